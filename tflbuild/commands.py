@@ -1,0 +1,202 @@
+"""The verbs. Each takes parsed options, prints, and gives an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from tflbuild import __version__
+from tflbuild.core.digest import Json
+from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
+
+VERBS = ("build", "plan", "explain", "cache")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Hydra's flags, where they apply, and ours."""
+    parser = argparse.ArgumentParser(prog="tflbuild", add_help=False, usage=argparse.SUPPRESS)
+    parser.error = _refuse  # type: ignore[method-assign]
+    add = parser.add_argument
+    add("overrides", nargs="*", help="Any key=value arguments to override config values (use dots for.nested=overrides)")
+    add("--help", "-h", action="store_true", help="This text")
+    add("--hydra-help", action="store_true", help="Hydra's help")
+    add("--version", action="version", version=f"tflbuild {__version__}", help="tflbuild's version")
+    add("--multirun", "-m", action="store_true", help="Sweep: build every combination of key=a,b")
+    add("--cfg", "-c", choices=["job", "hydra", "all"], help="Show the composed config instead of building")
+    add("--resolve", action="store_true", help="With --cfg: resolve interpolations")
+    add("--package", "-p", help="With --cfg: the config package to show")
+    add("--info", "-i", nargs="?", const="all", help="Show Hydra's view: all|config|defaults|defaults-tree|searchpath")
+    add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
+    add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
+    add("--json", action="store_true", help="Print JSON instead of text")
+    add("--clear", action="store_true", help="With cache: empty the store")
+    return parser
+
+
+def _refuse(message: str) -> None:
+    raise UsageError(message, where="command line", next_step="tflbuild --help")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse, dispatch, report: the only place that turns an error into text and a code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options = make_parser().parse_intermixed_args(list(arguments))
+        verb = take_verb(options)
+        return COMMANDS[verb](options, list(arguments))
+    except TflbuildError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: nothing half-written was left; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def take_verb(options: argparse.Namespace) -> str:
+    """The verb that the words before the overrides name. A word that is neither is refused."""
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"--jobs is {options.jobs}, and must be at least 1", where="command line")
+    if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
+        options.overrides = [text for text in options.overrides if text not in VERBS]
+        return "hydra"
+    words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
+    options.overrides = [text for text in options.overrides if text not in words]
+    if len(words) > 1 or (words and words[0] not in VERBS):
+        stray = next(word for word in words if word not in VERBS or word != words[0])
+        raise UsageError(
+            f"'{stray}' is neither a command nor an override",
+            where="command line",
+            why=nearest(stray, VERBS),
+            next_step="tflbuild [build|plan|explain|cache] +recipe=NAME [key=value ...]",
+        )
+    verb = words[0] if words else "build"
+    if options.clear and verb != "cache":
+        raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
+    return verb
+
+
+def build(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Build one variant or a sweep."""
+    from tflbuild import pipeline
+    from tflbuild.report.summary import sweep_table
+
+    prepared, outcomes = pipeline.build(
+        options.overrides, multirun=options.multirun, arguments=arguments, jobs=options.jobs
+    )
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    ran = any(outcome.ran for outcome in outcomes)
+    if options.json:
+        print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
+    elif options.multirun:
+        print(sweep_table([outcome.row for outcome in outcomes]))
+    for error in errors:
+        print(error, file=sys.stderr)
+    answer = _last_line(outcomes, options.multirun)
+    if answer and not options.json:
+        print(("built  " if ran else "up to date  ") + answer)
+    if errors:
+        return min(error.exit_code for error in errors) if len(errors) == 1 or not options.multirun else _worst(errors)
+    if not options.json:
+        table = sweep_table([o.row for o in outcomes]) + "\n" if options.multirun else ""
+        pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
+    return EXIT_DONE
+
+
+def _worst(errors: list[TflbuildError]) -> int:
+    codes = {error.exit_code for error in errors}
+    return codes.pop() if len(codes) == 1 else 1
+
+
+def _last_line(outcomes: Sequence[Json], multirun: bool) -> str:
+    if not multirun:
+        return str(outcomes[0].line) if outcomes[0].error is None else ""
+    good = [outcome for outcome in outcomes if outcome.error is None]
+    if not good:
+        return ""
+    root = good[0].files[0].parent.parent
+    bad = len(outcomes) - len(good)
+    return f"{len(good)} of {len(outcomes)} variants in {root}/" + (f", {bad} failed" if bad else "")
+
+
+def _outcome_json(outcome: Json) -> Json:
+    manifest = outcome.row.manifest
+    return {
+        "variant": outcome.row.name,
+        "result": outcome.row.verdict,
+        "ran": outcome.ran,
+        "files": [str(file) for file in outcome.files],
+        "artifact": None if manifest is None else {k: v for k, v in manifest["artifact"].items() if k != "contents"},
+        "metrics": None if manifest is None else manifest["metrics"],
+        "error": None if outcome.error is None else str(outcome.error),
+    }
+
+
+def plan(options: argparse.Namespace, _: list[str]) -> int:
+    """Print what a build would do."""
+    from tflbuild import pipeline
+    from tflbuild.report import foresight
+
+    prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
+    reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
+    print(foresight.plan_json(previews, reasons) if options.json else foresight.plan_text(previews, reasons))
+    return EXIT_DONE
+
+
+def explain(options: argparse.Namespace, _: list[str]) -> int:
+    """Print, for every step that would run, the leaves that changed."""
+    from tflbuild import pipeline
+    from tflbuild.report import foresight
+
+    prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
+    reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
+    print(foresight.plan_json(previews, reasons) if options.json else foresight.explain_text(previews, reasons))
+    return EXIT_DONE
+
+
+def cache(options: argparse.Namespace, _: list[str]) -> int:
+    """Say what the store holds, or empty it."""
+    from tflbuild.locations import store_root
+    from tflbuild.report.summary import show_bytes
+    from tflbuild.storage.stat_cache import walk_files
+    from tflbuild.storage.store import Store, clear
+
+    if options.overrides:
+        raise UsageError("cache takes no overrides", where=f"command line: {options.overrides[0]}")
+    root = store_root()
+    actions = sum(1 for _ in Store(root).records())
+    size = sum(file.stat().st_size for file in walk_files(root / "cas"))
+    if options.clear:
+        clear(root)
+    if options.json:
+        print(json.dumps({"path": str(root), "results": actions, "bytes": size, "cleared": options.clear}))
+    else:
+        print(f"{'cleared' if options.clear else 'store'}  {root}  {actions} results, {show_bytes(size)}")
+    return EXIT_DONE
+
+
+def hydra(options: argparse.Namespace, _: list[str]) -> int:
+    """Hydra's own views of the configuration: help, config, info, completion."""
+    from tflbuild.config import inspection
+
+    inspection.show(options, make_parser())
+    return EXIT_DONE
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+    "build": build,
+    "plan": plan,
+    "explain": explain,
+    "cache": cache,
+    "hydra": hydra,
+}

@@ -1,0 +1,184 @@
+"""Hydra's and OmegaConf's complaints, turned into errors that say where and what was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from hydra._internal.hydra import Hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tflbuild.config import schema
+from tflbuild.errors import RecipeError, TflbuildError, UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a key of one variant may have been written: its recipe file or the command line."""
+
+    recipe: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+    def recipe_text(self) -> str:
+        """The recipe's file, for an error about the whole of it."""
+        return "" if self.recipe is None else _relative(self.recipe)
+
+    def find(self, key: str) -> str:
+        """`file:line: key`, or the override that set it, or the key alone."""
+        for override in self.overrides:
+            if override.lstrip("+~").split("=", 1)[0] == key:
+                return f"command line: {override}"
+        line = find_line(self.recipe, key) if self.recipe else None
+        if self.recipe is None or line is None:
+            return key
+        return f"{_relative(self.recipe)}:{line}: {key}"
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def find_line(file: Path, key: str) -> int | None:
+    """The line (from 1) on which a dotted key stands in a YAML file; its nearest parent's otherwise."""
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return None
+    line = None
+    for part in key.split("."):
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for name, value in node.value:
+            if name.value == part:
+                line, node = name.start_mark.line + 1, value
+                break
+        else:
+            break
+    return line
+
+
+@contextmanager
+def translated(hydra: Hydra, overrides: list[str], places: Places | None = None) -> Iterator[None]:
+    """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
+    places = places or Places(overrides=tuple(overrides))
+    try:
+        yield
+    except MissingConfigException as error:
+        raise _missing_option(error, places) from None
+    except OverrideParseException as error:
+        raise UsageError(
+            f"cannot read the override '{error.override}'",
+            where="command line",
+            why=str(error).split("\n")[0],
+            next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
+        ) from None
+    except ConfigCompositionException as error:
+        raise _composition(hydra, error, places) from None
+    except OmegaConfBaseException as error:
+        raise from_omegaconf(error, places) from None
+    except yaml.YAMLError as error:
+        raise from_yaml(error, places) from None
+    except HydraException as error:
+        raise RecipeError(str(error).split("\n")[0], where=places.recipe_text()) from None
+
+
+def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
+    """A file that is no YAML."""
+    mark = getattr(error, "problem_mark", None)
+    where = places.recipe_text() + (f":{mark.line + 1}" if mark else "")
+    return RecipeError("not valid YAML", where=where, why=str(getattr(error, "problem", error)))
+
+
+def _missing_option(error: MissingConfigException, places: Places) -> TflbuildError:
+    missing = error.missing_cfg_file or ""
+    group, _, option = missing.rpartition("/")
+    if not group:
+        return RecipeError(f"no configuration '{missing}'", where=places.recipe_text())
+    known = [name for name in error.options or () if not name.startswith("schema")]
+    where = next((f"command line: {o}" for o in places.overrides if o.endswith(f"={option}")), "")
+    if not where and places.recipe:
+        where = f"{_relative(places.recipe)}, in its defaults"
+    noun = "recipe" if group == "recipe" else f"option of the group '{group}'"
+    looked = "\nlooked in ./recipes and in the recipes that tflbuild ships" if group == "recipe" else ""
+    return RecipeError(
+        f"no {noun} is called '{option}'",
+        where=where,
+        why=nearest(option, known) + looked,
+        next_step=f"choose one of: {', '.join(known)}" if known else "",
+    )
+
+
+def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places) -> TflbuildError:
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        return from_omegaconf(cause, places)
+    text = str(error)
+    found = re.search(r"Could not (?:override|append|delete)\w* '([^']+)'", text)
+    key = found[1] if found else ""
+    if key and ("No match in the defaults list" in text or "in struct" in text or "not in" in text):
+        return _unknown_key(key, places)
+    if isinstance(cause, yaml.YAMLError):
+        return from_yaml(cause, places)
+    return RecipeError(text.split("\n")[0], where=places.find(key) if key else places.recipe_text())
+
+
+def _unknown_key(key: str, places: Places) -> TflbuildError:
+    name = key.lstrip("+").split("@")[0]
+    dotted = _known_keys()
+    groups = [*schema.OPTIONS, "recipe"]
+    what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
+    return RecipeError(
+        what,
+        where=places.find(name),
+        why=nearest(name, [*groups, *dotted]),
+        next_step="tflbuild --help lists groups and their options; docs/reference.md has every key",
+    )
+
+
+def _known_keys() -> list[str]:
+    keys: set[str] = set()
+    for group, options in schema.OPTIONS.items():
+        for node in options.values():
+            keys.update(f"{group}.{name}" for name in node.__dataclass_fields__)
+            for name, spec in node.__dataclass_fields__.items():
+                nested = getattr(spec, "default_factory", None)
+                keys.update(f"{group}.{name}.{inner}" for inner in getattr(nested, "__dataclass_fields__", ()))
+    keys.update(name for name in schema.Build.__dataclass_fields__)
+    return sorted(keys)
+
+
+def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildError:
+    """A key or value that the schema refuses."""
+    key = getattr(error, "full_key", "") or ""
+    text = (getattr(error, "msg", None) or str(error)).split("\n")[0]
+    unknown = re.match(r"Key '([^']+)' (?:not in|is not in) '?(\w+)", text)
+    if unknown:
+        parent = getattr(error, "parent_node", None)
+        kind = OmegaConf.get_type(parent) if parent is not None else None
+        fields = list(getattr(kind, "__dataclass_fields__", ()))
+        owner = key.rpartition(".")[0]
+        return RecipeError(
+            f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
+            where=places.find(key),
+            why=nearest(unknown[1], fields or _known_keys()),
+            next_step=f"known here: {', '.join(fields)}" if fields else "docs/reference.md has every key",
+        )
+    choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
+    if choices:
+        names = [name.strip() for name in choices[2].split(",")]
+        return RecipeError(
+            f"'{choices[1]}' is no value of '{key}'",
+            where=places.find(key),
+            why=nearest(choices[1], names),
+            next_step=f"choose one of: {', '.join(names)}",
+        )
+    return RecipeError(text, where=places.find(key) if key else places.recipe_text())

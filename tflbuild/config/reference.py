@@ -1,0 +1,168 @@
+"""The schema's own texts, as the YAML files of conf/ and as docs/reference.md.
+
+    python -m tflbuild.config.reference --check     say what is out of date (exit 1)
+    python -m tflbuild.config.reference --write     write it
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import sys
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+
+from tflbuild.config import schema
+from tflbuild.locations import shipped
+
+NESTED_DATASET = {"parity": "npz", "classification": "npz"}
+HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
+
+
+@cache
+def _field_texts() -> dict[str, dict[str, str]]:
+    """Class -> field -> the string that stands below the field."""
+    texts: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(schema)).body:
+        if isinstance(node, ast.ClassDef):
+            body = texts.setdefault(node.name, {})
+            for field, below in zip(node.body, node.body[1:], strict=False):
+                if (
+                    isinstance(field, ast.AnnAssign)
+                    and isinstance(field.target, ast.Name)
+                    and isinstance(below, ast.Expr)
+                    and isinstance(below.value, ast.Constant)
+                ):
+                    body[field.target.id] = str(below.value.value)
+    return texts
+
+
+def field_text(kind: type, name: str) -> str:
+    """The documentation of a field, the nearest in the class's line of descent; "" for tags."""
+    return next((_field_texts()[c.__name__][name] for c in kind.__mro__ if name in _field_texts().get(c.__name__, {})), "")
+
+
+def class_text(kind: type) -> str:
+    """The one line that says what an option is."""
+    return inspect.getdoc(kind) or ""
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    config = OmegaConf.structured(kind)
+    return {name: MISSING if OmegaConf.is_missing(config, name) else config[name] for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _yaml_value(value: Any) -> str:
+    if value == MISSING:
+        return "???"
+    if isinstance(value, Enum):
+        return str(value.value)
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value)
+    text = OmegaConf.to_yaml(OmegaConf.create({"v": value})).strip()
+    if value in ({}, []):
+        return "{}" if value == {} else "[]"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return text.removeprefix("v:").strip()
+
+
+def _yaml_fields(kind: type, indent: str = "") -> list[str]:
+    lines = []
+    for name, value in _defaults(kind).items():
+        if name == "dataset":  # filled from the group `dataset`, through the defaults list
+            continue
+        text = field_text(kind, name)
+        if text:
+            lines.append(f"{indent}# {text}")
+        nested = kind.__dataclass_fields__[name].default_factory  # type: ignore[attr-defined]
+        if isinstance(nested, type) and hasattr(nested, "__dataclass_fields__"):
+            lines += [f"{indent}{name}:", *_yaml_fields(nested, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {_yaml_value(value)}")
+    return lines
+
+
+def option_yaml(group: str, option: str) -> str:
+    """The file conf/<group>/<option>.yaml."""
+    kind = schema.OPTIONS[group][option]
+    lines = [HEADER.rstrip(), f"# {class_text(kind)}", "defaults:", f"  - /schema/{group}/{option}@_here_"]
+    if group == "verify" and option in NESTED_DATASET:
+        lines.append(f"  - /dataset@dataset: {NESTED_DATASET[option]}")
+    lines += ["  - _self_", "", *_yaml_fields(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(kind: type, prefix: str) -> list[str]:
+    rows = []
+    for name, value in _defaults(kind).items():
+        text = field_text(kind, name)
+        nested = kind.__dataclass_fields__[name].default_factory  # type: ignore[attr-defined]
+        if name in ("kind", "scheme") and not text:
+            continue
+        if name == "dataset" and prefix == "verify.":
+            rows.append(f"| `{prefix}{name}` | `npz` | {text} |")
+        elif isinstance(nested, type) and hasattr(nested, "__dataclass_fields__"):
+            rows += _table(nested, f"{prefix}{name}.")
+        else:
+            shown = "required" if value == MISSING else f"`{_yaml_value(value)}`"
+            rows.append(f"| `{prefix}{name}` | {shown} | {text} |")
+    return rows
+
+
+def reference_page() -> str:
+    """docs/reference.md."""
+    lines = [
+        "# Reference of recipes",
+        "",
+        "Written from `tflbuild/config/schema.py`; every key of every option, with its default.",
+        "",
+        "## Top level",
+        "",
+        "| key | default | what it does |",
+        "| --- | --- | --- |",
+        *(f"| `{n}` | `{v!r}` | {field_text(schema.Build, n)} |" for n, v in (("name", ""), ("output_root", "outputs"))),
+    ]
+    for group, options in schema.OPTIONS.items():
+        lines += ["", f"## {group}"]
+        for option, kind in options.items():
+            lines += ["", f"### `{group}={option}`", "", class_text(kind)]
+            rows = _table(kind, f"{group}.")
+            if rows:
+                lines += ["", "| key | default | what it does |", "| --- | --- | --- |", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file and its text."""
+    conf = shipped("conf")
+    files = {
+        conf / group / f"{option}.yaml": option_yaml(group, option)
+        for group, options in schema.OPTIONS.items()
+        for option in options
+    }
+    return files | {conf.parent / "docs" / "reference.md": reference_page()}
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the files")
+    parser.add_argument("--check", action="store_true", help="exit 1 when one is out of date")
+    options = parser.parse_args()
+    stale = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
+    for path in stale:
+        if options.write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(pages()[path])
+        print(f"{'written' if options.write else 'out of date'}: {path}")
+    sys.exit(1 if stale and not options.write else 0)
+
+
+if __name__ == "__main__":
+    main()

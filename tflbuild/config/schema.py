@@ -1,0 +1,361 @@
+"""What a recipe may say: the typed, mutable schema that YAML is checked against.
+
+The text under each field is its documentation: the comments in conf/ and docs/reference.md are
+generated from it (`python -m tflbuild.config.reference --write`), so say what it does, its unit and
+what leaving it out means. Options of a group are listed in OPTIONS at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Dict, List, Optional  # noqa: UP035  OmegaConf 2.3 knows these names alone
+
+from omegaconf import MISSING
+
+
+class Engine(Enum):
+    """Who quantizes."""
+
+    litert = "litert"
+    converter = "converter"
+
+
+class IoType(Enum):
+    """Types of an int8 model's inputs and outputs."""
+
+    int8 = "int8"
+    uint8 = "uint8"
+    float32 = "float32"
+
+
+class Method(Enum):
+    """Ways to find the range of an activation."""
+
+    min_max = "min_max"
+    moving_average = "moving_average"
+    percentile = "percentile"
+    mse = "mse"
+
+
+class Kernels(Enum):
+    """Kernels that run the float model while it is calibrated."""
+
+    reference = "reference"
+    fast = "fast"
+
+
+class Delegate(Enum):
+    """What runs the operators on this host."""
+
+    xnnpack = "xnnpack"
+    none = "none"
+
+
+class Dtype(Enum):
+    """Element types of a declared tensor."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+    uint8 = "uint8"
+    int16 = "int16"
+    int32 = "int32"
+    int64 = "int64"
+    bool = "bool"
+
+
+@dataclass
+class Source:
+    """Where the model comes from."""
+
+    kind: str = MISSING
+    path: str = MISSING
+    """File or folder, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
+
+
+@dataclass
+class KerasSource(Source):
+    """A Keras 3 model in a `.keras` file. Custom code in the file is not run."""
+
+    kind: str = "keras"
+
+
+@dataclass
+class SavedModelSource(Source):
+    """A TensorFlow SavedModel folder with signatures."""
+
+    kind: str = "saved_model"
+    tags: List[str] = field(default_factory=lambda: ["serve"])
+    """Tags of the graph to load."""
+
+
+@dataclass
+class TensorDeclaration:
+    """An input as the artifact shall have it."""
+
+    shape: List[Optional[int]] = MISSING
+    """Sizes of all dimensions, batch first; null leaves one free."""
+    dtype: Dtype = Dtype.float32
+    """Element type; it must be what the model has."""
+
+
+@dataclass
+class Signature:
+    """The entry point that is converted, with every dimension fixed."""
+
+    key: str = "serving_default"
+    """Name of the signature, in the source (a SavedModel) and in the artifact."""
+    batch: Optional[int] = 1
+    """Size that a free batch dimension is pinned to; null leaves it free."""
+    inputs: Dict[str, TensorDeclaration] = field(default_factory=dict)
+    """Inputs by name, checked against the model's; empty takes the model's own."""
+
+
+@dataclass
+class DynamicSignature(Signature):
+    """The entry point that is converted, with a free batch dimension left free."""
+
+    batch: Optional[int] = None
+
+
+@dataclass
+class Opset:
+    """TFLite builtin operators alone: runs on every LiteRT runtime."""
+
+    select_tf: bool = False
+    """Also allow TensorFlow (Flex) operators; the app must then link the Flex delegate."""
+
+
+@dataclass
+class SelectTfOpset(Opset):
+    """TFLite builtins, and TensorFlow operators where no builtin exists."""
+
+    select_tf: bool = True
+
+
+@dataclass
+class Quantization:
+    """No quantization: the float32 model itself."""
+
+    scheme: str = "none"
+    engine: Engine = Engine.litert
+    """Who quantizes: `litert` (the LiteRT quantizer, from the float model) or `converter` (TFLiteConverter's own)."""
+
+
+@dataclass
+class Float16Quantization(Quantization):
+    """Weights float16, arithmetic float32 on a CPU and float16 on a GPU: half the size."""
+
+    scheme: str = "float16"
+
+
+@dataclass
+class DynamicInt8Quantization(Quantization):
+    """Weights int8 per channel, activations quantized while running: a quarter of the size, no data needed."""
+
+    scheme: str = "dynamic_int8"
+
+
+@dataclass
+class Calibration:
+    """How the ranges of the activations are found."""
+
+    method: Method = Method.min_max
+    """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
+    kernels: Kernels = Kernels.reference
+    """`reference` gives the same ranges on every CPU; `fast` is quicker and ties the artifact to this CPU's kernels."""
+    percentile: float = 99.99
+    """For `percentile`: the share of values, in percent, that the range keeps."""
+    smoothing: float = 0.95
+    """For `moving_average`: the weight of what was seen before, per sample."""
+
+
+@dataclass
+class Int8Quantization(Quantization):
+    """Weights and activations int8, integer arithmetic alone; needs a representative dataset."""
+
+    scheme: str = "int8"
+    input_type: IoType = IoType.int8
+    """Type of every input: int8, uint8 or float32."""
+    output_type: IoType = IoType.int8
+    """Type of every output: int8, uint8 or float32."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """How the ranges of the activations are found."""
+
+
+@dataclass
+class Dataset:
+    """No dataset."""
+
+    kind: str = "none"
+    count: Optional[int] = None
+    """Samples to take; null takes all that there are."""
+    seed: int = 0
+    """Seed of the choice when fewer are taken than there are, and of synthetic data."""
+
+
+@dataclass
+class NpzDataset(Dataset):
+    """Arrays in a NumPy `.npz` file, samples along the first axis."""
+
+    kind: str = "npz"
+    path: str = MISSING
+    """The file, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
+    arrays: Dict[str, str] = field(default_factory=dict)
+    """Input name -> array name, where they differ."""
+    label: str = ""
+    """Array of integer class labels, one a sample; empty: there are none."""
+    scale: Optional[float] = None
+    """Feed `value * scale + offset` in the input's dtype; null (with offset null): dtypes must agree."""
+    offset: Optional[float] = None
+    """Added after `scale`; see there."""
+
+
+@dataclass
+class SyntheticDataset(Dataset):
+    """Uniform random numbers. They say nothing about accuracy; the manifest says that they were used."""
+
+    kind: str = "synthetic"
+    count: Optional[int] = 64
+    low: float = 0.0
+    """Least value."""
+    high: float = 1.0
+    """Greatest value."""
+
+
+@dataclass
+class Gates:
+    """Limits that fail the build, exit code 3. null: not gated."""
+
+    top1_drop: Optional[float] = None
+    """Most that top-1 accuracy may fall below the source's, as a share (0.01 is one point)."""
+    top1: Optional[float] = None
+    """Least top-1 accuracy, as a share."""
+    agreement: Optional[float] = None
+    """Least share of samples on which source and artifact name the same class."""
+    max_abs_error: Optional[float] = None
+    """Most that any output value may differ from the source's, in the output's unit."""
+    rmse: Optional[float] = None
+    """Most root mean square error of any output."""
+    cosine: Optional[float] = None
+    """Least cosine similarity of any output."""
+    snr_db: Optional[float] = None
+    """Least signal-to-noise ratio of any output, in dB."""
+    bytes: Optional[int] = None
+    """Most bytes the artifact may have."""
+
+
+@dataclass
+class Verify:
+    """No verification: the manifest says `unverified`."""
+
+    kind: str = "none"
+    gates: Gates = field(default_factory=Gates)
+    """Limits that fail the build."""
+
+
+@dataclass
+class ParityVerify(Verify):
+    """Source and artifact run on an evaluation dataset; their outputs are compared."""
+
+    kind: str = "parity"
+    dataset: Dataset = field(default_factory=Dataset)
+    """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
+
+
+@dataclass
+class ClassificationVerify(ParityVerify):
+    """Parity, and top-1 and top-k accuracy against labels."""
+
+    kind: str = "classification"
+    output: str = ""
+    """Output that holds the class scores; empty: the only one."""
+    top_k: int = 5
+    """k of the second accuracy."""
+
+
+@dataclass
+class Target:
+    """The device the artifact is for."""
+
+    name: str = MISSING
+    delegate: Delegate = Delegate.xnnpack
+    """What runs the operators on this host: `xnnpack`, or `none` for the plain optimized kernels."""
+    threads: int = 1
+    """Threads of the interpreter when the artifact is verified and timed."""
+    full_integer: bool = False
+    """Require that no tensor of the artifact is floating point."""
+    static_shapes: bool = False
+    """Require that every dimension is fixed."""
+
+
+@dataclass
+class CpuTarget(Target):
+    """Phone, server and board CPUs, through XNNPACK; verified by running on this host's CPU."""
+
+    name: str = "cpu"
+
+
+@dataclass
+class IntegerOnlyTarget(Target):
+    """What has no floating point: full int8, inputs and outputs included, fixed shapes."""
+
+    name: str = "integer_only"
+    delegate: Delegate = Delegate.none
+    full_integer: bool = True
+    static_shapes: bool = True
+
+
+@dataclass
+class Benchmark:
+    """No timing."""
+
+    kind: str = "none"
+
+
+@dataclass
+class HostBenchmark(Benchmark):
+    """Latency of the artifact on this host, after warm-up; it says nothing about another device."""
+
+    kind: str = "host"
+    runs: int = 200
+    """Timed inferences."""
+    warmup: int = 20
+    """Inferences before timing starts."""
+
+
+@dataclass
+class Build:
+    """The whole of a composed recipe."""
+
+    name: str = ""
+    """Folder below `output_root`; empty takes the name of the recipe."""
+    output_root: str = "outputs"
+    """Folder that artifacts are written to, as `<output_root>/<name>/<variant>/`."""
+    source: Source = MISSING
+    signature: Signature = field(default_factory=Signature)
+    opset: Opset = field(default_factory=Opset)
+    quantization: Quantization = field(default_factory=Quantization)
+    dataset: Dataset = field(default_factory=Dataset)
+    target: Target = field(default_factory=Target)
+    verify: Verify = field(default_factory=Verify)
+    benchmark: Benchmark = field(default_factory=Benchmark)
+
+
+# group -> option -> schema.
+OPTIONS: dict[str, dict[str, type]] = {
+    "source": {"keras": KerasSource, "saved_model": SavedModelSource},
+    "signature": {"static": Signature, "dynamic": DynamicSignature},
+    "opset": {"builtins": Opset, "select_tf": SelectTfOpset},
+    "quantization": {
+        "none": Quantization,
+        "float16": Float16Quantization,
+        "dynamic_int8": DynamicInt8Quantization,
+        "int8": Int8Quantization,
+    },
+    "dataset": {"none": Dataset, "npz": NpzDataset, "synthetic": SyntheticDataset},
+    "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},
+    "verify": {"none": Verify, "parity": ParityVerify, "classification": ClassificationVerify},
+    "benchmark": {"none": Benchmark, "host": HostBenchmark},
+}

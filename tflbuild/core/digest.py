@@ -1,0 +1,66 @@
+"""What things are called: digests name bytes, keys name work.
+
+Both are SHA-256 in lower-case hex, of a file's bytes and of tagged canonical JSON respectively.
+The tag keeps values of different meaning apart even when their JSON is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
+
+CHUNK_BYTES = 1 << 20
+
+
+def canonical_json(value: Json) -> bytes:
+    """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes.
+
+    Tuples count as lists. A float keeps its point, so 1 and 1.0 differ, as their YAML does.
+    Raises TypeError for a key that is not a string or a value that JSON lacks, ValueError for NaN
+    and the infinities.
+    """
+    _reject_uncanonical(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _reject_uncanonical(value: Json) -> None:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"canonical JSON has string keys only, not {name!r}")
+            _reject_uncanonical(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _reject_uncanonical(item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"canonical JSON has no {value!r}")
+
+
+def hash_value(tag: str, value: Json) -> str:
+    """The name of a value: SHA-256 over its tag and its canonical JSON."""
+    return hashlib.sha256(tag.encode() + b"\0" + canonical_json(value)).hexdigest()
+
+
+def hash_bytes(data: bytes) -> str:
+    """SHA-256 of `data`, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in chunks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_tree(files: Mapping[str, str]) -> str:
+    """The digest of a folder: over its files' relative POSIX paths and digests."""
+    return hash_value("Tree", dict(files))

@@ -1,0 +1,45 @@
+"""What came of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tflbuild.core.digest import Json
+
+Status = Literal["hit", "ran", "failed", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a step failed: the fields of an error, to be raised or tabulated."""
+
+    kind: str
+    what: str
+    why: str = ""
+    where: str = ""
+    next_step: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """The end of one step. `outputs` maps names to digests; `facts` is what the worker measured.
+
+    `elapsed` is the wall time in seconds of the run that made the outputs, this one or an earlier one;
+    `log` is the digest of what that run printed.
+    """
+
+    step_id: str
+    status: Status
+    key: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    elapsed: float = 0.0
+    log: str = ""
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the outputs are there."""
+        return self.status in ("hit", "ran")

@@ -1,0 +1,91 @@
+"""Steps and plans: what is to be done, named before anything is done.
+
+A step has two names. Its `id` is known while planning: it covers the inputs' digests and, for what
+other steps make, their ids; equal ids are one step, however many variants ask for it. Its *key* is
+known while executing: there the digests of what upstream really made stand in, so that a step is
+not run again when its inputs came out the same (early cutoff).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from tflbuild.core.digest import Json, hash_value
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInput:
+    """A user's file or folder, known by the digest of its bytes. `path` is where it lay."""
+
+    name: str
+    digest: str
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInput:
+    """An output of another step."""
+
+    name: str
+    step_id: str
+    output: str
+
+
+Input = FileInput | StepInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One unit of work: a pure function of its parameters, inputs and toolchain.
+
+    `toolchain` maps what the step's bytes depend on (packages, the implementation, the platform)
+    to versions and digests. `title` is for people and belongs to no name.
+    """
+
+    kind: str
+    params: Mapping[str, Json]
+    inputs: tuple[Input, ...]
+    toolchain: Mapping[str, str]
+    title: str = field(default="", compare=False)
+
+    @cached_property
+    def id(self) -> str:
+        """The planning name; see the module's text."""
+        inputs = {
+            port.name: port.digest if isinstance(port, FileInput) else f"{port.step_id}/{port.output}"
+            for port in self.inputs
+        }
+        return hash_value("StepId", self.action(inputs))
+
+    def action(self, inputs: Mapping[str, str]) -> dict[str, Json]:
+        """What a key is made from, given each input's digest; kept in the store for `explain`."""
+        return {
+            "kind": self.kind,
+            "params": dict(self.params),
+            "inputs": dict(inputs),
+            "toolchain": dict(self.toolchain),
+        }
+
+    def upstream(self) -> Iterator[str]:
+        """The ids of the steps whose outputs this one takes."""
+        for port in self.inputs:
+            if isinstance(port, StepInput):
+                yield port.step_id
+
+
+def hash_action(action: Mapping[str, Json]) -> str:
+    """The key of a step whose inputs are known."""
+    return hash_value("Action", dict(action))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Steps in an order that respects their inputs, and for each variant which step plays which role.
+
+    `goals[variant]` maps a role (import, convert, quantize, check, ...) to a step's id.
+    """
+
+    steps: Mapping[str, Step]
+    goals: tuple[Mapping[str, str], ...]

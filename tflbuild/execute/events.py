@@ -1,0 +1,33 @@
+"""What the executor says while it works. It never prints; `report.console` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tflbuild.core.result import StepResult
+from tflbuild.core.step import Step
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step was handed to its server."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class StepWaits:
+    """Another tflbuild process is running the same step; its result will be taken."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A step is over, whichever way."""
+
+    step: Step
+    result: StepResult
+
+
+Event = StepStarted | StepWaits | StepEnded

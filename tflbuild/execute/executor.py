@@ -1,0 +1,292 @@
+"""Plan -> StepResults: hits from the store, misses in the children of worker servers.
+
+One thread, one loop. The executor knows no kind of step beyond its row in `steps.kinds`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tflbuild.core.digest import Json, hash_tree
+from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.step import FileInput, Plan, Step, hash_action
+from tflbuild.errors import MachineError
+from tflbuild.execute.events import Event, StepEnded, StepStarted, StepWaits
+from tflbuild.execute.server import Answer, WorkerServer
+from tflbuild.steps.kinds import KINDS, Server
+from tflbuild.storage.store import Record, Store
+
+LOCK_POLL_SECONDS = 0.05
+LOG = "log.txt"
+
+
+def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
+    """What each input of a step is known by, once what comes before it is done."""
+    digests = {}
+    for port in step.inputs:
+        if isinstance(port, FileInput):
+            digests[port.name] = port.digest
+        else:
+            digests[port.name] = results[port.step_id].outputs[port.output]
+    return digests
+
+
+def result_of(step: Step, record: Record, status: Any) -> StepResult:
+    """A record as a result: unstable outputs are known by the key that made them."""
+    kind = KINDS[step.kind]
+    outputs = {
+        name: record.key if name in kind.unstable else output.digest for name, output in record.outputs.items()
+    }
+    return StepResult(
+        step_id=step.id,
+        status=status,
+        key=record.key,
+        outputs=outputs,
+        facts=record.facts,
+        elapsed=record.elapsed,
+        log=record.outputs[LOG].digest if LOG in record.outputs else "",
+    )
+
+
+@dataclass
+class _Running:
+    """A step that a child is working on."""
+
+    step: Step
+    key: str
+    action: Mapping[str, Json]
+    folder: Path
+    lock: FileLock
+    server: WorkerServer
+
+
+class Executor:
+    """Runs one plan. Use it as a context manager: leaving it ends every process it started."""
+
+    def __init__(self, store: Store, on_event: Callable[[Event], None], jobs: int | None = None) -> None:
+        self.store = store
+        self.on_event = on_event
+        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self.scratch = store.open_scratch()
+        self.servers: dict[Server, WorkerServer] = {}
+        self.selector = selectors.DefaultSelector()
+        self.running: dict[int, _Running] = {}
+        self.results: dict[str, StepResult] = {}
+        self._waiting: set[str] = set()
+        self._sent = 0
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers.values():
+            server.close()
+        for running in self.running.values():
+            running.lock.release()
+        self.selector.close()
+        self.scratch.close()
+
+    def warm_up(self, name: Server) -> None:
+        """Start a server before it is needed."""
+        if name not in self.servers:
+            server = WorkerServer(name, self.scratch.folder)
+            self.servers[name] = server
+            self.selector.register(server, selectors.EVENT_READ)
+
+    def execute(self, plan: Plan) -> dict[str, StepResult]:
+        """Every step's result. A failed step's dependants are skipped; all else goes on."""
+        todo = dict(plan.steps)
+        while todo or self.running:
+            blocked = self._advance(todo)
+            if self.running or blocked:
+                self._collect(LOCK_POLL_SECONDS if blocked else None)
+        return self.results
+
+    def _advance(self, todo: dict[str, Step]) -> bool:
+        """Start or settle what can be; True when a step waits for another process."""
+        blocked = False
+        for step_id, step in list(todo.items()):
+            if any(upstream not in self.results for upstream in step.upstream()):
+                continue
+            if any(not self.results[upstream].ok for upstream in step.upstream()):
+                self._end(step, StepResult(step_id=step_id, status="skipped"))
+                del todo[step_id]
+                continue
+            action = step.action(input_digests(step, self.results))
+            key = hash_action(action)
+            record = self.store.find(key)
+            if record is not None:
+                self._end(step, result_of(step, record, "hit"))
+                del todo[step_id]
+                continue
+            if len(self.running) >= self.jobs:
+                continue
+            if self._start(step, key, action):
+                del todo[step_id]
+            else:
+                blocked = True
+        return blocked
+
+    def _start(self, step: Step, key: str, action: Mapping[str, Json]) -> bool:
+        lock = self.store.try_lock(key)
+        if lock is None:
+            if step.id not in self._waiting:
+                self._waiting.add(step.id)
+                self.on_event(StepWaits(step))
+            return False
+        record = self.store.find(key)  # the process that held the lock may have made it
+        if record is not None:
+            lock.release()
+            self._end(step, result_of(step, record, "hit"))
+            return True
+        kind = KINDS[step.kind]
+        self.warm_up(kind.server)
+        server = self.servers[kind.server]
+        self._sent += 1
+        folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
+        self._lay_out(step, folder)
+        self.running[self._sent] = _Running(step, key, action, folder, lock, server)
+        server.send(self._sent, kind.module, folder)
+        self.on_event(StepStarted(step))
+        return True
+
+    def _lay_out(self, step: Step, folder: Path) -> None:
+        (folder / "inputs").mkdir(parents=True)
+        (folder / "outputs").mkdir()
+        names: dict[str, str] = {}
+        labels: dict[str, str] = {}
+        for port in step.inputs:
+            if isinstance(port, FileInput):
+                source = Path(port.path)
+                names[port.name] = f"{port.name}{source.suffix}"
+                labels[port.name] = _short(source)
+                (folder / "inputs" / names[port.name]).symlink_to(source)
+                continue
+            names[port.name] = f"{port.name}{Path(port.output).suffix}"
+            record = self.store.read(self.results[port.step_id].key)
+            if record is None:
+                raise MachineError(
+                    "the store lost a result while it was used", where=str(self.store.root), next_step="build again"
+                )
+            self.store.lay_out(record.outputs[port.output], folder / "inputs" / names[port.name])
+        request = {"params": dict(step.params), "inputs": names, "labels": labels}
+        (folder / "input.json").write_text(json.dumps(request))
+
+    def _collect(self, timeout: float | None) -> None:
+        for ready, _ in self.selector.select(timeout):
+            server = ready.fileobj
+            assert isinstance(server, WorkerServer)
+            for answer in server.receive():
+                self._settle(self.running.pop(answer.id), answer)
+
+    def _settle(self, running: _Running, answer: Answer) -> None:
+        try:
+            failure, facts = read_answer(running.folder, answer)
+            failure = failure or self._changed_inputs(running.step)
+            if failure is not None:
+                log = self._keep_log(running.folder)
+                result = StepResult(
+                    step_id=running.step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure
+                )
+            else:
+                result = self._publish(running, facts, answer)
+        finally:
+            running.lock.release()
+        shutil.rmtree(running.folder, ignore_errors=True)
+        self._end(running.step, result)
+
+    def _changed_inputs(self, step: Step) -> Failure | None:
+        for port in step.inputs:
+            if isinstance(port, FileInput) and not _still(self.store, port):
+                return Failure(
+                    kind="recipe",
+                    what=f"'{_short(Path(port.path))}' changed while it was used",
+                    why="its bytes are not those that the plan was made for",
+                    next_step="build again when it is written",
+                )
+        return None
+
+    def _publish(self, running: _Running, facts: Mapping[str, Json], answer: Answer) -> StepResult:
+        kind = KINDS[running.step.kind]
+        outputs = {name: running.folder / "outputs" / name for name in kind.outputs}
+        missing = [name for name, path in outputs.items() if not path.exists()]
+        if missing:
+            raise AssertionError(f"the worker '{kind.module}' left out {missing}")
+        outputs[LOG] = running.folder / LOG
+        measured = {**facts, "peak_bytes": answer.peak_bytes}
+        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds)
+        return result_of(running.step, record, "ran")
+
+    def _keep_log(self, folder: Path) -> str:
+        """The digest of a failed step's log; nothing else of it is kept."""
+        path = folder / LOG
+        return self.store.keep(path).digest if path.exists() else ""
+
+    def _end(self, step: Step, result: StepResult) -> None:
+        self.results[step.id] = result
+        self.on_event(StepEnded(step, result))
+
+
+def _still(store: Store, port: FileInput) -> bool:
+    path = Path(port.path)
+    try:
+        if path.is_dir():
+            return hash_tree(store.stats.tree(path)) == port.digest
+        return store.stats.digest(path) == port.digest
+    except OSError:
+        return False
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return path.name
+
+
+def _log_lines(folder: Path) -> list[str]:
+    try:
+        text = (folder / LOG).read_text(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
+    """A failure, or the facts of a step that went well."""
+    if answer.verdict:
+        return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
+    if answer.signal is not None:
+        return _killed(folder, answer.signal), {}
+    try:
+        output = json.loads((folder / "output.json").read_text())
+    except (OSError, ValueError):
+        tail = _log_lines(folder)[-1:]
+        what = f"the step ended with exit code {answer.exit} and no answer"
+        return Failure(kind="build", what=what, why="".join(tail)), {}
+    if "error" in output:
+        return Failure(**output["error"]), {}
+    return None, output["facts"]
+
+
+def _killed(folder: Path, number: int) -> Failure:
+    name = signal.Signals(number).name
+    tail = "".join(_log_lines(folder)[-1:])
+    hint = {
+        "SIGKILL": "the system ends processes like this when memory runs out; free some and build again",
+        "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
+        "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
+    }.get(name, "")
+    return Failure(
+        kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint
+    )

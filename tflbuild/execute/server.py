@@ -1,0 +1,123 @@
+"""The parent's end of a worker server: start it, hand it work, read its answers, end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tflbuild.errors import MachineError
+from tflbuild.locations import PACKAGE
+from tflbuild.steps.kinds import Server
+
+PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+FIXED = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "1",
+    "CUDA_VISIBLE_DEVICES": "-1",  # conversion is CPU work; a GPU would change the bytes of nothing but the log
+    "LC_ALL": "C.UTF-8",
+}
+LOG_TAIL = 2000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one child ended. `exit` is None when a signal ended it."""
+
+    id: int
+    exit: int | None
+    signal: int | None
+    verdict: str
+    seconds: float
+    peak_bytes: int
+
+
+class WorkerServer:
+    """One server process, in a session of its own so that Ctrl-C reaches the parent alone."""
+
+    def __init__(self, name: Server, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"server-{name}.txt"
+        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        environment |= FIXED | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *_extra_paths()])}
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tflbuild.workers.server", name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        self.ready = False
+        self._pending = b""
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when there are answers."""
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    def send(self, request: int, module: str, folder: Path) -> None:
+        """Ask for one step; the server queues what comes before it is ready."""
+        assert self.process.stdin is not None
+        line = json.dumps({"id": request, "module": module, "folder": str(folder)}) + "\n"
+        try:
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def receive(self) -> list[Answer]:
+        """The answers that have arrived. Raises MachineError when the server is gone."""
+        chunk = os.read(self.fileno(), 1 << 16)
+        if not chunk:
+            raise self._died()
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        answers = []
+        for line in lines:
+            value: dict[str, Any] = json.loads(line)
+            if "ready" in value:
+                if not value["ready"]:
+                    raise MachineError(
+                        f"the {self.name} packages cannot be imported", why=value["why"], next_step=_reinstall()
+                    )
+                self.ready = True
+            else:
+                answers.append(Answer(**value))
+        return answers
+
+    def _died(self) -> MachineError:
+        self.process.wait()
+        code = self.process.returncode
+        ended = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        tail = self.log.read_text(errors="replace")[-LOG_TAIL:].strip().split("\n")[-3:]
+        return MachineError(f"the {self.name} worker server ended {ended}", why="\n".join(tail), next_step=_reinstall())
+
+    def close(self) -> None:
+        """End the server and every child of it, at once."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+
+def _extra_paths() -> list[str]:
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+
+
+def _reinstall() -> str:
+    return "check the installation: python -m pip check; then install tflbuild again"

@@ -1,0 +1,191 @@
+"""The corridor: the one file that sees every room.
+
+    compose -> freeze -> resolve -> plan -> execute -> report
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tflbuild.config.compose import compose, search_roots
+from tflbuild.config.freeze import freeze
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Recipe
+from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.step import Plan
+from tflbuild.errors import BY_KIND, GateError, StepError, TflbuildError
+from tflbuild.execute.executor import Executor
+from tflbuild.execute.preview import Preview, preview
+from tflbuild.locations import PACKAGE, locate, store_root
+from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.report.console import open_console
+from tflbuild.report.manifest import evaluate_gates, git_state, make_manifest
+from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
+from tflbuild.report.summary import Row, show_path, summarize
+from tflbuild.resolve.inputs import ResolvedRecipe, named_paths, resolve
+from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
+from tflbuild.steps.kinds import KINDS
+from tflbuild.storage.store import Store
+from tflbuild.unchanged import Stat, known_file, observe, remember
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one variant: its row for tables, its line for a person, its error if it has one."""
+
+    row: Row
+    line: str
+    ran: bool
+    files: tuple[Path, ...] = ()
+    error: TflbuildError | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The first four rooms' result: recipes resolved, everything planned, nothing run.
+
+    `read` is the stat record of all that was read, from before it was read.
+    """
+
+    resolved: tuple[ResolvedRecipe, ...]
+    plan: Plan
+    read: Mapping[str, Stat | None]
+    environment: frozenset[str]
+
+
+def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
+    """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe."""
+    read = {path: observe(path) for path in configuration_paths()}
+    composed = compose(list(overrides), multirun=multirun)
+    recipes = [freeze(one) for one in composed]
+    read |= {path: observe(path) for recipe in recipes for path in input_paths(recipe)}
+    resolved = tuple(resolve(recipe, store.stats) for recipe in recipes)
+    around = Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
+    environment = frozenset(name for one in composed for name in one.environment)
+    return Prepared(resolved, make_plan(resolved, around), read, environment)
+
+
+def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list[Preview], Store]:
+    """What a build would do, without doing it."""
+    store = Store(store_root())
+    with disk_errors(store.root):
+        prepared = prepare_plan(overrides, multirun=multirun, store=store)
+        return prepared, preview(prepared.plan, store), store
+
+
+def build(
+    overrides: Sequence[str], *, multirun: bool, arguments: Sequence[str], jobs: int | None
+) -> tuple[Prepared, list[Outcome]]:
+    """The whole corridor. One outcome a variant; a failed one fails alone."""
+    store = Store(store_root())
+    with disk_errors(store.root), open_console() as console, Executor(store, console.show, jobs) as executor:
+        if not known_file(arguments).exists():
+            executor.warm_up("tensorflow")  # a recipe never built here will need it; import it meanwhile
+        prepared = prepare_plan(overrides, multirun=multirun, store=store)
+        for one in prepared.resolved:
+            prepare(variant_folder(one.recipe))
+        results = executor.execute(prepared.plan)
+    with disk_errors(store.root):
+        git = git_state()
+        outcomes = [
+            report(one, {role: results[step] for role, step in goals.items()}, store, git)
+            for one, goals in zip(prepared.resolved, prepared.plan.goals, strict=True)
+        ]
+    return prepared, outcomes
+
+
+def report(
+    resolved: ResolvedRecipe, roles: Mapping[str, StepResult], store: Store, git: dict[str, Json] | None
+) -> Outcome:
+    """Write what a variant came to, and say it."""
+    recipe = resolved.recipe
+    folder = variant_folder(recipe)
+    ran = any(result.status == "ran" for result in roles.values())
+    failed = {role: result for role, result in roles.items() if result.failure is not None}
+    if failed:
+        write_logs(folder, store, failed)
+        role, result = next(iter(failed.items()))
+        assert result.failure is not None
+        error = as_error(role, result.failure, folder, bool(result.log))
+        return Outcome(Row(recipe.variant, f"failed in {role}", None), str(error), ran, error=error)
+    gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()})
+    missed = [gate for gate in gates if not gate.passed]
+    manifest = make_manifest(resolved, roles, used_packages(), gates, git)
+    written = write_outputs(folder, store, roles, manifest, accepted=not missed)
+    line = summarize(written.model, manifest)
+    if missed:
+        gate_error = GateError(
+            f"{recipe.name}/{recipe.variant} was built and does not pass its gates",
+            where=", ".join(f"verify.gates.{gate.name}" for gate in missed),
+            why="\n".join(gate.text() for gate in missed),
+            next_step=f"the artifact is kept for study: {show_path(written.model)}",
+        )
+        return Outcome(Row(recipe.variant, "gate failed", manifest), line, ran, written.files, gate_error)
+    verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
+    return Outcome(Row(recipe.variant, verdict, manifest), line, ran, written.files)
+
+
+def as_error(role: str, failure: Failure, folder: Path, has_log: bool) -> TflbuildError:
+    """A step's failure as the error that its kind names, with the place of the step's log."""
+    where = f"step '{role}'" + (f", {failure.where}" if failure.where else "")
+    if has_log:
+        where += f"\nits log: {show_path(log_file(folder, role))}"
+    kind = BY_KIND.get(failure.kind, StepError)
+    return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
+
+
+def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], answer: str) -> None:
+    """Let the same command, run again, see at once that nothing changed."""
+    written = [str(file) for outcome in outcomes for file in outcome.files]
+    environment = {name: os.environ.get(name) for name in prepared.environment}
+    remember(arguments, prepared.read, written, environment, answer)
+
+
+def configuration_paths() -> Iterator[str]:
+    """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
+    for _, _, root in search_roots():
+        yield from tree_paths(root, ".yaml")
+    yield from tree_paths(PACKAGE, ".py")
+    for name in used_packages():
+        if record := package_record(name):
+            yield str(record)
+
+
+def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
+    """A folder, every folder below it and every file with that suffix; the root alone when it is missing."""
+    yield str(root)
+    for parent, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (os.path.join(parent, name) for name in folders)
+        yield from (os.path.join(parent, name) for name in files if name.endswith(suffix))
+
+
+def input_paths(recipe: Recipe) -> Iterator[str]:
+    """The files that a recipe names, and what is in its folders."""
+    for _, _, text in named_paths(recipe):
+        path = locate(text)
+        yield from tree_paths(path) if path.is_dir() else (str(path),)
+
+
+def used_packages() -> dict[str, str]:
+    """Versions of every package that some step depends on."""
+    names = sorted({name for kind in KINDS.values() for name in kind.packages})
+    return {name: package_version(name) for name in names}
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """A disk that is full or closed is the environment's fault, and said so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise cannot_write(Path(error.filename) if isinstance(error.filename, str) else folder, error) from None

@@ -1,0 +1,105 @@
+"""Events -> the screen: a live table on a terminal, one quiet line a step elsewhere. All on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from tflbuild.core.step import Step
+from tflbuild.execute.events import Event, StepEnded, StepStarted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDTH = 30
+
+
+class Console(Protocol):
+    """Shows a run from its start to its end."""
+
+    def __enter__(self) -> Console: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Take one event."""
+
+
+class QuietConsole:
+    """A line when a step has ended."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> QuietConsole:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, StepEnded):
+            elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
+            print(f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed}".rstrip(), file=self.stream, flush=True)
+
+
+class LiveConsole:
+    """A table that grows: every step's state and time; it stays when the run is over."""
+
+    MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console as RichConsole
+        from rich.live import Live
+
+        self.clock = clock
+        self.rows: dict[str, tuple[Step, str, float]] = {}  # step id -> step, state, start or elapsed
+        self.live = Live(
+            console=RichConsole(file=stream, highlight=False), get_renderable=self.render, refresh_per_second=8
+        )
+
+    def __enter__(self) -> LiveConsole:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def show(self, event: Event) -> None:
+        step = event.step
+        if isinstance(event, StepEnded):
+            self.rows[step.id] = (step, event.result.status, event.result.elapsed)
+        elif isinstance(event, StepStarted):
+            self.rows[step.id] = (step, "running", self.clock())
+        else:
+            self.rows[step.id] = (step, "waits for another tflbuild", self.clock())
+
+    def render(self) -> Table:
+        """The table as it stands."""
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column(min_width=WIDTH)
+        table.add_column(min_width=8)
+        table.add_column(justify="right")
+        for step, state, moment in self.rows.values():
+            if state in self.MARKS:
+                mark = Text(state, self.MARKS[state])
+                table.add_row(step.title, mark, f"{moment:.2f} s" if state in ("ran", "failed") else "")
+            else:
+                spinner = Spinner("dots", state)
+                table.add_row(step.title, spinner, f"{self.clock() - moment:.1f} s")
+        return table
+
+
+def open_console(stream: TextIO | None = None) -> Console:
+    """The live one on a terminal, the quiet one elsewhere."""
+    stream = stream or sys.stderr
+    return LiveConsole(stream) if stream.isatty() else QuietConsole(stream)

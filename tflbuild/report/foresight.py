@@ -1,0 +1,119 @@
+"""Previews -> text and JSON: what would run, and which leaf made it so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from tflbuild.core.digest import Json
+from tflbuild.core.step import FileInput, Plan, StepInput
+from tflbuild.execute.preview import Preview
+from tflbuild.plan.explain import Change, differences, nearest_action
+from tflbuild.report.outputs import MANIFEST, variant_folder
+from tflbuild.resolve.inputs import ResolvedRecipe
+from tflbuild.storage.store import Store
+
+WORDS = {"hit": "hit", "run": "run", "follows": "run"}
+
+
+def reasons(
+    resolved: Sequence[ResolvedRecipe], plan: Plan, previews: Sequence[Preview], store: Store
+) -> dict[str, list[Change] | None]:
+    """Step id -> the leaves that differ from the step's last result; None where there is no earlier one."""
+    pending = [one for one in previews if one.verdict != "hit"]
+    if not pending:
+        return {}
+    earlier = [(record.action, record.created) for record in store.records()]
+    last = _last_actions(resolved, plan, store)
+    found: dict[str, list[Change] | None] = {}
+    for one in pending:
+        before = last.get(one.step.id) or nearest_action(one.action, earlier)
+        found[one.step.id] = None if before is None else differences(before, one.action, ignore=one.awaits)
+    return found
+
+
+def _last_actions(
+    resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store
+) -> dict[str, Mapping[str, Json]]:
+    """Step id -> the action that played its role when the same variant was built last."""
+    actions: dict[str, Mapping[str, Json]] = {}
+    for one, goals in zip(resolved, plan.goals, strict=True):
+        try:
+            manifest = json.loads((variant_folder(one.recipe) / MANIFEST).read_text())
+            keys = {role: step["key"] for role, step in manifest["steps"].items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        for role, step_id in goals.items():
+            record = store.read(keys[role]) if role in keys else None
+            if record is not None and record.action["kind"] == plan.steps[step_id].kind:
+                actions.setdefault(step_id, record.action)
+    return actions
+
+
+def why(one: Preview, changes: list[Change] | None, titles: Mapping[str, str]) -> list[str]:
+    """The reasons in words, the nearest first."""
+    if one.verdict == "hit":
+        return []
+    if changes is None:
+        return ["never run before"]
+    told = [_input_text(one, change) for change in changes]
+    if one.verdict == "follows":
+        told += [f"{name} comes from {titles[name]}, which runs" for name in one.awaits]
+    return told or ["its result is no longer in the store"]
+
+
+def _input_text(one: Preview, change: Change) -> str:
+    name = change.leaf.removeprefix("inputs.")
+    for port in one.step.inputs:
+        if change.leaf.startswith("inputs.") and port.name == name:
+            place = f" ({port.path})" if isinstance(port, FileInput) else ""
+            return change.text() + place
+    return change.text()
+
+
+def _titles(one: Preview, previews: Sequence[Preview]) -> dict[str, str]:
+    by_id = {other.step.id: other.step.title for other in previews}
+    return {port.name: by_id[port.step_id] for port in one.step.inputs if isinstance(port, StepInput)}
+
+
+def plan_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+    """A line a step: verdict and first reason; a last line that counts."""
+    width = max(len(one.step.title) for one in previews)
+    lines = []
+    for one in previews:
+        told = why(one, found.get(one.step.id), _titles(one, previews))
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        lines.append(f"{one.step.title:<{width}}  {WORDS[one.verdict]}  {told[0] + more if told else ''}".rstrip())
+    hits = sum(one.verdict == "hit" for one in previews)
+    lines.append(f"{len(previews)} steps: {hits} hits, {len(previews) - hits} to run")
+    return "\n".join(lines)
+
+
+def explain_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+    """For each step that runs, every reason on a line of its own."""
+    lines = []
+    for one in previews:
+        if one.verdict != "hit":
+            lines.append(one.step.title)
+            lines += [f"  {text}" for text in why(one, found.get(one.step.id), _titles(one, previews))]
+    return "\n".join(lines) if lines else "nothing would run: every step is a hit"
+
+
+def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+    """The same as JSON: a list of steps."""
+    rows = []
+    for one in previews:
+        changes = found.get(one.step.id)
+        rows.append(
+            {
+                "step": one.step.title,
+                "kind": one.step.kind,
+                "id": one.step.id,
+                "key": one.key or None,
+                "verdict": WORDS[one.verdict],
+                "awaits": list(one.awaits),
+                "changes": [{"leaf": c.leaf, "before": c.before, "after": c.after} for c in changes or ()],
+                "why": why(one, changes, _titles(one, previews)),
+            }
+        )
+    return json.dumps(rows, indent=2)

@@ -1,0 +1,129 @@
+"""The manifest: everything that is known about one artifact, and where each part of it came from."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tflbuild import __version__
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Recipe
+from tflbuild.core.result import StepResult
+from tflbuild.resolve.inputs import ResolvedRecipe, named_paths
+
+FORMAT = 1
+AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # gates that are lower limits; the others are upper ones
+WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A limit and what was measured against it."""
+
+    name: str
+    limit: float
+    value: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is on the right side, or on the limit itself."""
+        return self.value >= self.limit if self.name in AT_LEAST else self.value <= self.limit
+
+    def text(self) -> str:
+        """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
+        bound = "at least" if self.name in AT_LEAST else "at most"
+        excess = abs(self.value - self.limit)
+        verdict = "" if self.passed else f": {excess:.4g} too {'low' if self.name in AT_LEAST else 'high'}"
+        return f"{self.name} is {self.value:.6g}, {bound} {self.limit:.6g} is allowed{verdict}"
+
+
+def evaluate_gates(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -> list[Gate]:
+    """Every declared gate with its measured value; `facts` are those of the steps, by role."""
+    measured = figures(facts)
+    return [Gate(name, limit, measured[name]) for name, limit in recipe.verify.gates]
+
+
+def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
+    """The figures that gates and tables use: of several outputs, the worst."""
+    found: dict[str, float] = {"bytes": float(facts["check"]["bytes"])}
+    verify = facts.get("verify")
+    if verify:
+        for name, worst in WORST_OF_OUTPUTS.items():
+            found[name] = worst(output[name] for output in verify["outputs"].values())
+        accuracy = verify.get("classification", {})
+        found |= {name: value for name, value in accuracy.items() if isinstance(value, float)}
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the current directory's repository, and whether tracked files differ from it."""
+    try:
+        done = subprocess.run(
+            ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    lines = done.stdout.splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), "")
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def make_manifest(
+    resolved: ResolvedRecipe,
+    roles: Mapping[str, StepResult],
+    toolchain: Mapping[str, str],
+    gates: list[Gate],
+    git: dict[str, Any] | None,
+) -> dict[str, Json]:
+    """The manifest as JSON. `roles` are the variant's finished steps."""
+    recipe = resolved.recipe
+    facts = {role: result.facts for role, result in roles.items()}
+    artifact = roles.get("quantize", roles["convert"])
+    verified = "unverified" if "verify" not in roles else "passed"
+    if not all(gate.passed for gate in gates):
+        verified = "failed"
+    samples = {role: facts[role] for role in ("calibration samples", "evaluation samples") if role in facts}
+    return {
+        "format": FORMAT,
+        "tflbuild": __version__,
+        "recipe": recipe.as_json(),
+        "overrides": list(recipe.overrides),
+        "inputs": {
+            role: {"path": path, "sha256": resolved.files[role].digest} for role, _, path in named_paths(recipe)
+        },
+        "toolchain": dict(toolchain),
+        "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
+        "git": git,
+        "artifact": {
+            "sha256": artifact.outputs["model.tflite"],
+            "bytes": facts["check"]["bytes"],
+            "float_sha256": roles["convert"].outputs["model.tflite"],
+            "float_bytes": facts["package"]["float_bytes"],
+            "contents": {name: value for name, value in facts["check"].items() if name != "peak_bytes"},
+        },
+        "samples": samples,
+        "synthetic_data": sorted(role for role, value in samples.items() if value["synthetic"]),
+        "verification": verified,
+        "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
+        "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
+        "steps": {
+            role: {
+                "key": result.key,
+                "status": result.status,
+                "seconds": round(result.elapsed, 3),
+                "peak_bytes": result.facts.get("peak_bytes"),
+                "outputs": dict(result.outputs),
+            }
+            for role, result in roles.items()
+        },
+    }

@@ -1,0 +1,97 @@
+"""The output folder of a variant: the artifact, its manifest, its card and the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Recipe
+from tflbuild.core.result import StepResult
+from tflbuild.errors import MachineError
+from tflbuild.storage.atomic import replace_copy
+from tflbuild.storage.store import Store, replace_json
+
+MODEL = "model.tflite"
+REJECTED = "model.rejected.tflite"
+MANIFEST = "manifest.json"
+CARD = "card.md"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What lies in the folder now."""
+
+    folder: Path
+    model: Path
+    files: tuple[Path, ...]
+
+
+def variant_folder(recipe: Recipe) -> Path:
+    """<output_root>/<recipe>/<variant>."""
+    return Path(recipe.output_root) / recipe.name / recipe.variant
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, so that a place that cannot be written to is known before anything runs."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+
+
+def cannot_write(folder: Path, error: OSError) -> MachineError:
+    """The error for an output or store folder that refuses bytes."""
+    return MachineError(
+        f"cannot write to {folder}",
+        why=error.strerror or str(error),
+        next_step="free space or change permissions there, or choose another place: output_root=... for outputs,"
+        " the variable TFLBUILD_STORE for the store",
+    )
+
+
+def write_outputs(
+    folder: Path, store: Store, roles: Mapping[str, StepResult], manifest: Mapping[str, Json], accepted: bool
+) -> Written:
+    """Bring the folder up to date. What failed its gates is kept under another name, for study."""
+    artifact = roles.get("quantize", roles["convert"])
+    model = folder / (MODEL if accepted else REJECTED)
+    (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
+    files = [model, folder / CARD]
+    try:
+        _bring(store, artifact.outputs[MODEL], model)
+        _bring(store, roles["package"].outputs[CARD], folder / CARD)
+        files += write_logs(folder, store, roles)
+        replace_json(folder / MANIFEST, manifest)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return Written(folder, model, (*files, folder / MANIFEST))
+
+
+def write_logs(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
+    """logs/<step>.txt of every step that printed something, failed ones included."""
+    written = []
+    for role, result in roles.items():
+        place = log_file(folder, role)
+        if result.log:
+            _bring(store, result.log, place)
+            written.append(place)
+    return written
+
+
+def log_file(folder: Path, role: str) -> Path:
+    """Where the log of a role lies."""
+    return folder / "logs" / f"{role.replace(' ', '_')}.txt"
+
+
+def _bring(store: Store, digest: str, place: Path) -> None:
+    try:
+        if store.stats.digest(place) == digest:
+            return
+    except OSError:
+        pass
+    replace_copy(store.blob(digest), place)

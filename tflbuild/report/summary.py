@@ -1,0 +1,94 @@
+"""What a person wants to know of a variant, in one line; of a sweep, in one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tflbuild.core.digest import Json
+from tflbuild.report.manifest import figures
+
+SHOWN_SHA = 16
+
+
+def show_bytes(count: float) -> str:
+    """Bytes in decimal units, three figures."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def show_path(path: Path) -> str:
+    """Relative where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
+    """Path, size against float, accuracy against float, SHA-256."""
+    artifact = manifest["artifact"]
+    ratio = artifact["float_bytes"] / artifact["bytes"]
+    size = show_bytes(artifact["bytes"])
+    if artifact["sha256"] != artifact["float_sha256"]:
+        size += f" ({ratio:.2f}x smaller than float)" if ratio >= 1 else f" ({1 / ratio:.2f}x larger than float)"
+    parts = [show_path(model), size, show_accuracy(manifest), f"sha256 {artifact['sha256'][:SHOWN_SHA]}"]
+    return "  ".join(part for part in parts if part)
+
+
+def show_accuracy(manifest: Mapping[str, Json]) -> str:
+    """Top-1 against the source's where labels were given, else the worst output's SNR."""
+    verify = manifest["metrics"].get("verify")
+    if not verify:
+        return "unverified"
+    accuracy = verify.get("classification")
+    note = " on synthetic data" if "evaluation samples" in manifest["synthetic_data"] else ""
+    if accuracy:
+        change = 100 * (accuracy["top1"] - accuracy["top1_source"])
+        return (
+            f"top-1 {accuracy['top1']:.2%} (float {accuracy['top1_source']:.2%}, {change:+.2f} points,"
+            f" {verify['samples']:,} samples)"
+        )
+    worst = figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
+    return f"SNR {worst:.1f} dB against the source ({verify['samples']:,} samples{note})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant of a sweep. `manifest` is None when it was not built."""
+
+    name: str
+    verdict: str
+    manifest: Mapping[str, Json] | None
+
+
+HEADINGS = ("variant", "result", "bytes", "of float", "top-1", "drop", "SNR dB", "sha256")
+
+
+def sweep_cells(row: Row) -> tuple[str, ...]:
+    """The cells of one row, empty where nothing was measured."""
+    if row.manifest is None:
+        return (row.name, row.verdict, "", "", "", "", "", "")
+    artifact = row.manifest["artifact"]
+    verify = row.manifest["metrics"].get("verify")
+    found = figures({"check": artifact, **({"verify": verify} if verify else {})})
+    top1 = f"{found['top1']:.2%}" if "top1" in found else ""
+    drop = f"{100 * found['top1_drop']:+.2f}" if "top1_drop" in found else ""
+    snr = f"{found['snr_db']:.1f}" if "snr_db" in found else ""
+    share = f"{artifact['bytes'] / artifact['float_bytes']:.1%}"
+    return (row.name, row.verdict, f"{artifact['bytes']:,}", share, top1, drop, snr, artifact["sha256"][:SHOWN_SHA])
+
+
+def sweep_table(rows: Sequence[Row]) -> str:
+    """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
+    cells = [HEADINGS, *(sweep_cells(row) for row in rows)]
+    used = [column for column in range(len(HEADINGS)) if any(line[column] for line in cells[1:])]
+    widths = {column: max(len(line[column]) for line in cells) for column in used}
+    left = {0, 1, len(HEADINGS) - 1}
+    lines = []
+    for line in cells:
+        shown = [line[c].ljust(widths[c]) if c in left else line[c].rjust(widths[c]) for c in used]
+        lines.append("  ".join(shown).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""Versions of what the steps' bytes depend on, read without importing any of it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from tflbuild.core.digest import hash_file, hash_value
+from tflbuild.errors import MachineError
+from tflbuild.locations import PACKAGE
+from tflbuild.steps.kinds import KINDS
+
+
+@cache
+def package_version(name: str) -> str:
+    """The installed version. Raises MachineError when the package is missing."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise MachineError(
+            f"the package '{name}' is not installed", next_step=f"pip install {name}, or install tflbuild again"
+        ) from None
+
+
+def package_record(name: str) -> Path | None:
+    """The file that changes when the package is upgraded, for noticing that it was not."""
+    for file in metadata.files(name) or ():
+        if file.name in ("RECORD", "METADATA") and file.parent.name.endswith(".dist-info"):
+            return Path(str(file.locate()))
+    return None
+
+
+def worker_file(module: str) -> Path:
+    """The source of a worker module."""
+    return PACKAGE / "workers" / f"{module}.py"
+
+
+@cache
+def toolchain(kind: str) -> Mapping[str, str]:
+    """Everything beside parameters and inputs that a step of this kind depends on, by name."""
+    step = KINDS[kind]
+    implementation = {module: hash_file(worker_file(module)) for module in sorted(set(step.modules))}
+    return {
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "platform": f"{platform.system()}-{platform.machine()}".lower(),
+        "implementation": hash_value("Implementation", implementation),
+        **{name: package_version(name) for name in step.packages},
+    }
+
+
+@cache
+def host_fingerprint() -> str:
+    """What tells this host from another where figures depend on it: name, CPU model, core count."""
+    model = ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Hardware")):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        model = platform.processor()
+    return f"{platform.node()}, {model or platform.machine()}"
+
+
+@cache
+def cpu_features() -> str:
+    """The instruction sets that optimized kernels choose by, as a digest."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return hash_value("CpuFeatures", sorted(flags))[:16]

@@ -1,0 +1,158 @@
+"""The kinds of step there are: what each makes, where it runs, what its bytes depend on.
+
+Declarations alone; the work is in `tflbuild/workers/<module>.py`, which runs in a forked child of
+a server process that has imported the heavy packages once. To add a step: a row here, a module
+there, and a call in `plan.planner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Server = Literal["tensorflow", "litert"]
+
+COMMON_MODULES = ("server", "contract")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepKind:
+    """A kind of step.
+
+    `module` and `uses` are the files of `tflbuild/workers/` whose text is part of the key; a test
+    holds them against the imports. `outputs` are files by name, or folders where the name ends in
+    a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
+    step's key instead of their bytes.
+    """
+
+    name: str
+    server: Server
+    module: str
+    uses: tuple[str, ...] = ()
+    packages: tuple[str, ...]
+    outputs: tuple[str, ...]
+    unstable: tuple[str, ...] = ()
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Every worker module that the step's result depends on."""
+        return (*COMMON_MODULES, self.module, *self.uses)
+
+
+TENSORFLOW = ("tensorflow", "keras", "numpy")
+LITERT = ("ai-edge-litert", "numpy")
+
+KINDS: dict[str, StepKind] = {
+    kind.name: kind
+    for kind in (
+        # source -> SavedModel snapshot with declared signatures. An exported SavedModel is not
+        # byte-reproducible (fingerprint, shards), the model in it is.
+        StepKind(
+            name="import",
+            server="tensorflow",
+            module="tf_import",
+            packages=TENSORFLOW,
+            outputs=("snapshot/", "signature.json"),
+            unstable=("snapshot/",),
+        ),
+        # dataset file -> the very samples that are fed, checked against the signature
+        StepKind(
+            name="sample",
+            server="litert",
+            module="sample",
+            uses=("samples",),
+            packages=("numpy",),
+            outputs=("samples.npz",),
+        ),
+        # SavedModel -> float .tflite
+        StepKind(
+            name="convert",
+            server="tensorflow",
+            module="tf_convert",
+            uses=("tf_converter",),
+            packages=TENSORFLOW,
+            outputs=("model.tflite",),
+        ),
+        # SavedModel x samples -> the source's own outputs
+        StepKind(
+            name="predict",
+            server="tensorflow",
+            module="tf_predict",
+            uses=("samples",),
+            packages=TENSORFLOW,
+            outputs=("predictions.npz",),
+        ),
+        # float .tflite x samples -> activation ranges
+        StepKind(
+            name="calibrate",
+            server="litert",
+            module="litert_calibrate",
+            uses=("samples", "shards", "interpreters"),
+            packages=LITERT,
+            outputs=("ranges.json",),
+        ),
+        # float .tflite (+ ranges) -> quantized .tflite
+        StepKind(
+            name="quantize",
+            server="litert",
+            module="litert_quantize",
+            packages=("litert-quantizer", *LITERT),
+            outputs=("model.tflite",),
+        ),
+        # SavedModel (+ samples) -> quantized .tflite, TFLiteConverter's own way
+        StepKind(
+            name="quantize_in_converter",
+            server="tensorflow",
+            module="tf_quantize",
+            uses=("samples", "tf_converter"),
+            packages=TENSORFLOW,
+            outputs=("model.tflite",),
+        ),
+        # .tflite -> what it really contains, against what was declared
+        StepKind(
+            name="check",
+            server="litert",
+            module="check",
+            uses=("flatbuffer", "declarations"),
+            packages=("ai-edge-litert",),
+            outputs=("check.json",),
+        ),
+        # .tflite x samples x predictions -> parity and accuracy
+        StepKind(
+            name="verify",
+            server="litert",
+            module="litert_verify",
+            uses=("samples", "shards", "interpreters", "metrics"),
+            packages=LITERT,
+            outputs=("verify.json",),
+        ),
+        # the same with an interpreter that has the TensorFlow (Flex) operators
+        StepKind(
+            name="verify_in_tensorflow",
+            server="tensorflow",
+            module="tf_verify",
+            uses=("litert_verify", "samples", "shards", "interpreters", "metrics"),
+            packages=TENSORFLOW,
+            outputs=("verify.json",),
+        ),
+        # .tflite -> latency on this host
+        StepKind(
+            name="benchmark",
+            server="litert",
+            module="litert_benchmark",
+            uses=("interpreters",),
+            packages=LITERT,
+            outputs=("benchmark.json",),
+        ),
+        # what was found -> the page that tells a person how to feed the artifact
+        StepKind(
+            name="package",
+            server="litert",
+            module="package",
+            packages=(),
+            outputs=("card.md",),
+        ),
+    )
+}

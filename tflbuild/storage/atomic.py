@@ -1,0 +1,61 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file under its final name in one step. A reader sees the old bytes or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def replace_copy(source: Path, path: Path) -> None:
+    """Copy a file under its final name in one step; never a link, so that an edit stays local."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file, open(source, "rb") as origin:
+            shutil.copyfileobj(origin, file, 1 << 20)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def publish_link(source: Path, path: Path) -> bool:
+    """Give a finished file its final name, durably, unless the name is taken. True when it was not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(source, "rb") as file:
+        os.fsync(file.fileno())
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    sync_folder(path.parent)
+    return True

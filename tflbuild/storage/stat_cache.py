@@ -1,0 +1,89 @@
+"""Digests of files, remembered by their stat record so that an unchanged file is read once.
+
+A record holds device, inode, size, mtime and ctime in nanoseconds. An edit in place that restores
+size and mtime still moves ctime, which no system call sets. The clock of a file system ticks
+coarsely, so a file touched within the last tick is given time to age before it is hashed: any later
+edit then shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tflbuild.core.digest import hash_file, hash_value
+from tflbuild.storage.atomic import replace_bytes
+
+TICK_SECONDS = 0.02  # longer than the kernel's coarse clock, at most 10 ms (CONFIG_HZ=100)
+ATTEMPTS = 5
+
+Stat = tuple[int, int, int, int, int]
+
+
+def stat_record(path: str | Path) -> Stat:
+    """(device, inode, size, mtime_ns, ctime_ns), links followed. Raises OSError."""
+    s = os.stat(path)
+    return (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+
+
+class FileChanged(OSError):
+    """A file went on changing while it was read."""
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """The regular files below a folder, links followed, in a fixed order."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            yield Path(parent, name)
+
+
+class StatCache:
+    """Maps a path to its digest. The folder may be deleted at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _place(self, path: Path) -> Path:
+        name = hash_value("StatCachePath", str(path))
+        return self.folder / name[:2] / f"{name}.json"
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file. Raises OSError when it cannot be read, FileChanged when it does not hold still."""
+        place = self._place(path)
+        found = stat_record(path)
+        known = _load(place)
+        if known is not None and known[0] == found:
+            return known[1]
+        for _ in range(ATTEMPTS):
+            age = time.time() - found[4] / 1e9
+            if 0 <= age < TICK_SECONDS:
+                time.sleep(TICK_SECONDS - age)
+            digest = hash_file(path)
+            after = stat_record(path)
+            if after == found:
+                self._save(place, found, digest)
+                return digest
+            found = after
+        raise FileChanged(f"{path} was written to while it was read")
+
+    def _save(self, place: Path, stat: Stat, digest: str) -> None:
+        try:
+            replace_bytes(place, json.dumps([stat, digest]).encode(), durable=False)
+        except OSError:
+            return  # a cache that cannot be written is a slower cache, not an error
+
+    def tree(self, folder: Path) -> dict[str, str]:
+        """Relative POSIX path -> digest, of every file below `folder`."""
+        return {file.relative_to(folder).as_posix(): self.digest(file) for file in walk_files(folder)}
+
+
+def _load(place: Path) -> tuple[Stat, str] | None:
+    try:
+        stat, digest = json.loads(place.read_bytes())
+        return tuple(stat), str(digest)
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,268 @@
+"""The store: what was done (actions by key) and what came of it (blobs by digest).
+
+    cas/ab/<digest>      bytes, read-only
+    ac/ab/<key>.json     a finished action: its parts, its outputs, what was measured
+    tmp/<run>/           scratch folders of one process, removed with it
+    locks/ stats/ plans/ quarantine/
+
+An action is published after its blobs, by a link that never replaces. A blob is believed while its
+stat record is the one seen when it was hashed, and hashed again otherwise; one that does not match
+its name is set aside and counts as missing. Locks save work and nothing else rests on them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tflbuild.core.digest import Json, hash_bytes, hash_file, hash_tree
+from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
+from tflbuild.storage.stat_cache import StatCache, walk_files
+
+FORMAT = 1
+TREE_SUFFIX = "/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output of an action. A folder's digest is over its listing; `files` are its blobs."""
+
+    digest: str
+    size: int
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def blobs(self) -> list[str]:
+        """Digests of the blobs that hold it."""
+        return list(self.files.values()) if self.files else [self.digest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished action, as the store keeps it. `created` is seconds since the epoch."""
+
+    key: str
+    action: Mapping[str, Json]
+    outputs: Mapping[str, Output]
+    facts: Mapping[str, Json]
+    elapsed: float
+    created: float
+
+
+class Store:
+    """A store in a folder. The file system is its only truth."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.stats = StatCache(root / "stats")
+
+    def blob(self, digest: str) -> Path:
+        """Where a blob lies, or would lie."""
+        return self.root / "cas" / digest[:2] / digest
+
+    def _action_file(self, key: str) -> Path:
+        return self.root / "ac" / key[:2] / f"{key}.json"
+
+    # looking up
+
+    def read(self, key: str) -> Record | None:
+        """The record of a key; its blobs may be gone. A damaged record is set aside."""
+        path = self._action_file(key)
+        try:
+            raw = path.read_bytes()
+        except OSError:
+            return None
+        record = _parse_record(key, raw)
+        if record is None:
+            self._quarantine(path)
+        return record
+
+    def find(self, key: str) -> Record | None:
+        """The record of a key whose every blob is there and whole; None is a miss."""
+        record = self.read(key)
+        if record is None:
+            return None
+        blobs = [digest for output in record.outputs.values() for digest in output.blobs()]
+        return record if all([self.has(digest) for digest in blobs]) else None
+
+    def has(self, digest: str) -> bool:
+        """Whether a blob is there and its bytes match its name."""
+        path = self.blob(digest)
+        try:
+            if self.stats.digest(path) == digest:
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        self._quarantine(path)
+        return False
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, for `explain` and `cache`."""
+        for path in sorted((self.root / "ac").glob("*/*.json")):
+            record = self.read(path.stem)
+            if record is not None:
+                yield record
+
+    # publishing
+
+    def publish(
+        self, key: str, action: Mapping[str, Json], outputs: Mapping[str, Path], facts: Mapping[str, Json], elapsed: float
+    ) -> Record:
+        """Take finished outputs into the store. The files are consumed. First writer wins."""
+        kept = {name: self._keep(name, path) for name, path in outputs.items()}
+        record = Record(key=key, action=action, outputs=kept, facts=facts, elapsed=elapsed, created=time.time())
+        path = self._action_file(key)
+        new = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(_format_record(record))
+        try:
+            if not publish_link(new, path) and self.find(key) is None:
+                os.replace(new, path)  # what stood there leads to lost blobs
+                sync_folder(path.parent)
+        finally:
+            new.unlink(missing_ok=True)
+        return self.read(key) or record
+
+    def _keep(self, name: str, path: Path) -> Output:
+        if not name.endswith(TREE_SUFFIX):
+            return self.keep(path)
+        paths = list(walk_files(path))
+        sizes = sum(file.stat().st_size for file in paths)
+        files = {file.relative_to(path).as_posix(): self._keep_file(file) for file in paths}
+        return Output(digest=hash_tree(files), size=sizes, files=files)
+
+    def keep(self, path: Path) -> Output:
+        """Take one finished file as a blob, belonging to no action. The file is consumed."""
+        size = path.stat().st_size
+        return Output(digest=self._keep_file(path), size=size)
+
+    def _keep_file(self, path: Path) -> str:
+        os.chmod(path, 0o444)
+        digest = hash_file(path)
+        place = self.blob(digest)
+        if not publish_link(path, place) and not self.has(digest):
+            publish_link(path, place)
+        path.unlink()
+        return digest
+
+    def _quarantine(self, path: Path) -> None:
+        target = self.root / "quarantine" / f"{path.name}-{uuid.uuid4().hex[:8]}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(path, target)
+        except FileNotFoundError:
+            return
+
+    # handing out
+
+    def lay_out(self, output: Output, place: Path) -> None:
+        """Show an output at `place` for a step to read: links to blobs, which are read-only."""
+        if not output.files:
+            place.symlink_to(self.blob(output.digest))
+            return
+        for name, digest in output.files.items():
+            file = place / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.symlink_to(self.blob(digest))
+
+    def try_lock(self, name: str) -> FileLock | None:
+        """The lock of that name, held, or None while another process has it."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / name)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        return lock
+
+    def open_scratch(self) -> Scratch:
+        """A private folder of this process; those of dead processes are swept first."""
+        folder = self.root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        return Scratch(folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+class Scratch:
+    """A folder held by a lock file for as long as its process lives."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self._lock = FileLock(f"{folder}.lock")
+        self._lock.acquire()
+
+    def close(self) -> None:
+        """Remove the folder and all in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        Path(f"{self.folder}.lock").unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    for held in folder.glob("*.lock"):
+        lock = FileLock(held)
+        try:
+            lock.acquire(blocking=False)
+        except (Timeout, OSError):
+            continue
+        shutil.rmtree(held.with_suffix(""), ignore_errors=True)
+        held.unlink(missing_ok=True)
+        lock.release()
+
+
+def _format_record(record: Record) -> bytes:
+    outputs = {n: {"digest": o.digest, "size": o.size, "files": dict(o.files)} for n, o in record.outputs.items()}
+    body = {
+        "format": FORMAT,
+        "key": record.key,
+        "action": dict(record.action),
+        "outputs": outputs,
+        "facts": dict(record.facts),
+        "elapsed": record.elapsed,
+        "created": record.created,
+    }
+    text = json.dumps(body, sort_keys=True)
+    return json.dumps({"sha256": hash_bytes(text.encode()), "body": text}).encode()
+
+
+def _parse_record(key: str, raw: bytes) -> Record | None:
+    try:
+        envelope = json.loads(raw)
+        text = envelope["body"]
+        if hash_bytes(text.encode()) != envelope["sha256"]:
+            return None
+        body = json.loads(text)
+        if body["format"] != FORMAT or body["key"] != key:
+            return None
+        return Record(
+            key=key,
+            action=body["action"],
+            outputs={name: Output(**output) for name, output in body["outputs"].items()},
+            facts=body["facts"],
+            elapsed=body["elapsed"],
+            created=body["created"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def clear(root: Path) -> None:
+    """Delete everything in the store but its locks."""
+    for name in ("plans", "ac", "cas", "stats", "quarantine"):
+        shutil.rmtree(root / name, ignore_errors=True)
+
+
+def replace_json(path: Path, value: Json) -> None:
+    """A JSON file, written whole."""
+    replace_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

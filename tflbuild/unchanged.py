@@ -1,0 +1,92 @@
+"""The no-op build: answer at once when nothing that the last build read or wrote has changed.
+
+A build that ends well leaves a note of the stat record (device, inode, size, mtime, ctime) of every
+file and folder that its answer rests on: configuration, recipes, inputs, tflbuild's own code, the
+packages, the outputs. The same command finding all of them as they were has nothing to do. This
+module imports the standard library alone, since it is all that a no-op build loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tflbuild.locations import PACKAGE, store_root
+
+FORMAT = 1
+TICK_SECONDS = 0.02  # see storage.stat_cache
+
+Stat = list[int]
+
+
+def note_file(arguments: Sequence[str]) -> Path:
+    """Where the note of a command lies: named by all that selects what it means."""
+    return _named("note", list(arguments))
+
+
+def known_file(arguments: Sequence[str]) -> Path:
+    """Stands when some build of the same recipe, with whatever overrides, ended well here before."""
+    return _named("recipe", [text for text in arguments if "recipe=" in text])
+
+
+def _named(what: str, arguments: Sequence[str]) -> Path:
+    selected = [FORMAT, what, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
+    name = hashlib.sha256(json.dumps(selected).encode()).hexdigest()
+    return store_root() / "plans" / f"{name}.json"
+
+
+def observe(path: str) -> Stat | None:
+    """A stat record; None where there is nothing."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return [s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns]
+
+
+def recall(arguments: Sequence[str]) -> str | None:
+    """The answer of the last build by this command, when nothing has changed since; else None."""
+    try:
+        with open(note_file(arguments), encoding="utf-8") as file:
+            note = json.load(file)
+        if any(os.environ.get(name) != value for name, value in note["environment"].items()):
+            return None
+        if any(observe(path) != stat for path, stat in note["stats"].items()):
+            return None
+        return str(note["answer"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def remember(
+    arguments: Sequence[str],
+    before: Mapping[str, Stat | None],
+    written: Iterable[str],
+    environment: Mapping[str, str | None],
+    answer: str,
+) -> None:
+    """Leave the note. `before` was observed ahead of reading; what has changed since then leaves none.
+
+    Waits until every record is older than the clock tick of a file system, so that a later change
+    is sure to show.
+    """
+    from tflbuild.storage.atomic import replace_bytes
+
+    stats = {**before, **{path: observe(path) for path in written}}
+    newest = max((stat[4] for stat in stats.values() if stat), default=0)
+    age = time.time() - newest / 1e9
+    if 0 <= age < TICK_SECONDS:
+        time.sleep(TICK_SECONDS - age)
+    if any(observe(path) != stat for path, stat in stats.items()):
+        return
+    note = {"environment": dict(environment), "stats": stats, "answer": answer}
+    try:
+        replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
+        replace_bytes(known_file(arguments), b"", durable=False)
+    except OSError:
+        return  # without a note the next build looks everything up

@@ -1,0 +1,66 @@
+"""The step `check`: the artifact itself is read, and must be what the recipe declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.declarations import examine
+from tflbuild.workers.flatbuffer import Model, Tensor, read_model
+
+SHOWN_FINDINGS = 5
+
+
+def run(request: Request) -> Facts:
+    """Outputs check.json: contents and I/O contract. Raises WorkerError with every finding."""
+    model = read_model(request.inputs["model"])
+    signature = request.read_json("signature")
+    ranges = request.read_json("ranges") if "ranges" in request.inputs else None
+    findings = list(examine(model, request.params, signature, ranges))
+    report = describe(model)
+    request.write_json("check.json", report)
+    if findings:
+        shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]
+        if len(findings) > SHOWN_FINDINGS:
+            shown.append(f"and {len(findings) - SHOWN_FINDINGS} more, in the step's log")
+        for finding in findings:
+            print(f"{finding.rule}: {finding.text}")
+        raise WorkerError(
+            f"the artifact is not what the recipe declares (quantization={request.params['scheme']})",
+            kind="build",
+            why="\n".join(shown),
+            next_step="the other engine (quantization.engine) may honour it; else declare what the model can be",
+        )
+    return report
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """The contents as JSON."""
+    return {
+        "bytes": model.bytes,
+        "operators": model.op_counts(),
+        "custom_operators": model.custom_ops(),
+        "flex_operators": model.flex_ops(),
+        "tensor_types": model.type_counts(),
+        "subgraphs": len(model.subgraphs),
+        "min_runtime": model.min_runtime,
+        "signatures": [
+            {
+                "key": entry.key,
+                "inputs": [describe_io(name, tensor) for name, tensor in entry.inputs.items()],
+                "outputs": [describe_io(name, tensor) for name, tensor in entry.outputs.items()],
+            }
+            for entry in model.signatures
+        ],
+    }
+
+
+def describe_io(name: str, tensor: Tensor) -> dict[str, Any]:
+    """An input or output as an app must feed or read it."""
+    return {
+        "name": name,
+        "dtype": tensor.type,
+        "shape": list(tensor.shape),
+        "scale": tensor.scales[0] if tensor.scales else None,
+        "zero_point": tensor.zero_points[0] if tensor.zero_points else None,
+    }

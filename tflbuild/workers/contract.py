@@ -1,0 +1,52 @@
+"""What a step's code is given and what it gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, Any]
+
+
+class WorkerError(Exception):
+    """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment."""
+
+    def __init__(self, what: str, *, kind: str = "recipe", why: str = "", where: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.fields = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One step's work, in a folder of its own.
+
+    `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
+    below `outputs`, under their declared names.
+    """
+
+    folder: Path
+    params: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    labels: Mapping[str, str]
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder / "outputs"
+
+    def read_json(self, name: str) -> Any:
+        """An input that another step wrote as JSON."""
+        return json.loads(self.inputs[name].read_text())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """An output, as JSON with sorted keys: equal values give equal bytes."""
+        (self.outputs / name).write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_request(folder: Path) -> Request:
+    """The request that the executor laid in `folder`."""
+    raw = json.loads((folder / "input.json").read_text())
+    inputs = {name: folder / "inputs" / file for name, file in raw["inputs"].items()}
+    return Request(folder=folder, params=raw["params"], inputs=inputs, labels=raw["labels"])

@@ -1,0 +1,185 @@
+"""What was declared, held against what a file contains. Each rule gives what it found broken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
+
+FLOATS = ("float16", "float32", "float64", "bfloat16")
+BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
+WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
+RANGE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A difference between declaration and file: the rule's name and what it saw."""
+
+    rule: str
+    text: str
+
+
+def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Any) -> Iterator[Finding]:
+    """Every finding of every rule that applies."""
+    yield from check_operators(model, params)
+    yield from check_signature(model, params, signature)
+    yield from SCHEME_RULES[params["scheme"]](model)
+    if params["scheme"] == "int8":
+        yield from check_calibrated(model, signature, ranges)
+    if params["full_integer"]:
+        yield from check_full_integer(model)
+    if params["static_shapes"]:
+        yield from check_static(model)
+
+
+def check_operators(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
+    """No Flex operator unless the op set allows them, and no custom one."""
+    if model.flex_ops() and not params["select_tf"]:
+        yield Finding("opset", f"TensorFlow (Flex) operators, which opset=builtins excludes: {', '.join(model.flex_ops())}")
+    if model.custom_ops():
+        yield Finding("opset", f"custom operators, which no op set allowed: {', '.join(model.custom_ops())}")
+
+
+def check_signature(model: Model, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Finding]:
+    """The declared signature, its names, shapes and I/O types."""
+    found = next((entry for entry in model.signatures if entry.key == wanted["key"]), None)
+    if found is None:
+        keys = ", ".join(entry.key for entry in model.signatures) or "none"
+        yield Finding("signature", f"signature '{wanted['key']}' is missing; the file has: {keys}")
+        return
+    for side, has in (("input", found.inputs), ("output", found.outputs)):
+        specs = {spec["name"]: spec for spec in wanted[f"{side}s"]}
+        if specs.keys() != has.keys():
+            yield Finding("signature", f"{side}s are {', '.join(has)}, declared were {', '.join(specs)}")
+        for name in specs.keys() & has.keys():
+            yield from _check_io(side, has[name], specs[name], params)
+
+
+def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
+    integer = params["scheme"] == "int8" and spec["dtype"] == "float32"
+    wanted = params[f"{side}_type"] if integer else spec["dtype"]
+    if tensor.type != wanted:
+        yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type}, declared was {wanted}")
+    shape = tuple(-1 if size is None else size for size in spec["shape"])
+    if side == "input" and tensor.shape != shape:
+        yield Finding("signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {list(shape)}")
+    if integer and wanted != "float32" and not tensor.scales:
+        yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type} without a scale")
+
+
+# schemes
+
+
+def check_none(model: Model) -> Iterator[Finding]:
+    """quantization=none: nothing quantized but what the source itself carries (which is reported, not refused)."""
+    halves = [t.name for t in _constants(model) if t.type == "float16"]
+    if halves:
+        yield Finding("scheme", f"float16 weights in an unquantized model: {_some(halves)}")
+
+
+def check_float16(model: Model) -> Iterator[Finding]:
+    """quantization=float16: no float32 weight of any size that matters."""
+    if not any(tensor.type == "float16" for tensor in _constants(model)):
+        yield Finding("scheme", "no tensor is float16: the model was left as it is")
+    yield from _float_weights(model, "float16")
+
+
+def check_dynamic_int8(model: Model) -> Iterator[Finding]:
+    """quantization=dynamic_int8: int8 weights, float activations."""
+    if not any(tensor.type == "int8" and tensor.scales for tensor in _constants(model)):
+        yield Finding("scheme", "no weight is int8: the model was left as it is")
+    yield from _float_weights(model, "int8")
+    for graph in model.subgraphs:
+        for op in graph.ops:
+            for index in op.outputs:
+                if graph.tensors[index].type == "int8":
+                    yield Finding("scheme", f"{op.name} has an int8 activation: {graph.tensors[index].name}")
+
+
+def check_int8(model: Model) -> Iterator[Finding]:
+    """quantization=int8: integer operators alone, with scales; conversions only at inputs and outputs."""
+    for graph in model.subgraphs:
+        boundary = set(graph.inputs) | set(graph.outputs)
+        for op in graph.ops:
+            floats = [i for i in (*op.inputs, *op.outputs) if i >= 0 and graph.tensors[i].type in FLOATS]
+            if floats and not (op.name in BOUNDARY and boundary.issuperset(floats)):
+                yield Finding("float_op", f"{op.name} computes in float: {_some([graph.tensors[i].name for i in floats])}")
+            yield from _missing_scales(graph, op)
+
+
+def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:
+    for index in op.outputs:
+        tensor = graph.tensors[index]
+        if tensor.type in ("int8", "uint8") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):
+            yield Finding("scale", f"{op.name} gives {tensor.type} without a scale: {tensor.name}")
+        bad = [scale for scale in tensor.scales if not math.isfinite(scale) or scale <= 0]
+        if bad:
+            yield Finding("scale", f"{tensor.name} has the scale {bad[0]}")
+
+
+SCHEME_RULES = {
+    "none": check_none,
+    "float16": check_float16,
+    "dynamic_int8": check_dynamic_int8,
+    "int8": check_int8,
+}
+
+
+# data and target
+
+
+def check_calibrated(model: Model, signature: Mapping[str, Any], ranges: Any) -> Iterator[Finding]:
+    """The scales of the inputs span what the dataset spans: the data was used, not ignored."""
+    if not ranges:
+        return
+    found = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
+    for name, tensor in (found.inputs if found else {}).items():
+        measured = ranges.get(tensor.name) or next((r for n, r in ranges.items() if n.split(":")[0] == tensor.name), None)
+        if not tensor.scales or measured is None:
+            continue
+        levels = 255
+        span = max(measured["max"], 0.0) - min(measured["min"], 0.0)
+        if span > 0 and abs(tensor.scales[0] * levels - span) > RANGE_TOLERANCE * span:
+            yield Finding(
+                "dataset",
+                f"input '{name}' spans {tensor.scales[0] * levels:.6g}, and the calibration data {span:.6g}",
+            )
+
+
+def check_full_integer(model: Model) -> Iterator[Finding]:
+    """The target has no floating point."""
+    names = [t.name for graph in model.subgraphs for t in graph.tensors if t.type in FLOATS]
+    if names:
+        yield Finding("target", f"floating-point tensors, which the target cannot hold: {_some(names)}")
+
+
+def check_static(model: Model) -> Iterator[Finding]:
+    """The target needs fixed shapes."""
+    names = [t.name for graph in model.subgraphs for t in graph.tensors if -1 in t.shape]
+    if names:
+        yield Finding("target", f"free dimensions, which the target cannot have: {_some(names)}")
+
+
+def _constants(model: Model) -> Iterator[Tensor]:
+    for graph in model.subgraphs:
+        yield from (tensor for tensor in graph.tensors if tensor.constant)
+
+
+def _float_weights(model: Model, wanted: str) -> Iterator[Finding]:
+    for graph in model.subgraphs:
+        for op in graph.ops:
+            for index in op.inputs[1:2] if op.name in WEIGHTED else ():
+                tensor = graph.tensors[index]
+                if tensor.constant and tensor.type == "float32" and tensor.elements >= WEIGHT_ELEMENTS:
+                    yield Finding("scheme", f"{op.name} kept float32 weights, {wanted} was declared: {tensor.name}")
+
+
+def _some(names: list[str], limit: int = 3) -> str:
+    unique = list(dict.fromkeys(name or "(unnamed)" for name in names))
+    more = f" and {len(unique) - limit} more" if len(unique) > limit else ""
+    return ", ".join(unique[:limit]) + more

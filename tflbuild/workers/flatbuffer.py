@@ -1,0 +1,175 @@
+"""A .tflite file, read as it is: operators, tensors, signatures, scales."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from tflbuild.workers.contract import WorkerError
+
+IDENTIFIER = b"TFL3"
+FLEX_PREFIX = "Flex"
+TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+MINIMUM_RUNTIME = "min_runtime_version"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
+
+    `shape` has -1 where a size is free; `elements` counts the stored shape.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    elements: int
+    constant: bool
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operator: its builtin name, or the custom one; indices into its subgraph's tensors."""
+
+    name: str
+    version: int
+    custom: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """Operators in the order they run."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SignatureDef:
+    """An entry point: its inputs' and outputs' tensors by name."""
+
+    key: str
+    subgraph: int
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The whole file. `min_runtime` is what its converter wrote there, "" when nothing."""
+
+    bytes: int
+    subgraphs: tuple[Subgraph, ...]
+    signatures: tuple[SignatureDef, ...]
+    min_runtime: str = field(default="")
+
+    def op_counts(self) -> dict[str, int]:
+        """Operators by name, over all subgraphs."""
+        return dict(sorted(Counter(op.name for graph in self.subgraphs for op in graph.ops).items()))
+
+    def custom_ops(self) -> list[str]:
+        """Names of custom operators that are not Flex."""
+        return sorted(name for name in self._custom() if not name.startswith(FLEX_PREFIX))
+
+    def flex_ops(self) -> list[str]:
+        """Names of TensorFlow (Flex) operators."""
+        return sorted(name for name in self._custom() if name.startswith(FLEX_PREFIX))
+
+    def _custom(self) -> set[str]:
+        return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
+
+    def type_counts(self) -> dict[str, int]:
+        """Tensors by element type, over all subgraphs."""
+        return dict(sorted(Counter(tensor.type for graph in self.subgraphs for tensor in graph.tensors).items()))
+
+
+def read_model(path: Path) -> Model:
+    """Parse a file. Raises WorkerError when it is no .tflite."""
+    raw = path.read_bytes()
+    if raw[4:8] != IDENTIFIER:
+        raise WorkerError("the artifact is no .tflite file", kind="build", why="its identifier is not TFL3")
+    root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0))
+    graphs = tuple(_subgraph(graph, root) for graph in root.subgraphs)
+    return Model(
+        bytes=len(raw),
+        subgraphs=graphs,
+        signatures=tuple(_signature(entry, graphs) for entry in root.signatureDefs or ()),
+        min_runtime=_minimum_runtime(root),
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _list(value: Any) -> tuple[Any, ...]:
+    return () if value is None else tuple(getattr(value, "tolist", lambda: value)())
+
+
+def _subgraph(graph: Any, root: Any) -> Subgraph:
+    return Subgraph(
+        name=_text(graph.name),
+        tensors=tuple(_tensor(tensor, root.buffers) for tensor in _list(graph.tensors)),
+        ops=tuple(_op(op, root.operatorCodes) for op in _list(graph.operators)),
+        inputs=_list(graph.inputs),
+        outputs=_list(graph.outputs),
+    )
+
+
+def _tensor(tensor: Any, buffers: Any) -> Tensor:
+    quantization = tensor.quantization
+    stored = _list(tensor.shape)
+    elements = 1
+    for size in stored:
+        elements *= size
+    buffer = buffers[tensor.buffer]
+    data = buffer.data
+    return Tensor(
+        name=_text(tensor.name),
+        type=TYPES.get(tensor.type, str(tensor.type)),
+        shape=_list(tensor.shapeSignature) or stored,
+        elements=elements,
+        constant=(data is not None and len(data) > 0) or bool(getattr(buffer, "size", 0)),
+        scales=_list(quantization.scale) if quantization else (),
+        zero_points=_list(quantization.zeroPoint) if quantization else (),
+        axis=quantization.quantizedDimension if quantization else 0,
+    )
+
+
+def _op(op: Any, codes: Any) -> Op:
+    code = codes[op.opcodeIndex]
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    custom = builtin == schema.BuiltinOperator.CUSTOM
+    name = _text(code.customCode) if custom else OPERATORS.get(builtin, f"BUILTIN_{builtin}")
+    return Op(name, code.version, custom, _list(op.inputs), _list(op.outputs))
+
+
+def _signature(entry: Any, graphs: tuple[Subgraph, ...]) -> SignatureDef:
+    tensors = graphs[entry.subgraphIndex].tensors
+    return SignatureDef(
+        key=_text(entry.signatureKey),
+        subgraph=entry.subgraphIndex,
+        inputs={_text(item.name): tensors[item.tensorIndex] for item in entry.inputs or ()},
+        outputs={_text(item.name): tensors[item.tensorIndex] for item in entry.outputs or ()},
+    )
+
+
+def _minimum_runtime(root: Any) -> str:
+    for entry in root.metadata or ():
+        if _text(entry.name) == MINIMUM_RUNTIME:
+            data = root.buffers[entry.buffer].data
+            return bytes(data).split(b"\0")[0].decode("ascii", "replace") if data is not None else ""
+    return ""

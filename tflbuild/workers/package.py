@@ -1,0 +1,96 @@
+"""The step `package`: the page that tells a person what the artifact is and how to feed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tflbuild.workers.contract import Facts, Request
+
+
+def run(request: Request) -> Facts:
+    """Outputs card.md; facts: bytes of artifact and float model."""
+    check = request.read_json("check")
+    verify = request.read_json("verify") if "verify" in request.inputs else None
+    float_bytes = request.inputs["float"].stat().st_size
+    lines = [f"# {request.params['name']}", "", *sizes(check, float_bytes), ""]
+    for signature in check["signatures"]:
+        lines += [*contract(signature), ""]
+    lines += quick_start(check["signatures"][0])
+    if verify is not None:
+        lines += ["", *measured(verify)]
+    (request.outputs / "card.md").write_text("\n".join(lines) + "\n")
+    return {"bytes": check["bytes"], "float_bytes": float_bytes}
+
+
+def sizes(check: Any, float_bytes: int) -> list[str]:
+    """Size, operators and what a runtime must have."""
+    operators = ", ".join(f"{name} x{count}" for name, count in check["operators"].items())
+    lines = [
+        f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
+        f"- operators: {operators}",
+    ]
+    if check["min_runtime"]:
+        lines.append(f"- least TFLite runtime, as the converter states it: {check['min_runtime']}")
+    if check["flex_operators"]:
+        lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
+    return lines
+
+
+def contract(signature: Any) -> list[str]:
+    """The table of inputs and outputs."""
+    lines = [
+        f"## Signature `{signature['key']}`",
+        "",
+        "| | name | type | shape | real value |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for side in ("input", "output"):
+        for tensor in signature[f"{side}s"]:
+            value = "as it is"
+            if tensor["scale"] is not None:
+                value = f"(q - {tensor['zero_point']}) * {tensor['scale']:.9g}"
+            lines.append(f"| {side} | `{tensor['name']}` | {tensor['dtype']} | {tensor['shape']} | {value} |")
+    return lines
+
+
+def quick_start(signature: Any) -> list[str]:
+    """Python that runs the artifact."""
+    feeds = ", ".join(f"{t['name']}={t['name']}" for t in signature["inputs"])
+    lines = ["## Feed it", "", "```python", "import numpy as np", "from ai_edge_litert.interpreter import Interpreter", ""]
+    lines.append('runner = Interpreter("model.tflite").get_signature_runner("' + signature["key"] + '")')
+    for t in signature["inputs"]:
+        shape = [size if size > 0 else 1 for size in t["shape"]]
+        lines.append(f"{t['name']} = np.zeros({shape}, np.float32)  # your values")
+        if t["scale"] is not None:
+            low, high = (0, 255) if t["dtype"] == "uint8" else (-128, 127)
+            lines.append(
+                f"{t['name']} = np.clip(np.rint({t['name']} / {t['scale']:.9g}) + {t['zero_point']}, {low}, {high})"
+                f".astype(np.{t['dtype']})"
+            )
+        elif t["dtype"] != "float32":
+            lines.append(f"{t['name']} = {t['name']}.astype(np.{t['dtype']})")
+    lines.append(f"outputs = runner({feeds})")
+    for t in signature["outputs"]:
+        if t["scale"] is not None:
+            lines.append(
+                f"{t['name']} = (outputs[\"{t['name']}\"].astype(np.float32) - {t['zero_point']}) * {t['scale']:.9g}"
+            )
+        else:
+            lines.append(f"{t['name']} = outputs[\"{t['name']}\"]")
+    return [*lines, "```"]
+
+
+def measured(verify: Any) -> list[str]:
+    """What verification found."""
+    lines = [f"## Measured against its source, {verify['samples']:,} samples", ""]
+    accuracy = verify.get("classification")
+    if accuracy:
+        lines.append(f"- top-1 {accuracy['top1']:.2%}, the source's {accuracy['top1_source']:.2%}")
+        lines.append(f"- top-{accuracy['top_k']} {accuracy['topk']:.2%}, the source's {accuracy['topk_source']:.2%}")
+        lines.append(f"- both name the same class on {accuracy['agreement']:.2%}")
+    for name, parity in verify["outputs"].items():
+        lines.append(
+            f"- output `{name}`: max abs error {parity['max_abs_error']:.4g}, RMSE {parity['rmse']:.4g},"
+            f" cosine {parity['cosine']:.6f}, SNR {parity['snr_db']:.1f} dB"
+        )
+    return lines

@@ -1,0 +1,202 @@
+"""A process that imports the heavy packages once and forks a fresh child for each step.
+
+    python -m tflbuild.workers.server tensorflow|litert
+
+Requests come as JSON lines on standard input, `{"id", "module", "folder"}`; answers leave on the
+file descriptor that standard output had at the start: first `{"ready", "seconds"}`, then for each
+request `{"id", "exit", "signal", "seconds", "peak_bytes"}`. When standard input ends, everything
+ends: children do not outlive their server, nor the server its parent.
+
+The server runs one thread and no TensorFlow operation, so that forking it is safe; a child starts
+from the same state every time, which is what makes Keras's numbered names repeatable.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tflbuild.workers.contract import WorkerError, read_request
+
+PRELOAD = {
+    "tensorflow": (
+        "numpy",
+        "tensorflow",
+        "keras",
+        "keras.src.export.saved_model",
+        "keras.src.saving.saving_lib",
+        "tensorflow.lite.python.lite",
+    ),
+    "litert": (
+        "numpy",
+        "ai_edge_litert.interpreter",
+        "ai_edge_litert.schema_py_generated",
+        "litert_quantizer.quantizer",
+        "litert_quantizer.recipe",
+    ),
+}
+POLL_SECONDS = 0.25
+SECONDS_PER_STEP = 3600.0
+MEMORY_SHARE = 0.9
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def run_child(module: str, folder: Path) -> None:
+    """Do one step and end the process: exit 0 with facts, 1 with an error, in output.json."""
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    code = 1
+    try:
+        facts = importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))
+        answer: dict[str, Any] = {"facts": facts}
+        code = 0
+    except WorkerError as error:
+        traceback.print_exc()
+        answer = {"error": error.fields}
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"error": _unexpected(error)}
+    try:
+        (folder / "output.json").write_text(json.dumps(answer))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _unexpected(error: Exception) -> dict[str, str]:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return {"kind": "environment", "what": f"cannot write: {error.strerror}", "where": str(error.filename or "")}
+    if isinstance(error, MemoryError):
+        return {"kind": "environment", "what": "out of memory", "why": str(error)}
+    text = str(error).strip() or type(error).__name__
+    return {"kind": "build", "what": text.split("\n")[0][:400], "why": type(error).__name__}
+
+
+class Server:
+    """The loop: requests in, children out, answers back."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.children: dict[int, tuple[int, float]] = {}  # pid -> (request id, start)
+        self.verdicts: dict[int, str] = {}  # pid -> why this server ended it
+        self.pending = b""
+        total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
+        self.memory_limit = int(total * MEMORY_SHARE)
+
+    def answer(self, value: dict[str, Any]) -> None:
+        os.write(self.answers, json.dumps(value).encode() + b"\n")
+
+    def serve(self) -> None:
+        """Until standard input ends."""
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while True:
+            readable, _, _ = select.select([0, wake], [], [], POLL_SECONDS if self.children else None)
+            if wake in readable:
+                os.read(wake, 4096)
+            self.reap()
+            self.enforce_limits()
+            if 0 in readable and not self.accept():
+                return
+
+    def accept(self) -> bool:
+        chunk = os.read(0, 1 << 16)
+        if not chunk:
+            return False
+        *lines, self.pending = (self.pending + chunk).split(b"\n")
+        for line in lines:
+            self.start(json.loads(line))
+        return True
+
+    def start(self, request: dict[str, Any]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(self.answers)
+            run_child(request["module"], Path(request["folder"]))
+        self.children[pid] = (request["id"], time.monotonic())
+
+    def reap(self) -> None:
+        for pid in list(self.children):
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if done == 0:
+                continue
+            request, started = self.children.pop(pid)
+            self.answer(
+                {
+                    "id": request,
+                    "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+                    "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+                    "verdict": self.verdicts.pop(pid, ""),
+                    "seconds": time.monotonic() - started,
+                    "peak_bytes": usage.ru_maxrss * 1024,
+                }
+            )
+
+    def enforce_limits(self) -> None:
+        for pid, (_, started) in self.children.items():
+            if time.monotonic() - started > SECONDS_PER_STEP:
+                self.end(pid, f"it ran longer than {SECONDS_PER_STEP:.0f} s")
+            elif _resident_bytes(pid) > self.memory_limit:
+                self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
+
+    def end(self, pid: int, verdict: str) -> None:
+        self.verdicts[pid] = verdict
+        os.kill(pid, signal.SIGKILL)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def main() -> None:
+    """Import, say so, serve, and take every child along at the end."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what packages print while they are imported goes to the server's log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = Server(answers)
+    started = time.monotonic()
+    try:
+        for name in PRELOAD[sys.argv[1]]:
+            importlib.import_module(name)
+    except Exception as error:
+        traceback.print_exc()
+        server.answer({"ready": False, "why": f"{type(error).__name__}: {error}"})
+        return
+    gc.collect()
+    gc.freeze()  # children share these pages for as long as nobody collects them
+    server.answer({"ready": True, "seconds": time.monotonic() - started})
+    try:
+        server.serve()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for pid in server.children:
+            os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

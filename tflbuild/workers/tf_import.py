@@ -1,0 +1,203 @@
+"""The step `import`: every source becomes a SavedModel snapshot with the declared signature.
+
+Beside the signature that is converted, the snapshot has `tflbuild_predict`, the same function with
+a free batch, where the model allows one: it makes reference outputs quick to compute.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tflbuild.workers.contract import Facts, Request, WorkerError
+
+PREDICT_KEY = "tflbuild_predict"
+
+
+@dataclass
+class Loaded:
+    """A model as one function of named tensors. `holder` keeps its variables alive."""
+
+    holder: Any
+    inputs: dict[str, tf.TensorSpec]
+    call: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def run(request: Request) -> Facts:
+    """Outputs snapshot/ and signature.json."""
+    params = request.params
+    label = request.labels["source"]
+    loaded = LOADERS[params["kind"]](request.inputs["source"], params, label)
+    specs = declare(loaded.inputs, params["signature"], label)
+    free = can_batch(loaded.inputs, specs)
+    key = params["signature"]["key"]
+    archive = keras.export.ExportArchive()
+    archive.track(loaded.holder)
+    outputs = add_endpoint(archive, key, loaded, specs)
+    if free:
+        add_endpoint(archive, PREDICT_KEY, loaded, {n: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for n, s in specs.items()})
+    archive.write_out(str(request.outputs / "snapshot"), verbose=False)
+    signature = {
+        "key": key,
+        "inputs": describe(specs),
+        "outputs": describe(outputs),
+        "predict_key": PREDICT_KEY if free else key,
+    }
+    request.write_json("signature.json", signature)
+    return {}
+
+
+# loading
+
+
+def load_keras(path: Path, params: Any, label: str) -> Loaded:
+    """A Keras 3 model from a .keras file, inference mode."""
+    if not zipfile.is_zipfile(path):
+        raise WorkerError(
+            f"'{label}' is not a .keras file",
+            where="source.path",
+            why="a .keras file is a zip archive; this one is damaged, cut short or of another kind",
+            next_step="save the model again: model.save('model.keras')",
+        )
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise WorkerError(
+            f"Keras {keras.__version__} cannot load '{label}'",
+            where="source.path",
+            why=str(error).strip().split("\n")[0][:500],
+            next_step="load it by hand with keras.saving.load_model to see more, then save it again",
+        ) from error
+    if not getattr(model, "inputs", None):
+        raise WorkerError(
+            f"the model of '{label}' has no inputs",
+            where="source.path",
+            why="a subclassed Keras model has no fixed inputs",
+            next_step="export it with its signature (model.export) and use source=saved_model",
+        )
+    inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
+    names = list(inputs)
+    output_names = list(model.output_names)
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        result = model([feeds[name] for name in names] if len(names) > 1 else feeds[names[0]], training=False)
+        if isinstance(result, dict):
+            return result
+        return dict(zip(output_names, tf.nest.flatten(result), strict=True))
+
+    return Loaded(model, inputs, call)
+
+
+def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
+    """One signature of a SavedModel."""
+    try:
+        model = tf.saved_model.load(str(path), tags=params["tags"])
+    except Exception as error:
+        raise WorkerError(
+            f"TensorFlow cannot load the SavedModel '{label}'",
+            where="source.path",
+            why=str(error).strip().split("\n")[0][:500],
+            next_step="check source.tags, and that the folder is complete",
+        ) from error
+    key = params["signature"]["key"]
+    signatures = dict(model.signatures)
+    if key not in signatures:
+        close = difflib.get_close_matches(key, signatures, n=1)
+        raise WorkerError(
+            f"'{label}' has no signature '{key}'",
+            where="signature.key",
+            why=f"it has: {', '.join(signatures) or 'none'}" + (f"; did you mean '{close[0]}'?" if close else ""),
+            next_step="set signature.key" if signatures else "export the model with a signature",
+        )
+    function = signatures[key]
+    inputs = {name: spec for name, spec in function.structured_input_signature[1].items()}
+    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
+
+
+LOADERS = {"keras": load_keras, "saved_model": load_saved_model}
+
+
+# declaring
+
+
+def declare(has: dict[str, tf.TensorSpec], declared: Any, label: str) -> dict[str, tf.TensorSpec]:
+    """What the artifact's inputs shall be: as declared where declared, else the model's own."""
+    if not declared["inputs"]:
+        return {name: tf.TensorSpec(_pin(spec, declared["batch"]), spec.dtype) for name, spec in has.items()}
+    wanted = {spec["name"]: spec for spec in declared["inputs"]}
+    if wanted.keys() != has.keys():
+        close = {n: difflib.get_close_matches(n, has, n=1) for n in wanted if n not in has}
+        hints = "".join(f"; did you mean '{c[0]}' for '{n}'?" for n, c in close.items() if c)
+        raise WorkerError(
+            f"the inputs declared are {', '.join(wanted)}, and the model's are {', '.join(has)}",
+            where="signature.inputs",
+            why=f"'{label}' takes {'; '.join(show(n, s) for n, s in has.items())}{hints}",
+            next_step="declare the inputs under the model's own names",
+        )
+    for name, spec in wanted.items():
+        _require_fit(name, has[name], spec, label)
+    return {name: tf.TensorSpec(wanted[name]["shape"], wanted[name]["dtype"]) for name in has}
+
+
+def _require_fit(name: str, has: tf.TensorSpec, wanted: Any, label: str) -> None:
+    told = f"'{label}' has {show(name, has)}, declared is {wanted['dtype']}{wanted['shape']}"
+    if has.dtype.name != wanted["dtype"]:
+        raise WorkerError(
+            f"input '{name}' is declared {wanted['dtype']}, and the model takes {has.dtype.name}",
+            where=f"signature.inputs.{name}.dtype",
+            why=told,
+        )
+    sizes = has.shape.as_list() if has.shape.rank is not None else None
+    if sizes is None:
+        return
+    fits = len(sizes) == len(wanted["shape"]) and all(
+        size is None or size == want for size, want in zip(sizes, wanted["shape"], strict=True)
+    )
+    if not fits:
+        batch = "; the batch comes first" if len(wanted["shape"]) == len(sizes) - 1 else ""
+        raise WorkerError(
+            f"input '{name}' cannot have the declared shape {wanted['shape']}",
+            where=f"signature.inputs.{name}.shape",
+            why=told + batch,
+        )
+
+
+def _pin(spec: tf.TensorSpec, batch: int | None) -> list[int | None]:
+    shape = spec.shape.as_list()
+    return [batch, *shape[1:]] if shape and shape[0] is None else shape
+
+
+def can_batch(has: dict[str, tf.TensorSpec], specs: dict[str, tf.TensorSpec]) -> bool:
+    """Whether every input's first dimension is a batch that the model leaves free."""
+    return all(spec.shape.rank and has[name].shape[0] is None for name, spec in specs.items())
+
+
+def show(name: str, spec: tf.TensorSpec) -> str:
+    """`name: dtype[shape]` for a message."""
+    return f"{name}: {spec.dtype.name}{spec.shape.as_list()}"
+
+
+def describe(specs: dict[str, tf.TensorSpec]) -> list[dict[str, Any]]:
+    """Tensors as JSON, by name."""
+    return [{"name": n, "shape": s.shape.as_list(), "dtype": s.dtype.name} for n, s in sorted(specs.items())]
+
+
+def add_endpoint(archive: Any, key: str, loaded: Loaded, specs: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """Trace the model under a signature; gives its outputs' specs."""
+    names = list(specs)
+
+    def function(*tensors: Any) -> dict[str, Any]:
+        return loaded.call(dict(zip(names, tensors, strict=True)))
+
+    signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()]
+    traced = tf.function(function, input_signature=signature)
+    outputs = traced.get_concrete_function().structured_outputs
+    archive.add_endpoint(key, traced)
+    return {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in outputs.items()}
