@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from tflbuild import __version__
 from tflbuild.core.digest import Json
@@ -16,12 +17,20 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 VERBS = ("build", "plan", "explain", "cache")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a wrong flag the way everything wrong is refused."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, where="command line", next_step="tflbuild --help")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Hydra's flags, where they apply, and ours."""
-    parser = argparse.ArgumentParser(prog="tflbuild", add_help=False, usage=argparse.SUPPRESS)
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser = _Parser(prog="tflbuild", add_help=False, usage=argparse.SUPPRESS)
     add = parser.add_argument
-    add("overrides", nargs="*", help="Any key=value arguments to override config values (use dots for.nested=overrides)")
+    add(
+        "overrides", nargs="*", help="Any key=value arguments to override config values (use dots for.nested=overrides)"
+    )
     add("--help", "-h", action="store_true", help="This text")
     add("--hydra-help", action="store_true", help="Hydra's help")
     add("--version", action="version", version=f"tflbuild {__version__}", help="tflbuild's version")
@@ -35,10 +44,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--clear", action="store_true", help="With cache: empty the store")
     return parser
-
-
-def _refuse(message: str) -> None:
-    raise UsageError(message, where="command line", next_step="tflbuild --help")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,6 +1,6 @@
 """The corridor: the one file that sees every room.
 
-    compose -> freeze -> resolve -> plan -> execute -> report
+compose -> freeze -> resolve -> plan -> execute -> report
 """
 
 from __future__ import annotations

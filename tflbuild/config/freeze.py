@@ -94,7 +94,10 @@ class _Freezer:
             "above 50 and at most 100",
         )
         self.require(
-            0 < calibration.smoothing < 1, "quantization.calibration.smoothing", calibration.smoothing, "between 0 and 1"
+            0 < calibration.smoothing < 1,
+            "quantization.calibration.smoothing",
+            calibration.smoothing,
+            "between 0 and 1",
         )
         if engine == "converter" and calibration.method is not schema.Method.min_max:
             raise self.refuse(
@@ -184,8 +187,8 @@ class _Freezer:
 
     def check_gates(self, recipe: Recipe) -> None:
         known = {"bytes": True}
-        known |= {name: recipe.verify.kind in ("parity", "classification") for name in PARITY_GATES}
-        known |= {name: recipe.verify.kind == "classification" for name in CLASSIFICATION_GATES}
+        known |= dict.fromkeys(PARITY_GATES, recipe.verify.kind in ("parity", "classification"))
+        known |= dict.fromkeys(CLASSIFICATION_GATES, recipe.verify.kind == "classification")
         for name, _ in recipe.verify.gates:
             if not known[name]:
                 raise self.refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
@@ -148,11 +148,11 @@ def _known_keys() -> list[str]:
     keys: set[str] = set()
     for group, options in schema.OPTIONS.items():
         for node in options.values():
-            keys.update(f"{group}.{name}" for name in node.__dataclass_fields__)
-            for name, spec in node.__dataclass_fields__.items():
-                nested = getattr(spec, "default_factory", None)
-                keys.update(f"{group}.{name}.{inner}" for inner in getattr(nested, "__dataclass_fields__", ()))
-    keys.update(name for name in schema.Build.__dataclass_fields__)
+            for spec in fields(node):
+                keys.add(f"{group}.{spec.name}")
+                nested = getattr(spec.default_factory, "__dataclass_fields__", ())
+                keys.update(f"{group}.{spec.name}.{inner}" for inner in nested)
+    keys.update(spec.name for spec in fields(schema.Build))
     return sorted(keys)
 
 
@@ -164,13 +164,13 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
     if unknown:
         parent = getattr(error, "parent_node", None)
         kind = OmegaConf.get_type(parent) if parent is not None else None
-        fields = list(getattr(kind, "__dataclass_fields__", ()))
+        known = list(getattr(kind, "__dataclass_fields__", ()))
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
             where=places.find(key),
-            why=nearest(unknown[1], fields or _known_keys()),
-            next_step=f"known here: {', '.join(fields)}" if fields else "docs/reference.md has every key",
+            why=nearest(unknown[1], known or _known_keys()),
+            next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
         )
     choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
     if choices:

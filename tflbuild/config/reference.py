@@ -1,7 +1,7 @@
 """The schema's own texts, as the YAML files of conf/ and as docs/reference.md.
 
-    python -m tflbuild.config.reference --check     say what is out of date (exit 1)
-    python -m tflbuild.config.reference --write     write it
+python -m tflbuild.config.reference --check     say what is out of date (exit 1)
+python -m tflbuild.config.reference --write     write it
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def _field_texts() -> dict[str, dict[str, str]]:
 
 def field_text(kind: type, name: str) -> str:
     """The documentation of a field, the nearest in the class's line of descent; "" for tags."""
-    return next((_field_texts()[c.__name__][name] for c in kind.__mro__ if name in _field_texts().get(c.__name__, {})), "")
+    return next(
+        (_field_texts()[c.__name__][name] for c in kind.__mro__ if name in _field_texts().get(c.__name__, {})), ""
+    )
 
 
 def class_text(kind: type) -> str:
@@ -126,7 +128,10 @@ def reference_page() -> str:
         "",
         "| key | default | what it does |",
         "| --- | --- | --- |",
-        *(f"| `{n}` | `{v!r}` | {field_text(schema.Build, n)} |" for n, v in (("name", ""), ("output_root", "outputs"))),
+        *(
+            f"| `{n}` | `{v!r}` | {field_text(schema.Build, n)} |"
+            for n, v in (("name", ""), ("output_root", "outputs"))
+        ),
     ]
     for group, options in schema.OPTIONS.items():
         lines += ["", f"## {group}"]

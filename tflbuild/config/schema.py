@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Dict, List, Optional  # noqa: UP035  OmegaConf 2.3 knows these names alone
+from typing import Dict, List, Optional
 
 from omegaconf import MISSING
 

@@ -44,9 +44,7 @@ def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, st
 def result_of(step: Step, record: Record, status: Any) -> StepResult:
     """A record as a result: unstable outputs are known by the key that made them."""
     kind = KINDS[step.kind]
-    outputs = {
-        name: record.key if name in kind.unstable else output.digest for name, output in record.outputs.items()
-    }
+    outputs = {name: record.key if name in kind.unstable else output.digest for name, output in record.outputs.items()}
     return StepResult(
         step_id=step.id,
         status=status,
@@ -287,6 +285,4 @@ def _killed(folder: Path, number: int) -> Failure:
         "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
         "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
     }.get(name, "")
-    return Failure(
-        kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint
-    )
+    return Failure(kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint)

@@ -32,7 +32,9 @@ def preview(plan: Plan, store: Store) -> list[Preview]:
     results: dict[str, StepResult] = {}
     previews = []
     for step in plan.steps.values():
-        awaits = tuple(port.name for port in step.inputs if not isinstance(port, FileInput) and port.step_id not in results)
+        awaits = tuple(
+            port.name for port in step.inputs if not isinstance(port, FileInput) and port.step_id not in results
+        )
         if awaits:
             known = {port.name: port.digest for port in step.inputs if isinstance(port, FileInput)}
             previews.append(Preview(step, "follows", "", step.action(known), awaits))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 30
+MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
 
 
 class Console(Protocol):
@@ -45,13 +46,13 @@ class QuietConsole:
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
-            print(f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed}".rstrip(), file=self.stream, flush=True)
+            print(
+                f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed}".rstrip(), file=self.stream, flush=True
+            )
 
 
 class LiveConsole:
     """A table that grows: every step's state and time; it stays when the run is over."""
-
-    MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console as RichConsole
@@ -90,8 +91,8 @@ class LiveConsole:
         table.add_column(min_width=8)
         table.add_column(justify="right")
         for step, state, moment in self.rows.values():
-            if state in self.MARKS:
-                mark = Text(state, self.MARKS[state])
+            if state in MARKS:
+                mark = Text(state, MARKS[state])
                 table.add_row(step.title, mark, f"{moment:.2f} s" if state in ("ran", "failed") else "")
             else:
                 spinner = Spinner("dots", state)

@@ -32,9 +32,7 @@ def reasons(
     return found
 
 
-def _last_actions(
-    resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store
-) -> dict[str, Mapping[str, Json]]:
+def _last_actions(resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store) -> dict[str, Mapping[str, Json]]:
     """Step id -> the action that played its role when the same variant was built last."""
     actions: dict[str, Mapping[str, Json]] = {}
     for one, goals in zip(resolved, plan.goals, strict=True):

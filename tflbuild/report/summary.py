@@ -64,13 +64,26 @@ class Row:
     manifest: Mapping[str, Json] | None
 
 
+def short_name(variant: str) -> str:
+    """A variant without the groups of its keys, where that leaves the keys apart."""
+    parts = [part.partition("=") for part in variant.split(",")]
+    if not all(mark for _, mark, _ in parts):
+        return variant
+    short = [key.rpartition(".")[2] for key, _, _ in parts]
+    return (
+        variant
+        if len(set(short)) < len(short)
+        else " ".join(f"{k}={v}" for k, (_, _, v) in zip(short, parts, strict=True))
+    )
+
+
 HEADINGS = ("variant", "result", "bytes", "of float", "top-1", "drop", "SNR dB", "sha256")
 
 
 def sweep_cells(row: Row) -> tuple[str, ...]:
     """The cells of one row, empty where nothing was measured."""
     if row.manifest is None:
-        return (row.name, row.verdict, "", "", "", "", "", "")
+        return (short_name(row.name), row.verdict, "", "", "", "", "", "")
     artifact = row.manifest["artifact"]
     verify = row.manifest["metrics"].get("verify")
     found = figures({"check": artifact, **({"verify": verify} if verify else {})})
@@ -78,7 +91,16 @@ def sweep_cells(row: Row) -> tuple[str, ...]:
     drop = f"{100 * found['top1_drop']:+.2f}" if "top1_drop" in found else ""
     snr = f"{found['snr_db']:.1f}" if "snr_db" in found else ""
     share = f"{artifact['bytes'] / artifact['float_bytes']:.1%}"
-    return (row.name, row.verdict, f"{artifact['bytes']:,}", share, top1, drop, snr, artifact["sha256"][:SHOWN_SHA])
+    return (
+        short_name(row.name),
+        row.verdict,
+        f"{artifact['bytes']:,}",
+        share,
+        top1,
+        drop,
+        snr,
+        artifact["sha256"][:SHOWN_SHA],
+    )
 
 
 def sweep_table(rows: Sequence[Row]) -> str:

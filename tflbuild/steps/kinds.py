@@ -98,6 +98,7 @@ KINDS: dict[str, StepKind] = {
             name="quantize",
             server="litert",
             module="litert_quantize",
+            uses=("uint8_interface",),
             packages=("litert-quantizer", *LITERT),
             outputs=("model.tflite",),
         ),

@@ -90,7 +90,8 @@ class Store:
         if record is None:
             return None
         blobs = [digest for output in record.outputs.values() for digest in output.blobs()]
-        return record if all([self.has(digest) for digest in blobs]) else None
+        whole = [self.has(digest) for digest in blobs]  # each one, so that every bad blob is set aside
+        return record if all(whole) else None
 
     def has(self, digest: str) -> bool:
         """Whether a blob is there and its bytes match its name."""
@@ -115,7 +116,12 @@ class Store:
     # publishing
 
     def publish(
-        self, key: str, action: Mapping[str, Json], outputs: Mapping[str, Path], facts: Mapping[str, Json], elapsed: float
+        self,
+        key: str,
+        action: Mapping[str, Json],
+        outputs: Mapping[str, Path],
+        facts: Mapping[str, Json],
+        elapsed: float,
     ) -> Record:
         """Take finished outputs into the store. The files are consumed. First writer wins."""
         kept = {name: self._keep(name, path) for name, path in outputs.items()}

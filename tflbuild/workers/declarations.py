@@ -40,7 +40,9 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
 def check_operators(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
     """No Flex operator unless the op set allows them, and no custom one."""
     if model.flex_ops() and not params["select_tf"]:
-        yield Finding("opset", f"TensorFlow (Flex) operators, which opset=builtins excludes: {', '.join(model.flex_ops())}")
+        yield Finding(
+            "opset", f"TensorFlow (Flex) operators, which opset=builtins excludes: {', '.join(model.flex_ops())}"
+        )
     if model.custom_ops():
         yield Finding("opset", f"custom operators, which no op set allowed: {', '.join(model.custom_ops())}")
 
@@ -67,7 +69,9 @@ def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mappin
         yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type}, declared was {wanted}")
     shape = tuple(-1 if size is None else size for size in spec["shape"])
     if side == "input" and tensor.shape != shape:
-        yield Finding("signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {list(shape)}")
+        yield Finding(
+            "signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {list(shape)}"
+        )
     if integer and wanted != "float32" and not tensor.scales:
         yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type} without a scale")
 
@@ -108,7 +112,9 @@ def check_int8(model: Model) -> Iterator[Finding]:
         for op in graph.ops:
             floats = [i for i in (*op.inputs, *op.outputs) if i >= 0 and graph.tensors[i].type in FLOATS]
             if floats and not (op.name in BOUNDARY and boundary.issuperset(floats)):
-                yield Finding("float_op", f"{op.name} computes in float: {_some([graph.tensors[i].name for i in floats])}")
+                yield Finding(
+                    "float_op", f"{op.name} computes in float: {_some([graph.tensors[i].name for i in floats])}"
+                )
             yield from _missing_scales(graph, op)
 
 
@@ -139,7 +145,9 @@ def check_calibrated(model: Model, signature: Mapping[str, Any], ranges: Any) ->
         return
     found = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
     for name, tensor in (found.inputs if found else {}).items():
-        measured = ranges.get(tensor.name) or next((r for n, r in ranges.items() if n.split(":")[0] == tensor.name), None)
+        measured = ranges.get(tensor.name) or next(
+            (r for n, r in ranges.items() if n.split(":")[0] == tensor.name), None
+        )
         if not tensor.scales or measured is None:
             continue
         levels = 255

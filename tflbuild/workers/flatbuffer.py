@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,14 +102,21 @@ def read_model(path: Path) -> Model:
     raw = path.read_bytes()
     if raw[4:8] != IDENTIFIER:
         raise WorkerError("the artifact is no .tflite file", kind="build", why="its identifier is not TFL3")
-    root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0))
-    graphs = tuple(_subgraph(graph, root) for graph in root.subgraphs)
-    return Model(
-        bytes=len(raw),
-        subgraphs=graphs,
-        signatures=tuple(_signature(entry, graphs) for entry in root.signatureDefs or ()),
-        min_runtime=_minimum_runtime(root),
-    )
+    try:
+        root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0))
+        graphs = tuple(_subgraph(graph, root) for graph in root.subgraphs)
+        return Model(
+            bytes=len(raw),
+            subgraphs=graphs,
+            signatures=tuple(_signature(entry, graphs) for entry in root.signatureDefs or ()),
+            min_runtime=_minimum_runtime(root),
+        )
+    except (IndexError, struct.error, ValueError) as error:
+        raise WorkerError(
+            "the artifact is no sound .tflite file",
+            kind="build",
+            why=f"an index or offset in it leads nowhere: {error}",
+        ) from error
 
 
 def _text(value: Any) -> str:

@@ -44,7 +44,8 @@ def quantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
         return values.astype(dtype)
     scale, zero_point = details["quantization"]
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    quantized: np.ndarray = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return quantized
 
 
 def dequantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
@@ -52,4 +53,5 @@ def dequantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray
     if np.dtype(details["dtype"]).kind == "f" or not len(details["quantization_parameters"]["scales"]):
         return values
     scale, zero_point = details["quantization"]
-    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
+    real: np.ndarray = ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
+    return real

@@ -163,7 +163,10 @@ def percentile(observer: Observer, params: Any) -> Ranges:
         edges = np.linspace(low, high, BINS + 1)
         first = int(np.searchsorted(share, cut, side="right"))
         last = int(np.searchsorted(share, 1.0 - cut, side="left"))
-        ranges[name] = (float(np.float32(edges[min(first, BINS - 1)])), float(np.float32(edges[min(last, BINS - 1) + 1])))
+        ranges[name] = (
+            float(np.float32(edges[min(first, BINS - 1)])),
+            float(np.float32(edges[min(last, BINS - 1) + 1])),
+        )
     return ranges
 
 

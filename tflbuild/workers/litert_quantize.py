@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import _pywrap_modify_model_interface as interface
 from litert_quantizer import qtyping, quantizer, recipe, recipe_manager
 from litert_quantizer.algorithm_manager import AlgorithmName
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
-
-TFLITE_TYPES = {"float32": 1, "uint8": 3, "int8": 9}  # TfLiteType of tensorflow/lite/core/c/c_api_types.h
+from tflbuild.workers.uint8_interface import give_uint8
 
 
 def run(request: Request) -> Facts:
@@ -36,8 +33,7 @@ def run(request: Request) -> Facts:
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
     path = request.outputs / "model.tflite"
-    path.write_bytes(bytes(result.quantized_model))
-    set_interface(path, request)
+    path.write_bytes(with_uint8(bytes(result.quantized_model), request.params))
     return {"bytes": path.stat().st_size}
 
 
@@ -72,36 +68,19 @@ def dynamic_int8(_: Any) -> Any:
 
 
 def int8(params: Any) -> Any:
-    """static_wi8_ai8: weights int8 per channel, activations int8 per tensor.
-
-    uint8 is not in the quantizer's reach: where it is asked for, inputs and outputs are left float
-    here and `set_interface` gives them their types.
-    """
+    """static_wi8_ai8: weights int8 per channel, activations int8 per tensor; float32 borders where asked for."""
     rules = list(recipe.static_wi8_ai8())
-    wanted = {"INPUT": params["input_type"], "OUTPUT": params["output_type"]}
-    for operation, io_type in wanted.items():
-        if io_type != "int8" or "uint8" in wanted.values():
+    for operation, wanted in (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"])):
+        if wanted == "float32":
             rules.append({"regex": ".*", "operation": operation, "algorithm_key": "no_quantize", "op_config": {}})
     return rules
 
 
+def with_uint8(model: bytes, params: Any) -> bytes:
+    """The quantizer knows int8 alone; uint8 borders are put around its work."""
+    inputs = params.get("input_type") == "uint8"
+    outputs = params.get("output_type") == "uint8"
+    return give_uint8(model, inputs=inputs, outputs=outputs) if inputs or outputs else model
+
+
 SCHEMES = {"float16": float16, "dynamic_int8": dynamic_int8, "int8": int8}
-
-
-def set_interface(path: Path, request: Request) -> None:
-    """Give the float inputs and outputs of an int8 model their types where one is uint8."""
-    wanted = {side: request.params.get(f"{side}_type", "float32") for side in ("input", "output")}
-    if "uint8" not in wanted.values():
-        return
-    made = request.folder / "interface.tflite"
-    status = interface.modify_model_interface(
-        str(path), str(made), TFLITE_TYPES[wanted["input"]], TFLITE_TYPES[wanted["output"]]
-    )
-    if status != 0 or not made.is_file():
-        raise WorkerError(
-            f"LiteRT could not give the model {wanted['input']} inputs and {wanted['output']} outputs",
-            kind="build",
-            why=f"modify_model_interface ended with status {status}",
-            next_step="quantization.engine=converter may take it",
-        )
-    made.replace(path)

@@ -56,7 +56,14 @@ def contract(signature: Any) -> list[str]:
 def quick_start(signature: Any) -> list[str]:
     """Python that runs the artifact."""
     feeds = ", ".join(f"{t['name']}={t['name']}" for t in signature["inputs"])
-    lines = ["## Feed it", "", "```python", "import numpy as np", "from ai_edge_litert.interpreter import Interpreter", ""]
+    lines = [
+        "## Feed it",
+        "",
+        "```python",
+        "import numpy as np",
+        "from ai_edge_litert.interpreter import Interpreter",
+        "",
+    ]
     lines.append('runner = Interpreter("model.tflite").get_signature_runner("' + signature["key"] + '")')
     for t in signature["inputs"]:
         shape = [size if size > 0 else 1 for size in t["shape"]]
@@ -73,10 +80,10 @@ def quick_start(signature: Any) -> list[str]:
     for t in signature["outputs"]:
         if t["scale"] is not None:
             lines.append(
-                f"{t['name']} = (outputs[\"{t['name']}\"].astype(np.float32) - {t['zero_point']}) * {t['scale']:.9g}"
+                f'{t["name"]} = (outputs["{t["name"]}"].astype(np.float32) - {t["zero_point"]}) * {t["scale"]:.9g}'
             )
         else:
-            lines.append(f"{t['name']} = outputs[\"{t['name']}\"]")
+            lines.append(f'{t["name"]} = outputs["{t["name"]}"]')
     return [*lines, "```"]
 
 

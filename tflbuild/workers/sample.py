@@ -60,7 +60,15 @@ def read_npz(path: Path, label: str) -> Arrays:
             if not hasattr(archive, "files"):
                 raise ValueError("it holds one array, not an archive of named ones")
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+    ) as error:
         raise WorkerError(
             f"'{label}' cannot be read as a .npz file",
             where="dataset",
@@ -75,7 +83,7 @@ def read_npz(path: Path, label: str) -> Arrays:
 
 def choose(arrays: Arrays, wanted: list[dict[str, Any]], params: Any, label: str) -> tuple[Arrays, Any, int]:
     """(inputs, labels, samples there are): checked, cast as declared, thinned to `count` by the seed."""
-    renamed = {name: array for name, array in params["arrays"]}
+    renamed = dict(params["arrays"])
     known = {spec["name"] for spec in wanted}
     for name in renamed:
         if name not in known:
@@ -84,7 +92,9 @@ def choose(arrays: Arrays, wanted: list[dict[str, Any]], params: Any, label: str
                 where="dataset.arrays",
                 why=f"the model's inputs: {', '.join(sorted(known))}" + _near(name, known),
             )
-    inputs = {spec["name"]: _fit(arrays, spec, renamed.get(spec["name"], spec["name"]), params, label) for spec in wanted}
+    inputs = {
+        spec["name"]: _fit(arrays, spec, renamed.get(spec["name"], spec["name"]), params, label) for spec in wanted
+    }
     counts = {name: len(array) for name, array in inputs.items()}
     labels = _labels(arrays, params["label"], label)
     if labels is not None:
@@ -95,10 +105,17 @@ def choose(arrays: Arrays, wanted: list[dict[str, Any]], params: Any, label: str
     available = next(iter(counts.values()))
     if available == 0:
         raise WorkerError(
-            f"'{label}' holds no samples", where="dataset", why="every array has length 0", next_step="add samples to it"
+            f"'{label}' holds no samples",
+            where="dataset",
+            why="every array has length 0",
+            next_step="add samples to it",
         )
     picked = pick(available, params["count"], params["seed"], label)
-    return {name: array[picked] for name, array in inputs.items()}, None if labels is None else labels[picked], available
+    return (
+        {name: array[picked] for name, array in inputs.items()},
+        None if labels is None else labels[picked],
+        available,
+    )
 
 
 def pick(available: int, count: int | None, seed: int, label: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -14,7 +15,7 @@ def split(count: int, parts: int) -> list[range]:
     """At most `parts` contiguous ranges that cover 0..count, near equal in length."""
     parts = max(1, min(parts, count))
     bounds = [count * part // parts for part in range(parts + 1)]
-    return [range(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [range(low, high) for low, high in pairwise(bounds)]
 
 
 def cores() -> int:
@@ -33,8 +34,8 @@ def map_shards(work: Callable[[range], Result], count: int, parts: int | None = 
         return pool.map(_call, ranges, chunksize=1)
 
 
-_work: Callable[[range], object]
+_work: Callable[[range], Any]
 
 
-def _call(indices: range) -> object:
+def _call(indices: range) -> Any:
     return _work(indices)

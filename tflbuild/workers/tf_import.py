@@ -42,7 +42,9 @@ def run(request: Request) -> Facts:
     archive.track(loaded.holder)
     outputs = add_endpoint(archive, key, loaded, specs)
     if free:
-        add_endpoint(archive, PREDICT_KEY, loaded, {n: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for n, s in specs.items()})
+        add_endpoint(
+            archive, PREDICT_KEY, loaded, {n: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for n, s in specs.items()}
+        )
     archive.write_out(str(request.outputs / "snapshot"), verbose=False)
     signature = {
         "key": key,
@@ -117,7 +119,7 @@ def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
             next_step="set signature.key" if signatures else "export the model with a signature",
         )
     function = signatures[key]
-    inputs = {name: spec for name, spec in function.structured_input_signature[1].items()}
+    inputs = dict(function.structured_input_signature[1])
     return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
 
 

@@ -36,5 +36,5 @@ def run(request: Request) -> Facts:
                 why=f"{int((~np.isfinite(array)).sum())} of {array.size} values, on the evaluation samples",
                 next_step="check the model's weights and the preprocessing of verify.dataset (scale, offset)",
             )
-    np.savez(request.outputs / "predictions.npz", **outputs)
+    np.savez(request.outputs / "predictions.npz", **outputs)  # type: ignore[arg-type]
     return {"count": count}

@@ -63,6 +63,7 @@ def build_model():
 
 
 def train(model, images: np.ndarray, labels: np.ndarray, epochs: int) -> None:
+    """Fit in place: mirrored images, AdamW under a cosine schedule with a short warm-up."""
     import keras
     import tensorflow as tf
 
@@ -99,6 +100,7 @@ def cut(images: np.ndarray, labels: np.ndarray, count: int, path: Path) -> None:
 
 
 def main() -> None:
+    """Cut the samples, train, measure on all test images, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--epochs", type=int, default=9)
