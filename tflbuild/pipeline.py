@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.config.compose import compose, search_roots
-from tflbuild.config.freeze import freeze
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
@@ -62,6 +60,9 @@ class Prepared:
 
 def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
     """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe."""
+    from tflbuild.config.compose import compose  # imports Hydra, while a server may be starting
+    from tflbuild.config.freeze import freeze
+
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
@@ -150,6 +151,8 @@ def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[O
 
 def configuration_paths() -> Iterator[str]:
     """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
+    from tflbuild.config.compose import search_roots
+
     for _, _, root in search_roots():
         yield from tree_paths(root, ".yaml")
     yield from tree_paths(PACKAGE, ".py")

@@ -131,9 +131,15 @@ class Executor:
                 continue
             if self._start(step, key, action):
                 del todo[step_id]
+                self._warm_up_quick(todo)
             else:
                 blocked = True
         return blocked
+
+    def _warm_up_quick(self, todo: Mapping[str, Step]) -> None:
+        """LiteRT's server starts while TensorFlow's does; it costs little where it is not needed."""
+        if any(KINDS[step.kind].server == "litert" for step in todo.values()):
+            self.warm_up("litert")
 
     def _start(self, step: Step, key: str, action: Mapping[str, Json]) -> bool:
         lock = self.store.try_lock(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ PREDICT_KEY = "tflbuild_predict"
 
 @dataclass
 class Loaded:
-    """A model as one function of named tensors. `holder` keeps its variables alive."""
+    """A model as one function of named tensors.
+
+    `holder` keeps it alive; the snapshot holds `variables`, and `tracked` with all that hangs on it.
+    """
 
     holder: Any
     inputs: dict[str, tf.TensorSpec]
     call: Callable[[dict[str, Any]], dict[str, Any]]
+    variables: list[Any] = field(default_factory=list)
+    tracked: Any = None
 
 
 def run(request: Request) -> Facts:
@@ -38,18 +43,16 @@ def run(request: Request) -> Facts:
     specs = declare(loaded.inputs, params["signature"], label)
     free = can_batch(loaded.inputs, specs)
     key = params["signature"]["key"]
-    archive = keras.export.ExportArchive()
-    archive.track(loaded.holder)
-    outputs = add_endpoint(archive, key, loaded, specs)
+    endpoints = {key: trace(loaded, specs)}
     if free:
-        add_endpoint(
-            archive, PREDICT_KEY, loaded, {n: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for n, s in specs.items()}
-        )
-    archive.write_out(str(request.outputs / "snapshot"), verbose=False)
+        batched = {name: tf.TensorSpec([None, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()}
+        endpoints[PREDICT_KEY] = trace(loaded, batched)
+    save(loaded, endpoints, str(request.outputs / "snapshot"))
+    outputs = endpoints[key].get_concrete_function().structured_outputs
     signature = {
         "key": key,
         "inputs": describe(specs),
-        "outputs": describe(outputs),
+        "outputs": describe({n: tf.TensorSpec(t.shape, t.dtype) for n, t in outputs.items()}),
         "predict_key": PREDICT_KEY if free else key,
     }
     request.write_json("signature.json", signature)
@@ -94,7 +97,7 @@ def load_keras(path: Path, params: Any, label: str) -> Loaded:
             return result
         return dict(zip(output_names, tf.nest.flatten(result), strict=True))
 
-    return Loaded(model, inputs, call)
+    return Loaded(model, inputs, call, variables=list(model.variables))
 
 
 def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
@@ -120,7 +123,7 @@ def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
         )
     function = signatures[key]
     inputs = dict(function.structured_input_signature[1])
-    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
+    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)), tracked=model)
 
 
 LOADERS = {"keras": load_keras, "saved_model": load_saved_model}
@@ -191,8 +194,8 @@ def describe(specs: dict[str, tf.TensorSpec]) -> list[dict[str, Any]]:
     return [{"name": n, "shape": s.shape.as_list(), "dtype": s.dtype.name} for n, s in sorted(specs.items())]
 
 
-def add_endpoint(archive: Any, key: str, loaded: Loaded, specs: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
-    """Trace the model under a signature; gives its outputs' specs."""
+def trace(loaded: Loaded, specs: dict[str, tf.TensorSpec]) -> Any:
+    """The model as a traced tf.function of tensors with these specs, named."""
     names = list(specs)
 
     def function(*tensors: Any) -> dict[str, Any]:
@@ -200,6 +203,27 @@ def add_endpoint(archive: Any, key: str, loaded: Loaded, specs: dict[str, tf.Ten
 
     signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()]
     traced = tf.function(function, input_signature=signature)
-    outputs = traced.get_concrete_function().structured_outputs
-    archive.add_endpoint(key, traced)
-    return {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in outputs.items()}
+    traced.get_concrete_function()
+    return traced
+
+
+def save(loaded: Loaded, endpoints: dict[str, Any], path: str) -> None:
+    """Write the SavedModel: the traced functions and the variables they use, no layer objects.
+
+    Without the layers it is written and read back in half the time. A model with other resources,
+    such as lookup tables, is exported whole.
+    """
+    module = tf.Module()
+    module.variables_ = [getattr(variable, "value", variable) for variable in loaded.variables]
+    if loaded.tracked is not None:
+        module.tracked = loaded.tracked
+    try:
+        tf.saved_model.save(module, path, signatures={k: f.get_concrete_function() for k, f in endpoints.items()})
+    except (AssertionError, ValueError) as error:
+        if "untracked resource" not in str(error):
+            raise
+        archive = keras.export.ExportArchive()
+        archive.track(loaded.holder)
+        for key, traced in endpoints.items():
+            archive.add_endpoint(key, traced)
+        archive.write_out(path, verbose=False)
