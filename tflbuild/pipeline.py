@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
-from tflbuild.errors import BY_KIND, GateError, StepError, TflbuildError
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
@@ -30,6 +31,9 @@ from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_r
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, known_file, observe, remember
+
+if TYPE_CHECKING:
+    from tflbuild.config.mistakes import Places
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
@@ -53,6 +57,7 @@ class Prepared:
     """
 
     resolved: tuple[ResolvedRecipe, ...]
+    places: tuple[Places, ...]
     plan: Plan
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
@@ -67,10 +72,19 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
     read |= {path: observe(path) for recipe in recipes for path in input_paths(recipe)}
-    resolved = tuple(resolve(recipe, store.stats) for recipe in recipes)
+    places = tuple(one.places for one in composed)
+    resolved = tuple(_resolve(recipe, place, store) for recipe, place in zip(recipes, places, strict=True))
     around = Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
     environment = frozenset(name for one in composed for name in one.environment)
-    return Prepared(resolved, make_plan(resolved, around), read, environment)
+    return Prepared(resolved, places, make_plan(resolved, around), read, environment)
+
+
+def _resolve(recipe: Recipe, places: Places, store: Store) -> ResolvedRecipe:
+    try:
+        return resolve(recipe, store.stats)
+    except RecipeError as error:
+        error.where = places.find(error.where)
+        raise
 
 
 def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list[Preview], Store]:
@@ -96,14 +110,18 @@ def build(
     with disk_errors(store.root):
         git = git_state()
         outcomes = [
-            report(one, {role: results[step] for role, step in goals.items()}, store, git)
-            for one, goals in zip(prepared.resolved, prepared.plan.goals, strict=True)
+            report(one, places, {role: results[step] for role, step in goals.items()}, store, git)
+            for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
         ]
     return prepared, outcomes
 
 
 def report(
-    resolved: ResolvedRecipe, roles: Mapping[str, StepResult], store: Store, git: dict[str, Json] | None
+    resolved: ResolvedRecipe,
+    places: Places,
+    roles: Mapping[str, StepResult],
+    store: Store,
+    git: dict[str, Json] | None,
 ) -> Outcome:
     """Write what a variant came to, and say it."""
     recipe = resolved.recipe
@@ -114,7 +132,7 @@ def report(
         write_logs(folder, store, failed)
         role, result = next(iter(failed.items()))
         assert result.failure is not None
-        error = as_error(role, result.failure, folder, bool(result.log))
+        error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
         return Outcome(Row(recipe.variant, f"failed in {role}", None), str(error), ran, error=error)
     gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()})
     missed = [gate for gate in gates if not gate.passed]
@@ -133,11 +151,11 @@ def report(
     return Outcome(Row(recipe.variant, verdict, manifest), line, ran, written.files)
 
 
-def as_error(role: str, failure: Failure, folder: Path, has_log: bool) -> TflbuildError:
-    """A step's failure as the error that its kind names, with the place of the step's log."""
-    where = f"step '{role}'" + (f", {failure.where}" if failure.where else "")
-    if has_log:
-        where += f"\nits log: {show_path(log_file(folder, role))}"
+def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:
+    """A step's failure as the error that its kind names, with the key's place and the step's log."""
+    where = f"step '{role}'" + (f", {places.find(failure.where)}" if failure.where else "")
+    if log is not None:
+        where += f"\nits log: {show_path(log)}"
     kind = BY_KIND.get(failure.kind, StepError)
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 

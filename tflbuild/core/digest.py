@@ -26,7 +26,9 @@ def canonical_json(value: Json) -> bytes:
     and the infinities.
     """
     _reject_uncanonical(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        plain_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def _reject_uncanonical(value: Json) -> None:
@@ -40,6 +42,15 @@ def _reject_uncanonical(value: Json) -> None:
             _reject_uncanonical(item)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"canonical JSON has no {value!r}")
+
+
+def plain_json(value: Json) -> Json:
+    """The value as it reads back from JSON: mappings as dicts, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {name: plain_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    return value
 
 
 def hash_value(tag: str, value: Json) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tflbuild.core.digest import Json, hash_value
+from tflbuild.core.digest import Json, hash_value, plain_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class Step:
     """One unit of work: a pure function of its parameters, inputs and toolchain.
 
     `toolchain` maps what the step's bytes depend on (packages, the implementation, the platform)
-    to versions and digests. `title` is for people and belongs to no name.
+    to versions and digests. `title` and `section` (the part of the recipe that it comes from) are for
+    people and belong to no name.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Step:
     inputs: tuple[Input, ...]
     toolchain: Mapping[str, str]
     title: str = field(default="", compare=False)
+    section: str = field(default="", compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -59,14 +61,9 @@ class Step:
         }
         return hash_value("StepId", self.action(inputs))
 
-    def action(self, inputs: Mapping[str, str]) -> dict[str, Json]:
+    def action(self, inputs: Mapping[str, str]) -> Mapping[str, Json]:
         """What a key is made from, given each input's digest; kept in the store for `explain`."""
-        return {
-            "kind": self.kind,
-            "params": dict(self.params),
-            "inputs": dict(inputs),
-            "toolchain": dict(self.toolchain),
-        }
+        return plain_json({"kind": self.kind, "params": self.params, "inputs": inputs, "toolchain": self.toolchain})
 
     def upstream(self) -> Iterator[str]:
         """The ids of the steps whose outputs this one takes."""
@@ -77,7 +74,7 @@ class Step:
 
 def hash_action(action: Mapping[str, Json]) -> str:
     """The key of a step whose inputs are known."""
-    return hash_value("Action", dict(action))
+    return hash_value("Action", action)
 
 
 @dataclass(frozen=True, kw_only=True)

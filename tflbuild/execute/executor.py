@@ -183,7 +183,7 @@ class Executor:
                     "the store lost a result while it was used", where=str(self.store.root), next_step="build again"
                 )
             self.store.lay_out(record.outputs[port.output], folder / "inputs" / names[port.name])
-        request = {"params": dict(step.params), "inputs": names, "labels": labels}
+        request = {"params": dict(step.params), "inputs": names, "labels": labels, "section": step.section}
         (folder / "input.json").write_text(json.dumps(request))
 
     def _collect(self, timeout: float | None) -> None:

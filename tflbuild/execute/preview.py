@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tflbuild.core.digest import Json
@@ -36,8 +36,9 @@ def preview(plan: Plan, store: Store) -> list[Preview]:
             port.name for port in step.inputs if not isinstance(port, FileInput) and port.step_id not in results
         )
         if awaits:
-            known = {port.name: port.digest for port in step.inputs if isinstance(port, FileInput)}
-            previews.append(Preview(step, "follows", "", step.action(known), awaits))
+            known = replace(step, inputs=tuple(port for port in step.inputs if port.name not in awaits))
+            action = step.action(input_digests(known, results))
+            previews.append(Preview(step, "follows", "", action, awaits))
             continue
         action = step.action(input_digests(step, results))
         key = hash_action(action)

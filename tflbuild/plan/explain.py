@@ -63,7 +63,7 @@ def leaves(value: Json, prefix: str = "") -> dict[str, Json]:
 def differences(before: Mapping[str, Json], after: Mapping[str, Json], ignore: Sequence[str] = ()) -> list[Change]:
     """The leaves that differ between two actions, by name; `ignore` lists inputs that are not yet known."""
     old, new = leaves(before), leaves(after)
-    hidden = {f"inputs.{name}" for name in ignore}
+    hidden = {"inputs", *(f"inputs.{name}" for name in ignore)}  # "inputs" itself is a leaf while none is known
     return [
         Change(name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())

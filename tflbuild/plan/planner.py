@@ -13,6 +13,8 @@ from tflbuild.core.recipe import Dataset
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.resolve.inputs import DATASET, EVALUATION, SOURCE, ResolvedRecipe
 
+SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -39,6 +41,7 @@ class _Variant:
             inputs=tuple(inputs.values()),
             toolchain=self.around.toolchain(kind),
             title=self.title(role),
+            section=SECTIONS.get(role, ""),
         )
         self.steps.setdefault(step.id, step)
         self.goals[role] = step.id

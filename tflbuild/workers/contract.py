@@ -24,13 +24,15 @@ class Request:
     """One step's work, in a folder of its own.
 
     `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
-    below `outputs`, under their declared names.
+    below `outputs`, under their declared names. `labels` are what a person calls the inputs, and
+    `section` is the recipe's key that the step comes from.
     """
 
     folder: Path
     params: Mapping[str, Any]
     inputs: Mapping[str, Path]
     labels: Mapping[str, str]
+    section: str = ""
 
     @property
     def outputs(self) -> Path:
@@ -49,4 +51,4 @@ def read_request(folder: Path) -> Request:
     """The request that the executor laid in `folder`."""
     raw = json.loads((folder / "input.json").read_text())
     inputs = {name: folder / "inputs" / file for name, file in raw["inputs"].items()}
-    return Request(folder=folder, params=raw["params"], inputs=inputs, labels=raw["labels"])
+    return Request(folder=folder, params=raw["params"], inputs=inputs, labels=raw["labels"], section=raw["section"])

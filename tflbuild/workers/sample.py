@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ def run(request: Request) -> Facts:
         inputs, labels, available = synthesize(wanted, params), None, params["count"]
     else:
         label = request.labels["dataset"]
-        arrays = read_npz(request.inputs["dataset"], label)
-        inputs, labels, available = choose(arrays, wanted, params, label)
+        arrays = read_npz(request.inputs["dataset"], label, request.section)
+        inputs, labels, available = Chooser(arrays, params, label, request.section).choose(wanted)
     save_samples(request.outputs / "samples.npz", inputs, labels)
     count = len(next(iter(inputs.values())))
     return {"count": count, "available": available, "synthetic": params["kind"] == "synthetic"}
@@ -53,7 +55,7 @@ def sample_shape(spec: dict[str, Any]) -> tuple[int, ...]:
     return tuple(spec["shape"][1:])
 
 
-def read_npz(path: Path, label: str) -> Arrays:
+def read_npz(path: Path, label: str, section: str) -> Arrays:
     """The arrays of a .npz file. Raises WorkerError for what is none."""
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -71,125 +73,142 @@ def read_npz(path: Path, label: str) -> Arrays:
     ) as error:
         raise WorkerError(
             f"'{label}' cannot be read as a .npz file",
-            where="dataset",
+            where=section,
             why=str(error).split("\n")[0] or type(error).__name__,
             next_step="write it again with numpy.savez(path, name=array, ...)",
         ) from error
     except Exception as error:  # zlib.error and what a damaged archive else provokes
         raise WorkerError(
-            f"'{label}' is damaged", where="dataset", why=f"{type(error).__name__}: {error}", next_step="make it anew"
+            f"'{label}' is damaged", where=section, why=f"{type(error).__name__}: {error}", next_step="make it anew"
         ) from error
 
 
-def choose(arrays: Arrays, wanted: list[dict[str, Any]], params: Any, label: str) -> tuple[Arrays, Any, int]:
-    """(inputs, labels, samples there are): checked, cast as declared, thinned to `count` by the seed."""
-    renamed = dict(params["arrays"])
-    known = {spec["name"] for spec in wanted}
-    for name in renamed:
-        if name not in known:
-            raise WorkerError(
-                f"dataset.arrays names the input '{name}', which the model lacks",
-                where="dataset.arrays",
+@dataclass(frozen=True)
+class Chooser:
+    """Arrays of one dataset, against its declaration. `label` and `section` name both for a person."""
+
+    arrays: Arrays
+    params: Mapping[str, Any]
+    label: str
+    section: str
+
+    def refuse(self, what: str, key: str = "", why: str = "", next_step: str = "") -> WorkerError:
+        where = f"{self.section}.{key}" if key else self.section
+        return WorkerError(what, where=where, why=why, next_step=next_step)
+
+    def choose(self, wanted: list[dict[str, Any]]) -> tuple[Arrays, np.ndarray | None, int]:
+        """(inputs, labels, samples there are): checked, cast as declared, thinned to `count` by the seed."""
+        renamed = dict(self.params["arrays"])
+        known = {spec["name"] for spec in wanted}
+        for name in renamed.keys() - known:
+            raise self.refuse(
+                f"'{self.section}.arrays' names the input '{name}', which the model lacks",
+                "arrays",
                 why=f"the model's inputs: {', '.join(sorted(known))}" + _near(name, known),
             )
-    inputs = {
-        spec["name"]: _fit(arrays, spec, renamed.get(spec["name"], spec["name"]), params, label) for spec in wanted
-    }
-    counts = {name: len(array) for name, array in inputs.items()}
-    labels = _labels(arrays, params["label"], label)
-    if labels is not None:
-        counts[f"label '{params['label']}'"] = len(labels)
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise WorkerError(f"the arrays of '{label}' differ in length", where="dataset", why=told)
-    available = next(iter(counts.values()))
-    if available == 0:
-        raise WorkerError(
-            f"'{label}' holds no samples",
-            where="dataset",
-            why="every array has length 0",
-            next_step="add samples to it",
+        inputs = {spec["name"]: self.fit(spec, renamed.get(spec["name"], spec["name"])) for spec in wanted}
+        labels = self.labels()
+        available = self.count(inputs, labels)
+        picked = self.pick(available)
+        return (
+            {name: array[picked] for name, array in inputs.items()},
+            None if labels is None else labels[picked],
+            available,
         )
-    picked = pick(available, params["count"], params["seed"], label)
-    return (
-        {name: array[picked] for name, array in inputs.items()},
-        None if labels is None else labels[picked],
-        available,
-    )
 
+    def count(self, inputs: Arrays, labels: np.ndarray | None) -> int:
+        """Samples there are; every array must have as many."""
+        counts = {name: len(array) for name, array in inputs.items()}
+        if labels is not None:
+            counts[f"label '{self.params['label']}'"] = len(labels)
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name}: {count}" for name, count in counts.items())
+            raise self.refuse(f"the arrays of '{self.label}' differ in length", why=told)
+        available = next(iter(counts.values()))
+        if available == 0:
+            raise self.refuse(
+                f"'{self.label}' holds no samples", why="every array has length 0", next_step="add samples to it"
+            )
+        return available
 
-def pick(available: int, count: int | None, seed: int, label: str) -> Any:
-    """Indices, ascending: all of them, or `count` drawn by the seed without replacement."""
-    if count is None or count == available:
-        return np.arange(available)
-    if count > available:
-        raise WorkerError(
-            f"'{label}' holds {available} samples, and {count} are asked for",
-            where="dataset.count",
-            next_step=f"set count to {available} or less, or to null for all",
-        )
-    return np.sort(np.random.default_rng(seed).choice(available, count, replace=False))
+    def pick(self, available: int) -> np.ndarray:
+        """Indices, ascending: all of them, or `count` drawn by the seed without replacement."""
+        count = self.params["count"]
+        if count is None or count == available:
+            return np.arange(available)
+        if count > available:
+            raise self.refuse(
+                f"'{self.label}' holds {available} samples, and {count} are asked for",
+                "count",
+                next_step=f"set count to {available} or less, or to null for all",
+            )
+        return np.sort(np.random.default_rng(self.params["seed"]).choice(available, count, replace=False))
 
+    def fit(self, spec: dict[str, Any], name: str) -> np.ndarray:
+        """The array of one input, in its dtype."""
+        if name not in self.arrays:
+            held = ", ".join(f"{n} {a.dtype}{list(a.shape)}" for n, a in self.arrays.items()) or "nothing"
+            raise self.refuse(
+                f"'{self.label}' has no array '{name}' for the model's input '{spec['name']}'",
+                why=f"it holds {held}" + _near(name, self.arrays),
+                next_step=f"rename the array, or map it: {self.section}.arrays.{spec['name']}=<array>",
+            )
+        array = self.arrays[name]
+        one = sample_shape(spec)
+        if array.shape[1:] != one:
+            raise self.refuse(
+                f"array '{name}' of '{self.label}' has samples of shape {list(array.shape[1:])}",
+                why=f"input '{spec['name']}' takes {list(one)} a sample (its shape is {spec['shape']})",
+                next_step="reshape the array, or declare the shape under signature.inputs",
+            )
+        array = self.cast(array, name, spec)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise self.refuse(
+                f"array '{name}' of '{self.label}' holds NaN or infinity",
+                why=f"{int((~np.isfinite(array)).sum())} values of {array.size}",
+            )
+        return array
 
-def _fit(arrays: Arrays, spec: dict[str, Any], name: str, params: Any, label: str) -> np.ndarray:
-    if name not in arrays:
-        held = ", ".join(f"{n} {a.dtype}{list(a.shape)}" for n, a in arrays.items()) or "nothing"
-        raise WorkerError(
-            f"'{label}' has no array '{name}' for the model's input '{spec['name']}'",
-            where="dataset",
-            why=f"it holds {held}" + _near(name, arrays),
-            next_step=f"rename the array, or map it: dataset.arrays.{spec['name']}=<array>",
-        )
-    array = arrays[name]
-    one = sample_shape(spec)
-    if array.shape[1:] != one:
-        raise WorkerError(
-            f"array '{name}' of '{label}' has samples of shape {list(array.shape[1:])}",
-            where="dataset",
-            why=f"input '{spec['name']}' takes {list(one)} a sample (its shape is {spec['shape']})",
-            next_step="reshape the array, or declare the shape under signature.inputs",
-        )
-    dtype = np.dtype(spec["dtype"])
-    if params["scale"] is not None or params["offset"] is not None:
-        scaled = array.astype(np.float64) * (1.0 if params["scale"] is None else params["scale"])
-        array = (scaled + (params["offset"] or 0.0)).astype(dtype)
-    elif array.dtype != dtype:
-        raise WorkerError(
-            f"array '{name}' of '{label}' is {array.dtype}",
-            where="dataset",
-            why=f"input '{spec['name']}' takes {dtype}",
-            next_step="say how values are converted: dataset.scale=1.0 feeds them unchanged as " + str(dtype),
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise WorkerError(
-            f"array '{name}' of '{label}' holds NaN or infinity",
-            where="dataset",
-            why=f"{int((~np.isfinite(array)).sum())} values of {array.size}",
-        )
-    return array
+    def cast(self, array: np.ndarray, name: str, spec: dict[str, Any]) -> np.ndarray:
+        """`value * scale + offset` where one is declared; else the dtype must be the input's own."""
+        dtype = np.dtype(spec["dtype"])
+        scale, offset = self.params["scale"], self.params["offset"]
+        if scale is not None or offset is not None:
+            scaled = array.astype(np.float64) * (1.0 if scale is None else scale)
+            return (scaled + (offset or 0.0)).astype(dtype)
+        if array.dtype != dtype:
+            raise self.refuse(
+                f"array '{name}' of '{self.label}' is {array.dtype}",
+                why=f"input '{spec['name']}' takes {dtype}",
+                next_step=f"say how values are converted: {self.section}.scale=1.0 feeds them unchanged, as {dtype}",
+            )
+        return array
 
-
-def _labels(arrays: Arrays, name: str, label: str) -> np.ndarray | None:
-    if not name:
-        return None
-    if name not in arrays:
-        raise WorkerError(
-            f"'{label}' has no label array '{name}'",
-            where="dataset.label",
-            why=f"it holds {', '.join(arrays)}" + _near(name, arrays),
-        )
-    labels = arrays[name]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise WorkerError(
-            f"label array '{name}' of '{label}' is {labels.dtype}{list(labels.shape)}",
-            where="dataset.label",
-            why="labels are one integer class index a sample",
-        )
-    if labels.size and labels.min() < 0:
-        raise WorkerError(f"label array '{name}' of '{label}' holds {labels.min()}", why="class indices start at 0")
-    return labels.astype(np.int64)
+    def labels(self) -> np.ndarray | None:
+        """Class indices, int64 [samples], where a label array is declared."""
+        name = self.params["label"]
+        if not name:
+            return None
+        if name not in self.arrays:
+            raise self.refuse(
+                f"'{self.label}' has no label array '{name}'",
+                "label",
+                why=f"it holds {', '.join(self.arrays)}" + _near(name, self.arrays),
+            )
+        labels = self.arrays[name]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise self.refuse(
+                f"label array '{name}' of '{self.label}' is {labels.dtype}{list(labels.shape)}",
+                "label",
+                why="labels are one integer class index a sample",
+            )
+        if labels.size and labels.min() < 0:
+            raise self.refuse(
+                f"label array '{name}' of '{self.label}' holds {labels.min()}", "label", why="class indices start at 0"
+            )
+        return labels.astype(np.int64)
 
 
 def _near(name: str, names: Any) -> str:
