@@ -42,7 +42,30 @@ class _Freezer:
         if not holds:
             raise self.refuse(f"'{key}' is {value}, and must be {rule}", key)
 
+    def check_kinds(self) -> None:
+        """What names an option is chosen with the option, never set by itself."""
+        verify = self.build.verify
+        nodes = {
+            "source": ("kind", self.build.source),
+            "quantization": ("scheme", self.build.quantization),
+            "dataset": ("kind", self.build.dataset),
+            "verify": ("kind", verify),
+            "benchmark": ("kind", self.build.benchmark),
+        }
+        if isinstance(verify, schema.ParityVerify):
+            nodes["verify.dataset"] = ("kind", verify.dataset)
+        for group, (field, node) in nodes.items():
+            if getattr(node, field) != getattr(type(node), field):
+                option = "dataset@verify.dataset" if group == "verify.dataset" else group
+                raise self.refuse(
+                    f"'{group}.{field}' cannot be set to '{getattr(node, field)}'",
+                    f"{group}.{field}",
+                    why="it goes with the option, whose other keys would not fit",
+                    next_step=f"choose the option: {option}={getattr(node, field)}",
+                )
+
     def recipe(self) -> Recipe:
+        self.check_kinds()
         recipe = Recipe(
             name=self.composed.name,
             variant=self.composed.variant,

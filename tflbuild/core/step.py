@@ -61,7 +61,7 @@ class Step:
         }
         return hash_value("StepId", self.action(inputs))
 
-    def action(self, inputs: Mapping[str, str]) -> Mapping[str, Json]:
+    def action(self, inputs: Mapping[str, str]) -> Json:
         """What a key is made from, given each input's digest; kept in the store for `explain`."""
         return plain_json({"kind": self.kind, "params": self.params, "inputs": inputs, "toolchain": self.toolchain})
 

@@ -56,7 +56,7 @@ def why(one: Preview, changes: list[Change] | None, titles: Mapping[str, str]) -
         return ["never run before"]
     told = [_input_text(one, change) for change in changes]
     if one.verdict == "follows":
-        told += [f"{name} comes from {titles[name]}, which runs" for name in one.awaits]
+        told += [f"input {name} is made by {titles[name]}, which runs" for name in one.awaits]
     return told or ["its result is no longer in the store"]
 
 
