@@ -29,6 +29,19 @@ def canonical_json(value: Json) -> bytes:
     return text.encode()
 
 
+def _reject_uncanonical(value: Json) -> None:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"canonical JSON has string keys only, not {name!r}")
+            _reject_uncanonical(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _reject_uncanonical(item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"canonical JSON has no {value!r}")
+
+
 def plain_json(value: Json) -> Json:
     """The value as it reads back from JSON: mappings as dicts, tuples as lists."""
     if isinstance(value, Mapping):
