@@ -5,10 +5,12 @@ A contradiction is refused here, before anything is read or run.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from tflbuild.config import schema
 from tflbuild.config.compose import Composed
+from tflbuild.core.digest import leaves
 from tflbuild.core.recipe import (
     Benchmark,
     Calibration,
@@ -80,6 +82,7 @@ class _Freezer:
             output_root=self.build.output_root,
             overrides=self.composed.overrides,
         )
+        self.check_finite(recipe)
         self.check_data(recipe)
         self.check_gates(recipe)
         self.check_target(recipe)
@@ -158,6 +161,8 @@ class _Freezer:
     def verify(self) -> Verify:
         verify = self.build.verify
         gates = tuple(sorted((name, float(limit)) for name, limit in vars(verify.gates).items() if limit is not None))
+        for name, limit in gates:
+            self.require(math.isfinite(limit), f"verify.gates.{name}", limit, "a finite number, or null")
         if not isinstance(verify, schema.ParityVerify):
             return Verify(kind=verify.kind, gates=gates)
         dataset = self.dataset(verify.dataset, "verify.dataset")
@@ -197,6 +202,11 @@ class _Freezer:
         self.require(benchmark.runs >= 10, "benchmark.runs", benchmark.runs, "at least 10, for a 90th percentile")
         self.require(benchmark.warmup >= 0, "benchmark.warmup", benchmark.warmup, "at least 0")
         return Benchmark(kind=benchmark.kind, runs=benchmark.runs, warmup=benchmark.warmup)
+
+    def check_finite(self, recipe: Recipe) -> None:
+        for key, value in leaves(recipe.as_json()).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self.refuse(f"'{key}' is {value}, and must be a finite number", key)
 
     def check_data(self, recipe: Recipe) -> None:
         if recipe.quantization.scheme == "int8" and recipe.dataset is None:

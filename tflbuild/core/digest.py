@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ def plain_json(value: Json) -> Json:
     if isinstance(value, (list, tuple)):
         return [plain_json(item) for item in value]
     return value
+
+
+def leaves(value: Json, prefix: str = "") -> dict[str, Json]:
+    """A nested value as dotted names of its leaves; an empty list or dict is a leaf."""
+    if isinstance(value, Mapping) and value:
+        found: dict[str, Json] = {}
+        for name, item in value.items():
+            found |= leaves(item, f"{prefix}.{name}" if prefix else str(name))
+        return found
+    if isinstance(value, (list, tuple)) and value:
+        found = {}
+        for index, item in enumerate(value):
+            found |= leaves(item, f"{prefix}.{index}")
+        return found
+    return {prefix: value}
 
 
 def hash_value(tag: str, value: Json) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tflbuild.core.digest import Json
+from tflbuild.core.digest import Json, leaves
 
 WORDS = {
     "params": "parameter",
@@ -43,21 +43,6 @@ def _show(value: Json) -> str:
     text = str(value)
     is_digest = len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
     return text[:SHOWN_DIGEST] if is_digest else text
-
-
-def leaves(value: Json, prefix: str = "") -> dict[str, Json]:
-    """A nested value as dotted names of its leaves; an empty list or dict is a leaf."""
-    if isinstance(value, Mapping) and value:
-        found: dict[str, Json] = {}
-        for name, item in value.items():
-            found |= leaves(item, f"{prefix}.{name}" if prefix else str(name))
-        return found
-    if isinstance(value, (list, tuple)) and value:
-        found = {}
-        for index, item in enumerate(value):
-            found |= leaves(item, f"{prefix}.{index}")
-        return found
-    return {prefix: value}
 
 
 def differences(before: Mapping[str, Json], after: Mapping[str, Json], ignore: Sequence[str] = ()) -> list[Change]:

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tflbuild.config import schema
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
+from tflbuild.config.mistakes import find_line
+from tflbuild.config.reference import pages
+from tflbuild.errors import RecipeError
+from tflbuild.locations import shipped
+
+RECIPES = sorted(path.stem for path in shipped("recipes").glob("*.yaml"))
+OPTIONS = [(group, option) for group, options in schema.OPTIONS.items() for option in options]
+RECIPE = "+recipe=mobilenet_int8"
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def one(*overrides):
+    (composed,) = compose(list(overrides))
+    return composed
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_shipped_recipe_composes_and_freezes(recipe):
+    assert freeze(one(f"+recipe={recipe}")).name == recipe
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
+def test_every_option_composes_to_its_own_schema(group, option):
+    required = {"source": "path=x", "dataset": "path=x", "verify": "dataset.path=x"}
+    settings = [f"{group}.{required[group]}"] if group in required and option not in ("none", "synthetic") else []
+    composed = one("source.path=x", f"{group}={option}", *settings)
+    assert type(getattr(composed.build, group)) is schema.OPTIONS[group][option]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
+def test_every_option_in_conf_names_a_schema(group, option):
+    config = yaml.safe_load((shipped("conf") / group / f"{option}.yaml").read_text())
+    assert config["defaults"][0] == f"/schema/{group}/{option}@_here_"
+
+
+def test_conf_has_no_option_without_a_schema():
+    files = {(path.parent.name, path.stem) for path in shipped("conf").glob("*/*.yaml")}
+    assert files == set(OPTIONS)
+
+
+def test_generated_files_are_up_to_date():
+    stale = [path.name for path, text in pages().items() if path.read_text() != text]
+    assert stale == [], "run: python -m tflbuild.config.reference --write"
+
+
+def test_the_default_recipe_says_what_it_always_said():
+    recipe = freeze(one(RECIPE))
+    assert (recipe.quantization.scheme, recipe.quantization.input_type) == ("int8", "int8")
+    assert recipe.quantization.calibration.method == "min_max"
+    assert recipe.quantization.calibration.kernels == "reference"
+    assert recipe.signature.inputs[0].shape == (1, 28, 28, 1)
+    assert recipe.verify.gates == (("top1_drop", 0.005),)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "variant"),
+    [
+        ([], "default"),
+        (["quantization=float16"], "quantization=float16"),
+        (["verify.top_k=3", "quantization=float16"], "quantization=float16,verify.top_k=3"),
+        (["output_root=x", "name=y"], "default"),
+    ],
+)
+def test_a_variant_is_named_by_what_tells_it_apart(overrides, variant):
+    assert one(RECIPE, *overrides).variant == variant
+
+
+def test_names_that_no_folder_can_have_are_made_safe_and_stay_apart():
+    names = {one(RECIPE, f"dataset.path={path}").variant for path in ("a/b.npz", "a:b.npz", "x" * 300)}
+    assert len(names) == 3
+    assert all("/" not in name and len(name) <= 100 for name in names)
+
+
+def test_a_sweep_multiplies_and_drops_repeats():
+    composed = compose([RECIPE, "quantization=none,int8,int8", "target.threads=range(1,3)"], multirun=True)
+    assert [one.variant for one in composed] == [
+        f"quantization={scheme},target.threads={threads}" for scheme in ("none", "int8") for threads in (1, 2)
+    ]
+
+
+def test_a_local_recipe_comes_before_the_shipped_one():
+    Path("recipes").mkdir()
+    Path("recipes/mobilenet_int8.yaml").write_text("source: {path: mine.keras}\n")
+    assert one(RECIPE).build.source.path == "mine.keras"
+
+
+def test_a_projects_own_options_are_found():
+    Path("conf/dataset").mkdir(parents=True)
+    Path("conf/dataset/faces.yaml").write_text("defaults: [/schema/dataset/npz@_here_, _self_]\npath: faces.npz\n")
+    assert one("source.path=x", "dataset=faces").build.dataset.path == "faces.npz"
+
+
+def test_the_environment_that_is_read_is_known(monkeypatch):
+    monkeypatch.setenv("MODEL", "x.keras")
+    composed = one("source.path=${oc.env:MODEL}")
+    assert composed.environment == ("MODEL",)
+    assert composed.build.source.path == "x.keras"
+
+
+def test_a_nested_key_has_a_line(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("# words\nsource:\n  path: x\nverify: {gates: {top1: 1}}\n")
+    assert [find_line(file, key) for key in ("source.path", "verify.gates.top1", "source.missing", "other")] == [
+        3,
+        4,
+        2,
+        None,
+    ]
+
+
+def test_a_number_that_no_json_has_is_refused():
+    with pytest.raises(RecipeError, match="finite"):
+        freeze(one(RECIPE, "verify.gates.rmse=nan"))
+    with pytest.raises(RecipeError, match="finite"):
+        freeze(one(RECIPE, "dataset.scale=inf"))

@@ -1,0 +1,95 @@
+"""The direction of imports, read from the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tflbuild
+from tflbuild.steps.kinds import KINDS
+
+PACKAGE = Path(tflbuild.__file__).parent
+HEAVY = {"tensorflow", "keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer", "numpy", "h5py"}
+HYDRA = {"hydra", "omegaconf"}
+
+# Each may import those listed and itself. What stands alone at the top of the package is named by its file.
+MAY_IMPORT = {
+    "errors": set(),
+    "locations": set(),
+    "core": set(),
+    "steps": set(),
+    "storage": {"core"},
+    "unchanged": {"locations", "storage"},
+    "config": {"core", "errors", "locations"},
+    "resolve": {"core", "errors", "locations", "storage", "steps"},
+    "plan": {"core", "resolve"},
+    "execute": {"core", "errors", "locations", "steps", "storage"},
+    "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
+    "pipeline": {
+        *("config", "core", "errors", "execute", "locations", "plan", "report"),
+        *("resolve", "steps", "storage", "unchanged"),
+    },
+    "commands": {"config", "core", "errors", "locations", "pipeline", "report", "storage"},
+    "cli": {"commands", "unchanged"},
+    "__main__": {"cli"},
+    "__init__": set(),
+    "workers": set(),
+}
+
+
+def modules():
+    return [path for path in PACKAGE.rglob("*.py") if "assets" not in path.parts]
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every module named by an import statement, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_of(path):
+    return {parts[1] for name in imports(path) if (parts := name.split("."))[0] == "tflbuild" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    used = {name for name in rooms_of(path) if name in MAY_IMPORT}
+    assert used <= MAY_IMPORT[room(path)] | {room(path)}
+
+
+def test_every_room_has_its_rule():
+    assert {room(path) for path in modules()} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_stay_in_the_workers_and_hydra_in_config(path):
+    used = {name.split(".")[0] for name in imports(path)}
+    assert not used & HEAVY or room(path) == "workers"
+    assert not used & HYDRA or room(path) == "config"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_a_key_covers_every_module_that_its_step_runs(kind):
+    """The worker modules whose text is in the key are those that the step's module imports, no fewer."""
+    reached, todo = set(), {kind.module, "server", "contract"}
+    while todo:
+        module = todo.pop()
+        reached.add(module)
+        names = {
+            name.split(".")[2] for name in imports(PACKAGE / "workers" / f"{module}.py") if "tflbuild.workers." in name
+        }
+        todo |= names - reached
+    assert reached == set(kind.modules)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_are_small(path):
+    assert len(path.read_text().splitlines()) <= 400

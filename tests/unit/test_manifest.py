@@ -1,0 +1,61 @@
+import pytest
+from frozen import recipe
+
+from tflbuild.core.recipe import Verify
+from tflbuild.report.manifest import Gate, evaluate_gates, figures
+
+FACTS = {
+    "check": {"bytes": 1000},
+    "verify": {
+        "samples": 10,
+        "outputs": {
+            "a": {"max_abs_error": 0.1, "rmse": 0.01, "cosine": 0.99, "snr_db": 30.0},
+            "b": {"max_abs_error": 0.5, "rmse": 0.001, "cosine": 0.9, "snr_db": 40.0},
+        },
+        "classification": {
+            "output": "a",
+            "top1": 0.9,
+            "top1_source": 0.92,
+            "top1_drop": 0.02,
+            "agreement": 0.95,
+            "top_k": 5,
+        },
+    },
+}
+
+
+def test_of_several_outputs_the_worst_counts():
+    found = figures(FACTS)
+    assert (found["max_abs_error"], found["rmse"], found["cosine"], found["snr_db"]) == (0.5, 0.01, 0.9, 30.0)
+    assert (found["bytes"], found["top1_drop"]) == (1000.0, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "value", "passed"),
+    [
+        ("top1_drop", 0.01, 0.02, False),
+        ("top1_drop", 0.02, 0.02, True),
+        ("top1_drop", 0.01, -0.02, True),
+        ("top1", 0.91, 0.9, False),
+        ("top1", 0.9, 0.9, True),
+        ("snr_db", 20.0, 19.9, False),
+        ("cosine", 0.99, 0.999, True),
+        ("agreement", 0.99, 0.95, False),
+        ("max_abs_error", 0.1, 0.2, False),
+        ("rmse", 0.1, 0.05, True),
+        ("bytes", 100.0, 101.0, False),
+    ],
+)
+def test_a_gate_is_a_limit_on_the_right_side(name, limit, value, passed):
+    assert Gate(name, limit, value).passed is passed
+
+
+def test_a_missed_gate_says_by_how_much():
+    assert Gate("top1_drop", 0.01, 0.025).text() == "top1_drop is 0.025, at most 0.01 is allowed: 0.015 too high"
+    assert Gate("top1", 0.9, 0.8).text() == "top1 is 0.8, at least 0.9 is allowed: 0.1 too low"
+    assert Gate("top1", 0.9, 0.95).text() == "top1 is 0.95, at least 0.9 is allowed"
+
+
+def test_declared_gates_meet_what_was_measured():
+    gated = recipe(verify=Verify(kind="parity", gates=(("bytes", 500.0), ("snr_db", 20.0))))
+    assert [(gate.name, gate.passed) for gate in evaluate_gates(gated, FACTS)] == [("bytes", False), ("snr_db", True)]

@@ -1,0 +1,135 @@
+from dataclasses import replace
+
+import pytest
+from frozen import FILES, around, int8, recipe, resolved
+
+from tflbuild.core.recipe import Benchmark, Dataset, Opset, Quantization, Target, Verify
+from tflbuild.core.step import FileInput
+from tflbuild.plan.planner import make_plan
+
+SCHEMES = ("none", "float16", "dynamic_int8")
+
+
+def goals(**changes):
+    (found,) = make_plan([resolved(**changes)], around()).goals
+    return found
+
+
+def changed_roles(before, after):
+    return {role for role in before.keys() | after.keys() if before.get(role) != after.get(role)}
+
+
+def test_int8_walks_the_whole_corridor():
+    assert list(goals()) == [
+        "import",
+        "convert",
+        "evaluation samples",
+        "predict",
+        "calibration samples",
+        "calibrate",
+        "quantize",
+        "check",
+        "verify",
+        "package",
+    ]
+
+
+def test_no_quantization_needs_no_data_for_it():
+    assert {"calibration samples", "calibrate", "quantize"}.isdisjoint(goals(quantization=Quantization(scheme="none")))
+
+
+def test_inputs_come_before_the_steps_that_take_them():
+    plan = make_plan([resolved()], around())
+    seen = set()
+    for step in plan.steps.values():
+        assert set(step.upstream()) <= seen
+        seen.add(step.id)
+
+
+def test_a_sweep_over_schemes_shares_all_that_comes_before():
+    variants = [resolved(), *(resolved(quantization=Quantization(scheme=scheme)) for scheme in SCHEMES)]
+    plan = make_plan(variants, around())
+    for role in ("import", "convert", "predict", "evaluation samples"):
+        assert len({goals[role] for goals in plan.goals}) == 1
+    alone = [len(make_plan([one], around()).steps) for one in variants]
+    assert len(plan.steps) == sum(alone) - 3 * 4
+
+
+def test_equal_variants_are_one():
+    assert len(make_plan([resolved(), resolved()], around()).steps) == len(make_plan([resolved()], around()).steps)
+
+
+CALIBRATED = {"calibrate", "quantize", "check", "verify", "package"}
+FED = CALIBRATED | {"calibration samples"}
+QUANTIZED = {"quantize", "check", "verify", "package"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "roles"),
+    [
+        ({"quantization": int8(calibration={"method": "mse"})}, CALIBRATED),
+        ({"quantization": replace(int8(), input_type="uint8")}, QUANTIZED),
+        ({"dataset": Dataset(kind="npz", path="train.npz", count=10)}, FED),
+        ({"verify": replace(recipe().verify, top_k=3)}, {"verify", "package"}),
+        ({"target": Target(name="cpu", threads=2)}, {"verify", "package"}),
+        ({"name": "other"}, {"package"}),
+    ],
+)
+def test_a_parameter_reaches_what_depends_on_it_and_no_more(changes, roles):
+    assert changed_roles(goals(), goals(**changes)) == roles
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variant": "other"},
+        {"output_root": "elsewhere"},
+        {"verify": replace(recipe().verify, gates=(("top1_drop", 0.5),))},
+        {"dataset": Dataset(kind="npz", path="moved/train.npz")},
+    ],
+)
+def test_names_paths_and_gates_are_in_no_key(changes):
+    assert goals() == goals(**changes)
+
+
+def test_new_bytes_at_the_same_path_are_another_step():
+    files = FILES | {"dataset": FileInput(name="dataset", digest="0" * 64, path="/dataset")}
+    (after,) = make_plan([resolved(files=files)], around()).goals
+    assert changed_roles(goals(), after) == FED
+
+
+def test_the_same_bytes_at_another_path_are_the_same_step():
+    files = {name: replace(file, path=f"/moved{file.path}") for name, file in FILES.items()}
+    (after,) = make_plan([resolved(files=files)], around()).goals
+    assert goals() == after
+
+
+def test_an_upgraded_package_is_another_step():
+    (after,) = make_plan([resolved()], around(calibrate={"ai-edge-litert": "9"})).goals
+    assert changed_roles(goals(), after) == CALIBRATED
+
+
+def test_fast_kernels_tie_the_ranges_to_this_cpu():
+    plan = make_plan([resolved(quantization=int8(calibration={"kernels": "fast"}))], around())
+    assert plan.steps[plan.goals[0]["calibrate"]].params["cpu"] == "cpu"
+    assert "cpu" not in make_plan([resolved()], around()).steps[goals()["calibrate"]].params
+
+
+def test_a_benchmark_belongs_to_its_host():
+    plan = make_plan([resolved(benchmark=Benchmark(kind="host", runs=10))], around())
+    assert plan.steps[plan.goals[0]["benchmark"]].params["host"] == "host"
+
+
+def test_the_converter_engine_needs_no_ranges_of_ours():
+    plan = make_plan([resolved(quantization=int8(engine="converter"))], around())
+    assert plan.steps[plan.goals[0]["quantize"]].kind == "quantize_in_converter"
+    assert "calibrate" not in plan.goals[0]
+
+
+def test_flex_artifacts_are_verified_where_flex_is():
+    plan = make_plan([resolved(opset=Opset(select_tf=True))], around())
+    assert plan.steps[plan.goals[0]["verify"]].kind == "verify_in_tensorflow"
+
+
+def test_without_verification_the_source_is_not_run():
+    assert {"predict", "verify", "evaluation samples"}.isdisjoint(goals(verify=Verify(kind="none")))

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from tflbuild.report.summary import Row, short_name, show_bytes, summarize, sweep_table
+
+
+def manifest(**metrics):
+    return {
+        "artifact": {"bytes": 187464, "float_bytes": 550704, "sha256": "5" * 64, "float_sha256": "6" * 64},
+        "metrics": metrics,
+        "synthetic_data": [],
+    }
+
+
+VERIFY = {
+    "samples": 2000,
+    "outputs": {"p": {"max_abs_error": 0.1, "rmse": 0.01, "cosine": 0.99, "snr_db": 34.8}},
+    "classification": {"top1": 0.93, "top1_source": 0.932, "top1_drop": 0.002},
+}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 KB"),
+        (187464, "187 KB"),
+        (1234567, "1.23 MB"),
+        (999999, "1000 KB"),
+        (5e9, "5 GB"),
+    ],
+)
+def test_sizes_have_three_figures(count, text):
+    assert show_bytes(count) == text
+
+
+def test_the_last_line_says_path_size_accuracy_and_digest():
+    assert summarize(Path("outputs/net/default/model.tflite"), manifest(verify=VERIFY)) == (
+        "outputs/net/default/model.tflite  187 KB (2.94x smaller than float)"
+        "  top-1 93.00% (float 93.20%, -0.20 points, 2,000 samples)  sha256 5555555555555555"
+    )
+
+
+def test_without_labels_the_worst_output_counts():
+    parity = {name: value for name, value in VERIFY.items() if name != "classification"}
+    assert "SNR 34.8 dB against the source (2,000 samples)" in summarize(Path("m"), manifest(verify=parity))
+
+
+def test_what_was_not_verified_says_so():
+    assert "unverified" in summarize(Path("m"), manifest())
+
+
+def test_columns_align_and_empty_ones_are_left_out():
+    rows = [Row("quantization=int8", "ok", manifest(verify=VERIFY)), Row("quantization=none", "failed in check", None)]
+    lines = sweep_table(rows).splitlines()
+    assert lines[0].split() == ["variant", "result", "bytes", "of", "float", "top-1", "drop", "SNR", "dB", "sha256"]
+    assert lines[1].index("ok") == lines[2].index("failed") == lines[0].index("result")
+    assert sweep_table([rows[1]]).splitlines()[0].split() == ["variant", "result"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "short"),
+    [
+        ("default", "default"),
+        ("quantization=int8", "quantization=int8"),
+        ("quantization.engine=litert,quantization.input_type=int8", "engine=litert input_type=int8"),
+        ("dataset.count=5,verify.dataset.count=9", "dataset.count=5,verify.dataset.count=9"),
+    ],
+)
+def test_names_are_short_where_that_is_unambiguous(variant, short):
+    assert short_name(variant) == short

@@ -1,0 +1,80 @@
+import json
+import os
+
+import pytest
+
+from tflbuild import unchanged
+
+COMMAND = ["+recipe=net"]
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFLBUILD_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(b"weights")
+    return path
+
+
+def note(*paths, environment=None):
+    before = {str(path): unchanged.observe(str(path)) for path in paths}
+    unchanged.remember(COMMAND, before, [], environment or {}, "up to date")
+
+
+def test_nothing_changed(model):
+    note(model)
+    assert unchanged.recall(COMMAND) == "up to date"
+
+
+def test_another_command_has_another_note(model):
+    note(model)
+    assert unchanged.recall([*COMMAND, "name=other"]) is None
+
+
+def test_an_edit_in_place_with_size_and_mtime_restored_is_seen(model):
+    before = model.stat()
+    note(model)
+    with model.open("r+b") as file:
+        file.write(b"WEIGHTS")
+    os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert unchanged.recall(COMMAND) is None
+
+
+def test_a_file_that_was_missing_and_appears_is_seen(tmp_path):
+    note(tmp_path / "recipes")
+    assert unchanged.recall(COMMAND) == "up to date"
+    (tmp_path / "recipes").mkdir()
+    assert unchanged.recall(COMMAND) is None
+
+
+def test_a_file_that_vanishes_is_seen(model):
+    note(model)
+    model.unlink()
+    assert unchanged.recall(COMMAND) is None
+
+
+def test_an_input_that_changed_during_the_build_leaves_no_note(model):
+    before = {str(model): unchanged.observe(str(model))}
+    model.write_bytes(b"other")
+    unchanged.remember(COMMAND, before, [], {}, "up to date")
+    assert unchanged.recall(COMMAND) is None
+
+
+def test_a_variable_that_the_recipe_reads_is_watched(model, monkeypatch):
+    monkeypatch.setenv("MODEL", "a")
+    note(model, environment={"MODEL": "a"})
+    assert unchanged.recall(COMMAND) == "up to date"
+    monkeypatch.setenv("MODEL", "b")
+    assert unchanged.recall(COMMAND) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"environment": 1, "stats": {}, "answer": "x"})])
+def test_a_damaged_note_is_no_note(model, text):
+    note(model)
+    unchanged.note_file(COMMAND).write_text(text)
+    assert unchanged.recall(COMMAND) is None
