@@ -6,7 +6,6 @@ A contradiction is refused here, before anything is read or run.
 from __future__ import annotations
 
 import math
-from enum import Enum
 
 from tflbuild.config import schema
 from tflbuild.config.compose import Composed
@@ -47,14 +46,14 @@ class _Freezer:
     def check_kinds(self) -> None:
         """What names an option is chosen with the option, never set by itself."""
         verify = self.build.verify
-        nodes = {
+        nodes: dict[str, tuple[str, object]] = {
             "source": ("kind", self.build.source),
             "quantization": ("scheme", self.build.quantization),
             "dataset": ("kind", self.build.dataset),
             "verify": ("kind", verify),
             "benchmark": ("kind", self.build.benchmark),
         }
-        if isinstance(verify, schema.ParityVerify):
+        if verify.kind != "none":
             nodes["verify.dataset"] = ("kind", verify.dataset)
         for group, (field, node) in nodes.items():
             if getattr(node, field) != getattr(type(node), field):
@@ -150,21 +149,30 @@ class _Freezer:
             return None
         if dataset.count is not None:
             self.require(dataset.count >= 1, f"{key}.count", dataset.count, "at least 1, or null")
-        values = {name: value for name, value in vars(dataset).items() if not isinstance(value, (dict, Enum))}
-        if isinstance(dataset, schema.NpzDataset):
-            values["arrays"] = tuple(sorted(dataset.arrays.items()))
         if isinstance(dataset, schema.SyntheticDataset):
             self.require(dataset.low < dataset.high, f"{key}.low", dataset.low, f"below {key}.high, {dataset.high}")
             self.require(dataset.count is not None, f"{key}.count", "null", "a number: synthetic data has no end")
-        return Dataset(**values)
+            return Dataset(
+                kind=dataset.kind, count=dataset.count, seed=dataset.seed, low=dataset.low, high=dataset.high
+            )
+        return Dataset(
+            kind=dataset.kind,
+            path=dataset.path,
+            count=dataset.count,
+            seed=dataset.seed,
+            arrays=tuple(sorted(dataset.arrays.items())),
+            label=dataset.label,
+            scale=dataset.scale,
+            offset=dataset.offset,
+        )
 
     def verify(self) -> Verify:
         verify = self.build.verify
+        if verify.kind == "none":
+            return Verify(kind=verify.kind)
         gates = tuple(sorted((name, float(limit)) for name, limit in vars(verify.gates).items() if limit is not None))
         for name, limit in gates:
             self.require(math.isfinite(limit), f"verify.gates.{name}", limit, "a finite number, or null")
-        if not isinstance(verify, schema.ParityVerify):
-            return Verify(kind=verify.kind, gates=gates)
         dataset = self.dataset(verify.dataset, "verify.dataset")
         if dataset is None:
             raise self.refuse(

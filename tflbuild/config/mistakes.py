@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import yaml
@@ -150,8 +150,9 @@ def _known_keys() -> list[str]:
         for node in options.values():
             for spec in fields(node):
                 keys.add(f"{group}.{spec.name}")
-                nested = getattr(spec.default_factory, "__dataclass_fields__", ())
-                keys.update(f"{group}.{spec.name}.{inner}" for inner in nested)
+                nested = spec.default_factory
+                if isinstance(nested, type) and is_dataclass(nested):
+                    keys.update(f"{group}.{spec.name}.{inner.name}" for inner in fields(nested))
     keys.update(spec.name for spec in fields(schema.Build))
     return sorted(keys)
 
@@ -164,7 +165,7 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
     if unknown:
         parent = getattr(error, "parent_node", None)
         kind = OmegaConf.get_type(parent) if parent is not None else None
-        known = list(getattr(kind, "__dataclass_fields__", ()))
+        known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),

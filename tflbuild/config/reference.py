@@ -10,6 +10,7 @@ import argparse
 import ast
 import inspect
 import sys
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,18 @@ def class_text(kind: type) -> str:
 
 def _defaults(kind: type) -> dict[str, Any]:
     config = OmegaConf.structured(kind)
-    return {name: MISSING if OmegaConf.is_missing(config, name) else config[name] for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+    names = [spec.name for spec in fields(kind)]
+    return {name: MISSING if OmegaConf.is_missing(config, name) else config[name] for name in names}
+
+
+def _nested(kind: type, name: str) -> type | None:
+    """The schema that a field holds, when it holds one."""
+    factory = next(spec.default_factory for spec in fields(kind) if spec.name == name)
+    return factory if isinstance(factory, type) and is_dataclass(factory) else None
+
+
+def _unused(kind: type) -> tuple[str, ...]:
+    return getattr(kind, "unused", ())
 
 
 def _yaml_value(value: Any) -> str:
@@ -77,13 +89,13 @@ def _yaml_value(value: Any) -> str:
 def _yaml_fields(kind: type, indent: str = "") -> list[str]:
     lines = []
     for name, value in _defaults(kind).items():
-        if name == "dataset":  # filled from the group `dataset`, through the defaults list
+        if name == "dataset" or name in _unused(kind):  # a dataset comes from its group, through the defaults list
             continue
         text = field_text(kind, name)
         if text:
             lines.append(f"{indent}# {text}")
-        nested = kind.__dataclass_fields__[name].default_factory  # type: ignore[attr-defined]
-        if isinstance(nested, type) and hasattr(nested, "__dataclass_fields__"):
+        nested = _nested(kind, name)
+        if nested is not None:
             lines += [f"{indent}{name}:", *_yaml_fields(nested, indent + "  ")]
         else:
             lines.append(f"{indent}{name}: {_yaml_value(value)}")
@@ -104,12 +116,12 @@ def _table(kind: type, prefix: str) -> list[str]:
     rows = []
     for name, value in _defaults(kind).items():
         text = field_text(kind, name)
-        nested = kind.__dataclass_fields__[name].default_factory  # type: ignore[attr-defined]
-        if name in ("kind", "scheme") and not text:
+        nested = _nested(kind, name)
+        if name in _unused(kind) or (name in ("kind", "scheme") and not text):
             continue
         if name == "dataset" and prefix == "verify.":
             rows.append(f"| `{prefix}{name}` | `npz` | {text} |")
-        elif isinstance(nested, type) and hasattr(nested, "__dataclass_fields__"):
+        elif nested is not None:
             rows += _table(nested, f"{prefix}{name}.")
         else:
             shown = "required" if value == MISSING else f"`{_yaml_value(value)}`"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Dict, List, Optional
+from typing import ClassVar, Dict, List, Optional
 
 from omegaconf import MISSING
 
@@ -186,22 +186,18 @@ class Int8Quantization(Quantization):
 
 @dataclass
 class Dataset:
-    """No dataset."""
+    """Samples of the model's inputs. Options that use fewer keys accept the others, so that a recipe's
+    dataset can be swapped for another on the command line."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "none"
+    path: str = ""
+    """The file, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
     count: Optional[int] = None
     """Samples to take; null takes all that there are."""
     seed: int = 0
     """Seed of the choice when fewer are taken than there are, and of synthetic data."""
-
-
-@dataclass
-class NpzDataset(Dataset):
-    """Arrays in a NumPy `.npz` file, samples along the first axis."""
-
-    kind: str = "npz"
-    path: str = MISSING
-    """The file, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
     arrays: Dict[str, str] = field(default_factory=dict)
     """Input name -> array name, where they differ."""
     label: str = ""
@@ -213,8 +209,27 @@ class NpzDataset(Dataset):
 
 
 @dataclass
+class NoDataset(Dataset):
+    """No dataset."""
+
+    unused: ClassVar[tuple[str, ...]] = ("path", "count", "seed", "arrays", "label", "scale", "offset")
+
+    kind: str = "none"
+
+
+@dataclass
+class NpzDataset(Dataset):
+    """Arrays in a NumPy `.npz` file, samples along the first axis."""
+
+    kind: str = "npz"
+    path: str = MISSING
+
+
+@dataclass
 class SyntheticDataset(Dataset):
     """Uniform random numbers. They say nothing about accuracy; the manifest says that they were used."""
+
+    unused: ClassVar[tuple[str, ...]] = ("path", "arrays", "label", "scale", "offset")
 
     kind: str = "synthetic"
     count: Optional[int] = 64
@@ -248,31 +263,44 @@ class Gates:
 
 @dataclass
 class Verify:
-    """No verification: the manifest says `unverified`."""
+    """How the artifact is held against its source."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "none"
+    dataset: Dataset = field(default_factory=Dataset)
+    """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
+    output: str = ""
+    """Output that holds the class scores; empty: the only one."""
+    top_k: int = 5
+    """k of the second accuracy."""
     gates: Gates = field(default_factory=Gates)
-    """Limits that fail the build."""
+    """Limits that fail the build, exit code 3."""
+
+
+@dataclass
+class NoVerify(Verify):
+    """No verification and no gates: the manifest says `unverified`."""
+
+    unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "gates")
+
+    kind: str = "none"
 
 
 @dataclass
 class ParityVerify(Verify):
     """Source and artifact run on an evaluation dataset; their outputs are compared."""
 
+    unused: ClassVar[tuple[str, ...]] = ("output", "top_k")
+
     kind: str = "parity"
-    dataset: Dataset = field(default_factory=Dataset)
-    """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
 
 
 @dataclass
-class ClassificationVerify(ParityVerify):
+class ClassificationVerify(Verify):
     """Parity, and top-1 and top-k accuracy against labels."""
 
     kind: str = "classification"
-    output: str = ""
-    """Output that holds the class scores; empty: the only one."""
-    top_k: int = 5
-    """k of the second accuracy."""
 
 
 @dataclass
@@ -354,8 +382,8 @@ OPTIONS: dict[str, dict[str, type]] = {
         "dynamic_int8": DynamicInt8Quantization,
         "int8": Int8Quantization,
     },
-    "dataset": {"none": Dataset, "npz": NpzDataset, "synthetic": SyntheticDataset},
+    "dataset": {"none": NoDataset, "npz": NpzDataset, "synthetic": SyntheticDataset},
     "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},
-    "verify": {"none": Verify, "parity": ParityVerify, "classification": ClassificationVerify},
+    "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
     "benchmark": {"none": Benchmark, "host": HostBenchmark},
 }
