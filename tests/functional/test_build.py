@@ -199,7 +199,7 @@ def watch_imports(project: Project) -> dict[str, str]:
         "watch/sitecustomize.py",
         "import os,sys\n"
         "def seen(event, arguments):\n"
-        "    if event == 'import' and arguments[0] == 'tensorflow':\n"
+        "    if event == 'import' and arguments[0].startswith('tensorflow.python'):\n"
         f"        open(os.path.join({str(project.folder)!r}, f'tensorflow-{{os.getpid()}}'), 'w').close()\n"
         "sys.addaudithook(seen)\n",
     )
