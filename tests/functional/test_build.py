@@ -79,8 +79,8 @@ def test_the_card_runs_as_written(built, tmp_path):
     names = {}
     os.chdir(tmp_path)
     exec(code, names)
-    assert names["probabilities"].shape == (1, 10)
-    assert names["probabilities"].sum() == pytest.approx(1.0, abs=0.05)
+    assert names["results"]["probabilities"].shape == (1, 10)
+    assert names["results"]["probabilities"].sum() == pytest.approx(1.0, abs=0.05)
 
 
 def test_tensorflows_noise_is_in_the_logs_and_not_on_the_screen(project):

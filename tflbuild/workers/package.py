@@ -48,42 +48,45 @@ def contract(signature: Any) -> list[str]:
         for tensor in signature[f"{side}s"]:
             value = "as it is"
             if tensor["scale"] is not None:
-                value = f"(q - {tensor['zero_point']}) * {tensor['scale']:.9g}"
+                value = f"({shifted('q', tensor['zero_point'])}) * {tensor['scale']:.9g}"
             lines.append(f"| {side} | `{tensor['name']}` | {tensor['dtype']} | {tensor['shape']} | {value} |")
     return lines
 
 
+def shifted(name: str, zero_point: int) -> str:
+    """`name - zero_point`, without a double sign."""
+    return f"{name} {'+' if zero_point < 0 else '-'} {abs(zero_point)}"
+
+
 def quick_start(signature: Any) -> list[str]:
     """Python that runs the artifact."""
-    feeds = ", ".join(f"{t['name']}={t['name']}" for t in signature["inputs"])
     lines = [
-        "## Feed it",
-        "",
-        "```python",
-        "import numpy as np",
-        "from ai_edge_litert.interpreter import Interpreter",
-        "",
+        *(
+            "## Feed it",
+            "",
+            "```python",
+            "import numpy as np",
+            "from ai_edge_litert.interpreter import Interpreter",
+            "",
+        ),
+        f'runner = Interpreter("model.tflite").get_signature_runner("{signature["key"]}")',
+        "feeds, results = {}, {}",
     ]
-    lines.append('runner = Interpreter("model.tflite").get_signature_runner("' + signature["key"] + '")')
     for t in signature["inputs"]:
         shape = [size if size > 0 else 1 for size in t["shape"]]
-        lines.append(f"{t['name']} = np.zeros({shape}, np.float32)  # your values")
+        value = "values"
         if t["scale"] is not None:
             low, high = (0, 255) if t["dtype"] == "uint8" else (-128, 127)
-            lines.append(
-                f"{t['name']} = np.clip(np.rint({t['name']} / {t['scale']:.9g}) + {t['zero_point']}, {low}, {high})"
-                f".astype(np.{t['dtype']})"
-            )
-        elif t["dtype"] != "float32":
-            lines.append(f"{t['name']} = {t['name']}.astype(np.{t['dtype']})")
-    lines.append(f"outputs = runner({feeds})")
+            integers = shifted(f"np.rint(values / {t['scale']:.9g})", -t["zero_point"])
+            value = f"np.clip({integers}, {low}, {high})"
+        lines.append(f"values = np.zeros({shape}, np.float32)  # yours, for '{t['name']}'")
+        lines.append(f'feeds["{t["name"]}"] = {value}.astype(np.{t["dtype"]})')
+    lines.append("outputs = runner(**feeds)")
     for t in signature["outputs"]:
+        value = f'outputs["{t["name"]}"]'
         if t["scale"] is not None:
-            lines.append(
-                f'{t["name"]} = (outputs["{t["name"]}"].astype(np.float32) - {t["zero_point"]}) * {t["scale"]:.9g}'
-            )
-        else:
-            lines.append(f'{t["name"]} = outputs["{t["name"]}"]')
+            value = f"({shifted(f'{value}.astype(np.float32)', t['zero_point'])}) * {t['scale']:.9g}"
+        lines.append(f'results["{t["name"]}"] = {value}')
     return [*lines, "```"]
 
 

@@ -21,7 +21,7 @@ def builtins(select_tf: bool) -> list[tf.lite.OpsSet]:
     return [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if select_tf else [])]
 
 
-def convert(converter: tf.lite.TFLiteConverter, path: Path) -> None:
+def convert(converter: tf.lite.TFLiteConverter, path: Path, select_tf: bool) -> None:
     """Convert and write. Raises WorkerError that names the operators the converter could not lower."""
     try:
         path.write_bytes(converter.convert())
@@ -30,10 +30,10 @@ def convert(converter: tf.lite.TFLiteConverter, path: Path) -> None:
         operators = sorted(set(re.findall(r"'(tf\.[A-Za-z0-9_]+)' op is neither a custom op nor a flex op", text)))
         if not operators:
             raise
+        allow = "opset=select_tf allows TensorFlow operators (the app must then link the Flex delegate),\nor "
         raise WorkerError(
-            f"TFLite has no operator for {', '.join(operators)}",
+            f"TFLite has no operator for {', '.join(operators)}" + (", nor has Flex" if select_tf else ""),
             kind="build",
-            why="TFLiteConverter could not lower " + ("it" if len(operators) == 1 else "them") + " to builtins",
-            next_step="opset=select_tf allows TensorFlow operators (the app must then link the Flex delegate),"
-            "\nor rewrite that part of the model",
+            why="TFLiteConverter could not lower " + ("it" if len(operators) == 1 else "them"),
+            next_step=("" if select_tf else allow) + "rewrite that part of the model",
         ) from error

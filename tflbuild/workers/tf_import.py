@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,11 @@ PREDICT_KEY = "tflbuild_predict"
 
 @dataclass
 class Loaded:
-    """A model as one function of named tensors.
-
-    `holder` keeps it alive; the snapshot holds `variables`, and `tracked` with all that hangs on it.
-    """
+    """A model as one function of named tensors; `holder` owns its variables and tables."""
 
     holder: Any
     inputs: dict[str, tf.TensorSpec]
     call: Callable[[dict[str, Any]], dict[str, Any]]
-    variables: list[Any] = field(default_factory=list)
-    tracked: Any = None
 
 
 def run(request: Request) -> Facts:
@@ -89,7 +84,7 @@ def load_keras(path: Path, params: Any, label: str) -> Loaded:
         )
     inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
     names = list(inputs)
-    output_names = list(model.output_names)
+    output_names = name_outputs(model)
 
     def call(feeds: dict[str, Any]) -> dict[str, Any]:
         result = model([feeds[name] for name in names] if len(names) > 1 else feeds[names[0]], training=False)
@@ -97,7 +92,15 @@ def load_keras(path: Path, params: Any, label: str) -> Loaded:
             return result
         return dict(zip(output_names, tf.nest.flatten(result), strict=True))
 
-    return Loaded(model, inputs, call, variables=list(model.variables))
+    return Loaded(model, inputs, call)
+
+
+def name_outputs(model: Any) -> list[str]:
+    """Outputs by the layers that make them, as a functional model names them."""
+    if hasattr(model, "output_names"):
+        return list(model.output_names)
+    count = len(model.outputs)
+    return [model.layers[-1].name] if count == 1 else [f"output_{index}" for index in range(count)]
 
 
 def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
@@ -123,7 +126,7 @@ def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
         )
     function = signatures[key]
     inputs = dict(function.structured_input_signature[1])
-    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)), tracked=model)
+    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
 
 
 LOADERS = {"keras": load_keras, "saved_model": load_saved_model}
@@ -211,19 +214,15 @@ def save(loaded: Loaded, endpoints: dict[str, Any], path: str) -> None:
     """Write the SavedModel: the traced functions and the variables they use, no layer objects.
 
     Without the layers it is written and read back in half the time. A model with other resources,
-    such as lookup tables, is exported whole.
+    such as lookup tables, is saved whole.
     """
     module = tf.Module()
-    module.variables_ = [getattr(variable, "value", variable) for variable in loaded.variables]
-    if loaded.tracked is not None:
-        module.tracked = loaded.tracked
+    module.kept = [getattr(variable, "value", variable) for variable in getattr(loaded.holder, "variables", ())]
+    signatures = {key: traced.get_concrete_function() for key, traced in endpoints.items()}
     try:
-        tf.saved_model.save(module, path, signatures={k: f.get_concrete_function() for k, f in endpoints.items()})
-    except (AssertionError, ValueError) as error:
-        if "untracked resource" not in str(error):
+        tf.saved_model.save(module, path, signatures=signatures)
+    except AssertionError as error:
+        if "untracked" not in str(error):
             raise
-        archive = keras.export.ExportArchive()
-        archive.track(loaded.holder)
-        for key, traced in endpoints.items():
-            archive.add_endpoint(key, traced)
-        archive.write_out(path, verbose=False)
+        module.kept = loaded.holder
+        tf.saved_model.save(module, path, signatures=signatures)

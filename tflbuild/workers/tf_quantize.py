@@ -23,7 +23,7 @@ def run(request: Request) -> Facts:
     if params["scheme"] == "int8":
         ask_for_int8(converter, request)
     path = request.outputs / "model.tflite"
-    convert(converter, path)
+    convert(converter, path, params["select_tf"])
     return {"bytes": path.stat().st_size}
 
 
