@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from frozen import FILES, around, int8, recipe, resolved
 
-from tflbuild.core.recipe import Benchmark, Dataset, Opset, Quantization, Target, Verify
+from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
 
@@ -124,11 +124,6 @@ def test_the_converter_engine_needs_no_ranges_of_ours():
     plan = make_plan([resolved(quantization=int8(engine="converter"))], around())
     assert plan.steps[plan.goals[0]["quantize"]].kind == "quantize_in_converter"
     assert "calibrate" not in plan.goals[0]
-
-
-def test_flex_artifacts_are_verified_where_flex_is():
-    plan = make_plan([resolved(opset=Opset(select_tf=True))], around())
-    assert plan.steps[plan.goals[0]["verify"]].kind == "verify_in_tensorflow"
 
 
 def test_without_verification_the_source_is_not_run():

@@ -176,8 +176,7 @@ class _Variant:
             "samples": self.of("evaluation samples", "samples.npz", "samples"),
             "predictions": self.of("predict", "predictions.npz", "predictions"),
         }
-        kind = "verify_in_tensorflow" if self.resolved.recipe.opset.select_tf else "verify"
-        self.add("verify", kind, params, inputs)
+        self.add("verify", "verify", params, inputs)
 
     def plan_benchmark(self) -> None:
         benchmark = self.resolved.recipe.benchmark

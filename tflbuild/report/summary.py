@@ -10,7 +10,7 @@ from pathlib import Path
 from tflbuild.core.digest import Json
 from tflbuild.report.manifest import figures
 
-SHOWN_SHA = 16
+SHOWN_SHA = 12
 
 
 def show_bytes(count: float) -> str:
@@ -30,10 +30,9 @@ def show_path(path: Path) -> str:
 def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
     """Path, size against float, accuracy against float, SHA-256."""
     artifact = manifest["artifact"]
-    ratio = artifact["float_bytes"] / artifact["bytes"]
     size = show_bytes(artifact["bytes"])
     if artifact["sha256"] != artifact["float_sha256"]:
-        size += f" ({ratio:.2f}x smaller than float)" if ratio >= 1 else f" ({1 / ratio:.2f}x larger than float)"
+        size += f" (float {show_bytes(artifact['float_bytes'])})"
     parts = [show_path(model), size, show_accuracy(manifest), f"sha256 {artifact['sha256'][:SHOWN_SHA]}"]
     return "  ".join(part for part in parts if part)
 
@@ -46,11 +45,7 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
     accuracy = verify.get("classification")
     note = " on synthetic data" if "evaluation samples" in manifest["synthetic_data"] else ""
     if accuracy:
-        change = 100 * (accuracy["top1"] - accuracy["top1_source"])
-        return (
-            f"top-1 {accuracy['top1']:.2%} (float {accuracy['top1_source']:.2%}, {change:+.2f} points,"
-            f" {verify['samples']:,} samples)"
-        )
+        return f"top-1 {accuracy['top1']:.2%} of {verify['samples']:,} (float {accuracy['top1_source']:.2%})"
     worst = figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
     return f"SNR {worst:.1f} dB against the source ({verify['samples']:,} samples{note})"
 

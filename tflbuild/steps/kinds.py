@@ -129,15 +129,6 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verify.json",),
         ),
-        # the same with an interpreter that has the TensorFlow (Flex) operators
-        StepKind(
-            name="verify_in_tensorflow",
-            server="tensorflow",
-            module="tf_verify",
-            uses=("litert_verify", "samples", "shards", "interpreters", "metrics"),
-            packages=TENSORFLOW,
-            outputs=("verify.json",),
-        ),
         # .tflite -> latency on this host
         StepKind(
             name="benchmark",

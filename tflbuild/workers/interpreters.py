@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tflbuild.workers.contract import WorkerError
 
+FLEX_MARK = "Select TensorFlow op(s)"
 RESOLVERS = {
     "reference": OpResolverType.BUILTIN_REF,
     "none": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -28,6 +29,13 @@ def open_model(path: Path, kernels: str, threads: int = 1, preserve: bool = Fals
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
+        if FLEX_MARK in str(error):
+            raise WorkerError(
+                "the model has TensorFlow (Flex) operators, and no Python package can run those any more",
+                kind="environment",
+                why="TensorFlow's own interpreter lost its Flex delegate after release 2.18; LiteRT's never had it",
+                next_step="verify=none builds it and says `unverified`; try it in the app, which links Flex itself",
+            ) from error
         raise WorkerError(
             "the artifact converts and does not load",
             kind="build",

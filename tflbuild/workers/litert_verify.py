@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,12 @@ from tflbuild.workers.metrics import classification, parity
 from tflbuild.workers.samples import Arrays, count_samples, each_sample, load_samples
 from tflbuild.workers.shards import map_shards
 
-Open = Callable[[Path], Any]
-
 
 def run(request: Request) -> Facts:
     """Outputs verify.json; facts: the same."""
-    params = request.params
-    return verify(request, lambda path: open_model(path, params["delegate"], params["threads"]))
-
-
-def verify(request: Request, open_interpreter: Open) -> Facts:
-    """Run, compare, write. `open_interpreter` gives an allocated interpreter of a path."""
     inputs, labels = load_samples(request.inputs["samples"])
     key = request.read_json("signature")["key"]
-    actual = run_artifact(request.inputs["model"], key, inputs, open_interpreter)
+    actual = run_artifact(request.inputs["model"], key, inputs, request.params)
     with np.load(request.inputs["predictions"]) as archive:
         reference = {name: archive[name] for name in archive.files}
     report = compare(reference, actual, labels, request.params)
@@ -35,11 +26,11 @@ def verify(request: Request, open_interpreter: Open) -> Facts:
     return report
 
 
-def run_artifact(model: Path, key: str, inputs: Arrays, open_interpreter: Open) -> Arrays:
+def run_artifact(model: Path, key: str, inputs: Arrays, params: Any) -> Arrays:
     """Every output as real values, samples first, through the signature, by input name."""
 
     def shard(indices: range) -> Arrays:
-        interpreter = open_interpreter(model)
+        interpreter = open_model(model, params["delegate"], params["threads"])
         runner = interpreter.get_signature_runner(key)
         takes, gives = runner.get_input_details(), runner.get_output_details()
         collected: dict[str, list[np.ndarray]] = {name: [] for name in gives}
