@@ -1,14 +1,34 @@
-"""Hydra's own views of a configuration: --help, --cfg, --info, --hydra-help and shell completion."""
+"""The configuration as a person wants to see it: --help, and Hydra's own --cfg, --info and completion."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 
+from hydra._internal.hydra import Hydra
+from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 
-from tflbuild.config import mistakes
+from tflbuild.config import mistakes, schema
 from tflbuild.config.compose import PRIMARY, normalise, open_hydra
+from tflbuild.config.recipe_source import GROUP
+from tflbuild.config.reference import class_text
 from tflbuild.errors import UsageError
+
+USAGE = """\
+tflbuild: a build system for TensorFlow Lite (LiteRT) models
+
+  tflbuild +recipe=mobilenet_int8                  build
+  tflbuild -m +recipe=mobilenet_int8 \\
+           quantization=none,float16,int8          sweep: many variants, one plan
+  tflbuild plan +recipe=mobilenet_int8             what would run, and why
+  tflbuild explain +recipe=mobilenet_int8          which parameter, input or package changed
+  tflbuild cache                                   what the store holds; --clear empties it
+
+Exit codes: 0 done, 1 a step failed, 2 recipe or usage wrong, 3 a gate failed, 4 the machine is in the way,
+130 interrupted. Any key can be set: quantization.input_type=uint8; --cfg job shows them all.
+"""
+WIDTH = 100
 
 
 def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -22,12 +42,42 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         except ValueError as error:
             raise UsageError(str(error), next_step='eval "$(tflbuild -sc install=bash)"') from None
         return
+    if options.help:
+        print(help_text(hydra, parser))
+        return
     with mistakes.translated(hydra, overrides):
         if options.hydra_help:
             hydra.hydra_help(PRIMARY, parser, options)
-        elif options.help:
-            hydra.app_help(PRIMARY, parser, options)
         elif options.info:
             hydra.show_info(options.info, PRIMARY, overrides, RunMode.MULTIRUN if options.multirun else RunMode.RUN)
         else:
             hydra.show_cfg(PRIMARY, overrides, options.cfg, options.package, options.resolve)
+
+
+def help_text(hydra: Hydra, parser: argparse.ArgumentParser) -> str:
+    """Usage, every group with its options and what they are, the flags."""
+    lines = [USAGE, "Groups and their options (group=option):", ""]
+    for group, options in schema.OPTIONS.items():
+        for option in _options(hydra, group):
+            kind = options.get(option)
+            lines += _entry(group, option, class_text(kind) if kind else "of this project")
+            group = ""
+    recipes = ", ".join(_options(hydra, GROUP))
+    lines += [*_entry(GROUP, recipes, ""), "", "Flags:", ""]
+    for action in parser._actions:
+        if action.option_strings:
+            lines += _entry("", ", ".join(action.option_strings), action.help or "", second=26)
+    return "\n".join(lines)
+
+
+def _options(hydra: Hydra, group: str) -> list[str]:
+    """Options in the schema's order, a project's own after them."""
+    found = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)
+    known = [option for option in schema.OPTIONS.get(group, ()) if option in found]
+    return known + [option for option in found if option not in known]
+
+
+def _entry(first: str, second_text: str, text: str, second: int = 16) -> list[str]:
+    head = f"  {first:<13} {second_text:<{second}} " if second == 16 else f"  {second_text:<{second}} "
+    body = textwrap.wrap(text, WIDTH - len(head)) or [""]
+    return [(head + body[0]).rstrip(), *(" " * len(head) + line for line in body[1:])]

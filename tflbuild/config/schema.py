@@ -121,7 +121,7 @@ class DynamicSignature(Signature):
 
 @dataclass
 class Opset:
-    """TFLite builtin operators alone: runs on every LiteRT runtime."""
+    """TFLite builtin operators alone: nothing more to link into the app."""
 
     select_tf: bool = False
     """Also allow TensorFlow (Flex) operators; the app must then link the Flex delegate."""
