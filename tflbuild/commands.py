@@ -96,9 +96,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild import pipeline
     from tflbuild.report.summary import sweep_table
 
-    prepared, outcomes = pipeline.build(
-        options.overrides, multirun=options.multirun, arguments=arguments, jobs=options.jobs
-    )
+    prepared, outcomes = pipeline.build(options.overrides, multirun=options.multirun, jobs=options.jobs)
     errors = [outcome.error for outcome in outcomes if outcome.error]
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:

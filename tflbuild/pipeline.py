@@ -30,7 +30,7 @@ from tflbuild.resolve.inputs import ResolvedRecipe, named_paths, resolve
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
-from tflbuild.unchanged import Stat, known_file, observe, remember
+from tflbuild.unchanged import Stat, observe, remember
 
 if TYPE_CHECKING:
     from tflbuild.config.mistakes import Places
@@ -95,14 +95,12 @@ def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list
         return prepared, preview(prepared.plan, store), store
 
 
-def build(
-    overrides: Sequence[str], *, multirun: bool, arguments: Sequence[str], jobs: int | None
-) -> tuple[Prepared, list[Outcome]]:
+def build(overrides: Sequence[str], *, multirun: bool, jobs: int | None) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor. One outcome a variant; a failed one fails alone."""
     store = Store(store_root())
     with disk_errors(store.root), open_console() as console, Executor(store, console.show, jobs) as executor:
-        if not known_file(arguments).exists():
-            executor.warm_up("tensorflow")  # a recipe never built here will need it; import it meanwhile
+        if store.is_empty():
+            executor.warm_up("tensorflow")  # nothing can be a hit, so it will be needed: import it meanwhile
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))

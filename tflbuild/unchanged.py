@@ -26,16 +26,7 @@ Stat = list[int]
 
 def note_file(arguments: Sequence[str]) -> Path:
     """Where the note of a command lies: named by all that selects what it means."""
-    return _named("note", list(arguments))
-
-
-def known_file(arguments: Sequence[str]) -> Path:
-    """Stands when some build of the same recipe, with whatever overrides, ended well here before."""
-    return _named("recipe", [text for text in arguments if "recipe=" in text])
-
-
-def _named(what: str, arguments: Sequence[str]) -> Path:
-    selected = [FORMAT, what, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
+    selected = [FORMAT, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
     name = hashlib.sha256(json.dumps(selected).encode()).hexdigest()
     return store_root() / "plans" / f"{name}.json"
 
@@ -87,6 +78,5 @@ def remember(
     note = {"environment": dict(environment), "stats": stats, "answer": answer}
     try:
         replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
-        replace_bytes(known_file(arguments), b"", durable=False)
     except OSError:
         return  # without a note the next build looks everything up

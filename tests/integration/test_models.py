@@ -1,0 +1,141 @@
+"""Other models than the shipped one: the silent lies are caught, and what cannot be done is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+pytestmark = pytest.mark.heavy
+
+INT8 = ("quantization=int8", "dataset=npz", "dataset.path=data.npz")
+PARITY = ("verify=parity", "verify.dataset.path=data.npz")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with the models and one store for all tests of this module."""
+    base = tmp_path_factory.mktemp("models")
+    folder = base / "project"
+    folder.mkdir()
+    script = Path(__file__).with_name("make_models.py")
+    made = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr[-2000:]
+    return Project(folder, base / "store")
+
+
+def keras_model(name):
+    return ("source=keras", f"source.path={name}.keras", f"name={name}")
+
+
+def saved_model(name):
+    return ("source=saved_model", f"source.path={name}", f"name={name}")
+
+
+def manifest(done):
+    """Of the one variant that a command with --json built."""
+    (outcome,) = json.loads(done.out)
+    return json.loads(next(Path(f) for f in outcome["files"] if f.endswith("manifest.json")).read_text())
+
+
+def build(project, *arguments):
+    done = project.run(*arguments, "output_root=" + str(project.folder / "out"), "--json")
+    assert done.code == 0, done.err
+    return manifest(done)
+
+
+@pytest.mark.parametrize("engine", ["litert", "converter"])
+def test_int8_that_would_ship_float_operators_fails_the_build(project, engine):
+    """TFLITE_BUILTINS_INT8 does not enforce itself, and the LiteRT quantizer skips what it does not know."""
+    done = project.run(*saved_model("sine"), *INT8, f"quantization.engine={engine}")
+    assert done.code == 1
+    assert "the artifact is not what the recipe declares" in done.err
+    assert "SIN computes in float" in done.err
+    assert not list((project.folder / "outputs" / "sine").rglob("*.tflite"))
+
+
+def test_the_same_model_may_ship_float_where_float_is_declared(project):
+    assert build(project, *saved_model("sine"), *PARITY)["verification"] == "passed"
+
+
+@pytest.mark.parametrize("source", [keras_model("two"), saved_model("two")], ids=["keras", "saved_model"])
+@pytest.mark.parametrize("engine", ["litert", "converter"])
+def test_several_inputs_and_outputs_go_by_name(project, source, engine):
+    found = build(project, *source, *INT8, *PARITY, f"quantization.engine={engine}")
+    outputs = found["metrics"]["verify"]["outputs"]
+    assert set(outputs) == {"total", "small"}
+    assert all(output["snr_db"] > 25 for output in outputs.values())
+
+
+def test_both_forms_of_one_model_give_the_same_outputs(project):
+    forms = [build(project, *form, *PARITY) for form in (keras_model("two"), saved_model("two"))]
+    assert all(form["metrics"]["verify"]["outputs"]["total"]["max_abs_error"] < 1e-5 for form in forms)
+
+
+def test_a_model_with_a_table_converts(project):
+    assert build(project, *keras_model("lookup"))["artifact"]["contents"]["flex_operators"] == []
+
+
+def test_an_operator_without_a_builtin_is_named(project):
+    done = project.run(*saved_model("pool3d"))
+    assert done.code == 1
+    assert "TFLite has no operator for tf.AvgPool3D" in done.err
+    assert "opset=select_tf" in done.err
+
+
+def test_select_tf_builds_it_and_the_card_says_what_the_app_needs(project):
+    found = build(project, *saved_model("pool3d"), "opset=select_tf")
+    assert found["artifact"]["contents"]["flex_operators"] == ["FlexAvgPool3D"]
+    card = next((project.folder / "out" / "pool3d").rglob("card.md")).read_text()
+    assert "needs a runtime with TensorFlow (Flex) operators: FlexAvgPool3D" in card
+
+
+def test_flex_operators_cannot_be_verified_here_and_that_is_said(project):
+    done = project.run(*saved_model("pool3d"), "opset=select_tf", *PARITY)
+    assert done.code == 4
+    assert "verify=none" in done.err
+
+
+def test_an_operator_that_not_even_flex_has_is_named(project):
+    done = project.run(*saved_model("svd"), "opset=select_tf")
+    assert done.code == 1
+    assert "TFLite has no operator for tf.Svd, nor has Flex" in done.err
+
+
+def test_a_source_that_gives_nan_is_refused(project):
+    done = project.run(*keras_model("nan"), *PARITY)
+    assert done.code == 2
+    assert "the source model gives NaN or infinity in its output 'y'" in done.err
+
+
+def test_custom_code_in_a_keras_file_is_not_run(project):
+    done = project.run(*keras_model("custom"))
+    assert done.code == 2
+    assert "cannot load 'custom.keras'" in done.err
+
+
+def test_an_old_hdf5_model_is_refused_with_the_way_out(project):
+    done = project.run("source.path=old.h5", "name=old")
+    assert done.code == 2
+    assert "is not a .keras file" in done.err
+
+
+def test_a_signature_that_the_model_lacks_names_those_it_has(project):
+    done = project.run(*saved_model("two"), "signature.key=serve_default")
+    assert done.code == 2
+    assert "serving_default" in done.err
+    assert "did you mean" in done.err
+
+
+@pytest.mark.parametrize("scheme", ["float16", "dynamic_int8"])
+@pytest.mark.parametrize("engine", ["litert", "converter"])
+def test_small_weights_are_left_or_said(project, scheme, engine):
+    """Weights under 1024 elements: a build that changes nothing must not be called quantized."""
+    done = project.run(*saved_model("sine"), f"quantization={scheme}", f"quantization.engine={engine}")
+    assert done.code in (0, 1)
+    if done.code == 1:
+        assert "the model was left as it is" in done.err
