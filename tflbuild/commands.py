@@ -103,7 +103,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
     elif options.multirun:
         print(sweep_table([outcome.row for outcome in outcomes]))
-    for error in errors:
+    for error in _distinct(errors):
         print(error, file=sys.stderr)
     answer = _last_line(outcomes, options.multirun)
     if answer and not options.json:
@@ -114,6 +114,11 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
         table = sweep_table([o.row for o in outcomes]) + "\n" if options.multirun else ""
         pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
     return EXIT_DONE
+
+
+def _distinct(errors: Sequence[TflbuildError]) -> list[TflbuildError]:
+    """One of each reason: variants that share a failed step share its error."""
+    return list({(error.what, error.why): error for error in reversed(errors)}.values())[::-1]
 
 
 def _worst(errors: list[TflbuildError]) -> int:

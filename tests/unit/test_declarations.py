@@ -48,8 +48,8 @@ def model(io="int8", weights="int8", op="FULLY_CONNECTED", elements=2048, custom
     return replace(Model(bytes=100, subgraphs=(graph,), signatures=(signature,)), **changes)
 
 
-def rules(made, ranges=None, signature=SIGNATURE, **params):
-    return sorted({finding.rule for finding in examine(made, PARAMS | params, signature, ranges)})
+def rules(made, ranges=(), signature=SIGNATURE, **params):
+    return sorted({finding.rule for finding in examine(made, PARAMS | params, signature, dict(ranges))})
 
 
 def as_float(scheme):
@@ -74,7 +74,7 @@ def test_a_float_operator_between_int8_ones_is_found():
         Op("QUANTIZE", 1, False, (4,), (5,)),
     )
     mixed = replace(made, subgraphs=(replace(graph, tensors=tensors, ops=ops + graph.ops),))
-    found = [finding.text for finding in examine(mixed, PARAMS, SIGNATURE, None)]
+    found = [finding.text for finding in examine(mixed, PARAMS, SIGNATURE, {})]
     assert any(text.startswith("SIN computes in float") for text in found)
 
 
@@ -97,8 +97,9 @@ def test_an_ignored_io_type_is_found(side):
 
 
 def test_data_that_was_ignored_is_found():
-    assert rules(model(), ranges={"image": {"min": 0.0, "max": 127.5}}) == []
-    assert rules(model(), ranges={"image": {"min": 0.0, "max": 255.0}}) == ["dataset"]
+    assert rules(model(), ranges={"image": (0.0, 127.5)}) == []
+    assert rules(model(), ranges={"image": (0.0, 255.0)}) == ["dataset"]
+    assert rules(model(), ranges={"image": (-127.5, 127.5)}) == ["dataset"]
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
@@ -134,7 +135,7 @@ def test_none_means_no_half_precision():
 
 def test_small_weights_may_stay_float():
     made = model("float32", "float32", elements=16)
-    texts = [finding.text for finding in examine(made, PARAMS | as_float("dynamic_int8"), SIGNATURE, None)]
+    texts = [finding.text for finding in examine(made, PARAMS | as_float("dynamic_int8"), SIGNATURE, {})]
     assert texts == ["no weight is int8: the model was left as it is"]
 
 

@@ -161,6 +161,8 @@ class _Variant:
         }
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+        elif "calibration samples" in self.goals:
+            inputs["samples"] = self.of("calibration samples", "samples.npz", "samples")
         self.add("check", "check", params, inputs)
 
     def run_params(self) -> dict[str, Json]:

@@ -116,8 +116,8 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("flatbuffer", "declarations"),
-            packages=("ai-edge-litert",),
+            uses=("flatbuffer", "declarations", "samples"),
+            packages=LITERT,
             outputs=("check.json",),
         ),
         # .tflite x samples x predictions -> parity and accuracy

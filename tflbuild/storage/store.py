@@ -29,6 +29,7 @@ from tflbuild.storage.stat_cache import StatCache, walk_files
 
 FORMAT = 1
 TREE_SUFFIX = "/"
+STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,10 +208,10 @@ class Scratch:
     """A folder held by a lock file for as long as its process lives."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
         self.folder = folder
         self._lock = FileLock(f"{folder}.lock")
         self._lock.acquire()
+        folder.mkdir()
 
     def close(self) -> None:
         """Remove the folder and all in it."""
@@ -220,6 +221,9 @@ class Scratch:
 
 
 def _sweep(folder: Path) -> None:
+    for left in folder.glob("*.json"):  # a record whose writer died; a living one is seconds old
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            left.unlink(missing_ok=True)
     for held in folder.glob("*.lock"):
         lock = FileLock(held)
         try:

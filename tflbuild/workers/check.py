@@ -7,6 +7,7 @@ from typing import Any
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
 from tflbuild.workers.flatbuffer import Model, Tensor, read_model
+from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
 
@@ -15,8 +16,7 @@ def run(request: Request) -> Facts:
     """Outputs check.json: contents and I/O contract. Raises WorkerError with every finding."""
     model = read_model(request.inputs["model"])
     signature = request.read_json("signature")
-    ranges = request.read_json("ranges") if "ranges" in request.inputs else None
-    findings = list(examine(model, request.params, signature, ranges))
+    findings = list(examine(model, request.params, signature, measured_ranges(request)))
     report = describe(model)
     request.write_json("check.json", report)
     if findings:
@@ -32,6 +32,16 @@ def run(request: Request) -> Facts:
             next_step="the other engine (quantization.engine) may honour it; else declare what the model can be",
         )
     return report
+
+
+def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:
+    """Least and greatest calibration value, by tensor where we calibrated, by input where the converter did."""
+    if "ranges" in request.inputs:
+        return {name: (entry["min"], entry["max"]) for name, entry in request.read_json("ranges").items()}
+    if "samples" in request.inputs:
+        inputs, _ = load_samples(request.inputs["samples"])
+        return {name: (float(array.min()), float(array.max())) for name, array in inputs.items()}
+    return {}
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -14,6 +14,10 @@ BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
 RANGE_TOLERANCE = 0.02
+INT8_STEPS = 255
+UINT8_SUFFIX = "_uint8_input"  # what `uint8_interface` adds to a tensor's name
+
+Ranges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Finding:
     text: str
 
 
-def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Any) -> Iterator[Finding]:
+def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
     """Every finding of every rule that applies."""
     yield from check_operators(model, params)
     yield from check_signature(model, params, signature)
@@ -139,24 +143,17 @@ SCHEME_RULES = {
 # data and target
 
 
-def check_calibrated(model: Model, signature: Mapping[str, Any], ranges: Any) -> Iterator[Finding]:
+def check_calibrated(model: Model, signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
     """The scales of the inputs span what the dataset spans: the data was used, not ignored."""
-    if not ranges:
-        return
     found = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
     for name, tensor in (found.inputs if found else {}).items():
-        measured = ranges.get(tensor.name) or next(
-            (r for n, r in ranges.items() if n.split(":")[0] == tensor.name), None
-        )
+        measured = ranges.get(name) or ranges.get(tensor.name.removesuffix(UINT8_SUFFIX))
         if not tensor.scales or measured is None:
             continue
-        levels = 255
-        span = max(measured["max"], 0.0) - min(measured["min"], 0.0)
-        if span > 0 and abs(tensor.scales[0] * levels - span) > RANGE_TOLERANCE * span:
-            yield Finding(
-                "dataset",
-                f"input '{name}' spans {tensor.scales[0] * levels:.6g}, and the calibration data {span:.6g}",
-            )
+        span = max(measured[1], 0.0) - min(measured[0], 0.0)  # a range always holds zero
+        has = tensor.scales[0] * INT8_STEPS
+        if span > 0 and abs(has - span) > RANGE_TOLERANCE * span:
+            yield Finding("dataset", f"input '{name}' spans {has:.6g}, and the calibration data {span:.6g}")
 
 
 def check_full_integer(model: Model) -> Iterator[Finding]:
