@@ -125,3 +125,9 @@ def test_a_number_that_no_json_has_is_refused():
         freeze(one(RECIPE, "verify.gates.rmse=nan"))
     with pytest.raises(RecipeError, match="finite"):
         freeze(one(RECIPE, "dataset.scale=inf"))
+
+
+@pytest.mark.parametrize("override", ["+foo.bar=1", "+foo=1", "+dataset.colour=red", "+verify.gates.speed=1"])
+def test_a_key_that_was_added_by_force_is_refused(override):
+    with pytest.raises(RecipeError, match=r"is neither a group nor a key|is not a key"):
+        one(RECIPE, override)

@@ -119,6 +119,7 @@ def _compose_one(hydra: Hydra, overrides: list[str]) -> Composed:
         config = hydra.compose_config(PRIMARY, overrides, RunMode.RUN)
     with open_dict(config):
         del config["hydra"]
+    mistakes.refuse_unknown(config, places)
     text = OmegaConf.to_yaml(config, resolve=False)
     if found := UNREPEATABLE.search(text):
         raise RecipeError(

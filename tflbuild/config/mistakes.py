@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from hydra._internal.hydra import Hydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import schema
@@ -32,9 +32,10 @@ class Places:
     def find(self, key: str) -> str:
         """`file:line: key`, or the override that set it, or the key alone."""
         for override in self.overrides:
-            if override.lstrip("+~").split("=", 1)[0] == key:
+            told = override.lstrip("+~").split("=", 1)[0]
+            if told == key or told.startswith(f"{key}."):
                 return f"command line: {override}"
-        line = find_line(self.recipe, key) if self.recipe else None
+        line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
         if self.recipe is None or line is None:
             return key
         return f"{_relative(self.recipe)}:{line}: {key}"
@@ -64,6 +65,16 @@ def find_line(file: Path, key: str) -> int | None:
         else:
             break
     return line
+
+
+def find_word(file: Path, word: str) -> int | None:
+    """The first line on which a word stands, for names in a defaults list."""
+    pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.])")
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])), None)
 
 
 @contextmanager
@@ -103,6 +114,13 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
     group, _, option = missing.rpartition("/")
     if not group:
         return RecipeError(f"no configuration '{missing}'", where=places.recipe_text())
+    bare = group.removeprefix("recipe/")
+    if bare != group and bare in schema.OPTIONS:
+        return RecipeError(
+            f"'{bare}: {option}' in a recipe's defaults lacks its 'override /'",
+            where=places.find(bare),
+            next_step=f"- override /{bare}: {option}",
+        )
     known = [name for name in error.options or () if not name.startswith("schema")]
     where = next((f"command line: {o}" for o in places.overrides if o.endswith(f"={option}")), "")
     if not where and places.recipe:
@@ -118,7 +136,7 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
 
 
 def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places) -> TflbuildError:
-    cause = error.__cause__
+    cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
         return from_omegaconf(cause, places)
     text = str(error)
@@ -129,6 +147,18 @@ def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places
     if isinstance(cause, yaml.YAMLError):
         return from_yaml(cause, places)
     return RecipeError(text.split("\n")[0], where=places.find(key) if key else places.recipe_text())
+
+
+def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None:
+    """`+key=value` may add a key to a typed node without a complaint of Hydra's; raise one here."""
+    kind = OmegaConf.get_type(config)
+    known = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
+    for name in map(str, config):
+        key = f"{prefix}{name}"
+        if known is not None and name not in known:
+            raise _unknown_key(key, places)
+        if not OmegaConf.is_missing(config, name) and isinstance(node := config._get_node(name), DictConfig):
+            refuse_unknown(node, places, f"{key}.")
 
 
 def _unknown_key(key: str, places: Places) -> TflbuildError:
@@ -157,6 +187,21 @@ def _known_keys() -> list[str]:
     return sorted(keys)
 
 
+def _scalar_for_group(kind: str, value: str, places: Places) -> TflbuildError:
+    """`quantization: int8` in the body of a recipe, where keys belong."""
+    group = next((g for g, options in schema.OPTIONS.items() if kind in _class_names(options.values())), kind)
+    return RecipeError(
+        f"'{group}' takes keys, not the value {value}",
+        where=places.find(group),
+        why="an option is chosen in the recipe's defaults, or on the command line",
+        next_step=f"defaults:\n  - override /{group}: {value}",
+    )
+
+
+def _class_names(kinds: Iterable[type]) -> set[str]:
+    return {base.__name__ for kind in kinds for base in kind.__mro__}
+
+
 def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildError:
     """A key or value that the schema refuses."""
     key = getattr(error, "full_key", "") or ""
@@ -173,6 +218,9 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
             why=nearest(unknown[1], known or _known_keys()),
             next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
         )
+    scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
+    if scalar:
+        return _scalar_for_group(scalar[1], scalar[2], places)
     choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
     if choices:
         names = [name.strip() for name in choices[2].split(",")]
