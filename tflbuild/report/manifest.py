@@ -88,7 +88,6 @@ def make_manifest(
     """The manifest as JSON. `roles` are the variant's finished steps."""
     recipe = resolved.recipe
     facts = {role: result.facts for role, result in roles.items()}
-    artifact = roles.get("quantize", roles["convert"])
     verified = "unverified" if "verify" not in roles else "passed"
     if not all(gate.passed for gate in gates):
         verified = "failed"
@@ -104,26 +103,34 @@ def make_manifest(
         "toolchain": dict(toolchain),
         "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "git": git,
-        "artifact": {
-            "sha256": artifact.outputs["model.tflite"],
-            "bytes": facts["check"]["bytes"],
-            "float_sha256": roles["convert"].outputs["model.tflite"],
-            "float_bytes": facts["package"]["float_bytes"],
-            "contents": {name: value for name, value in facts["check"].items() if name != "peak_bytes"},
-        },
+        "artifact": describe_artifact(roles),
         "samples": samples,
         "synthetic_data": sorted(role for role, value in samples.items() if value["synthetic"]),
         "verification": verified,
         "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
-        "steps": {
-            role: {
-                "key": result.key,
-                "status": result.status,
-                "seconds": round(result.elapsed, 3),
-                "peak_bytes": result.facts.get("peak_bytes"),
-                "outputs": dict(result.outputs),
-            }
-            for role, result in roles.items()
-        },
+        "steps": {role: describe_step(result) for role, result in roles.items()},
+    }
+
+
+def describe_artifact(roles: Mapping[str, StepResult]) -> Json:
+    """The artifact beside the float model that it came from, and what `check` read in it."""
+    found = roles["check"].facts
+    return {
+        "sha256": roles.get("quantize", roles["convert"]).outputs["model.tflite"],
+        "bytes": found["bytes"],
+        "float_sha256": roles["convert"].outputs["model.tflite"],
+        "float_bytes": roles["package"].facts["float_bytes"],
+        "contents": {name: value for name, value in found.items() if name != "peak_bytes"},
+    }
+
+
+def describe_step(result: StepResult) -> Json:
+    """A step: its key, what it made, what it took when it ran."""
+    return {
+        "key": result.key,
+        "status": result.status,
+        "seconds": round(result.elapsed, 3),
+        "peak_bytes": result.facts.get("peak_bytes"),
+        "outputs": dict(result.outputs),
     }

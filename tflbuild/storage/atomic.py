@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sync_folder(folder: Path) -> None:
@@ -17,13 +20,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file under its final name in one step. A reader sees the old bytes or the new."""
+@contextmanager
+def replacing(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
+    """A new file that takes its final name in one step when the block ends well, and vanishes otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -34,18 +38,16 @@ def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
 
 
+def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole. A reader sees the old bytes or the new."""
+    with replacing(path, durable=durable) as file:
+        file.write(data)
+
+
 def replace_copy(source: Path, path: Path) -> None:
-    """Copy a file under its final name in one step; never a link, so that an edit stays local."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, open(source, "rb") as origin:
-            shutil.copyfileobj(origin, file, 1 << 20)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    """Copy a file whole; never a link, so that an edit stays local."""
+    with replacing(path, durable=False) as file, open(source, "rb") as origin:
+        shutil.copyfileobj(origin, file, 1 << 20)
 
 
 def publish_link(source: Path, path: Path) -> bool:
