@@ -14,6 +14,7 @@ from tflbuild import __version__
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 VERBS = ("build", "plan", "explain", "cache")
 
 
@@ -38,7 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--cfg", "-c", choices=["job", "hydra", "all"], help="Show the composed config instead of building")
     add("--resolve", action="store_true", help="With --cfg: resolve interpolations")
     add("--package", "-p", help="With --cfg: the config package to show")
-    add("--info", "-i", nargs="?", const="all", help="Show Hydra's view: all|config|defaults|defaults-tree|searchpath")
+    views = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    add("--info", "-i", nargs="?", const="all", choices=views, help=f"Show Hydra's view: {'|'.join(views)}")
     add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
     add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
     add("--json", action="store_true", help="Print JSON instead of text")
@@ -48,7 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Parse, dispatch, report: the only place that turns an error into text and a code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupt)
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
         verb = take_verb(options)
@@ -65,6 +68,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _interrupt(*_: object) -> None:
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)  # cleaning up takes a moment, and is not to be cut short
     raise KeyboardInterrupt
 
 
@@ -77,8 +82,10 @@ def take_verb(options: argparse.Namespace) -> str:
         return "hydra"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
     options.overrides = [text for text in options.overrides if text not in words]
-    if len(words) > 1 or (words and words[0] not in VERBS):
-        stray = next(word for word in words if word not in VERBS or word != words[0])
+    if len(words) > 1 and all(word in VERBS for word in words):
+        raise UsageError(f"two commands were given: {' and '.join(words)}", where="command line", next_step="give one")
+    if words and (len(words) > 1 or words[0] not in VERBS):
+        stray = next(word for word in words if word not in VERBS)
         raise UsageError(
             f"'{stray}' is neither a command nor an override",
             where="command line",

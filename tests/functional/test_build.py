@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ASSETS, Project
+from commandline import ASSETS, Project
 
 pytestmark = pytest.mark.heavy
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from commandline import Project
 
 pytestmark = pytest.mark.heavy
 

@@ -6,6 +6,7 @@ A contradiction is refused here, before anything is read or run.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from tflbuild.config import schema
 from tflbuild.config.compose import Composed
@@ -65,7 +66,17 @@ class _Freezer:
                     next_step=f"choose the option: {option}={getattr(node, field)}",
                 )
 
+    def check_name(self) -> None:
+        parts = Path(self.composed.name).parts
+        if not parts or Path(self.composed.name).is_absolute() or ".." in parts:
+            raise self.refuse(
+                f"'{self.composed.name}' cannot be the name of a folder below output_root",
+                "name",
+                next_step="name it without '/' at the start and without '..'; output_root=... chooses another place",
+            )
+
     def recipe(self) -> Recipe:
+        self.check_name()
         self.check_kinds()
         recipe = Recipe(
             name=self.composed.name,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import textwrap
 
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, schema
 from tflbuild.config.compose import PRIMARY, normalise, open_hydra
 from tflbuild.config.recipe_source import GROUP
 from tflbuild.config.reference import class_text
-from tflbuild.errors import UsageError
+from tflbuild.errors import UsageError, nearest
 
 USAGE = """\
 tflbuild: a build system for TensorFlow Lite (LiteRT) models
@@ -29,6 +34,7 @@ Exit codes: 0 done, 1 a step failed, 2 recipe or usage wrong, 3 a gate failed, 4
 130 interrupted. Any key can be set: quantization.input_type=uint8; --cfg job shows them all.
 """
 WIDTH = 100
+VERBS = ("build", "plan", "explain", "cache")
 
 
 def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -37,10 +43,7 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     overrides = options.overrides if options.shell_completion else normalise(options.overrides)
     options.overrides = overrides
     if options.shell_completion:
-        try:
-            hydra.shell_completion(PRIMARY, overrides)
-        except ValueError as error:
-            raise UsageError(str(error), next_step='eval "$(tflbuild -sc install=bash)"') from None
+        complete(hydra, overrides)
         return
     if options.help:
         print(help_text(hydra, parser))
@@ -51,7 +54,31 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         elif options.info:
             hydra.show_info(options.info, PRIMARY, overrides, RunMode.MULTIRUN if options.multirun else RunMode.RUN)
         else:
+            show_config(hydra, overrides, options)
+
+
+def complete(hydra: Hydra, overrides: list[str]) -> None:
+    """Hydra's completion. A verb in the line is none of its business."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    os.environ["COMP_LINE"] = " ".join(words[:1] + [word for word in words[1:] if word not in VERBS])
+    try:
+        hydra.shell_completion(PRIMARY, overrides)
+    except (ValueError, HydraException, OmegaConfBaseException) as error:
+        why = " ".join(str(error).split())
+        raise UsageError("cannot complete that", why=why, next_step='eval "$(tflbuild -sc install=bash)"') from None
+
+
+def show_config(hydra: Hydra, overrides: list[str], options: argparse.Namespace) -> None:
+    """--cfg, with Hydra's complaint about a package that is not there in our shape."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
             hydra.show_cfg(PRIMARY, overrides, options.cfg, options.package, options.resolve)
+    except SystemExit:
+        raise UsageError(
+            f"the config has no '{options.package}'",
+            where="command line: --package",
+            why=nearest(options.package, schema.OPTIONS),
+        ) from None
 
 
 def help_text(hydra: Hydra, parser: argparse.ArgumentParser) -> str:

@@ -98,8 +98,8 @@ def translated(hydra: Hydra, overrides: list[str], places: Places | None = None)
         raise from_omegaconf(error, places) from None
     except yaml.YAMLError as error:
         raise from_yaml(error, places) from None
-    except HydraException as error:
-        raise RecipeError(str(error).split("\n")[0], where=places.recipe_text()) from None
+    except (HydraException, ValueError) as error:  # a ValueError is how Hydra meets `quantization=3`
+        raise RecipeError(str(error).split("\n")[0], where=places.recipe_text() or "command line") from None
 
 
 def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
@@ -130,7 +130,7 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
     return RecipeError(
         f"no {noun} is called '{option}'",
         where=where,
-        why=nearest(option, known) + looked,
+        why=(nearest(option, known) + looked).strip(),
         next_step=f"choose one of: {', '.join(known)}" if known else "",
     )
 
@@ -140,13 +140,31 @@ def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places
     if isinstance(cause, OmegaConfBaseException):
         return from_omegaconf(cause, places)
     text = str(error)
-    found = re.search(r"Could not (?:override|append|delete)\w* '([^']+)'", text)
+    if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return UsageError(
+            f"'{ambiguous[1]}' has several values",
+            where="command line",
+            why="several values are a sweep",
+            next_step="add -m (--multirun), or quote the value to mean a list: key='[a,b]'",
+        )
+    found = re.search(r"Could not (?:override|append|delete)[\w ]*\.? ?'([^']+)'", text)
     key = found[1] if found else ""
-    if key and ("No match in the defaults list" in text or "in struct" in text or "not in" in text):
+    if key.startswith("recipe/") and (bare := key.removeprefix("recipe/")) in schema.OPTIONS:
+        return RecipeError(
+            f"'{bare}' in a recipe's defaults lacks its slash",
+            where=places.find(bare),
+            next_step=f"- override /{bare}: OPTION",
+        )
+    if key and (
+        "does not exist" in text or "No match in the defaults list" in text or "in struct" in text or "not in" in text
+    ):
         return _unknown_key(key, places)
     if isinstance(cause, yaml.YAMLError):
         return from_yaml(cause, places)
-    return RecipeError(text.split("\n")[0], where=places.find(key) if key else places.recipe_text())
+    if key.partition("@")[1]:
+        return _unknown_key(key, places)
+    first, _, rest = text.partition("\n")
+    return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
 
 
 def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None:
@@ -162,7 +180,15 @@ def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None
 
 
 def _unknown_key(key: str, places: Places) -> TflbuildError:
-    name = key.lstrip("+").split("@")[0]
+    group, mark, package = key.lstrip("+").partition("@")
+    if mark and group in schema.OPTIONS:
+        return RecipeError(
+            f"no group stands at '{package}'",
+            where=places.find(key),
+            why=nearest(package, ["verify.dataset"]),
+            next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind",
+        )
+    name = group
     dotted = _known_keys()
     groups = [*schema.OPTIONS, "recipe"]
     what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"

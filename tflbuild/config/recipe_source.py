@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 GROUP = "recipe"
 
@@ -30,11 +30,16 @@ class RecipeSource(ConfigSource):
         place = self._place(self._normalize_file_name(config_path))
         if place is None or not place.is_file():
             raise ConfigLoadError(f"Config not found: {config_path}")
-        text = place.read_text(encoding="utf-8")
+        try:
+            text = place.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigLoadError(f"the recipe is not UTF-8 text: {error.reason}") from None
         header = self._get_header_dict(text)
         if header["package"] is None:
             header["package"] = "_global_"
         config = OmegaConf.create(text)
+        if not isinstance(config, DictConfig):
+            raise ConfigLoadError("a recipe is a mapping of keys to values, not a list")
         return ConfigResult(config=config, path=self.full_path(), provider=self.provider, header=header)
 
     def available(self) -> bool:

@@ -28,6 +28,7 @@ from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
 LOG = "log.txt"
+DISK_FULL_EXIT = 74  # as workers.contract has it
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
@@ -272,6 +273,11 @@ def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str,
         return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
     if answer.signal is not None:
         return _killed(folder, answer.signal), {}
+    if answer.exit == DISK_FULL_EXIT:
+        advice = "free space, or put the store elsewhere with the variable TFLBUILD_STORE"
+        return Failure(
+            kind="environment", what="no space left on device", where=str(folder.parent), next_step=advice
+        ), {}
     try:
         output = json.loads((folder / "output.json").read_text())
     except (OSError, ValueError):

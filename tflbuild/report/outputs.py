@@ -60,9 +60,9 @@ def write_outputs(
     """Bring the folder up to date. What failed its gates is kept under another name, for study."""
     artifact = roles.get("quantize", roles["convert"])
     model = folder / (MODEL if accepted else REJECTED)
-    (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
     files = [model, folder / CARD]
     try:
+        (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
         _bring(store, artifact.outputs[MODEL], model)
         _bring(store, roles["package"].outputs[CARD], folder / CARD)
         files += write_logs(folder, store, roles)

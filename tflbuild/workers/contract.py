@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 Facts = dict[str, Any]
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that forked it ends, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class WorkerError(Exception):
@@ -17,6 +26,13 @@ class WorkerError(Exception):
     def __init__(self, what: str, *, kind: str = "recipe", why: str = "", where: str = "", next_step: str = "") -> None:
         super().__init__(what)
         self.fields = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.fields,)
+
+
+def _rebuild(fields: dict[str, str]) -> WorkerError:
+    return WorkerError(fields["what"], **{name: text for name, text in fields.items() if name != "what"})
 
 
 @dataclass(frozen=True)

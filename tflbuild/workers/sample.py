@@ -18,6 +18,8 @@ import numpy as np
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.samples import Arrays, save_samples
 
+NPY_MAGIC = b"\x93NUMPY"
+
 
 def run(request: Request) -> Facts:
     """Outputs samples.npz; facts: count, available, synthetic."""
@@ -57,29 +59,23 @@ def sample_shape(spec: dict[str, Any]) -> tuple[int, ...]:
 
 def read_npz(path: Path, label: str, section: str) -> Arrays:
     """The arrays of a .npz file. Raises WorkerError for what is none."""
+    if not zipfile.is_zipfile(path):
+        what = "one array, not an archive of named ones" if path.read_bytes()[:6] == NPY_MAGIC else "no archive at all"
+        raise WorkerError(
+            f"'{label}' is not a .npz file",
+            where=section,
+            why=f"it is {what}, or was cut short",
+            next_step="write it with numpy.savez(path, name=array, ...)",
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError("it holds one array, not an archive of named ones")
             return {name: archive[name] for name in archive.files}
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-    ) as error:
+    except Exception as error:  # a damaged archive provokes errors of a dozen classes
         raise WorkerError(
-            f"'{label}' cannot be read as a .npz file",
+            f"'{label}' is damaged",
             where=section,
             why=str(error).split("\n")[0] or type(error).__name__,
             next_step="write it again with numpy.savez(path, name=array, ...)",
-        ) from error
-    except Exception as error:  # zlib.error and what a damaged archive else provokes
-        raise WorkerError(
-            f"'{label}' is damaged", where=section, why=f"{type(error).__name__}: {error}", next_step="make it anew"
         ) from error
 
 
@@ -161,28 +157,41 @@ class Chooser:
                 why=f"input '{spec['name']}' takes {list(one)} a sample (its shape is {spec['shape']})",
                 next_step="reshape the array, or declare the shape under signature.inputs",
             )
-        array = self.cast(array, name, spec)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise self.refuse(
                 f"array '{name}' of '{self.label}' holds NaN or infinity",
                 why=f"{int((~np.isfinite(array)).sum())} values of {array.size}",
             )
-        return array
+        return self.cast(array, name, spec)
 
     def cast(self, array: np.ndarray, name: str, spec: dict[str, Any]) -> np.ndarray:
         """`value * scale + offset` where one is declared; else the dtype must be the input's own."""
         dtype = np.dtype(spec["dtype"])
         scale, offset = self.params["scale"], self.params["offset"]
-        if scale is not None or offset is not None:
-            scaled = array.astype(np.float64) * (1.0 if scale is None else scale)
-            return (scaled + (offset or 0.0)).astype(dtype)
+        numeric = array.dtype.kind in "biuf"
+        if numeric and (scale is not None or offset is not None):
+            scaled = array.astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0)
+            return self.fit_range(scaled, name, dtype)
         if array.dtype != dtype:
             raise self.refuse(
                 f"array '{name}' of '{self.label}' is {array.dtype}",
                 why=f"input '{spec['name']}' takes {dtype}",
-                next_step=f"say how values are converted: {self.section}.scale=1.0 feeds them unchanged, as {dtype}",
+                next_step=f"say how values are converted: {self.section}.scale=1.0 feeds them unchanged, as {dtype}"
+                if numeric
+                else "store numbers",
             )
         return array
+
+    def fit_range(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
+        """Scaled values in the input's dtype, which must be able to hold them."""
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype) if dtype.kind == "f" else None
+        if limits is not None and values.size and (values.min() < limits.min or values.max() > limits.max):
+            raise self.refuse(
+                f"array '{name}' of '{self.label}' does not fit into {dtype} once scaled",
+                "scale",
+                why=f"its values run from {values.min():.6g} to {values.max():.6g}",
+            )
+        return (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
 
     def labels(self) -> np.ndarray | None:
         """Class indices, int64 [samples], where a label array is declared."""

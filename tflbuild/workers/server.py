@@ -27,7 +27,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tflbuild.workers.contract import WorkerError, read_request
+from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
+from tflbuild.workers.contract import WorkerError, end_with_parent, read_request
 
 PRELOAD = {
     "tensorflow": (
@@ -46,6 +47,7 @@ PRELOAD = {
         "litert_quantizer.recipe",
     ),
 }
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 POLL_SECONDS = 0.25
 SECONDS_PER_STEP = 3600.0
 MEMORY_SHARE = 0.9
@@ -53,7 +55,26 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def run_child(module: str, folder: Path) -> None:
-    """Do one step and end the process: exit 0 with facts, 1 with an error, in output.json."""
+    """Do one step and end the process: exit 0 with facts, 1 with an error, in output.json.
+
+    Whatever happens, nothing returns from here into the server's loop.
+    """
+    code = 1
+    try:
+        end_with_parent()
+        enter(folder)
+        code, answer = answer_request(module, folder)
+        (folder / "output.json").write_text(json.dumps(answer))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        code = DISK_FULL_EXIT if error.errno in DISK_ERRORS else 1
+    finally:
+        os._exit(code)
+
+
+def enter(folder: Path) -> None:
+    """Make the folder this process's own: working directory, log for its output, nothing to read."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -62,31 +83,28 @@ def run_child(module: str, folder: Path) -> None:
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    code = 1
+
+
+def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
+    """Run the step's code; (exit code, answer)."""
     try:
-        facts = importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))
-        answer: dict[str, Any] = {"facts": facts}
-        code = 0
+        return 0, {"facts": importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))}
     except WorkerError as error:
         traceback.print_exc()
-        answer = {"error": error.fields}
+        return 1, {"error": error.fields}
     except Exception as error:
-        traceback.print_exc()
         answer = {"error": _unexpected(error)}
-    try:
-        (folder / "output.json").write_text(json.dumps(answer))
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
+        traceback.print_exc()
+        return 1, answer
 
 
 def _unexpected(error: Exception) -> dict[str, str]:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return {"kind": "environment", "what": f"cannot write: {error.strerror}", "where": str(error.filename or "")}
-    if isinstance(error, MemoryError):
-        return {"kind": "environment", "what": "out of memory", "why": str(error)}
     text = str(error).strip() or type(error).__name__
+    full = isinstance(error, OSError) and error.errno in DISK_ERRORS
+    if full or DISK_FULL in text.lower():
+        return {"kind": "environment", "what": DISK_FULL, "next_step": DISK_ADVICE}
+    if isinstance(error, MemoryError):
+        return {"kind": "environment", "what": "out of memory", "why": text}
     return {"kind": "build", "what": text.split("\n")[0][:400], "why": type(error).__name__}
 
 

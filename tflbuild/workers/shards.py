@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from tflbuild.workers.contract import WorkerError, end_with_parent
 
 Result = TypeVar("Result")
 
@@ -24,18 +28,49 @@ def cores() -> int:
 
 
 def map_shards(work: Callable[[range], Result], count: int, parts: int | None = None) -> list[Result]:
-    """`work` of each range, in order. Forks: what `work` closes over is shared, not copied."""
+    """`work` of each range, in order. Forks: what `work` closes over is shared, not copied.
+
+    Raises what `work` raises, and WorkerError when a process is ended from outside.
+    """
     ranges = split(count, cores() if parts is None else parts)
     if len(ranges) == 1:
         return [work(ranges[0])]
-    global _work
-    _work = work
-    with multiprocessing.get_context("fork").Pool(len(ranges)) as pool:
-        return pool.map(_call, ranges, chunksize=1)
+    context = multiprocessing.get_context("fork")
+    running = []
+    for indices in ranges:
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_run, args=(work, indices, sender), daemon=True)
+        process.start()
+        sender.close()
+        running.append((process, receiver))
+    try:
+        return [_take(process, receiver) for process, receiver in running]
+    finally:
+        for process, _ in running:
+            process.kill()
 
 
-_work: Callable[[range], Any]
+def _run(work: Callable[[range], Any], indices: range, sender: Connection) -> None:
+    end_with_parent()
+    try:
+        answer: tuple[bool, Any] = (True, work(indices))
+    except Exception as error:
+        answer = (False, error)
+    sender.send(answer)
 
 
-def _call(indices: range) -> Any:
-    return _work(indices)
+def _take(process: Any, receiver: Connection) -> Any:
+    try:
+        good, value = receiver.recv()
+    except EOFError:
+        process.join()
+        ended = signal.Signals(-process.exitcode).name if process.exitcode < 0 else f"exit code {process.exitcode}"
+        raise WorkerError(
+            f"a process that ran part of the samples was ended by {ended}",
+            kind="build",
+            next_step="memory may have run out; free some and build again" if ended == "SIGKILL" else "",
+        ) from None
+    process.join()
+    if good:
+        return value
+    raise value

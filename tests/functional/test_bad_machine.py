@@ -1,0 +1,358 @@
+"""A disk that is full or closed, a process that dies, an interrupt: one error, and nothing half-made stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from commandline import Ran
+from refusals import RECIPE, refusal_of, refused_at_once
+
+pytestmark = pytest.mark.heavy
+
+PATIENCE_SECONDS = 60
+POLL_SECONDS = 0.002
+
+
+# looking at processes
+
+
+def until(find, what):
+    """The first true answer of `find`."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if found := find():
+            return found
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}")
+
+
+def at_work(store: Path) -> dict[int, Path]:
+    """Processes that stand below the store: every server and every step's child does, and nothing else."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                place = os.readlink(entry / "cwd").removesuffix(" (deleted)")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if Path(place).is_relative_to(store) and state != "Z":
+                found[int(entry.name)] = Path(place)
+    return found
+
+
+def parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def server(store: Path, name: str) -> int | None:
+    """The server of that name: it stands in the scratch folder itself, and its command names it."""
+    for pid in at_work(store):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"tflbuild.workers.server" in words and name.encode() in words and parent(pid) not in at_work(store):
+            return pid
+    return None
+
+
+def child(store: Path, kind: str) -> int | None:
+    """The child of a server that does the step of that kind."""
+    inside = {pid: place for pid, place in at_work(store).items() if place.name.endswith(f"-{kind}")}
+    return next((pid for pid in inside if parent(pid) not in inside), None)
+
+
+def shard(store: Path, kind: str) -> int | None:
+    """One of the processes among which that child has shared its samples out."""
+    step = child(store, kind)
+    return next((pid for pid in at_work(store) if step and parent(pid) == step), None)
+
+
+@contextmanager
+def started(project, *arguments) -> Iterator[Callable]:
+    """A command at work; call what this gives for its end, as Project.run would have given it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tflbuild", *arguments],
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def finish():
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        assert "Traceback" not in out + err, err
+        return Ran(process.returncode, out, err)
+
+    finish.process = process
+    try:
+        yield finish
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        for pid in at_work(project.store):  # a test that failed shall not leave them to the next
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def assert_nothing_half_made(project):
+    until(lambda: not at_work(project.store), "the end of every worker")
+    assert list((project.store / "tmp").iterdir()) == []
+    assert list(project.store.rglob(".new-*")) == []
+    outputs = project.folder / "outputs"
+    assert [path for path in outputs.rglob("*") if path.name.startswith(".") or path.suffix == ".tflite"] == []
+    assert list(outputs.rglob("manifest.json")) == []
+
+
+def assert_completes(project, *arguments):
+    done = project.run(*arguments)
+    assert done.code == 0, done.err
+    assert "built  " in done.out
+
+
+# looking at disks
+
+
+@pytest.fixture
+def disk():
+    """Mounts a small or closed disk on a folder, for one test."""
+    mounted: list[Path] = []
+
+    def call(*arguments):
+        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"mount does not work here: {done.stderr.strip()}")
+
+    def mount(folder: Path, options: str) -> Path:
+        if os.geteuid() != 0:
+            pytest.skip("mounting a small disk takes root")
+        folder.mkdir(exist_ok=True)
+        if options == "closed":
+            call("--bind", folder, folder)
+            mounted.append(folder)
+            call("-o", "remount,ro,bind", folder)
+        else:
+            call("-t", "tmpfs", "-o", options, "tmpfs", folder)
+            mounted.append(folder)
+        return folder
+
+    try:
+        yield mount
+    finally:
+        for folder in reversed(mounted):
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+# outputs
+
+
+def test_a_file_in_the_place_of_the_outputs_is_met_before_anything_runs(project):
+    project.write("outputs", "")
+    found = refused_at_once(project.run(RECIPE), "environment")
+    assert "outputs/mobilenet_int8/default" in found.what and "output_root=" in found.next
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.rejected.tflite", "manifest.json", "card.md"])
+def test_a_folder_in_the_place_of_an_output_is_the_environments_fault(warm, name):
+    (warm.output() / name / "inner").mkdir(parents=True)
+    found = refusal_of(warm.run(RECIPE))
+    assert found.kind == "environment" and "outputs/mobilenet_int8/default" in found.text
+
+
+def test_a_closed_outputs_folder_is_met_before_anything_runs(project, disk):
+    disk(project.folder / "outputs", "closed")
+    found = refused_at_once(project.run(RECIPE), "environment")
+    assert "outputs/mobilenet_int8" in found.what and "Read-only file system" in found.why
+
+
+def test_another_place_for_the_outputs_helps(warm, disk):
+    disk(warm.folder / "outputs", "closed")
+    done = warm.run(RECIPE, "output_root=elsewhere")
+    assert done.code == 0 and (warm.folder / "elsewhere/mobilenet_int8/default/model.tflite").is_file()
+
+
+@pytest.mark.parametrize("size", ["16k", "64k", "200k"])
+def test_a_full_outputs_disk_gets_no_half_model(warm, disk, size):
+    outputs = disk(warm.folder / "outputs", f"size={size}")
+    found = refusal_of(warm.run(RECIPE))
+    assert found.kind == "environment"
+    assert "outputs/mobilenet_int8/default" in found.what and "No space left on device" in found.why
+    assert [path for path in outputs.rglob("*") if path.name.startswith(".new-")] == []
+    assert not (warm.output() / "model.tflite").exists() or is_whole(warm)
+    assert not (warm.output() / "manifest.json").exists()
+
+
+def is_whole(project) -> bool:
+    done = project.run(RECIPE, "output_root=elsewhere")
+    assert done.code == 0
+    good = project.folder / "elsewhere" / "mobilenet_int8" / "default" / "model.tflite"
+    return good.read_bytes() == (project.output() / "model.tflite").read_bytes()
+
+
+# the store
+
+
+def test_a_file_in_the_place_of_the_store_is_the_environments_fault(project):
+    project.store.write_text("")
+    found = refused_at_once(project.run(RECIPE), "environment")
+    assert str(project.store) in found.text and "TFLBUILD_STORE" in found.next
+
+
+def test_a_closed_store_is_met_before_anything_runs(project, disk):
+    disk(project.store, "closed")
+    found = refused_at_once(project.run(RECIPE), "environment")
+    assert str(project.store) in found.text and "TFLBUILD_STORE" in found.next
+
+
+def test_what_would_run_can_be_asked_of_a_closed_store(warm, disk):
+    disk(warm.store, "closed")
+    done = warm.run("plan", RECIPE)
+    assert done.code == 0 and "10 steps: 10 hits" in done.out
+
+
+@pytest.mark.parametrize("size", ["16k", "200k", "900k", "1500k", "8m"])
+def test_a_full_store_is_the_environments_fault(project, disk, size):
+    """The disk runs full in different steps, in tflbuild as well as in its workers."""
+    disk(project.store, f"size={size}")
+    done = project.run(RECIPE)
+    found = refusal_of(done)
+    assert found.kind == "environment", found.text
+    assert "No space left on device" in found.text or "full" in found.text
+    until(lambda: not at_work(project.store), "the end of every worker")
+    assert list((project.folder / "outputs").rglob("*.tflite")) == []
+
+
+def test_a_store_that_was_full_goes_on_when_it_has_room(project, disk):
+    disk(project.store, "size=1500k")
+    assert project.run(RECIPE).code == 4
+    subprocess.run(["mount", "-o", "remount,size=64m", str(project.store)], check=True)
+    assert_completes(project, RECIPE)
+
+
+# processes that die
+
+# With other operators or kernels the import is a hit, and the step is to be run.
+CONVERT = (RECIPE, "opset=select_tf")
+CALIBRATE = (RECIPE, "quantization.calibration.method=mse")
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "number"),
+    [
+        (CONVERT, "convert", signal.SIGKILL),
+        (CONVERT, "convert", signal.SIGSEGV),
+        (CONVERT, "convert", signal.SIGABRT),
+        (CALIBRATE, "calibrate", signal.SIGSEGV),
+    ],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
+)
+def test_a_step_that_a_signal_ends_is_one_failed_step(warm, command, kind, number):
+    with started(warm, *command) as finish:
+        os.kill(until(lambda: child(warm.store, kind), kind), number)
+        done = finish()
+    found = refusal_of(done)
+    assert found.kind == "build" and number.name in found.what and found.next
+    assert done.steps[kind] == "failed" and done.steps["import"] == "hit"
+    assert (warm.folder / found.where.split("its log: ")[1]).is_file()
+    assert_nothing_half_made(warm)
+    assert_completes(warm, *command)
+
+
+def test_a_share_of_the_samples_that_a_signal_ends_fails_its_step(warm):
+    with started(warm, *CALIBRATE) as finish:
+        os.kill(until(lambda: shard(warm.store, "calibrate"), "a share"), signal.SIGKILL)
+        done = finish()
+    found = refusal_of(done)
+    assert found.kind == "build" and "SIGKILL" in found.text
+    assert done.steps["calibrate"] == "failed"
+    assert_nothing_half_made(warm)
+
+
+@pytest.mark.parametrize("moment", ["starts", "works"])
+def test_a_server_that_dies_is_the_environments_fault(warm, moment):
+    with started(warm, *CONVERT) as finish:
+        if moment == "works":
+            until(lambda: child(warm.store, "convert"), "the conversion")
+        os.kill(until(lambda: server(warm.store, "tensorflow"), "the server"), signal.SIGKILL)
+        done = finish()
+    found = refusal_of(done)
+    assert found.kind == "environment"
+    assert "tensorflow" in found.what and "SIGKILL" in found.what
+    assert_nothing_half_made(warm)
+    assert_completes(warm, *CONVERT)
+
+
+# interrupts
+
+
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [
+        (CONVERT, lambda store: server(store, "tensorflow")),
+        (CONVERT, lambda store: child(store, "convert")),
+        (CALIBRATE, lambda store: child(store, "calibrate")),
+        (CALIBRATE, lambda store: shard(store, "calibrate")),
+    ],
+    ids=["server starts", "convert", "calibrate", "shares of calibrate"],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupt_leaves_nothing_and_the_same_command_goes_on(warm, command, moment, number):
+    with started(warm, *command) as finish:
+        until(lambda: moment(warm.store), "the moment")
+        finish.process.send_signal(number)
+        done = finish()
+    assert done.code == 130 and done.out == ""
+    assert done.err.splitlines()[-1].startswith("interrupted: ")
+    assert "error[" not in done.err
+    assert_nothing_half_made(warm)
+    assert_completes(warm, *command)
+
+
+def test_an_interrupt_before_any_step_is_no_traceback(project):
+    with started(project, RECIPE) as finish:
+        until(lambda: server(project.store, "tensorflow"), "the server")
+        finish.process.send_signal(signal.SIGINT)
+        assert finish().code == 130
+    assert_nothing_half_made(project)
+
+
+def test_what_was_done_before_an_interrupt_is_not_done_again(project):
+    with started(project, RECIPE) as finish:
+        until(lambda: child(project.store, "convert"), "the conversion")
+        finish.process.send_signal(signal.SIGINT)
+        assert finish().code == 130
+    done = project.run(RECIPE)
+    assert done.code == 0 and done.steps["import"] == "hit" and done.steps["convert"] == "ran"
+
+
+def test_a_second_interrupt_does_not_break_the_first(warm):
+    with started(warm, *CONVERT) as finish:
+        until(lambda: child(warm.store, "convert"), "the conversion")
+        finish.process.send_signal(signal.SIGINT)
+        finish.process.send_signal(signal.SIGINT)
+        assert finish().code == 130
+    assert_nothing_half_made(warm)
+
+
+def test_tflbuild_killed_outright_takes_its_workers_along_and_is_swept_up_after(warm):
+    with started(warm, *CONVERT) as finish:
+        until(lambda: child(warm.store, "convert"), "the conversion")
+        finish.process.kill()
+        finish()
+    until(lambda: not at_work(warm.store), "the end of every worker")
+    assert_completes(warm, *CONVERT)
+    assert list((warm.store / "tmp").iterdir()) == []

@@ -1,0 +1,5 @@
+"""What the executor and the workers agree on across the process border, besides the files."""
+
+DISK_FULL_EXIT = 74  # a child that could not even write its answer; EX_IOERR of sysexits.h
+DISK_FULL = "no space left on device"
+DISK_ADVICE = "free space, or put the store elsewhere with the variable TFLBUILD_STORE"
