@@ -204,7 +204,7 @@ def hydra(options: argparse.Namespace, _: list[str]) -> int:
     """Hydra's own views of the configuration: help, config, info, completion."""
     from tflbuild.config import inspection
 
-    inspection.show(options, make_parser())
+    inspection.show(options, make_parser(), VERBS)
     return EXIT_DONE
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "cli": {"commands", "unchanged"},
     "__main__": {"cli"},
     "__init__": set(),
-    "workers": set(),
+    "workers": {"core"},
 }
 
 

@@ -115,6 +115,7 @@ def _compose_one(hydra: Hydra, overrides: list[str]) -> Composed:
     parsed = _parse(hydra, overrides)
     recipe = next((str(o.value()) for o in parsed if o.key_or_group == GROUP), "")
     places = mistakes.Places(recipe=_recipe_file(recipe), overrides=tuple(overrides))
+    mistakes.check_overrides(parsed)
     with mistakes.translated(hydra, overrides, places):
         config = hydra.compose_config(PRIMARY, overrides, RunMode.RUN)
     with open_dict(config):

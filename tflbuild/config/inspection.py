@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import textwrap
+from collections.abc import Sequence
 
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
@@ -34,16 +35,15 @@ Exit codes: 0 done, 1 a step failed, 2 recipe or usage wrong, 3 a gate failed, 4
 130 interrupted. Any key can be set: quantization.input_type=uint8; --cfg job shows them all.
 """
 WIDTH = 100
-VERBS = ("build", "plan", "explain", "cache")
 
 
-def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Sequence[str]) -> None:
     """Print the view that the flags ask for. Raises RecipeError when the config does not compose."""
     hydra = open_hydra()
     overrides = options.overrides if options.shell_completion else normalise(options.overrides)
     options.overrides = overrides
     if options.shell_completion:
-        complete(hydra, overrides)
+        complete(hydra, overrides, verbs)
         return
     if options.help:
         print(help_text(hydra, parser))
@@ -57,10 +57,10 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             show_config(hydra, overrides, options)
 
 
-def complete(hydra: Hydra, overrides: list[str]) -> None:
+def complete(hydra: Hydra, overrides: list[str], verbs: Sequence[str]) -> None:
     """Hydra's completion. A verb in the line is none of its business."""
     words = os.environ.get("COMP_LINE", "").split(" ")
-    os.environ["COMP_LINE"] = " ".join(words[:1] + [word for word in words[1:] if word not in VERBS])
+    os.environ["COMP_LINE"] = " ".join(words[:1] + [word for word in words[1:] if word not in verbs])
     try:
         hydra.shell_completion(PRIMARY, overrides)
     except (ValueError, HydraException, OmegaConfBaseException) as error:

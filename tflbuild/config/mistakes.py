@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from hydra._internal.hydra import Hydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -141,23 +142,23 @@ def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places
         return from_omegaconf(cause, places)
     text = str(error)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return UsageError(
-            f"'{ambiguous[1]}' has several values",
-            where="command line",
+        return RecipeError(
+            f"'{ambiguous[1].partition('=')[0]}' has several values",
+            where=f"command line: {ambiguous[1]}",
             why="several values are a sweep",
             next_step="add -m (--multirun), or quote the value to mean a list: key='[a,b]'",
         )
     found = re.search(r"Could not (?:override|append|delete)[\w ]*\.? ?'([^']+)'", text)
     key = found[1] if found else ""
-    if key.startswith("recipe/") and (bare := key.removeprefix("recipe/")) in schema.OPTIONS:
+    bare = key.partition("@")[0].removeprefix("recipe/")
+    if key.startswith("recipe/") and bare in schema.OPTIONS:
         return RecipeError(
             f"'{bare}' in a recipe's defaults lacks its slash",
             where=places.find(bare),
             next_step=f"- override /{bare}: OPTION",
         )
-    if key and (
-        "does not exist" in text or "No match in the defaults list" in text or "in struct" in text or "not in" in text
-    ):
+    unknown = ("does not exist", "No match in the defaults list", "in struct", "not in")
+    if key and any(phrase in text for phrase in unknown):
         return _unknown_key(key, places)
     if isinstance(cause, yaml.YAMLError):
         return from_yaml(cause, places)
@@ -165,6 +166,22 @@ def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places
         return _unknown_key(key, places)
     first, _, rest = text.partition("\n")
     return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
+
+
+def check_overrides(parsed: Iterable[Override]) -> None:
+    """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
+    for override in parsed:
+        if not override.key_or_group:
+            raise UsageError(f"'{override.input_line}' sets no key", where="command line", next_step="write key=value")
+        value = None if override.is_delete() else override.value()
+        if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
+            override.is_delete() or override.is_sweep_override() or isinstance(value, str)
+        ):
+            raise RecipeError(
+                f"'{override.key_or_group}' takes the name of an option, not {value}",
+                where=f"command line: {override.input_line}",
+                next_step="tflbuild --help lists the options",
+            )
 
 
 def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None:
@@ -237,12 +254,22 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
         parent = getattr(error, "parent_node", None)
         kind = OmegaConf.get_type(parent) if parent is not None else None
         known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
+        if not known and isinstance(parent, DictConfig):
+            known = [str(name) for name in parent]
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
             where=places.find(key),
             why=nearest(unknown[1], known or _known_keys()),
             next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
+        )
+    unresolved = re.search(r"raised while resolving interpolation: \"?(.*?)\"?$", text)
+    if unresolved:
+        return RecipeError(
+            unresolved[1],
+            where=places.find(key) if key else places.recipe_text(),
+            why="an interpolation in the recipe asks for it",
+            next_step="set it, or give it a default: ${oc.env:NAME,default}" if "nvironment" in unresolved[1] else "",
         )
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:

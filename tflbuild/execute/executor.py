@@ -20,6 +20,7 @@ from filelock import FileLock
 from tflbuild.core.digest import Json, hash_tree
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
+from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Event, StepEnded, StepStarted, StepWaits
 from tflbuild.execute.server import Answer, WorkerServer
@@ -28,7 +29,6 @@ from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
 LOG = "log.txt"
-DISK_FULL_EXIT = 74  # as workers.contract has it
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
@@ -274,10 +274,7 @@ def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str,
     if answer.signal is not None:
         return _killed(folder, answer.signal), {}
     if answer.exit == DISK_FULL_EXIT:
-        advice = "free space, or put the store elsewhere with the variable TFLBUILD_STORE"
-        return Failure(
-            kind="environment", what="no space left on device", where=str(folder.parent), next_step=advice
-        ), {}
+        return Failure(kind="environment", what=DISK_FULL, where=str(folder.parent), next_step=DISK_ADVICE), {}
     try:
         output = json.loads((folder / "output.json").read_text())
     except (OSError, ValueError):
