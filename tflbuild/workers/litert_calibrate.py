@@ -19,7 +19,7 @@ from tflbuild.workers.interpreters import open_model
 from tflbuild.workers.samples import Arrays, count_samples, each_sample, load_samples
 from tflbuild.workers.shards import map_shards
 
-KERNELS = {"reference": "reference", "fast": "none"}
+KERNELS = {"reference": "reference", "fast": "xnnpack"}
 BINS = 2048
 LEVELS = 256
 MSE_SHRINKS = np.linspace(1.0, 0.3, 71)  # shares of the full range that `mse` tries

@@ -1,0 +1,136 @@
+"""The int8 bytes do not depend on the CPU: calibrate and quantize, from one float model, on emulated ones.
+
+qemu runs the workers' own code with the instruction sets of another CPU. The float model itself is
+given: whether `convert` makes the same one everywhere is TensorFlow's affair and not shown here.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tflbuild.execute.server import FIXED, PASSED_ON
+from tflbuild.storage.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATOR = shutil.which("qemu-x86_64")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates x86-64 CPUs on an x86-64 host"),
+    pytest.mark.skipif(EMULATOR is None, reason="there is no qemu-x86_64"),
+]
+
+NATIVE = "native"
+EMULATED = ("Nehalem", "SandyBridge", "Haswell")  # SSE4.2 alone; AVX; AVX2 and FMA
+SAMPLES = 8
+TIMEOUT_SECONDS = 300
+METHODS: dict[str, dict[str, Any]] = {
+    "min_max": {},
+    "moving_average": {"smoothing": 0.95},
+    "percentile": {"percentile": 99.99},
+    "mse": {},
+}
+QUANTIZATION = {"scheme": "int8", "input_type": "int8", "output_type": "int8"}
+STEPS = """
+import sys
+from pathlib import Path
+from tflbuild.workers import litert_calibrate, litert_quantize
+from tflbuild.workers.contract import read_request
+folder, calibrations = Path(sys.argv[1]), sys.argv[2:]
+for calibration in calibrations:
+    litert_calibrate.run(read_request(folder / calibration))
+litert_quantize.run(read_request(folder / "quantize"))
+"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one CPU made of the float model and the samples: ranges.json by calibration, and the int8 model."""
+
+    ranges: dict[str, bytes]
+    model: bytes
+
+
+@pytest.fixture(scope="module")
+def materials(built, tmp_path_factory) -> dict[str, Path]:
+    """The float model, its signature and a few calibration samples."""
+    store, steps = Store(built.store), built.manifest()["steps"]
+    samples = tmp_path_factory.mktemp("materials") / "samples.npz"
+    with np.load(store.blob(steps["calibration samples"]["outputs"]["samples.npz"])) as archive:
+        np.savez(samples, **{name: archive[name][:SAMPLES] for name in archive.files})
+    return {
+        "model.tflite": store.blob(steps["convert"]["outputs"]["model.tflite"]),
+        "signature.json": store.blob(steps["import"]["outputs"]["signature.json"]),
+        "samples.npz": samples,
+    }
+
+
+def lay_out(folder: Path, params: dict[str, Any], inputs: dict[str, Path]) -> None:
+    """A step's folder, as the executor lays it out."""
+    (folder / "inputs").mkdir(parents=True)
+    (folder / "outputs").mkdir()
+    for name, source in inputs.items():
+        (folder / "inputs" / name).symlink_to(source)
+    names = {Path(name).stem: name for name in inputs}
+    request = {"params": params, "inputs": names, "labels": {}, "section": ""}
+    (folder / "input.json").write_text(json.dumps(request))
+
+
+def make_on(cpu: str, folder: Path, materials: dict[str, Path]) -> Made:
+    """The steps' outputs from that CPU."""
+    calibrations = {method: {"method": method, "kernels": "reference", **more} for method, more in METHODS.items()}
+    calibrations["fast"] = {"method": "min_max", "kernels": "fast"}
+    for calibration, params in calibrations.items():
+        lay_out(folder / calibration, params, materials)
+    ranges = {calibration: folder / calibration / "outputs" / "ranges.json" for calibration in calibrations}
+    inputs = {"model.tflite": materials["model.tflite"], "ranges.json": ranges["min_max"]}
+    lay_out(folder / "quantize", QUANTIZATION, inputs)
+    run_steps(cpu, folder, list(calibrations))
+    model = folder / "quantize" / "outputs" / "model.tflite"
+    return Made({name: path.read_bytes() for name, path in ranges.items()}, model.read_bytes())
+
+
+def run_steps(cpu: str, folder: Path, calibrations: list[str]) -> None:
+    """The workers' code on that CPU, in a worker's environment."""
+    emulator = [] if cpu == NATIVE else [str(EMULATOR), "-cpu", cpu]
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    done = subprocess.run(
+        [*emulator, sys.executable, "-c", STEPS, str(folder), *calibrations],
+        env={**passed_on, **FIXED, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def made(materials, tmp_path_factory) -> dict[str, Made]:
+    """CPU -> what it made."""
+    base = tmp_path_factory.mktemp("made")
+    return {cpu: make_on(cpu, base / cpu, materials) for cpu in (NATIVE, *EMULATED)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cpu", EMULATED)
+def test_every_cpu_finds_the_same_ranges(made: dict[str, Made], cpu: str, method: str):
+    assert made[cpu].ranges[method] == made[NATIVE].ranges[method]
+
+
+@pytest.mark.parametrize("cpu", EMULATED)
+def test_every_cpu_makes_the_same_int8_model(made: dict[str, Made], cpu: str):
+    assert made[cpu].model == made[NATIVE].model
+
+
+def test_fast_kernels_find_what_the_instruction_set_gives(made: dict[str, Made]):
+    """Which is why they are not the default, and why their keys hold the CPU's features."""
+    assert len({made[cpu].ranges["fast"] for cpu in EMULATED}) > 1
