@@ -164,7 +164,7 @@ class Calibration:
     method: Method = Method.min_max
     """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
     kernels: Kernels = Kernels.reference
-    """`reference` gives the same ranges on every CPU; `fast` (XNNPACK) is quicker and ties the ranges to this kind of CPU."""
+    """`reference` gives the same ranges on every CPU; `fast` (XNNPACK) is quicker and ties them to this CPU."""
     percentile: float = 99.99
     """For `percentile`: the share of values, in percent, that the range keeps."""
     smoothing: float = 0.95
