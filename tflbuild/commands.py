@@ -116,7 +116,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     if answer and not options.json:
         print(("built  " if ran else "up to date  ") + answer)
     if errors:
-        return min(error.exit_code for error in errors) if len(errors) == 1 or not options.multirun else _worst(errors)
+        return _exit_code(errors)
     if not options.json:
         table = sweep_table([o.row for o in outcomes]) + "\n" if options.multirun else ""
         pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
@@ -128,7 +128,8 @@ def _distinct(errors: Sequence[TflbuildError]) -> list[TflbuildError]:
     return list({(error.what, error.why): error for error in reversed(errors)}.values())[::-1]
 
 
-def _worst(errors: list[TflbuildError]) -> int:
+def _exit_code(errors: list[TflbuildError]) -> int:
+    """The variants' own, where they agree; 1 where they failed in different ways."""
     codes = {error.exit_code for error in errors}
     return codes.pop() if len(codes) == 1 else 1
 

@@ -82,6 +82,7 @@ class Executor:
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
         self._waiting: set[str] = set()
+        self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._sent = 0
 
     def __enter__(self) -> Executor:
@@ -123,11 +124,12 @@ class Executor:
                 continue
             action = step.action(input_digests(step, self.results))
             key = hash_action(action)
-            record = self.store.find(key)
+            record = None if step_id in self._missed else self.store.find(key)
             if record is not None:
                 self._end(step, result_of(step, record, "hit"))
                 del todo[step_id]
                 continue
+            self._missed.add(step_id)
             if len(self.running) >= self.jobs:
                 continue
             if self._start(step, key, action):

@@ -60,15 +60,16 @@ class LiveConsole:
 
         self.clock = clock
         self.rows: dict[str, tuple[Step, str, float]] = {}  # step id -> step, state, start or elapsed
-        self.live = Live(
-            console=RichConsole(file=stream, highlight=False), get_renderable=self.render, refresh_per_second=8
-        )
+        self.ended = False
+        self.screen = RichConsole(file=stream, highlight=False)
+        self.live = Live(console=self.screen, get_renderable=self.render, refresh_per_second=8)
 
     def __enter__(self) -> LiveConsole:
         self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.ended = True
         self.live.stop()
 
     def show(self, event: Event) -> None:
@@ -80,6 +81,16 @@ class LiveConsole:
         else:
             self.rows[step.id] = (step, "waits for another tflbuild", self.clock())
 
+    def visible(self) -> list[tuple[Step, str, float]]:
+        """The rows that fit on the screen: those at work, and what ended last. All of them at the end."""
+        rows = list(self.rows.values())
+        room = max(3, self.screen.height - 2)
+        if self.ended or len(rows) <= room:
+            return rows
+        active = [row for row in rows if row[1] not in MARKS]
+        ended = [row for row in rows if row[1] in MARKS]
+        return ended[-max(1, room - len(active)) :] + active
+
     def render(self) -> Table:
         """The table as it stands."""
         from rich.spinner import Spinner
@@ -90,7 +101,7 @@ class LiveConsole:
         table.add_column(min_width=WIDTH)
         table.add_column(min_width=8)
         table.add_column(justify="right")
-        for step, state, moment in self.rows.values():
+        for step, state, moment in self.visible():
             if state in MARKS:
                 mark = Text(state, MARKS[state])
                 table.add_row(step.title, mark, f"{moment:.2f} s" if state in ("ran", "failed") else "")

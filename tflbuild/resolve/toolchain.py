@@ -27,11 +27,12 @@ def package_version(name: str) -> str:
 
 
 def package_record(name: str) -> Path | None:
-    """The file that changes when the package is upgraded, for noticing that it was not."""
-    for file in metadata.files(name) or ():
-        if file.name in ("RECORD", "METADATA") and file.parent.name.endswith(".dist-info"):
-            return Path(str(file.locate()))
-    return None
+    """The folder that is replaced when the package is upgraded, for noticing that it was not.
+
+    The public way to it is to parse the list of all installed files, 0.1 s for TensorFlow alone.
+    """
+    place = getattr(metadata.distribution(name), "_path", None)
+    return None if place is None else Path(str(place))
 
 
 def worker_file(module: str) -> Path:

@@ -1,0 +1,51 @@
+import io
+
+from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.step import Step
+from tflbuild.execute.events import StepEnded, StepStarted
+from tflbuild.report.console import LiveConsole, QuietConsole
+
+
+def step(title):
+    return Step(kind="check", params={"title": title}, inputs=(), toolchain={}, title=title)
+
+
+def ended(title, status, elapsed=1.0):
+    one = step(title)
+    failure = Failure(kind="build", what="no") if status == "failed" else None
+    return StepEnded(one, StepResult(step_id=one.id, status=status, elapsed=elapsed, failure=failure))
+
+
+def test_a_quiet_line_when_a_step_has_ended_and_none_before():
+    stream = io.StringIO()
+    with QuietConsole(stream) as console:
+        console.show(StepStarted(step("import")))
+        console.show(ended("import", "ran", 2.5))
+        console.show(ended("convert", "hit"))
+    assert stream.getvalue().splitlines() == [f"{'import':<30} ran        2.50 s", f"{'convert':<30} hit"]
+
+
+def shown(console):
+    return [row[0].title for row in console.visible()]
+
+
+def test_a_sweep_longer_than_the_screen_shows_what_is_at_work_and_all_at_the_end():
+    console = LiveConsole(io.StringIO(), clock=lambda: 0.0)
+    console.screen.height = 8
+    console.show(StepStarted(step("slow")))
+    for number in range(20):
+        console.show(ended(f"check {number}", "ran"))
+    assert shown(console) == [*(f"check {number}" for number in range(15, 20)), "slow"]
+    console.ended = True
+    assert len(shown(console)) == 21
+
+
+def test_the_live_table_names_step_state_and_time():
+    stream = io.StringIO()
+    console = LiveConsole(stream, clock=lambda: 3.0)
+    console.show(ended("import", "ran", 2.0))
+    console.show(StepStarted(step("convert")))
+    console.screen.print(console.render())
+    lines = stream.getvalue().splitlines()
+    assert lines[0].split() == ["import", "ran", "2.00", "s"]
+    assert "running" in lines[1]
