@@ -70,3 +70,21 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
+
+
+def watch_imports(project: Project) -> dict[str, str]:
+    """Environment in which every process that imports TensorFlow leaves a file."""
+    project.write(
+        "watch/sitecustomize.py",
+        "import os,sys\n"
+        "def seen(event, arguments):\n"
+        "    if event == 'import' and arguments[0].startswith('tensorflow.python'):\n"
+        f"        open(os.path.join({str(project.folder)!r}, f'tensorflow-{{os.getpid()}}'), 'w').close()\n"
+        "sys.addaudithook(seen)\n",
+    )
+    return {"PYTHONPATH": f"{project.folder / 'watch'}{os.pathsep}{project.environment()['PYTHONPATH']}"}
+
+
+def processes_with_tensorflow(project: Project) -> int:
+    """How many processes of the watched project imported TensorFlow."""
+    return len(list(project.folder.glob("tensorflow-*")))

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commandline import ASSETS, Project
+from commandline import ASSETS, processes_with_tensorflow, watch_imports
 
 pytestmark = pytest.mark.heavy
 
@@ -191,23 +191,6 @@ def test_a_damaged_blob_is_rebuilt_to_the_same_bytes(warm, role):
 
 
 # another scheme, a sweep
-
-
-def watch_imports(project: Project) -> dict[str, str]:
-    """Environment in which every process that imports TensorFlow leaves a file."""
-    project.write(
-        "watch/sitecustomize.py",
-        "import os,sys\n"
-        "def seen(event, arguments):\n"
-        "    if event == 'import' and arguments[0].startswith('tensorflow.python'):\n"
-        f"        open(os.path.join({str(project.folder)!r}, f'tensorflow-{{os.getpid()}}'), 'w').close()\n"
-        "sys.addaudithook(seen)\n",
-    )
-    return {"PYTHONPATH": f"{project.folder / 'watch'}{os.pathsep}{project.environment()['PYTHONPATH']}"}
-
-
-def processes_with_tensorflow(project):
-    return len(list(project.folder.glob("tensorflow-*")))
 
 
 def test_a_second_scheme_of_a_cached_float_model_needs_no_tensorflow(warm):

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from frozen import FILES, around, int8, recipe, resolved
 
-from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Target, Verify
+from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
+from tflbuild.steps.kinds import KINDS
 
 SCHEMES = ("none", "float16", "dynamic_int8")
 
@@ -124,6 +125,13 @@ def test_the_converter_engine_needs_no_ranges_of_ours():
     plan = make_plan([resolved(quantization=int8(engine="converter"))], around())
     assert plan.steps[plan.goals[0]["quantize"]].kind == "quantize_in_converter"
     assert "calibrate" not in plan.goals[0]
+
+
+def test_a_float_tflite_is_its_own_float_model():
+    found = goals(source=Source(kind="tflite", path="float.tflite"))
+    assert found["convert"] == found["import"]
+    plan = make_plan([resolved(source=Source(kind="tflite", path="float.tflite"))], around())
+    assert {KINDS[step.kind].server for step in plan.steps.values()} == {"litert"}
 
 
 def test_without_verification_the_source_is_not_run():

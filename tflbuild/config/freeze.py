@@ -6,6 +6,7 @@ A contradiction is refused here, before anything is read or run.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from tflbuild.config import schema
@@ -93,6 +94,7 @@ class _Freezer:
             overrides=self.composed.overrides,
         )
         self.check_finite(recipe)
+        self.check_engine(recipe)
         self.check_data(recipe)
         self.check_gates(recipe)
         self.check_target(recipe)
@@ -101,7 +103,12 @@ class _Freezer:
     def source(self) -> Source:
         source = self.build.source
         tags = tuple(source.tags) if isinstance(source, schema.SavedModelSource) else ()
-        return Source(kind=source.kind, path=source.path, tags=tags)
+        pinned = source.sha256.lower()
+        if pinned:
+            self.require(
+                bool(re.fullmatch(r"[0-9a-f]{64}", pinned)), "source.sha256", f"'{source.sha256}'", "64 hex digits"
+            )
+        return Source(kind=source.kind, path=source.path, sha256=pinned, tags=tags)
 
     def signature(self) -> Signature:
         signature = self.build.signature
@@ -235,6 +242,15 @@ class _Freezer:
                 why="activation ranges are measured on representative samples; without them int8 would be a guess",
                 next_step="dataset=npz dataset.path=..., or, for a trial that says nothing about accuracy,"
                 " dataset=synthetic",
+            )
+
+    def check_engine(self, recipe: Recipe) -> None:
+        if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
+            raise self.refuse(
+                "engine 'converter' cannot start from a .tflite file",
+                "quantization.engine",
+                why="TFLiteConverter quantizes while it converts the original model",
+                next_step="use quantization.engine=litert, or give the original model as the source",
             )
 
     def check_gates(self, recipe: Recipe) -> None:

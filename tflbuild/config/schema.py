@@ -72,6 +72,8 @@ class Source:
     kind: str = MISSING
     path: str = MISSING
     """File or folder, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
+    sha256: str = ""
+    """Digest that the file or folder must have (a manifest says it); empty: not pinned."""
 
 
 @dataclass
@@ -88,6 +90,13 @@ class SavedModelSource(Source):
     kind: str = "saved_model"
     tags: List[str] = field(default_factory=lambda: ["serve"])
     """Tags of the graph to load."""
+
+
+@dataclass
+class TfliteSource(Source):
+    """A float `.tflite` file: quantized, checked and verified without TensorFlow."""
+
+    kind: str = "tflite"
 
 
 @dataclass
@@ -373,7 +382,7 @@ class Build:
 
 # group -> option -> schema.
 OPTIONS: dict[str, dict[str, type]] = {
-    "source": {"keras": KerasSource, "saved_model": SavedModelSource},
+    "source": {"keras": KerasSource, "saved_model": SavedModelSource, "tflite": TfliteSource},
     "signature": {"static": Signature, "dynamic": DynamicSignature},
     "opset": {"builtins": Opset, "select_tf": SelectTfOpset},
     "quantization": {

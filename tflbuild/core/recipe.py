@@ -15,10 +15,11 @@ DEFAULT_VARIANT = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the model comes from. `kind`: keras | saved_model."""
+    """Where the model comes from. `kind`: keras | saved_model | tflite. `sha256` pins its bytes, "" does not."""
 
     kind: str
     path: str
+    sha256: str = ""
     tags: tuple[str, ...] = ()
 
 

@@ -66,11 +66,12 @@ class _Variant:
     def plan(self) -> None:
         recipe = self.resolved.recipe
         self.plan_import()
-        self.add("convert", "convert", {"select_tf": recipe.opset.select_tf}, self.signed_snapshot())
+        if not self.from_tflite:
+            self.add("convert", "convert", {"select_tf": recipe.opset.select_tf}, self.signed_snapshot())
         if recipe.verify.dataset is not None:
             self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
             inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", "samples.npz", "samples")}
-            self.add("predict", "predict", {}, inputs)
+            self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
         self.plan_quantize()
         self.plan_check()
         if recipe.verify.dataset is not None:
@@ -81,12 +82,23 @@ class _Variant:
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
+        source = {"source": self.file(SOURCE, "source")}
+        if self.from_tflite:
+            must_be_float = recipe.quantization.scheme != "none"
+            params = {"signature": asdict(recipe.signature), "must_be_float": must_be_float}
+            self.add("import", "import_tflite", params, source)
+            self.goals["convert"] = self.goals["import"]  # the source is the float model
+            return
         params = {"kind": recipe.source.kind, "tags": recipe.source.tags, "signature": asdict(recipe.signature)}
-        self.add("import", "import", params, {"source": self.file(SOURCE, "source")})
+        self.add("import", "import", params, source)
+
+    @property
+    def from_tflite(self) -> bool:
+        return self.resolved.recipe.source.kind == "tflite"
 
     def signed_snapshot(self) -> dict[str, Input]:
         return {
-            "snapshot": self.of("import", "snapshot/", "snapshot"),
+            "snapshot": self.of("import", "model.tflite" if self.from_tflite else "snapshot/", "snapshot"),
             "signature": self.of("import", "signature.json", "signature"),
         }
 

@@ -60,8 +60,20 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
             ) from None
         except OSError as error:
             raise RecipeError(f"cannot read '{text}'", where=key, why=error.strerror or str(error)) from None
+        if role == SOURCE:
+            _require_pinned(recipe, digest)
         files[role] = FileInput(name=role, digest=digest, path=str(path))
     return ResolvedRecipe(recipe=recipe, files=files, read=tuple(read))
+
+
+def _require_pinned(recipe: Recipe, digest: str) -> None:
+    if recipe.source.sha256 not in ("", digest):
+        raise RecipeError(
+            f"'{recipe.source.path}' is not the model that the recipe pins",
+            where="source.sha256",
+            why=f"its digest is {digest}\npinned is     {recipe.source.sha256}",
+            next_step="get the pinned model back, or pin the new one",
+        )
 
 
 def _require(path: Path, key: str, text: str, wants_folder: bool) -> None:

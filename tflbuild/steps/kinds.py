@@ -53,9 +53,19 @@ KINDS: dict[str, StepKind] = {
             name="import",
             server="tensorflow",
             module="tf_import",
+            uses=("signatures",),
             packages=TENSORFLOW,
             outputs=("snapshot/", "signature.json"),
             unstable=("snapshot/",),
+        ),
+        # float .tflite -> itself, with declared signatures; no TensorFlow
+        StepKind(
+            name="import_tflite",
+            server="litert",
+            module="litert_import",
+            uses=("flatbuffer", "signatures"),
+            packages=LITERT,
+            outputs=("model.tflite", "signature.json"),
         ),
         # dataset file -> the very samples that are fed, checked against the signature
         StepKind(
@@ -82,6 +92,15 @@ KINDS: dict[str, StepKind] = {
             module="tf_predict",
             uses=("samples",),
             packages=TENSORFLOW,
+            outputs=("predictions.npz",),
+        ),
+        # float .tflite x samples -> its own outputs
+        StepKind(
+            name="predict_tflite",
+            server="litert",
+            module="litert_predict",
+            uses=("litert_verify", "samples", "shards", "interpreters", "metrics"),
+            packages=LITERT,
             outputs=("predictions.npz",),
         ),
         # float .tflite x samples -> activation ranges

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.signatures import Spec, Specs, declare, describe
 
 PREDICT_KEY = "tflbuild_predict"
 
@@ -35,19 +36,20 @@ def run(request: Request) -> Facts:
     params = request.params
     label = request.labels["source"]
     loaded = LOADERS[params["kind"]](request.inputs["source"], params, label)
-    specs = declare(loaded.inputs, params["signature"], label)
-    free = can_batch(loaded.inputs, specs)
+    has = {name: to_spec(spec) for name, spec in loaded.inputs.items()}
+    specs = declare(has, params["signature"], label)
+    free = can_batch(has, specs)
     key = params["signature"]["key"]
     endpoints = {key: trace(loaded, specs)}
     if free:
-        batched = {name: tf.TensorSpec([None, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()}
+        batched = {name: Spec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
         endpoints[PREDICT_KEY] = trace(loaded, batched)
     save(loaded, endpoints, str(request.outputs / "snapshot"))
     outputs = endpoints[key].get_concrete_function().structured_outputs
     signature = {
         "key": key,
         "inputs": describe(specs),
-        "outputs": describe({n: tf.TensorSpec(t.shape, t.dtype) for n, t in outputs.items()}),
+        "outputs": describe({name: to_spec(tensor) for name, tensor in outputs.items()}),
         "predict_key": PREDICT_KEY if free else key,
     }
     request.write_json("signature.json", signature)
@@ -132,72 +134,23 @@ def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
 LOADERS = {"keras": load_keras, "saved_model": load_saved_model}
 
 
-# declaring
+# tracing and saving
 
 
-def declare(has: dict[str, tf.TensorSpec], declared: Any, label: str) -> dict[str, tf.TensorSpec]:
-    """What the artifact's inputs shall be: as declared where declared, else the model's own."""
-    if not declared["inputs"]:
-        return {name: tf.TensorSpec(_pin(spec, declared["batch"]), spec.dtype) for name, spec in has.items()}
-    wanted = {spec["name"]: spec for spec in declared["inputs"]}
-    if wanted.keys() != has.keys():
-        close = {n: difflib.get_close_matches(n, has, n=1) for n in wanted if n not in has}
-        hints = "".join(f"; did you mean '{c[0]}' for '{n}'?" for n, c in close.items() if c)
-        raise WorkerError(
-            f"the inputs declared are {', '.join(wanted)}, and the model's are {', '.join(has)}",
-            where="signature.inputs",
-            why=f"'{label}' takes {'; '.join(show(n, s) for n, s in has.items())}{hints}",
-            next_step="declare the inputs under the model's own names",
-        )
-    for name, spec in wanted.items():
-        _require_fit(name, has[name], spec, label)
-    return {name: tf.TensorSpec(wanted[name]["shape"], wanted[name]["dtype"]) for name in has}
+def to_spec(spec: tf.TensorSpec) -> Spec:
+    """The framework's spec as ours."""
+    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+    return Spec(shape, spec.dtype.name)
 
 
-def _require_fit(name: str, has: tf.TensorSpec, wanted: Any, label: str) -> None:
-    told = f"'{label}' has {show(name, has)}, declared is {wanted['dtype']}{wanted['shape']}"
-    if has.dtype.name != wanted["dtype"]:
-        raise WorkerError(
-            f"input '{name}' is declared {wanted['dtype']}, and the model takes {has.dtype.name}",
-            where=f"signature.inputs.{name}.dtype",
-            why=told,
-        )
-    sizes = has.shape.as_list() if has.shape.rank is not None else None
-    if sizes is None:
-        return
-    fits = len(sizes) == len(wanted["shape"]) and all(
-        size is None or size == want for size, want in zip(sizes, wanted["shape"], strict=True)
-    )
-    if not fits:
-        batch = "; the batch comes first" if len(wanted["shape"]) == len(sizes) - 1 else ""
-        raise WorkerError(
-            f"input '{name}' cannot have the declared shape {wanted['shape']}",
-            where=f"signature.inputs.{name}.shape",
-            why=told + batch,
-        )
-
-
-def _pin(spec: tf.TensorSpec, batch: int | None) -> list[int | None]:
-    shape = spec.shape.as_list()
-    return [batch, *shape[1:]] if shape and shape[0] is None else shape
-
-
-def can_batch(has: dict[str, tf.TensorSpec], specs: dict[str, tf.TensorSpec]) -> bool:
+def can_batch(has: Specs, specs: Specs) -> bool:
     """Whether every input's first dimension is a batch that the model leaves free."""
-    return all(spec.shape.rank and has[name].shape[0] is None for name, spec in specs.items())
+    return all(
+        bool(specs[name].shape) and spec.shape is not None and spec.shape[:1] == (None,) for name, spec in has.items()
+    )
 
 
-def show(name: str, spec: tf.TensorSpec) -> str:
-    """`name: dtype[shape]` for a message."""
-    return f"{name}: {spec.dtype.name}{spec.shape.as_list()}"
-
-
-def describe(specs: dict[str, tf.TensorSpec]) -> list[dict[str, Any]]:
-    """Tensors as JSON, by name."""
-    return [{"name": n, "shape": s.shape.as_list(), "dtype": s.dtype.name} for n, s in sorted(specs.items())]
-
-
-def trace(loaded: Loaded, specs: dict[str, tf.TensorSpec]) -> Any:
+def trace(loaded: Loaded, specs: Specs) -> Any:
     """The model as a traced tf.function of tensors with these specs, named."""
     names = list(specs)
 

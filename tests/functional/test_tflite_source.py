@@ -1,0 +1,93 @@
+"""A float .tflite as the source: everything but its conversion, without TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import pytest
+from commandline import ROOT, Project, processes_with_tensorflow, watch_imports
+
+pytestmark = pytest.mark.heavy
+
+RECIPE = "+recipe=ready"
+
+
+@pytest.fixture
+def project(built, tmp_path):
+    """A project with the default model's float .tflite and a recipe for it; its store is empty."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    digest = built.manifest()["steps"]["convert"]["outputs"]["model.tflite"]
+    shutil.copyfile(built.store / "cas" / digest[:2] / digest, folder / "float.tflite")
+    project = Project(folder, tmp_path / "store")
+    text = (ROOT / "recipes" / "mobilenet_int8.yaml").read_text()
+    text = text.replace("override /source: keras", "override /source: tflite")
+    project.write("recipes/ready.yaml", text.replace("tflbuild://fashion_mobilenet/model.keras", "float.tflite"))
+    return project
+
+
+def test_it_gives_the_bytes_that_the_original_model_gives_and_never_loads_tensorflow(project, built):
+    done = project.run(RECIPE, **watch_imports(project))
+    assert done.code == 0, done.err
+    assert project.manifest("ready")["artifact"]["sha256"] == built.manifest()["artifact"]["sha256"]
+    assert processes_with_tensorflow(project) == 0
+    assert "convert" not in done.steps
+
+
+def test_every_scheme_is_had_from_it(project):
+    done = project.run("-m", RECIPE, "quantization=none,float16,dynamic_int8,int8")
+    assert done.code == 0, done.err
+
+
+def test_what_is_quantized_already_is_not_quantized_again(project):
+    assert project.run(RECIPE).code == 0
+    shutil.copyfile(project.output("ready") / "model.tflite", project.folder / "float.tflite")
+    done = project.run(RECIPE)
+    assert done.code == 2
+    assert "'float.tflite' is quantized already" in done.err
+
+
+def test_a_file_without_a_signature_gets_one(project):
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    path = project.folder / "float.tflite"
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+    root.signatureDefs = None
+    path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(root)))
+    recipe = project.folder / "recipes" / "ready.yaml"
+    text = recipe.read_text().replace("    image: {shape", "    serving_default_image: {shape")
+    recipe.write_text(text.replace("scale: 1.0\n", "scale: 1.0\n  arrays: {serving_default_image: image}\n", 1))
+    done = project.run(RECIPE, "+verify.dataset.arrays.serving_default_image=image")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["quantization.engine=converter"], "cannot start from a .tflite file"),
+        (["signature.inputs.image.shape=[2,28,28,1]"], "cannot have the declared shape"),
+        (["signature.key=other"], "has no signature 'other'"),
+        (["source.sha256=" + "0" * 64], "is not the model that the recipe pins"),
+        (["source.sha256=short"], "must be 64 hex digits"),
+    ],
+)
+def test_what_it_cannot_be_is_refused(project, overrides, word):
+    done = project.run(RECIPE, *overrides)
+    assert done.code == 2
+    assert word in done.err
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a model at all", None])
+def test_a_damaged_file_is_refused(project, damage):
+    path = project.folder / "float.tflite"
+    path.write_bytes(path.read_bytes()[:1000] if damage is None else damage)
+    done = project.run(RECIPE)
+    assert done.code == 2
+    assert "'float.tflite' is" in done.err
+
+
+def test_a_pin_that_fits_lets_the_build_pass(project):
+    digest = hashlib.sha256((project.folder / "float.tflite").read_bytes()).hexdigest()
+    done = project.run(RECIPE, f"source.sha256={digest.upper()}", "verify=none", "quantization=none")
+    assert done.code == 0, done.err

@@ -1,0 +1,123 @@
+"""The step `import` of a float .tflite: it is its own float model, and TensorFlow is not needed.
+
+A file without signatures gets one over its main subgraph, named by its tensors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import Model, SignatureDef, Tensor, read_model
+from tflbuild.workers.signatures import Spec, declare, describe
+
+
+def run(request: Request) -> Facts:
+    """Outputs model.tflite and signature.json; facts: bytes."""
+    label = request.labels["source"]
+    declared = request.params["signature"]
+    raw = read_source(request.inputs["source"], label)
+    path = request.outputs / "model.tflite"
+    path.write_bytes(raw)
+    model = read_model(path)
+    if request.params["must_be_float"]:
+        refuse_quantized(model, label)
+    if not model.signatures:
+        path.write_bytes(with_signature(raw, declared["key"]))
+        model = read_model(path)
+    found = choose(model, declared["key"], label)
+    has = {name: to_spec(tensor) for name, tensor in found.inputs.items()}
+    specs = declare(has, declared, label)
+    require_as_stored(has, {name: spec.shape for name, spec in specs.items()})
+    signature = {
+        "key": found.key,
+        "inputs": describe(specs),
+        "outputs": describe({name: to_spec(tensor) for name, tensor in found.outputs.items()}),
+        "predict_key": found.key,
+    }
+    request.write_json("signature.json", signature)
+    return {"bytes": path.stat().st_size}
+
+
+def read_source(path: Path, label: str) -> bytes:
+    """The bytes of a .tflite file. Raises WorkerError for what is none."""
+    raw = path.read_bytes()
+    if raw[4:8] != b"TFL3":
+        raise WorkerError(
+            f"'{label}' is not a .tflite file",
+            where="source.path",
+            why="its identifier is not TFL3: it is damaged, cut short or of another kind",
+        )
+    try:
+        read_model(path)
+    except WorkerError as error:
+        raise WorkerError(f"'{label}' is damaged", where="source.path", why=error.fields["why"]) from error
+    return raw
+
+
+def refuse_quantized(model: Model, label: str) -> None:
+    """A quantizer takes float models alone, and leaves others as they are without a word."""
+    names = [t.name for graph in model.subgraphs for t in graph.tensors if t.scales or t.type == "float16"]
+    if names:
+        raise WorkerError(
+            f"'{label}' is quantized already",
+            where="source.path",
+            why=f"quantized or float16 tensors: {len(names)}, the first is {names[0]}",
+            next_step="quantization=none checks and verifies it as it is; to quantize, start from its float model",
+        )
+
+
+def choose(model: Model, key: str, label: str) -> SignatureDef:
+    """The signature of that key, or the only one when the default key was asked for."""
+    keys = {entry.key: entry for entry in model.signatures}
+    if key in keys:
+        return keys[key]
+    close = difflib.get_close_matches(key, keys, n=1)
+    raise WorkerError(
+        f"'{label}' has no signature '{key}'",
+        where="signature.key",
+        why=f"it has: {', '.join(keys)}" + (f"; did you mean '{close[0]}'?" if close else ""),
+        next_step="set signature.key",
+    )
+
+
+def to_spec(tensor: Tensor) -> Spec:
+    """A stored tensor as the recipe would declare it."""
+    return Spec(tuple(None if size < 0 else size for size in tensor.shape), tensor.type)
+
+
+def require_as_stored(has: dict[str, Spec], wanted: dict[str, Any]) -> None:
+    """A .tflite keeps the shapes it has: a free size cannot be pinned any more."""
+    for name, spec in has.items():
+        if spec.shape != wanted[name]:
+            raise WorkerError(
+                f"input '{name}' is {spec.show()} in the file, and {list(wanted[name])} is asked for",
+                where="signature",
+                why="the shapes of a .tflite are fixed when it is converted",
+                next_step="signature=dynamic keeps a free batch; for another shape start from the original model",
+            )
+
+
+def with_signature(raw: bytes, key: str) -> bytes:
+    """The model with a signature over its first subgraph."""
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(raw))
+    graph = root.subgraphs[0]
+    entry = schema.SignatureDefT()
+    entry.signatureKey = key.encode()
+    entry.subgraphIndex = 0
+    entry.inputs = [_named(graph, int(index)) for index in graph.inputs]
+    entry.outputs = [_named(graph, int(index)) for index in graph.outputs]
+    root.signatureDefs = [entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+
+
+def _named(graph: Any, index: int) -> Any:
+    item = schema.TensorMapT()
+    item.name = graph.tensors[index].name.split(b":")[0].replace(b"/", b"_")
+    item.tensorIndex = index
+    return item
