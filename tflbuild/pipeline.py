@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tflbuild.config.compose import compose, search_roots
+from tflbuild.config.freeze import freeze
+from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
@@ -31,9 +33,6 @@ from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_r
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
-
-if TYPE_CHECKING:
-    from tflbuild.config.mistakes import Places
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
@@ -65,9 +64,6 @@ class Prepared:
 
 def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
     """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe."""
-    from tflbuild.config.compose import compose  # imports Hydra, while a server may be starting
-    from tflbuild.config.freeze import freeze
-
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
@@ -99,8 +95,6 @@ def build(overrides: Sequence[str], *, multirun: bool, jobs: int | None) -> tupl
     """The whole corridor. One outcome a variant; a failed one fails alone."""
     store = Store(store_root())
     with disk_errors(store.root), open_console() as console, Executor(store, console.show, jobs) as executor:
-        if store.is_empty():
-            executor.warm_up("tensorflow")  # nothing can be a hit, so it will be needed: import it meanwhile
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
@@ -167,8 +161,6 @@ def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[O
 
 def configuration_paths() -> Iterator[str]:
     """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
-    from tflbuild.config.compose import search_roots
-
     for _, _, root in search_roots():
         yield from tree_paths(root, ".yaml")
     yield from tree_paths(PACKAGE, ".py")

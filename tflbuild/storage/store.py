@@ -107,10 +107,6 @@ class Store:
         self._quarantine(path)
         return False
 
-    def is_empty(self) -> bool:
-        """Whether nothing was ever published here."""
-        return next((self.root / "ac").glob("*/*.json"), None) is None
-
     def records(self) -> Iterator[Record]:
         """Every readable record, for `explain` and `cache`."""
         for path in sorted((self.root / "ac").glob("*/*.json")):
