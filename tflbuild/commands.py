@@ -15,7 +15,8 @@ from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-VERBS = ("build", "plan", "explain", "cache")
+INSPECT_USAGE = "tflbuild inspect MODEL [--as-recipe]"
+VERBS = ("build", "plan", "explain", "inspect", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
     add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
     add("--json", action="store_true", help="Print JSON instead of text")
+    add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
     add("--clear", action="store_true", help="With cache: empty the store")
     return parser
 
@@ -80,6 +82,8 @@ def take_verb(options: argparse.Namespace) -> str:
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
         return "hydra"
+    if options.overrides[:1] == ["inspect"]:
+        return "inspect"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
     options.overrides = [text for text in options.overrides if text not in words]
     if len(words) > 1 and all(word in VERBS for word in words):
@@ -90,11 +94,15 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|cache] +recipe=NAME [key=value ...]",
+            next_step="tflbuild [build|plan|explain] +recipe=NAME [key=value ...], or inspect MODEL, or cache",
         )
     verb = words[0] if words else "build"
     if options.clear and verb != "cache":
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
+    if options.as_recipe:
+        raise UsageError(
+            "--as-recipe goes with inspect", where="command line", next_step="tflbuild inspect MODEL --as-recipe"
+        )
     return verb
 
 
@@ -180,6 +188,30 @@ def explain(options: argparse.Namespace, _: list[str]) -> int:
     return EXIT_DONE
 
 
+def inspect(options: argparse.Namespace, _: list[str]) -> int:
+    """Say what a model takes and gives, or write its recipe."""
+    from tflbuild import pipeline
+    from tflbuild.report.inspection import inspection_text, proposed_recipe
+
+    if len(options.overrides) != 2:
+        raise UsageError(
+            "inspect takes one model", where="command line", next_step="tflbuild inspect MODEL [--as-recipe]"
+        )
+    path = options.overrides[1]
+    found = pipeline.inspect(path)
+    if options.as_recipe:
+        print(proposed_recipe(path, found.kind, found.signature))
+    elif options.json:
+        print(
+            json.dumps(
+                {"path": path, "kind": found.kind, "signature": found.signature, "contents": found.contents}, indent=2
+            )
+        )
+    else:
+        print(inspection_text(path, found.kind, found.signature, found.contents))
+    return EXIT_DONE
+
+
 def cache(options: argparse.Namespace, _: list[str]) -> int:
     """Say what the store holds, or empty it."""
     from tflbuild.locations import store_root
@@ -213,6 +245,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "build": build,
     "plan": plan,
     "explain": explain,
+    "inspect": inspect,
     "cache": cache,
     "hydra": hydra,
 }

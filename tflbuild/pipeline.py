@@ -6,6 +6,7 @@ compose -> freeze -> resolve -> plan -> execute -> report
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
@@ -106,6 +107,48 @@ def build(overrides: Sequence[str], *, multirun: bool, jobs: int | None) -> tupl
             for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
         ]
     return prepared, outcomes
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A model as it is: its kind, its signature and, of a .tflite, its contents."""
+
+    kind: str
+    signature: Json
+    contents: Mapping[str, Json]
+
+
+def inspect(path: str) -> Inspected:
+    """Import a model, and nothing more. Raises TflbuildError for what is none."""
+    kind = source_kind(path)
+    store = Store(store_root())
+    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+    overrides = [f"source={kind}", f"source.path='{quoted}'", "signature=dynamic"]
+    with disk_errors(store.root), Executor(store, lambda event: None) as executor:
+        prepared = prepare_plan(overrides, multirun=False, store=store)
+        (goals,) = prepared.plan.goals
+        step = prepared.plan.steps[goals["import"]]
+        result = executor.execute(Plan(steps={step.id: step}, goals=()))[step.id]
+        if result.failure is not None:
+            raise as_error("import", result.failure, prepared.places[0], None)
+        signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
+    contents = {name: value for name, value in result.facts.items() if name != "peak_bytes"}
+    return Inspected(kind, signature, contents)
+
+
+def source_kind(path: str) -> str:
+    """The kind of source that a path looks like."""
+    place = locate(path)
+    if place.is_dir():
+        return "saved_model"
+    kinds = {".tflite": "tflite", ".keras": "keras"}
+    if place.exists() and place.suffix not in kinds:
+        raise UsageError(
+            f"'{path}' is no model that tflbuild knows",
+            where="command line",
+            next_step="give a .keras file, a SavedModel folder or a .tflite file",
+        )
+    return kinds.get(place.suffix, "keras")
 
 
 def report(

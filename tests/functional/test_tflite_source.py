@@ -91,3 +91,11 @@ def test_a_pin_that_fits_lets_the_build_pass(project):
     digest = hashlib.sha256((project.folder / "float.tflite").read_bytes()).hexdigest()
     done = project.run(RECIPE, f"source.sha256={digest.upper()}", "verify=none", "quantization=none")
     assert done.code == 0, done.err
+
+
+def test_inspecting_it_needs_no_tensorflow_and_shows_what_it_holds(project):
+    done = project.run("inspect", "float.tflite", **watch_imports(project))
+    assert done.code == 0, done.err
+    assert "  input   image          float32[1, 28, 28, 1]" in done.out.splitlines()
+    assert "CONV_2D x6" in done.out
+    assert processes_with_tensorflow(project) == 0

@@ -136,3 +136,22 @@ def test_a_model_that_was_left_as_it_is_is_not_called_quantized(project):
     done = project.run(*saved_model("sine"), "quantization=dynamic_int8", "quantization.engine=converter")
     assert done.code == 1
     assert "no weight is int8: the model was left as it is" in done.err
+
+
+@pytest.mark.parametrize("model", ["two.keras", "two"])
+def test_the_recipe_that_inspect_writes_builds(project, model):
+    done = project.run("inspect", model, "--as-recipe")
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == 6
+    project.write(
+        f"recipes/of_{model[3:]}.yaml", done.out.replace("data/calibration", "data").replace("data/test", "data")
+    )
+    built = project.run(f"+recipe=of_{model[3:]}")
+    assert built.code == 0, built.err
+
+
+@pytest.mark.parametrize(("model", "word"), [("data.npz", "is no model"), ("none.keras", "does not exist")])
+def test_what_is_no_model_is_not_inspected(project, model, word):
+    done = project.run("inspect", model)
+    assert done.code == 2
+    assert word in done.err

@@ -29,6 +29,7 @@ tflbuild: a build system for TensorFlow Lite (LiteRT) models
            quantization=none,float16,int8          sweep: many variants, one plan
   tflbuild plan +recipe=mobilenet_int8             what would run, and why
   tflbuild explain +recipe=mobilenet_int8          which parameter, input or package changed
+  tflbuild inspect models/net.keras                what a model takes and gives; --as-recipe writes a recipe
   tflbuild cache                                   what the store holds; --clear empties it
 
 Exit codes: 0 done, 1 a step failed, 2 recipe or usage wrong, 3 a gate failed, 4 the machine is in the way,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
-from tflbuild.workers.flatbuffer import Model, Tensor, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
@@ -17,7 +16,7 @@ def run(request: Request) -> Facts:
     model = read_model(request.inputs["model"])
     signature = request.read_json("signature")
     findings = list(examine(model, request.params, signature, measured_ranges(request)))
-    report = describe(model)
+    report = describe_model(model)
     request.write_json("check.json", report)
     if findings:
         shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]
@@ -42,35 +41,3 @@ def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:
         inputs, _ = load_samples(request.inputs["samples"])
         return {name: (float(array.min()), float(array.max())) for name, array in inputs.items()}
     return {}
-
-
-def describe(model: Model) -> dict[str, Any]:
-    """The contents as JSON."""
-    return {
-        "bytes": model.bytes,
-        "operators": model.op_counts(),
-        "custom_operators": model.custom_ops(),
-        "flex_operators": model.flex_ops(),
-        "tensor_types": model.type_counts(),
-        "subgraphs": len(model.subgraphs),
-        "min_runtime": model.min_runtime,
-        "signatures": [
-            {
-                "key": entry.key,
-                "inputs": [describe_io(name, tensor) for name, tensor in entry.inputs.items()],
-                "outputs": [describe_io(name, tensor) for name, tensor in entry.outputs.items()],
-            }
-            for entry in model.signatures
-        ],
-    }
-
-
-def describe_io(name: str, tensor: Tensor) -> dict[str, Any]:
-    """An input or output as an app must feed or read it."""
-    return {
-        "name": name,
-        "dtype": tensor.type,
-        "shape": list(tensor.shape),
-        "scale": tensor.scales[0] if tensor.scales else None,
-        "zero_point": tensor.zero_points[0] if tensor.zero_points else None,
-    }

@@ -12,13 +12,14 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import Model, SignatureDef, Tensor, read_model
 from tflbuild.workers.signatures import Spec, declare, describe
 
 
 def run(request: Request) -> Facts:
-    """Outputs model.tflite and signature.json; facts: bytes."""
+    """Outputs model.tflite and signature.json; facts: what the file contains."""
     label = request.labels["source"]
     declared = request.params["signature"]
     raw = read_source(request.inputs["source"], label)
@@ -41,7 +42,7 @@ def run(request: Request) -> Facts:
         "predict_key": found.key,
     }
     request.write_json("signature.json", signature)
-    return {"bytes": path.stat().st_size}
+    return describe_model(model)
 
 
 def read_source(path: Path, label: str) -> bytes:

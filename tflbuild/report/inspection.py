@@ -1,0 +1,72 @@
+"""What `tflbuild inspect` says of a model, and the recipe that it proposes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tflbuild.core.digest import Json
+from tflbuild.report.summary import show_bytes
+
+
+def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str, Json]) -> str:
+    """Source, inputs and outputs; of a .tflite also size, operators and scales."""
+    lines = [f"{path}  {kind}" + (f"  {show_bytes(contents['bytes'])}" if contents else "")]
+    if contents:
+        lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
+        lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
+    for entry in contents.get("signatures") or [signature]:
+        lines.append(f"signature  {entry['key']}")
+        tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]
+        width = max(len(tensor["name"]) for _, tensor in tensors)
+        lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(tensor)}" for side, tensor in tensors]
+    return "\n".join(lines)
+
+
+def _tensor(tensor: Mapping[str, Json]) -> str:
+    shape = "" if tensor["shape"] is None else ", ".join("free" if _is_free(s) else str(s) for s in tensor["shape"])
+    scale = tensor.get("scale")
+    return f"{tensor['dtype']}[{shape}]" + (
+        "" if scale is None else f"  scale {scale:.9g}, zero point {tensor['zero_point']}"
+    )
+
+
+def _is_free(size: int | None) -> bool:
+    return size is None or size < 0
+
+
+def proposed_recipe(path: str, kind: str, signature: Json) -> str:
+    """A recipe in five lines that makes an int8 artifact of the model."""
+    inputs = ", ".join(
+        f"{_key(t['name'])}: {{shape: {_shape(t['shape'])}, dtype: {t['dtype']}}}" for t in signature["inputs"]
+    )
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)
+    options = {"source": kind, "quantization": "int8", "dataset": "npz", "verify": "parity"}
+    defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items())
+    return "\n".join(
+        [
+            f"# recipes/{name}.yaml; arrays in the .npz files: {_names(signature['inputs'])}",
+            f"defaults: [{defaults}]",
+            f"source: {{path: {_key(path)}}}",
+            f"signature: {{key: {_key(signature['key'])}, inputs: {{{inputs}}}}}",
+            "dataset: {path: data/calibration.npz}",
+            "verify: {dataset: {path: data/test.npz}}",
+        ]
+    )
+
+
+def _names(tensors: Sequence[Mapping[str, Json]]) -> str:
+    return ", ".join(tensor["name"] for tensor in tensors)
+
+
+def _shape(shape: Sequence[int | None] | None) -> str:
+    """The batch pinned to 1; other free sizes are left for the user to choose."""
+    if shape is None:
+        return "[1]"
+    sizes = [1 if index == 0 and _is_free(size) else size for index, size in enumerate(shape)]
+    return "[" + ", ".join("null" if _is_free(size) else str(size) for size in sizes) + "]"
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z_][\w./-]*", text) else "'" + text.replace("'", "''") + "'"
