@@ -141,12 +141,12 @@ def source_kind(path: str) -> str:
     place = locate(path)
     if place.is_dir():
         return "saved_model"
-    kinds = {".tflite": "tflite", ".keras": "keras"}
+    kinds = {".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
     if place.exists() and place.suffix not in kinds:
         raise UsageError(
             f"'{path}' is no model that tflbuild knows",
             where="command line",
-            next_step="give a .keras file, a SavedModel folder or a .tflite file",
+            next_step="give a .keras or .h5 file, a SavedModel folder or a .tflite file",
         )
     return kinds.get(place.suffix, "keras")
 

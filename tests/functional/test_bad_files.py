@@ -122,7 +122,7 @@ def keras_file(project, damage):
 def test_a_file_that_is_no_whole_zip_is_no_keras_file(project, damage, word):
     keras_file(project, damage)
     found = failed_in(project.run(RECIPE, "source.path=model.keras"), "import")
-    assert found.what == "'model.keras' is not a .keras file" and word in found.why
+    assert found.what == "'model.keras' is not a Keras model" and word in found.why
     assert "command line: source.path=model.keras" in found.where
     assert "model.save" in found.next
 

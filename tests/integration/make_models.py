@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 folder = Path(sys.argv[1])
 keras.utils.set_random_seed(1)
@@ -42,7 +43,16 @@ class Doubled(layers.Layer):
 
 
 keras.Sequential([keras.Input((8,), name="x"), Doubled()]).save(folder / "custom.keras")
-keras.Sequential([keras.Input((8,), name="x"), layers.Dense(4)]).save(folder / "old.h5")
+keras.Sequential([keras.Input((8,), name="x"), layers.Dense(4, name="y")]).save(folder / "new.h5")
+
+old = tf_keras.layers
+image = old.Input((8, 8, 3), name="image")
+features = old.Flatten()(old.DepthwiseConv2D(3, name="depthwise")(image))
+tf_keras.Model(image, old.Dense(4, name="scores")(features)).save(folder / "old.h5", save_format="h5")
+ran = f"__import__('pathlib').Path({str(folder / 'ran')!r}).touch() or x"
+touching = [old.Input((8,), name="x"), old.Lambda(eval(f"lambda x: {ran}"))]
+tf_keras.Sequential(touching).save(folder / "lambda.h5", save_format="h5")
+(folder / "ran").unlink()
 
 save_function("sine", lambda y: tf.sin(y) @ tf.constant(random.normal(size=(8, 4)).astype(np.float32)))
 save_function("pool3d", lambda y: tf.nn.avg_pool3d(tf.reshape(y, (-1, 2, 2, 2, 1)), 2, 1, "SAME"))

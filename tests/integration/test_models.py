@@ -118,10 +118,26 @@ def test_custom_code_in_a_keras_file_is_not_run(project):
     assert "cannot load 'custom.keras'" in done.err
 
 
-def test_an_old_hdf5_model_is_refused_with_the_way_out(project):
-    done = project.run("source.path=old.h5", "name=old")
+def test_keras_3_loads_its_own_hdf5(project):
+    found = build(project, "source.path=new.h5", "name=new", *PARITY)
+    assert found["source_note"] is None
+    assert found["metrics"]["verify"]["outputs"]["y"]["max_abs_error"] < 1e-5
+
+
+def test_a_keras_2_model_is_loaded_by_tf_keras_and_that_is_said(project):
+    """Its DepthwiseConv2D has a `groups` that Keras 3 does not know."""
+    done = project.run("source.path=old.h5", "name=old", "quantization=int8", "dataset=synthetic", "verify=none")
+    assert done.code == 0, done.err
+    assert "loaded with tf_keras" in done.err.splitlines()[0]
+    (manifest,) = (project.folder / "outputs" / "old").rglob("manifest.json")
+    assert json.loads(manifest.read_text())["source_note"].startswith("loaded with tf_keras")
+
+
+def test_code_in_an_hdf5_file_is_not_run(project):
+    done = project.run("source.path=lambda.h5", "name=lambda")
     assert done.code == 2
-    assert "is not a .keras file" in done.err
+    assert "Lambda" in done.err
+    assert not (project.folder / "ran").exists()
 
 
 def test_a_signature_that_the_model_lacks_names_those_it_has(project):

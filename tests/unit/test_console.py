@@ -26,7 +26,7 @@ def test_a_quiet_line_when_a_step_has_ended_and_none_before():
 
 
 def shown(console):
-    return [row[0].title for row in console.visible()]
+    return [row.step.title for row in console.visible()]
 
 
 def test_a_sweep_longer_than_the_screen_shows_what_is_at_work_and_all_at_the_end():
@@ -49,3 +49,15 @@ def test_the_live_table_names_step_state_and_time():
     lines = stream.getvalue().splitlines()
     assert lines[0].split() == ["import", "ran", "2.00", "s"]
     assert "running" in lines[1]
+
+
+def test_a_note_of_a_worker_is_shown():
+    one = step("import")
+    result = StepResult(step_id=one.id, status="ran", elapsed=1.0, facts={"note": "loaded with tf_keras"})
+    quiet, live = io.StringIO(), io.StringIO()
+    QuietConsole(quiet).show(StepEnded(one, result))
+    assert quiet.getvalue().rstrip().endswith("1.00 s  loaded with tf_keras")
+    console = LiveConsole(live)
+    console.show(StepEnded(one, result))
+    console.screen.print(console.render())
+    assert "loaded with tf_keras" in live.getvalue()

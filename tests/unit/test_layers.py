@@ -9,7 +9,7 @@ import tflbuild
 from tflbuild.steps.kinds import KINDS
 
 PACKAGE = Path(tflbuild.__file__).parent
-HEAVY = {"tensorflow", "keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer", "numpy", "h5py"}
+HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer", "numpy", "h5py"}
 HYDRA = {"hydra", "omegaconf"}
 
 # Each may import those listed and itself. What stands alone at the top of the package is named by its file.

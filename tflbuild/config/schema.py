@@ -78,7 +78,7 @@ class Source:
 
 @dataclass
 class KerasSource(Source):
-    """A Keras 3 model in a `.keras` file. Custom code in the file is not run."""
+    """A Keras model in a `.keras` or HDF5 file; Keras 3 loads it, or else tf_keras. Custom code is not run."""
 
     kind: str = "keras"
 

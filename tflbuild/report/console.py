@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -31,6 +32,21 @@ class Console(Protocol):
         """Take one event."""
 
 
+def note_of(event: StepEnded) -> str:
+    """What a step's worker wants a person to know, "" mostly."""
+    return str(event.result.facts.get("note", ""))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step on the screen. `moment` is when it started, by the console's clock, or how long it took."""
+
+    step: Step
+    state: str
+    moment: float
+    note: str = ""
+
+
 class QuietConsole:
     """A line when a step has ended."""
 
@@ -46,9 +62,8 @@ class QuietConsole:
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
-            print(
-                f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed}".rstrip(), file=self.stream, flush=True
-            )
+            line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {note_of(event)}"
+            print(line.rstrip(), file=self.stream, flush=True)
 
 
 class LiveConsole:
@@ -59,7 +74,7 @@ class LiveConsole:
         from rich.live import Live
 
         self.clock = clock
-        self.rows: dict[str, tuple[Step, str, float]] = {}  # step id -> step, state, start or elapsed
+        self.rows: dict[str, Row] = {}  # by step id
         self.ended = False
         self.screen = RichConsole(file=stream, highlight=False)
         self.live = Live(console=self.screen, get_renderable=self.render, refresh_per_second=8)
@@ -75,20 +90,20 @@ class LiveConsole:
     def show(self, event: Event) -> None:
         step = event.step
         if isinstance(event, StepEnded):
-            self.rows[step.id] = (step, event.result.status, event.result.elapsed)
+            self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
         elif isinstance(event, StepStarted):
-            self.rows[step.id] = (step, "running", self.clock())
+            self.rows[step.id] = Row(step, "running", self.clock())
         else:
-            self.rows[step.id] = (step, "waits for another tflbuild", self.clock())
+            self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
 
-    def visible(self) -> list[tuple[Step, str, float]]:
+    def visible(self) -> list[Row]:
         """The rows that fit on the screen: those at work, and what ended last. All of them at the end."""
         rows = list(self.rows.values())
         room = max(3, self.screen.height - 2)
         if self.ended or len(rows) <= room:
             return rows
-        active = [row for row in rows if row[1] not in MARKS]
-        ended = [row for row in rows if row[1] in MARKS]
+        active = [row for row in rows if row.state not in MARKS]
+        ended = [row for row in rows if row.state in MARKS]
         return ended[-max(1, room - len(active)) :] + active
 
     def render(self) -> Table:
@@ -101,13 +116,14 @@ class LiveConsole:
         table.add_column(min_width=WIDTH)
         table.add_column(min_width=8)
         table.add_column(justify="right")
-        for step, state, moment in self.visible():
-            if state in MARKS:
-                mark = Text(state, MARKS[state])
-                table.add_row(step.title, mark, f"{moment:.2f} s" if state in ("ran", "failed") else "")
+        table.add_column()
+        for row in self.visible():
+            if row.state in MARKS:
+                mark = Text(row.state, MARKS[row.state])
+                elapsed = f"{row.moment:.2f} s" if row.state in ("ran", "failed") else ""
+                table.add_row(row.step.title, mark, elapsed, row.note)
             else:
-                spinner = Spinner("dots", state)
-                table.add_row(step.title, spinner, f"{self.clock() - moment:.1f} s")
+                table.add_row(row.step.title, Spinner("dots", row.state), f"{self.clock() - row.moment:.1f} s", "")
         return table
 
 

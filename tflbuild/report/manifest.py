@@ -104,6 +104,7 @@ def make_manifest(
         "toolchain": dict(toolchain),
         "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "git": git,
+        "source_note": facts["import"].get("note"),
         "artifact": describe_artifact(roles),
         "samples": samples,
         "synthetic_data": sorted(role for role, value in samples.items() if value["synthetic"]),

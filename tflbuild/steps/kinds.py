@@ -54,7 +54,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=("signatures",),
-            packages=TENSORFLOW,
+            packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json"),
             unstable=("snapshot/",),
         ),

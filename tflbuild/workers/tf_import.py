@@ -7,6 +7,7 @@ a free batch, where the model allows one: it makes reference outputs quick to co
 from __future__ import annotations
 
 import difflib
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +21,17 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.signatures import Spec, Specs, declare, describe
 
 PREDICT_KEY = "tflbuild_predict"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass
 class Loaded:
-    """A model as one function of named tensors; `holder` owns its variables and tables."""
+    """A model as one function of named tensors; `holder` owns its variables and tables, `note` is for people."""
 
     holder: Any
     inputs: dict[str, tf.TensorSpec]
     call: Callable[[dict[str, Any]], dict[str, Any]]
+    note: str = ""
 
 
 def run(request: Request) -> Facts:
@@ -53,30 +56,86 @@ def run(request: Request) -> Facts:
         "predict_key": PREDICT_KEY if free else key,
     }
     request.write_json("signature.json", signature)
-    return {}
+    return {"note": loaded.note} if loaded.note else {}
 
 
 # loading
 
 
 def load_keras(path: Path, params: Any, label: str) -> Loaded:
-    """A Keras 3 model from a .keras file, inference mode."""
-    if not zipfile.is_zipfile(path):
+    """A Keras model, inference mode: Keras 3 first, then tf_keras for the HDF5 files of Keras 2."""
+    hdf5 = is_hdf5(path)
+    if not hdf5 and not zipfile.is_zipfile(path):
         raise WorkerError(
-            f"'{label}' is not a .keras file",
+            f"'{label}' is not a Keras model",
             where="source.path",
-            why="a .keras file is a zip archive; this one is damaged, cut short or of another kind",
+            why="a .keras file is a zip archive and an .h5 file is HDF5; this is neither, or was cut short",
             next_step="save the model again: model.save('model.keras')",
         )
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return from_keras(keras.saving.load_model(path, compile=False, safe_mode=True), label)
+    except WorkerError:
+        raise
     except Exception as error:
+        if hdf5:
+            return load_with_tf_keras(path, label, error)
         raise WorkerError(
             f"Keras {keras.__version__} cannot load '{label}'",
             where="source.path",
-            why=str(error).strip().split("\n")[0][:500],
+            why=first_line(error),
             next_step="load it by hand with keras.saving.load_model to see more, then save it again",
         ) from error
+
+
+def load_with_tf_keras(path: Path, label: str, first: Exception) -> Loaded:
+    """What Keras 3 could not load. tf_keras takes a second to import, so it is imported here."""
+    import tf_keras
+
+    refuse_lambda(path, label)
+    try:
+        loaded = from_keras(tf_keras.models.load_model(path, compile=False, safe_mode=True), label)
+    except WorkerError:
+        raise
+    except Exception as second:
+        raise WorkerError(
+            f"neither Keras {keras.__version__} nor tf_keras {tf_keras.__version__} can load '{label}'",
+            where="source.path",
+            why=f"Keras: {first_line(first)}\ntf_keras: {first_line(second)}",
+            next_step="load it by hand to see more, then save it again as .keras",
+        ) from second
+    loaded.note = f"loaded with tf_keras {tf_keras.__version__}: Keras {keras.__version__} could not"
+    return loaded
+
+
+def refuse_lambda(path: Path, label: str) -> None:
+    """tf_keras runs the code that a Lambda layer of an HDF5 file carries, whatever its safe mode."""
+    import h5py
+
+    with h5py.File(path) as file:
+        config = file.attrs.get("model_config", "")
+    text = config.decode() if isinstance(config, bytes) else str(config)
+    if re.search(r'"class_name":\s*"Lambda"', text):
+        raise WorkerError(
+            f"'{label}' has a Lambda layer, which carries code",
+            where="source.path",
+            why="the code would be run to load the model",
+            next_step="write the layer without Lambda, or export the model and use source=saved_model",
+        )
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 does."""
+    with open(path, "rb") as file:
+        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+
+
+def first_line(error: Exception) -> str:
+    """The start of what an exception says."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:300]
+
+
+def from_keras(model: Any, label: str) -> Loaded:
+    """A model object of either Keras."""
     if not getattr(model, "inputs", None):
         raise WorkerError(
             f"the model of '{label}' has no inputs",
@@ -84,8 +143,8 @@ def load_keras(path: Path, params: Any, label: str) -> Loaded:
             why="a subclassed Keras model has no fixed inputs",
             next_step="export it with its signature (model.export) and use source=saved_model",
         )
-    inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
-    names = list(inputs)
+    names = list(getattr(model, "input_names", None) or [tensor.name for tensor in model.inputs])
+    inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in zip(names, model.inputs, strict=True)}
     output_names = name_outputs(model)
 
     def call(feeds: dict[str, Any]) -> dict[str, Any]:
