@@ -168,7 +168,8 @@ def report(
         role, result = next(iter(failed.items()))
         assert result.failure is not None
         error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
-        return Outcome(Row(recipe.variant, f"failed in {role}", None), str(error), ran, error=error)
+        row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
+        return Outcome(row, str(error), ran, error=error)
     gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()})
     missed = [gate for gate in gates if not gate.passed]
     manifest = make_manifest(resolved, roles, used_packages(), gates, git)
@@ -181,9 +182,10 @@ def report(
             why="\n".join(gate.text() for gate in missed),
             next_step=f"the artifact is kept for study: {show_path(written.model)}",
         )
-        return Outcome(Row(recipe.variant, "gate failed", manifest), line, ran, written.files, gate_error)
+        row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)
+        return Outcome(row, line, ran, written.files, gate_error)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
-    return Outcome(Row(recipe.variant, verdict, manifest), line, ran, written.files)
+    return Outcome(Row(recipe.variant, verdict, manifest, recipe.overrides), line, ran, written.files)
 
 
 def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.report.summary import Row, short_name, show_bytes, summarize, sweep_table
+from tflbuild.report.summary import Row, labels, show_bytes, summarize, sweep_table
 
 
 def manifest(**metrics):
@@ -53,21 +53,26 @@ def test_what_was_not_verified_says_so():
 
 
 def test_columns_align_and_empty_ones_are_left_out():
-    rows = [Row("quantization=int8", "ok", manifest(verify=VERIFY)), Row("quantization=none", "failed in check", None)]
-    lines = sweep_table(rows).splitlines()
+    both = [Row("int8", "ok", manifest(verify=VERIFY)), Row("none", "failed in check", None)]
+    lines = sweep_table(both).splitlines()
     assert lines[0].split() == ["variant", "result", "bytes", "of", "float", "top-1", "drop", "SNR", "dB", "sha256"]
     assert lines[1].index("ok") == lines[2].index("failed") == lines[0].index("result")
-    assert sweep_table([rows[1]]).splitlines()[0].split() == ["variant", "result"]
+    assert sweep_table([both[1]]).splitlines()[0].split() == ["variant", "result"]
+
+
+def rows(*overrides):
+    return [Row("default", "ok", None, tuple(told.split())) for told in overrides]
 
 
 @pytest.mark.parametrize(
-    ("variant", "short"),
+    ("told", "shown"),
     [
-        ("default", "default"),
-        ("quantization=int8", "quantization=int8"),
-        ("quantization.engine=litert,quantization.input_type=int8", "engine=litert input_type=int8"),
-        ("dataset.count=5,verify.dataset.count=9", "dataset.count=5,verify.dataset.count=9"),
+        (["+recipe=a quantization=int8", "+recipe=a quantization=none"], ["quantization=int8", "quantization=none"]),
+        (["+recipe=a", "+recipe=b"], ["recipe=a", "recipe=b"]),
+        (["quantization.engine=x a.b=1", "quantization.engine=y a.b=2"], ["engine=x b=1", "engine=y b=2"]),
+        (["dataset.count=1 verify.dataset.count=2", ""], ["dataset.count=1 verify.dataset.count=2", "default"]),
+        (["+recipe=a x=1"], ["default"]),
     ],
 )
-def test_names_are_short_where_that_is_unambiguous(variant, short):
-    assert short_name(variant) == short
+def test_variants_are_labelled_by_what_tells_them_apart(told, shown):
+    assert labels(rows(*told)) == shown

@@ -170,7 +170,7 @@ def _recipe_file(recipe: str) -> Path | None:
 def name_variant(overrides: list[Override]) -> str:
     """A folder name from what was changed on the command line: `default` when nothing was."""
     told = sorted(
-        f"{override.key_or_group}={_plain(override)}"
+        f"{_key(override)}={_plain(override)}"
         for override in overrides
         if override.key_or_group not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
     )
@@ -182,6 +182,10 @@ def name_variant(overrides: list[Override]) -> str:
         digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
         safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
     return safe
+
+
+def _key(override: Override) -> str:
+    return f"{override.key_or_group}@{override.package}" if override.package else str(override.key_or_group)
 
 
 def _plain(override: Override) -> str:

@@ -57,28 +57,31 @@ class Row:
     name: str
     verdict: str
     manifest: Mapping[str, Json] | None
+    overrides: tuple[str, ...] = ()
 
 
-def short_name(variant: str) -> str:
-    """A variant without the groups of its keys, where that leaves the keys apart."""
-    parts = [part.partition("=") for part in variant.split(",")]
-    if not all(mark for _, mark, _ in parts):
-        return variant
-    short = [key.rpartition(".")[2] for key, _, _ in parts]
-    return (
-        variant
-        if len(set(short)) < len(short)
-        else " ".join(f"{k}={v}" for k, (_, _, v) in zip(short, parts, strict=True))
-    )
+def labels(rows: Sequence[Row]) -> list[str]:
+    """What tells the variants of a sweep apart: the overrides that not all of them have, keys cut short."""
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if rows else set()
+    parts = [[text.lstrip("+") for text in row.overrides if text not in shared] for row in rows]
+    keys = {text.partition("=")[0] for told in parts for text in told}
+    last = [key.rpartition(".")[2] for key in keys]
+    short = {key: key.rpartition(".")[2] if last.count(key.rpartition(".")[2]) == 1 else key for key in keys}
+    return [" ".join(_shorten(text, short) for text in told) or row.name for told, row in zip(parts, rows, strict=True)]
+
+
+def _shorten(text: str, short: Mapping[str, str]) -> str:
+    key, mark, value = text.partition("=")
+    return f"{short[key]}{mark}{value}"
 
 
 HEADINGS = ("variant", "result", "bytes", "of float", "top-1", "drop", "SNR dB", "sha256")
 
 
-def sweep_cells(row: Row) -> tuple[str, ...]:
+def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
     """The cells of one row, empty where nothing was measured."""
     if row.manifest is None:
-        return (short_name(row.name), row.verdict, "", "", "", "", "", "")
+        return (label, row.verdict, "", "", "", "", "", "")
     artifact = row.manifest["artifact"]
     verify = row.manifest["metrics"].get("verify")
     found = figures({"check": artifact, **({"verify": verify} if verify else {})})
@@ -87,7 +90,7 @@ def sweep_cells(row: Row) -> tuple[str, ...]:
     snr = f"{found['snr_db']:.1f}" if "snr_db" in found else ""
     share = f"{artifact['bytes'] / artifact['float_bytes']:.1%}"
     return (
-        short_name(row.name),
+        label,
         row.verdict,
         f"{artifact['bytes']:,}",
         share,
@@ -100,7 +103,7 @@ def sweep_cells(row: Row) -> tuple[str, ...]:
 
 def sweep_table(rows: Sequence[Row]) -> str:
     """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
-    cells = [HEADINGS, *(sweep_cells(row) for row in rows)]
+    cells = [HEADINGS, *(sweep_cells(label, row) for label, row in zip(labels(rows), rows, strict=True))]
     used = [column for column in range(len(HEADINGS)) if any(line[column] for line in cells[1:])]
     widths = {column: max(len(line[column]) for line in cells) for column in used}
     left = {0, 1, len(HEADINGS) - 1}
