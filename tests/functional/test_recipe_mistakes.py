@@ -468,3 +468,16 @@ def test_completion_installs_by_a_script(project, shell):
     done = project.run("-sc", f"install={shell}")
     assert done.code == 0 and done.err == ""
     assert "complet" in done.out and "COMP_LINE" in done.out
+
+
+@pytest.mark.parametrize(
+    ("override", "what", "next_step"),
+    [
+        ("+signature.inputs.imge.dtype=float32", "cannot be added on the command line", "in the recipe"),
+        ("~dataset.scale", "'dataset.scale' cannot be deleted", "dataset.scale=null"),
+    ],
+)
+def test_what_a_typed_recipe_cannot_do_comes_with_what_it_can(project, override, what, next_step):
+    found = refused_at_once(project.run(RECIPE, override))
+    assert what in found.what and next_step in found.next
+    assert override.lstrip("+").partition(".")[0] in found.where

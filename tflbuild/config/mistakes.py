@@ -274,6 +274,20 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:
         return _scalar_for_group(scalar[1], scalar[2], places)
+    if "is not a subclass of TensorDeclaration" in text:
+        return RecipeError(
+            "an input cannot be added on the command line",
+            where=places.find("signature.inputs"),
+            next_step="declare it in the recipe: signature: {inputs: {NAME: {shape: [1, ...], dtype: float32}}}",
+        )
+    if "does not support deletion" in text:
+        told = next((override for override in places.overrides if override.startswith("~")), "~")
+        return RecipeError(
+            f"'{told[1:]}' cannot be deleted",
+            where=f"command line: {told}",
+            why="every key of an option has a value",
+            next_step=f"set it to what it is by default, or to null: {told[1:]}=null",
+        )
     choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
     if choices:
         names = [name.strip() for name in choices[2].split(",")]
