@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,8 @@ def prepare(folder: Path) -> None:
     """Make the folder, so that a place that cannot be written to is known before anything runs."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(prefix=".new-", dir=folder):  # a name of its own: others may be probing too
+            pass
     except OSError as error:
         raise cannot_write(folder, error) from None
 
