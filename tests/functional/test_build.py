@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -70,6 +71,21 @@ def test_the_manifest_holds_every_digest_version_and_gate(built):
     assert (gate["name"], gate["limit"], gate["passed"]) == ("top1_drop", 0.005, True)
     assert manifest["synthetic_data"] == []
     assert all(len(step["key"]) == 64 for step in manifest["steps"].values())
+
+
+def test_the_manifest_names_the_projects_commit_and_whether_it_is_dirty(warm, local_recipe):
+    assert warm.run(RECIPE).code == 0
+    assert warm.manifest()["git"] is None
+    recipe = local_recipe(warm)
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    for command in (("init", "-q"), ("add", "recipes"), (*identity, "commit", "-q", "-m", "recipe")):
+        subprocess.run(["git", *command], cwd=warm.folder, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=warm.folder, check=True, capture_output=True, text=True)
+    assert warm.run("+recipe=local").code == 0
+    assert warm.manifest("local")["git"] == {"commit": commit.stdout.strip(), "dirty": False}
+    recipe.write_text(recipe.read_text() + "# changed\n")
+    assert warm.run("+recipe=local").code == 0
+    assert warm.manifest("local")["git"]["dirty"] is True
 
 
 def test_the_card_runs_as_written(built, tmp_path):
