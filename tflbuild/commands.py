@@ -100,9 +100,7 @@ def take_verb(options: argparse.Namespace) -> str:
     if options.clear and verb != "cache":
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
     if options.as_recipe:
-        raise UsageError(
-            "--as-recipe goes with inspect", where="command line", next_step="tflbuild inspect MODEL --as-recipe"
-        )
+        raise UsageError("--as-recipe goes with inspect", where="command line", next_step=INSPECT_USAGE)
     return verb
 
 
@@ -194,9 +192,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     from tflbuild.report.inspection import inspection_text, proposed_recipe
 
     if len(options.overrides) != 2:
-        raise UsageError(
-            "inspect takes one model", where="command line", next_step="tflbuild inspect MODEL [--as-recipe]"
-        )
+        raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = options.overrides[1]
     found = pipeline.inspect(path)
     if options.as_recipe:

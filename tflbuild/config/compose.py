@@ -88,7 +88,7 @@ def normalise(overrides: list[str]) -> list[str]:
 def expand(hydra: Hydra, overrides: list[str]) -> list[list[str]]:
     """The overrides of each job of a sweep: choices, ranges and globs multiplied out, repeats dropped."""
     parsed = _parse(hydra, overrides)
-    with mistakes.translated(hydra, overrides):
+    with mistakes.translated(overrides):
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     unique = {tuple(job): list(job) for job in jobs}
     return list(unique.values())
@@ -106,7 +106,7 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
 
 
 def _parse(hydra: Hydra, overrides: list[str]) -> list[Override]:
-    with mistakes.translated(hydra, overrides):
+    with mistakes.translated(overrides):
         parsed: list[Override] = OverridesParser.create(hydra.config_loader).parse_overrides(overrides)
     return parsed
 
@@ -116,7 +116,7 @@ def _compose_one(hydra: Hydra, overrides: list[str]) -> Composed:
     recipe = next((str(o.value()) for o in parsed if o.key_or_group == GROUP), "")
     places = mistakes.Places(recipe=_recipe_file(recipe), overrides=tuple(overrides))
     mistakes.check_overrides(parsed)
-    with mistakes.translated(hydra, overrides, places):
+    with mistakes.translated(overrides, places):
         config = hydra.compose_config(PRIMARY, overrides, RunMode.RUN)
     with open_dict(config):
         del config["hydra"]

@@ -49,7 +49,7 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Se
     if options.help:
         print(help_text(hydra, parser))
         return
-    with mistakes.translated(hydra, overrides):
+    with mistakes.translated(overrides):
         if options.hydra_help:
             hydra.hydra_help(PRIMARY, parser, options)
         elif options.info:

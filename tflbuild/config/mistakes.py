@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import yaml
-from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -79,7 +78,7 @@ def find_word(file: Path, word: str) -> int | None:
 
 
 @contextmanager
-def translated(hydra: Hydra, overrides: list[str], places: Places | None = None) -> Iterator[None]:
+def translated(overrides: list[str], places: Places | None = None) -> Iterator[None]:
     """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
     places = places or Places(overrides=tuple(overrides))
     try:
@@ -94,7 +93,7 @@ def translated(hydra: Hydra, overrides: list[str], places: Places | None = None)
             next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
         ) from None
     except ConfigCompositionException as error:
-        raise _composition(hydra, error, places) from None
+        raise _composition(error, places) from None
     except OmegaConfBaseException as error:
         raise from_omegaconf(error, places) from None
     except yaml.YAMLError as error:
@@ -136,7 +135,7 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
     )
 
 
-def _composition(hydra: Hydra, error: ConfigCompositionException, places: Places) -> TflbuildError:
+def _composition(error: ConfigCompositionException, places: Places) -> TflbuildError:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
         return from_omegaconf(cause, places)

@@ -7,8 +7,7 @@ there, and a call in `plan.planner`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Server = Literal["tensorflow", "litert"]
@@ -33,7 +32,6 @@ class StepKind:
     packages: tuple[str, ...]
     outputs: tuple[str, ...]
     unstable: tuple[str, ...] = ()
-    suffixes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def modules(self) -> tuple[str, ...]:
