@@ -114,8 +114,9 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
-    elif options.multirun:
-        print(sweep_table([outcome.row for outcome in outcomes]))
+    table = sweep_table([outcome.row for outcome in outcomes]) + "\n" if options.multirun else ""
+    if not options.json:
+        print(table, end="")
     for error in _distinct(errors):
         print(error, file=sys.stderr)
     answer = _last_line(outcomes, options.multirun)
@@ -124,7 +125,6 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     if errors:
         return _exit_code(errors)
     if not options.json:
-        table = sweep_table([o.row for o in outcomes]) + "\n" if options.multirun else ""
         pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
     return EXIT_DONE
 
@@ -166,23 +166,25 @@ def _outcome_json(outcome: Json) -> Json:
 
 def plan(options: argparse.Namespace, _: list[str]) -> int:
     """Print what a build would do."""
-    from tflbuild import pipeline
-    from tflbuild.report import foresight
+    from tflbuild.report.foresight import plan_text
 
-    prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
-    reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
-    print(foresight.plan_json(previews, reasons) if options.json else foresight.plan_text(previews, reasons))
-    return EXIT_DONE
+    return _foresee(options, plan_text)
 
 
 def explain(options: argparse.Namespace, _: list[str]) -> int:
     """Print, for every step that would run, the leaves that changed."""
+    from tflbuild.report.foresight import explain_text
+
+    return _foresee(options, explain_text)
+
+
+def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     from tflbuild import pipeline
     from tflbuild.report import foresight
 
     prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
     reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
-    print(foresight.plan_json(previews, reasons) if options.json else foresight.explain_text(previews, reasons))
+    print(foresight.plan_json(previews, reasons) if options.json else text(previews, reasons))
     return EXIT_DONE
 
 

@@ -12,15 +12,13 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tflbuild.locations import PACKAGE, store_root
+from tflbuild.storage.stat_record import outlast_tick, stat_record
 
 FORMAT = 1
-TICK_SECONDS = 0.02  # see storage.stat_cache
-
 Stat = list[int]
 
 
@@ -34,10 +32,9 @@ def note_file(arguments: Sequence[str]) -> Path:
 def observe(path: str) -> Stat | None:
     """A stat record; None where there is nothing."""
     try:
-        s = os.stat(path)
+        return list(stat_record(path))
     except OSError:
         return None
-    return [s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
 
 def recall(arguments: Sequence[str]) -> str | None:
@@ -70,9 +67,7 @@ def remember(
 
     stats = {**before, **{path: observe(path) for path in written}}
     newest = max((stat[4] for stat in stats.values() if stat), default=0)
-    age = time.time() - newest / 1e9
-    if 0 <= age < TICK_SECONDS:
-        time.sleep(TICK_SECONDS - age)
+    outlast_tick(newest)
     if any(observe(path) != stat for path, stat in stats.items()):
         return
     note = {"environment": dict(environment), "stats": stats, "answer": answer}

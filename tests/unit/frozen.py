@@ -49,7 +49,7 @@ def recipe(**changes):
 
 
 def resolved(files=FILES, **changes):
-    return ResolvedRecipe(recipe=recipe(**changes), files=files, read=())
+    return ResolvedRecipe(recipe=recipe(**changes), files=files)
 
 
 def around(**versions):

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tflbuild.core.digest import Json, hash_tree
+from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
@@ -245,11 +245,8 @@ class Executor:
 
 
 def _still(store: Store, port: FileInput) -> bool:
-    path = Path(port.path)
     try:
-        if path.is_dir():
-            return hash_tree(store.stats.tree(path)) == port.digest
-        return store.stats.digest(path) == port.digest
+        return store.stats.digest_of(Path(port.path)) == port.digest
     except OSError:
         return False
 

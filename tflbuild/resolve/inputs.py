@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.core.digest import hash_tree
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.step import FileInput
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
-from tflbuild.storage.stat_cache import FileChanged, StatCache, walk_files
+from tflbuild.storage.stat_cache import FileChanged, StatCache
 
 SOURCE = "source"
 DATASET = "dataset"
@@ -20,14 +19,10 @@ EVALUATION = "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRecipe:
-    """A recipe whose every path has become a digest. `files` maps a role to what it names.
-
-    `read` are the single files that were hashed, for noticing that nothing changed.
-    """
+    """A recipe whose every path has become a digest. `files` maps a role to what it names."""
 
     recipe: Recipe
     files: Mapping[str, FileInput]
-    read: tuple[Path, ...] = field(compare=False)
 
 
 def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
@@ -42,18 +37,12 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
     """Hash what the recipe names. Raises RecipeError for what is not there or cannot be read."""
     files: dict[str, FileInput] = {}
-    read: list[Path] = []
     for role, key, text in named_paths(recipe):
         path = locate(text)
         wants_folder = role == SOURCE and recipe.source.kind == "saved_model"
         _require(path, key, text, wants_folder)
         try:
-            if wants_folder:
-                digest = hash_tree(stats.tree(path))
-                read += walk_files(path)
-            else:
-                digest = stats.digest(path)
-                read.append(path)
+            digest = stats.digest_of(path)
         except FileChanged as error:
             raise RecipeError(
                 f"'{text}' does not hold still", where=key, why=str(error), next_step="build again when it is written"
@@ -63,7 +52,7 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
         if role == SOURCE:
             _require_pinned(recipe, digest)
         files[role] = FileInput(name=role, digest=digest, path=str(path))
-    return ResolvedRecipe(recipe=recipe, files=files, read=tuple(read))
+    return ResolvedRecipe(recipe=recipe, files=files)
 
 
 def _require_pinned(recipe: Recipe, digest: str) -> None:

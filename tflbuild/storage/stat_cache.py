@@ -10,23 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tflbuild.core.digest import hash_file, hash_value
+from tflbuild.core.digest import hash_file, hash_tree, hash_value
 from tflbuild.storage.atomic import replace_bytes
+from tflbuild.storage.stat_record import Stat, outlast_tick, stat_record
 
-TICK_SECONDS = 0.02  # longer than the kernel's coarse clock, at most 10 ms (CONFIG_HZ=100)
 ATTEMPTS = 5
-
-Stat = tuple[int, int, int, int, int]
-
-
-def stat_record(path: str | Path) -> Stat:
-    """(device, inode, size, mtime_ns, ctime_ns), links followed. Raises OSError."""
-    s = os.stat(path)
-    return (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
 
 
 class FileChanged(OSError):
@@ -59,9 +50,7 @@ class StatCache:
         if known is not None and known[0] == found:
             return known[1]
         for _ in range(ATTEMPTS):
-            age = time.time() - found[4] / 1e9
-            if 0 <= age < TICK_SECONDS:
-                time.sleep(TICK_SECONDS - age)
+            outlast_tick(found[4])
             digest = hash_file(path)
             after = stat_record(path)
             if after == found:
@@ -75,6 +64,10 @@ class StatCache:
             replace_bytes(place, json.dumps([stat, digest]).encode(), durable=False)
         except OSError:
             return  # a cache that cannot be written is a slower cache, not an error
+
+    def digest_of(self, path: Path) -> str:
+        """The digest of a file, or of a folder with all in it."""
+        return hash_tree(self.tree(path)) if path.is_dir() else self.digest(path)
 
     def tree(self, folder: Path) -> dict[str, str]:
         """Relative POSIX path -> digest, of every file below `folder`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,8 @@ def run(request: Request) -> Facts:
     inputs, _ = load_samples(request.inputs["samples"])
     key = request.read_json("signature")["key"]
     observer = Observer(request, inputs, key, KERNELS[params["kernels"]])
+    activations = observer.activations  # found before the work is shared out, so that every share has them
     ranges = METHODS[params["method"]](observer, params)
-    activations = observer.activations()
     for name, (low, high) in ranges.items():
         if not np.isfinite([low, high]).all():
             raise WorkerError(
@@ -71,6 +72,7 @@ class Observer:
     def open(self) -> Any:
         return open_model(self.model, self.kernels, preserve=True)
 
+    @cached_property
     def activations(self) -> list[Activation]:
         """The float tensors of the signature's subgraph that hold no constant."""
         interpreter = self.open()
@@ -85,15 +87,14 @@ class Observer:
     def count(self) -> int:
         return count_samples(self.inputs)
 
-    def watch(self, indices: range, show: Callable[[int, Activation, np.ndarray], None]) -> None:
-        """`show(sample, activation, values)` for every activation of every sample in `indices`."""
-        activations = self.activations()
+    def watch(self, indices: range, show: Callable[[Activation, np.ndarray], None]) -> None:
+        """`show(activation, values)` for every activation of every sample in `indices`."""
         interpreter = self.open()
         runner = interpreter.get_signature_runner(self.key)
-        for index, feed in zip(indices, each_sample(self.inputs, indices), strict=True):
+        for feed in each_sample(self.inputs, indices):
             runner(**feed)
-            for activation in activations:
-                show(index, activation, interpreter.get_tensor(activation.index))
+            for activation in self.activations:
+                show(activation, interpreter.get_tensor(activation.index))
 
 
 def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:
@@ -102,7 +103,7 @@ def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:
     def shard(indices: range) -> dict[str, list[tuple[float, float]]]:
         seen: dict[str, list[tuple[float, float]]] = {}
 
-        def show(_: int, activation: Activation, values: np.ndarray) -> None:
+        def show(activation: Activation, values: np.ndarray) -> None:
             seen.setdefault(activation.name, []).append((float(values.min()), float(values.max())))
 
         observer.watch(indices, show)
@@ -136,7 +137,7 @@ def histograms(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
     def shard(indices: range) -> dict[str, np.ndarray]:
         counts = {name: np.zeros(BINS, np.int64) for name in ranges}
 
-        def show(_: int, activation: Activation, values: np.ndarray) -> None:
+        def show(activation: Activation, values: np.ndarray) -> None:
             low, high = ranges[activation.name]
             if high > low:
                 counts[activation.name] += np.histogram(values, BINS, (low, high))[0]

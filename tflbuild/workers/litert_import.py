@@ -5,7 +5,6 @@ A file without signatures gets one over its main subgraph, named by its tensors.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +13,47 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import Model, SignatureDef, Tensor, read_model
-from tflbuild.workers.signatures import Spec, declare, describe
+from tflbuild.workers.flatbuffer import IDENTIFIER, Model, Tensor, read_model
+from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
 
 def run(request: Request) -> Facts:
     """Outputs model.tflite and signature.json; facts: what the file contains."""
     label = request.labels["source"]
     declared = request.params["signature"]
-    raw = read_source(request.inputs["source"], label)
+    raw, model = read_source(request.inputs["source"], label)
     path = request.outputs / "model.tflite"
     path.write_bytes(raw)
-    model = read_model(path)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
     if not model.signatures:
         path.write_bytes(with_signature(raw, declared["key"]))
         model = read_model(path)
-    found = choose(model, declared["key"], label)
+    signatures = {entry.key: entry for entry in model.signatures}
+    require_key(declared["key"], signatures, label)
+    found = signatures[declared["key"]]
     has = {name: to_spec(tensor) for name, tensor in found.inputs.items()}
     specs = declare(has, declared, label)
-    require_as_stored(has, {name: spec.shape for name, spec in specs.items()})
-    signature = {
-        "key": found.key,
-        "inputs": describe(specs),
-        "outputs": describe({name: to_spec(tensor) for name, tensor in found.outputs.items()}),
-        "predict_key": found.key,
-    }
+    require_as_stored(has, specs)
+    outputs = {name: to_spec(tensor) for name, tensor in found.outputs.items()}
+    signature = signature_json(found.key, specs, outputs, found.key)
     request.write_json("signature.json", signature)
     return describe_model(model)
 
 
-def read_source(path: Path, label: str) -> bytes:
-    """The bytes of a .tflite file. Raises WorkerError for what is none."""
+def read_source(path: Path, label: str) -> tuple[bytes, Model]:
+    """The bytes of a .tflite file, and what is in them. Raises WorkerError for what is none."""
     raw = path.read_bytes()
-    if raw[4:8] != b"TFL3":
+    if raw[4:8] != IDENTIFIER:
         raise WorkerError(
             f"'{label}' is not a .tflite file",
             where="source.path",
             why="its identifier is not TFL3: it is damaged, cut short or of another kind",
         )
     try:
-        read_model(path)
+        return raw, read_model(path)
     except WorkerError as error:
         raise WorkerError(f"'{label}' is damaged", where="source.path", why=error.fields["why"]) from error
-    return raw
 
 
 def refuse_quantized(model: Model, label: str) -> None:
@@ -73,31 +68,17 @@ def refuse_quantized(model: Model, label: str) -> None:
         )
 
 
-def choose(model: Model, key: str, label: str) -> SignatureDef:
-    """The signature of that key, or the only one when the default key was asked for."""
-    keys = {entry.key: entry for entry in model.signatures}
-    if key in keys:
-        return keys[key]
-    close = difflib.get_close_matches(key, keys, n=1)
-    raise WorkerError(
-        f"'{label}' has no signature '{key}'",
-        where="signature.key",
-        why=f"it has: {', '.join(keys)}" + (f"; did you mean '{close[0]}'?" if close else ""),
-        next_step="set signature.key",
-    )
-
-
 def to_spec(tensor: Tensor) -> Spec:
     """A stored tensor as the recipe would declare it."""
     return Spec(tuple(None if size < 0 else size for size in tensor.shape), tensor.type)
 
 
-def require_as_stored(has: dict[str, Spec], wanted: dict[str, Any]) -> None:
+def require_as_stored(has: Specs, wanted: Specs) -> None:
     """A .tflite keeps the shapes it has: a free size cannot be pinned any more."""
     for name, spec in has.items():
-        if spec.shape != wanted[name]:
+        if spec.shape != wanted[name].shape:
             raise WorkerError(
-                f"input '{name}' is {spec.show()} in the file, and {list(wanted[name])} is asked for",
+                f"input '{name}' is {spec.show()} in the file, and {list(wanted[name].shape or ())} is asked for",
                 where="signature",
                 why="the shapes of a .tflite are fixed when it is converted",
                 next_step="signature=dynamic keeps a free batch; for another shape start from the original model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,3 +89,21 @@ def describe(specs: Specs) -> list[dict[str, Any]]:
         {"name": name, "shape": None if spec.shape is None else list(spec.shape), "dtype": spec.dtype}
         for name, spec in sorted(specs.items())
     ]
+
+
+def require_key(key: str, keys: Collection[str], label: str) -> None:
+    """Raises WorkerError, with what there is, when a model lacks the declared signature."""
+    if key in keys:
+        return
+    close = difflib.get_close_matches(key, keys, n=1)
+    raise WorkerError(
+        f"'{label}' has no signature '{key}'",
+        where="signature.key",
+        why=f"it has: {', '.join(keys) or 'none'}" + (f"; did you mean '{close[0]}'?" if close else ""),
+        next_step="set signature.key" if keys else "export the model with a signature",
+    )
+
+
+def signature_json(key: str, inputs: Specs, outputs: Specs, predict_key: str) -> dict[str, Any]:
+    """What signature.json holds: the declared signature, and the one that reference outputs are made with."""
+    return {"key": key, "inputs": describe(inputs), "outputs": describe(outputs), "predict_key": predict_key}

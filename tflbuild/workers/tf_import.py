@@ -6,7 +6,6 @@ a free batch, where the model allows one: it makes reference outputs quick to co
 
 from __future__ import annotations
 
-import difflib
 import re
 import zipfile
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.signatures import Spec, Specs, declare, describe
+from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
 PREDICT_KEY = "tflbuild_predict"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -49,12 +48,8 @@ def run(request: Request) -> Facts:
         endpoints[PREDICT_KEY] = trace(loaded, batched)
     save(loaded, endpoints, str(request.outputs / "snapshot"))
     outputs = endpoints[key].get_concrete_function().structured_outputs
-    signature = {
-        "key": key,
-        "inputs": describe(specs),
-        "outputs": describe({name: to_spec(tensor) for name, tensor in outputs.items()}),
-        "predict_key": PREDICT_KEY if free else key,
-    }
+    made = {name: to_spec(tensor) for name, tensor in outputs.items()}
+    signature = signature_json(key, specs, made, PREDICT_KEY if free else key)
     request.write_json("signature.json", signature)
     return {"note": loaded.note} if loaded.note else {}
 
@@ -177,14 +172,7 @@ def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
         ) from error
     key = params["signature"]["key"]
     signatures = dict(model.signatures)
-    if key not in signatures:
-        close = difflib.get_close_matches(key, signatures, n=1)
-        raise WorkerError(
-            f"'{label}' has no signature '{key}'",
-            where="signature.key",
-            why=f"it has: {', '.join(signatures) or 'none'}" + (f"; did you mean '{close[0]}'?" if close else ""),
-            next_step="set signature.key" if signatures else "export the model with a signature",
-        )
+    require_key(key, signatures, label)
     function = signatures[key]
     inputs = dict(function.structured_input_signature[1])
     return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
