@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 INSPECT_USAGE = "tflbuild inspect MODEL [--as-recipe]"
-VERBS = ("build", "plan", "explain", "inspect", "cache")
+VERBS = ("build", "plan", "explain", "doctor", "inspect", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--info", "-i", nargs="?", const="all", choices=views, help=f"Show Hydra's view: {'|'.join(views)}")
     add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
     add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
+    add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
     add("--clear", action="store_true", help="With cache: empty the store")
@@ -94,7 +96,7 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain] +recipe=NAME [key=value ...], or inspect MODEL, or cache",
+            next_step="tflbuild [build|plan|explain|doctor] +recipe=NAME [key=value ...], or inspect MODEL, or cache",
         )
     verb = words[0] if words else "build"
     if options.clear and verb != "cache":
@@ -109,7 +111,9 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild import pipeline
     from tflbuild.report.summary import sweep_table
 
-    prepared, outcomes = pipeline.build(options.overrides, multirun=options.multirun, jobs=options.jobs)
+    prepared, outcomes = pipeline.build(
+        options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
+    )
     errors = [outcome.error for outcome in outcomes if outcome.error]
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:
@@ -188,6 +192,28 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     return EXIT_DONE
 
 
+def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Try what may help a build that fails, and say what works."""
+    from tflbuild import doctor as clinic
+    from tflbuild.report import diagnosis
+
+    if options.multirun:
+        raise UsageError("doctor takes one variant", where="command line", next_step="leave out -m")
+    found = clinic.diagnose(options.overrides, jobs=options.jobs, offline=options.offline)
+    chosen = diagnosis.best(found.trials)
+    if options.json:
+        print(diagnosis.as_json(found.problem, found.trials))
+    elif not found.problem:
+        print("nothing is wrong: the recipe builds as it is")
+    else:
+        print(found.problem, file=sys.stderr)
+        print(diagnosis.table(found.trials) if found.trials else "nothing is known that could be tried")
+        if chosen is not None:
+            words = " ".join(shlex.quote(text) for text in arguments if text != "doctor")
+            print(f"{'works' if chosen.works else 'builds'}  tflbuild {words} {chosen.fix}")
+    return EXIT_DONE if chosen is not None or not found.problem else 1
+
+
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
     from tflbuild import pipeline
@@ -196,7 +222,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     if len(options.overrides) != 2:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = options.overrides[1]
-    found = pipeline.inspect(path)
+    found = pipeline.inspect(path, offline=options.offline)
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:
@@ -243,6 +269,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "build": build,
     "plan": plan,
     "explain": explain,
+    "doctor": doctor,
     "inspect": inspect,
     "cache": cache,
     "hydra": hydra,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,12 @@ from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, Tflbuild
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
-from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.plan.planner import Surroundings, make_description, make_plan
 from tflbuild.report.console import open_console
 from tflbuild.report.manifest import evaluate_gates, git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.summary import Row, show_path, summarize
-from tflbuild.resolve.inputs import ResolvedRecipe, named_paths, resolve
+from tflbuild.resolve.inputs import ARCHIVES, ResolvedRecipe, code_of, is_remote, named_paths, resolve
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
@@ -68,17 +69,30 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
-    read |= {path: observe(path) for recipe in recipes for path in input_paths(recipe)}
     places = tuple(one.places for one in composed)
+    for recipe, place in zip(recipes, places, strict=True):
+        with placed(place):
+            read |= {path: observe(path) for path in input_paths(recipe)}
     resolved = tuple(_resolve(recipe, place, store) for recipe, place in zip(recipes, places, strict=True))
-    around = Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
     environment = frozenset(name for one in composed for name in one.environment)
-    return Prepared(resolved, places, make_plan(resolved, around), read, environment)
+    return Prepared(resolved, places, make_plan(resolved, surroundings()), read, environment)
+
+
+def surroundings() -> Surroundings:
+    """What this machine contributes to keys."""
+    return Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
 
 
 def _resolve(recipe: Recipe, places: Places, store: Store) -> ResolvedRecipe:
-    try:
+    with placed(places):
         return resolve(recipe, store.stats)
+
+
+@contextmanager
+def placed(places: Places) -> Iterator[None]:
+    """Errors that name a key also say where it was written."""
+    try:
+        yield
     except RecipeError as error:
         error.where = places.find(error.where)
         raise
@@ -92,10 +106,16 @@ def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list
         return prepared, preview(prepared.plan, store), store
 
 
-def build(overrides: Sequence[str], *, multirun: bool, jobs: int | None) -> tuple[Prepared, list[Outcome]]:
+def build(
+    overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
+) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor. One outcome a variant; a failed one fails alone."""
     store = Store(store_root())
-    with disk_errors(store.root), open_console() as console, Executor(store, console.show, jobs) as executor:
+    with (
+        disk_errors(store.root),
+        open_console() as console,
+        Executor(store, console.show, jobs, offline=offline) as executor,
+    ):
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
@@ -118,26 +138,33 @@ class Inspected:
     contents: Mapping[str, Json]
 
 
-def inspect(path: str) -> Inspected:
-    """Import a model, and nothing more. Raises TflbuildError for what is none."""
+def inspect(path: str, *, offline: bool) -> Inspected:
+    """Open a model, and nothing more. Raises TflbuildError for what is none."""
     kind = source_kind(path)
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    overrides = [f"source={kind}", f"source.path='{quoted}'", "signature=dynamic"]
-    with disk_errors(store.root), Executor(store, lambda event: None) as executor:
+    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
+    with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
-        (goals,) = prepared.plan.goals
-        step = prepared.plan.steps[goals["import"]]
-        result = executor.execute(Plan(steps={step.id: step}, goals=()))[step.id]
-        if result.failure is not None:
-            raise as_error("import", result.failure, prepared.places[0], None)
+        plan = make_description(prepared.resolved[0], surroundings())
+        results = executor.execute(plan)
+        for step_id, result in results.items():
+            if result.failure is not None:
+                raise as_error(plan.steps[step_id].title, result.failure, prepared.places[0], None)
+        result = results[plan.goals[0]["describe"]]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
-    contents = {name: value for name, value in result.facts.items() if name != "peak_bytes"}
-    return Inspected(kind, signature, contents)
+    return Inspected(kind, signature, result.facts.get("contents", {}))
+
+
+LOCATORS = {"hub": "handle", "function": "call"}
 
 
 def source_kind(path: str) -> str:
-    """The kind of source that a path looks like."""
+    """The kind of source that a path, a handle or a reference looks like."""
+    if is_remote(path) or path.endswith(ARCHIVES):
+        return "hub"
+    if re.fullmatch(r".+\.py:[A-Za-z_][\w.]*", path):
+        return "function"
     place = locate(path)
     if place.is_dir():
         return "saved_model"
@@ -146,7 +173,8 @@ def source_kind(path: str) -> str:
         raise UsageError(
             f"'{path}' is no model that tflbuild knows",
             where="command line",
-            next_step="give a .keras or .h5 file, a SavedModel folder or a .tflite file",
+            next_step="give a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
+            " or file.py:function",
         )
     return kinds.get(place.suffix, "keras")
 
@@ -228,6 +256,12 @@ def input_paths(recipe: Recipe) -> Iterator[str]:
     for _, _, text in named_paths(recipe):
         path = locate(text)
         yield from tree_paths(path) if path.is_dir() else (str(path),)
+    code = code_of(recipe)
+    if code is not None:
+        yield from map(str, code.files.values())
+    for text in recipe.source.files:
+        path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
+        yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
 
 
 def used_packages() -> dict[str, str]:

@@ -11,7 +11,7 @@ PARAMS = {
     "scheme": "int8",
     "input_type": "int8",
     "output_type": "int8",
-    "select_tf": False,
+    "opset": {"select_tf": False, "custom": [], "deny": [], "max_runtime": "", "arithmetic": "any"},
     "full_integer": False,
     "static_shapes": False,
 }
@@ -23,7 +23,7 @@ SIGNATURE = {
 
 
 def tensor(name, type="int8", shape=(1, 4), constant=False, scale=0.5, elements=None):
-    quantized = type in ("int8", "uint8") and scale is not None
+    quantized = type in ("int8", "uint8", "int16") and scale is not None
     return Tensor(
         name=name,
         type=type,
@@ -139,14 +139,133 @@ def test_small_weights_may_stay_float():
     assert texts == ["no weight is int8: the model was left as it is"]
 
 
+def opset(**changes):
+    return {"opset": PARAMS["opset"] | changes}
+
+
+def text_of(made, **params):
+    """What the only finding says."""
+    (finding,) = examine(made, PARAMS | params, SIGNATURE, {})
+    return finding.text
+
+
 def test_flex_operators_need_their_op_set():
     flex = model("float32", "float32", op="FlexErf", custom=True)
     assert rules(flex, **as_float("none")) == ["opset"]
-    assert rules(flex, **as_float("none"), select_tf=True) == []
+    assert rules(flex, **as_float("none"), **opset(select_tf=True)) == []
 
 
-def test_custom_operators_are_refused():
-    assert rules(model("float32", "float32", op="MyOp", custom=True), **as_float("none"), select_tf=True) == ["opset"]
+def test_custom_operators_are_allowed_by_name_alone():
+    made = model("float32", "float32", op="MyOp", custom=True)
+    assert rules(made, **as_float("none"), **opset(select_tf=True)) == ["opset"]
+    assert rules(made, **as_float("none"), **opset(custom=["Other"])) == ["opset"]
+    assert rules(made, **as_float("none"), **opset(custom=["MyOp"])) == []
+    assert "opset.custom=[MyOp]" in text_of(made, **as_float("none"))
+
+
+@pytest.mark.parametrize(("op", "custom"), [("FULLY_CONNECTED", False), ("FlexErf", True), ("MyOp", True)])
+def test_a_denied_operator_is_found_whatever_its_kind(op, custom):
+    made = model("float32", "float32", op=op, custom=custom)
+    allowed = {"select_tf": True, "custom": ["MyOp"]}
+    assert rules(made, **as_float("none"), **opset(**allowed)) == []
+    assert text_of(made, **as_float("none"), **opset(**allowed, deny=[op])) == (
+        f"{op}, which opset.deny excludes: 1 of them"
+    )
+
+
+def versioned(version, op="CONV_2D"):
+    made = model("float32", "float32", op=op)
+    (graph,) = made.subgraphs
+    return replace(made, subgraphs=(replace(graph, ops=(replace(graph.ops[0], version=version),)),))
+
+
+@pytest.mark.parametrize(("version", "newest", "found"), [(8, "2.14", True), (8, "2.15", False), (8, "2.15.1", False)])
+def test_what_a_runtime_lacks_is_found(version, newest, found):
+    assert rules(versioned(version), **as_float("none"), **opset(max_runtime=newest)) == ["runtime"] * found
+
+
+def test_the_operator_and_the_runtime_it_needs_are_named():
+    told = text_of(versioned(8), **as_float("none"), **opset(max_runtime="2.9"))
+    assert told == "CONV_2D version 8 needs TFLite 2.15, and 2.9 is allowed"
+
+
+def test_an_unknown_version_is_never_old_enough():
+    told = text_of(versioned(99), **as_float("none"), **opset(max_runtime="9.9"))
+    assert told == "CONV_2D version 99: which runtime has it is not known"
+    assert rules(versioned(99), **as_float("none")) == []
+
+
+def with_variable(*initial):
+    """A model with the variable `w`; `initial` are the operators of the subgraph that runs once."""
+    made = model("float32", "float32")
+    (graph,) = made.subgraphs
+    handle = Op("VAR_HANDLE", 1, False, (), (0,), variable="w")
+    once = Op("CALL_ONCE", 1, False, (), (), initial=1)
+    main = replace(graph, ops=(once, *graph.ops, handle))
+    start = Subgraph("init", (tensor("w", "resource"), tensor("value", "float32")), initial, (), ())
+    return replace(made, subgraphs=(main, start))
+
+
+def test_a_variable_that_nothing_initialises_is_found():
+    handle = Op("VAR_HANDLE", 1, False, (), (0,), variable="w")
+    assign = Op("ASSIGN_VARIABLE", 1, False, (0, 1), ())
+    other = replace(handle, variable="v")
+    assert rules(with_variable(handle, assign), **as_float("none")) == []
+    assert rules(with_variable(), **as_float("none")) == ["variables"]
+    assert rules(with_variable(other, assign), **as_float("none")) == ["variables"]
+
+
+WIDE = {"scheme": "int16x8", "input_type": "int16", "output_type": "int16"}
+
+
+def wide(**changes):
+    return model("int16", **changes)
+
+
+def test_a_true_int16x8_model_has_no_findings():
+    assert rules(wide(), **WIDE) == []
+
+
+def test_int16x8_wants_int16_activations_and_int8_weights():
+    assert rules(model(), **WIDE) == ["io_type"]
+    assert rules(wide(weights="int16"), **WIDE) == ["scheme"]
+    assert rules(wide(weights="float32"), **WIDE) == ["float_op", "scheme"]
+
+
+def test_int16_is_symmetric():
+    made = wide()
+    (graph,) = made.subgraphs
+    tensors = (*graph.tensors[:2], replace(graph.tensors[2], zero_points=(3,)))
+    assert rules(replace(made, subgraphs=(replace(graph, tensors=tensors),)), **WIDE) == ["scale"]
+
+
+def test_the_int16_input_spans_the_data_symmetrically():
+    span = 0.5 * 32767
+    assert rules(wide(), {"image": (-span, 1.0)}, **WIDE) == []
+    assert rules(wide(), {"image": (-span / 2, 1.0)}, **WIDE) == ["dataset"]
+
+
+@pytest.mark.parametrize("arithmetic", ["int8", "int16x8"])
+def test_an_integer_op_set_has_no_float_at_its_borders(arithmetic):
+    made = model()
+    (graph,) = made.subgraphs
+    real = replace(graph, tensors=(*graph.tensors, tensor("real", "float32")))
+    assert rules(replace(made, subgraphs=(real,)), **opset(arithmetic=arithmetic)) == ["opset"]
+
+
+def test_a_signature_more_is_checked_like_the_main_one():
+    more = SIGNATURE | {"key": "other"}
+    made = model()
+    both = replace(made, signatures=(*made.signatures, replace(made.signatures[0], key="other")))
+    assert rules(both, signature=SIGNATURE | {"more": [more]}) == []
+    assert rules(made, signature=SIGNATURE | {"more": [more]}) == ["signature"]
+    assert rules(both, signature=SIGNATURE | {"more": [more | {"outputs": []}]}) == ["signature"]
+
+
+def test_a_signature_that_nobody_declared_is_found():
+    made = model()
+    both = replace(made, signatures=(*made.signatures, replace(made.signatures[0], key="other")))
+    assert rules(both) == ["signature"]
 
 
 def test_a_missing_signature_is_found():

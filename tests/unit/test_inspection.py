@@ -9,6 +9,17 @@ SIGNATURE = {
         {"name": "odd name:0", "shape": [4], "dtype": "int32"},
     ],
     "outputs": [{"name": "scores", "shape": [None, 10], "dtype": "float32"}],
+    "more": [],
+}
+NEEDS = {
+    "least_runtime": "2.15",
+    "operator_versions": [
+        {"name": "CONV_2D", "version": 8, "count": 2, "runtime": "2.15"},
+        {"name": "RESHAPE", "version": 1, "count": 1, "runtime": "1.5"},
+    ],
+    "flex_operators": [],
+    "custom_operators": [],
+    "state_tensors": 0,
 }
 
 
@@ -27,7 +38,7 @@ def test_it_takes_five_lines_and_a_comment():
 
 
 def test_the_text_aligns_names_and_shows_scales():
-    contents = {
+    contents = NEEDS | {
         "bytes": 2000,
         "operators": {"CONV_2D": 2},
         "tensor_types": {"int8": 3},
@@ -43,7 +54,46 @@ def test_the_text_aligns_names_and_shows_scales():
         "net.tflite  tflite  2 KB",
         "operators  CONV_2D x2",
         "tensors    int8 x3",
+        "runtime    TFLite 2.15 or newer, for CONV_2D version 8",
         "signature  serving_default",
         "  input   x       int8[free, 4]  scale 0.5, zero point -128",
         "  output  scores  float32[1]",
     ]
+
+
+def test_what_the_app_must_bring_is_said():
+    needs = {"flex_operators": ["FlexErf"], "custom_operators": ["MyOp"], "state_tensors": 2, "least_runtime": ""}
+    contents = NEEDS | needs | {"bytes": 1, "operators": {}, "tensor_types": {}}
+    lines = inspection_text("net.tflite", "tflite", SIGNATURE, contents).splitlines()
+    assert lines[3:6] == [
+        "needs      the Flex delegate, for FlexErf",
+        "needs      kernels of the app's own, for MyOp",
+        "keeps      state from call to call: reset_all_variables() before each sequence",
+    ]
+
+
+def test_every_signature_is_shown_and_proposed():
+    other = {"key": "train", "inputs": [], "outputs": [], "more": []}
+    both = SIGNATURE | {"more": [other]}
+    assert "signature  train" in inspection_text("net", "saved_model", both, {})
+    assert yaml.safe_load(proposed_recipe("net", "saved_model", both))["signature"]["more"] == {"train": {}}
+
+
+def test_what_takes_anything_is_to_be_declared():
+    open_inputs = SIGNATURE | {"inputs": [{"name": "x", "shape": None, "dtype": "float32"}], "outputs": []}
+    assert "  input   x  to be declared" in inspection_text("net.py:make", "function", open_inputs, {})
+
+
+def test_handles_and_calls_stand_under_their_own_keys():
+    hub = yaml.safe_load(proposed_recipe("https://hub.example/net/1", "hub", SIGNATURE))
+    assert hub["source"] == {"handle": "https://hub.example/net/1"}
+    function = proposed_recipe("models/net.py:make", "function", SIGNATURE)
+    assert function.startswith("# recipes/make.yaml")
+    assert yaml.safe_load(function)["source"] == {"call": "models/net.py:make"}
+
+
+def test_text_is_not_proposed_to_be_quantized():
+    words = SIGNATURE | {"inputs": [{"name": "word", "shape": [None, 1], "dtype": "string"}]}
+    recipe = yaml.safe_load(proposed_recipe("net.keras", "keras", words))
+    assert recipe["defaults"] == [{"override /source": "keras"}, {"override /verify": "parity"}]
+    assert "dataset" not in recipe

@@ -5,9 +5,15 @@ import pytest
 from tflbuild.report.summary import Row, labels, show_bytes, summarize, sweep_table
 
 
-def manifest(**metrics):
+def manifest(*flex, **metrics):
     return {
-        "artifact": {"bytes": 187464, "float_bytes": 550704, "sha256": "5" * 64, "float_sha256": "6" * 64},
+        "artifact": {
+            "bytes": 187464,
+            "float_bytes": 550704,
+            "sha256": "5" * 64,
+            "float_sha256": "6" * 64,
+            "contents": {"flex_operators": list(flex), "custom_operators": []},
+        },
         "metrics": metrics,
         "synthetic_data": [],
     }
@@ -41,6 +47,10 @@ def test_the_last_line_says_path_size_accuracy_and_digest():
         "outputs/net/default/model.tflite  187 KB (float 551 KB)  top-1 93.00% of 2,000 (float 93.20%)"
         "  sha256 555555555555"
     )
+
+
+def test_what_an_app_must_link_stands_in_the_last_line():
+    assert "needs the Flex delegate (FlexErf)" in summarize(Path("model.tflite"), manifest("FlexErf"))
 
 
 def test_without_labels_the_worst_output_counts():

@@ -35,6 +35,10 @@ UNNAMED = "unnamed"
 LONGEST_VARIANT = 100
 NOT_A_VARIANT = ("name", "output_root")
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
+OPEN_MAPPING = re.compile(
+    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)|(verify\.)?dataset\.arrays)[.=]"
+)
+TYPED_MAPPING = re.compile(r"(?P<mapping>signature\.(inputs|preprocess|more))\.(?P<names>.+)")
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
 
@@ -81,8 +85,23 @@ def open_hydra() -> Hydra:
 
 
 def normalise(overrides: list[str]) -> list[str]:
-    """`recipe=x` means `+recipe=x`: no recipe stands in the defaults, and nothing else can be meant."""
-    return [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
+    """`recipe=x` means `+recipe=x`: no recipe stands in the defaults, and nothing else can be meant.
+
+    Names below an open mapping are the user's own, which Hydra would want to be told with `++`.
+    """
+    told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
+    return [f"++{nest(text)}" if OPEN_MAPPING.match(text) else text for text in told]
+
+
+def nest(override: str) -> str:
+    """`signature.inputs.x.dtype=int8` as `signature.inputs={x:{dtype:int8}}`: else OmegaConf adds no typed node."""
+    key, _, value = override.partition("=")
+    typed = TYPED_MAPPING.match(key)
+    if typed is None:
+        return override
+    for name in reversed(typed["names"].split(".")):
+        value = f"{{{name}:{value}}}"
+    return f"{typed['mapping']}={value}"
 
 
 def expand(hydra: Hydra, overrides: list[str]) -> list[list[str]]:

@@ -6,29 +6,27 @@ A contradiction is refused here, before anything is read or run.
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 
-from tflbuild.config import schema
+from tflbuild.config import contradictions, schema
 from tflbuild.config.compose import Composed
-from tflbuild.core.digest import leaves
+from tflbuild.config.freeze_model import (
+    freeze_converter,
+    freeze_more,
+    freeze_opset,
+    freeze_signature,
+    freeze_source,
+)
+from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
     Benchmark,
     Calibration,
     Dataset,
-    Opset,
     Quantization,
     Recipe,
-    Signature,
-    Source,
     Target,
-    TensorSpec,
     Verify,
 )
-from tflbuild.errors import RecipeError
-
-PARITY_GATES = ("max_abs_error", "rmse", "cosine", "snr_db")
-CLASSIFICATION_GATES = ("top1", "top1_drop", "agreement")
 
 
 class _Freezer:
@@ -37,13 +35,9 @@ class _Freezer:
     def __init__(self, composed: Composed) -> None:
         self.composed = composed
         self.build = composed.build
-
-    def refuse(self, what: str, key: str, why: str = "", next_step: str = "") -> RecipeError:
-        return RecipeError(what, where=self.composed.places.find(key), why=why, next_step=next_step)
-
-    def require(self, holds: bool, key: str, value: object, rule: str) -> None:
-        if not holds:
-            raise self.refuse(f"'{key}' is {value}, and must be {rule}", key)
+        self.refusals = Refusals(composed.places)
+        self.refuse = self.refusals.refuse
+        self.require = self.refusals.require
 
     def check_kinds(self) -> None:
         """What names an option is chosen with the option, never set by itself."""
@@ -82,9 +76,11 @@ class _Freezer:
         recipe = Recipe(
             name=self.composed.name,
             variant=self.composed.variant,
-            source=self.source(),
-            signature=self.signature(),
-            opset=Opset(select_tf=self.build.opset.select_tf),
+            source=freeze_source(self.build.source, self.refusals),
+            signature=freeze_signature(self.build.signature.key, self.build.signature, "signature", self.refusals),
+            more_signatures=freeze_more(self.build.signature, self.refusals),
+            opset=freeze_opset(self.build.opset, self.refusals),
+            converter=freeze_converter(self.build.converter, self.refusals),
             quantization=self.quantization(),
             dataset=self.dataset(self.build.dataset, "dataset"),
             verify=self.verify(),
@@ -93,36 +89,8 @@ class _Freezer:
             output_root=self.build.output_root,
             overrides=self.composed.overrides,
         )
-        self.check_finite(recipe)
-        self.check_engine(recipe)
-        self.check_data(recipe)
-        self.check_gates(recipe)
-        self.check_target(recipe)
+        contradictions.check(recipe, self.refusals)
         return recipe
-
-    def source(self) -> Source:
-        source = self.build.source
-        tags = tuple(source.tags) if isinstance(source, schema.SavedModelSource) else ()
-        pinned = source.sha256.lower()
-        if pinned:
-            self.require(
-                bool(re.fullmatch(r"[0-9a-f]{64}", pinned)), "source.sha256", f"'{source.sha256}'", "64 hex digits"
-            )
-        return Source(kind=source.kind, path=source.path, sha256=pinned, tags=tags)
-
-    def signature(self) -> Signature:
-        signature = self.build.signature
-        if signature.batch is not None:
-            self.require(signature.batch >= 1, "signature.batch", signature.batch, "at least 1, or null")
-        for name, tensor in signature.inputs.items():
-            for size in tensor.shape:
-                key = f"signature.inputs.{name}.shape"
-                self.require(size is None or size >= 1, key, tensor.shape, "made of sizes from 1, and null where free")
-        inputs = tuple(
-            TensorSpec(name=name, shape=tuple(tensor.shape), dtype=tensor.dtype.value)
-            for name, tensor in sorted(signature.inputs.items())
-        )
-        return Signature(key=signature.key, inputs=inputs, batch=signature.batch)
 
     def quantization(self) -> Quantization:
         quantization = self.build.quantization
@@ -228,66 +196,6 @@ class _Freezer:
         self.require(benchmark.runs >= 10, "benchmark.runs", benchmark.runs, "at least 10, for a 90th percentile")
         self.require(benchmark.warmup >= 0, "benchmark.warmup", benchmark.warmup, "at least 0")
         return Benchmark(kind=benchmark.kind, runs=benchmark.runs, warmup=benchmark.warmup)
-
-    def check_finite(self, recipe: Recipe) -> None:
-        for key, value in leaves(recipe.as_json()).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise self.refuse(f"'{key}' is {value}, and must be a finite number", key)
-
-    def check_data(self, recipe: Recipe) -> None:
-        if recipe.quantization.scheme == "int8" and recipe.dataset is None:
-            raise self.refuse(
-                "quantization=int8 has no calibration data",
-                "dataset",
-                why="activation ranges are measured on representative samples; without them int8 would be a guess",
-                next_step="dataset=npz dataset.path=..., or, for a trial that says nothing about accuracy,"
-                " dataset=synthetic",
-            )
-
-    def check_engine(self, recipe: Recipe) -> None:
-        if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
-            raise self.refuse(
-                "engine 'converter' cannot start from a .tflite file",
-                "quantization.engine",
-                why="TFLiteConverter quantizes while it converts the original model",
-                next_step="use quantization.engine=litert, or give the original model as the source",
-            )
-
-    def check_gates(self, recipe: Recipe) -> None:
-        known = {"bytes": True}
-        known |= dict.fromkeys(PARITY_GATES, recipe.verify.kind in ("parity", "classification"))
-        known |= dict.fromkeys(CLASSIFICATION_GATES, recipe.verify.kind == "classification")
-        for name, _ in recipe.verify.gates:
-            if not known[name]:
-                raise self.refuse(
-                    f"the gate '{name}' is not measured by verify={recipe.verify.kind}",
-                    f"verify.gates.{name}",
-                    next_step="use verify=" + ("classification" if name in CLASSIFICATION_GATES else "parity"),
-                )
-
-    def check_target(self, recipe: Recipe) -> None:
-        quantization, target = recipe.quantization, recipe.target
-        integer_io = "float32" not in (quantization.input_type, quantization.output_type)
-        if target.full_integer and not (quantization.scheme == "int8" and integer_io):
-            has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
-            raise self.refuse(
-                f"target={target.name} takes integer models alone, and the recipe makes {has}",
-                "target",
-                next_step="quantization=int8 with quantization.input_type and output_type int8 or uint8",
-            )
-        if target.full_integer and recipe.opset.select_tf:
-            raise self.refuse(
-                f"target={target.name} cannot run TensorFlow (Flex) operators",
-                "opset.select_tf",
-                next_step="opset=builtins",
-            )
-        free = recipe.signature.batch is None or any(None in spec.shape[1:] for spec in recipe.signature.inputs)
-        if target.static_shapes and free:
-            raise self.refuse(
-                f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
-                "signature",
-                next_step="signature=static, and sizes for every dimension in signature.inputs",
-            )
 
 
 def freeze(composed: Composed) -> Recipe:

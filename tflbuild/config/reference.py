@@ -18,7 +18,7 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import schema
+from tflbuild.config import schema, schema_model
 from tflbuild.locations import shipped
 
 NESTED_DATASET = {"parity": "npz", "classification": "npz"}
@@ -29,7 +29,7 @@ HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config
 def _field_texts() -> dict[str, dict[str, str]]:
     """Class -> field -> the string that stands below the field."""
     texts: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(schema)).body:
+    for node in [*ast.parse(inspect.getsource(schema)).body, *ast.parse(inspect.getsource(schema_model)).body]:
         if isinstance(node, ast.ClassDef):
             body = texts.setdefault(node.name, {})
             for field, below in zip(node.body, node.body[1:], strict=False):

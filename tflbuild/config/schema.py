@@ -9,9 +9,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Dict, List, Optional
+from typing import ClassVar, Dict, Optional
 
 from omegaconf import MISSING
+
+from tflbuild.config.schema_model import (
+    Converter,
+    CustomOpset,
+    DynamicSignature,
+    FunctionSource,
+    HubSource,
+    Int8OnlyOpset,
+    Int16x8Opset,
+    KerasSource,
+    Opset,
+    SavedModelSource,
+    SelectTfOpset,
+    Signature,
+    Source,
+    TfliteSource,
+)
 
 
 class Engine(Enum):
@@ -22,10 +39,11 @@ class Engine(Enum):
 
 
 class IoType(Enum):
-    """Types of an int8 model's inputs and outputs."""
+    """Types of an integer model's inputs and outputs."""
 
     int8 = "int8"
     uint8 = "uint8"
+    int16 = "int16"
     float32 = "float32"
 
 
@@ -50,97 +68,6 @@ class Delegate(Enum):
 
     xnnpack = "xnnpack"
     none = "none"
-
-
-class Dtype(Enum):
-    """Element types of a declared tensor."""
-
-    float32 = "float32"
-    float16 = "float16"
-    int8 = "int8"
-    uint8 = "uint8"
-    int16 = "int16"
-    int32 = "int32"
-    int64 = "int64"
-    bool = "bool"
-
-
-@dataclass
-class Source:
-    """Where the model comes from."""
-
-    kind: str = MISSING
-    path: str = MISSING
-    """File or folder, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
-    sha256: str = ""
-    """Digest that the file or folder must have (a manifest says it); empty: not pinned."""
-
-
-@dataclass
-class KerasSource(Source):
-    """A Keras model in a `.keras` or HDF5 file; Keras 3 loads it, or else tf_keras. Custom code is not run."""
-
-    kind: str = "keras"
-
-
-@dataclass
-class SavedModelSource(Source):
-    """A TensorFlow SavedModel folder with signatures."""
-
-    kind: str = "saved_model"
-    tags: List[str] = field(default_factory=lambda: ["serve"])
-    """Tags of the graph to load."""
-
-
-@dataclass
-class TfliteSource(Source):
-    """A float `.tflite` file: quantized, checked and verified without TensorFlow."""
-
-    kind: str = "tflite"
-
-
-@dataclass
-class TensorDeclaration:
-    """An input as the artifact shall have it."""
-
-    shape: List[Optional[int]] = MISSING
-    """Sizes of all dimensions, batch first; null leaves one free."""
-    dtype: Dtype = Dtype.float32
-    """Element type; it must be what the model has."""
-
-
-@dataclass
-class Signature:
-    """The entry point that is converted, with every dimension fixed."""
-
-    key: str = "serving_default"
-    """Name of the signature, in the source (a SavedModel) and in the artifact."""
-    batch: Optional[int] = 1
-    """Size that a free batch dimension is pinned to; null leaves it free."""
-    inputs: Dict[str, TensorDeclaration] = field(default_factory=dict)
-    """Inputs by name, checked against the model's; empty takes the model's own."""
-
-
-@dataclass
-class DynamicSignature(Signature):
-    """The entry point that is converted, with a free batch dimension left free."""
-
-    batch: Optional[int] = None
-
-
-@dataclass
-class Opset:
-    """TFLite builtin operators alone: nothing more to link into the app."""
-
-    select_tf: bool = False
-    """Also allow TensorFlow (Flex) operators; the app must then link the Flex delegate."""
-
-
-@dataclass
-class SelectTfOpset(Opset):
-    """TFLite builtins, and TensorFlow operators where no builtin exists."""
-
-    select_tf: bool = True
 
 
 @dataclass
@@ -194,6 +121,17 @@ class Int8Quantization(Quantization):
 
 
 @dataclass
+class Int16x8Quantization(Int8Quantization):
+    """Weights int8 and activations int16: where int8 activations lose too much; few delegates run it."""
+
+    scheme: str = "int16x8"
+    input_type: IoType = IoType.int16
+    """Type of every input: int16 or float32."""
+    output_type: IoType = IoType.int16
+    """Type of every output: int16 or float32."""
+
+
+@dataclass
 class Dataset:
     """Samples of the model's inputs. Options that use fewer keys accept the others, so that a recipe's
     dataset can be swapped for another on the command line."""
@@ -208,7 +146,7 @@ class Dataset:
     seed: int = 0
     """Seed of the choice when fewer are taken than there are, and of synthetic data."""
     arrays: Dict[str, str] = field(default_factory=dict)
-    """Input name -> array name, where they differ."""
+    """Input name -> array name, where they differ; `signature/input` for inputs of `signature.more`."""
     label: str = ""
     """Array of integer class labels, one a sample; empty: there are none."""
     scale: Optional[float] = None
@@ -373,6 +311,7 @@ class Build:
     source: Source = MISSING
     signature: Signature = field(default_factory=Signature)
     opset: Opset = field(default_factory=Opset)
+    converter: Converter = field(default_factory=Converter)
     quantization: Quantization = field(default_factory=Quantization)
     dataset: Dataset = field(default_factory=Dataset)
     target: Target = field(default_factory=Target)
@@ -382,14 +321,28 @@ class Build:
 
 # group -> option -> schema.
 OPTIONS: dict[str, dict[str, type]] = {
-    "source": {"keras": KerasSource, "saved_model": SavedModelSource, "tflite": TfliteSource},
+    "source": {
+        "keras": KerasSource,
+        "saved_model": SavedModelSource,
+        "hub": HubSource,
+        "function": FunctionSource,
+        "tflite": TfliteSource,
+    },
     "signature": {"static": Signature, "dynamic": DynamicSignature},
-    "opset": {"builtins": Opset, "select_tf": SelectTfOpset},
+    "opset": {
+        "builtins": Opset,
+        "select_tf": SelectTfOpset,
+        "custom": CustomOpset,
+        "int8_only": Int8OnlyOpset,
+        "int16x8": Int16x8Opset,
+    },
+    "converter": {"default": Converter},
     "quantization": {
         "none": Quantization,
         "float16": Float16Quantization,
         "dynamic_int8": DynamicInt8Quantization,
         "int8": Int8Quantization,
+        "int16x8": Int16x8Quantization,
     },
     "dataset": {"none": NoDataset, "npz": NpzDataset, "synthetic": SyntheticDataset},
     "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},

@@ -6,26 +6,60 @@ Enumerated fields hold the plain strings that the YAML has.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
 
 DEFAULT_VARIANT = "default"
+CALIBRATED = ("int8", "int16x8")
+
+# Options of TFLiteConverter that act while it quantizes; its float models do not depend on them.
+CONVERTER_QUANTIZER_OPTIONS = (
+    "experimental_new_quantizer",
+    "experimental_new_dynamic_range_quantizer",
+    "_experimental_disable_per_channel",
+    "_experimental_disable_per_channel_quantization_for_dense_layers",
+    "_experimental_full_integer_quantization_bias_type",
+    "_experimental_variable_quantization",
+    "_experimental_low_bit_qat",
+    "_experimental_strict_qdq",
+    "_experimental_supported_accumulation_type",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the model comes from. `kind`: keras | saved_model | tflite. `sha256` pins its bytes, "" does not."""
+    """Where the model comes from. `kind`: keras | saved_model | hub | function | tflite.
+
+    `path` is a file or folder, `handle` a TF Hub handle, `call` a `file.py:callable` or
+    `module:callable` with `arguments` (plain JSON, never changed). `custom_objects` are
+    (name, reference to a class), `files` what such code reads besides what it imports. `sha256` pins the
+    model, "" does not.
+    """
 
     kind: str
-    path: str
+    path: str = ""
     sha256: str = ""
     tags: tuple[str, ...] = ()
+    handle: str = ""
+    call: str = ""
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    weights: str = ""
+    lambdas: tuple[str, ...] = ()
+    custom_objects: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
+    fused_lstm: bool = False
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every `file.py:name` or `module:name` that the recipe lets run."""
+        return (*([self.call] if self.call else ()), *(reference for _, reference in self.custom_objects))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """A declared tensor. `shape` has None for a dimension left free; `dtype` is a NumPy name."""
+    """A declared tensor. `shape` has None for a dimension left free; `dtype` is a NumPy name, or `string`."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -33,22 +67,50 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signature:
-    """The entry point to convert, and its inputs. `inputs` is empty: the source's own are taken.
+class Preprocess:
+    """What the artifact does to an input: (value * scale - mean) / std, then the model's layout and size.
 
-    `batch` pins a free first dimension; None leaves it free.
+    `mean` and `std` have one number, or one a channel; `layout`: keep | nchw_to_nhwc | nhwc_to_nchw;
+    `resize`: none | bilinear | nearest.
+    """
+
+    input: str
+    dtype: str = "uint8"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: str = "keep"
+    resize: str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """An entry point of the artifact. `entry` is its name in the source, "" when it is `key`.
+
+    `inputs` is empty where the source's own are taken; `batch` pins a free first dimension, None
+    leaves it free. `outputs` are (name, the source's name), empty for all as they are.
     """
 
     key: str
+    entry: str = ""
     inputs: tuple[TensorSpec, ...] = ()
     batch: int | None = 1
+    outputs: tuple[tuple[str, str], ...] = ()
+    preprocess: tuple[Preprocess, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opset:
-    """Which operators the artifact may hold, besides the TFLite builtins."""
+    """Which operators the artifact may hold, besides the TFLite builtins, and which not.
+
+    `arithmetic`: any | int8 | int16x8, what activations may be. `max_runtime` is a version, "" for any.
+    """
 
     select_tf: bool = False
+    custom: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    max_runtime: str = ""
+    arithmetic: str = "any"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +125,9 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """`scheme`: none | float16 | dynamic_int8 | int8; `engine`: litert | converter.
+    """`scheme`: none | float16 | dynamic_int8 | int8 | int16x8; `engine`: litert | converter.
 
-    The I/O types and the calibration belong to int8 alone.
+    The I/O types and the calibration belong to the last two alone.
     """
 
     scheme: str
@@ -73,6 +135,11 @@ class Quantization:
     input_type: str = "float32"
     output_type: str = "float32"
     calibration: Calibration | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether activations are quantized by ranges that were measured."""
+        return self.scheme in CALIBRATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +195,11 @@ class Benchmark:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One variant, complete and cross-checked. `overrides` are what told it from its recipe."""
+    """One variant, complete and cross-checked. `overrides` are what told it from its recipe.
+
+    `signature` is the one that datasets feed, `more_signatures` stand beside it in the artifact.
+    `converter` are TFLiteConverter's options that differ from its defaults, by name.
+    """
 
     name: str
     variant: str
@@ -140,6 +211,8 @@ class Recipe:
     verify: Verify
     target: Target
     benchmark: Benchmark
+    more_signatures: tuple[Signature, ...] = ()
+    converter: tuple[tuple[str, Json], ...] = ()
     output_root: str = "outputs"
     overrides: tuple[str, ...] = field(default=(), compare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,13 +13,17 @@ Status = Literal["hit", "ran", "failed", "skipped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a step failed: the fields of an error, to be raised or tabulated."""
+    """Why a step failed: the fields of an error, to be raised or tabulated.
+
+    `fixes` are overrides that may help, in the order to be tried.
+    """
 
     kind: str
     what: str
     why: str = ""
     where: str = ""
     next_step: str = ""
+    fixes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,20 +17,26 @@ from tflbuild.core.digest import Json, hash_value, plain_json
 
 @dataclass(frozen=True, kw_only=True)
 class FileInput:
-    """A user's file or folder, known by the digest of its bytes. `path` is where it lay."""
+    """A user's file or folder, known by the digest of its bytes. `path` is where it lay.
+
+    `files` is set for a choice of files from a folder: (relative POSIX path, where it lay) of each;
+    the step sees these alone.
+    """
 
     name: str
     digest: str
     path: str = field(compare=False)
+    files: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepInput:
-    """An output of another step."""
+    """An output of another step. `label` is what a person calls it."""
 
     name: str
     step_id: str
     output: str
+    label: str = field(default="", compare=False)
 
 
 Input = FileInput | StepInput
@@ -41,7 +47,8 @@ class Step:
     """One unit of work: a pure function of its parameters, inputs and toolchain.
 
     `toolchain` maps what the step's bytes depend on (packages, the implementation, the platform)
-    to versions and digests. `title` and `section` (the part of the recipe that it comes from) are for
+    to versions and digests. `expect` pins outputs: (name, digest); a result with others is none.
+    `title` and `section` (the part of the recipe that it comes from) are for
     people and belong to no name.
     """
 
@@ -49,6 +56,7 @@ class Step:
     params: Mapping[str, Json]
     inputs: tuple[Input, ...]
     toolchain: Mapping[str, str]
+    expect: tuple[tuple[str, str], ...] = ()
     title: str = field(default="", compare=False)
     section: str = field(default="", compare=False)
 
@@ -59,7 +67,7 @@ class Step:
             port.name: port.digest if isinstance(port, FileInput) else f"{port.step_id}/{port.output}"
             for port in self.inputs
         }
-        return hash_value("StepId", self.action(inputs))
+        return hash_value("StepId", [self.action(inputs), self.expect])
 
     def action(self, inputs: Mapping[str, str]) -> Json:
         """What a key is made from, given each input's digest; kept in the store for `explain`."""

@@ -43,9 +43,13 @@ def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, st
 
 
 def result_of(step: Step, record: Record, status: Any) -> StepResult:
-    """A record as a result: unstable outputs are known by the key that made them."""
+    """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
     kind = KINDS[step.kind]
-    outputs = {name: record.key if name in kind.unstable else output.digest for name, output in record.outputs.items()}
+    told = record.facts.get("content", {})
+    outputs = {
+        name: (told.get(name) or record.key) if name in kind.unstable else output.digest
+        for name, output in record.outputs.items()
+    }
     return StepResult(
         step_id=step.id,
         status=status,
@@ -72,8 +76,11 @@ class _Running:
 class Executor:
     """Runs one plan. Use it as a context manager: leaving it ends every process it started."""
 
-    def __init__(self, store: Store, on_event: Callable[[Event], None], jobs: int | None = None) -> None:
+    def __init__(
+        self, store: Store, on_event: Callable[[Event], None], jobs: int | None = None, *, offline: bool = False
+    ) -> None:
         self.store = store
+        self.offline = offline
         self.on_event = on_event
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self.scratch = store.open_scratch()
@@ -124,12 +131,16 @@ class Executor:
                 continue
             action = step.action(input_digests(step, self.results))
             key = hash_action(action)
-            record = None if step_id in self._missed else self.store.find(key)
+            record = None if step_id in self._missed else self._find(step, key)
             if record is not None:
                 self._end(step, result_of(step, record, "hit"))
                 del todo[step_id]
                 continue
             self._missed.add(step_id)
+            if self.offline and KINDS[step.kind].network and not step.inputs:
+                self._end(step, StepResult(step_id=step_id, status="failed", failure=_needs_network(step)))
+                del todo[step_id]
+                continue
             if len(self.running) >= self.jobs:
                 continue
             if self._start(step, key, action):
@@ -138,6 +149,11 @@ class Executor:
             else:
                 blocked = True
         return blocked
+
+    def _find(self, step: Step, key: str) -> Record | None:
+        """The record of a key, unless it holds something else than the step expects."""
+        record = self.store.find(key)
+        return None if record is None or _unexpected(step, record) else record
 
     def _warm_up_quick(self, todo: Mapping[str, Step]) -> None:
         """LiteRT's server starts while TensorFlow's does; it costs little where it is not needed."""
@@ -151,7 +167,7 @@ class Executor:
                 self._waiting.add(step.id)
                 self.on_event(StepWaits(step))
             return False
-        record = self.store.find(key)  # the process that held the lock may have made it
+        record = self._find(step, key)  # the process that held the lock may have made it
         if record is not None:
             lock.release()
             self._end(step, result_of(step, record, "hit"))
@@ -177,9 +193,10 @@ class Executor:
                 source = Path(port.path)
                 names[port.name] = f"{port.name}{source.suffix}"
                 labels[port.name] = _short(source)
-                (folder / "inputs" / names[port.name]).symlink_to(source)
+                _lay_out_file(port, folder / "inputs" / names[port.name])
                 continue
             names[port.name] = f"{port.name}{Path(port.output).suffix}"
+            labels[port.name] = port.label or port.output
             record = self.store.read(self.results[port.step_id].key)
             if record is None:
                 raise MachineError(
@@ -231,8 +248,12 @@ class Executor:
             raise AssertionError(f"the worker '{kind.module}' left out {missing}")
         outputs[LOG] = running.folder / LOG
         measured = {**facts, "peak_bytes": answer.peak_bytes}
-        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds)
-        return result_of(running.step, record, "ran")
+        step = running.step
+        replace = bool(step.expect)  # what stands there was not what is expected
+        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=replace)
+        if unexpected := _unexpected(step, record):
+            return StepResult(step_id=step.id, status="failed", failure=unexpected)
+        return result_of(step, record, "ran")
 
     def _keep_log(self, folder: Path) -> str:
         """The digest of a failed step's log; nothing else of it is kept."""
@@ -244,8 +265,44 @@ class Executor:
         self.on_event(StepEnded(step, result))
 
 
+def _unexpected(step: Step, record: Record) -> Failure | None:
+    """Why a result is not the one that the recipe pins, when it is not."""
+    for name, digest in step.expect:
+        if record.outputs[name].digest != digest:
+            return Failure(
+                kind="recipe",
+                what=f"'{step.params.get('handle', name)}' is not the model that the recipe pins",
+                where="source.sha256",
+                why=f"its digest is {record.outputs[name].digest}\npinned is     {digest}",
+                next_step="find out why it changed before you pin the new one",
+            )
+    return None
+
+
+def _needs_network(step: Step) -> Failure:
+    return Failure(
+        kind="environment",
+        what=f"'{step.params.get('handle', '')}' is not in the store, and --offline forbids fetching it",
+        where="source.handle",
+        next_step="build once without --offline; what was fetched then stays in the store",
+    )
+
+
+def _lay_out_file(port: FileInput, place: Path) -> None:
+    """A link; chosen files are copied, so that code which looks around itself sees nothing else."""
+    if not port.files:
+        place.symlink_to(port.path)
+        return
+    for name, path in port.files:
+        file = place / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, file)
+
+
 def _still(store: Store, port: FileInput) -> bool:
     try:
+        if port.files:
+            return store.stats.digest_of_files({name: Path(path) for name, path in port.files}) == port.digest
         return store.stats.digest_of(Path(port.path)) == port.digest
     except OSError:
         return False

@@ -16,7 +16,13 @@ from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
 from tflbuild.steps.kinds import Server
 
-PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+PASSED_ON = (
+    *("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT"),
+    # how to reach a model hub, and as whom; no step but `fetch` reaches out
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR"),
+)
 FIXED = {
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",

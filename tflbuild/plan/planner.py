@@ -6,12 +6,13 @@ Pure: same recipes and toolchain, same plan. Equal steps of several variants are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import Dataset
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
-from tflbuild.resolve.inputs import DATASET, EVALUATION, SOURCE, ResolvedRecipe
+from tflbuild.resolve.inputs import ARCHIVE, CODE, DATASET, EVALUATION, SOURCE, WEIGHTS, ResolvedRecipe
 
 SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
 
@@ -34,12 +35,20 @@ class _Variant:
     steps: dict[str, Step]
     goals: dict[str, str] = field(default_factory=dict)
 
-    def add(self, role: str, kind: str, params: Mapping[str, Json], inputs: Mapping[str, Input]) -> None:
+    def add(
+        self,
+        role: str,
+        kind: str,
+        params: Mapping[str, Json],
+        inputs: Mapping[str, Input],
+        expect: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         step = Step(
             kind=kind,
             params=params,
             inputs=tuple(inputs.values()),
             toolchain=self.around.toolchain(kind),
+            expect=tuple(expect.items()),
             title=self.title(role),
             section=SECTIONS.get(role, ""),
         )
@@ -59,7 +68,7 @@ class _Variant:
 
     def file(self, role: str, name: str) -> FileInput:
         found = self.resolved.files[role]
-        return FileInput(name=name, digest=found.digest, path=found.path)
+        return replace(found, name=name)
 
     # the corridor, step by step
 
@@ -67,7 +76,7 @@ class _Variant:
         recipe = self.resolved.recipe
         self.plan_import()
         if not self.from_tflite:
-            self.add("convert", "convert", {"select_tf": recipe.opset.select_tf}, self.signed_snapshot())
+            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
         if recipe.verify.dataset is not None:
             self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
             inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", "samples.npz", "samples")}
@@ -82,15 +91,57 @@ class _Variant:
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
-        source = {"source": self.file(SOURCE, "source")}
+        signatures = [asdict(signature) for signature in (recipe.signature, *recipe.more_signatures)]
         if self.from_tflite:
             must_be_float = recipe.quantization.scheme != "none"
-            params = {"signature": asdict(recipe.signature), "must_be_float": must_be_float}
-            self.add("import", "import_tflite", params, source)
+            params: dict[str, Json] = {"signature": signatures[0], "must_be_float": must_be_float}
+            self.add("import", "import_tflite", params, {"source": self.file(SOURCE, "source")})
             self.goals["convert"] = self.goals["import"]  # the source is the float model
             return
-        params = {"kind": recipe.source.kind, "tags": recipe.source.tags, "signature": asdict(recipe.signature)}
-        self.add("import", "import", params, source)
+        self.plan_fetch()
+        self.add("import", "import", {**self.source_params(), "signatures": signatures}, self.source_inputs())
+
+    def plan_describe(self) -> None:
+        """What `inspect` asks for in place of everything else."""
+        if self.from_tflite:
+            self.plan_import()
+            self.goals["describe"] = self.goals["import"]
+            return
+        self.plan_fetch()
+        self.add("describe", "describe", self.source_params(), self.source_inputs())
+
+    def plan_fetch(self) -> None:
+        source = self.resolved.recipe.source
+        if not source.handle or SOURCE in self.resolved.files:
+            return
+        local = ARCHIVE in self.resolved.files
+        params: dict[str, Json] = {} if local else {"handle": source.handle}
+        inputs: dict[str, Input] = {ARCHIVE: self.file(ARCHIVE, ARCHIVE)} if local else {}
+        self.add("fetch", "fetch", params, inputs, expect={"model/": source.sha256} if source.sha256 else {})
+
+    def source_inputs(self) -> dict[str, Input]:
+        roles = [role for role in (SOURCE, CODE, WEIGHTS) if role in self.resolved.files]
+        inputs: dict[str, Input] = {role: self.file(role, role) for role in roles}
+        if "fetch" in self.goals:
+            inputs["source"] = replace(self.of("fetch", "model/", "source"), label=self.resolved.recipe.source.handle)
+        return inputs
+
+    def source_params(self) -> dict[str, Json]:
+        """What importing depends on besides bytes, and nothing that this kind of source has no use for."""
+        source = self.resolved.recipe.source
+        params: dict[str, Json] = {"kind": "saved_model" if source.kind == "hub" else source.kind}
+        if source.tags or params["kind"] == "saved_model":
+            params["tags"] = source.tags
+        entries = list(self.resolved.entries)
+        if source.call:
+            params |= {"call": entries.pop(0), "arguments": source.arguments}
+        if source.custom_objects:
+            params["custom_objects"] = {n: e for (n, _), e in zip(source.custom_objects, entries, strict=True)}
+        if self.resolved.packages:
+            params["packages"] = dict(self.resolved.packages)
+        large = dict(self.resolved.recipe.converter).get("_experimental_use_buffer_offset", False)
+        optional = {"lambdas": source.lambdas, "fused_lstm": source.fused_lstm, "large": large}
+        return params | {name: value for name, value in optional.items() if value}
 
     @property
     def from_tflite(self) -> bool:
@@ -118,7 +169,7 @@ class _Variant:
         if quantization.scheme == "none":
             return
         params: dict[str, Json] = {"scheme": quantization.scheme}
-        calibrated = quantization.scheme == "int8"
+        calibrated = quantization.calibrated
         if calibrated:
             assert self.resolved.recipe.dataset is not None
             self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
@@ -127,7 +178,7 @@ class _Variant:
             inputs = self.signed_snapshot()
             if calibrated:
                 inputs["samples"] = self.of("calibration samples", "samples.npz", "samples")
-            params["select_tf"] = self.resolved.recipe.opset.select_tf
+            params |= self.convert_params(quantizing=True)
             self.add("quantize", "quantize_in_converter", params, inputs)
             return
         inputs = {"model": self.of("convert", "model.tflite", "model")}
@@ -153,6 +204,17 @@ class _Variant:
         }
         self.add("calibrate", "calibrate", params, inputs)
 
+    def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
+        """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
+        recipe = self.resolved.recipe
+        options = {
+            name: value for name, value in recipe.converter if quantizing or name not in CONVERTER_QUANTIZER_OPTIONS
+        }
+        params: dict[str, Json] = {"select_tf": recipe.opset.select_tf}
+        if recipe.opset.custom:
+            params["allow_custom"] = True
+        return params | ({"options": options} if options else {})
+
     def artifact(self) -> StepInput:
         role = "quantize" if "quantize" in self.goals else "convert"
         return self.of(role, "model.tflite", "model")
@@ -163,7 +225,7 @@ class _Variant:
             "scheme": recipe.quantization.scheme,
             "input_type": recipe.quantization.input_type,
             "output_type": recipe.quantization.output_type,
-            "select_tf": recipe.opset.select_tf,
+            "opset": asdict(recipe.opset),
             "full_integer": recipe.target.full_integer,
             "static_shapes": recipe.target.static_shapes,
         }
@@ -221,3 +283,11 @@ def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:
         variant.plan()
         goals.append(variant.goals)
     return Plan(steps=steps, goals=tuple(goals))
+
+
+def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+    """The plan that says what the source offers: role `describe`."""
+    steps: dict[str, Step] = {}
+    variant = _Variant(resolved, around, steps)
+    variant.plan_describe()
+    return Plan(steps=steps, goals=(variant.goals,))

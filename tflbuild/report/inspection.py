@@ -16,16 +16,38 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
     if contents:
         lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
         lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
-    for entry in contents.get("signatures") or [signature]:
+        lines += runtime_lines(contents)
+    for entry in contents.get("signatures") or [signature, *signature["more"]]:
         lines.append(f"signature  {entry['key']}")
         tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]
-        width = max(len(tensor["name"]) for _, tensor in tensors)
+        width = max((len(tensor["name"]) for _, tensor in tensors), default=0)
         lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(tensor)}" for side, tensor in tensors]
     return "\n".join(lines)
 
 
+def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
+    """What a runtime must have: a version, and operators beyond the builtins."""
+    lines = []
+    if contents["least_runtime"]:
+        newest = [
+            f"{entry['name']} version {entry['version']}"
+            for entry in contents["operator_versions"]
+            if entry["runtime"] == contents["least_runtime"]
+        ]
+        lines.append(f"runtime    TFLite {contents['least_runtime']} or newer, for {', '.join(newest)}")
+    if contents["flex_operators"]:
+        lines.append(f"needs      the Flex delegate, for {', '.join(contents['flex_operators'])}")
+    if contents["custom_operators"]:
+        lines.append(f"needs      kernels of the app's own, for {', '.join(contents['custom_operators'])}")
+    if contents["state_tensors"]:
+        lines.append("keeps      state from call to call: reset_all_variables() before each sequence")
+    return lines
+
+
 def _tensor(tensor: Mapping[str, Json]) -> str:
-    shape = "" if tensor["shape"] is None else ", ".join("free" if _is_free(s) else str(s) for s in tensor["shape"])
+    if tensor["shape"] is None:
+        return "to be declared"
+    shape = ", ".join("free" if _is_free(s) else str(s) for s in tensor["shape"])
     scale = tensor.get("scale")
     return f"{tensor['dtype']}[{shape}]" + (
         "" if scale is None else f"  scale {scale:.9g}, zero point {tensor['zero_point']}"
@@ -36,21 +58,27 @@ def _is_free(size: int | None) -> bool:
     return size is None or size < 0
 
 
+LOCATORS = {"hub": "handle", "function": "call"}
+
+
 def proposed_recipe(path: str, kind: str, signature: Json) -> str:
-    """A recipe in five lines that makes an int8 artifact of the model."""
+    """A recipe in five lines that makes an int8 artifact of the model, or a float one where it takes text."""
     inputs = ", ".join(
         f"{_key(t['name'])}: {{shape: {_shape(t['shape'])}, dtype: {t['dtype']}}}" for t in signature["inputs"]
     )
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)
-    options = {"source": kind, "quantization": "int8", "dataset": "npz", "verify": "parity"}
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path.rpartition(":")[2] if kind == "function" else path).stem)
+    text = any(t["dtype"] == "string" for t in signature["inputs"])
+    options = {"source": kind} | ({} if text else {"quantization": "int8", "dataset": "npz"}) | {"verify": "parity"}
     defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items())
+    more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in signature["more"] if kind != "tflite")
+    others = f", more: {{{more}}}" if more else ""
     return "\n".join(
         [
             f"# recipes/{name}.yaml; arrays in the .npz files: {_names(signature['inputs'])}",
             f"defaults: [{defaults}]",
-            f"source: {{path: {_key(path)}}}",
-            f"signature: {{key: {_key(signature['key'])}, inputs: {{{inputs}}}}}",
-            "dataset: {path: data/calibration.npz}",
+            f"source: {{{LOCATORS.get(kind, 'path')}: {_key(path)}}}",
+            f"signature: {{key: {_key(signature['key'])}, inputs: {{{inputs}}}{others}}}",
+            *([] if text else ["dataset: {path: data/calibration.npz}"]),
             "verify: {dataset: {path: data/test.npz}}",
         ]
     )

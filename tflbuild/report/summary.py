@@ -33,8 +33,19 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
     size = show_bytes(artifact["bytes"])
     if artifact["sha256"] != artifact["float_sha256"]:
         size += f" (float {show_bytes(artifact['float_bytes'])})"
-    parts = [show_path(model), size, show_accuracy(manifest), f"sha256 {artifact['sha256'][:SHOWN_SHA]}"]
+    parts = [show_path(model), size, show_accuracy(manifest), show_needs(artifact["contents"])]
+    parts.append(f"sha256 {artifact['sha256'][:SHOWN_SHA]}")
     return "  ".join(part for part in parts if part)
+
+
+def show_needs(contents: Mapping[str, Json]) -> str:
+    """What an app must link to run it, "" where the runtime alone will do."""
+    parts = []
+    if contents["flex_operators"]:
+        parts.append(f"needs the Flex delegate ({', '.join(contents['flex_operators'])})")
+    if contents["custom_operators"]:
+        parts.append(f"needs kernels of the app's own ({', '.join(contents['custom_operators'])})")
+    return ", ".join(parts)
 
 
 def show_accuracy(manifest: Mapping[str, Json]) -> str:

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.step import FileInput
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
+from tflbuild.resolve.code import Code, find_code
 from tflbuild.storage.stat_cache import FileChanged, StatCache
 
 SOURCE = "source"
+ARCHIVE = "archive"
+CODE = "code"
+WEIGHTS = "weights"
 DATASET = "dataset"
 EVALUATION = "evaluation"
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRecipe:
-    """A recipe whose every path has become a digest. `files` maps a role to what it names."""
+    """A recipe whose every path has become a digest.
+
+    `files` maps a role to what it names; `entries` are the recipe's references to code, in the order of
+    `Source.references`, as a worker finds them, and `packages` the installed distributions that this
+    code imports.
+    """
 
     recipe: Recipe
     files: Mapping[str, FileInput]
+    entries: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+def is_remote(handle: str) -> bool:
+    """Whether a TF Hub handle is to be fetched from somewhere."""
+    return "://" in handle and not handle.startswith("tflbuild://")
 
 
 def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """(role, key in the recipe, path) of everything the recipe reads."""
-    yield SOURCE, "source.path", recipe.source.path
+    """(role, key in the recipe, path) of every file or folder that the recipe names, code excepted."""
+    source = recipe.source
+    if source.path:
+        yield SOURCE, "source.path", source.path
+    if source.handle and not is_remote(source.handle):
+        role = ARCHIVE if source.handle.endswith(ARCHIVES) else SOURCE
+        yield role, "source.handle", source.handle
+    if source.weights:
+        yield WEIGHTS, "source.weights", source.weights
     if recipe.dataset is not None and recipe.dataset.path:
         yield DATASET, "dataset.path", recipe.dataset.path
     if recipe.verify.dataset is not None and recipe.verify.dataset.path:
         yield EVALUATION, "verify.dataset.path", recipe.verify.dataset.path
+
+
+def code_of(recipe: Recipe) -> Code | None:
+    """The code that the recipe lets run. Raises RecipeError when it is not there."""
+    source = recipe.source
+    if not source.references:
+        return None
+    keys = (["source.call"] if source.call else []) + [f"source.custom_objects.{n}" for n, _ in source.custom_objects]
+    return find_code(source.references, source.files, keys)
 
 
 def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
@@ -39,28 +72,52 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
     files: dict[str, FileInput] = {}
     for role, key, text in named_paths(recipe):
         path = locate(text)
-        wants_folder = role == SOURCE and recipe.source.kind == "saved_model"
+        wants_folder = role == SOURCE and recipe.source.kind in ("saved_model", "hub")
         _require(path, key, text, wants_folder)
-        try:
-            digest = stats.digest_of(path)
-        except FileChanged as error:
-            raise RecipeError(
-                f"'{text}' does not hold still", where=key, why=str(error), next_step="build again when it is written"
-            ) from None
-        except OSError as error:
-            raise RecipeError(f"cannot read '{text}'", where=key, why=error.strerror or str(error)) from None
-        if role == SOURCE:
-            _require_pinned(recipe, digest)
-        files[role] = FileInput(name=role, digest=digest, path=str(path))
-    return ResolvedRecipe(recipe=recipe, files=files)
+        files[role] = _hash(FileInput(name=role, digest="", path=str(path)), key, text, stats)
+    code = code_of(recipe)
+    if code is not None and code.files:
+        chosen = tuple((name, str(path)) for name, path in sorted(code.files.items()))
+        port = FileInput(name=CODE, digest="", path=str(code.root), files=chosen)
+        files[CODE] = _hash(port, "source", ", ".join(code.entries), stats)
+    _require_pinned(recipe, files)
+    if code is None:
+        return ResolvedRecipe(recipe=recipe, files=files)
+    packages = tuple(sorted(code.packages.items()))
+    return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages)
 
 
-def _require_pinned(recipe: Recipe, digest: str) -> None:
-    if recipe.source.sha256 not in ("", digest):
+def _hash(port: FileInput, key: str, text: str, stats: StatCache) -> FileInput:
+    try:
+        if port.files:
+            digest = stats.digest_of_files({name: Path(path) for name, path in port.files})
+        else:
+            digest = stats.digest_of(Path(port.path))
+    except FileChanged as error:
         raise RecipeError(
-            f"'{recipe.source.path}' is not the model that the recipe pins",
+            f"'{text}' does not hold still", where=key, why=str(error), next_step="build again when it is written"
+        ) from None
+    except OSError as error:
+        raise RecipeError(f"cannot read '{text}'", where=key, why=error.strerror or str(error)) from None
+    return replace(port, digest=digest)
+
+
+def _require_pinned(recipe: Recipe, files: Mapping[str, FileInput]) -> None:
+    """What is fetched is held against its pin when it has come; a call's pin is that of its code."""
+    pinned = recipe.source.sha256
+    has = files.get(CODE if recipe.source.call else SOURCE)
+    if pinned and has is None and not recipe.source.handle:
+        raise RecipeError(
+            "there is nothing to pin",
             where="source.sha256",
-            why=f"its digest is {digest}\npinned is     {recipe.source.sha256}",
+            why=f"'{recipe.source.call}' is an installed module; its package's version is part of every key",
+        )
+    if pinned and has is not None and pinned != has.digest:
+        raise RecipeError(
+            f"'{recipe.source.path or recipe.source.handle or recipe.source.call}'"
+            " is not the model that the recipe pins",
+            where="source.sha256",
+            why=f"its digest is {has.digest}\npinned is     {pinned}",
             next_step="get the pinned model back, or pin the new one",
         )
 
@@ -69,6 +126,10 @@ def _require(path: Path, key: str, text: str, wants_folder: bool) -> None:
     if not path.exists():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         why = f"there is no folder {path.parent}" if not path.parent.is_dir() else nearest(path.name, siblings)
+        if key == "source.handle":
+            why = "it has no scheme such as https://, so it would be a folder or an archive here" + (
+                f"; {why}" if why else ""
+            )
         raise RecipeError(
             f"'{text}' does not exist",
             where=key,

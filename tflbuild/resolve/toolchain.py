@@ -14,6 +14,8 @@ from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
 from tflbuild.steps.kinds import KINDS
 
+FETCH_FORMAT = "1"
+
 
 @cache
 def package_version(name: str) -> str:
@@ -44,6 +46,8 @@ def worker_file(module: str) -> Path:
 def toolchain(kind: str) -> Mapping[str, str]:
     """Everything beside parameters and inputs that a step of this kind depends on, by name."""
     step = KINDS[kind]
+    if step.network:  # what a handle names does not depend on who fetched it, nor with what
+        return {"format": FETCH_FORMAT}
     implementation = {module: hash_file(worker_file(module)) for module in sorted(set(step.modules))}
     return {
         "python": ".".join(map(str, sys.version_info[:2])),

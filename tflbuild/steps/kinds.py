@@ -22,7 +22,8 @@ class StepKind:
     `module` and `uses` are the files of `tflbuild/workers/` whose text is part of the key; a test
     holds them against the imports. `outputs` are files by name, or folders where the name ends in
     a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
-    step's key instead of their bytes.
+    digest of their content that the step tells in its fact `content`, or else by the step's key.
+    A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StepKind:
     packages: tuple[str, ...]
     outputs: tuple[str, ...]
     unstable: tuple[str, ...] = ()
+    network: bool = False
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -45,23 +47,45 @@ LITERT = ("ai-edge-litert", "numpy")
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
+        # TF Hub handle or archive -> the SavedModel folder behind it
+        StepKind(
+            name="fetch",
+            server="tensorflow",
+            module="hub_fetch",
+            uses=("archives",),
+            packages=(),
+            outputs=("model/",),
+            network=True,
+        ),
         # source -> SavedModel snapshot with declared signatures. An exported SavedModel is not
         # byte-reproducible (fingerprint, shards), the model in it is.
         StepKind(
             name="import",
             server="tensorflow",
             module="tf_import",
-            uses=("signatures",),
+            uses=(
+                *("fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
+                *("signatures", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
+            ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json"),
             unstable=("snapshot/",),
+        ),
+        # source -> what it offers, for `inspect`
+        StepKind(
+            name="describe",
+            server="tensorflow",
+            module="tf_describe",
+            uses=("function_source", "keras_source", "signatures", "tf_entries", "tf_sources", "user_code"),
+            packages=(*TENSORFLOW, "tf_keras"),
+            outputs=("signature.json",),
         ),
         # float .tflite -> itself, with declared signatures; no TensorFlow
         StepKind(
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "flatbuffer", "signatures"),
+            uses=("contents", "flatbuffer", "runtimes", "signatures"),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -79,7 +103,7 @@ KINDS: dict[str, StepKind] = {
             name="convert",
             server="tensorflow",
             module="tf_convert",
-            uses=("tf_converter",),
+            uses=("preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
             packages=TENSORFLOW,
             outputs=("model.tflite",),
         ),
@@ -88,7 +112,7 @@ KINDS: dict[str, StepKind] = {
             name="predict",
             server="tensorflow",
             module="tf_predict",
-            uses=("samples",),
+            uses=("predictions", "probes", "samples", "signatures"),
             packages=TENSORFLOW,
             outputs=("predictions.npz",),
         ),
@@ -97,7 +121,7 @@ KINDS: dict[str, StepKind] = {
             name="predict_tflite",
             server="litert",
             module="litert_predict",
-            uses=("litert_verify", "samples", "shards", "interpreters", "metrics"),
+            uses=("artifact", "interpreters", "predictions", "probes", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("predictions.npz",),
         ),
@@ -106,7 +130,7 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("samples", "shards", "interpreters"),
+            uses=("flatbuffer", "interpreters", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -124,7 +148,16 @@ KINDS: dict[str, StepKind] = {
             name="quantize_in_converter",
             server="tensorflow",
             module="tf_quantize",
-            uses=("samples", "tf_converter"),
+            uses=(
+                "preprocess",
+                "samples",
+                "signatures",
+                "tf_converter",
+                "tf_entries",
+                "tf_explain",
+                "tf_snapshot",
+                "uint8_interface",
+            ),
             packages=TENSORFLOW,
             outputs=("model.tflite",),
         ),
@@ -133,7 +166,7 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("contents", "flatbuffer", "declarations", "samples"),
+            uses=("contents", "declarations", "flatbuffer", "runtimes", "samples"),
             packages=LITERT,
             outputs=("check.json",),
         ),
@@ -142,7 +175,7 @@ KINDS: dict[str, StepKind] = {
             name="verify",
             server="litert",
             module="litert_verify",
-            uses=("samples", "shards", "interpreters", "metrics"),
+            uses=("artifact", "interpreters", "metrics", "predictions", "probes", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("verify.json",),
         ),

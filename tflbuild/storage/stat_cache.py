@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tflbuild.core.digest import hash_file, hash_tree, hash_value
@@ -68,6 +68,10 @@ class StatCache:
     def digest_of(self, path: Path) -> str:
         """The digest of a file, or of a folder with all in it."""
         return hash_tree(self.tree(path)) if path.is_dir() else self.digest(path)
+
+    def digest_of_files(self, files: Mapping[str, Path]) -> str:
+        """The digest of a folder that would hold these files under these relative names."""
+        return hash_tree({name: self.digest(path) for name, path in files.items()})
 
     def tree(self, folder: Path) -> dict[str, str]:
         """Relative POSIX path -> digest, of every file below `folder`."""

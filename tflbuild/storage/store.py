@@ -123,8 +123,10 @@ class Store:
         outputs: Mapping[str, Path],
         facts: Mapping[str, Json],
         elapsed: float,
+        *,
+        replace: bool = False,
     ) -> Record:
-        """Take finished outputs into the store. The files are consumed. First writer wins."""
+        """Take finished outputs into the store. The files are consumed. First writer wins, unless `replace`."""
         kept = {name: self._keep(name, path) for name, path in outputs.items()}
         record = Record(key=key, action=action, outputs=kept, facts=facts, elapsed=elapsed, created=time.time())
         path = self._action_file(key)
@@ -132,7 +134,7 @@ class Store:
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(_format_record(record))
         try:
-            if not publish_link(new, path) and self.find(key) is None:
+            if not publish_link(new, path) and (replace or self.find(key) is None):
                 os.replace(new, path)  # what stood there leads to lost blobs
                 sync_folder(path.parent)
         finally:

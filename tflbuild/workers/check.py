@@ -10,6 +10,19 @@ from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
 
+# What may be declared instead, the nearest first; an override that is already there changes nothing.
+FIXES = {
+    "int8": (
+        "quantization.engine=converter",
+        "quantization.engine=litert",
+        "quantization=int16x8",
+        "quantization=dynamic_int8",
+        "quantization=float16",
+    ),
+    "int16x8": ("quantization.engine=converter", "quantization=dynamic_int8", "quantization=float16"),
+    "dynamic_int8": ("quantization.engine=converter", "quantization=float16"),
+}
+
 
 def run(request: Request) -> Facts:
     """Outputs check.json: contents and I/O contract. Raises WorkerError with every finding."""
@@ -28,7 +41,9 @@ def run(request: Request) -> Facts:
             f"the artifact is not what the recipe declares (quantization={request.params['scheme']})",
             kind="build",
             why="\n".join(shown),
-            next_step="the other engine (quantization.engine) may honour it; else declare what the model can be",
+            next_step="the other engine (quantization.engine) may honour it; else declare what the model can be:\n"
+            "`tflbuild doctor` with the same arguments tries other schemes and says what works",
+            fixes=FIXES.get(request.params["scheme"], ()),
         )
     return report
 

@@ -5,18 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from tflbuild.workers.flatbuffer import Model, Tensor
+from tflbuild.workers.runtimes import first_runtime, least_runtime
 
 
 def describe_model(model: Model) -> dict[str, Any]:
-    """The contents as JSON."""
+    """The contents as JSON.
+
+    `least_runtime` is ours, from the operators; `min_runtime` is what the file's converter wrote there,
+    which a quantizer leaves as it was.
+    """
+    versions = [
+        {"name": name, "version": version, "count": count, "runtime": first_runtime(name, version)}
+        for name, version, count in model.op_versions()
+    ]
     return {
         "bytes": model.bytes,
         "operators": model.op_counts(),
+        "operator_versions": versions,
         "custom_operators": model.custom_ops(),
         "flex_operators": model.flex_ops(),
         "tensor_types": model.type_counts(),
         "subgraphs": len(model.subgraphs),
         "min_runtime": model.min_runtime,
+        "least_runtime": least_runtime(str(entry["runtime"]) for entry in versions),
+        "state_tensors": sum(tensor.state for graph in model.subgraphs for tensor in graph.tensors),
         "signatures": [
             {
                 "key": entry.key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,31 @@ def end_with_parent() -> None:
 
 
 class WorkerError(Exception):
-    """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment."""
+    """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment.
 
-    def __init__(self, what: str, *, kind: str = "recipe", why: str = "", where: str = "", next_step: str = "") -> None:
+    `fixes` are overrides that may help, each a command line's worth, in the order to be tried.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        kind: str = "recipe",
+        why: str = "",
+        where: str = "",
+        next_step: str = "",
+        fixes: Sequence[str] = (),
+    ) -> None:
         super().__init__(what)
-        self.fields = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
+        self.fields: dict[str, Any] = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
+        if fixes:
+            self.fields["fixes"] = list(fixes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.fields,)
 
 
-def _rebuild(fields: dict[str, str]) -> WorkerError:
+def _rebuild(fields: dict[str, Any]) -> WorkerError:
     return WorkerError(fields["what"], **{name: text for name, text in fields.items() if name != "what"})
 
 

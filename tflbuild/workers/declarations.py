@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
+from tflbuild.workers.flatbuffer import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.workers.runtimes import first_runtime, parse
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
@@ -15,6 +16,8 @@ WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dyn
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
 RANGE_TOLERANCE = 0.02
 INT8_STEPS = 255
+INT16_STEPS = 65534  # symmetric: -32767 to 32767
+INTEGER = ("int8", "int16x8")
 UINT8_SUFFIX = "_uint8_input"  # what `uint8_interface` adds to a tensor's name
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -30,34 +33,81 @@ class Finding:
 
 def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
     """Every finding of every rule that applies."""
-    yield from check_operators(model, params)
-    yield from check_signature(model, params, signature)
+    yield from check_operators(model, params["opset"])
+    yield from check_runtime(model, params["opset"])
+    yield from check_signatures(model, params, signature)
+    yield from check_variables(model)
     yield from SCHEME_RULES[params["scheme"]](model)
-    if params["scheme"] == "int8":
-        yield from check_calibrated(model, signature, ranges)
+    if params["scheme"] in INTEGER:
+        yield from check_calibrated(model, params, signature, ranges)
     if params["full_integer"]:
-        yield from check_full_integer(model)
+        yield from check_full_integer(model, "target", "the target cannot hold")
+    if params["opset"]["arithmetic"] != "any":
+        yield from check_full_integer(model, "opset", f"opset={params['opset']['arithmetic']} excludes")
     if params["static_shapes"]:
         yield from check_static(model)
 
 
-def check_operators(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
-    """No Flex operator unless the op set allows them, and no custom one."""
-    if model.flex_ops() and not params["select_tf"]:
+def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
+    """TensorFlow (Flex) operators where the op set has them, custom ones by name, none that is denied."""
+    if model.flex_ops() and not opset["select_tf"]:
         yield Finding(
             "opset", f"TensorFlow (Flex) operators, which opset=builtins excludes: {', '.join(model.flex_ops())}"
         )
-    if model.custom_ops():
-        yield Finding("opset", f"custom operators, which no op set allowed: {', '.join(model.custom_ops())}")
+    unknown = [name for name in model.custom_ops() if name not in opset["custom"]]
+    if unknown:
+        yield Finding(
+            "opset",
+            f"custom operators that the op set does not allow: {', '.join(unknown)}"
+            f" (opset.custom=[{','.join(unknown)}] would, for an app that registers them)",
+        )
+    for name in opset["deny"]:
+        count = model.op_counts().get(name, 0)
+        if count:
+            yield Finding("opset", f"{name}, which opset.deny excludes: {count} of them")
 
 
-def check_signature(model: Model, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Finding]:
-    """The declared signature, its names, shapes and I/O types."""
-    found = next((entry for entry in model.signatures if entry.key == wanted["key"]), None)
-    if found is None:
-        keys = ", ".join(entry.key for entry in model.signatures) or "none"
-        yield Finding("signature", f"signature '{wanted['key']}' is missing; the file has: {keys}")
-        return
+def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
+    """Nothing newer than `max_runtime`. What is not known to be old enough is not."""
+    newest = opset["max_runtime"]
+    for name, version, _ in model.op_versions() if newest else ():
+        first = first_runtime(name, version)
+        if not first:
+            yield Finding("runtime", f"{name} version {version}: which runtime has it is not known")
+        elif parse(first) > parse(newest):
+            yield Finding("runtime", f"{name} version {version} needs TFLite {first}, and {newest} is allowed")
+
+
+def check_variables(model: Model) -> Iterator[Finding]:
+    """Every variable is given a value when the model is opened: what nothing initialises holds noise."""
+    names = {op.variable for graph in model.subgraphs for op in graph.ops if op.name == "VAR_HANDLE"}
+    starts = {op.initial for graph in model.subgraphs for op in graph.ops if op.initial is not None}
+    given = {name for start in starts for name in _assigned(model.subgraphs[start])}
+    missing = sorted(names - given)
+    if missing:
+        yield Finding("variables", f"variables that nothing initialises: {_some(missing)}")
+
+
+def _assigned(graph: Subgraph) -> Iterator[str]:
+    handles = {op.outputs[0]: op.variable for op in graph.ops if op.name == "VAR_HANDLE"}
+    yield from (handles.get(op.inputs[0], "") for op in graph.ops if op.name == "ASSIGN_VARIABLE")
+
+
+def check_signatures(model: Model, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Finding]:
+    """The declared signatures and no others, their names, shapes and I/O types."""
+    declared = {entry["key"]: entry for entry in (wanted, *wanted.get("more", ()))}
+    has = {entry.key: entry for entry in model.signatures}
+    for key, entry in declared.items():
+        if key not in has:
+            keys = ", ".join(has) or "none"
+            yield Finding("signature", f"signature '{key}' is missing; the file has: {keys}")
+            continue
+        yield from _check_signature(has[key], entry, params)
+    for key in has.keys() - declared.keys():
+        yield Finding("signature", f"signature '{key}' was not declared")
+
+
+def _check_signature(found: SignatureDef, wanted: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
     for side, has in (("input", found.inputs), ("output", found.outputs)):
         specs = {spec["name"]: spec for spec in wanted[f"{side}s"]}
         if specs.keys() != has.keys():
@@ -67,14 +117,14 @@ def check_signature(model: Model, params: Mapping[str, Any], wanted: Mapping[str
 
 
 def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
-    integer = params["scheme"] == "int8" and spec["dtype"] == "float32"
+    integer = params["scheme"] in INTEGER and spec["dtype"] == "float32"
     wanted = params[f"{side}_type"] if integer else spec["dtype"]
     if tensor.type != wanted:
         yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type}, declared was {wanted}")
-    shape = tuple(-1 if size is None else size for size in spec["shape"])
+    shape = None if spec["shape"] is None else tuple(-1 if size is None else size for size in spec["shape"])
     if side == "input" and tensor.shape != shape:
         yield Finding(
-            "signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {list(shape)}"
+            "signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {spec['shape']}"
         )
     if integer and wanted != "float32" and not tensor.scales:
         yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type} without a scale")
@@ -111,6 +161,32 @@ def check_dynamic_int8(model: Model) -> Iterator[Finding]:
 
 def check_int8(model: Model) -> Iterator[Finding]:
     """quantization=int8: integer operators alone, with scales; conversions only at inputs and outputs."""
+    yield from _check_integers(model)
+
+
+def check_int16x8(model: Model) -> Iterator[Finding]:
+    """quantization=int16x8: the same with int16 activations, symmetric, and int8 weights."""
+    yield from _check_integers(model)
+    for graph in model.subgraphs:
+        boundary = set(graph.inputs) | set(graph.outputs)
+        for op in graph.ops:
+            for index in op.outputs:
+                tensor = graph.tensors[index]
+                if tensor.type in ("int8", "uint8") and tensor.scales and index not in boundary:
+                    yield Finding("scheme", f"{op.name} has an {tensor.type} activation: {tensor.name}")
+                if tensor.type == "int16" and any(tensor.zero_points):
+                    yield Finding("scale", f"{tensor.name} is int16 with the zero point {tensor.zero_points[0]}")
+            yield from _wide_weights(graph, op)
+
+
+def _wide_weights(graph: Subgraph, op: Op) -> Iterator[Finding]:
+    for index in op.inputs[1:2] if op.name in WEIGHTED else ():
+        tensor = graph.tensors[index]
+        if tensor.constant and tensor.type != "int8":
+            yield Finding("scheme", f"{op.name} has {tensor.type} weights, int8 was declared: {tensor.name}")
+
+
+def _check_integers(model: Model) -> Iterator[Finding]:
     for graph in model.subgraphs:
         boundary = set(graph.inputs) | set(graph.outputs)
         for op in graph.ops:
@@ -125,7 +201,7 @@ def check_int8(model: Model) -> Iterator[Finding]:
 def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:
     for index in op.outputs:
         tensor = graph.tensors[index]
-        if tensor.type in ("int8", "uint8") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):
+        if tensor.type in ("int8", "uint8", "int16") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):
             yield Finding("scale", f"{op.name} gives {tensor.type} without a scale: {tensor.name}")
         bad = [scale for scale in tensor.scales if not math.isfinite(scale) or scale <= 0]
         if bad:
@@ -137,30 +213,35 @@ SCHEME_RULES = {
     "float16": check_float16,
     "dynamic_int8": check_dynamic_int8,
     "int8": check_int8,
+    "int16x8": check_int16x8,
 }
 
 
 # data and target
 
 
-def check_calibrated(model: Model, signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
+def check_calibrated(
+    model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges
+) -> Iterator[Finding]:
     """The scales of the inputs span what the dataset spans: the data was used, not ignored."""
     found = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
     for name, tensor in (found.inputs if found else {}).items():
         measured = ranges.get(name) or ranges.get(tensor.name.removesuffix(UINT8_SUFFIX))
         if not tensor.scales or measured is None:
             continue
-        span = max(measured[1], 0.0) - min(measured[0], 0.0)  # a range always holds zero
-        has = tensor.scales[0] * INT8_STEPS
+        low, high = min(measured[0], 0.0), max(measured[1], 0.0)  # a range always holds zero
+        symmetric = params["scheme"] == "int16x8"
+        span = 2 * max(-low, high) if symmetric else high - low
+        has = tensor.scales[0] * (INT16_STEPS if symmetric else INT8_STEPS)
         if span > 0 and abs(has - span) > RANGE_TOLERANCE * span:
             yield Finding("dataset", f"input '{name}' spans {has:.6g}, and the calibration data {span:.6g}")
 
 
-def check_full_integer(model: Model) -> Iterator[Finding]:
-    """The target has no floating point."""
+def check_full_integer(model: Model, rule: str, why: str) -> Iterator[Finding]:
+    """No floating point at all, borders included."""
     names = [t.name for graph in model.subgraphs for t in graph.tensors if t.type in FLOATS]
     if names:
-        yield Finding("target", f"floating-point tensors, which the target cannot hold: {_some(names)}")
+        yield Finding(rule, f"floating-point tensors, which {why}: {_some(names)}")
 
 
 def check_static(model: Model) -> Iterator[Finding]:

@@ -23,7 +23,8 @@ MINIMUM_RUNTIME = "min_runtime_version"
 class Tensor:
     """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
 
-    `shape` has -1 where a size is free; `elements` counts the stored shape.
+    `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
+    from one call to the next.
     """
 
     name: str
@@ -34,17 +35,23 @@ class Tensor:
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
     axis: int
+    state: bool = False
 
 
 @dataclass(frozen=True)
 class Op:
-    """An operator: its builtin name, or the custom one; indices into its subgraph's tensors."""
+    """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
+
+    `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs.
+    """
 
     name: str
     version: int
     custom: bool
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    variable: str = ""
+    initial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Model:
 
     def _custom(self) -> set[str]:
         return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
+
+    def op_versions(self) -> list[tuple[str, int, int]]:
+        """(builtin operator, version, count), over all subgraphs."""
+        found = Counter((op.name, op.version) for graph in self.subgraphs for op in graph.ops if not op.custom)
+        return [(name, version, count) for (name, version), count in sorted(found.items())]
 
     def type_counts(self) -> dict[str, int]:
         """Tensors by element type, over all subgraphs."""
@@ -154,6 +166,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         scales=_list(quantization.scale) if quantization else (),
         zero_points=_list(quantization.zeroPoint) if quantization else (),
         axis=quantization.quantizedDimension if quantization else 0,
+        state=bool(tensor.isVariable),
     )
 
 
@@ -162,7 +175,16 @@ def _op(op: Any, codes: Any) -> Op:
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     custom = builtin == schema.BuiltinOperator.CUSTOM
     name = _text(code.customCode) if custom else OPERATORS.get(builtin, f"BUILTIN_{builtin}")
-    return Op(name, code.version, custom, _list(op.inputs), _list(op.outputs))
+    options = op.builtinOptions
+    return Op(
+        name,
+        code.version,
+        custom,
+        _list(op.inputs),
+        _list(op.outputs),
+        _text(getattr(options, "sharedName", "")) if name == "VAR_HANDLE" else "",
+        getattr(options, "initSubgraphIndex", None) if name == "CALL_ONCE" else None,
+    )
 
 
 def _signature(entry: Any, graphs: tuple[Subgraph, ...]) -> SignatureDef:

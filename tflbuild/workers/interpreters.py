@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter, OpResolverType, SignatureRunner
 
 from tflbuild.workers.contract import WorkerError
 
+NEEDS_FLEX = "the model has TensorFlow (Flex) operators, and no Python package can run those any more"
+NO_KERNEL = "Didn't find op for builtin opcode"
 FLEX_MARK = "Select TensorFlow op(s)"
 RESOLVERS = {
     "reference": OpResolverType.BUILTIN_REF,
@@ -18,8 +22,53 @@ RESOLVERS = {
 }
 
 
-def open_model(path: Path, kernels: str, threads: int = 1, preserve: bool = False) -> Interpreter:
-    """An allocated interpreter. `kernels`: reference | none (optimized, no delegate) | xnnpack."""
+@dataclass(frozen=True)
+class Running:
+    """One signature of an open model, allocated. Calling it feeds values by name and gives outputs by name."""
+
+    interpreter: Interpreter
+    runner: SignatureRunner
+    subgraph: int
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Raises WorkerError when the runtime refuses these values, of this shape.
+
+        A fused LSTM keeps its state from call to call, where the layer that it was starts afresh: the
+        state is reset first. (Variables of the model's own are resources, which this does not touch.)
+        """
+        try:
+            self.interpreter.reset_all_variables()
+            found: dict[str, np.ndarray] = self.runner(**feed)
+            return found
+        except (ValueError, RuntimeError) as error:
+            if FLEX_MARK in str(error):
+                raise explain(error) from error
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
+            raise WorkerError(
+                f"the artifact cannot run on {shapes}", kind="build", why=str(error).strip().split("\n")[0]
+            ) from error
+
+    def sibling(self, key: str) -> Running:
+        """Another signature of the same open model, which shares its variables."""
+        return allocate(self.interpreter, key)
+
+
+def allocate(interpreter: Interpreter, key: str) -> Running:
+    """One signature, ready to be called. Raises WorkerError when it cannot be."""
+    try:
+        runner = interpreter.get_signature_runner(key)
+        interpreter._interpreter.AllocateTensors(runner._subgraph_index)
+    except (ValueError, RuntimeError) as error:
+        raise explain(error) from error
+    return Running(interpreter, runner, runner._subgraph_index)
+
+
+def open_signature(path: Path, key: str, kernels: str, threads: int = 1, preserve: bool = False) -> Running:
+    """An allocated signature. `kernels`: reference | none (optimized, no delegate) | xnnpack.
+
+    Only this signature is allocated: another may need operators that this runtime lacks. Raises
+    WorkerError for a model that does not load.
+    """
     try:
         interpreter = Interpreter(
             model_content=path.read_bytes(),
@@ -27,27 +76,47 @@ def open_model(path: Path, kernels: str, threads: int = 1, preserve: bool = Fals
             experimental_op_resolver_type=RESOLVERS[kernels],
             experimental_preserve_all_tensors=preserve,
         )
-        interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        if FLEX_MARK in str(error):
-            raise WorkerError(
-                "the model has TensorFlow (Flex) operators, and no Python package can run those any more",
-                kind="environment",
-                why="TensorFlow's own interpreter lost its Flex delegate after release 2.18; LiteRT's never had it",
-                next_step="verify=none builds it and says `unverified`; try it in the app, which links Flex itself",
-            ) from error
-        raise WorkerError(
-            "the artifact converts and does not load",
+        raise explain(error) from error
+    return allocate(interpreter, key)
+
+
+def needs_flex(error: WorkerError) -> bool:
+    """Whether a model did not load for want of TensorFlow operators."""
+    return bool(error.fields["what"] == NEEDS_FLEX)
+
+
+def explain(error: Exception) -> WorkerError:
+    """Why a model does not load."""
+    if FLEX_MARK in str(error):
+        return WorkerError(
+            NEEDS_FLEX,
+            kind="environment",
+            why="TensorFlow's own interpreter lost its Flex delegate after release 2.18; LiteRT's never had it",
+            next_step="verify=none builds it and says `unverified`; try it in the app, which links Flex itself",
+        )
+    if NO_KERNEL in str(error):
+        return WorkerError(
+            "the runtime has no kernel for an operator of the model",
             kind="build",
-            why=str(error).strip().split("\n")[0],
-            next_step="another scheme, or exclude the operator that is named",
-        ) from error
-    return interpreter
+            why=str(error).strip().split("\n")[0].split(". An older")[0],
+            next_step="the reference kernels that calibration runs on lack some operators:"
+            " quantization.calibration.kernels=fast",
+            fixes=("quantization.calibration.kernels=fast", "quantization=dynamic_int8"),
+        )
+    return WorkerError(
+        "the artifact converts and does not load",
+        kind="build",
+        why=str(error).strip().split("\n")[0],
+        next_step="another scheme, or exclude the operator that is named",
+    )
 
 
 def quantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     """Real values as the tensor's integers: q = round(x / scale) + zero_point, saturated."""
     dtype = np.dtype(details["dtype"])
+    if values.dtype.kind == "S":
+        return values.astype(object)
     if dtype.kind == "f" or not len(details["quantization_parameters"]["scales"]):
         return values.astype(dtype)
     scale, zero_point = details["quantization"]

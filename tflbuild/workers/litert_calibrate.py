@@ -8,17 +8,19 @@ taken in the order of the samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.interpreters import open_model
-from tflbuild.workers.samples import Arrays, count_samples, each_sample, load_samples
+from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.shards import map_shards
+from tflbuild.workers.signatures import each_signature
 
 KERNELS = {"reference": "reference", "fast": "xnnpack"}
 BINS = 2048
@@ -37,64 +39,97 @@ class Activation:
     rank: int
 
 
+@dataclass(frozen=True)
+class Range:
+    """The least and the greatest value of a tensor, and its rank."""
+
+    min: float
+    max: float
+    rank: int
+
+
 def run(request: Request) -> Facts:
     """Outputs ranges.json: tensor name -> {min, max, rank}; facts: samples, tensors."""
     params = request.params
-    inputs, _ = load_samples(request.inputs["samples"])
-    key = request.read_json("signature")["key"]
-    observer = Observer(request, inputs, key, KERNELS[params["kernels"]])
-    activations = observer.activations  # found before the work is shared out, so that every share has them
-    ranges = METHODS[params["method"]](observer, params)
-    for name, (low, high) in ranges.items():
-        if not np.isfinite([low, high]).all():
-            raise WorkerError(
-                f"tensor '{name}' becomes NaN or infinite on the calibration samples",
-                where="dataset",
-                why=f"its range is [{low}, {high}]",
-                next_step="check the preprocessing of the dataset (scale, offset) and the model's weights",
-            )
-    request.write_json(
-        "ranges.json",
-        {a.name: {"min": ranges[a.name][0], "max": ranges[a.name][1], "rank": a.rank} for a in activations},
-    )
-    return {"samples": count_samples(inputs), "tensors": len(activations)}
+    signature = request.read_json("signature")
+    feeds = load_feeds(request.inputs["samples"], signature["key"])
+    model = read_model(request.inputs["model"])
+    found: dict[str, Range] = {}
+    for one in each_signature(signature):
+        require_fed(one["key"], feeds)
+        activations = find_activations(model, one["key"])
+        observer = Observer(request.inputs["model"], one, feeds[one["key"]], KERNELS[params["kernels"]], activations)
+        ranges = METHODS[params["method"]](observer, params)
+        for activation in activations:
+            if activation.name not in ranges:
+                continue
+            low, high = ranges[activation.name]
+            require_finite(activation.name, low, high)
+            known = found.get(activation.name)  # two signatures may share a name: the range spans both
+            both = (low, high) if known is None else (min(low, known.min), max(high, known.max))
+            found[activation.name] = Range(*both, activation.rank)
+    request.write_json("ranges.json", {name: asdict(entry) for name, entry in found.items()})
+    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(found)}
 
 
+def require_fed(key: str, feeds: dict[str, Arrays]) -> None:
+    """Raises WorkerError for a signature that would be quantized without samples."""
+    if key not in feeds:
+        raise WorkerError(
+            f"the calibration dataset has no samples for the signature '{key}'",
+            where="dataset",
+            why="activation ranges are measured signature by signature",
+            next_step=f"add arrays named like its inputs, or map them: dataset.arrays={{'{key}/input': array}}",
+        )
+
+
+def require_finite(name: str, low: float, high: float) -> None:
+    """Raises WorkerError for a range that is none."""
+    if not np.isfinite([low, high]).all():
+        raise WorkerError(
+            f"tensor '{name}' becomes NaN or infinite on the calibration samples",
+            where="dataset",
+            why=f"its range is [{low}, {high}]",
+            next_step="check the preprocessing of the dataset (scale, offset) and the model's weights",
+        )
+
+
+def find_activations(model: Model, key: str) -> list[Activation]:
+    """The float32 tensors of a signature's subgraph that are computed or fed, by name."""
+    graph = model.subgraphs[next(entry.subgraph for entry in model.signatures if entry.key == key)]
+    computed = {index for op in graph.ops for index in op.outputs} | set(graph.inputs)
+    found = {
+        graph.tensors[index].name: Activation(graph.tensors[index].name, index, len(graph.tensors[index].shape))
+        for index in sorted(computed)
+        if graph.tensors[index].type == "float32" and graph.tensors[index].name
+    }
+    return [found[name] for name in sorted(found)]
+
+
+@dataclass(frozen=True)
 class Observer:
-    """Runs the float model on samples and shows every activation to a function."""
+    """Runs one signature of the float model on samples and shows every activation to a function."""
 
-    def __init__(self, request: Request, inputs: Arrays, key: str, kernels: str) -> None:
-        self.model = request.inputs["model"]
-        self.inputs = inputs
-        self.key = key
-        self.kernels = kernels
-
-    def open(self) -> Any:
-        return open_model(self.model, self.kernels, preserve=True)
-
-    @cached_property
-    def activations(self) -> list[Activation]:
-        """The float tensors of the signature's subgraph that hold no constant."""
-        interpreter = self.open()
-        computed = {index for op in interpreter._get_ops_details() for index in op["outputs"]}
-        computed |= {detail["index"] for detail in interpreter.get_input_details()}
-        found = {}
-        for detail in interpreter.get_tensor_details():
-            if detail["index"] in computed and detail["dtype"] == np.float32 and detail["name"]:
-                found[detail["name"]] = Activation(detail["name"], detail["index"], len(detail["shape"]))
-        return [found[name] for name in sorted(found)]
+    model: Path
+    signature: Mapping[str, Any]
+    inputs: Arrays
+    kernels: str
+    activations: list[Activation]
 
     def count(self) -> int:
         return count_samples(self.inputs)
 
     def watch(self, indices: range, show: Callable[[Activation, np.ndarray], None]) -> None:
         """`show(activation, values)` for every activation of every sample in `indices`."""
-        interpreter = self.open()
-        runner = interpreter.get_signature_runner(self.key)
-        for feed in each_sample(self.inputs, indices):
-            runner(**feed)
+        running = open_signature(self.model, self.signature["key"], self.kernels, preserve=True)
+        for feed in each_sample(self.inputs, indices, batch_of(self.signature)):
+            running(feed)
             for activation in self.activations:
-                show(activation, interpreter.get_tensor(activation.index))
+                try:
+                    values = running.interpreter.get_tensor(activation.index, running.subgraph)
+                except ValueError:  # loops leave tensors that hold no data once they have run
+                    continue
+                show(activation, values)
 
 
 def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:
@@ -110,7 +145,8 @@ def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:
         return seen
 
     parts = map_shards(shard, observer.count())
-    return {name: np.array([pair for part in parts for pair in part[name]], np.float32) for name in parts[0]}
+    seen = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.array([pair for part in parts for pair in part[name]], np.float32) for name in seen}
 
 
 def min_max(observer: Observer, params: Any) -> Ranges:

@@ -13,7 +13,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import IDENTIFIER, Model, Tensor, read_model
+from tflbuild.workers.flatbuffer import IDENTIFIER, Model, SignatureDef, Tensor, read_model
 from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
 
@@ -37,8 +37,17 @@ def run(request: Request) -> Facts:
     require_as_stored(has, specs)
     outputs = {name: to_spec(tensor) for name, tensor in found.outputs.items()}
     signature = signature_json(found.key, specs, outputs, found.key)
-    request.write_json("signature.json", signature)
-    return describe_model(model)
+    more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
+    request.write_json("signature.json", {**signature, "more": more})
+    return {"contents": describe_model(model)}
+
+
+def describe_signature(entry: SignatureDef) -> dict[str, Any]:
+    """Another signature of the file: it stays as it is."""
+    inputs, outputs = (
+        {name: to_spec(tensor) for name, tensor in side.items()} for side in (entry.inputs, entry.outputs)
+    )
+    return signature_json(entry.key, inputs, outputs, entry.key)
 
 
 def read_source(path: Path, label: str) -> tuple[bytes, Model]:

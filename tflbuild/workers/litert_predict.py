@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request
-from tflbuild.workers.litert_verify import run_artifact
-from tflbuild.workers.samples import count_samples, load_samples
+from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.predictions import Predictions, probe, require_finite, save_predictions
+from tflbuild.workers.samples import count_samples, load_feeds
+from tflbuild.workers.signatures import each_signature
+
+DELEGATE = "xnnpack"
+THREADS = 1
 
 
 def run(request: Request) -> Facts:
-    """Outputs predictions.npz: one array an output, samples first; facts: count."""
-    inputs, _ = load_samples(request.inputs["samples"])
-    key = request.read_json("signature")["key"]
-    outputs = run_artifact(request.inputs["snapshot"], key, inputs, {"delegate": "xnnpack", "threads": 1})
-    np.savez(request.outputs / "predictions.npz", **dict(sorted(outputs.items())))  # type: ignore[arg-type]
-    return {"count": count_samples(inputs)}
+    """Outputs predictions.npz; facts: count of samples."""
+    signature = request.read_json("signature")
+    model = request.inputs["snapshot"]
+    feeds = load_feeds(request.inputs["samples"], signature["key"])
+    predictions = {}
+    for one in each_signature(signature):
+        if one["key"] in feeds:
+            outputs = run_samples(model, one, feeds[one["key"]], {"delegate": DELEGATE, "threads": THREADS})
+            running = open_signature(model, one["key"], DELEGATE, THREADS)
+            predictions[one["key"]] = Predictions(outputs, tuple(probe(one, feeds[one["key"]], running)))
+            require_finite(outputs)
+    save_predictions(request.outputs / "predictions.npz", predictions)
+    return {"count": count_samples(feeds[signature["key"]])}

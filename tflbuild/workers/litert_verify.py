@@ -2,63 +2,100 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tflbuild.workers.artifact import run_in_turn, run_real, run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.interpreters import dequantize_values, open_model, quantize_values
+from tflbuild.workers.interpreters import needs_flex, open_signature
 from tflbuild.workers.metrics import classification, parity
-from tflbuild.workers.samples import Arrays, count_samples, each_sample, load_samples
-from tflbuild.workers.shards import map_shards
+from tflbuild.workers.predictions import Predictions, Probed, are_stateful, load_predictions
+from tflbuild.workers.samples import Arrays, count_samples, load_feeds, load_samples
+from tflbuild.workers.signatures import each_signature
+
+NEEDS_FLEX_HERE = "it needs TensorFlow (Flex) operators, which no Python package can run"
+NO_SAMPLES = "the dataset has no samples for it"
 
 
 def run(request: Request) -> Facts:
     """Outputs verify.json; facts: the same."""
-    inputs, labels = load_samples(request.inputs["samples"])
-    key = request.read_json("signature")["key"]
-    actual = run_artifact(request.inputs["model"], key, inputs, request.params)
-    with np.load(request.inputs["predictions"]) as archive:
-        reference = {name: archive[name] for name in archive.files}
-    report = compare(reference, actual, labels, request.params)
+    _, labels = load_samples(request.inputs["samples"])
+    signature = request.read_json("signature")
+    feeds = load_feeds(request.inputs["samples"], signature["key"])
+    fed = [one for one in each_signature(signature) if one["key"] in feeds]
+    actual, unverified = run_signatures(request, signature, fed, feeds)
+    unverified |= {one["key"]: NO_SAMPLES for one in each_signature(signature) if one["key"] not in feeds}
+    report: Facts = {"samples": count_samples(feeds[signature["key"]]), "outputs": {}}
+    for key, outputs in actual.items():
+        reference = load_predictions(request.inputs["predictions"], key)
+        main = key == signature["key"]
+        prefix = "" if main else f"{key}/"
+        report["outputs"] |= {prefix + name: found for name, found in compare(reference.outputs, outputs).items()}
+        report["outputs"] |= compare_resized(request, key, reference, prefix)
+        if main and request.params["kind"] == "classification":
+            report["classification"] = classify(reference.outputs, outputs, labels, request.params)
+    if unverified:
+        report["unverified_signatures"] = unverified
     request.write_json("verify.json", report)
     return report
 
 
-def run_artifact(model: Path, key: str, inputs: Arrays, params: Any) -> Arrays:
-    """Every output as real values, samples first, through the signature, by input name."""
+def run_signatures(
+    request: Request, signature: Any, fed: list[Any], feeds: Mapping[str, Arrays]
+) -> tuple[dict[str, Arrays], dict[str, str]]:
+    """(outputs by signature, reasons by signature that cannot be run here). The main one must run."""
+    model = request.inputs["model"]
+    if are_stateful(signature):
+        return run_in_turn(model, fed, feeds, request.params), {}
+    actual, unverified = {}, {}
+    for one in fed:
+        try:
+            actual[one["key"]] = run_samples(model, one, feeds[one["key"]], request.params)
+        except WorkerError as error:
+            if one["key"] == signature["key"] or not needs_flex(error):
+                raise
+            unverified[one["key"]] = NEEDS_FLEX_HERE
+    return actual, unverified
 
-    def shard(indices: range) -> Arrays:
-        interpreter = open_model(model, params["delegate"], params["threads"])
-        runner = interpreter.get_signature_runner(key)
-        takes, gives = runner.get_input_details(), runner.get_output_details()
-        collected: dict[str, list[np.ndarray]] = {name: [] for name in gives}
-        for feed in each_sample(inputs, indices):
-            outputs = runner(**{name: quantize_values(value, takes[name]) for name, value in feed.items()})
-            for name, value in outputs.items():
-                collected[name].append(dequantize_values(value, gives[name]))
-        return {name: np.stack(values) for name, values in collected.items()}
 
-    parts = map_shards(shard, count_samples(inputs))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def compare(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> Facts:
-    """Parity of every output, and accuracy where labels are asked for."""
-    outputs = {}
+def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, float]]:
+    """Parity of every output. Strings are compared for equality: their share that differs is the error."""
+    found = {}
     for name, expected in sorted(reference.items()):
-        found = actual[name].reshape(len(actual[name]), -1)
-        expected = expected.reshape(len(expected), -1)
-        if found.shape != expected.shape:
+        has = actual[name].reshape(len(actual[name]), -1)
+        wanted = expected.reshape(len(expected), -1)
+        if has.shape != wanted.shape:
             raise WorkerError(
-                f"output '{name}' has {found.shape[1]} values a sample, its source {expected.shape[1]}", kind="build"
+                f"output '{name}' has {has.shape[1]} values a sample, its source {wanted.shape[1]}", kind="build"
             )
-        outputs[name] = parity(expected, found)
-    report: Facts = {"samples": len(next(iter(actual.values()))), "outputs": outputs}
-    if params["kind"] == "classification":
-        report["classification"] = classify(reference, actual, labels, params)
-    return report
+        if wanted.dtype.kind == "S":
+            same = (has.astype("S") == wanted).astype(np.float64)
+            found[name] = parity(np.ones_like(same), same)
+        else:
+            found[name] = parity(wanted, has)
+    return found
+
+
+def compare_resized(request: Request, key: str, reference: Predictions, prefix: str) -> Mapping[str, dict[str, float]]:
+    """Parity where the artifact was resized to what its signature leaves free; the label says to what."""
+    found = {}
+    for probed in reference.probes:
+        for name, figures in compare_probe(request, key, probed).items():
+            found[f"{prefix}{name} at {probed.label}"] = figures
+    return found
+
+
+def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[str, float]]:
+    """Parity on one probe, on an interpreter of its own."""
+    params = request.params
+    running = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
+    actual = run_real(running, probed.feed)
+    return compare(
+        {name: array[None] for name, array in probed.outputs.items()},
+        {name: array[None] for name, array in actual.items()},
+    )
 
 
 def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tflbuild.workers.contract import Facts, Request
 
+LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
+
 
 def run(request: Request) -> Facts:
     """Outputs card.md; facts: bytes of artifact and float model."""
@@ -29,10 +31,14 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
         f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
         f"- operators: {operators}",
     ]
-    if check["min_runtime"]:
-        lines.append(f"- least TFLite runtime, as the converter states it: {check['min_runtime']}")
+    if check["least_runtime"]:
+        lines.append(f"- needs TFLite {check['least_runtime']} or newer")
     if check["flex_operators"]:
         lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
+    if check["custom_operators"]:
+        lines.append(f"- needs kernels that the app registers: {', '.join(check['custom_operators'])}")
+    if check["state_tensors"]:
+        lines.append("- keeps state from call to call: `reset_all_variables()` before each sequence")
     return lines
 
 
@@ -74,9 +80,12 @@ def quick_start(signature: Any) -> list[str]:
     ]
     for t in signature["inputs"]:
         shape = [size if size > 0 else 1 for size in t["shape"]]
+        if t["dtype"] == "string":
+            lines.append(f'feeds["{t["name"]}"] = np.full({shape}, b"yours", object)')
+            continue
         value = "values"
         if t["scale"] is not None:
-            low, high = (0, 255) if t["dtype"] == "uint8" else (-128, 127)
+            low, high = LIMITS[t["dtype"]]
             integers = shifted(f"np.rint(values / {t['scale']:.9g})", -t["zero_point"])
             value = f"np.clip({integers}, {low}, {high})"
         lines.append(f"values = np.zeros({shape}, np.float32)  # yours, for '{t['name']}'")

@@ -22,18 +22,25 @@ NPY_MAGIC = b"\x93NUMPY"
 
 
 def run(request: Request) -> Facts:
-    """Outputs samples.npz; facts: count, available, synthetic."""
+    """Outputs samples.npz; facts: count, available, synthetic, and the signatures left unfed."""
     params = request.params
-    wanted = request.read_json("signature")["inputs"]
+    signature = request.read_json("signature")
+    wanted = signature["inputs"]
+    others = {entry["key"]: entry["inputs"] for entry in signature["more"]}
     if params["kind"] == "synthetic":
         inputs, labels, available = synthesize(wanted, params), None, params["count"]
+        more = {key: synthesize(specs, params) for key, specs in others.items() if can_be_random(specs)}
     else:
         label = request.labels["dataset"]
         arrays = read_npz(request.inputs["dataset"], label, request.section)
-        inputs, labels, available = Chooser(arrays, params, label, request.section).choose(wanted)
-    save_samples(request.outputs / "samples.npz", inputs, labels)
-    count = len(next(iter(inputs.values())))
-    return {"count": count, "available": available, "synthetic": params["kind"] == "synthetic"}
+        chooser = Chooser(arrays, params, label, request.section)
+        inputs, labels, available = chooser.choose(wanted, others)
+        more = chooser.choose_more(others, available)
+    save_samples(request.outputs / "samples.npz", inputs, labels, more)
+    facts = {"count": len(next(iter(inputs.values()))), "available": available}
+    facts["synthetic"] = params["kind"] == "synthetic"
+    unfed = [key for key in others if key not in more]
+    return facts | ({"unfed": unfed} if unfed else {})
 
 
 def synthesize(wanted: list[dict[str, Any]], params: Any) -> Arrays:
@@ -41,9 +48,20 @@ def synthesize(wanted: list[dict[str, Any]], params: Any) -> Arrays:
     generator = np.random.default_rng(params["seed"])
     inputs = {}
     for spec in wanted:
+        if not can_be_random([spec]):
+            raise WorkerError(
+                f"input '{spec['name']}' is a string, which no random number is",
+                where="dataset",
+                next_step="dataset=npz with an array of strings",
+            )
         shape = (params["count"], *sample_shape(spec))
         inputs[spec["name"]] = generator.uniform(params["low"], params["high"], shape).astype(spec["dtype"])
     return inputs
+
+
+def can_be_random(wanted: list[dict[str, Any]]) -> bool:
+    """Whether random numbers can stand for all of these inputs."""
+    return all(spec["dtype"] != "string" and spec["shape"] and None not in spec["shape"][1:] for spec in wanted)
 
 
 def sample_shape(spec: dict[str, Any]) -> tuple[int, ...]:
@@ -52,7 +70,8 @@ def sample_shape(spec: dict[str, Any]) -> tuple[int, ...]:
         raise WorkerError(
             f"input '{spec['name']}' has a free dimension: {spec['shape']}",
             where="signature.inputs",
-            next_step="declare its sizes under signature.inputs",
+            why="random data has no size to take for it",
+            next_step="declare its sizes under signature.inputs, or take dataset=npz, whose arrays have sizes",
         )
     return tuple(spec["shape"][1:])
 
@@ -92,10 +111,13 @@ class Chooser:
         where = f"{self.section}.{key}" if key else self.section
         return WorkerError(what, where=where, why=why, next_step=next_step)
 
-    def choose(self, wanted: list[dict[str, Any]]) -> tuple[Arrays, np.ndarray | None, int]:
+    def choose(
+        self, wanted: list[dict[str, Any]], others: Mapping[str, list[dict[str, Any]]]
+    ) -> tuple[Arrays, np.ndarray | None, int]:
         """(inputs, labels, samples there are): checked, cast as declared, thinned to `count` by the seed."""
         renamed = dict(self.params["arrays"])
         known = {spec["name"] for spec in wanted}
+        known |= {f"{key}/{spec['name']}" for key, specs in others.items() for spec in specs}
         for name in renamed.keys() - known:
             raise self.refuse(
                 f"'{self.section}.arrays' names the input '{name}', which the model lacks",
@@ -111,6 +133,24 @@ class Chooser:
             None if labels is None else labels[picked],
             available,
         )
+
+    def choose_more(self, others: Mapping[str, list[dict[str, Any]]], available: int) -> dict[str, Arrays]:
+        """The same samples for further signatures, of those that this dataset has arrays for."""
+        renamed = dict(self.params["arrays"])
+        picked = self.pick(available)
+        more = {}
+        for key, specs in others.items():
+            names = {spec["name"]: self.array_of(key, spec["name"], renamed) for spec in specs}
+            if all(name in self.arrays for name in names.values()) and all(spec["shape"] for spec in specs):
+                inputs = {spec["name"]: self.fit(spec, names[spec["name"]]) for spec in specs}
+                self.count(inputs, None)
+                more[key] = {name: array[picked] for name, array in inputs.items()}
+        return more
+
+    @staticmethod
+    def array_of(key: str, name: str, renamed: Mapping[str, str]) -> str:
+        """The array of a further signature's input: as mapped for it, as for the main one, or by its name."""
+        return renamed.get(f"{key}/{name}") or renamed.get(name) or name
 
     def count(self, inputs: Arrays, labels: np.ndarray | None) -> int:
         """Samples there are; every array must have as many."""
@@ -150,11 +190,20 @@ class Chooser:
                 next_step=f"rename the array, or map it: {self.section}.arrays.{spec['name']}=<array>",
             )
         array = self.arrays[name]
-        one = sample_shape(spec)
-        if array.shape[1:] != one:
+        if not spec["shape"]:
+            raise self.refuse(
+                f"input '{spec['name']}' is a single number or string",
+                why="samples lie along the first axis, and it has none",
+                next_step="give the input a batch dimension, or use verify=none",
+            )
+        one = spec["shape"][1:]
+        fits = len(array.shape) == len(one) + 1 and all(
+            size in (None, has) for size, has in zip(one, array.shape[1:], strict=True)
+        )
+        if not fits:
             raise self.refuse(
                 f"array '{name}' of '{self.label}' has samples of shape {list(array.shape[1:])}",
-                why=f"input '{spec['name']}' takes {list(one)} a sample (its shape is {spec['shape']})",
+                why=f"input '{spec['name']}' takes {one} a sample (its shape is {spec['shape']})",
                 next_step="reshape the array, or declare the shape under signature.inputs",
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -166,6 +215,8 @@ class Chooser:
 
     def cast(self, array: np.ndarray, name: str, spec: dict[str, Any]) -> np.ndarray:
         """`value * scale + offset` where one is declared; else the dtype must be the input's own."""
+        if spec["dtype"] == "string":
+            return self.strings(array, name, spec)
         dtype = np.dtype(spec["dtype"])
         scale, offset = self.params["scale"], self.params["offset"]
         numeric = array.dtype.kind in "biuf"
@@ -181,6 +232,16 @@ class Chooser:
                 else "store numbers",
             )
         return array
+
+    def strings(self, array: np.ndarray, name: str, spec: dict[str, Any]) -> np.ndarray:
+        """Text or bytes, as UTF-8 bytes of one width, which is how NumPy stores them without pickling."""
+        if array.dtype.kind not in "US":
+            raise self.refuse(
+                f"array '{name}' of '{self.label}' is {array.dtype}",
+                why=f"input '{spec['name']}' takes strings",
+                next_step="store text: numpy.array(['yes', 'no'])",
+            )
+        return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
 
     def fit_range(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
         """Scaled values in the input's dtype, which must be able to hold them."""

@@ -98,7 +98,7 @@ def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
         return 1, answer
 
 
-def _unexpected(error: Exception) -> dict[str, str]:
+def _unexpected(error: Exception) -> dict[str, Any]:
     text = str(error).strip() or type(error).__name__
     full = isinstance(error, OSError) and error.errno in DISK_ERRORS
     if full or DISK_FULL in text.lower():

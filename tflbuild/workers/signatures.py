@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tflbuild.workers.contract import WorkerError
 
 Shape = tuple[int | None, ...]
+APP_AXES = {"keep": None, "nchw_to_nhwc": (0, 3, 1, 2), "nhwc_to_nchw": (0, 2, 3, 1)}  # by the model's axes
 
 
 @dataclass(frozen=True)
@@ -27,36 +28,64 @@ class Spec:
 Specs = Mapping[str, Spec]
 
 
-def declare(has: Specs, declared: Any, label: str) -> dict[str, Spec]:
+def declare(has: Specs | None, declared: Any, label: str, where: str = "signature") -> dict[str, Spec]:
     """What the artifact's inputs shall be: as declared where declared, else the model's own.
 
-    `declared` is the recipe's signature as JSON. Raises WorkerError that shows both sides.
+    `has` is None for a model that takes what it is given. `declared` is one signature of the recipe as
+    JSON, `where` its key there. Raises WorkerError that shows both sides.
     """
-    if not declared["inputs"]:
-        return {name: Spec(pin(spec, declared["batch"], name), spec.dtype) for name, spec in has.items()}
+    preprocess = {one["input"]: one for one in declared.get("preprocess", ())}
     wanted = {spec["name"]: Spec(tuple(spec["shape"]), spec["dtype"]) for spec in declared["inputs"]}
+    if has is None:
+        if not wanted:
+            raise WorkerError(
+                f"'{label}' fixes no inputs, and the recipe declares none",
+                where=f"{where}.inputs",
+                why="a subclassed Keras model, or a function without an input signature, takes what it is given",
+                next_step=f"declare them: {where}.inputs={{x: {{shape: [1, ...], dtype: float32}}}}",
+            )
+        has = wanted
+    _require_known(preprocess, has, f"{where}.preprocess", label)
+    if not wanted:
+        return {
+            name: raw_spec(Spec(pin(spec, declared["batch"], name, where), spec.dtype), preprocess.get(name))
+            for name, spec in has.items()
+        }
     if wanted.keys() != has.keys():
         close = {n: difflib.get_close_matches(n, has, n=1) for n in wanted if n not in has}
         hints = "".join(f"; did you mean '{c[0]}' for '{n}'?" for n, c in close.items() if c)
         shown = "; ".join(f"{name}: {spec.show()}" for name, spec in has.items())
         raise WorkerError(
             f"the inputs declared are {', '.join(wanted)}, and the model's are {', '.join(has)}",
-            where="signature.inputs",
+            where=f"{where}.inputs",
             why=f"'{label}' takes {shown}{hints}",
             next_step="declare the inputs under the model's own names",
         )
     for name, spec in wanted.items():
-        _require_fit(name, has[name], spec, label)
+        if name not in preprocess:
+            _require_fit(name, has[name], spec, label, where)
     return {name: wanted[name] for name in has}
 
 
-def _require_fit(name: str, has: Spec, wanted: Spec, label: str) -> None:
+def _require_known(names: Collection[str], has: Specs, where: str, label: str) -> None:
+    for name in names:
+        if name not in has:
+            close = difflib.get_close_matches(name, has, n=1)
+            raise WorkerError(
+                f"'{label}' has no input '{name}'",
+                where=where,
+                why=f"its inputs: {', '.join(has)}" + (f"; did you mean '{close[0]}'?" if close else ""),
+            )
+
+
+def _require_fit(name: str, has: Spec, wanted: Spec, label: str, where: str) -> None:
     told = f"'{label}' has {name}: {has.show()}, declared is {wanted.show()}"
     if has.dtype != wanted.dtype:
         raise WorkerError(
             f"input '{name}' is declared {wanted.dtype}, and the model takes {has.dtype}",
-            where=f"signature.inputs.{name}.dtype",
+            where=f"{where}.inputs.{name}.dtype",
             why=told,
+            next_step=f"declare {has.dtype}; to feed another type, say what it means: {where}.preprocess.{name}",
         )
     if has.shape is None or wanted.shape is None:
         return
@@ -67,20 +96,41 @@ def _require_fit(name: str, has: Spec, wanted: Spec, label: str) -> None:
         batch = "; the batch comes first" if len(wanted.shape) == len(has.shape) - 1 else ""
         raise WorkerError(
             f"input '{name}' cannot have the declared shape {list(wanted.shape)}",
-            where=f"signature.inputs.{name}.shape",
+            where=f"{where}.inputs.{name}.shape",
             why=told + batch,
         )
 
 
-def pin(spec: Spec, batch: int | None, name: str) -> Shape:
+def pin(spec: Spec, batch: int | None, name: str, where: str = "signature") -> Shape:
     """A model's own shape with its free batch pinned. Raises WorkerError when the rank is free."""
     if spec.shape is None:
         raise WorkerError(
             f"input '{name}' has no shape in the model",
-            where="signature.inputs",
-            next_step=f"declare it: signature.inputs.{name}={{shape: [1, ...], dtype: {spec.dtype}}}",
+            where=f"{where}.inputs",
+            next_step=f"declare it: {where}.inputs.{name}={{shape: [1, ...], dtype: {spec.dtype}}}",
         )
     return (batch, *spec.shape[1:]) if spec.shape and spec.shape[0] is None else spec.shape
+
+
+def raw_spec(model: Spec, preprocess: Mapping[str, Any] | None) -> Spec:
+    """What the artifact takes for an input that it preprocesses, unless another size is declared."""
+    if preprocess is None:
+        return model
+    axes = APP_AXES[preprocess["layout"]]
+    shape = model.shape if axes is None or model.shape is None else tuple(model.shape[axis] for axis in axes)
+    return Spec(shape, preprocess["dtype"])
+
+
+def require_outputs(declared: Any, own: Collection[str], label: str, where: str = "signature") -> None:
+    """Raises WorkerError when an output that the recipe keeps under some name is none of the model's `own`."""
+    for name, mine in declared.get("outputs", ()):
+        if mine not in own:
+            close = difflib.get_close_matches(mine, own, n=1)
+            raise WorkerError(
+                f"'{label}' has no output '{mine}'",
+                where=f"{where}.outputs.{name}",
+                why=f"its outputs: {', '.join(own)}" + (f"; did you mean '{close[0]}'?" if close else ""),
+            )
 
 
 def describe(specs: Specs) -> list[dict[str, Any]]:
@@ -91,19 +141,37 @@ def describe(specs: Specs) -> list[dict[str, Any]]:
     ]
 
 
-def require_key(key: str, keys: Collection[str], label: str) -> None:
-    """Raises WorkerError, with what there is, when a model lacks the declared signature."""
+def require_key(key: str, keys: Collection[str], label: str, where: str = "signature.key") -> None:
+    """Raises WorkerError, with what there is, when a model lacks the declared entry point."""
     if key in keys:
         return
     close = difflib.get_close_matches(key, keys, n=1)
     raise WorkerError(
         f"'{label}' has no signature '{key}'",
-        where="signature.key",
+        where=where,
         why=f"it has: {', '.join(keys) or 'none'}" + (f"; did you mean '{close[0]}'?" if close else ""),
-        next_step="set signature.key" if keys else "export the model with a signature",
+        next_step=f"set {where}" if keys else "export the model with a signature",
     )
 
 
-def signature_json(key: str, inputs: Specs, outputs: Specs, predict_key: str) -> dict[str, Any]:
-    """What signature.json holds: the declared signature, and the one that reference outputs are made with."""
-    return {"key": key, "inputs": describe(inputs), "outputs": describe(outputs), "predict_key": predict_key}
+def signature_json(
+    key: str, inputs: Specs, outputs: Specs, predict_key: str, *, stateful: bool = False
+) -> dict[str, Any]:
+    """One signature as signature.json holds it; the main one there has the others in a list, `more`.
+
+    `predict_key` is the entry point of the snapshot that reference outputs are made with. Calls of a
+    `stateful` one change variables, so that their order matters.
+    """
+    return {
+        "key": key,
+        "inputs": describe(inputs),
+        "outputs": describe(outputs),
+        "predict_key": predict_key,
+        "stateful": stateful,
+    }
+
+
+def each_signature(signature: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The main signature of a signature.json, then the others."""
+    yield signature
+    yield from signature.get("more", ())

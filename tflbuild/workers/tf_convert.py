@@ -11,5 +11,5 @@ def run(request: Request) -> Facts:
     converter = open_converter(request)
     converter.target_spec.supported_ops = builtins(request.params["select_tf"])
     path = request.outputs / "model.tflite"
-    convert(converter, path, request.params["select_tf"])
+    convert(converter, path, request)
     return {"bytes": path.stat().st_size}

@@ -1,228 +1,138 @@
-"""The step `import`: every source becomes a SavedModel snapshot with the declared signature.
+"""The step `import`: every source becomes a SavedModel snapshot with the declared signatures.
 
-Beside the signature that is converted, the snapshot has `tflbuild_predict`, the same function with
-a free batch, where the model allows one: it makes reference outputs quick to compute.
+Beside each signature that is converted, the snapshot has the same function with a free batch, where
+the model allows one: it makes reference outputs quick to compute.
 """
 
 from __future__ import annotations
 
-import re
-import zipfile
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import keras
-import tensorflow as tf
+import numpy as np
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
+from tflbuild.workers.fused_lstm import FusedLstm, fused_lstms
+from tflbuild.workers.graph_content import digest_endpoints
+from tflbuild.workers.signatures import Spec, Specs, declare, require_outputs, signature_json
+from tflbuild.workers.tf_entries import Entry, Loaded
+from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
+from tflbuild.workers.tf_sources import load_source, source_label
+from tflbuild.workers.user_code import CODE, told
 
-PREDICT_KEY = "tflbuild_predict"
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+PREDICT_PREFIX = "tflbuild_predict_"
+LARGEST_FLATBUFFER = 2**31 - 1  # flatbuffers address with signed 32 bits
+USE_BUFFER_OFFSET = "converter._experimental_use_buffer_offset=true"
 
 
-@dataclass
-class Loaded:
-    """A model as one function of named tensors; `holder` owns its variables and tables, `note` is for people."""
+@dataclass(frozen=True)
+class Endpoint:
+    """A traced signature. `batched` is the same with a free batch, None where the model has none."""
 
-    holder: Any
-    inputs: dict[str, tf.TensorSpec]
-    call: Callable[[dict[str, Any]], dict[str, Any]]
-    note: str = ""
+    key: str
+    specs: Specs
+    concrete: Any
+    batched: Any
+
+    @property
+    def predict_key(self) -> str:
+        return self.key if self.batched is None else PREDICT_PREFIX + self.key
+
+    def as_json(self) -> dict[str, Any]:
+        stateful = is_stateful(self.concrete)
+        key = self.key if stateful else self.predict_key
+        return signature_json(self.key, self.specs, outputs_of(self.concrete), key, stateful=stateful)
 
 
 def run(request: Request) -> Facts:
-    """Outputs snapshot/ and signature.json."""
-    params = request.params
-    label = request.labels["source"]
-    loaded = LOADERS[params["kind"]](request.inputs["source"], params, label)
-    has = {name: to_spec(spec) for name, spec in loaded.inputs.items()}
-    specs = declare(has, params["signature"], label)
-    free = can_batch(has, specs)
-    key = params["signature"]["key"]
-    endpoints = {key: trace(loaded, specs)}
-    if free:
-        batched = {name: Spec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
-        endpoints[PREDICT_KEY] = trace(loaded, batched)
-    save(loaded, endpoints, str(request.outputs / "snapshot"))
-    outputs = endpoints[key].get_concrete_function().structured_outputs
-    made = {name: to_spec(tensor) for name, tensor in outputs.items()}
-    signature = signature_json(key, specs, made, PREDICT_KEY if free else key)
-    request.write_json("signature.json", signature)
-    return {"note": loaded.note} if loaded.note else {}
+    """Outputs snapshot/ and signature.json; facts: the snapshot's content and a note, where there are such."""
+    loaded = load_source(request)
+    fusing: AbstractContextManager[FusedLstm | None] = (
+        fused_lstms() if request.params.get("fused_lstm") else nullcontext()
+    )
+    with fusing as fused:
+        endpoints = [
+            build_endpoint(request, loaded, declared, place(index, declared))
+            for index, declared in enumerate(request.params["signatures"])
+        ]
+    traced = {one.key: one.concrete for one in endpoints}
+    traced |= {one.predict_key: one.batched for one in endpoints if one.batched is not None}
+    require_size(traced, request.params)
+    snapshot = request.outputs / "snapshot"
+    save(loaded.holder, traced, snapshot)
+    write_origins(traced, request.inputs.get(CODE), snapshot)
+    first, *others = [one.as_json() for one in endpoints]
+    request.write_json("signature.json", {**first, "more": others})
+    facts: Facts = {"content": {"snapshot/": digest_endpoints(traced, is_stateful)}}
+    notes = [loaded.note, note_fused(fused)]
+    return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
-# loading
+def place(index: int, declared: Any) -> str:
+    """A signature's key in the recipe."""
+    return "signature" if index == 0 else f"signature.more.{declared['key']}"
 
 
-def load_keras(path: Path, params: Any, label: str) -> Loaded:
-    """A Keras model, inference mode: Keras 3 first, then tf_keras for the HDF5 files of Keras 2."""
-    hdf5 = is_hdf5(path)
-    if not hdf5 and not zipfile.is_zipfile(path):
-        raise WorkerError(
-            f"'{label}' is not a Keras model",
-            where="source.path",
-            why="a .keras file is a zip archive and an .h5 file is HDF5; this is neither, or was cut short",
-            next_step="save the model again: model.save('model.keras')",
-        )
-    try:
-        return from_keras(keras.saving.load_model(path, compile=False, safe_mode=True), label)
-    except WorkerError:
-        raise
-    except Exception as error:
-        if hdf5:
-            return load_with_tf_keras(path, label, error)
-        raise WorkerError(
-            f"Keras {keras.__version__} cannot load '{label}'",
-            where="source.path",
-            why=first_line(error),
-            next_step="load it by hand with keras.saving.load_model to see more, then save it again",
-        ) from error
+def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) -> Endpoint:
+    """One declared signature, found in the model, traced as declared."""
+    label = source_label(request)
+    entry = loaded.entry(declared["key"], declared["entry"])
+    specs = declare(entry.inputs, declared, label, where)
+    preprocessed = {one["input"] for one in declared["preprocess"]}
+    models = {name: model_spec(spec, entry, name) if name in preprocessed else spec for name, spec in specs.items()}
+    with told(request, f"tracing '{declared['key']}' failed", where):
+        traced = trace(entry, specs, models, declared)
+        require_outputs(declared, traced.own, label, where)
+        batched = None
+        if can_batch(entry.inputs, specs):
+            batched = trace(entry, free_batches(specs), free_batches(models), declared).concrete
+    return Endpoint(declared["key"], specs, traced.concrete, batched)
 
 
-def load_with_tf_keras(path: Path, label: str, first: Exception) -> Loaded:
-    """What Keras 3 could not load. tf_keras takes a second to import, so it is imported here."""
-    import tf_keras
-
-    refuse_lambda(path, label)
-    try:
-        loaded = from_keras(tf_keras.models.load_model(path, compile=False, safe_mode=True), label)
-    except WorkerError:
-        raise
-    except Exception as second:
-        raise WorkerError(
-            f"neither Keras {keras.__version__} nor tf_keras {tf_keras.__version__} can load '{label}'",
-            where="source.path",
-            why=f"Keras: {first_line(first)}\ntf_keras: {first_line(second)}",
-            next_step="load it by hand to see more, then save it again as .keras",
-        ) from second
-    loaded.note = f"loaded with tf_keras {tf_keras.__version__}: Keras {keras.__version__} could not"
-    return loaded
+def model_spec(spec: Spec, entry: Entry, name: str) -> Spec:
+    """What the model itself takes where the artifact takes `spec` and preprocesses it."""
+    if entry.inputs is None:
+        return Spec(None, "float32")
+    own = entry.inputs[name]
+    batch = spec.shape[:1] if spec.shape else ()
+    return Spec(None if own.shape is None else (*batch, *own.shape[1:]), own.dtype)
 
 
-def refuse_lambda(path: Path, label: str) -> None:
-    """tf_keras runs the code that a Lambda layer of an HDF5 file carries, whatever its safe mode."""
-    import h5py
-
-    with h5py.File(path) as file:
-        config = file.attrs.get("model_config", "")
-    text = config.decode() if isinstance(config, bytes) else str(config)
-    if re.search(r'"class_name":\s*"Lambda"', text):
-        raise WorkerError(
-            f"'{label}' has a Lambda layer, which carries code",
-            where="source.path",
-            why="the code would be run to load the model",
-            next_step="write the layer without Lambda, or export the model and use source=saved_model",
-        )
+def free_batches(specs: Specs) -> dict[str, Spec]:
+    """The same with every first dimension free."""
+    return {name: Spec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
 
 
-def is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 does."""
-    with open(path, "rb") as file:
-        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
-
-
-def first_line(error: Exception) -> str:
-    """The start of what an exception says."""
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:300]
-
-
-def from_keras(model: Any, label: str) -> Loaded:
-    """A model object of either Keras."""
-    if not getattr(model, "inputs", None):
-        raise WorkerError(
-            f"the model of '{label}' has no inputs",
-            where="source.path",
-            why="a subclassed Keras model has no fixed inputs",
-            next_step="export it with its signature (model.export) and use source=saved_model",
-        )
-    names = list(getattr(model, "input_names", None) or [tensor.name for tensor in model.inputs])
-    inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in zip(names, model.inputs, strict=True)}
-    output_names = name_outputs(model)
-
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
-        result = model([feeds[name] for name in names] if len(names) > 1 else feeds[names[0]], training=False)
-        if isinstance(result, dict):
-            return result
-        return dict(zip(output_names, tf.nest.flatten(result), strict=True))
-
-    return Loaded(model, inputs, call)
-
-
-def name_outputs(model: Any) -> list[str]:
-    """Outputs by the layers that make them, as a functional model names them."""
-    if hasattr(model, "output_names"):
-        return list(model.output_names)
-    count = len(model.outputs)
-    return [model.layers[-1].name] if count == 1 else [f"output_{index}" for index in range(count)]
-
-
-def load_saved_model(path: Path, params: Any, label: str) -> Loaded:
-    """One signature of a SavedModel."""
-    try:
-        model = tf.saved_model.load(str(path), tags=params["tags"])
-    except Exception as error:
-        raise WorkerError(
-            f"TensorFlow cannot load the SavedModel '{label}'",
-            where="source.path",
-            why=str(error).strip().split("\n")[0][:500],
-            next_step="check source.tags, and that the folder is complete",
-        ) from error
-    key = params["signature"]["key"]
-    signatures = dict(model.signatures)
-    require_key(key, signatures, label)
-    function = signatures[key]
-    inputs = dict(function.structured_input_signature[1])
-    return Loaded(model, inputs, lambda feeds: dict(function(**feeds)))
-
-
-LOADERS = {"keras": load_keras, "saved_model": load_saved_model}
-
-
-# tracing and saving
-
-
-def to_spec(spec: tf.TensorSpec) -> Spec:
-    """The framework's spec as ours."""
-    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
-    return Spec(shape, spec.dtype.name)
-
-
-def can_batch(has: Specs, specs: Specs) -> bool:
+def can_batch(has: Specs | None, specs: Specs) -> bool:
     """Whether every input's first dimension is a batch that the model leaves free."""
-    return all(
+    return has is not None and all(
         bool(specs[name].shape) and spec.shape is not None and spec.shape[:1] == (None,) for name, spec in has.items()
     )
 
 
-def trace(loaded: Loaded, specs: Specs) -> Any:
-    """The model as a traced tf.function of tensors with these specs, named."""
-    names = list(specs)
+def require_size(traced: dict[str, Any], params: Any) -> None:
+    """Raises WorkerError, before minutes are spent, when the weights cannot fit into a flatbuffer."""
+    unique = {id(variable): variable for concrete in traced.values() for variable in concrete.graph.variables}
+    total = sum(int(np.prod(v.shape)) * v.dtype.size for v in unique.values() if v.shape.is_fully_defined())
+    if total > LARGEST_FLATBUFFER and not params.get("large"):
+        raise WorkerError(
+            f"the model's variables hold {total / 1e9:.2f} GB, and a .tflite holds 2.1 GB",
+            where="source",
+            why="offsets in a flatbuffer are signed 32-bit numbers",
+            next_step=f"{USE_BUFFER_OFFSET} stores weights behind the flatbuffer",
+        )
 
-    def function(*tensors: Any) -> dict[str, Any]:
-        return loaded.call(dict(zip(names, tensors, strict=True)))
 
-    signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()]
-    traced = tf.function(function, input_signature=signature)
-    traced.get_concrete_function()
-    return traced
-
-
-def save(loaded: Loaded, endpoints: dict[str, Any], path: str) -> None:
-    """Write the SavedModel: the traced functions and the variables they use, no layer objects.
-
-    Without the layers it is written and read back in half the time. A model with other resources,
-    such as lookup tables, is saved whole.
-    """
-    module = tf.Module()
-    module.kept = [getattr(variable, "value", variable) for variable in getattr(loaded.holder, "variables", ())]
-    signatures = {key: traced.get_concrete_function() for key, traced in endpoints.items()}
-    try:
-        tf.saved_model.save(module, path, signatures=signatures)
-    except AssertionError as error:
-        if "untracked" not in str(error):
-            raise
-        module.kept = loaded.holder
-        tf.saved_model.save(module, path, signatures=signatures)
+def note_fused(fused: FusedLstm | None) -> str:
+    """What became of `fused_lstm`, said aloud. Raises WorkerError when it found nothing to do."""
+    if fused is None:
+        return ""
+    if not fused.traced:
+        raise WorkerError(
+            "source.fused_lstm found no LSTM layer of Keras 3 that TFLite's fused operator can stand for",
+            where="source.fused_lstm",
+            why="it has tanh and sigmoid, a bias, no mask and no unrolling; models of tf_keras are fused anyway",
+            next_step="leave it out",
+        )
+    return "LSTM layers were traced as tf_keras does, fused"

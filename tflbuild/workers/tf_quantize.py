@@ -8,42 +8,54 @@ from typing import Any
 import tensorflow as tf
 
 from tflbuild.workers.contract import Facts, Request
-from tflbuild.workers.samples import each_sample, load_samples
+from tflbuild.workers.samples import batch_of, each_sample, load_feeds
+from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
+from tflbuild.workers.uint8_interface import quantize_raw_inputs
+
+INTEGER_OPS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 
 
 def run(request: Request) -> Facts:
     """Outputs model.tflite; facts: bytes."""
     params = request.params
     converter = open_converter(request)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [*converter.optimizations, tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = builtins(params["select_tf"])
     if params["scheme"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if params["scheme"] == "int8":
-        ask_for_int8(converter, request)
+    if params["scheme"] in INTEGER_OPS:
+        ask_for_integers(converter, request)
     path = request.outputs / "model.tflite"
-    convert(converter, path, params["select_tf"])
+    convert(converter, path, request)
+    if params["scheme"] == "int8":
+        path.write_bytes(quantize_raw_inputs(path.read_bytes()))
     return {"bytes": path.stat().st_size}
 
 
-def ask_for_int8(converter: tf.lite.TFLiteConverter, request: Request) -> None:
+def ask_for_integers(converter: tf.lite.TFLiteConverter, request: Request) -> None:
     """Integer operators alone. The converter does not enforce this; the step `check` does."""
     params = request.params
     converter.representative_dataset = representative(request)
     others = [tf.lite.OpsSet.SELECT_TF_OPS] if params["select_tf"] else []
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, *others]
-    converter.inference_input_type = tf.as_dtype(params["input_type"])
+    converter.target_spec.supported_ops = [INTEGER_OPS[params["scheme"]], *others]
+    signatures = each_signature(request.read_json("signature"))
+    raw = any(spec["dtype"] != "float32" for one in signatures for spec in one["inputs"])
+    converter.inference_input_type = tf.float32 if raw else tf.as_dtype(params["input_type"])
     converter.inference_output_type = tf.as_dtype(params["output_type"])
 
 
 def representative(request: Request) -> Callable[[], Iterator[tuple[str, dict[str, Any]]]]:
     """The samples as the converter wants them: a factory, by signature and input name."""
-    inputs, _ = load_samples(request.inputs["samples"])
-    key = request.read_json("signature")["key"]
+    signature = request.read_json("signature")
+    feeds = load_feeds(request.inputs["samples"], signature["key"])
 
     def feed() -> Iterator[tuple[str, dict[str, Any]]]:
-        for sample in each_sample(inputs):
-            yield key, sample
+        for one in each_signature(signature):
+            if one["key"] in feeds:
+                yield from ((one["key"], sample) for sample in each_sample(feeds[one["key"]], batch=batch_of(one)))
 
     return feed

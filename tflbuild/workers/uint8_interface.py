@@ -2,6 +2,9 @@
 
 A QUANTIZE operator at the border shifts by 128: same scale, zero point 128 higher. The signature
 goes with the tensors.
+
+A model that takes raw uint8 pixels casts them to float32 before anything else. Quantized, it needs no
+cast: the pixels are the real values 0..255 with scale 1 and zero point 0, and a QUANTIZE takes them in.
 """
 
 from __future__ import annotations
@@ -24,6 +27,58 @@ def give_uint8(model: bytes, *, inputs: bool, outputs: bool) -> bytes:
         if outputs:
             graph.outputs = _border(root, index, graph.outputs, entering=False)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+
+
+def raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
+    """Tensor -> {min, max, rank} of what uint8 inputs are cast to: every byte, whatever the samples hold."""
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    return {
+        graph.tensors[cast.outputs[0]].name.decode(): {
+            "min": 0.0,
+            "max": 255.0,
+            "rank": len(graph.tensors[cast.outputs[0]].shape),
+        }
+        for graph in root.subgraphs
+        for cast in _raw_casts(root, graph)
+    }
+
+
+def quantize_raw_inputs(model: bytes) -> bytes:
+    """The model with [uint8 input, CAST, QUANTIZE to int8] as [uint8 input of scale 1, QUANTIZE to int8]."""
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    changed = False
+    for graph in root.subgraphs:
+        for cast in _raw_casts(root, graph):
+            takers = [op for op in graph.operators if cast.outputs[0] in op.inputs]
+            if not all(_builtin(root, op) == schema.BuiltinOperator.QUANTIZE for op in takers):
+                continue
+            raw = int(cast.inputs[0])
+            graph.tensors[raw].quantization = schema.QuantizationParametersT()
+            graph.tensors[raw].quantization.scale = np.array([1.0], np.float32)
+            graph.tensors[raw].quantization.zeroPoint = np.array([0], np.int64)
+            for op in takers:
+                op.inputs = np.array([raw], np.int32)
+            graph.operators = [op for op in graph.operators if op is not cast]
+            changed = True
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
+
+
+def _raw_casts(root: Any, graph: Any) -> list[Any]:
+    """The CAST operators that turn a uint8 input of the graph into float32."""
+    entering = {int(index) for index in graph.inputs}
+    return [
+        op
+        for op in graph.operators
+        if _builtin(root, op) == schema.BuiltinOperator.CAST
+        and int(op.inputs[0]) in entering
+        and graph.tensors[op.inputs[0]].type == schema.TensorType.UINT8
+        and graph.tensors[op.outputs[0]].type == schema.TensorType.FLOAT32
+    ]
+
+
+def _builtin(root: Any, op: Any) -> int:
+    code = root.operatorCodes[op.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarray:

@@ -1,0 +1,183 @@
+"""What no recipe can mean: keys that are each right and exclude one another. Found before anything is read."""
+
+from __future__ import annotations
+
+import math
+
+from tflbuild.config.refusals import Refusals
+from tflbuild.core.digest import leaves
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Recipe
+
+PARITY_GATES = ("max_abs_error", "rmse", "cosine", "snr_db")
+CLASSIFICATION_GATES = ("top1", "top1_drop", "agreement")
+IO_TYPES = {"int8": ("int8", "uint8", "float32"), "int16x8": ("int16", "float32")}
+
+
+def check(recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for the first contradiction."""
+    for rule in (
+        check_finite,
+        check_engine,
+        check_tflite,
+        check_converter,
+        check_io_types,
+        check_data,
+        check_opset,
+        check_gates,
+        check_target,
+    ):
+        rule(recipe, refusals)
+
+
+def check_finite(recipe: Recipe, refusals: Refusals) -> None:
+    """YAML can write .nan and .inf; nothing has a use for them."""
+    for key, value in leaves(recipe.as_json()).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
+
+
+def check_engine(recipe: Recipe, refusals: Refusals) -> None:
+    """TFLiteConverter quantizes while it converts, so it needs the original model."""
+    if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
+        raise refusals.refuse(
+            "engine 'converter' cannot start from a .tflite file",
+            "quantization.engine",
+            why="TFLiteConverter quantizes while it converts the original model",
+            next_step="use quantization.engine=litert, or give the original model as the source",
+        )
+
+
+def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
+    """A .tflite is converted already."""
+    if recipe.source.kind != "tflite":
+        return
+    told = {
+        "signature.more": recipe.more_signatures,
+        "signature.outputs": recipe.signature.outputs,
+        "signature.preprocess": recipe.signature.preprocess,
+        "signature.entry": recipe.signature.entry,
+        "converter": recipe.converter,
+    }
+    for key, value in told.items():
+        if value:
+            raise refusals.refuse(
+                f"'{key}' cannot be applied to a .tflite file",
+                key,
+                why="it acts while a model is converted, and this one is converted already",
+                next_step="leave it out, or give the original model as the source",
+            )
+
+
+def check_converter(recipe: Recipe, refusals: Refusals) -> None:
+    """An option that nothing would read is a mistake."""
+    quantizes = recipe.quantization.engine == "converter" and recipe.quantization.scheme != "none"
+    for name, _ in recipe.converter:
+        if name in CONVERTER_QUANTIZER_OPTIONS and not quantizes:
+            raise refusals.refuse(
+                f"'converter.{name}' would do nothing",
+                f"converter.{name}",
+                why="it acts while TFLiteConverter quantizes, and here "
+                + ("nothing is quantized" if recipe.quantization.scheme == "none" else "the LiteRT quantizer does"),
+                next_step="quantization.engine=converter, or leave it out",
+            )
+        if name == "experimental_select_user_tf_ops" and not recipe.opset.select_tf:
+            raise refusals.refuse(
+                f"'converter.{name}' needs TensorFlow operators to be allowed",
+                f"converter.{name}",
+                next_step="opset=select_tf",
+            )
+
+
+def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
+    """int8 models have no int16 borders, and int16x8 ones no int8 borders."""
+    quantization = recipe.quantization
+    for key in ("input_type", "output_type"):
+        value = getattr(quantization, key)
+        if quantization.calibrated and value not in IO_TYPES[quantization.scheme]:
+            raise refusals.refuse(
+                f"quantization={quantization.scheme} cannot have '{value}' inputs or outputs",
+                f"quantization.{key}",
+                next_step=f"set it to {' or '.join(IO_TYPES[quantization.scheme])}",
+            )
+
+
+def check_data(recipe: Recipe, refusals: Refusals) -> None:
+    """Activation ranges are measured, never guessed."""
+    if recipe.quantization.calibrated and recipe.dataset is None:
+        raise refusals.refuse(
+            f"quantization={recipe.quantization.scheme} has no calibration data",
+            "dataset",
+            why="activation ranges are measured on representative samples; without them they would be a guess",
+            next_step="dataset=npz dataset.path=..., or, for a trial that says nothing about accuracy,"
+            " dataset=synthetic",
+        )
+
+
+def check_opset(recipe: Recipe, refusals: Refusals) -> None:
+    """An op set that confines arithmetic wants the quantization that gives it."""
+    wanted = recipe.opset.arithmetic
+    if wanted != "any" and recipe.quantization.scheme != wanted:
+        raise refusals.refuse(
+            f"the op set allows {wanted} arithmetic alone, and quantization is {recipe.quantization.scheme}",
+            "opset",
+            next_step=f"quantization={wanted}, or another op set",
+        )
+    for key in ("input_type", "output_type"):
+        if wanted != "any" and getattr(recipe.quantization, key) == "float32":
+            raise refusals.refuse(
+                f"the op set allows {wanted} arithmetic alone, and 'quantization.{key}' is float32",
+                f"quantization.{key}",
+                next_step="an integer type, or another op set",
+            )
+    if wanted != "any" and recipe.opset.select_tf:
+        raise refusals.refuse(
+            f"the op set allows {wanted} arithmetic alone, and TensorFlow (Flex) operators compute in float",
+            "opset.select_tf",
+            next_step="opset.select_tf=false",
+        )
+    both = sorted(set(recipe.opset.custom) & set(recipe.opset.deny))
+    if both:
+        raise refusals.refuse(f"the op set both allows and denies {', '.join(both)}", "opset.deny")
+
+
+def check_gates(recipe: Recipe, refusals: Refusals) -> None:
+    """A gate needs the measurement that it limits."""
+    known = {"bytes": True}
+    known |= dict.fromkeys(PARITY_GATES, recipe.verify.kind in ("parity", "classification"))
+    known |= dict.fromkeys(CLASSIFICATION_GATES, recipe.verify.kind == "classification")
+    for name, _ in recipe.verify.gates:
+        if not known[name]:
+            raise refusals.refuse(
+                f"the gate '{name}' is not measured by verify={recipe.verify.kind}",
+                f"verify.gates.{name}",
+                next_step="use verify=" + ("classification" if name in CLASSIFICATION_GATES else "parity"),
+            )
+
+
+def check_target(recipe: Recipe, refusals: Refusals) -> None:
+    """What a target cannot run is not built for it."""
+    quantization, target = recipe.quantization, recipe.target
+    integer_io = "float32" not in (quantization.input_type, quantization.output_type)
+    if target.full_integer and not (quantization.scheme == "int8" and integer_io):
+        has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
+        raise refusals.refuse(
+            f"target={target.name} takes integer models alone, and the recipe makes {has}",
+            "target",
+            next_step="quantization=int8 with quantization.input_type and output_type int8 or uint8",
+        )
+    if target.full_integer and recipe.opset.select_tf:
+        raise refusals.refuse(
+            f"target={target.name} cannot run TensorFlow (Flex) operators",
+            "opset.select_tf",
+            next_step="opset=builtins",
+        )
+    free = any(
+        entry.batch is None or any(None in spec.shape[1:] for spec in entry.inputs)
+        for entry in (recipe.signature, *recipe.more_signatures)
+    )
+    if target.static_shapes and free:
+        raise refusals.refuse(
+            f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
+            "signature",
+            next_step="signature=static, and sizes for every dimension in signature.inputs",
+        )

@@ -1,0 +1,95 @@
+"""`tflbuild doctor`: a build that fails, and the fixes that its failure names, each tried.
+
+A trial is the same recipe with a few more overrides, planned and executed like any other; nothing is
+written but the store, where a fix that is then taken is a hit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tflbuild.core.result import Failure, StepResult
+from tflbuild.errors import RecipeError, UsageError
+from tflbuild.execute.executor import Executor
+from tflbuild.locations import store_root
+from tflbuild.pipeline import as_error, disk_errors, prepare_plan
+from tflbuild.report.diagnosis import Trial
+from tflbuild.storage.store import Store
+
+ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was wrong, "" when nothing was, and what was tried, in the order of preference."""
+
+    problem: str
+    trials: tuple[Trial, ...]
+
+
+def diagnose(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Diagnosis:
+    """Build a recipe and, where it fails, try what may help. Raises TflbuildError for a recipe that is wrong."""
+    store = Store(store_root())
+    with disk_errors(store.root), Executor(store, lambda event: None, jobs, offline=offline) as executor:
+        ward = _Ward(store, executor)
+        first = ward.attempt(list(overrides), "")
+        if first.failure is None:
+            return Diagnosis("", ())
+        return Diagnosis(ward.told, tuple(ward.rounds(list(overrides), first.failure)))
+
+
+@dataclass
+class _Ward:
+    """Runs trials on one executor, so that what they share is done once."""
+
+    store: Store
+    executor: Executor
+    told: str = ""
+
+    def rounds(self, overrides: list[str], failure: Failure) -> list[Trial]:
+        """Every fix of a failure; where none works, the fixes of what then failed, on top of it."""
+        trials = [self.attempt(overrides, fix) for fix in failure.fixes]
+        for _ in range(ROUNDS - 1):
+            if any(trial.failure is None for trial in trials):
+                break
+            deeper = [(trial, fix) for trial in trials if trial.failure for fix in trial.failure.fixes]
+            tried = {frozenset(trial.fix.split()) for trial in trials}
+            combined = dict.fromkeys(combine(trial.fix, fix) for trial, fix in deeper)
+            trials += [self.attempt(overrides, fix) for fix in combined if frozenset(fix.split()) not in tried]
+        return trials
+
+    def attempt(self, overrides: list[str], fix: str) -> Trial:
+        """One build, its outputs left in the store."""
+        if fix:
+            print(f"trying  {fix}", file=sys.stderr)
+        try:
+            prepared = prepare_plan([*overrides, *fix.split()], multirun=False, store=self.store)
+        except RecipeError as error:
+            if not fix:
+                raise
+            return Trial(fix, Failure(kind="recipe", what=error.what), {})
+        if len(prepared.resolved) != 1:
+            raise UsageError("doctor takes one variant", where="command line", next_step="leave out -m")
+        results = self.executor.execute(prepared.plan)
+        roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
+        failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)
+        if failed is None:
+            return Trial(fix, None, {role: result.facts for role, result in roles.items()})
+        role, result = failed
+        assert result.failure is not None
+        if not fix:
+            self.told = str(as_error(role, result.failure, prepared.places[0], None))
+        return Trial(fix, result.failure, built_facts(roles))
+
+
+def combine(first: str, second: str) -> str:
+    """Both fixes' overrides, each once; of one key the later value."""
+    words = {word.partition("=")[0]: word for word in [*first.split(), *second.split()]}
+    return " ".join(words.values())
+
+
+def built_facts(roles: dict[str, StepResult]) -> dict[str, dict[str, object]]:
+    """What the steps that went well measured."""
+    return {role: dict(result.facts) for role, result in roles.items() if result.ok}

@@ -1,0 +1,208 @@
+"""A user's code as an input: the files that a reference reaches, and the packages they import.
+
+A reference is `file.py:name` or `module:name`. Files are found by reading import statements, never
+by running anything; what code reaches in other ways, it declares.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from tflbuild.errors import RecipeError, nearest
+from tflbuild.locations import locate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What references stand on.
+
+    `root` is the folder that `files` are relative to (POSIX name -> path); `packages` maps installed
+    distributions that the code imports to their versions; `entries` are the references as a worker
+    reads them: (file relative to `root`, or module, and name).
+    """
+
+    root: Path
+    files: dict[str, Path] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    entries: tuple[str, ...] = ()
+
+
+def find_code(references: Sequence[str], declared: Sequence[str], keys: Sequence[str]) -> Code:
+    """Every file behind `references` and every `declared` one. `keys` are the references' in the recipe.
+
+    Raises RecipeError for a file or module that is not there.
+    """
+    starts = [_start(reference, key) for reference, key in zip(references, keys, strict=True)]
+    extra = [file for text in declared for file in _declared(text)]
+    root = _root([*[path for path in starts if path is not None], *extra])
+    search = _Search(root)
+    entries = []
+    for reference, path in zip(references, starts, strict=True):
+        module, _, name = reference.rpartition(":")
+        if path is None:
+            search.add_package(module.partition(".")[0])
+            entries.append(reference)
+        else:
+            search.add_file(path)
+            entries.append(f"{path.relative_to(root).as_posix()}:{name}")
+    for file in extra:
+        search.add_file(file)
+    return Code(root=root, files=search.files, packages=search.packages, entries=tuple(entries))
+
+
+def _start(reference: str, key: str) -> Path | None:
+    """The file of a reference, or None where an installed module is meant. Raises RecipeError for neither."""
+    module = reference.rpartition(":")[0]
+    if module.endswith(".py"):
+        path = locate(module)
+        if not path.is_file():
+            siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise RecipeError(
+                f"'{module}' does not exist",
+                where=key,
+                why=nearest(path.name, siblings) or f"there is no such file in {path.parent}",
+                next_step="paths are relative to the current directory; correct the path or make the file",
+            )
+        return path
+    local = _module_file(Path.cwd(), module)
+    if local is not None:
+        return local
+    top = module.partition(".")[0]
+    if importlib.util.find_spec(top) is None:
+        raise RecipeError(
+            f"there is no module '{module}'",
+            where=key,
+            why=f"neither {module.replace('.', '/')}.py in the current directory, nor an installed package '{top}'",
+            next_step="name a file ('model.py:make'), or install the package",
+        )
+    return None
+
+
+def _declared(text: str) -> Iterator[Path]:
+    """The files that one entry of `source.files` stands for: a file, a folder's, or a glob's."""
+    path = locate(text)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    elif path.is_file():
+        found = [path]
+    else:
+        found = sorted(file for file in path.parent.glob(path.name) if file.is_file()) if path.parent.is_dir() else []
+    if not found:
+        raise RecipeError(
+            f"'{text}' does not exist",
+            where="source.files",
+            next_step="paths are relative to the current directory; a folder and a pattern such as data/*.txt will do",
+        )
+    yield from found
+
+
+def _root(paths: Sequence[Path]) -> Path:
+    """The current directory where it holds all of them, else the nearest folder that does."""
+    here = Path.cwd()
+    if all(path.is_relative_to(here) for path in paths):
+        return here
+    root = paths[0].parent
+    while not all(path.is_relative_to(root) for path in paths):
+        root = root.parent
+    return root
+
+
+def _module_file(folder: Path, module: str) -> Path | None:
+    """The file of a dotted module below a folder."""
+    place = folder.joinpath(*module.split("."))
+    for candidate in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+class _Search:
+    """Follows import statements from file to file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: dict[str, Path] = {}
+        self.packages: dict[str, str] = {}
+
+    def add_file(self, path: Path) -> None:
+        """A file and, when it is Python, all that it imports."""
+        name = path.relative_to(self.root).as_posix()
+        if name in self.files:
+            return
+        self.files[name] = path
+        if path.suffix == ".py":
+            self._add_parents(path)
+            for module in _imports(path):
+                self.add_module(module, path)
+
+    def _add_parents(self, path: Path) -> None:
+        """The __init__.py files of the packages that a module lies in."""
+        folder = path.parent
+        while folder != self.root and (folder / "__init__.py").is_file():
+            self.add_file(folder / "__init__.py")
+            folder = folder.parent
+
+    def add_module(self, module: str, importer: Path) -> None:
+        """A module by its name as `importer` sees it: beside it, below the root, or installed."""
+        for folder in (importer.parent, self.root):
+            parts = module.split(".")
+            found = [_module_file(folder, ".".join(parts[:count])) for count in range(1, len(parts) + 1)]
+            if found[0] is not None or (folder / parts[0]).is_dir():
+                for file in found:
+                    if file is not None and file.is_relative_to(self.root):
+                        self.add_file(file)
+                return
+        self.add_package(module.partition(".")[0])
+
+    def add_package(self, top: str) -> None:
+        """The version of the distribution that a top-level module comes from."""
+        if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+            return
+        for name in _distributions().get(top, ()):
+            self.packages[name] = metadata.version(name)
+
+
+def _distributions() -> dict[str, list[str]]:
+    if not _known:
+        _known.update(metadata.packages_distributions())
+    return _known
+
+
+_known: dict[str, list[str]] = {}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Dotted modules named by import statements anywhere in a file; relative ones made absolute-looking."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # the worker that imports it says so, with the line
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = _relative_prefix(path, node.level)
+            base = f"{prefix}{node.module or ''}".strip(".")
+            if base:
+                yield base
+            yield from (f"{base}.{alias.name}".strip(".") for alias in node.names if alias.name != "*")
+
+
+def _relative_prefix(path: Path, level: int) -> str:
+    """What `from ..x` climbs to, as the dotted path of folders that have an __init__.py above the file."""
+    if level == 0:
+        return ""
+    folder = path.parent
+    for _ in range(level - 1):
+        folder = folder.parent
+    parts: list[str] = []
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts) + "." if parts else ""

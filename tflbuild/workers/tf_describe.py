@@ -1,0 +1,37 @@
+"""The step `describe`: what a source offers, every entry point of it, converted by nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.signatures import Spec, signature_json
+from tflbuild.workers.tf_entries import Entry, name_results, to_spec
+from tflbuild.workers.tf_sources import load_source, source_label
+
+
+def run(request: Request) -> Facts:
+    """Outputs signature.json: the first entry point, the others under `more`; facts: a note, where there is one."""
+    loaded = load_source(request)
+    found = [describe_entry(name, loaded.entry(name, "")) for name in loaded.names]
+    if not found:
+        raise WorkerError(f"'{source_label(request)}' has no entry point", where="source")
+    request.write_json("signature.json", {**found[0], "more": found[1:]})
+    return {"note": loaded.note} if loaded.note else {}
+
+
+def describe_entry(key: str, entry: Entry) -> dict[str, Any]:
+    """Inputs as the model has them; outputs as far as tracing with free sizes tells them."""
+    if entry.inputs is None:
+        return signature_json(key, {name: Spec(None, "float32") for name in entry.parameters}, {}, key)
+    signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in entry.inputs.items()]
+    names = list(entry.inputs)
+
+    def function(*tensors: Any) -> dict[str, Any]:
+        return name_results(entry.call(dict(zip(names, tensors, strict=True))))
+
+    concrete = tf.function(function, input_signature=signature).get_concrete_function()
+    outputs = {name: to_spec(tensor) for name, tensor in concrete.structured_outputs.items()}
+    return signature_json(key, entry.inputs, outputs, key)

@@ -1,0 +1,49 @@
+"""The kinds of source that TensorFlow opens, each as a `Loaded`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.workers.function_source import load_function
+from tflbuild.workers.keras_source import load_keras
+from tflbuild.workers.tf_entries import DEFAULT_KEY, Loaded, methods, saved_model_entry
+
+
+def load_saved_model(request: Request) -> Loaded:
+    """A SavedModel. Raises WorkerError when it cannot be loaded."""
+    path, label = request.inputs["source"], request.labels["source"]
+    try:
+        model = tf.saved_model.load(str(path), tags=request.params["tags"] or None)
+    except Exception as error:
+        raise WorkerError(
+            f"TensorFlow cannot load the SavedModel '{label}'",
+            where="source",
+            why=str(error).strip().split("\n")[0].replace(str(path), label)[:500],
+            next_step="check source.tags, and that the folder is complete",
+        ) from error
+    names = [name for name in model.signatures if not name.startswith("__")]
+    return Loaded(
+        model,
+        lambda key, named: saved_model_entry(model, key, named, label, "signature.key"),
+        tuple(names or methods(model) or [DEFAULT_KEY]),
+    )
+
+
+LOADERS: dict[str, Callable[[Request], Loaded]] = {
+    "keras": load_keras,
+    "saved_model": load_saved_model,
+    "function": load_function,
+}
+
+
+def load_source(request: Request) -> Loaded:
+    """The model of a request whose params name the kind of source."""
+    return LOADERS[request.params["kind"]](request)
+
+
+def source_label(request: Request) -> str:
+    """What a person calls the source."""
+    return request.labels.get("source") or str(request.params.get("call", ""))
