@@ -40,13 +40,18 @@ def local(project, old, new):
         ("dataset@verify.dataset=npzz", "npz"),
         ("target=integer_onli", "integer_only"),
         ("signature.inputs.image.dtype=flot32", "float32"),
-        ("signature.inputs.imgae.dtype=float32", "image"),
     ],
 )
 def test_something_misspelt_is_named_with_the_nearest_name(project, override, meant):
     found = refused_at_once(project.run(RECIPE, override))
     assert found.where == f"command line: {override}"
     assert re.search(rf"did you mean: (\w+, )*{meant}\b", found.why), found.text
+
+
+def test_a_misspelt_input_lacks_its_shape_and_the_nearest_one_is_named(project):
+    found = refused_at_once(project.run(RECIPE, "signature.inputs.imgae.dtype=float32"))
+    assert found.what == "signature.inputs.imgae.shape is not set"
+    assert "did you mean: image" in found.why
 
 
 @pytest.mark.parametrize("spelling", ["+recipe=mobilenet_int", "recipe=mobilenet_int"])
@@ -449,7 +454,7 @@ def completions(project, line):
         ("tflbuild recipe=mob", ["recipe=mobilenet_int8"]),
         ("tflbuild plan +recipe=mob", ["+recipe=mobilenet_int8"]),
         ("tflbuild -m +recipe=mob", ["+recipe=mobilenet_int8"]),
-        ("tflbuild +recipe=mobilenet_int8 quantization=int", ["quantization=int8"]),
+        ("tflbuild +recipe=mobilenet_int8 quantization=int", ["quantization=int16x8", "quantization=int8"]),
         ("tflbuild quantization=int8 quantization.in", ["quantization.input_type="]),
         ("tflbuild +recipe=mobilenet_int8 quantization.in", ["quantization.input_type="]),
     ],

@@ -83,7 +83,7 @@ def test_a_model_with_a_table_converts(project):
 def test_an_operator_without_a_builtin_is_named(project):
     done = project.run(*saved_model("pool3d"))
     assert done.code == 1
-    assert "TFLite has no operator for tf.AvgPool3D" in done.err
+    assert "TFLite has no operator for AvgPool3D" in done.err
     assert "opset=select_tf" in done.err
 
 
@@ -103,7 +103,7 @@ def test_flex_operators_cannot_be_verified_here_and_that_is_said(project):
 def test_an_operator_that_not_even_flex_has_is_named(project):
     done = project.run(*saved_model("svd"), "opset=select_tf")
     assert done.code == 1
-    assert "TFLite has no operator for tf.Svd, nor has Flex" in done.err
+    assert "TFLite has no operator for Svd, nor has Flex" in done.err
 
 
 def test_a_source_that_gives_nan_is_refused(project):
@@ -115,7 +115,7 @@ def test_a_source_that_gives_nan_is_refused(project):
 def test_custom_code_in_a_keras_file_is_not_run(project):
     done = project.run(*keras_model("custom"))
     assert done.code == 2
-    assert "cannot load 'custom.keras'" in done.err
+    assert "'custom.keras' has classes of its own: Doubled" in done.err
 
 
 def test_keras_3_loads_its_own_hdf5(project):

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tflbuild.config import mistakes, schema
 from tflbuild.config.recipe_source import GROUP, RecipeSource
 from tflbuild.core.recipe import DEFAULT_VARIANT
-from tflbuild.errors import RecipeError
+from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import shipped
 
 PRIMARY = "tflbuild"
@@ -119,9 +119,10 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
     Raises RecipeError for whatever is wrong with the configuration, before anything runs.
     """
     hydra = open_hydra()
-    overrides = normalise(overrides)
-    jobs = expand(hydra, overrides) if multirun else [overrides]
-    return [_compose_one(hydra, job) for job in jobs]
+    normal = normalise(overrides)
+    typed = dict(zip(normal, overrides, strict=True))
+    jobs = expand(hydra, normal) if multirun else [normal]
+    return [_compose_one(hydra, job, typed) for job in jobs]
 
 
 def _parse(hydra: Hydra, overrides: list[str]) -> list[Override]:
@@ -130,10 +131,12 @@ def _parse(hydra: Hydra, overrides: list[str]) -> list[Override]:
     return parsed
 
 
-def _compose_one(hydra: Hydra, overrides: list[str]) -> Composed:
+def _compose_one(hydra: Hydra, overrides: list[str], typed: dict[str, str]) -> Composed:
+    """`typed` maps overrides to what the user wrote for them."""
     parsed = _parse(hydra, overrides)
     recipe = next((str(o.value()) for o in parsed if o.key_or_group == GROUP), "")
-    places = mistakes.Places(recipe=_recipe_file(recipe), overrides=tuple(overrides))
+    told = tuple(typed.get(override, override) for override in overrides)
+    places = mistakes.Places(recipe=_recipe_file(recipe), overrides=told)
     mistakes.check_overrides(parsed)
     with mistakes.translated(overrides, places):
         config = hydra.compose_config(PRIMARY, overrides, RunMode.RUN)
@@ -167,7 +170,8 @@ def _as_object(config: DictConfig, places: mistakes.Places) -> schema.Build:
             raise RecipeError(
                 f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
                 where=places.recipe_text(),
-                why="no recipe was named" if places.recipe is None else "the recipe leaves it open",
+                why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
+                + _near_input(config, missing[0]),
                 next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
                 + ("" if places.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
             )
@@ -176,6 +180,13 @@ def _as_object(config: DictConfig, places: mistakes.Places) -> schema.Build:
         raise mistakes.from_omegaconf(error, places) from None
     assert isinstance(build, schema.Build)
     return build
+
+
+def _near_input(config: DictConfig, key: str) -> str:
+    """A misspelt input is a new one to Hydra; the hint that it may not be meant so."""
+    found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
+    close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
+    return f"; {close}" if close else ""
 
 
 def _recipe_file(recipe: str) -> Path | None:

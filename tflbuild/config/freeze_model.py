@@ -131,6 +131,13 @@ def freeze_opset(opset: schema.Opset, refusals: Refusals) -> Opset:
     if opset.max_runtime:
         version = bool(re.fullmatch(r"\d+(\.\d+){1,2}", opset.max_runtime))
         refusals.require(version, "opset.max_runtime", f"'{opset.max_runtime}'", "a version such as '2.14'")
+    if isinstance(opset, schema.CustomOpset) and not opset.custom:
+        raise refusals.refuse(
+            "opset=custom allows no operator",
+            "opset.custom",
+            why="custom operators are allowed one by one, by name",
+            next_step="name them: opset.custom=[MyOperator]",
+        )
     for name in opset.custom:
         if name.startswith("Flex"):
             raise refusals.refuse(

@@ -58,7 +58,7 @@ class Source:
     unused: ClassVar[tuple[str, ...]] = ()
 
     kind: str = MISSING
-    path: str = ""
+    path: str = MISSING
     """File or folder, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
     sha256: str = ""
     """Digest that the model must have (a manifest says it); empty: not pinned."""
@@ -69,7 +69,6 @@ class KerasSource(Source):
     """A Keras model in a `.keras` or HDF5 file; Keras 3 loads it, or else tf_keras. Code is run where named."""
 
     kind: str = "keras"
-    path: str = MISSING
     lambdas: List[str] = field(default_factory=list)
     """Names of Lambda layers whose code, which lies in the file, may be run."""
     custom_objects: Dict[str, str] = field(default_factory=dict)
@@ -85,7 +84,6 @@ class SavedModelSource(Source):
     """A TensorFlow SavedModel folder, of TensorFlow 1 or 2, with or without signatures."""
 
     kind: str = "saved_model"
-    path: str = MISSING
     tags: List[str] = field(default_factory=lambda: ["serve"])
     """Tags of the graph to load."""
 
@@ -97,6 +95,7 @@ class HubSource(Source):
     unused: ClassVar[tuple[str, ...]] = ("path",)
 
     kind: str = "hub"
+    path: str = ""
     handle: str = MISSING
     """What `tensorflow_hub.resolve` takes, or a local `.tar.gz`. `--offline` refuses what is not in the store."""
     tags: List[str] = field(default_factory=lambda: ["serve"])
@@ -110,6 +109,7 @@ class FunctionSource(Source):
     unused: ClassVar[tuple[str, ...]] = ("path",)
 
     kind: str = "function"
+    path: str = ""
     call: str = MISSING
     """`file.py:callable` or `module:callable`; the files that it imports are inputs of the build."""
     arguments: Dict[str, Any] = field(default_factory=dict)
@@ -127,7 +127,6 @@ class TfliteSource(Source):
     """A float `.tflite` file: quantized, checked and verified without TensorFlow."""
 
     kind: str = "tflite"
-    path: str = MISSING
 
 
 @dataclass
@@ -219,8 +218,6 @@ class SelectTfOpset(Opset):
 @dataclass
 class CustomOpset(Opset):
     """TFLite builtins, and custom operators allowed one by one."""
-
-    custom: List[str] = MISSING
 
 
 @dataclass

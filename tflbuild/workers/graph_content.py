@@ -9,6 +9,7 @@ state has no digest: the order of its effects would have to be part of it.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+DEEPEST = 1_000_000  # frames; some three for each operation from output to input
 PASSES = ("Identity", "StopGradient", "PreventGradient")
 READS = ("ReadVariableOp",)
 PURE_RESOURCE_OPS = (*CALLS, *READS, "NoOp", "Placeholder", "Const", "Assert")
@@ -29,6 +31,8 @@ class NoDigest(Exception):
 def digest_endpoints(endpoints: Mapping[str, Any], is_stateful: Any) -> str:
     """SHA-256 over all endpoints, "" when one has no digest."""
     total = hashlib.sha256()
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEPEST)  # a step of the walk is Python calling Python, which takes no C stack since 3.11
     try:
         for key, concrete in sorted(endpoints.items()):
             if is_stateful(concrete):
@@ -36,6 +40,8 @@ def digest_endpoints(endpoints: Mapping[str, Any], is_stateful: Any) -> str:
             total.update(f"{key}\0{_Walk(concrete).digest()}\0".encode())
     except NoDigest:
         return ""
+    finally:
+        sys.setrecursionlimit(usual)
     return total.hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,18 +102,29 @@ def read_config(path: Path, hdf5: bool) -> Any:
         return {}
 
 
-def each_layer(config: Any) -> Iterator[tuple[str, str, str]]:
-    """(class, registered name, layer's name) of everything in a configuration, wherever it is nested."""
+@dataclass(frozen=True)
+class Part:
+    """A serialised object of a configuration: `registered` is its name among custom objects, "" for Keras's own."""
+
+    kind: str
+    registered: str
+    name: str
+
+
+def each_part(config: Any) -> Iterator[Part]:
+    """Everything that a configuration would make, wherever it is nested."""
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str):
             inner = config.get("config")
             name = inner.get("name", "") if isinstance(inner, dict) else ""
-            yield config["class_name"], config.get("registered_name") or "", str(name)
+            own = str(config.get("module") or "").split(".")[0] == "keras"
+            registered = "" if own else str(config.get("registered_name") or "")
+            yield Part(config["class_name"], registered, str(name))
         for value in config.values():
-            yield from each_layer(value)
+            yield from each_part(value)
     elif isinstance(config, list):
         for value in config:
-            yield from each_layer(value)
+            yield from each_part(value)
 
 
 def require_allowed_lambdas(config: Any, allowed: Any, label: str) -> None:
@@ -120,7 +132,7 @@ def require_allowed_lambdas(config: Any, allowed: Any, label: str) -> None:
 
     tf_keras runs it whatever its safe mode, so the file is read first.
     """
-    has = list(dict.fromkeys(name for kind, _, name in each_layer(config) if kind == "Lambda"))
+    has = list(dict.fromkeys(part.name for part in each_part(config) if part.kind == "Lambda"))
     refused = [name for name in has if name not in allowed]
     if refused:
         listed = ", ".join(f"'{name}'" for name in refused)
@@ -142,14 +154,9 @@ def require_allowed_lambdas(config: Any, allowed: Any, label: str) -> None:
 
 def explain(error: Exception, config: Any, objects: dict[str, Any], label: str) -> WorkerError:
     """Why Keras 3 could not load a .keras file: custom classes by name where they are the reason."""
-    custom = sorted(
-        {
-            registered
-            for kind, registered, _ in each_layer(config)
-            if registered and kind not in objects and registered not in objects
-        }
-        - set(keras.saving.get_custom_objects())
-    )
+    known = {*objects, *keras.saving.get_custom_objects()}
+    parts = [part for part in each_part(config) if part.registered]
+    custom = sorted({part.registered for part in parts if not known & {part.kind, part.registered}})
     if custom:
         first = custom[0].split(">")[-1]
         return WorkerError(
