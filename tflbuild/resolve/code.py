@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+from tflbuild.core.digest import hash_file, hash_tree
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
 
@@ -60,7 +63,7 @@ def _start(reference: str, key: str) -> Path | None:
     """The file of a reference, or None where an installed module is meant. Raises RecipeError for neither."""
     module = reference.rpartition(":")[0]
     if module.endswith(".py"):
-        path = locate(module)
+        path = _normal(module)
         if not path.is_file():
             siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             raise RecipeError(
@@ -74,7 +77,7 @@ def _start(reference: str, key: str) -> Path | None:
     if local is not None:
         return local
     top = module.partition(".")[0]
-    if importlib.util.find_spec(top) is None:
+    if _installed(top) is None:
         raise RecipeError(
             f"there is no module '{module}'",
             where=key,
@@ -86,7 +89,7 @@ def _start(reference: str, key: str) -> Path | None:
 
 def _declared(text: str) -> Iterator[Path]:
     """The files that one entry of `source.files` stands for: a file, a folder's, or a glob's."""
-    path = locate(text)
+    path = _normal(text)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     elif path.is_file():
@@ -100,6 +103,21 @@ def _declared(text: str) -> Iterator[Path]:
             next_step="paths are relative to the current directory; a folder and a pattern such as data/*.txt will do",
         )
     yield from found
+
+
+def _normal(text: str) -> Path:
+    """A recipe's path without `..`, so that names below the root stay below it."""
+    return Path(os.path.normpath(locate(text)))
+
+
+def _installed(top: str) -> ModuleSpec | None:
+    """Where a top-level module would be imported from, by the rules of this Python; nothing is imported."""
+    if top == "__main__":
+        return None
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
 
 
 def _root(paths: Sequence[Path]) -> Path:
@@ -138,22 +156,21 @@ class _Search:
         self.files[name] = path
         if path.suffix == ".py":
             self._add_parents(path)
-            for module in _imports(path):
-                self.add_module(module, path)
+            for folders, module in _imports(path, self.root):
+                self.add_module(module, folders)
 
     def _add_parents(self, path: Path) -> None:
         """The __init__.py files of the packages that a module lies in."""
-        folder = path.parent
-        while folder != self.root and (folder / "__init__.py").is_file():
-            self.add_file(folder / "__init__.py")
-            folder = folder.parent
+        for folder in _packages(path):
+            if folder.is_relative_to(self.root):
+                self.add_file(folder / "__init__.py")
 
-    def add_module(self, module: str, importer: Path) -> None:
-        """A module by its name as `importer` sees it: beside it, below the root, or installed."""
-        for folder in (importer.parent, self.root):
+    def add_module(self, module: str, folders: Sequence[Path]) -> None:
+        """A module by its dotted name: below one of the folders where it may be the user's own, else installed."""
+        for folder in folders:
             parts = module.split(".")
             found = [_module_file(folder, ".".join(parts[:count])) for count in range(1, len(parts) + 1)]
-            if found[0] is not None or (folder / parts[0]).is_dir():
+            if any(found):
                 for file in found:
                     if file is not None and file.is_relative_to(self.root):
                         self.add_file(file)
@@ -161,11 +178,25 @@ class _Search:
         self.add_package(module.partition(".")[0])
 
     def add_package(self, top: str) -> None:
-        """The version of the distribution that a top-level module comes from."""
-        if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        """What an installed module is known by: its distribution's version, or its files' digest where it has none.
+
+        Code on PYTHONPATH and editable installs change without a version saying so.
+        """
+        if not top or top in sys.stdlib_module_names or top in sys.builtin_module_names:
+            return
+        spec = _installed(top)
+        origin = Path(spec.origin) if spec is not None and spec.origin else None
+        if origin is not None and origin.is_file() and not {"site-packages", "dist-packages"} & set(origin.parts):
+            self.packages[top] = _digest(origin)
             return
         for name in _distributions().get(top, ()):
             self.packages[name] = metadata.version(name)
+
+
+def _digest(origin: Path) -> str:
+    """SHA-256 over a module's file, or over all Python of the package that it begins."""
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return hash_tree({file.relative_to(origin.parent).as_posix(): hash_file(file) for file in files})
 
 
 def _distributions() -> dict[str, list[str]]:
@@ -177,32 +208,32 @@ def _distributions() -> dict[str, list[str]]:
 _known: dict[str, list[str]] = {}
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """Dotted modules named by import statements anywhere in a file; relative ones made absolute-looking."""
+def _imports(path: Path, root: Path) -> Iterator[tuple[tuple[Path, ...], str]]:
+    """(folders to look in, dotted module) of every import statement anywhere in a file."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
         return  # the worker that imports it says so, with the line
+    packages = _packages(path)
+    top = packages[-1].parent if packages else path.parent  # where the outermost package lies
+    anywhere = tuple(dict.fromkeys((path.parent, top, root)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((anywhere, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            prefix = _relative_prefix(path, node.level)
-            base = f"{prefix}{node.module or ''}".strip(".")
-            if base:
-                yield base
-            yield from (f"{base}.{alias.name}".strip(".") for alias in node.names if alias.name != "*")
+            folders = anywhere if node.level == 0 else (path.parents[min(node.level, len(path.parents)) - 1],)
+            names = [alias.name for alias in node.names if alias.name != "*"]
+            if node.module:
+                yield folders, node.module
+                names = [f"{node.module}.{name}" for name in names]
+            yield from ((folders, name) for name in names)
 
 
-def _relative_prefix(path: Path, level: int) -> str:
-    """What `from ..x` climbs to, as the dotted path of folders that have an __init__.py above the file."""
-    if level == 0:
-        return ""
+def _packages(path: Path) -> list[Path]:
+    """The folders of the packages that a module lies in, innermost first."""
+    found = []
     folder = path.parent
-    for _ in range(level - 1):
-        folder = folder.parent
-    parts: list[str] = []
     while (folder / "__init__.py").is_file():
-        parts.insert(0, folder.name)
+        found.append(folder)
         folder = folder.parent
-    return ".".join(parts) + "." if parts else ""
+    return found
