@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflbuild.workers.flatbuffer import OPERATORS
-from tflbuild.workers.runtimes import FIRST, first_runtime, least_runtime, parse
+from tflbuild.workers.runtimes import BY_TYPE, FIRST, first_runtime, least_runtime, needed_version, parse
 
 KNOWN = [
     (operator, version)
@@ -59,3 +59,23 @@ def test_versions_compare_as_numbers():
 
 def test_nothing_known_needs_nothing_known():
     assert least_runtime([]) == least_runtime(["", ""]) == ""
+
+
+@pytest.mark.parametrize(
+    ("operator", "stated", "kinds", "needed"),
+    [
+        ("CONV_2D", 1, [], 1),
+        ("CONV_2D", 1, ["int8"], 3),
+        ("CONV_2D", 5, ["int8"], 5),
+        ("FULLY_CONNECTED", 1, ["hybrid", "hybrid per channel"], 12),
+        ("RESHAPE", 1, ["int8"], 1),
+    ],
+)
+def test_an_operator_needs_what_its_types_need_whatever_the_file_states(operator, stated, kinds, needed):
+    assert needed_version(operator, stated, kinds) == needed
+
+
+@pytest.mark.parametrize("kind", BY_TYPE)
+def test_every_version_that_a_type_needs_has_a_runtime(kind):
+    unknown = {(op, version) for op, version in BY_TYPE[kind].items() if not first_runtime(op, version)}
+    assert unknown <= {("UNIDIRECTIONAL_SEQUENCE_LSTM", 5)}

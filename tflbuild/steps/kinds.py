@@ -130,7 +130,7 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("flatbuffer", "interpreters", "samples", "shards", "signatures"),
+            uses=("flatbuffer", "interpreters", "runtimes", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("ranges.json",),
         ),

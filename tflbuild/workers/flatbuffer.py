@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.workers.contract import WorkerError
+from tflbuild.workers.runtimes import needed_version
 
 IDENTIFIER = b"TFL3"
 FLEX_PREFIX = "Flex"
@@ -100,13 +102,33 @@ class Model:
         return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
 
     def op_versions(self) -> list[tuple[str, int, int]]:
-        """(builtin operator, version, count), over all subgraphs."""
-        found = Counter((op.name, op.version) for graph in self.subgraphs for op in graph.ops if not op.custom)
+        """(builtin operator, version that it needs, count), over all subgraphs."""
+        found = Counter(
+            (op.name, needed_version(op.name, op.version, _kinds(op, graph)))
+            for graph in self.subgraphs
+            for op in graph.ops
+            if not op.custom
+        )
         return [(name, version, count) for (name, version), count in sorted(found.items())]
 
     def type_counts(self) -> dict[str, int]:
         """Tensors by element type, over all subgraphs."""
         return dict(sorted(Counter(tensor.type for graph in self.subgraphs for tensor in graph.tensors).items()))
+
+
+def _kinds(op: Op, graph: Subgraph) -> Iterator[str]:
+    """How an operator is quantized, in the words of `runtimes.BY_TYPE`."""
+    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
+    moving = [tensor for tensor in tensors if not tensor.constant]
+    weights = [tensor for tensor in tensors if tensor.constant and tensor.scales]
+    types = {tensor.type for tensor in moving if tensor.scales}
+    yield from types & {"int8", "int16"}
+    if any(tensor.type == "int4" for tensor in weights):
+        yield "int4 weights"
+    if not types and any(tensor.type == "int8" for tensor in weights):
+        yield "hybrid"
+        if any(len(tensor.scales) > 1 for tensor in weights):
+            yield "hybrid per channel"
 
 
 def read_model(path: Path) -> Model:

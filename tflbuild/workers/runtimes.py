@@ -1,7 +1,9 @@
-"""Which TFLite runtime first has which version of each builtin operator.
+"""Which version of a builtin operator a model needs, and which TFLite runtime first has it.
 
-The facts are those of TensorFlow's `runtime_version.cc` (compiler/mlir/lite/tools/versioning), as of
-November 2026. What is not listed is unknown, never assumed to be old.
+The facts are those of TensorFlow's `op_version.cc` and `runtime_version.cc` (both in
+compiler/mlir/lite/tools/versioning), as of November 2026. What is not listed is unknown, never assumed
+to be old. A file states a version for each operator, and the state is not always true: the LiteRT
+quantizer leaves those of the float model, whose kernels know no integers.
 """
 
 from __future__ import annotations
@@ -184,6 +186,47 @@ FIRST = {
     "WHILE": "1.15",
     "ZEROS_LIKE": "1.12",
 }
+
+# Operator -> the version that first takes quantized activations of a type, or quantized weights.
+INT8 = {
+    **dict.fromkeys(("ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "BATCH_TO_SPACE_ND", "CONCATENATION"), 2),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN", "DEQUANTIZE", "EQUAL", "EXP", "FLOOR_MOD", "GATHER", "GELU"), 2),
+    **dict.fromkeys(("GREATER", "GREATER_EQUAL", "L2_NORMALIZATION", "LESS", "LESS_EQUAL", "LOG", "LOGISTIC"), 2),
+    **dict.fromkeys(("LOG_SOFTMAX", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MIRROR_PAD", "MUL"), 2),
+    **dict.fromkeys(("NOT_EQUAL", "PACK", "PAD", "PADV2", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "RELU"), 2),
+    **dict.fromkeys(("RELU6", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SELECT", "SELECT_V2"), 2),
+    **dict.fromkeys(("SLICE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V"), 2),
+    **dict.fromkeys(("SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TOPK_V2", "TRANSPOSE"), 2),
+    **dict.fromkeys(("TRANSPOSE_CONV", "UNPACK"), 2),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FILL", "FLOOR_DIV", "REVERSE_V2", "SVDF", "TILE"), 3),
+    "FULLY_CONNECTED": 4,
+}
+INT16 = {
+    **dict.fromkeys(("FLOOR_MOD", "LEAKY_RELU", "QUANTIZE"), 2),
+    **dict.fromkeys(("ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "DEQUANTIZE", "FILL"), 3),
+    **dict.fromkeys(("FLOOR_DIV", "GATHER_ND", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "PACK"), 3),
+    **dict.fromkeys(("PAD", "PADV2", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RSQRT", "SOFTMAX", "TANH"), 3),
+    **dict.fromkeys(("BATCH_TO_SPACE_ND", "CONV_2D", "GATHER", "MAXIMUM", "MINIMUM", "MUL", "NOT_EQUAL"), 4),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SPACE_TO_BATCH_ND", "SPLIT"), 4),
+    **dict.fromkeys(("UNPACK",), 4),
+    **dict.fromkeys(("DEPTHWISE_CONV_2D", "EQUAL", "SUB", "TRANSPOSE", "UNIDIRECTIONAL_SEQUENCE_LSTM"), 5),
+    "FULLY_CONNECTED": 7,
+}
+HYBRID = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 3, "SVDF": 2}  # float activations, int8 weights
+HYBRID_PER_CHANNEL = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12, "EMBEDDING_LOOKUP": 4}
+INT4 = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "DEQUANTIZE": 6, "EMBEDDING_LOOKUP": 4, "FULLY_CONNECTED": 10}
+BY_TYPE = {
+    "int8": INT8,
+    "int16": INT16,
+    "hybrid": HYBRID,
+    "hybrid per channel": HYBRID_PER_CHANNEL,
+    "int4 weights": INT4,
+}
+
+
+def needed_version(operator: str, stated: int, kinds: Iterable[str]) -> int:
+    """The version that an operator needs: at least the stated one. `kinds` are keys of BY_TYPE."""
+    return max([stated, *(BY_TYPE[kind].get(operator, 1) for kind in kinds)])
 
 
 def first_runtime(operator: str, version: int) -> str:

@@ -117,6 +117,12 @@ def raw_spec(model: Spec, preprocess: Mapping[str, Any] | None) -> Spec:
     if preprocess is None:
         return model
     axes = APP_AXES[preprocess["layout"]]
+    if axes is not None and model.shape is not None and len(model.shape) != len(axes):
+        raise WorkerError(
+            f"input '{preprocess['input']}' is no image, and has the layout {preprocess['layout']}",
+            where=f"signature.preprocess.{preprocess['input']}.layout",
+            why=f"the model takes {model.show()}; a layout is that of {len(axes)} dimensions",
+        )
     shape = model.shape if axes is None or model.shape is None else tuple(model.shape[axis] for axis in axes)
     return Spec(shape, preprocess["dtype"])
 
