@@ -16,8 +16,8 @@ from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-INSPECT_USAGE = "tflbuild inspect MODEL [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "inspect", "cache")
+INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "inspect", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,7 +96,8 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|doctor] +recipe=NAME [key=value ...], or inspect MODEL, or cache",
+            next_step="tflbuild [build|plan|explain|doctor|sensitivity] +recipe=NAME [key=value ...],"
+            " or inspect MODEL, or cache",
         )
     verb = words[0] if words else "build"
     if options.clear and verb != "cache":
@@ -214,15 +215,30 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     return EXIT_DONE if chosen is not None or not found.problem else 1
 
 
+def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
+    """Say which operators lose most when they are quantized."""
+    from tflbuild import pipeline
+    from tflbuild.report.sensitivity import sensitivity_text
+
+    if options.multirun:
+        raise UsageError("sensitivity takes one variant", where="command line", next_step="leave out -m")
+    found = pipeline.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
+    found = {name: value for name, value in found.items() if name != "peak_bytes"}
+    print(json.dumps(found, indent=2) if options.json else sensitivity_text(found))
+    return EXIT_DONE
+
+
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
     from tflbuild import pipeline
     from tflbuild.report.inspection import inspection_text, proposed_recipe
 
-    if len(options.overrides) != 2:
+    words = [text for text in options.overrides[1:] if not text.startswith("source.")]
+    if len(words) != 1:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
-    path = options.overrides[1]
-    found = pipeline.inspect(path, offline=options.offline)
+    path = words[0]
+    overrides = [text for text in options.overrides[1:] if text != path]
+    found = pipeline.inspect(path, overrides, offline=options.offline)
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:
@@ -270,6 +286,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "plan": plan,
     "explain": explain,
     "doctor": doctor,
+    "sensitivity": sensitivity,
     "inspect": inspect,
     "cache": cache,
     "hydra": hydra,

@@ -12,6 +12,7 @@ PARAMS = {
     "input_type": "int8",
     "output_type": "int8",
     "opset": {"select_tf": False, "custom": [], "deny": [], "max_runtime": "", "arithmetic": "any"},
+    "rules": [],
     "full_integer": False,
     "static_shapes": False,
 }
@@ -163,6 +164,13 @@ def test_custom_operators_are_allowed_by_name_alone():
     assert "opset.custom=[MyOp]" in text_of(made, **as_float("none"))
 
 
+def test_allowing_one_more_custom_operator_keeps_those_that_are_allowed():
+    made = model("float32", "float32", op="MyOp", custom=True)
+    assert "operators that the op set does not allow: MyOp (opset.custom=[MyOp,Other] would" in text_of(
+        made, **as_float("none"), **opset(custom=["Other"])
+    )
+
+
 @pytest.mark.parametrize(("op", "custom"), [("FULLY_CONNECTED", False), ("FlexErf", True), ("MyOp", True)])
 def test_a_denied_operator_is_found_whatever_its_kind(op, custom):
     made = model("float32", "float32", op=op, custom=custom)
@@ -186,13 +194,29 @@ def test_what_a_runtime_lacks_is_found(version, newest, found):
 
 def test_the_operator_and_the_runtime_it_needs_are_named():
     told = text_of(versioned(8), **as_float("none"), **opset(max_runtime="2.9"))
-    assert told == "CONV_2D version 8 needs TFLite 2.15, and 2.9 is allowed"
+    assert told == "CONV_2D version 8 needs 2.15, opset.max_runtime is 2.9"
 
 
 def test_an_unknown_version_is_never_old_enough():
     told = text_of(versioned(99), **as_float("none"), **opset(max_runtime="9.9"))
     assert told == "CONV_2D version 99: which runtime has it is not known"
     assert rules(versioned(99), **as_float("none")) == []
+
+
+@pytest.mark.parametrize("op", ["FlexErf", "MyOp", "CONV_2D"])
+def test_what_the_app_brings_is_no_matter_of_the_runtime(op):
+    """A custom operator's version is its author's, even where its name is a builtin's."""
+    made = model("float32", "float32", op=op, custom=True)
+    allowed = {"select_tf": True, "custom": ["MyOp", "CONV_2D"]}
+    assert rules(made, **as_float("none"), **opset(**allowed, max_runtime="1.0")) == []
+
+
+def test_every_operator_of_every_subgraph_counts():
+    made = versioned(8)
+    both = replace(made, subgraphs=(*model("float32", "float32").subgraphs, *made.subgraphs))
+    assert rules(both, **as_float("none"), **opset(max_runtime="2.9")) == ["runtime"]
+    told = text_of(replace(made, subgraphs=made.subgraphs * 2), **as_float("none"), **opset(deny=["CONV_2D"]))
+    assert told == "CONV_2D, which opset.deny excludes: 2 of them"
 
 
 def with_variable(*initial):
@@ -226,16 +250,95 @@ def test_a_true_int16x8_model_has_no_findings():
     assert rules(wide(), **WIDE) == []
 
 
+def with_ops(made, tensors, *ops, **changes):
+    """The model with these tensors after its own (indices 3, 4, ...), and these operators before its own."""
+    (graph,) = made.subgraphs
+    wider = replace(graph, tensors=(*graph.tensors, *tensors), ops=(*ops, *graph.ops), **changes)
+    return replace(made, subgraphs=(wider,))
+
+
 def test_int16x8_wants_int16_activations_and_int8_weights():
-    assert rules(model(), **WIDE) == ["io_type"]
+    assert rules(model(), **WIDE) == ["io_type", "scheme"]
     assert rules(wide(weights="int16"), **WIDE) == ["scheme"]
     assert rules(wide(weights="float32"), **WIDE) == ["float_op", "scheme"]
 
 
-def test_int16_is_symmetric():
+def test_int16x8_computes_on_nothing_narrower_at_its_borders_either():
+    """`model()` is int8 from border to border, and declared so."""
+    assert rules(model(), **WIDE | {"input_type": "int8", "output_type": "int8"}) == ["scheme"]
+
+
+def test_int16x8_multiplies_activations_with_each_other():
+    made = with_ops(wide(), [tensor("other", "int16")], Op("BATCH_MATMUL", 1, False, (0, 3), (3,)))
+    assert rules(made, **WIDE) == []
+
+
+@pytest.mark.parametrize("narrow", ["int4", "int8", "uint8"])
+def test_an_activation_narrower_than_int16_is_found_inside(narrow):
+    inner = replace(tensor("inner", "int8"), type=narrow)
+    down, up = Op("QUANTIZE", 1, False, (0,), (3,)), Op("QUANTIZE", 1, False, (3,), (0,))
+    found = examine(with_ops(wide(), [inner], down, up), PARAMS | WIDE, SIGNATURE, {})
+    assert [finding.text for finding in found] == [f"QUANTIZE computes on {narrow}, int16 was declared: inner"] * 2
+
+
+@pytest.mark.parametrize("outer", ["int8", "float32"])
+def test_int16x8_converts_at_its_borders(outer):
+    """The border's own type is another rule's matter, and int8 need not be symmetric."""
+    border = replace(tensor("outer", outer), zero_points=(-128,) if outer == "int8" else ())
+    made = with_ops(wide(), [border], Op("QUANTIZE", 1, False, (3,), (0,)), inputs=(3,))
+    assert rules(made, **WIDE) == []
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+@pytest.mark.parametrize("type", ["int32", "int64", "bool", "string"])
+def test_integer_schemes_let_shapes_and_indices_pass(scheme, type):
+    made = model("int16" if scheme == "int16x8" else "int8")
+    moving = with_ops(made, [tensor("a", type), tensor("b", type)], Op("RESHAPE", 1, False, (3,), (4,)))
+    assert rules(moving, **(WIDE if scheme == "int16x8" else {})) == []
+
+
+@pytest.mark.parametrize("type", ["bfloat16", "float64", "complex64"])
+def test_every_kind_of_float_is_one(type):
+    made = with_ops(model(), [tensor("a", type), tensor("b", type)], Op("ABS", 1, False, (3,), (4,)))
+    assert rules(made) == ["float_op"]
+
+
+def biased(op, type):
+    """int16x8 with a bias of a type where the operator has it."""
+    made = with_ops(wide(op=op), [tensor("bias", type, constant=True), tensor("shape", "int32", constant=True)])
+    (graph,) = made.subgraphs
+    inputs = (4, 1, 0, 3) if op == "TRANSPOSE_CONV" else (0, 1, 3)
+    return replace(made, subgraphs=(replace(graph, ops=(replace(graph.ops[0], inputs=inputs),)),))
+
+
+@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"])
+def test_int16x8_has_wide_biases(op):
+    assert rules(biased(op, "int32"), **WIDE) == rules(biased(op, "int64"), **WIDE) == []
+    assert rules(biased(op, "int16"), **WIDE) == rules(biased(op, "int8"), **WIDE) == ["scheme"]
+
+
+def test_a_bias_that_is_left_out_is_none():
+    """Its index is -1, which is not the last tensor."""
+    made = with_ops(wide(), [tensor("last", "int8", constant=True)])
+    (graph,) = made.subgraphs
+    bare = replace(graph, ops=(replace(graph.ops[0], inputs=(0, 1, -1)),))
+    assert rules(replace(made, subgraphs=(bare,)), **WIDE) == []
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_int16_is_symmetric(place):
+    """The graph's input too, which no operator gives."""
     made = wide()
     (graph,) = made.subgraphs
-    tensors = (*graph.tensors[:2], replace(graph.tensors[2], zero_points=(3,)))
+    tensors = list(graph.tensors)
+    tensors[place] = replace(tensors[place], zero_points=(3,))
+    assert rules(replace(made, subgraphs=(replace(graph, tensors=tuple(tensors)),)), **WIDE) == ["scale"]
+
+
+def test_int16_results_have_scales():
+    made = wide()
+    (graph,) = made.subgraphs
+    tensors = (*graph.tensors[:2], tensor("scores", "int16", (1, 2), scale=None))
     assert rules(replace(made, subgraphs=(replace(graph, tensors=tensors),)), **WIDE) == ["scale"]
 
 
@@ -245,12 +348,43 @@ def test_the_int16_input_spans_the_data_symmetrically():
     assert rules(wide(), {"image": (-span / 2, 1.0)}, **WIDE) == ["dataset"]
 
 
-@pytest.mark.parametrize("arithmetic", ["int8", "int16x8"])
-def test_an_integer_op_set_has_no_float_at_its_borders(arithmetic):
-    made = model()
-    (graph,) = made.subgraphs
-    real = replace(graph, tensors=(*graph.tensors, tensor("real", "float32")))
-    assert rules(replace(made, subgraphs=(real,)), **opset(arithmetic=arithmetic)) == ["opset"]
+@pytest.mark.parametrize(("arithmetic", "params"), [("int8", {}), ("int16x8", WIDE)])
+def test_an_integer_op_set_has_no_float_at_its_borders(arithmetic, params):
+    made = model("int16" if arithmetic == "int16x8" else "int8")
+    assert rules(made, **params, **opset(arithmetic=arithmetic)) == []
+    real = with_ops(made, [tensor("real", "float32")])
+    assert rules(real, **params, **opset(arithmetic=arithmetic)) == ["opset"]
+
+
+def test_an_op_set_confines_arithmetic_whatever_the_scheme_allows():
+    assert rules(model(), **opset(arithmetic="int16x8")) == ["scheme"]
+    real = model("float32", "float32")
+    assert rules(real, **as_float("none"), **opset(arithmetic="int8")) == ["float_op", "opset"]
+    assert rules(real, **as_float("none")) == []
+
+
+def test_an_op_set_confines_arithmetic_whatever_a_rule_asks_for():
+    narrow = WIDE | {"input_type": "int8", "output_type": "int8", "rules": [{"op": "", "match": "", "scheme": "int8"}]}
+    assert rules(model(), **narrow) == []
+    assert rules(model(), **narrow, **opset(arithmetic="int16x8")) == ["scheme"]
+
+
+def test_an_arithmetic_that_is_the_scheme_is_looked_at_once():
+    real = with_ops(model(), [tensor("a", "float32"), tensor("b", "float32")], Op("SIN", 1, False, (3,), (4,)))
+    found = [finding.rule for finding in examine(real, PARAMS | opset(arithmetic="int8"), SIGNATURE, {})]
+    assert found == ["float_op", "opset"]
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+def test_an_input_that_is_no_float_keeps_its_own_type(scheme):
+    """It is not quantized, has no scale, and the I/O types of the quantization are not its own."""
+    made = model("int16" if scheme == "int16x8" else "int8")
+    words = tensor("words", "int32")
+    given = replace(made.signatures[0], inputs={"image": words})
+    made = replace(with_ops(made, [words], inputs=(3,)), signatures=(given,))
+    own = SIGNATURE | {"inputs": [{"name": "image", "shape": [1, 4], "dtype": "int32"}]}
+    assert rules(made, signature=own, **(WIDE if scheme == "int16x8" else {})) == []
+    assert rules(made, **(WIDE if scheme == "int16x8" else {})) == ["io_type"]
 
 
 def test_a_signature_more_is_checked_like_the_main_one():

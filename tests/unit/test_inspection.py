@@ -21,6 +21,7 @@ NEEDS = {
     "custom_operators": [],
     "state_tensors": 0,
 }
+EMPTY = {"bytes": 1, "operators": {}, "tensor_types": {}}
 
 
 def test_a_proposed_recipe_is_yaml_with_the_batch_pinned_and_other_free_sizes_open():
@@ -63,7 +64,7 @@ def test_the_text_aligns_names_and_shows_scales():
 
 def test_what_the_app_must_bring_is_said():
     needs = {"flex_operators": ["FlexErf"], "custom_operators": ["MyOp"], "state_tensors": 2, "least_runtime": ""}
-    contents = NEEDS | needs | {"bytes": 1, "operators": {}, "tensor_types": {}}
+    contents = NEEDS | needs | EMPTY
     lines = inspection_text("net.tflite", "tflite", SIGNATURE, contents).splitlines()
     assert lines[3:6] == [
         "needs      the Flex delegate, for FlexErf",
@@ -72,11 +73,48 @@ def test_what_the_app_must_bring_is_said():
     ]
 
 
+def runtime_text(*versions):
+    """The lines about runtimes, of a .tflite with these (operator, version, runtime)."""
+    listed = [{"name": n, "version": v, "count": 1, "runtime": r} for n, v, r in versions]
+    least = max(runtime for _, _, runtime in versions)
+    contents = NEEDS | {"operator_versions": listed, "least_runtime": least} | EMPTY
+    lines = inspection_text("net.tflite", "tflite", SIGNATURE, contents)
+    return [line for line in lines.splitlines() if line.startswith(("runtime", "unknown"))]
+
+
+def test_many_operators_of_the_newest_runtime_are_cut_short():
+    assert runtime_text(*[(name, 1, "2.15") for name in "ABCDE"]) == [
+        "runtime    TFLite 2.15 or newer, for A version 1, B version 1, C version 1 and 2 more"
+    ]
+
+
+def test_an_operator_whose_runtime_is_unknown_is_not_passed_over():
+    assert runtime_text(("CONV_2D", 8, "2.15"), ("ADD", 99, "")) == [
+        "runtime    TFLite 2.15 or newer, for CONV_2D version 8",
+        "unknown    which runtime has ADD version 99",
+    ]
+    assert runtime_text(("ADD", 99, "")) == ["unknown    which runtime has ADD version 99"]
+
+
+def test_operators_that_the_app_brings_have_no_unknown_runtime():
+    listed = [{"name": name, "version": 1, "count": 1, "runtime": ""} for name in ("FlexErf", "MyOp")]
+    own = {"flex_operators": ["FlexErf"], "custom_operators": ["MyOp"], "operator_versions": listed}
+    contents = NEEDS | own | {"least_runtime": ""} | EMPTY
+    assert "unknown" not in inspection_text("net.tflite", "tflite", SIGNATURE, contents)
+
+
 def test_every_signature_is_shown_and_proposed():
-    other = {"key": "train", "inputs": [], "outputs": [], "more": []}
+    other = {"key": "train", "inputs": [], "outputs": []}
     both = SIGNATURE | {"more": [other]}
     assert "signature  train" in inspection_text("net", "saved_model", both, {})
     assert yaml.safe_load(proposed_recipe("net", "saved_model", both))["signature"]["more"] == {"train": {}}
+    assert "more" not in yaml.safe_load(proposed_recipe("net.tflite", "tflite", both))["signature"]
+
+
+def test_a_source_with_one_signature_need_not_say_that_there_are_no_more():
+    alone = {name: value for name, value in SIGNATURE.items() if name != "more"}
+    assert inspection_text("net", "saved_model", alone, {}) == inspection_text("net", "saved_model", SIGNATURE, {})
+    assert proposed_recipe("net", "saved_model", alone) == proposed_recipe("net", "saved_model", SIGNATURE)
 
 
 def test_what_takes_anything_is_to_be_declared():
@@ -94,6 +132,7 @@ def test_handles_and_calls_stand_under_their_own_keys():
 
 def test_text_is_not_proposed_to_be_quantized():
     words = SIGNATURE | {"inputs": [{"name": "word", "shape": [None, 1], "dtype": "string"}]}
-    recipe = yaml.safe_load(proposed_recipe("net.keras", "keras", words))
-    assert recipe["defaults"] == [{"override /source": "keras"}, {"override /verify": "parity"}]
-    assert "dataset" not in recipe
+    for signature in (words, SIGNATURE | {"more": [words | {"key": "other"}]}):
+        recipe = yaml.safe_load(proposed_recipe("net.keras", "keras", signature))
+        assert recipe["defaults"] == [{"override /source": "keras"}, {"override /verify": "parity"}]
+        assert "dataset" not in recipe

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import tflbuild
+from tflbuild.resolve.toolchain import worker_file
 from tflbuild.steps.kinds import KINDS
 
 PACKAGE = Path(tflbuild.__file__).parent
@@ -84,9 +85,9 @@ def test_a_key_covers_every_module_that_its_step_runs(kind):
     while todo:
         module = todo.pop()
         reached.add(module)
-        names = {
-            name.split(".")[2] for name in imports(PACKAGE / "workers" / f"{module}.py") if "tflbuild.workers." in name
-        }
+        found = [name.split(".") for name in imports(worker_file(module)) if name.startswith("tflbuild.")]
+        names = {parts[2] for parts in found if parts[1] == "workers" and len(parts) > 2}
+        names |= {f"core.{parts[2]}" for parts in found if parts[1] == "core" and len(parts) > 2}
         todo |= names - reached
     assert reached == set(kind.modules)
 

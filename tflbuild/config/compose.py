@@ -38,7 +38,7 @@ UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)|(verify\.)?dataset\.arrays)[.=]"
 )
-TYPED_MAPPING = re.compile(r"(?P<mapping>signature\.(inputs|preprocess|more))\.(?P<names>.+)")
+TYPED_MAPPING = re.compile(r"\+\+(?P<mapping>signature\.(inputs|preprocess|more))\.(?P<names>.+)")
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
 
@@ -90,18 +90,18 @@ def normalise(overrides: list[str]) -> list[str]:
     Names below an open mapping are the user's own, which Hydra would want to be told with `++`.
     """
     told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
-    return [f"++{nest(text)}" if OPEN_MAPPING.match(text) else text for text in told]
+    return [f"++{text}" if OPEN_MAPPING.match(text) else text for text in told]
 
 
 def nest(override: str) -> str:
-    """`signature.inputs.x.dtype=int8` as `signature.inputs={x:{dtype:int8}}`: else OmegaConf adds no typed node."""
+    """`++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`: else OmegaConf adds no typed node."""
     key, _, value = override.partition("=")
     typed = TYPED_MAPPING.match(key)
     if typed is None:
         return override
     for name in reversed(typed["names"].split(".")):
         value = f"{{{name}:{value}}}"
-    return f"{typed['mapping']}={value}"
+    return f"++{typed['mapping']}={value}"
 
 
 def expand(hydra: Hydra, overrides: list[str]) -> list[list[str]]:
@@ -139,7 +139,7 @@ def _compose_one(hydra: Hydra, overrides: list[str], typed: dict[str, str]) -> C
     places = mistakes.Places(recipe=_recipe_file(recipe), overrides=told)
     mistakes.check_overrides(parsed)
     with mistakes.translated(overrides, places):
-        config = hydra.compose_config(PRIMARY, overrides, RunMode.RUN)
+        config = hydra.compose_config(PRIMARY, [nest(override) for override in overrides], RunMode.RUN)
     with open_dict(config):
         del config["hydra"]
     mistakes.refuse_unknown(config, places)

@@ -10,7 +10,8 @@ from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Recipe
 
 PARITY_GATES = ("max_abs_error", "rmse", "cosine", "snr_db")
 CLASSIFICATION_GATES = ("top1", "top1_drop", "agreement")
-IO_TYPES = {"int8": ("int8", "uint8", "float32"), "int16x8": ("int16", "float32")}
+INTEGER_TYPES = ("int8", "uint8", "float32")
+IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "float32")}
 
 
 def check(recipe: Recipe, refusals: Refusals) -> None:
@@ -93,7 +94,7 @@ def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
     quantization = recipe.quantization
     for key in ("input_type", "output_type"):
         value = getattr(quantization, key)
-        if quantization.calibrated and value not in IO_TYPES[quantization.scheme]:
+        if value not in IO_TYPES.get(quantization.scheme, (value,)):
             raise refusals.refuse(
                 f"quantization={quantization.scheme} cannot have '{value}' inputs or outputs",
                 f"quantization.{key}",
@@ -172,7 +173,7 @@ def check_target(recipe: Recipe, refusals: Refusals) -> None:
             next_step="opset=builtins",
         )
     free = any(
-        entry.batch is None or any(None in spec.shape[1:] for spec in entry.inputs)
+        any(None in spec.shape for spec in entry.inputs) if entry.inputs else entry.batch is None
         for entry in (recipe.signature, *recipe.more_signatures)
     )
     if target.static_shapes and free:

@@ -17,12 +17,11 @@ from tflbuild.config.freeze_model import (
     freeze_signature,
     freeze_source,
 )
+from tflbuild.config.freeze_quantization import freeze_quantization
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
     Benchmark,
-    Calibration,
     Dataset,
-    Quantization,
     Recipe,
     Target,
     Verify,
@@ -81,7 +80,7 @@ class _Freezer:
             more_signatures=freeze_more(self.build.signature, self.refusals),
             opset=freeze_opset(self.build.opset, self.refusals),
             converter=freeze_converter(self.build.converter, self.refusals),
-            quantization=self.quantization(),
+            quantization=freeze_quantization(self.build.quantization, self.refusals),
             dataset=self.dataset(self.build.dataset, "dataset"),
             verify=self.verify(),
             target=self.target(),
@@ -91,44 +90,6 @@ class _Freezer:
         )
         contradictions.check(recipe, self.refusals)
         return recipe
-
-    def quantization(self) -> Quantization:
-        quantization = self.build.quantization
-        engine = quantization.engine.value
-        if not isinstance(quantization, schema.Int8Quantization):
-            return Quantization(scheme=quantization.scheme, engine=engine)
-        calibration = quantization.calibration
-        self.require(
-            50 < calibration.percentile <= 100,
-            "quantization.calibration.percentile",
-            calibration.percentile,
-            "above 50 and at most 100",
-        )
-        self.require(
-            0 < calibration.smoothing < 1,
-            "quantization.calibration.smoothing",
-            calibration.smoothing,
-            "between 0 and 1",
-        )
-        if engine == "converter" and calibration.method is not schema.Method.min_max:
-            raise self.refuse(
-                f"engine 'converter' cannot calibrate by '{calibration.method.value}'",
-                "quantization.calibration.method",
-                why="TFLiteConverter has a calibrator of its own, which takes minimum and maximum",
-                next_step="use quantization.engine=litert, or quantization.calibration.method=min_max",
-            )
-        return Quantization(
-            scheme=quantization.scheme,
-            engine=engine,
-            input_type=quantization.input_type.value,
-            output_type=quantization.output_type.value,
-            calibration=Calibration(
-                method=calibration.method.value,
-                kernels=calibration.kernels.value,
-                percentile=calibration.percentile,
-                smoothing=calibration.smoothing,
-            ),
-        )
 
     def dataset(self, dataset: schema.Dataset, key: str) -> Dataset | None:
         if dataset.kind == "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -12,6 +13,7 @@ from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json, canonical_json, plain_json
 from tflbuild.core.recipe import Opset, Preprocess, Signature, Source, TensorSpec
 
+NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int32")
 REFERENCE = re.compile(r"(?P<file>.+\.py|[A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 CHOICES = {
     "experimental_supported_backends": ("GPU",),
@@ -26,6 +28,7 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
     if pinned:
         hexadecimal = bool(re.fullmatch(r"[0-9a-f]{64}", pinned))
         refusals.require(hexadecimal, "source.sha256", f"'{source.sha256}'", "64 hex digits")
+    require_read(source, refusals)
     common: dict[str, Any] = {"kind": source.kind, "path": source.path, "sha256": pinned}
     if isinstance(source, schema.KerasSource):
         objects = tuple(sorted(source.custom_objects.items()))
@@ -40,6 +43,26 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
     if isinstance(source, schema.FunctionSource):
         return freeze_function(source, common, refusals)
     return Source(**common)
+
+
+LOCATORS = {"hub": "handle", "function": "call"}
+
+
+def require_read(source: schema.Source, refusals: Refusals) -> None:
+    """What names the model is not empty, and nothing is set that no one would read."""
+    locator = LOCATORS.get(source.kind, "path")
+    if source.kind != "function":  # a reference is held to its form
+        refusals.require(bool(getattr(source, locator)), f"source.{locator}", "empty", "set")
+    unread = {name: getattr(source, name) for name in type(source).unused}
+    if isinstance(source, schema.KerasSource) and not source.custom_objects:
+        unread["files"] = source.files
+    for name, value in unread.items():
+        if value:
+            raise refusals.refuse(
+                f"'source.{name}' would not be read by source={source.kind}",
+                f"source.{name}",
+                next_step="leave it out" + ("" if name == "files" else f"; the model is source.{locator}"),
+            )
 
 
 def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], refusals: Refusals) -> Source:
@@ -72,6 +95,7 @@ def require_reference(text: str, key: str, refusals: Refusals) -> None:
 
 def freeze_signature(key: str, entry: schema.EntryPoint, place: str, refusals: Refusals) -> Signature:
     """One entry point; `place` is its key in the recipe."""
+    refusals.require(bool(key), f"{place}.key", "empty", "a name")
     if entry.batch is not None:
         refusals.require(entry.batch >= 1, f"{place}.batch", entry.batch, "at least 1, or null")
     for name, tensor in entry.inputs.items():
@@ -96,12 +120,13 @@ def freeze_signature(key: str, entry: schema.EntryPoint, place: str, refusals: R
 def freeze_preprocess(name: str, one: schema.Preprocess, place: str, refusals: Refusals) -> Preprocess:
     """One input's preprocessing."""
     refusals.require(bool(one.mean), f"{place}.mean", one.mean, "one number, or one a channel")
-    refusals.require(
-        bool(one.std) and 0.0 not in one.std,
-        f"{place}.std",
-        one.std,
-        "one number, or one a channel, and none of them 0",
-    )
+    divides = bool(one.std) and 0.0 not in one.std
+    refusals.require(divides, f"{place}.std", one.std, "one number, or one a channel, and none of them 0")
+    for part, numbers in (("scale", [one.scale]), ("mean", one.mean), ("std", one.std)):
+        finite = all(map(math.isfinite, numbers))
+        refusals.require(finite, f"{place}.{part}", one.scale if part == "scale" else numbers, "a finite number")
+    refusals.require(one.scale != 0, f"{place}.scale", one.scale, "another number than 0")
+    refusals.require(one.dtype.value in NUMBERS, f"{place}.dtype", one.dtype.value, "a number's type")
     return Preprocess(
         input=name,
         dtype=one.dtype.value,
@@ -129,6 +154,13 @@ def freeze_more(signature: schema.Signature, refusals: Refusals) -> tuple[Signat
 def freeze_opset(opset: schema.Opset, refusals: Refusals) -> Opset:
     """The op set; a runtime is named by its version."""
     if opset.max_runtime:
+        written = refusals.places.written("opset.max_runtime")
+        if re.fullmatch(r"\d+\.\d+", written) and written != opset.max_runtime:
+            raise refusals.refuse(
+                f"opset.max_runtime={written} is the number {opset.max_runtime}, which as a version is another",
+                "opset.max_runtime",
+                next_step=f"quote it: '{written}'",
+            )
         version = bool(re.fullmatch(r"\d+(\.\d+){1,2}", opset.max_runtime))
         refusals.require(version, "opset.max_runtime", f"'{opset.max_runtime}'", "a version such as '2.14'")
     if isinstance(opset, schema.CustomOpset) and not opset.custom:

@@ -32,13 +32,23 @@ class Places:
     def find(self, key: str) -> str:
         """`file:line: key`, or the override that set it, or the key alone."""
         for override in self.overrides:
-            told = override.lstrip("+~").split("=", 1)[0]
-            if told == key or told.startswith(f"{key}."):
+            told, _, value = override.lstrip("+~").partition("=")
+            inside = value.startswith("{") and key.startswith(f"{told}.")
+            if told == key or told.startswith(f"{key}.") or inside:
                 return f"command line: {override}"
         line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
         if self.recipe is None or line is None:
             return key
         return f"{_relative(self.recipe)}:{line}: {key}"
+
+    def written(self, key: str) -> str:
+        """A plain value as it was written, before YAML made a number of it; "" when it was quoted, or not found."""
+        for override in reversed(self.overrides):
+            told, _, value = override.lstrip("+~").partition("=")
+            if told == key:
+                return "" if value[:1] in ("'", '"') else value
+        node = find_node(self.recipe, key) if self.recipe else None
+        return str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else ""
 
 
 def _relative(path: Path) -> str:
@@ -50,21 +60,31 @@ def _relative(path: Path) -> str:
 
 def find_line(file: Path, key: str) -> int | None:
     """The line (from 1) on which a dotted key stands in a YAML file; its nearest parent's otherwise."""
+    line = None
+    for name, _ in walk_key(file, key):
+        line = name.start_mark.line + 1
+    return line
+
+
+def find_node(file: Path, key: str) -> yaml.Node | None:
+    """The value of a dotted key in a YAML file."""
+    found = list(walk_key(file, key))
+    return found[-1][1] if len(found) == len(key.split(".")) else None
+
+
+def walk_key(file: Path, key: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """(name, value) of each part of a dotted key, as far as the file has it."""
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return None
-    line = None
+        return
     for part in key.split("."):
-        if not isinstance(node, yaml.MappingNode):
-            break
-        for name, value in node.value:
-            if name.value == part:
-                line, node = name.start_mark.line + 1, value
-                break
-        else:
-            break
-    return line
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((name, value) for name, value in pairs if name.value == part), None)
+        if found is None:
+            return
+        yield found
+        node = found[1]
 
 
 def find_word(file: Path, word: str) -> int | None:

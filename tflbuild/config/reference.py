@@ -18,9 +18,10 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import schema, schema_model
+from tflbuild.config import schema, schema_model, schema_quantization
 from tflbuild.locations import shipped
 
+PARTS = (schema, schema_model, schema_quantization)
 NESTED_DATASET = {"parity": "npz", "classification": "npz"}
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
 
@@ -29,7 +30,7 @@ HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config
 def _field_texts() -> dict[str, dict[str, str]]:
     """Class -> field -> the string that stands below the field."""
     texts: dict[str, dict[str, str]] = {}
-    for node in [*ast.parse(inspect.getsource(schema)).body, *ast.parse(inspect.getsource(schema_model)).body]:
+    for node in (node for part in PARTS for node in ast.parse(inspect.getsource(part)).body):
         if isinstance(node, ast.ClassDef):
             body = texts.setdefault(node.name, {})
             for field, below in zip(node.body, node.body[1:], strict=False):

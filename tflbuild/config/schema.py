@@ -29,38 +29,17 @@ from tflbuild.config.schema_model import (
     Source,
     TfliteSource,
 )
-
-
-class Engine(Enum):
-    """Who quantizes."""
-
-    litert = "litert"
-    converter = "converter"
-
-
-class IoType(Enum):
-    """Types of an integer model's inputs and outputs."""
-
-    int8 = "int8"
-    uint8 = "uint8"
-    int16 = "int16"
-    float32 = "float32"
-
-
-class Method(Enum):
-    """Ways to find the range of an activation."""
-
-    min_max = "min_max"
-    moving_average = "moving_average"
-    percentile = "percentile"
-    mse = "mse"
-
-
-class Kernels(Enum):
-    """Kernels that run the float model while it is calibrated."""
-
-    reference = "reference"
-    fast = "fast"
+from tflbuild.config.schema_quantization import (
+    DynamicInt4Quantization,
+    DynamicInt8Quantization,
+    Float16Quantization,
+    Int4Quantization,
+    Int8Quantization,
+    Int16x8Quantization,
+    Quantization,
+    WeightOnlyInt4Quantization,
+    WeightOnlyInt8Quantization,
+)
 
 
 class Delegate(Enum):
@@ -68,67 +47,6 @@ class Delegate(Enum):
 
     xnnpack = "xnnpack"
     none = "none"
-
-
-@dataclass
-class Quantization:
-    """No quantization: the float32 model itself."""
-
-    scheme: str = "none"
-    engine: Engine = Engine.litert
-    """Who quantizes: `litert` (the LiteRT quantizer, from the float model) or `converter` (TFLiteConverter's own)."""
-
-
-@dataclass
-class Float16Quantization(Quantization):
-    """Weights float16, arithmetic float32 on a CPU and float16 on a GPU: half the size."""
-
-    scheme: str = "float16"
-
-
-@dataclass
-class DynamicInt8Quantization(Quantization):
-    """Weights int8 per channel, activations quantized while running: a quarter of the size, no data needed."""
-
-    scheme: str = "dynamic_int8"
-
-
-@dataclass
-class Calibration:
-    """How the ranges of the activations are found."""
-
-    method: Method = Method.min_max
-    """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
-    kernels: Kernels = Kernels.reference
-    """`reference` gives the same ranges on every CPU; `fast` (XNNPACK) is quicker and ties them to this CPU."""
-    percentile: float = 99.99
-    """For `percentile`: the share of values, in percent, that the range keeps."""
-    smoothing: float = 0.95
-    """For `moving_average`: the weight of what was seen before, per sample."""
-
-
-@dataclass
-class Int8Quantization(Quantization):
-    """Weights and activations int8, integer arithmetic alone; needs a representative dataset."""
-
-    scheme: str = "int8"
-    input_type: IoType = IoType.int8
-    """Type of every input: int8, uint8 or float32."""
-    output_type: IoType = IoType.int8
-    """Type of every output: int8, uint8 or float32."""
-    calibration: Calibration = field(default_factory=Calibration)
-    """How the ranges of the activations are found."""
-
-
-@dataclass
-class Int16x8Quantization(Int8Quantization):
-    """Weights int8 and activations int16: where int8 activations lose too much; few delegates run it."""
-
-    scheme: str = "int16x8"
-    input_type: IoType = IoType.int16
-    """Type of every input: int16 or float32."""
-    output_type: IoType = IoType.int16
-    """Type of every output: int16 or float32."""
 
 
 @dataclass
@@ -341,7 +259,11 @@ OPTIONS: dict[str, dict[str, type]] = {
         "none": Quantization,
         "float16": Float16Quantization,
         "dynamic_int8": DynamicInt8Quantization,
+        "dynamic_int4": DynamicInt4Quantization,
+        "weight_only_int8": WeightOnlyInt8Quantization,
+        "weight_only_int4": WeightOnlyInt4Quantization,
         "int8": Int8Quantization,
+        "int4": Int4Quantization,
         "int16x8": Int16x8Quantization,
     },
     "dataset": {"none": NoDataset, "npz": NpzDataset, "synthetic": SyntheticDataset},

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
+from tflbuild.core.schemes import CALIBRATED
 
 DEFAULT_VARIANT = "default"
-CALIBRATED = ("int8", "int16x8")
 
 # Options of TFLiteConverter that act while it quantizes; its float models do not depend on them.
 CONVERTER_QUANTIZER_OPTIONS = (
@@ -124,22 +124,36 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantization:
-    """`scheme`: none | float16 | dynamic_int8 | int8 | int16x8; `engine`: litert | converter.
+class Rule:
+    """An exception: operators whose output's name `match` is found in, and that are `op` ("" for any), get `scheme`."""
 
-    The I/O types and the calibration belong to the last two alone.
+    match: str
+    op: str
+    scheme: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """`scheme` and those of `rules` are names of `core.schemes`; `engine`: litert | converter.
+
+    The I/O types belong to static schemes, the calibration to whatever is calibrated. Of several rules
+    that match an operator the last counts.
     """
 
     scheme: str
     engine: str = "litert"
+    algorithm: str = "min_max"
+    granularity: str = "per_channel"
+    rules: tuple[Rule, ...] = ()
     input_type: str = "float32"
     output_type: str = "float32"
     calibration: Calibration | None = None
 
     @property
     def calibrated(self) -> bool:
-        """Whether activations are quantized by ranges that were measured."""
-        return self.scheme in CALIBRATED
+        """Whether something is quantized by ranges that were measured."""
+        schemes = {self.scheme, *(rule.scheme for rule in self.rules)}
+        return not schemes.isdisjoint(CALIBRATED)
 
 
 @dataclass(frozen=True, kw_only=True)

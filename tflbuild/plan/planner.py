@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset, Quantization
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.resolve.inputs import ARCHIVE, CODE, DATASET, EVALUATION, SOURCE, WEIGHTS, ResolvedRecipe
 
+SAMPLES = "samples.npz"
 SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
 
 
@@ -74,13 +75,7 @@ class _Variant:
 
     def plan(self) -> None:
         recipe = self.resolved.recipe
-        self.plan_import()
-        if not self.from_tflite:
-            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
-        if recipe.verify.dataset is not None:
-            self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
-            inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", "samples.npz", "samples")}
-            self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+        self.plan_float()
         self.plan_quantize()
         self.plan_check()
         if recipe.verify.dataset is not None:
@@ -88,6 +83,17 @@ class _Variant:
         if recipe.benchmark.kind == "host":
             self.plan_benchmark()
         self.plan_package()
+
+    def plan_float(self) -> None:
+        """The float model, and what the source itself gives for the evaluation samples."""
+        recipe = self.resolved.recipe
+        self.plan_import()
+        if not self.from_tflite:
+            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+        if recipe.verify.dataset is not None:
+            self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
+            inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", SAMPLES, "samples")}
+            self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
@@ -104,8 +110,9 @@ class _Variant:
     def plan_describe(self) -> None:
         """What `inspect` asks for in place of everything else."""
         if self.from_tflite:
-            self.plan_import()
-            self.goals["describe"] = self.goals["import"]
+            signature = {**asdict(self.resolved.recipe.signature), "key": ""}  # whichever the file has first
+            params: dict[str, Json] = {"signature": signature, "must_be_float": False}
+            self.add("describe", "import_tflite", params, {"source": self.file(SOURCE, "source")})
             return
         self.plan_fetch()
         self.add("describe", "describe", self.source_params(), self.source_inputs())
@@ -174,10 +181,11 @@ class _Variant:
             assert self.resolved.recipe.dataset is not None
             self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
+        params |= refinements(quantization)
         if quantization.engine == "converter":
             inputs = self.signed_snapshot()
             if calibrated:
-                inputs["samples"] = self.of("calibration samples", "samples.npz", "samples")
+                inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
             params |= self.convert_params(quantizing=True)
             self.add("quantize", "quantize_in_converter", params, inputs)
             return
@@ -200,7 +208,7 @@ class _Variant:
         inputs = {
             "model": self.of("convert", "model.tflite", "model"),
             "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("calibration samples", "samples.npz", "samples"),
+            "samples": self.of("calibration samples", SAMPLES, "samples"),
         }
         self.add("calibrate", "calibrate", params, inputs)
 
@@ -225,6 +233,7 @@ class _Variant:
             "scheme": recipe.quantization.scheme,
             "input_type": recipe.quantization.input_type,
             "output_type": recipe.quantization.output_type,
+            "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
             "full_integer": recipe.target.full_integer,
             "static_shapes": recipe.target.static_shapes,
@@ -236,7 +245,7 @@ class _Variant:
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
         elif "calibration samples" in self.goals:
-            inputs["samples"] = self.of("calibration samples", "samples.npz", "samples")
+            inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
         self.add("check", "check", params, inputs)
 
     def run_params(self) -> dict[str, Json]:
@@ -249,7 +258,7 @@ class _Variant:
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("evaluation samples", "samples.npz", "samples"),
+            "samples": self.of("evaluation samples", SAMPLES, "samples"),
             "predictions": self.of("predict", "predictions.npz", "predictions"),
         }
         self.add("verify", "verify", params, inputs)
@@ -263,6 +272,24 @@ class _Variant:
         }
         self.add("benchmark", "benchmark", params, inputs)
 
+    def plan_sensitivity(self) -> None:
+        """What `tflbuild sensitivity` asks for, behind the steps that a build takes as well."""
+        quantization = self.resolved.recipe.quantization
+        params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **self.run_params()}
+        params.pop("rules", None)
+        inputs: dict[str, Input] = {
+            "model": self.of("convert", "model.tflite", "model"),
+            "signature": self.of("import", "signature.json", "signature"),
+            "samples": self.of("evaluation samples", SAMPLES, "samples"),
+            "predictions": self.of("predict", "predictions.npz", "predictions"),
+        }
+        if quantization.calibrated:
+            assert self.resolved.recipe.dataset is not None
+            self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
+            self.plan_calibrate()
+            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+        self.add("sensitivity", "sensitivity", params, inputs)
+
     def plan_package(self) -> None:
         inputs: dict[str, Input] = {
             "model": self.artifact(),
@@ -272,6 +299,14 @@ class _Variant:
         if "verify" in self.goals:
             inputs["verify"] = self.of("verify", "verify.json", "verify")
         self.add("package", "package", {"name": self.resolved.recipe.name}, inputs)
+
+
+def refinements(quantization: Quantization) -> dict[str, Json]:
+    """What refines a scheme, where something does: an option left alone is no part of a key."""
+    told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
+    told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}
+    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel"}
+    return {name: value for name, value in told.items() if value != usual[name]}
 
 
 def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:
@@ -290,4 +325,13 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
     steps: dict[str, Step] = {}
     variant = _Variant(resolved, around, steps)
     variant.plan_describe()
+    return Plan(steps=steps, goals=(variant.goals,))
+
+
+def make_sensitivity(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+    """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
+    steps: dict[str, Step] = {}
+    variant = _Variant(resolved, around, steps)
+    variant.plan_float()
+    variant.plan_sensitivity()
     return Plan(steps=steps, goals=(variant.goals,))

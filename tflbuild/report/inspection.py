@@ -17,12 +17,17 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
         lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
         lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
         lines += runtime_lines(contents)
-    for entry in contents.get("signatures") or [signature, *signature["more"]]:
+    for entry in contents.get("signatures") or every_signature(signature):
         lines.append(f"signature  {entry['key']}")
         tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]
         width = max((len(tensor["name"]) for _, tensor in tensors), default=0)
         lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(tensor)}" for side, tensor in tensors]
     return "\n".join(lines)
+
+
+def every_signature(signature: Json) -> list[Json]:
+    """The main one, then the others that the source has."""
+    return [signature, *signature.get("more", ())]
 
 
 def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
@@ -34,7 +39,10 @@ def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
             for entry in contents["operator_versions"]
             if entry["runtime"] == contents["least_runtime"]
         ]
-        lines.append(f"runtime    TFLite {contents['least_runtime']} or newer, for {', '.join(newest)}")
+        lines.append(f"runtime    TFLite {contents['least_runtime']} or newer, for {_some(newest)}")
+    unknown = unknown_versions(contents)
+    if unknown:
+        lines.append(f"unknown    which runtime has {_some(unknown)}")
     if contents["flex_operators"]:
         lines.append(f"needs      the Flex delegate, for {', '.join(contents['flex_operators'])}")
     if contents["custom_operators"]:
@@ -42,6 +50,21 @@ def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
     if contents["state_tensors"]:
         lines.append("keeps      state from call to call: reset_all_variables() before each sequence")
     return lines
+
+
+def unknown_versions(contents: Mapping[str, Json]) -> list[str]:
+    """Builtin operators of versions that no known runtime is listed for: the least runtime leaves them out."""
+    own = {*contents["flex_operators"], *contents["custom_operators"]}
+    return [
+        f"{entry['name']} version {entry['version']}"
+        for entry in contents["operator_versions"]
+        if not entry["runtime"] and entry["name"] not in own
+    ]
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _tensor(tensor: Mapping[str, Json]) -> str:
@@ -67,10 +90,11 @@ def proposed_recipe(path: str, kind: str, signature: Json) -> str:
         f"{_key(t['name'])}: {{shape: {_shape(t['shape'])}, dtype: {t['dtype']}}}" for t in signature["inputs"]
     )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path.rpartition(":")[2] if kind == "function" else path).stem)
-    text = any(t["dtype"] == "string" for t in signature["inputs"])
+    every = every_signature(signature)
+    text = any(t["dtype"] == "string" for entry in every for t in entry["inputs"])
     options = {"source": kind} | ({} if text else {"quantization": "int8", "dataset": "npz"}) | {"verify": "parity"}
     defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items())
-    more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in signature["more"] if kind != "tflite")
+    more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in every[1:] if kind != "tflite")
     others = f", more: {{{more}}}" if more else ""
     return "\n".join(
         [

@@ -38,8 +38,9 @@ def package_record(name: str) -> Path | None:
 
 
 def worker_file(module: str) -> Path:
-    """The source of a worker module."""
-    return PACKAGE / "workers" / f"{module}.py"
+    """The source of a worker module, or of one that workers share with the rest: `core.schemes`."""
+    folder, _, name = module.rpartition(".")
+    return PACKAGE / (folder or "workers") / f"{name}.py"
 
 
 @cache

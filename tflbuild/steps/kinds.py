@@ -12,14 +12,14 @@ from typing import Literal
 
 Server = Literal["tensorflow", "litert"]
 
-COMMON_MODULES = ("server", "contract")
+COMMON_MODULES = ("server", "contract", "core.work")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepKind:
     """A kind of step.
 
-    `module` and `uses` are the files of `tflbuild/workers/` whose text is part of the key; a test
+    `module` and `uses` are the files of `tflbuild/workers/` (or of `core/`) whose text is part of the key; a test
     holds them against the imports. `outputs` are files by name, or folders where the name ends in
     a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
     digest of their content that the step tells in its fact `content`, or else by the step's key.
@@ -139,9 +139,22 @@ KINDS: dict[str, StepKind] = {
             name="quantize",
             server="litert",
             module="litert_quantize",
-            uses=("uint8_interface",),
+            uses=("core.schemes", "flatbuffer", "quantizer_recipe", "rules", "runtimes", "uint8_interface"),
             packages=("litert-quantizer", *LITERT),
             outputs=("model.tflite",),
+        ),
+        # float .tflite x samples x predictions (+ ranges) -> what quantizing each operator alone costs
+        StepKind(
+            name="sensitivity",
+            server="litert",
+            module="litert_sensitivity",
+            uses=(
+                *("artifact", "core.schemes", "flatbuffer", "interpreters", "litert_quantize", "metrics"),
+                *("predictions", "probes", "quantizer_recipe", "rules", "runtimes", "samples", "shards"),
+                *("signatures", "uint8_interface"),
+            ),
+            packages=("litert-quantizer", *LITERT),
+            outputs=("sensitivity.json",),
         ),
         # SavedModel (+ samples) -> quantized .tflite, TFLiteConverter's own way
         StepKind(
@@ -166,7 +179,7 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("contents", "declarations", "flatbuffer", "runtimes", "samples"),
+            uses=("contents", "core.schemes", "declarations", "flatbuffer", "rules", "runtimes", "samples"),
             packages=LITERT,
             outputs=("check.json",),
         ),

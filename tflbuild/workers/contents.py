@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.workers.flatbuffer import Model, Tensor
+from tflbuild.workers.flatbuffer import Model, OpVersion, Tensor
 from tflbuild.workers.runtimes import first_runtime, least_runtime
 
 
@@ -14,20 +14,17 @@ def describe_model(model: Model) -> dict[str, Any]:
     `least_runtime` is ours, from the operators; `min_runtime` is what the file's converter wrote there,
     which a quantizer leaves as it was.
     """
-    versions = [
-        {"name": name, "version": version, "count": count, "runtime": first_runtime(name, version)}
-        for name, version, count in model.op_versions()
-    ]
+    versions = model.op_versions()
     return {
         "bytes": model.bytes,
         "operators": model.op_counts(),
-        "operator_versions": versions,
+        "operator_versions": [describe_operator(op) for op in versions],
         "custom_operators": model.custom_ops(),
         "flex_operators": model.flex_ops(),
         "tensor_types": model.type_counts(),
         "subgraphs": len(model.subgraphs),
         "min_runtime": model.min_runtime,
-        "least_runtime": least_runtime(str(entry["runtime"]) for entry in versions),
+        "least_runtime": least_runtime((op.name, op.version) for op in versions if not op.custom),
         "state_tensors": sum(tensor.state for graph in model.subgraphs for tensor in graph.tensors),
         "signatures": [
             {
@@ -38,6 +35,12 @@ def describe_model(model: Model) -> dict[str, Any]:
             for entry in model.signatures
         ],
     }
+
+
+def describe_operator(op: OpVersion) -> dict[str, Any]:
+    """A version of an operator; `runtime` is the first that has it, "" when that is not known."""
+    runtime = "" if op.custom else first_runtime(op.name, op.version)
+    return {"name": op.name, "version": op.version, "count": op.count, "runtime": runtime}
 
 
 def describe_io(name: str, tensor: Tensor) -> dict[str, Any]:

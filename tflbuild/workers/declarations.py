@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
-FLOATS = ("float16", "float32", "float64", "bfloat16")
+FLOATS = (
+    *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+    *("complex64", "complex128"),
+)
+NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
 BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
+BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}  # which input it is
 RANGE_TOLERANCE = 0.02
 INT8_STEPS = 255
 INT16_STEPS = 65534  # symmetric: -32767 to 32767
-INTEGER = ("int8", "int16x8")
+INTEGER = ("int8", "int4", "int16x8")
 UINT8_SUFFIX = "_uint8_input"  # what `uint8_interface` adds to a tensor's name
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -37,15 +43,27 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
     yield from check_runtime(model, params["opset"])
     yield from check_signatures(model, params, signature)
     yield from check_variables(model)
-    yield from SCHEME_RULES[params["scheme"]](model)
+    if params["rules"]:
+        yield from check_rules(model, params)
+    else:
+        yield from SCHEME_RULES[params["scheme"]](model)
     if params["scheme"] in INTEGER:
         yield from check_calibrated(model, params, signature, ranges)
     if params["full_integer"]:
         yield from check_full_integer(model, "target", "the target cannot hold")
-    if params["opset"]["arithmetic"] != "any":
-        yield from check_full_integer(model, "opset", f"opset={params['opset']['arithmetic']} excludes")
+    yield from check_arithmetic(model, params)
     if params["static_shapes"]:
         yield from check_static(model)
+
+
+def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
+    """An op set that confines arithmetic: the rule of that scheme, whatever was asked for, and no float border."""
+    arithmetic = params["opset"]["arithmetic"]
+    if arithmetic == "any":
+        return
+    if params["rules"] or arithmetic != params["scheme"]:
+        yield from SCHEME_RULES[arithmetic](model)
+    yield from check_full_integer(model, "opset", f"opset.arithmetic={arithmetic} excludes")
 
 
 def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
@@ -59,7 +77,7 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding(
             "opset",
             f"custom operators that the op set does not allow: {', '.join(unknown)}"
-            f" (opset.custom=[{','.join(unknown)}] would, for an app that registers them)",
+            f" (opset.custom=[{','.join(sorted({*opset['custom'], *unknown}))}] would, for an app that registers them)",
         )
     for name in opset["deny"]:
         count = model.op_counts().get(name, 0)
@@ -68,14 +86,19 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
-    """Nothing newer than `max_runtime`. What is not known to be old enough is not."""
+    """No builtin operator newer than `max_runtime`; what is not known to be old enough is not.
+
+    Flex and custom operators come with the app, not with the runtime: they are allowed by kind and name.
+    """
     newest = opset["max_runtime"]
-    for name, version, _ in model.op_versions() if newest else ():
-        first = first_runtime(name, version)
+    for op in model.op_versions() if newest else ():
+        if op.custom:
+            continue
+        first = first_runtime(op.name, op.version)
         if not first:
-            yield Finding("runtime", f"{name} version {version}: which runtime has it is not known")
+            yield Finding("runtime", f"{op.name} version {op.version}: which runtime has it is not known")
         elif parse(first) > parse(newest):
-            yield Finding("runtime", f"{name} version {version} needs TFLite {first}, and {newest} is allowed")
+            yield Finding("runtime", f"{op.name} version {op.version} needs {first}, opset.max_runtime is {newest}")
 
 
 def check_variables(model: Model) -> Iterator[Finding]:
@@ -103,8 +126,9 @@ def check_signatures(model: Model, params: Mapping[str, Any], wanted: Mapping[st
             yield Finding("signature", f"signature '{key}' is missing; the file has: {keys}")
             continue
         yield from _check_signature(has[key], entry, params)
-    for key in has.keys() - declared.keys():
-        yield Finding("signature", f"signature '{key}' was not declared")
+    for key in has:
+        if key not in declared:
+            yield Finding("signature", f"signature '{key}' was not declared")
 
 
 def _check_signature(found: SignatureDef, wanted: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
@@ -112,8 +136,9 @@ def _check_signature(found: SignatureDef, wanted: Mapping[str, Any], params: Map
         specs = {spec["name"]: spec for spec in wanted[f"{side}s"]}
         if specs.keys() != has.keys():
             yield Finding("signature", f"{side}s are {', '.join(has)}, declared were {', '.join(specs)}")
-        for name in specs.keys() & has.keys():
-            yield from _check_io(side, has[name], specs[name], params)
+        for name, spec in specs.items():
+            if name in has:
+                yield from _check_io(side, has[name], spec, params)
 
 
 def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
@@ -131,6 +156,16 @@ def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mappin
 
 
 # schemes
+
+
+def check_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
+    """What was asked and what was applied, operator by operator."""
+    for graph, op, name in each_operator(model):
+        wanted, found = asked(params["scheme"], params["rules"], op.name, name), applied(graph, op)
+        weights = weight_of(graph, op)
+        small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and found == "none"
+        if not honours(wanted, found, op, weights) and not (small and SCHEMES[wanted].mode != "static"):
+            yield Finding("rule", f"{op.name} computes as {found}, {wanted} was asked for: {name}")
 
 
 def check_none(model: Model) -> Iterator[Finding]:
@@ -152,11 +187,43 @@ def check_dynamic_int8(model: Model) -> Iterator[Finding]:
     if not any(tensor.type == "int8" and tensor.scales for tensor in _constants(model)):
         yield Finding("scheme", "no weight is int8: the model was left as it is")
     yield from _float_weights(model, "int8")
+    yield from _integer_activations(model)
+
+
+def _integer_activations(model: Model) -> Iterator[Finding]:
     for graph in model.subgraphs:
         for op in graph.ops:
             for index in op.outputs:
                 if graph.tensors[index].type == "int8":
                     yield Finding("scheme", f"{op.name} has an int8 activation: {graph.tensors[index].name}")
+
+
+def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
+    """Schemes about weights: every operator that has some of a size that matters computes as asked."""
+
+    def check(model: Model) -> Iterator[Finding]:
+        yield from _integer_activations(model)
+        found = {applied(graph, op) for graph, op, _ in each_operator(model)}
+        if found <= {"none"}:
+            yield Finding("scheme", f"no operator computes as {scheme}: the model was left as it is")
+        for graph, op, name in each_operator(model):
+            weights = weight_of(graph, op)
+            if weights is not None and weights.elements >= WEIGHT_ELEMENTS:
+                has = applied(graph, op)
+                if not honours(scheme, has, op, weights):
+                    yield Finding("scheme", f"{op.name} computes as {has}, {scheme} was declared: {name}")
+
+    return check
+
+
+def check_int4(model: Model) -> Iterator[Finding]:
+    """quantization=int4: int8 with int4 weights where kernels take them."""
+    yield from _check_integers(model)
+    for graph, op, name in each_operator(model):
+        weights = weight_of(graph, op)
+        if weights is None or weights.elements < WEIGHT_ELEMENTS or honours("int4", applied(graph, op), op, weights):
+            continue
+        yield Finding("scheme", f"{op.name} has {weights.type} weights, int4 was declared: {name}")
 
 
 def check_int8(model: Model) -> Iterator[Finding]:
@@ -165,36 +232,41 @@ def check_int8(model: Model) -> Iterator[Finding]:
 
 
 def check_int16x8(model: Model) -> Iterator[Finding]:
-    """quantization=int16x8: the same with int16 activations, symmetric, and int8 weights."""
-    yield from _check_integers(model)
+    """quantization=int16x8: the same on int16 activations, symmetric, with int8 weights and wider biases."""
+    yield from _check_integers(model, NARROW)
     for graph in model.subgraphs:
-        boundary = set(graph.inputs) | set(graph.outputs)
+        for tensor in graph.tensors:
+            if tensor.type == "int16" and any(tensor.zero_points):
+                yield Finding("scale", f"{tensor.name} is int16 with the zero point {tensor.zero_points[0]}")
         for op in graph.ops:
-            for index in op.outputs:
-                tensor = graph.tensors[index]
-                if tensor.type in ("int8", "uint8") and tensor.scales and index not in boundary:
-                    yield Finding("scheme", f"{op.name} has an {tensor.type} activation: {tensor.name}")
-                if tensor.type == "int16" and any(tensor.zero_points):
-                    yield Finding("scale", f"{tensor.name} is int16 with the zero point {tensor.zero_points[0]}")
-            yield from _wide_weights(graph, op)
+            if op.name in WEIGHTED:
+                yield from _wrong_constant(graph, op, 1, "weights", ("int8",))
+            if op.name in BIAS:
+                yield from _wrong_constant(graph, op, BIAS[op.name], "bias", ("int32", "int64"))
 
 
-def _wide_weights(graph: Subgraph, op: Op) -> Iterator[Finding]:
-    for index in op.inputs[1:2] if op.name in WEIGHTED else ():
+def _wrong_constant(graph: Subgraph, op: Op, place: int, what: str, allowed: tuple[str, ...]) -> Iterator[Finding]:
+    for index in op.inputs[place : place + 1]:
         tensor = graph.tensors[index]
-        if tensor.constant and tensor.type != "int8":
-            yield Finding("scheme", f"{op.name} has {tensor.type} weights, int8 was declared: {tensor.name}")
+        if index >= 0 and tensor.constant and tensor.type not in allowed:
+            wanted = " or ".join(allowed)
+            yield Finding("scheme", f"{op.name} has {tensor.type} {what}, {wanted} was declared: {tensor.name}")
 
 
-def _check_integers(model: Model) -> Iterator[Finding]:
+def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
+    """No operator computes in float, nor on activations of `narrow` types; conversions may, at the borders."""
     for graph in model.subgraphs:
-        boundary = set(graph.inputs) | set(graph.outputs)
+        border = {*graph.inputs, *graph.outputs}
         for op in graph.ops:
-            floats = [i for i in (*op.inputs, *op.outputs) if i >= 0 and graph.tensors[i].type in FLOATS]
-            if floats and not (op.name in BOUNDARY and boundary.issuperset(floats)):
-                yield Finding(
-                    "float_op", f"{op.name} computes in float: {_some([graph.tensors[i].name for i in floats])}"
-                )
+            inner = [i for i in (*op.inputs, *op.outputs) if i >= 0 and not (op.name in BOUNDARY and i in border)]
+            tensors = [graph.tensors[i] for i in inner]
+            floats = [t.name for t in tensors if t.type in FLOATS]
+            if floats:
+                yield Finding("float_op", f"{op.name} computes in float: {_some(floats)}")
+            small = [t for t in tensors if t.type in narrow and t.scales and not t.constant]
+            if small:
+                names = _some([t.name for t in small])
+                yield Finding("scheme", f"{op.name} computes on {small[0].type}, int16 was declared: {names}")
             yield from _missing_scales(graph, op)
 
 
@@ -214,6 +286,8 @@ SCHEME_RULES = {
     "dynamic_int8": check_dynamic_int8,
     "int8": check_int8,
     "int16x8": check_int16x8,
+    "int4": check_int4,
+    **{scheme: check_weights(scheme) for scheme in ("dynamic_int4", "weight_only_int8", "weight_only_int4")},
 }
 
 

@@ -56,6 +56,16 @@ class Op:
     initial: int | None = None
 
 
+@dataclass(frozen=True, order=True)
+class OpVersion:
+    """How often a version of an operator occurs. A custom one's version is its author's, no builtin's."""
+
+    name: str
+    version: int
+    custom: bool
+    count: int
+
+
 @dataclass(frozen=True)
 class Subgraph:
     """Operators in the order they run."""
@@ -101,28 +111,31 @@ class Model:
     def _custom(self) -> set[str]:
         return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
 
-    def op_versions(self) -> list[tuple[str, int, int]]:
-        """(builtin operator, version that it needs, count), over all subgraphs."""
+    def op_versions(self) -> list[OpVersion]:
+        """Operators by name and by the version that they need, over all subgraphs."""
         found = Counter(
-            (op.name, needed_version(op.name, op.version, _kinds(op, graph)))
-            for graph in self.subgraphs
-            for op in graph.ops
-            if not op.custom
+            (op.name, _needed_version(op, graph), op.custom) for graph in self.subgraphs for op in graph.ops
         )
-        return [(name, version, count) for (name, version), count in sorted(found.items())]
+        return sorted(OpVersion(*operator, count) for operator, count in found.items())
 
     def type_counts(self) -> dict[str, int]:
         """Tensors by element type, over all subgraphs."""
         return dict(sorted(Counter(tensor.type for graph in self.subgraphs for tensor in graph.tensors).items()))
 
 
+def _needed_version(op: Op, graph: Subgraph) -> int:
+    return op.version if op.custom else needed_version(op.name, op.version, _kinds(op, graph))
+
+
 def _kinds(op: Op, graph: Subgraph) -> Iterator[str]:
-    """How an operator is quantized, in the words of `runtimes.BY_TYPE`."""
+    """How an operator is quantized, in the words of `runtimes.BY_TYPE`; an int8 LSTM's state is int16 all the same."""
     tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
-    moving = [tensor for tensor in tensors if not tensor.constant]
+    moving = [tensor for tensor in tensors if not (tensor.constant or tensor.state)]
     weights = [tensor for tensor in tensors if tensor.constant and tensor.scales]
     types = {tensor.type for tensor in moving if tensor.scales}
     yield from types & {"int8", "int16"}
+    if "int16" in types and any(tensor.type == "int32" for tensor in weights):
+        yield "int16, int32 bias"
     if any(tensor.type == "int4" for tensor in weights):
         yield "int4 weights"
     if not types and any(tensor.type == "int8" for tensor in weights):

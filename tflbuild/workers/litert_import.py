@@ -16,6 +16,8 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, Model, SignatureDef, Tensor, read_model
 from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
+DEFAULT_KEY = "serving_default"
+
 
 def run(request: Request) -> Facts:
     """Outputs model.tflite and signature.json; facts: what the file contains."""
@@ -27,11 +29,12 @@ def run(request: Request) -> Facts:
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
     if not model.signatures:
-        path.write_bytes(with_signature(raw, declared["key"]))
+        path.write_bytes(with_signature(raw, declared["key"] or DEFAULT_KEY))
         model = read_model(path)
     signatures = {entry.key: entry for entry in model.signatures}
-    require_key(declared["key"], signatures, label)
-    found = signatures[declared["key"]]
+    key = declared["key"] or next(iter(signatures))
+    require_key(key, signatures, label)
+    found = signatures[key]
     has = {name: to_spec(tensor) for name, tensor in found.inputs.items()}
     specs = declare(has, declared, label)
     require_as_stored(has, specs)

@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from litert_quantizer import qtyping, quantizer, recipe, recipe_manager
-from litert_quantizer.algorithm_manager import AlgorithmName
+from litert_quantizer import quantizer
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.quantizer_recipe import make_recipe
+from tflbuild.workers.rules import each_operator, unmatched
 from tflbuild.workers.uint8_interface import give_uint8, quantize_raw_inputs, raw_ranges
 
 
 def run(request: Request) -> Facts:
     """Outputs model.tflite; facts: bytes."""
+    params = request.params
     model = request.inputs["model"].read_bytes()
+    operators = find_operators(request.inputs["model"], params.get("rules", ()))
     ranges = None
     if "ranges" in request.inputs:
         ranges = statistics({**request.read_json("ranges"), **raw_ranges(model)})
-    rules = SCHEMES[request.params["scheme"]](request.params)
+    quantized = quantize(model, make_recipe(params, operators), ranges)
+    if "algorithm" in params:
+        plain = make_recipe({**params, "algorithm": "min_max"}, operators)
+        require_difference(quantized, quantize(model, plain, ranges), params)
+    path = request.outputs / "model.tflite"
+    path.write_bytes(with_uint8(quantized, params))
+    return {"bytes": path.stat().st_size}
+
+
+def find_operators(path: Path, rules: Any) -> list[tuple[str, str]]:
+    """(operator, name) of all that rules may speak of. Raises WorkerError for a rule that nothing answers to."""
+    if not rules:
+        return []
+    model = read_model(path)
+    for index, why in unmatched(rules, model):
+        raise WorkerError(
+            f"rule {index + 1} of quantization.rules matches no operator",
+            where="quantization.rules",
+            why=why,
+            next_step="`tflbuild sensitivity` with the same arguments lists the operators by name",
+        )
+    return [(op.name, name) for _, op, name in each_operator(model)]
+
+
+def require_difference(quantized: bytes, plain: bytes, params: Any) -> None:
+    """Raises WorkerError for an algorithm that could be applied nowhere: the quantizer would not say so."""
+    if quantized == plain:
+        raise WorkerError(
+            f"quantization.algorithm={params['algorithm']} changes nothing in this model",
+            where="quantization.algorithm",
+            why="the LiteRT quantizer has it for none of the model's operators under this scheme"
+            " (rotations are for FULLY_CONNECTED and EMBEDDING_LOOKUP)",
+            next_step="quantization.algorithm=min_max, octav or mse",
+        )
+
+
+def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
+    """The quantizer's work. Raises WorkerError when it refuses."""
     try:
-        result = quantizer.Quantizer(bytearray(model), rules).quantize(
+        result = quantizer.Quantizer(bytearray(model), recipe).quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False
         )
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, NotImplementedError) as error:
         raise WorkerError(
             "the LiteRT quantizer refused the model",
             kind="build",
@@ -34,9 +76,7 @@ def run(request: Request) -> Facts:
         ) from error
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
-    path = request.outputs / "model.tflite"
-    path.write_bytes(with_uint8(bytes(result.quantized_model), request.params))
-    return {"bytes": path.stat().st_size}
+    return bytes(result.quantized_model)
 
 
 def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:
@@ -47,54 +87,10 @@ def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def float16(_: Any) -> Any:
-    """Weights cast to float16 and widened again before use."""
-    rules = recipe_manager.RecipeManager()
-    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
-    rules.add_quantization_config(
-        regex=".*",
-        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-        algorithm_key=AlgorithmName.FLOAT_CASTING,
-        op_config=qtyping.OpQuantizationConfig(
-            weight_tensor_config=weights,
-            compute_precision=qtyping.ComputePrecision.FLOAT,
-            explicit_dequantize=True,
-        ),
-    )
-    return rules.get_quantization_recipe()
-
-
-def dynamic_int8(_: Any) -> Any:
-    """dynamic_wi8_afp32: weights int8 per channel, activations as they come."""
-    return recipe.dynamic_wi8_afp32()
-
-
-def int8(params: Any) -> Any:
-    """static_wi8_ai8: weights int8 per channel, activations int8 per tensor; float32 borders where asked for."""
-    return borders(recipe.static_wi8_ai8(), params)
-
-
-def borders(preset: Any, params: Any) -> Any:
-    """A preset whose inputs and outputs stay float32 where that is asked for."""
-    rules = list(preset)
-    for operation, wanted in (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"])):
-        if wanted == "float32":
-            rules.append({"regex": ".*", "operation": operation, "algorithm_key": "no_quantize", "op_config": {}})
-    return rules
-
-
-def int16x8(params: Any) -> Any:
-    """static_wi8_ai16: weights int8 per channel, activations int16, symmetric; float32 borders where asked for."""
-    return borders(recipe.static_wi8_ai16(), params)
-
-
 def with_uint8(model: bytes, params: Any) -> bytes:
     """The quantizer knows int8 alone; uint8 borders are put around its work, and raw uint8 inputs are kept."""
-    if params["scheme"] == "int8":
+    if params["scheme"] in ("int8", "int4"):
         model = quantize_raw_inputs(model)
     inputs = params.get("input_type") == "uint8"
     outputs = params.get("output_type") == "uint8"
     return give_uint8(model, inputs=inputs, outputs=outputs) if inputs or outputs else model
-
-
-SCHEMES = {"float16": float16, "dynamic_int8": dynamic_int8, "int8": int8, "int16x8": int16x8}

@@ -33,6 +33,11 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
     ]
     if check["least_runtime"]:
         lines.append(f"- needs TFLite {check['least_runtime']} or newer")
+    own = {*check["flex_operators"], *check["custom_operators"]}
+    unknown = [op for op in check["operator_versions"] if not op["runtime"] and op["name"] not in own]
+    if unknown:
+        told = ", ".join(f"{op['name']} version {op['version']}" for op in unknown)
+        lines.append(f"- which runtime has {told} is not known")
     if check["flex_operators"]:
         lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
     if check["custom_operators"]:

@@ -194,30 +194,39 @@ INT8 = {
     **dict.fromkeys(("GREATER", "GREATER_EQUAL", "L2_NORMALIZATION", "LESS", "LESS_EQUAL", "LOG", "LOGISTIC"), 2),
     **dict.fromkeys(("LOG_SOFTMAX", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MIRROR_PAD", "MUL"), 2),
     **dict.fromkeys(("NOT_EQUAL", "PACK", "PAD", "PADV2", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "RELU"), 2),
-    **dict.fromkeys(("RELU6", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SELECT", "SELECT_V2"), 2),
+    **dict.fromkeys(("RELU6", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SELECT", "SQRT"), 2),
     **dict.fromkeys(("SLICE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V"), 2),
     **dict.fromkeys(("SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TOPK_V2", "TRANSPOSE"), 2),
-    **dict.fromkeys(("TRANSPOSE_CONV", "UNPACK"), 2),
+    **dict.fromkeys(("DEPTH_TO_SPACE", "TRANSPOSE_CONV", "UNPACK"), 2),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FILL", "FLOOR_DIV", "REVERSE_V2", "SVDF", "TILE"), 3),
+    **dict.fromkeys(("BROADCAST_TO", "CAST", "SPARSE_TO_DENSE"), 3),
     "FULLY_CONNECTED": 4,
 }
 INT16 = {
-    **dict.fromkeys(("FLOOR_MOD", "LEAKY_RELU", "QUANTIZE"), 2),
+    **dict.fromkeys(("EXP", "FLOOR_MOD", "LEAKY_RELU", "LOG", "QUANTIZE", "REDUCE_PROD", "SQRT"), 2),
     **dict.fromkeys(("ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "DEQUANTIZE", "FILL"), 3),
     **dict.fromkeys(("FLOOR_DIV", "GATHER_ND", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "PACK"), 3),
     **dict.fromkeys(("PAD", "PADV2", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RSQRT", "SOFTMAX", "TANH"), 3),
+    **dict.fromkeys(("BROADCAST_TO", "GREATER_EQUAL", "LESS", "TOPK_V2"), 3),
     **dict.fromkeys(("BATCH_TO_SPACE_ND", "CONV_2D", "GATHER", "MAXIMUM", "MINIMUM", "MUL", "NOT_EQUAL"), 4),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SPACE_TO_BATCH_ND", "SPLIT"), 4),
-    **dict.fromkeys(("UNPACK",), 4),
-    **dict.fromkeys(("DEPTHWISE_CONV_2D", "EQUAL", "SUB", "TRANSPOSE", "UNIDIRECTIONAL_SEQUENCE_LSTM"), 5),
+    **dict.fromkeys(("DYNAMIC_UPDATE_SLICE", "UNPACK"), 4),
+    **dict.fromkeys(("DEPTHWISE_CONV_2D", "EQUAL", "LSTM", "SUB", "TRANSPOSE", "UNIDIRECTIONAL_SEQUENCE_LSTM"), 5),
     "FULLY_CONNECTED": 7,
 }
-HYBRID = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 3, "SVDF": 2}  # float activations, int8 weights
+NARROW_BIAS = {"CONV_2D": 8, "FULLY_CONNECTED": 11, "TRANSPOSE_CONV": 5}  # int16 activations, int32 bias
+HYBRID = {  # float activations, int8 weights
+    **dict.fromkeys(("BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "CONV_2D", "RNN", "SVDF"), 2),
+    **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"), 2),
+    **dict.fromkeys(("FULLY_CONNECTED", "LSTM"), 3),
+    "DEPTHWISE_CONV_2D": 4,
+}
 HYBRID_PER_CHANNEL = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12, "EMBEDDING_LOOKUP": 4}
 INT4 = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "DEQUANTIZE": 6, "EMBEDDING_LOOKUP": 4, "FULLY_CONNECTED": 10}
 BY_TYPE = {
     "int8": INT8,
     "int16": INT16,
+    "int16, int32 bias": NARROW_BIAS,
     "hybrid": HYBRID,
     "hybrid per channel": HYBRID_PER_CHANNEL,
     "int4 weights": INT4,
@@ -242,6 +251,7 @@ def parse(version: str) -> tuple[int, ...]:
     return (*parts, *[0] * (3 - len(parts)))
 
 
-def least_runtime(versions: Iterable[str]) -> str:
-    """The newest of the known ones: the least runtime that has them all. "" when none is known."""
-    return max((version for version in versions if version), key=parse, default="")
+def least_runtime(pairs: Iterable[tuple[str, int]]) -> str:
+    """The least runtime that has every (builtin operator, version) that is known; "" when none is."""
+    known = (first_runtime(operator, version) for operator, version in pairs)
+    return max(filter(None, known), key=parse, default="")

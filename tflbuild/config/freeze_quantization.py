@@ -1,0 +1,116 @@
+"""Schema -> Recipe, the part that says how the model is quantized."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tflbuild.config import schema_quantization as schema
+from tflbuild.config.refusals import Refusals
+from tflbuild.core.recipe import Calibration, Quantization, Rule
+from tflbuild.core.schemes import NAMES
+from tflbuild.errors import nearest
+
+BLOCKWISE = ("dynamic_int4", "weight_only_int4")
+
+
+def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -> Quantization:
+    """The scheme with what refines it. Raises RecipeError for what its engine cannot do."""
+    rules = tuple(freeze_rule(index, rule, refusals) for index, rule in enumerate(quantization.rules))
+    used = set(type(quantization).unused)
+    common: dict[str, Any] = {
+        "scheme": quantization.scheme,
+        "engine": quantization.engine.value,
+        **({} if "algorithm" in used else {"algorithm": quantization.algorithm.value}),
+        **({} if "granularity" in used else {"granularity": quantization.granularity.value}),
+    }
+    if quantization.engine is schema.Engine.converter:
+        require_plain(quantization, rules, refusals)
+    if str(common.get("granularity", "")).startswith("blockwise") and quantization.scheme not in BLOCKWISE:
+        raise refusals.refuse(
+            f"quantization={quantization.scheme} cannot have {common['granularity']} weights",
+            "quantization.granularity",
+            why="kernels take blockwise weights in int4 alone, and with float activations",
+            next_step="quantization=dynamic_int4, or granularity=per_channel",
+        )
+    refined = Quantization(**common, rules=() if "rules" in used else rules)
+    calibration = freeze_calibration(getattr(quantization, "calibration", schema.Calibration()), refined, refusals)
+    if not isinstance(quantization, schema.Int8Quantization):
+        return Quantization(**common, rules=refined.rules, calibration=calibration)
+    return Quantization(
+        **common,
+        rules=refined.rules,
+        input_type=quantization.input_type.value,
+        output_type=quantization.output_type.value,
+        calibration=calibration,
+    )
+
+
+def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
+    """One exception: something to match by, and a scheme that there is."""
+    key = f"quantization.rules.{index}"
+    if not rule.match and not rule.op:
+        raise refusals.refuse(
+            f"rule {index + 1} matches every operator",
+            "quantization.rules",
+            next_step=f"give it match or op; for all operators choose the option: quantization={rule.scheme}",
+        )
+    try:
+        re.compile(rule.match)
+    except re.error as error:
+        raise refusals.refuse(
+            f"'{rule.match}' is no regular expression", "quantization.rules", why=f"rule {index + 1}: {error}"
+        ) from None
+    if rule.scheme not in NAMES:
+        raise refusals.refuse(
+            f"'{rule.scheme}' is no scheme", "quantization.rules", why=f"{key}: {nearest(rule.scheme, NAMES)}"
+        )
+    return Rule(match=rule.match, op=rule.op.upper(), scheme=NAMES[rule.scheme])
+
+
+def freeze_calibration(
+    calibration: schema.Calibration, refined: Quantization, refusals: Refusals
+) -> Calibration | None:
+    """How ranges are found, where any are."""
+    if not refined.calibrated:
+        return None
+    place = "quantization.calibration"
+    inside = 50 < calibration.percentile <= 100
+    refusals.require(inside, f"{place}.percentile", calibration.percentile, "above 50 and at most 100")
+    refusals.require(0 < calibration.smoothing < 1, f"{place}.smoothing", calibration.smoothing, "between 0 and 1")
+    if refined.engine == "converter" and calibration.method is not schema.Method.min_max:
+        raise refusals.refuse(
+            f"engine 'converter' cannot calibrate by '{calibration.method.value}'",
+            f"{place}.method",
+            why="TFLiteConverter has a calibrator of its own, which takes minimum and maximum",
+            next_step="use quantization.engine=litert, or quantization.calibration.method=min_max",
+        )
+    return Calibration(
+        method=calibration.method.value,
+        kernels=calibration.kernels.value,
+        percentile=calibration.percentile,
+        smoothing=calibration.smoothing,
+    )
+
+
+CONVERTER_SCHEMES = ("none", "float16", "dynamic_int8", "int8", "int16x8")
+
+
+def require_plain(quantization: schema.Quantization, rules: tuple[Rule, ...], refusals: Refusals) -> None:
+    """TFLiteConverter quantizes all alike, by minimum and maximum. Raises RecipeError for what asks for more."""
+    asked = {
+        "scheme": quantization.scheme not in CONVERTER_SCHEMES,
+        "rules": bool(rules),
+        "algorithm": quantization.algorithm is not schema.Algorithm.min_max,
+        "granularity": quantization.granularity is not schema.Granularity.per_channel,
+    }
+    for key, told in asked.items():
+        if told:
+            raise refusals.refuse(
+                f"engine 'converter' cannot honour quantization.{key}",
+                "quantization.engine" if key == "scheme" else f"quantization.{key}",
+                why="TFLiteConverter quantizes every operator alike, weights int8 per channel, by minimum and maximum",
+                next_step="converter._experimental_disable_per_channel=true gives one scale a tensor"
+                if key == "granularity"
+                else "quantization.engine=litert",
+            )

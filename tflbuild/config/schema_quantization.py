@@ -1,0 +1,178 @@
+"""What a recipe may say of quantization: schemes, algorithms, rules, calibration.
+
+A part of the schema; see `config.schema`. The options are listed there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar, List
+
+from omegaconf import MISSING
+
+
+class Engine(Enum):
+    """Who quantizes."""
+
+    litert = "litert"
+    converter = "converter"
+
+
+class IoType(Enum):
+    """Types of an integer model's inputs and outputs."""
+
+    int8 = "int8"
+    uint8 = "uint8"
+    int16 = "int16"
+    float32 = "float32"
+
+
+class Method(Enum):
+    """Ways to find the range of an activation."""
+
+    min_max = "min_max"
+    moving_average = "moving_average"
+    percentile = "percentile"
+    mse = "mse"
+
+
+class Kernels(Enum):
+    """Kernels that run the float model while it is calibrated."""
+
+    reference = "reference"
+    fast = "fast"
+
+
+class Algorithm(Enum):
+    """How the LiteRT quantizer chooses quantized weights."""
+
+    min_max = "min_max"
+    octav = "octav"
+    mse = "mse"
+    hadamard = "hadamard"
+    decomposed_hadamard = "decomposed_hadamard"
+
+
+class Granularity(Enum):
+    """How many weights share a scale."""
+
+    per_channel = "per_channel"
+    per_tensor = "per_tensor"
+    blockwise_32 = "blockwise_32"
+    blockwise_64 = "blockwise_64"
+    blockwise_128 = "blockwise_128"
+    blockwise_256 = "blockwise_256"
+
+
+@dataclass
+class Rule:
+    """An exception for some operators; of several that match, the last counts."""
+
+    match: str = ""
+    """Regular expression that the name of the operator's output contains; empty: any."""
+    op: str = ""
+    """Operator, such as SOFTMAX; empty: any."""
+    scheme: str = MISSING
+    """What these operators shall be: `float32`, an option of the group, or its name in full (`static_wi8_ai16`)."""
+
+
+@dataclass
+class Quantization:
+    """No quantization: the float32 model itself."""
+
+    unused: ClassVar[tuple[str, ...]] = ("algorithm", "granularity", "rules")
+
+    scheme: str = "none"
+    engine: Engine = Engine.litert
+    """Who quantizes: `litert` (the LiteRT quantizer, from the float model) or `converter` (TFLiteConverter's own)."""
+    algorithm: Algorithm = Algorithm.min_max
+    """Engine litert: how the scale of weights is chosen (`octav` and `mse` clip), or weights are rotated first."""
+    granularity: Granularity = Granularity.per_channel
+    """Engine litert: weights that share a scale; blockwise is for int4 weights of FULLY_CONNECTED alone."""
+    rules: List[Rule] = field(default_factory=list)
+    """Engine litert: exceptions by name or operator: `{match, op, scheme}`; one that nothing matches is refused."""
+
+
+@dataclass
+class Float16Quantization(Quantization):
+    """Weights float16, arithmetic float32 on a CPU and float16 on a GPU: half the size."""
+
+    scheme: str = "float16"
+
+
+@dataclass
+class DynamicInt8Quantization(Quantization):
+    """Weights int8 per channel, activations quantized while running: a quarter of the size, no data needed."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
+
+    scheme: str = "dynamic_int8"
+
+
+@dataclass
+class DynamicInt4Quantization(DynamicInt8Quantization):
+    """Weights int4 where a kernel takes them (CONV_2D, FULLY_CONNECTED, EMBEDDING_LOOKUP), int8 elsewhere."""
+
+    scheme: str = "dynamic_int4"
+
+
+@dataclass
+class WeightOnlyInt8Quantization(DynamicInt8Quantization):
+    """Weights int8, widened to float32 before use: a quarter of the size, float arithmetic."""
+
+    scheme: str = "weight_only_int8"
+
+
+@dataclass
+class WeightOnlyInt4Quantization(DynamicInt8Quantization):
+    """Weights int4 where a kernel takes them, int8 elsewhere, widened to float32 before use."""
+
+    scheme: str = "weight_only_int4"
+
+
+@dataclass
+class Calibration:
+    """How the ranges of the activations are found."""
+
+    method: Method = Method.min_max
+    """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
+    kernels: Kernels = Kernels.reference
+    """`reference` gives the same ranges on every CPU; `fast` (XNNPACK) is quicker and ties them to this CPU."""
+    percentile: float = 99.99
+    """For `percentile`: the share of values, in percent, that the range keeps."""
+    smoothing: float = 0.95
+    """For `moving_average`: the weight of what was seen before, per sample."""
+
+
+@dataclass
+class Int8Quantization(Quantization):
+    """Weights and activations int8, integer arithmetic alone; needs a representative dataset."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
+
+    scheme: str = "int8"
+    input_type: IoType = IoType.int8
+    """Type of every input: int8, uint8 or float32."""
+    output_type: IoType = IoType.int8
+    """Type of every output: int8, uint8 or float32."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """How the ranges of the activations are found."""
+
+
+@dataclass
+class Int4Quantization(Int8Quantization):
+    """int8 with int4 weights in CONV_2D and FULLY_CONNECTED; verify it, plain int4 loses much."""
+
+    scheme: str = "int4"
+
+
+@dataclass
+class Int16x8Quantization(Int8Quantization):
+    """Weights int8 and activations int16: where int8 activations lose too much; few delegates run it."""
+
+    scheme: str = "int16x8"
+    input_type: IoType = IoType.int16
+    """Type of every input: int16 or float32."""
+    output_type: IoType = IoType.int16
+    """Type of every output: int16 or float32."""
