@@ -284,7 +284,7 @@ def input_paths(recipe: Recipe) -> Iterator[str]:
         yield from tree_paths(path) if path.is_dir() else (str(path),)
     code = code_of(recipe)
     if code is not None:
-        yield from map(str, code.files.values())
+        yield from map(str, (*code.files.values(), *code.outside, *code.absent))
     for text in recipe.source.files:
         path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
         yield from tree_paths(path) if path.is_dir() else (str(path.parent),)

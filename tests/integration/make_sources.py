@@ -62,15 +62,15 @@ def convolution():
 def recurrent(layer):
     keras.utils.set_random_seed(4)
     steps = keras.Input((10, 4), name="steps")
-    return keras.Model(steps, {"scores": layers.Dense(2)(layer(steps))})
+    return keras.Model(steps, {"scores": layers.Dense(2)(layer(6)(steps))})
 
 
 def lstm():
-    return recurrent(layers.LSTM(6))
+    return recurrent(layers.LSTM)
 
 
 def gru():
-    return recurrent(layers.GRU(6))
+    return recurrent(layers.GRU)
 
 
 class Subclassed(keras.Model):

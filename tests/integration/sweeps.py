@@ -88,11 +88,16 @@ def build_all(project: Project, recipes: Mapping[str, str], *arguments: str) -> 
     return {n: Row(project, row) for n, row in zip(recipes, json.loads(done.out), strict=True)}, done.err
 
 
-def run_model(model: Path, inputs: Mapping[str, np.ndarray], key: str = "serving_default") -> dict[str, np.ndarray]:
-    """The artifact's outputs for samples fed one by one, by LiteRT itself."""
+def open_model(model: Path) -> Any:
+    """The artifact in LiteRT's own interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(str(model)).get_signature_runner(key)
+    return Interpreter(str(model))
+
+
+def run_model(model: Path, inputs: Mapping[str, np.ndarray], key: str = "serving_default") -> dict[str, np.ndarray]:
+    """The artifact's outputs for samples fed one by one."""
+    runner = open_model(model).get_signature_runner(key)
     count = len(next(iter(inputs.values())))
     results = [runner(**{name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
     return {name: np.concatenate([result[name] for result in results]) for name in results[0]}

@@ -115,7 +115,7 @@ def test_a_source_that_gives_nan_is_refused(project):
 def test_custom_code_in_a_keras_file_is_not_run(project):
     done = project.run(*keras_model("custom"))
     assert done.code == 2
-    assert "'custom.keras' has classes of its own: Doubled" in done.err
+    assert "'custom.keras' has classes or functions of its own: 'Doubled'" in done.err
 
 
 def test_keras_3_loads_its_own_hdf5(project):

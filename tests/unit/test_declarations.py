@@ -239,6 +239,22 @@ def test_a_variable_that_nothing_initialises_is_found():
     assert rules(with_variable(other, assign), **as_float("none")) == ["variables"]
 
 
+def with_table(*initial):
+    made = with_variable(*initial)
+    graph, start = made.subgraphs
+    find = Op("HASHTABLE", 1, False, (), (0,), table=7)
+    ops = tuple(op for op in graph.ops if op.name != "VAR_HANDLE")
+    return replace(made, subgraphs=(replace(graph, ops=(*ops, find)), start))
+
+
+def test_a_table_that_nothing_fills_is_found():
+    table = Op("HASHTABLE", 1, False, (), (0,), table=7)
+    fill = Op("HASHTABLE_IMPORT", 1, False, (0, 1, 1), ())
+    assert rules(with_table(table, fill), **as_float("none")) == []
+    assert rules(with_table(table), **as_float("none")) == ["variables"]
+    assert rules(with_table(replace(table, table=8), fill), **as_float("none")) == ["variables"]
+
+
 WIDE = {"scheme": "int16x8", "input_type": "int16", "output_type": "int16"}
 
 

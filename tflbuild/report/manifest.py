@@ -98,9 +98,7 @@ def make_manifest(
         "tflbuild": __version__,
         "recipe": recipe.as_json(),
         "overrides": list(recipe.overrides),
-        "inputs": {
-            role: {"path": path, "sha256": resolved.files[role].digest} for role, _, path in named_paths(recipe)
-        },
+        "inputs": describe_inputs(resolved),
         "toolchain": dict(toolchain),
         "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "git": git,
@@ -112,6 +110,19 @@ def make_manifest(
         "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
         "steps": {role: describe_step(result) for role, result in roles.items()},
+    }
+
+
+def describe_inputs(resolved: ResolvedRecipe) -> Json:
+    """Every file, folder and choice of files that the recipe reads, by role: as it is named there, and its digest."""
+    paths = {role: path for role, _, path in named_paths(resolved.recipe)}
+    return {
+        role: {
+            "path": paths.get(role) or ", ".join(resolved.entries),
+            "sha256": port.digest,
+            **({"files": [name for name, _ in port.files]} if port.files else {}),
+        }
+        for role, port in resolved.files.items()
     }
 
 

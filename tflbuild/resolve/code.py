@@ -26,14 +26,17 @@ class Code:
     """What references stand on.
 
     `root` is the folder that `files` are relative to (POSIX name -> path); `packages` maps installed
-    distributions that the code imports to their versions; `entries` are the references as a worker
-    reads them: (file relative to `root`, or module, and name).
+    distributions that the code imports to their versions, and modules without one to their digests, of
+    the files in `outside`; `entries` are the references as a worker reads them: (file relative to `root`,
+    or module, and name). `absent` are files that would stand for a module which was not found there.
     """
 
     root: Path
     files: dict[str, Path] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     entries: tuple[str, ...] = ()
+    outside: tuple[Path, ...] = ()
+    absent: tuple[Path, ...] = ()
 
 
 def find_code(references: Sequence[str], declared: Sequence[str], keys: Sequence[str]) -> Code:
@@ -56,7 +59,14 @@ def find_code(references: Sequence[str], declared: Sequence[str], keys: Sequence
             entries.append(f"{path.relative_to(root).as_posix()}:{name}")
     for file in extra:
         search.add_file(file)
-    return Code(root=root, files=search.files, packages=search.packages, entries=tuple(entries))
+    return Code(
+        root=root,
+        files=search.files,
+        packages=search.packages,
+        entries=tuple(entries),
+        outside=tuple(search.outside),
+        absent=tuple(dict.fromkeys(search.absent)),
+    )
 
 
 def _start(reference: str, key: str) -> Path | None:
@@ -147,6 +157,8 @@ class _Search:
         self.root = root
         self.files: dict[str, Path] = {}
         self.packages: dict[str, str] = {}
+        self.outside: list[Path] = []
+        self.absent: list[Path] = []
 
     def add_file(self, path: Path) -> None:
         """A file and, when it is Python, all that it imports."""
@@ -175,6 +187,8 @@ class _Search:
                     if file is not None and file.is_relative_to(self.root):
                         self.add_file(file)
                 return
+        top = module.partition(".")[0]
+        self.absent += [folder / file for folder in folders for file in (f"{top}.py", f"{top}/__init__.py")]
         self.add_package(module.partition(".")[0])
 
     def add_package(self, top: str) -> None:
@@ -187,16 +201,19 @@ class _Search:
         spec = _installed(top)
         origin = Path(spec.origin) if spec is not None and spec.origin else None
         if origin is not None and origin.is_file() and not {"site-packages", "dist-packages"} & set(origin.parts):
-            self.packages[top] = _digest(origin)
+            files = _files_of(origin)
+            self.packages[top] = hash_tree(
+                {file.relative_to(origin.parent).as_posix(): hash_file(file) for file in files}
+            )
+            self.outside += files
             return
         for name in _distributions().get(top, ()):
             self.packages[name] = metadata.version(name)
 
 
-def _digest(origin: Path) -> str:
-    """SHA-256 over a module's file, or over all Python of the package that it begins."""
-    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return hash_tree({file.relative_to(origin.parent).as_posix(): hash_file(file) for file in files})
+def _files_of(origin: Path) -> list[Path]:
+    """A module's file, or all Python of the package that it begins."""
+    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
 def _distributions() -> dict[str, list[str]]:

@@ -65,7 +65,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_import",
             uses=(
                 *("fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
-                *("signatures", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
+                *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json"),
@@ -76,7 +76,10 @@ KINDS: dict[str, StepKind] = {
             name="describe",
             server="tensorflow",
             module="tf_describe",
-            uses=("function_source", "keras_source", "signatures", "tf_entries", "tf_sources", "user_code"),
+            uses=(
+                *("function_source", "keras_source", "signatures", "tf1_source", "tf_entries"),
+                *("tf_sources", "user_code"),
+            ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("signature.json",),
         ),

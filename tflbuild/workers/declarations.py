@@ -43,6 +43,7 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
     yield from check_runtime(model, params["opset"])
     yield from check_signatures(model, params, signature)
     yield from check_variables(model)
+    yield from check_tables(model)
     if params["rules"]:
         yield from check_rules(model, params)
     else:
@@ -109,6 +110,20 @@ def check_variables(model: Model) -> Iterator[Finding]:
     missing = sorted(names - given)
     if missing:
         yield Finding("variables", f"variables that nothing initialises: {_some(missing)}")
+
+
+def check_tables(model: Model) -> Iterator[Finding]:
+    """Every lookup table is filled when the model is opened: an empty one finds nothing."""
+    tables = {op.table for graph in model.subgraphs for op in graph.ops if op.name == "HASHTABLE"}
+    starts = {op.initial for graph in model.subgraphs for op in graph.ops if op.initial is not None}
+    filled = {name for start in starts for name in _filled(model.subgraphs[start])}
+    if tables - filled:
+        yield Finding("variables", f"lookup tables that nothing fills: {len(tables - filled)} of {len(tables)}")
+
+
+def _filled(graph: Subgraph) -> Iterator[int | None]:
+    handles = {op.outputs[0]: op.table for op in graph.ops if op.name == "HASHTABLE"}
+    yield from (handles.get(op.inputs[0]) for op in graph.ops if op.name == "HASHTABLE_IMPORT")
 
 
 def _assigned(graph: Subgraph) -> Iterator[str]:

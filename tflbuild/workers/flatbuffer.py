@@ -44,7 +44,8 @@ class Tensor:
 class Op:
     """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
 
-    `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs.
+    `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs,
+    `table` the number of a HASHTABLE.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Op:
     outputs: tuple[int, ...]
     variable: str = ""
     initial: int | None = None
+    table: int | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -219,6 +221,7 @@ def _op(op: Any, codes: Any) -> Op:
         _list(op.outputs),
         _text(getattr(options, "sharedName", "")) if name == "VAR_HANDLE" else "",
         getattr(options, "initSubgraphIndex", None) if name == "CALL_ONCE" else None,
+        getattr(options, "tableId", None) if name == "HASHTABLE" else None,
     )
 
 

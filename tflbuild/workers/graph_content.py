@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tensorflow.python.framework import op_def_registry
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 DEEPEST = 1_000_000  # frames; some three for each operation from output to input
@@ -106,7 +107,7 @@ class _Walk:
         if any(text.startswith("^") for text in node.input) and node.op not in PURE_RESOURCE_OPS:
             raise NoDigest
         inputs = [self.value(text, scope) for text in node.input if not text.startswith("^")]
-        return _hash("\n".join([node.op, name, _position(output), *self.attributes(node), *inputs]))
+        return _hash("\n".join([node.op, name, str(position(node, output)), *self.attributes(node), *inputs]))
 
     def call(self, node: Any, output: str, scope: _Scope) -> str:
         """A called function: seen through, unless its own attributes mean something to the converter."""
@@ -115,7 +116,7 @@ class _Walk:
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), values, strict=True))
         inner = _Scope({n.name: n for n in function.node_def}, arguments, dict(function.ret))
         outputs = [argument.name for argument in function.signature.output_arg]
-        result = outputs[int(_position(output))]
+        result = outputs[position(node, output)]
         marks = [f"{key}={function.attr[key]}" for key in KEPT_ATTRIBUTES if key in function.attr]
         found = self.value(function.ret[result], inner)
         self.kept = (*getattr(self, "kept", ()), inner)  # ids of scopes must stay their own
@@ -146,9 +147,28 @@ class _Walk:
         return _hash("\n".join(lines))
 
 
-def _position(output: str) -> str:
-    """`0` of `0`, of `` and of `output:0` (bodies of functions name their outputs)."""
-    return output.rpartition(":")[2] or "0"
+def position(node: Any, output: str) -> int:
+    """Which output of a node: `2` in a graph; in a function's body `indices:0`, by the name in its definition.
+
+    Raises NoDigest for an operator that this TensorFlow does not define.
+    """
+    name, _, index = output.rpartition(":")
+    if not name:
+        return int(index or 0)
+    definition = op_def_registry.get(node.op)
+    if definition is None:
+        raise NoDigest
+    before = 0
+    for argument in definition.output_arg:
+        if argument.name == name:
+            return before + int(index)
+        if argument.number_attr:
+            before += node.attr[argument.number_attr].i
+        elif argument.type_list_attr:
+            before += len(node.attr[argument.type_list_attr].list.type)
+        else:
+            before += 1
+    raise NoDigest
 
 
 def _hash(text: str, data: bytes = b"") -> str:

@@ -54,10 +54,15 @@ class Running:
 
 
 def allocate(interpreter: Interpreter, key: str) -> Running:
-    """One signature, ready to be called. Raises WorkerError when it cannot be."""
+    """One signature, ready to be called. Raises WorkerError when it cannot be.
+
+    Where a size is free, the file holds a 1 for it, at which the model may make no sense: it is allocated
+    when it is called.
+    """
     try:
         runner = interpreter.get_signature_runner(key)
-        interpreter._interpreter.AllocateTensors(runner._subgraph_index)
+        if all(-1 not in detail["shape_signature"] for detail in runner.get_input_details().values()):
+            interpreter._interpreter.AllocateTensors(runner._subgraph_index)
     except (ValueError, RuntimeError) as error:
         raise explain(error) from error
     return Running(interpreter, runner, runner._subgraph_index)

@@ -118,7 +118,8 @@ def each_part(config: Any) -> Iterator[Part]:
             inner = config.get("config")
             name = inner.get("name", "") if isinstance(inner, dict) else ""
             own = str(config.get("module") or "").split(".")[0] == "keras"
-            registered = "" if own else str(config.get("registered_name") or "")
+            named = inner if config["class_name"] == "function" else config.get("registered_name")
+            registered = "" if own else str(named or "")
             yield Part(config["class_name"], registered, str(name))
         for value in config.values():
             yield from each_part(value)
@@ -160,10 +161,10 @@ def explain(error: Exception, config: Any, objects: dict[str, Any], label: str) 
     if custom:
         first = custom[0].split(">")[-1]
         return WorkerError(
-            f"'{label}' has classes of its own: {', '.join(custom)}",
+            f"'{label}' has classes or functions of its own: {', '.join(repr(name) for name in custom)}",
             where="source.custom_objects",
             why=first_line(error),
-            next_step=f"say where they are: source.custom_objects={{'{first}': 'file.py:{first}'}}; "
+            next_step=f"say where they are: source.custom_objects.{first}=file.py:{first}; "
             "or export the model (model.export) and use source=saved_model",
         )
     return WorkerError(

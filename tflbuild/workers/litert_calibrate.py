@@ -117,12 +117,14 @@ class Observer:
     activations: list[Activation]
 
     def count(self) -> int:
-        return count_samples(self.inputs)
+        """Calls that feed every sample."""
+        return -(-count_samples(self.inputs) // batch_of(self.signature))
 
-    def watch(self, indices: range, show: Callable[[Activation, np.ndarray], None]) -> None:
-        """`show(activation, values)` for every activation of every sample in `indices`."""
+    def watch(self, calls: range, show: Callable[[Activation, np.ndarray], None]) -> None:
+        """`show(activation, values)` for every activation of every one of these calls."""
         running = open_signature(self.model, self.signature["key"], self.kernels, preserve=True)
-        for feed in each_sample(self.inputs, indices, batch_of(self.signature)):
+        batch = batch_of(self.signature)
+        for feed in each_sample(self.inputs, range(calls.start * batch, calls.stop * batch), batch):
             running(feed)
             for activation in self.activations:
                 try:
@@ -133,7 +135,7 @@ class Observer:
 
 
 def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:
-    """Tensor -> float32 [samples, 2]: minimum and maximum of each sample."""
+    """Tensor -> float32 [calls, 2]: minimum and maximum of each call, which most often is one sample."""
 
     def shard(indices: range) -> dict[str, list[tuple[float, float]]]:
         seen: dict[str, list[tuple[float, float]]] = {}

@@ -47,9 +47,16 @@ def run_signatures(
 ) -> tuple[dict[str, Arrays], dict[str, str]]:
     """(outputs by signature, reasons by signature that cannot be run here). The main one must run."""
     model = request.inputs["model"]
+    actual: dict[str, Arrays] = {}
+    unverified: dict[str, str] = {}
     if are_stateful(signature):
-        return run_in_turn(model, fed, feeds, request.params), {}
-    actual, unverified = {}, {}
+        unverified = {
+            one["key"]: NEEDS_FLEX_HERE
+            for one in fed
+            if one["key"] != signature["key"] and not one["stateful"] and lacks_flex(request, one["key"])
+        }
+        able = [one for one in fed if one["key"] not in unverified]
+        return run_in_turn(model, able, feeds, request.params), unverified
     for one in fed:
         try:
             actual[one["key"]] = run_samples(model, one, feeds[one["key"]], request.params)
@@ -58,6 +65,15 @@ def run_signatures(
                 raise
             unverified[one["key"]] = NEEDS_FLEX_HERE
     return actual, unverified
+
+
+def lacks_flex(request: Request, key: str) -> bool:
+    """Whether a signature cannot be run here for want of TensorFlow operators."""
+    try:
+        open_signature(request.inputs["model"], key, request.params["delegate"], request.params["threads"])
+    except WorkerError as error:
+        return needs_flex(error)
+    return False
 
 
 def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, float]]:

@@ -117,11 +117,16 @@ def function_entry(function: Any) -> Entry:
         return concrete_entry(function)
     known = getattr(function, "concrete_functions", None)
     if known:  # restored from a SavedModel: what it was traced for is all it can do
-        return concrete_entry(known[0], function)
+        return concrete_entry(min(known, key=in_training), function)
     if getattr(function, "input_signature", None) is not None:
         return concrete_entry(function.get_concrete_function())
     python = getattr(function, "python_function", function)
     return open_entry(python, function)
+
+
+def in_training(concrete: Any) -> bool:
+    """Whether a trace is for some switch turned on, as `training` is."""
+    return any(leaf is True for leaf in tf.nest.flatten(concrete.structured_input_signature))
 
 
 def concrete_entry(concrete: Any, restored: Any = None) -> Entry:
@@ -154,7 +159,7 @@ def object_entry(model: Any, key: str, named: str, label: str, where: str) -> En
     A named method first; without a name, the method called as the signature is, else the object's call.
     """
     method = getattr(model, named or key, None)
-    if callable(method) and not is_layer_attribute(method):
+    if is_entry(method) or (named not in ("", "__call__") and callable(method) and not is_layer_attribute(method)):
         return function_entry(method)
     if named and named != "__call__":
         require_key(named, methods(model), label, where)
@@ -165,6 +170,11 @@ def object_entry(model: Any, key: str, named: str, label: str, where: str) -> En
         return function_entry(call)
     require_key(named or key, methods(model), label, where)
     raise AssertionError("require_key raises")
+
+
+def is_entry(value: Any) -> bool:
+    """A tf.function or a concrete function: what was meant to be called from outside."""
+    return hasattr(value, "get_concrete_function") or hasattr(value, "structured_input_signature")
 
 
 def is_layer_attribute(value: Any) -> bool:
@@ -189,7 +199,7 @@ def saved_model_entry(model: Any, key: str, named: str, label: str, where: str) 
     functions = methods(model)
     if name in functions:
         return function_entry(getattr(model, name))
-    if not signatures and callable(model) and name in (DEFAULT_KEY, "__call__"):
+    if callable(model) and (named == "__call__" or (not signatures and name == DEFAULT_KEY)):
         return function_entry(model.__call__)
     if not signatures and not functions:
         raise WorkerError(
@@ -198,5 +208,5 @@ def saved_model_entry(model: Any, key: str, named: str, label: str, where: str) 
             why="it holds variables, and nothing that could be called",
             next_step="save it again with signatures, or a tf.Module with a tf.function",
         )
-    require_key(name, [*signatures, *functions], label, where)
+    require_key(name, list(dict.fromkeys([*signatures, *functions])), label, where)
     raise AssertionError("require_key raises")

@@ -77,7 +77,8 @@ def place(index: int, declared: Any) -> str:
 def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) -> Endpoint:
     """One declared signature, found in the model, traced as declared."""
     label = source_label(request)
-    entry = loaded.entry(declared["key"], declared["entry"])
+    with told(request, f"tracing '{declared['key']}' failed", where):
+        entry = loaded.entry(declared["key"], declared["entry"])
     specs = declare(entry.inputs, declared, label, where)
     preprocessed = {one["input"] for one in declared["preprocess"]}
     models = {name: model_spec(spec, entry, name) if name in preprocessed else spec for name, spec in specs.items()}

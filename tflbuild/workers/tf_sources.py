@@ -9,7 +9,8 @@ import tensorflow as tf
 from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.function_source import load_function
 from tflbuild.workers.keras_source import load_keras
-from tflbuild.workers.tf_entries import DEFAULT_KEY, Loaded, methods, saved_model_entry
+from tflbuild.workers.tf1_source import freeze_references, has_reference_variables
+from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, saved_model_entry
 
 
 def load_saved_model(request: Request) -> Loaded:
@@ -25,11 +26,14 @@ def load_saved_model(request: Request) -> Loaded:
             next_step="check source.tags, and that the folder is complete",
         ) from error
     names = [name for name in model.signatures if not name.startswith("__")]
-    return Loaded(
-        model,
-        lambda key, named: saved_model_entry(model, key, named, label, "signature.key"),
-        tuple(names or methods(model) or [DEFAULT_KEY]),
-    )
+
+    def entry(key: str, named: str) -> Entry:
+        if key in frozen or named in frozen:
+            return frozen[named or key]
+        return saved_model_entry(model, key, named, label, "signature.entry" if named else "signature.key")
+
+    frozen = freeze_references(path, request.params["tags"]) if has_reference_variables(model) else {}
+    return Loaded(model, entry, tuple(names or methods(model) or [DEFAULT_KEY]))
 
 
 LOADERS: dict[str, Callable[[Request], Loaded]] = {

@@ -59,8 +59,27 @@ def quantize_raw_inputs(model: bytes) -> bytes:
             for op in takers:
                 op.inputs = np.array([raw], np.int32)
             graph.operators = [op for op in graph.operators if op is not cast]
+            _drop_tensor(root, graph, int(cast.outputs[0]))
             changed = True
     return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
+
+
+def _drop_tensor(root: Any, graph: Any, gone: int) -> None:
+    """Remove a tensor that nothing uses any more; those behind it move up."""
+
+    def moved(indices: Any) -> np.ndarray:
+        return np.array([index - (index > gone) for index in map(int, indices)], np.int32)
+
+    del graph.tensors[gone]
+    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
+    for operator in graph.operators:
+        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
+        if operator.intermediates is not None and len(operator.intermediates):
+            operator.intermediates = moved(operator.intermediates)
+    for entry in root.signatureDefs or ():
+        if root.subgraphs[entry.subgraphIndex] is graph:
+            for item in (*(entry.inputs or ()), *(entry.outputs or ())):
+                item.tensorIndex -= item.tensorIndex > gone
 
 
 def _raw_casts(root: Any, graph: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 from tflbuild.workers.contract import Request, WorkerError
 
 CODE = "code"
+TRACED = "in user code:"  # how TensorFlow begins what it tells of an exception while tracing
 
 
 def load_reference(request: Request, entry: str, key: str) -> Any:
@@ -36,13 +38,22 @@ def load_reference(request: Request, entry: str, key: str) -> Any:
 
 
 def import_file(request: Request, file: str) -> Any:
-    """The module in a file of the input `code`. Its folder and the root are where its imports are found."""
+    """The module in a file of the input `code`, as a part of its package where it lies in one.
+
+    Its folder, the one that its outermost package lies in, and the root are where imports are found.
+    """
     root = request.inputs[CODE]
     path = root / file
-    for folder in (str(root), str(path.parent)):
+    parts, top = [path.stem], path.parent
+    while (top / "__init__.py").is_file() and top != root:
+        parts.insert(0, top.name)
+        top = top.parent
+    for folder in (str(root), str(path.parent), str(top)):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     os.chdir(root)  # files that the code names relative to the project are found, the declared ones alone
+    if len(parts) > 1 or path.stem in sys.modules:
+        return importlib.import_module(".".join(parts))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -58,11 +69,16 @@ def told(request: Request, what: str, key: str) -> Iterator[None]:
         yield
     except WorkerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        known = error.__cause__ or error.__context__
+        while known is not None and not isinstance(known, WorkerError):
+            known = known.__cause__ or known.__context__
+        if known is not None:  # one of ours, raised while tracing, which TensorFlow wrapped
+            raise known from error
         raise WorkerError(
             what,
             where=key,
-            why="\n".join([f"{type(error).__name__}: {first_line(error)}", *own_frames(error, request)]),
+            why="\n".join([f"{type(error).__name__}: {core_of(error)}", *own_frames(error, request)]),
             next_step=advice(error),
         ) from error
 
@@ -70,10 +86,23 @@ def told(request: Request, what: str, key: str) -> Iterator[None]:
 def own_frames(error: BaseException, request: Request) -> list[str]:
     """`model.py:12 in make: x = tf.foo(y)`, the innermost line of the user's own files, when there is one."""
     root = str(request.inputs.get(CODE, Path("/nowhere")))
+    traced = re.findall(rf'File "{re.escape(root)}/(.*?)", line (\d+), in (\w+).*\n\s*(.*)', str(error))
+    if str(error).startswith(TRACED) and traced:
+        file, line, name, text = traced[-1]
+        return [f"{file}:{line} in {name}: {text}"]
     if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(root):
         return [f"{os.path.relpath(error.filename, root)}:{error.lineno}: {(error.text or '').strip()}"]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(root)]
     return [f"{os.path.relpath(f.filename, root)}:{f.lineno} in {f.name}: {f.line}" for f in frames[-1:]]
+
+
+def core_of(error: BaseException) -> str:
+    """What an exception says; of one that TensorFlow met while tracing, what it was before it was wrapped."""
+    text = str(error)
+    if not text.startswith(TRACED):
+        return first_line(error)
+    said = re.search(rf"^\s*{type(error).__name__}: (.*)", text, re.M)
+    return said[1][:300] if said else first_line(error)
 
 
 def advice(error: BaseException) -> str:
