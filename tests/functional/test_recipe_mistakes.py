@@ -161,9 +161,15 @@ def test_a_target_of_integers_takes_no_other_model(project, override):
     assert "quantization=int8" in found.next
 
 
-@pytest.mark.parametrize("override", ["signature=dynamic", "signature.batch=null", "opset=select_tf"])
+@pytest.mark.parametrize("override", ["signature.inputs.image.shape=[null,28,28,1]", "opset=select_tf"])
 def test_a_target_of_integers_takes_no_free_shape_and_no_flex(project, override):
     assert "integer_only" in refused_at_once(project.run(RECIPE, "target=integer_only", override)).what
+
+
+@pytest.mark.parametrize("override", ["signature=dynamic", "signature.batch=null"])
+def test_nor_a_free_batch_where_no_shape_is_declared(project, override):
+    model = ("source.path=net.keras", "quantization=int8", "dataset=synthetic", "target=integer_only")
+    assert "needs fixed shapes" in refused_at_once(project.run(*model, override)).what
 
 
 def test_accuracy_without_labels_is_refused(project):
@@ -454,7 +460,10 @@ def completions(project, line):
         ("tflbuild recipe=mob", ["recipe=mobilenet_int8"]),
         ("tflbuild plan +recipe=mob", ["+recipe=mobilenet_int8"]),
         ("tflbuild -m +recipe=mob", ["+recipe=mobilenet_int8"]),
-        ("tflbuild +recipe=mobilenet_int8 quantization=int", ["quantization=int16x8", "quantization=int8"]),
+        (
+            "tflbuild +recipe=mobilenet_int8 quantization=int",
+            [f"quantization={one}" for one in ("int16x8", "int4", "int8")],
+        ),
         ("tflbuild quantization=int8 quantization.in", ["quantization.input_type="]),
         ("tflbuild +recipe=mobilenet_int8 quantization.in", ["quantization.input_type="]),
     ],
