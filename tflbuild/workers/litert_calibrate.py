@@ -79,7 +79,7 @@ def require_fed(key: str, feeds: dict[str, Arrays]) -> None:
             f"the calibration dataset has no samples for the signature '{key}'",
             where="dataset",
             why="activation ranges are measured signature by signature",
-            next_step=f"add arrays named like its inputs, or map them: dataset.arrays={{'{key}/input': array}}",
+            next_step=f"add arrays named like its inputs, or map them: dataset.arrays={{{key}/input: array}}",
         )
 
 

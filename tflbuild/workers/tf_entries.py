@@ -117,16 +117,19 @@ def function_entry(function: Any) -> Entry:
         return concrete_entry(function)
     known = getattr(function, "concrete_functions", None)
     if known:  # restored from a SavedModel: what it was traced for is all it can do
-        return concrete_entry(min(known, key=in_training), function)
+        return concrete_entry(min(known, key=preference), function)
     if getattr(function, "input_signature", None) is not None:
         return concrete_entry(function.get_concrete_function())
     python = getattr(function, "python_function", function)
     return open_entry(python, function)
 
 
-def in_training(concrete: Any) -> bool:
-    """Whether a trace is for some switch turned on, as `training` is."""
-    return any(leaf is True for leaf in tf.nest.flatten(concrete.structured_input_signature))
+def preference(concrete: Any) -> tuple[bool, int]:
+    """Traces for some switch turned on, as `training` is, come last; those that leave most sizes free come first."""
+    leaves = tf.nest.flatten(concrete.structured_input_signature)
+    shapes = [leaf.shape for leaf in leaves if isinstance(leaf, tf.TensorSpec)]
+    free = sum(shape.rank is None or None in shape.as_list() for shape in shapes)
+    return any(leaf is True for leaf in leaves), -free
 
 
 def concrete_entry(concrete: Any, restored: Any = None) -> Entry:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.function_source import load_function
 from tflbuild.workers.keras_source import load_keras
-from tflbuild.workers.tf1_source import freeze_references, has_reference_variables
+from tflbuild.workers.tf1_source import freeze_signatures, is_lost
 from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, saved_model_entry
 
 
@@ -32,8 +32,8 @@ def load_saved_model(request: Request) -> Loaded:
             return frozen[named or key]
         return saved_model_entry(model, key, named, label, "signature.entry" if named else "signature.key")
 
-    frozen = freeze_references(path, request.params["tags"]) if has_reference_variables(model) else {}
-    return Loaded(model, entry, tuple(names or methods(model) or [DEFAULT_KEY]))
+    owner, frozen = freeze_signatures(path, request.params["tags"]) if is_lost(model) else (model, {})
+    return Loaded(owner, entry, tuple(names or methods(model) or [DEFAULT_KEY]))
 
 
 LOADERS: dict[str, Callable[[Request], Loaded]] = {

@@ -52,12 +52,17 @@ def import_file(request: Request, file: str) -> Any:
         if folder not in sys.path:
             sys.path.insert(0, folder)
     os.chdir(root)  # files that the code names relative to the project are found, the declared ones alone
-    if len(parts) > 1 or path.stem in sys.modules:
+    if len(parts) > 1:
         return importlib.import_module(".".join(parts))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    namesake = sys.modules.get(path.stem)
+    foreign = namesake is not None and getattr(namesake, "__file__", None) != str(path)
+    name = f"own_{file}" if foreign else path.stem  # Python's own `signal` stays what it is
+    if name in sys.modules:
+        return sys.modules[name]  # two references to one file mean the same classes
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
