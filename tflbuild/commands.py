@@ -110,7 +110,7 @@ def take_verb(options: argparse.Namespace) -> str:
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
     from tflbuild import pipeline
-    from tflbuild.report.summary import sweep_table
+    from tflbuild.report.summary import sweep_table, warnings
 
     prepared, outcomes = pipeline.build(
         options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
@@ -122,6 +122,9 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     table = sweep_table([outcome.row for outcome in outcomes]) + "\n" if options.multirun else ""
     if not options.json:
         print(table, end="")
+    built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
+    for warning in dict.fromkeys(warning for manifest in built for warning in warnings(manifest)):
+        print(f"warning: {warning}", file=sys.stderr)
     for error in _distinct(errors):
         print(error, file=sys.stderr)
     answer = _last_line(outcomes, options.multirun)

@@ -30,7 +30,16 @@ from tflbuild.report.console import open_console
 from tflbuild.report.manifest import evaluate_gates, git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.summary import Row, show_path, summarize
-from tflbuild.resolve.inputs import ARCHIVES, ResolvedRecipe, code_of, is_remote, named_paths, resolve
+from tflbuild.resolve.inputs import (
+    ARCHIVES,
+    ResolvedRecipe,
+    code_of,
+    dataset_codes,
+    datasets_of,
+    is_remote,
+    named_paths,
+    resolve,
+)
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
@@ -282,10 +291,11 @@ def input_paths(recipe: Recipe) -> Iterator[str]:
     for _, _, text in named_paths(recipe):
         path = locate(text)
         yield from tree_paths(path) if path.is_dir() else (str(path),)
-    code = code_of(recipe)
-    if code is not None:
+    source_code = code_of(recipe)
+    for code in ([source_code] if source_code else []) + [code for _, code in dataset_codes(recipe)]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))
-    for text in recipe.source.files:
+    declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
+    for text in (*recipe.source.files, *declared):
         path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
         yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
 

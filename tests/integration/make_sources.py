@@ -347,8 +347,8 @@ def save_all(folder):
     nets.open_sequential().save(folder / "open.keras")
     tf.saved_model.save(nets.Codec(), str(folder / "codec"))
     caller = nets.Caller()
-    for training in (True, False):
-        caller.__call__.get_concrete_function(tf.TensorSpec((None, 8), name="x"), training)
+    for training, batch in ((True, None), (False, 2), (False, None)):
+        caller.__call__.get_concrete_function(tf.TensorSpec((batch, 8), name="x"), training)
     tf.saved_model.save(caller, str(folder / "caller"))
     words = nets.Words()
     tf.saved_model.save(words, str(folder / "words"), signatures={"serving_default": words.look})

@@ -59,6 +59,7 @@ RECIPES = {
     "unknown_output": net("two_heads", "outputs: {logits: socres}"),
     "unknown_more": net("Codec", "key: encode, more: {deocde: {}}"),
     **{f"int8_codec{n}": net("Codec", "key: encode, more: {decode: {}}", *e, options=INT8) for n, e in ENGINES.items()},
+    "unfed": net("Codec", "key: encode, more: {decode: {}}", "dataset: {path: other.npz}", options=INT8),
     # preprocessing
     "raw": pixels(""),
     "raw_dynamic_int8": pixels("quantization=dynamic_int8"),
@@ -96,7 +97,10 @@ RECIPES = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A folder with the models and one store for all tests of this module."""
-    return make_project(tmp_path_factory.mktemp("entry_points"))
+    made = make_project(tmp_path_factory.mktemp("entry_points"))
+    samples = np.load(made.folder / "samples.npz")
+    np.savez(made.folder / "other.npz", x=samples["x"], codes=samples["z"])
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +205,13 @@ def test_every_signature_is_quantized(rows, engine):
     assert set(row.outputs) == {"z", "decode/x"} and fit(row)
     for inputs, outputs in signatures(row).values():
         assert {tensor["dtype"] for tensor in (*inputs.values(), *outputs.values())} == {"int8"}
+
+
+def test_a_signature_without_calibration_data_is_refused_with_an_override_that_can_be_typed(project, rows):
+    assert "the calibration dataset has no samples for the signature 'decode'" in rows["unfed"].error
+    (proposed,) = re.findall(r"dataset\.arrays=\{.*?\}", rows["unfed"].error)
+    done = project.run("+recipe=unfed", proposed.replace("input", "z").replace(": array", ": codes"))
+    assert done.code == 0, done.err
 
 
 # preprocessing

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tflbuild.execute.server import FIXED, PASSED_ON
 from tflbuild.storage.store import Store
+from tflbuild.workers.sample_writer import save_samples
+from tflbuild.workers.samples import load_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = shutil.which("qemu-x86_64")
@@ -63,13 +64,16 @@ class Made:
 def materials(built, tmp_path_factory) -> dict[str, Path]:
     """The float model, its signature and a few calibration samples."""
     store, steps = Store(built.store), built.manifest()["steps"]
-    samples = tmp_path_factory.mktemp("materials") / "samples.npz"
-    with np.load(store.blob(steps["calibration samples"]["outputs"]["samples.npz"])) as archive:
-        np.savez(samples, **{name: archive[name][:SAMPLES] for name in archive.files})
+    record = store.read(steps["calibration samples"]["key"])
+    whole = tmp_path_factory.mktemp("materials") / "whole"
+    store.lay_out(record.outputs["samples/"], whole)
+    inputs, _ = load_samples(whole)
+    samples = whole.parent / "samples"
+    save_samples(samples, {name: array[:SAMPLES] for name, array in inputs.items()})
     return {
         "model.tflite": store.blob(steps["convert"]["outputs"]["model.tflite"]),
         "signature.json": store.blob(steps["import"]["outputs"]["signature.json"]),
-        "samples.npz": samples,
+        "samples": samples,
     }
 
 

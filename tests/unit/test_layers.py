@@ -10,7 +10,10 @@ from tflbuild.resolve.toolchain import worker_file
 from tflbuild.steps.kinds import KINDS
 
 PACKAGE = Path(tflbuild.__file__).parent
-HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer", "numpy", "h5py"}
+HEAVY = {
+    *("tensorflow", "keras", "tf_keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer"),
+    *("numpy", "h5py", "PIL"),
+}
 HYDRA = {"hydra", "omegaconf"}
 
 # Each may import those listed and itself. What stands alone at the top of the package is named by its file.

@@ -6,6 +6,7 @@ from frozen import FILES, around, int8, recipe, resolved
 from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
+from tflbuild.resolve.inputs import DatasetCode
 from tflbuild.steps.kinds import KINDS
 
 SCHEMES = ("none", "float16", "dynamic_int8")
@@ -29,6 +30,7 @@ def test_int8_walks_the_whole_corridor():
         "calibration samples",
         "calibrate",
         "quantize",
+        "overlap",
         "check",
         "verify",
         "package",
@@ -61,7 +63,7 @@ def test_equal_variants_are_one():
 
 
 CALIBRATED = {"calibrate", "quantize", "check", "verify", "package"}
-FED = CALIBRATED | {"calibration samples"}
+FED = CALIBRATED | {"calibration samples", "overlap"}
 QUANTIZED = {"quantize", "check", "verify", "package"}
 
 
@@ -136,3 +138,30 @@ def test_a_float_tflite_is_its_own_float_model():
 
 def test_without_verification_the_source_is_not_run():
     assert {"predict", "verify", "evaluation samples"}.isdisjoint(goals(verify=Verify(kind="none")))
+
+
+def test_random_numbers_are_not_compared_with_test_samples():
+    assert "overlap" not in goals(dataset=Dataset(kind="synthetic", count=4))
+
+
+def test_without_calibration_there_is_nothing_to_keep_apart():
+    assert "overlap" not in goals(quantization=Quantization(scheme="none"))
+
+
+CALL = Dataset(kind="callable", call="feed.py:make", options={"arguments": {"n": 3}})
+
+
+def called(entry="feed.py:make", packages=(), digest="c" * 64):
+    files = {**FILES, "dataset code": FileInput(name="dataset code", digest=digest, path="/project")}
+    datasets = {"dataset": DatasetCode(entry=entry, packages=packages)}
+    one = replace(resolved(files=files, dataset=CALL), datasets=datasets)
+    return make_plan([one], around())
+
+
+@pytest.mark.parametrize("change", [{"packages": (("numpy", "9"),)}, {"digest": "d" * 64}, {"entry": "feed.py:other"}])
+def test_the_code_behind_a_dataset_is_its_step_s_input(change):
+    (before,), (after,) = called().goals, called(**change).goals
+    assert changed_roles(before, after) == FED
+    step = called().steps[before["calibration samples"]]
+    assert [port.name for port in step.inputs] == ["signature", "code"]
+    assert step.params["call"] == "feed.py:make" and step.params["options"] == {"arguments": {"n": 3}}

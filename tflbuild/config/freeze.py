@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tflbuild.config import contradictions, schema
 from tflbuild.config.compose import Composed
+from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_model import (
     freeze_converter,
     freeze_more,
@@ -21,7 +22,6 @@ from tflbuild.config.freeze_quantization import freeze_quantization
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
     Benchmark,
-    Dataset,
     Recipe,
     Target,
     Verify,
@@ -81,7 +81,7 @@ class _Freezer:
             opset=freeze_opset(self.build.opset, self.refusals),
             converter=freeze_converter(self.build.converter, self.refusals),
             quantization=freeze_quantization(self.build.quantization, self.refusals),
-            dataset=self.dataset(self.build.dataset, "dataset"),
+            dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
             verify=self.verify(),
             target=self.target(),
             benchmark=self.benchmark(),
@@ -91,28 +91,6 @@ class _Freezer:
         contradictions.check(recipe, self.refusals)
         return recipe
 
-    def dataset(self, dataset: schema.Dataset, key: str) -> Dataset | None:
-        if dataset.kind == "none":
-            return None
-        if dataset.count is not None:
-            self.require(dataset.count >= 1, f"{key}.count", dataset.count, "at least 1, or null")
-        if isinstance(dataset, schema.SyntheticDataset):
-            self.require(dataset.low < dataset.high, f"{key}.low", dataset.low, f"below {key}.high, {dataset.high}")
-            self.require(dataset.count is not None, f"{key}.count", "null", "a number: synthetic data has no end")
-            return Dataset(
-                kind=dataset.kind, count=dataset.count, seed=dataset.seed, low=dataset.low, high=dataset.high
-            )
-        return Dataset(
-            kind=dataset.kind,
-            path=dataset.path,
-            count=dataset.count,
-            seed=dataset.seed,
-            arrays=tuple(sorted(dataset.arrays.items())),
-            label=dataset.label,
-            scale=dataset.scale,
-            offset=dataset.offset,
-        )
-
     def verify(self) -> Verify:
         verify = self.build.verify
         if verify.kind == "none":
@@ -120,7 +98,7 @@ class _Freezer:
         gates = tuple(sorted((name, float(limit)) for name, limit in vars(verify.gates).items() if limit is not None))
         for name, limit in gates:
             self.require(math.isfinite(limit), f"verify.gates.{name}", limit, "a finite number, or null")
-        dataset = self.dataset(verify.dataset, "verify.dataset")
+        dataset = freeze_dataset(verify.dataset, "verify.dataset", self.refusals)
         if dataset is None:
             raise self.refuse(
                 f"verify={verify.kind} has no dataset",
@@ -135,7 +113,8 @@ class _Freezer:
                 "verify=classification has no labels",
                 "verify.dataset.label",
                 why="accuracy is measured against an array of integer class labels",
-                next_step="name that array: verify.dataset.label=label, or use verify=parity",
+                next_step="name that array: verify.dataset.label=label (label=folder takes class folders),"
+                " or use verify=parity",
             )
         return Verify(kind=verify.kind, dataset=dataset, output=verify.output, top_k=verify.top_k, gates=gates)
 

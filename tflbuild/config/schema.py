@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Dict, Optional
+from typing import ClassVar, Optional
 
 from omegaconf import MISSING
 
+from tflbuild.config.schema_data import (
+    AudioFolderDataset,
+    CallableDataset,
+    CsvDataset,
+    Dataset,
+    ImageFolderDataset,
+    NoDataset,
+    NpyDataset,
+    NpzDataset,
+    SyntheticDataset,
+    TfrecordDataset,
+)
 from tflbuild.config.schema_model import (
     Converter,
     CustomOpset,
@@ -47,61 +59,6 @@ class Delegate(Enum):
 
     xnnpack = "xnnpack"
     none = "none"
-
-
-@dataclass
-class Dataset:
-    """Samples of the model's inputs. Options that use fewer keys accept the others, so that a recipe's
-    dataset can be swapped for another on the command line."""
-
-    unused: ClassVar[tuple[str, ...]] = ()
-
-    kind: str = "none"
-    path: str = ""
-    """The file, relative to the current directory; `tflbuild://` means the files tflbuild ships."""
-    count: Optional[int] = None
-    """Samples to take; null takes all that there are."""
-    seed: int = 0
-    """Seed of the choice when fewer are taken than there are, and of synthetic data."""
-    arrays: Dict[str, str] = field(default_factory=dict)
-    """Input name -> array name, where they differ; `signature/input` for inputs of `signature.more`."""
-    label: str = ""
-    """Array of integer class labels, one a sample; empty: there are none."""
-    scale: Optional[float] = None
-    """Feed `value * scale + offset` in the input's dtype; null (with offset null): dtypes must agree."""
-    offset: Optional[float] = None
-    """Added after `scale`; see there."""
-
-
-@dataclass
-class NoDataset(Dataset):
-    """No dataset."""
-
-    unused: ClassVar[tuple[str, ...]] = ("path", "count", "seed", "arrays", "label", "scale", "offset")
-
-    kind: str = "none"
-
-
-@dataclass
-class NpzDataset(Dataset):
-    """Arrays in a NumPy `.npz` file, samples along the first axis."""
-
-    kind: str = "npz"
-    path: str = MISSING
-
-
-@dataclass
-class SyntheticDataset(Dataset):
-    """Uniform random numbers. They say nothing about accuracy; the manifest says that they were used."""
-
-    unused: ClassVar[tuple[str, ...]] = ("path", "arrays", "label", "scale", "offset")
-
-    kind: str = "synthetic"
-    count: Optional[int] = 64
-    low: float = 0.0
-    """Least value."""
-    high: float = 1.0
-    """Greatest value."""
 
 
 @dataclass
@@ -266,7 +223,17 @@ OPTIONS: dict[str, dict[str, type]] = {
         "int4": Int4Quantization,
         "int16x8": Int16x8Quantization,
     },
-    "dataset": {"none": NoDataset, "npz": NpzDataset, "synthetic": SyntheticDataset},
+    "dataset": {
+        "none": NoDataset,
+        "npz": NpzDataset,
+        "npy": NpyDataset,
+        "image_folder": ImageFolderDataset,
+        "csv": CsvDataset,
+        "tfrecord": TfrecordDataset,
+        "audio_folder": AudioFolderDataset,
+        "callable": CallableDataset,
+        "synthetic": SyntheticDataset,
+    },
     "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},
     "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
     "benchmark": {"none": Benchmark, "host": HostBenchmark},

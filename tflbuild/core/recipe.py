@@ -158,10 +158,12 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples by input name. `kind`: npz | synthetic. `arrays` maps an input to an array's name.
+    """Samples by input name. `arrays` maps an input to an array's name.
 
-    With `scale` or `offset` set, values are fed as `value * scale + offset` in the input's dtype;
-    with neither, dtypes must agree.
+    `kind`: npz | npy | image_folder | csv | tfrecord | audio_folder | callable | synthetic; `options` are
+    what one kind alone has, as plain JSON. With `scale` or `offset` set, values are fed as
+    `value * scale + offset` in the input's dtype; with neither, dtypes must agree. `call` is a
+    reference to code, `files` what it reads besides what it imports.
     """
 
     kind: str
@@ -174,6 +176,9 @@ class Dataset:
     offset: float | None = None
     low: float = 0.0
     high: float = 1.0
+    call: str = ""
+    files: tuple[str, ...] = ()
+    options: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

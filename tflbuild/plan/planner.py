@@ -12,9 +12,18 @@ from types import MappingProxyType
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset, Quantization
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
-from tflbuild.resolve.inputs import ARCHIVE, CODE, DATASET, EVALUATION, SOURCE, WEIGHTS, ResolvedRecipe
+from tflbuild.resolve.inputs import (
+    ARCHIVE,
+    CODE,
+    DATASET,
+    DATASET_CODE,
+    EVALUATION,
+    SOURCE,
+    WEIGHTS,
+    ResolvedRecipe,
+)
 
-SAMPLES = "samples.npz"
+SAMPLES = "samples/"
 SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
 
 
@@ -77,6 +86,7 @@ class _Variant:
         recipe = self.resolved.recipe
         self.plan_float()
         self.plan_quantize()
+        self.plan_overlap()
         self.plan_check()
         if recipe.verify.dataset is not None:
             self.plan_verify()
@@ -161,7 +171,10 @@ class _Variant:
         }
 
     def plan_sample(self, role: str, dataset: Dataset, file: str) -> None:
-        params = {name: value for name, value in asdict(dataset).items() if name != "path"}
+        """A dataset's step. Where it lies is in no key, nor is what its kind has no use for."""
+        left_out = {"path", "files"} | (set() if dataset.call else {"call"})
+        left_out |= set() if dataset.options else {"options"}
+        params = {name: value for name, value in asdict(dataset).items() if name not in left_out}
         if dataset.kind == "synthetic":
             params = {name: params[name] for name in ("kind", "count", "seed", "low", "high")}
         else:
@@ -169,7 +182,21 @@ class _Variant:
         inputs: dict[str, Input] = {"signature": self.of("import", "signature.json", "signature")}
         if dataset.path:
             inputs["dataset"] = self.file(file, "dataset")
+        code = self.resolved.datasets.get(file)
+        if code is not None:
+            params |= {"call": code.entry} | ({"packages": dict(code.packages)} if code.packages else {})
+            if DATASET_CODE[file] in self.resolved.files:
+                inputs[CODE] = self.file(DATASET_CODE[file], CODE)
         self.add(role, "sample", params, inputs)
+
+    def plan_overlap(self) -> None:
+        """Train and test kept apart: random numbers are neither."""
+        recipe = self.resolved.recipe
+        roles = {"calibration": "calibration samples", "evaluation": "evaluation samples"}
+        kinds = [dataset.kind for dataset in (recipe.dataset, recipe.verify.dataset) if dataset is not None]
+        if all(role in self.goals for role in roles.values()) and "synthetic" not in kinds:
+            inputs = {name: self.of(role, SAMPLES, name) for name, role in roles.items()}
+            self.add("overlap", "compare_samples", {}, inputs)
 
     def plan_quantize(self) -> None:
         quantization = self.resolved.recipe.quantization

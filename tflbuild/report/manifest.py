@@ -13,7 +13,7 @@ from tflbuild import __version__
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
-from tflbuild.resolve.inputs import ResolvedRecipe, named_paths
+from tflbuild.resolve.inputs import DATASET_CODE, ResolvedRecipe, named_paths
 
 FORMAT = 1
 LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
@@ -106,6 +106,7 @@ def make_manifest(
         "artifact": describe_artifact(roles),
         "samples": samples,
         "synthetic_data": sorted(role for role, value in samples.items() if value["synthetic"]),
+        "overlap": {name: facts["overlap"][name] for name in ("count", "of")} if "overlap" in facts else None,
         "verification": verified,
         "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
@@ -116,6 +117,7 @@ def make_manifest(
 def describe_inputs(resolved: ResolvedRecipe) -> Json:
     """Every file, folder and choice of files that the recipe reads, by role: as it is named there, and its digest."""
     paths = {role: path for role, _, path in named_paths(resolved.recipe)}
+    paths |= {DATASET_CODE[role]: code.entry for role, code in resolved.datasets.items()}
     return {
         role: {
             "path": paths.get(role) or ", ".join(resolved.entries),

@@ -61,6 +61,20 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
     return f"SNR {worst:.1f} dB against the source ({verify['samples']:,} samples{note})"
 
 
+def warnings(manifest: Mapping[str, Json]) -> list[str]:
+    """What was built and should not be believed without a second look: a line each."""
+    found = []
+    overlap = manifest.get("overlap")
+    if overlap and overlap["count"]:
+        found.append(
+            f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were calibrated with too:"
+            " what is measured on them flatters the artifact"
+        )
+    for role in manifest["synthetic_data"]:
+        found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
+    return found
+
+
 @dataclass(frozen=True)
 class Row:
     """One variant of a sweep. `manifest` is None when it was not built."""

@@ -39,13 +39,15 @@ class Code:
     absent: tuple[Path, ...] = ()
 
 
-def find_code(references: Sequence[str], declared: Sequence[str], keys: Sequence[str]) -> Code:
+def find_code(
+    references: Sequence[str], declared: Sequence[str], keys: Sequence[str], files_key: str = "source.files"
+) -> Code:
     """Every file behind `references` and every `declared` one. `keys` are the references' in the recipe.
 
     Raises RecipeError for a file or module that is not there.
     """
     starts = [_start(reference, key) for reference, key in zip(references, keys, strict=True)]
-    extra = [file for text in declared for file in _declared(text)]
+    extra = [file for text in declared for file in _declared(text, files_key)]
     root = _root([*[path for path in starts if path is not None], *extra])
     search = _Search(root)
     entries = []
@@ -97,8 +99,8 @@ def _start(reference: str, key: str) -> Path | None:
     return None
 
 
-def _declared(text: str) -> Iterator[Path]:
-    """The files that one entry of `source.files` stands for: a file, a folder's, or a glob's."""
+def _declared(text: str, key: str) -> Iterator[Path]:
+    """The files that one entry of `source.files` (or `key`) stands for: a file, a folder's, or a glob's."""
     path = _normal(text)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
@@ -109,7 +111,7 @@ def _declared(text: str) -> Iterator[Path]:
     if not found:
         raise RecipeError(
             f"'{text}' does not exist",
-            where="source.files",
+            where=key,
             next_step="paths are relative to the current directory; a folder and a pattern such as data/*.txt will do",
         )
     yield from found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tflbuild.core.recipe import Recipe
+from tflbuild.core.recipe import Dataset, Recipe
 from tflbuild.core.step import FileInput
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
@@ -19,7 +19,18 @@ CODE = "code"
 WEIGHTS = "weights"
 DATASET = "dataset"
 EVALUATION = "evaluation"
+DATASET_CODE = {DATASET: "dataset code", EVALUATION: "evaluation code"}
+DATASET_KEYS = {DATASET: "dataset", EVALUATION: "verify.dataset"}
+FOLDERS = ("image_folder", "audio_folder")
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCode:
+    """The code that gives a dataset: its reference as a worker finds it, and the packages that it imports."""
+
+    entry: str
+    packages: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +39,14 @@ class ResolvedRecipe:
 
     `files` maps a role to what it names; `entries` are the recipe's references to code, in the order of
     `Source.references`, as a worker finds them, and `packages` the installed distributions that this
-    code imports.
+    code imports. `datasets` is the same of the code behind `dataset` and `evaluation`, by role.
     """
 
     recipe: Recipe
     files: Mapping[str, FileInput]
     entries: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
+    datasets: Mapping[str, DatasetCode] = field(default_factory=dict)
 
 
 def is_remote(handle: str) -> bool:
@@ -52,10 +64,24 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield role, "source.handle", source.handle
     if source.weights:
         yield WEIGHTS, "source.weights", source.weights
-    if recipe.dataset is not None and recipe.dataset.path:
-        yield DATASET, "dataset.path", recipe.dataset.path
-    if recipe.verify.dataset is not None and recipe.verify.dataset.path:
-        yield EVALUATION, "verify.dataset.path", recipe.verify.dataset.path
+    for role, dataset in datasets_of(recipe):
+        if dataset.path:
+            yield role, f"{DATASET_KEYS[role]}.path", dataset.path
+
+
+def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
+    """(role, dataset) of those that the recipe has."""
+    for role, dataset in ((DATASET, recipe.dataset), (EVALUATION, recipe.verify.dataset)):
+        if dataset is not None:
+            yield role, dataset
+
+
+def dataset_codes(recipe: Recipe) -> Iterator[tuple[str, Code]]:
+    """(role, code) of the datasets that code gives. Raises RecipeError when it is not there."""
+    for role, dataset in datasets_of(recipe):
+        if dataset.call:
+            key = DATASET_KEYS[role]
+            yield role, find_code([dataset.call], dataset.files, [f"{key}.call"], f"{key}.files")
 
 
 def code_of(recipe: Recipe) -> Code | None:
@@ -72,19 +98,36 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
     files: dict[str, FileInput] = {}
     for role, key, text in named_paths(recipe):
         path = locate(text)
-        wants_folder = role == SOURCE and recipe.source.kind in ("saved_model", "hub")
-        _require(path, key, text, wants_folder)
+        _require(path, key, text, wanted_form(recipe, role))
         files[role] = _hash(FileInput(name=role, digest="", path=str(path)), key, text, stats)
     code = code_of(recipe)
     if code is not None and code.files:
-        chosen = tuple((name, str(path)) for name, path in sorted(code.files.items()))
-        port = FileInput(name=CODE, digest="", path=str(code.root), files=chosen)
-        files[CODE] = _hash(port, "source", ", ".join(code.entries), stats)
+        files[CODE] = _hash(_port(CODE, code), "source", ", ".join(code.entries), stats)
+    datasets: dict[str, DatasetCode] = {}
+    for role, found in dataset_codes(recipe):
+        datasets[role] = DatasetCode(entry=found.entries[0], packages=tuple(sorted(found.packages.items())))
+        if found.files:
+            port = _port(DATASET_CODE[role], found)
+            files[port.name] = _hash(port, f"{DATASET_KEYS[role]}.call", found.entries[0], stats)
     _require_pinned(recipe, files)
     if code is None:
-        return ResolvedRecipe(recipe=recipe, files=files)
+        return ResolvedRecipe(recipe=recipe, files=files, datasets=datasets)
     packages = tuple(sorted(code.packages.items()))
-    return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages)
+    return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages, datasets=datasets)
+
+
+def _port(role: str, code: Code) -> FileInput:
+    """Code as an input: the files that it reaches, and no others."""
+    chosen = tuple((name, str(path)) for name, path in sorted(code.files.items()))
+    return FileInput(name=role, digest="", path=str(code.root), files=chosen)
+
+
+def wanted_form(recipe: Recipe, role: str) -> str:
+    """What a path must be: `saved_model`, `folder`, `file`, or `any`."""
+    if role == SOURCE:
+        return "saved_model" if recipe.source.kind in ("saved_model", "hub") else "file"
+    kind = next((dataset.kind for name, dataset in datasets_of(recipe) if name == role), "")
+    return "folder" if kind in FOLDERS else "any" if kind == "tfrecord" else "file"
 
 
 def _hash(port: FileInput, key: str, text: str, stats: StatCache) -> FileInput:
@@ -122,7 +165,7 @@ def _require_pinned(recipe: Recipe, files: Mapping[str, FileInput]) -> None:
         )
 
 
-def _require(path: Path, key: str, text: str, wants_folder: bool) -> None:
+def _require(path: Path, key: str, text: str, form: str) -> None:
     if not path.exists():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         why = f"there is no folder {path.parent}" if not path.parent.is_dir() else nearest(path.name, siblings)
@@ -136,13 +179,17 @@ def _require(path: Path, key: str, text: str, wants_folder: bool) -> None:
             why=why,
             next_step="paths are relative to the current directory; correct the path or make the file",
         )
-    if wants_folder and not (path / "saved_model.pb").is_file():
+    if form == "saved_model" and not (path / "saved_model.pb").is_file():
         raise RecipeError(
             f"'{text}' is no SavedModel",
             where=key,
             why="a SavedModel is a folder with a saved_model.pb" + ("" if path.is_dir() else "; this is a file"),
             next_step="source=keras for a .keras file" if path.suffix == ".keras" else "name the folder itself",
         )
-    if not wants_folder and path.is_dir():
+    if form == "folder" and not path.is_dir():
+        raise RecipeError(
+            f"'{text}' is a file", where=key, why="a folder is wanted here", next_step="name the folder that it lies in"
+        )
+    if form == "file" and path.is_dir():
         hint = "source=saved_model" if (path / "saved_model.pb").is_file() else "name the file itself"
         raise RecipeError(f"'{text}' is a folder", where=key, why="a file is wanted here", next_step=hint)

@@ -92,14 +92,27 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
-        # dataset file -> the very samples that are fed, checked against the signature
+        # dataset -> the very samples that are fed, checked against the signature
         StepKind(
             name="sample",
             server="litert",
             module="sample",
+            uses=(
+                *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
+                *("dataset_synthetic", "dataset_tfrecord", "datasets", "feeder", "sample_writer", "samples"),
+                *("tfrecord", "user_code"),
+            ),
+            packages=("numpy", "pillow"),
+            outputs=("samples/",),
+        ),
+        # calibration x evaluation samples -> those that are in both
+        StepKind(
+            name="compare_samples",
+            server="litert",
+            module="compare_samples",
             uses=("samples",),
             packages=("numpy",),
-            outputs=("samples.npz",),
+            outputs=("overlap.json",),
         ),
         # SavedModel -> float .tflite
         StepKind(

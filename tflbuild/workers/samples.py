@@ -1,55 +1,50 @@
-"""Samples: the one form that every dataset takes before it is used.
+"""Samples: the one form that every dataset takes before it is used, read back.
 
-A `.npz` with one array an input of the main signature, `input:<name>`, shaped [samples, *one sample's
-shape] in the input's dtype; `more:<signature>:<name>` for inputs of further signatures; and `label`,
-int64 [samples], when there are labels. One sample has the declared shape with a batch of one.
+A folder with one `.npy` an input of the main signature, shaped [samples, *one sample's shape] in the
+input's dtype, one an input of further signatures that the dataset feeds, and `label.npy`, int64
+[samples], when there are labels. `samples.json` says which file is which, and names the classes where
+the dataset does. One sample has the declared shape with a batch of one. Arrays are mapped, not read:
+what is used comes into memory, and leaves it when memory is short.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-INPUT_PREFIX = "input:"
-MORE_PREFIX = "more:"
-LABEL = "label"
+INDEX = "samples.json"
+DIGESTS = "digests.npy"
 
 Arrays = dict[str, np.ndarray]
 
 
-def save_samples(
-    path: Path,
-    inputs: Mapping[str, np.ndarray],
-    labels: np.ndarray | None,
-    more: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-) -> None:
-    """Write samples; equal arrays give equal bytes (NumPy dates every member 1980)."""
-    arrays = {f"{INPUT_PREFIX}{name}": array for name, array in sorted(inputs.items())}
-    for key, fed in sorted((more or {}).items()):
-        arrays |= {f"{MORE_PREFIX}{key}:{name}": array for name, array in sorted(fed.items())}
-    if labels is not None:
-        arrays[LABEL] = labels
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+def read_index(folder: Path) -> dict[str, Any]:
+    """What the folder holds: `inputs` and `more` by name, `label` (a file, or None), `classes`."""
+    found: dict[str, Any] = json.loads((folder / INDEX).read_text())
+    return found
 
 
-def load_samples(path: Path) -> tuple[Arrays, np.ndarray | None]:
+def load_array(path: Path) -> np.ndarray:
+    """An array of the folder, mapped read-only."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def load_samples(folder: Path) -> tuple[Arrays, np.ndarray | None]:
     """(inputs of the main signature by name, labels)."""
-    with np.load(path, allow_pickle=False) as archive:
-        inputs = {name[len(INPUT_PREFIX) :]: archive[name] for name in archive.files if name.startswith(INPUT_PREFIX)}
-        return inputs, archive[LABEL] if LABEL in archive.files else None
+    index = read_index(folder)
+    inputs = {name: load_array(folder / file) for name, file in index["inputs"].items()}
+    return inputs, load_array(folder / index["label"]) if index["label"] else None
 
 
-def load_feeds(path: Path, key: str) -> dict[str, Arrays]:
+def load_feeds(folder: Path, key: str) -> dict[str, Arrays]:
     """Signature -> inputs by name, the main one, `key`, first; those that the dataset does not feed are left out."""
-    feeds: dict[str, Arrays] = {key: load_samples(path)[0]}
-    with np.load(path, allow_pickle=False) as archive:
-        for member in archive.files:
-            if member.startswith(MORE_PREFIX):
-                signature, _, name = member[len(MORE_PREFIX) :].partition(":")
-                feeds.setdefault(signature, {})[name] = archive[member]
+    feeds: dict[str, Arrays] = {key: load_samples(folder)[0]}
+    for signature, files in read_index(folder)["more"].items():
+        feeds[signature] = {name: load_array(folder / file) for name, file in files.items()}
     return feeds
 
 

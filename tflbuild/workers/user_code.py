@@ -84,7 +84,7 @@ def told(request: Request, what: str, key: str) -> Iterator[None]:
             what,
             where=key,
             why="\n".join([f"{type(error).__name__}: {core_of(error)}", *own_frames(error, request)]),
-            next_step=advice(error),
+            next_step=advice(error, files_key(key)),
         ) from error
 
 
@@ -110,12 +110,17 @@ def core_of(error: BaseException) -> str:
     return said[1][:300] if said else first_line(error)
 
 
-def advice(error: BaseException) -> str:
+def files_key(key: str) -> str:
+    """Where the recipe declares what the code of `key` reads: `source.files`, or that of a dataset."""
+    return f"{key.removesuffix('.call')}.files" if key.endswith("dataset.call") else "source.files"
+
+
+def advice(error: BaseException, files: str = "source.files") -> str:
     """What to do about it, where the exception's class says so."""
     if isinstance(error, ModuleNotFoundError):
-        return f"install it, or list it in source.files when '{error.name}' is your own and its name is computed"
+        return f"install it, or list it in {files} when '{error.name}' is your own and its name is computed"
     if isinstance(error, FileNotFoundError):
-        return "the code sees the files that it imports and those in source.files alone: list what it reads"
+        return f"the code sees the files that it imports and those in {files} alone: list what it reads"
     return ""
 
 
