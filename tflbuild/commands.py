@@ -196,13 +196,18 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     return EXIT_DONE
 
 
+def require_one_variant(options: argparse.Namespace, verb: str) -> None:
+    """Raises UsageError for -m where it has no meaning."""
+    if options.multirun:
+        raise UsageError(f"{verb} takes one variant", where="command line", next_step="leave out -m")
+
+
 def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     """Try what may help a build that fails, and say what works."""
     from tflbuild import doctor as clinic
     from tflbuild.report import diagnosis
 
-    if options.multirun:
-        raise UsageError("doctor takes one variant", where="command line", next_step="leave out -m")
+    require_one_variant(options, "doctor")
     found = clinic.diagnose(options.overrides, jobs=options.jobs, offline=options.offline)
     chosen = diagnosis.best(found.trials)
     if options.json:
@@ -223,8 +228,7 @@ def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     from tflbuild import pipeline
     from tflbuild.report.sensitivity import sensitivity_text
 
-    if options.multirun:
-        raise UsageError("sensitivity takes one variant", where="command line", next_step="leave out -m")
+    require_one_variant(options, "sensitivity")
     found = pipeline.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
     found = {name: value for name, value in found.items() if name != "peak_bytes"}
     print(json.dumps(found, indent=2) if options.json else sensitivity_text(found))

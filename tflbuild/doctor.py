@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.result import Failure, StepResult
-from tflbuild.errors import RecipeError, UsageError
+from tflbuild.errors import RecipeError
 from tflbuild.execute.executor import Executor
 from tflbuild.locations import store_root
 from tflbuild.pipeline import as_error, disk_errors, prepare_plan
@@ -70,13 +70,11 @@ class _Ward:
             if not fix:
                 raise
             return Trial(fix, Failure(kind="recipe", what=error.what), {})
-        if len(prepared.resolved) != 1:
-            raise UsageError("doctor takes one variant", where="command line", next_step="leave out -m")
         results = self.executor.execute(prepared.plan)
         roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
         failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)
         if failed is None:
-            return Trial(fix, None, {role: result.facts for role, result in roles.items()})
+            return Trial(fix, None, built_facts(roles))
         role, result = failed
         assert result.failure is not None
         if not fix:

@@ -18,7 +18,7 @@ from tflbuild.config.compose import compose, search_roots
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import Recipe
+from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
@@ -156,11 +156,7 @@ def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
     with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
         plan = make_description(prepared.resolved[0], surroundings())
-        results = executor.execute(plan)
-        for step_id, result in results.items():
-            if result.failure is not None:
-                raise as_error(plan.steps[step_id].title, result.failure, prepared.places[0], None)
-        result = results[plan.goals[0]["describe"]]
+        result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
     return Inspected(kind, signature, result.facts.get("contents", {}))
 
@@ -184,14 +180,16 @@ def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) ->
                 next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
             )
         plan = make_sensitivity(prepared.resolved[0], surroundings())
-        results = executor.execute(plan)
-        for step_id, result in results.items():
-            if result.failure is not None:
-                raise as_error(plan.steps[step_id].title, result.failure, places, None)
-        return results[plan.goals[0]["sensitivity"]].facts
+        return execute_all(executor, plan, places)["sensitivity"].facts
 
 
-LOCATORS = {"hub": "handle", "function": "call"}
+def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, StepResult]:
+    """The results of a plan for one variant, by role. Raises TflbuildError for the first step that fails."""
+    results = executor.execute(plan)
+    for step_id, result in results.items():
+        if result.failure is not None:
+            raise as_error(plan.steps[step_id].title, result.failure, places, None)
+    return {role: results[step_id] for role, step_id in plan.goals[0].items()}
 
 
 def source_kind(path: str) -> str:

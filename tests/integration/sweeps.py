@@ -29,11 +29,11 @@ def recipe(options: str, *sections: str) -> str:
     return "\n".join([*lines, *sections]) + "\n"
 
 
-def make_project(base: Path) -> Project:
-    """A folder with the models of make_sources.py, and an empty store."""
+def make_project(base: Path, maker: str = "make_sources.py") -> Project:
+    """A folder with the models that a script beside this one makes, and an empty store."""
     folder = base / "project"
     folder.mkdir()
-    script = Path(__file__).with_name("make_sources.py")
+    script = Path(__file__).with_name(maker)
     made = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr[-2000:]
     return Project(folder, base / "store")

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from sweeps import build_all, make_project, open_model, recipe, run_model
+from sweeps import make_project, open_model, recipe, run_model
 
 pytestmark = pytest.mark.heavy
 
@@ -101,23 +101,6 @@ def project(tmp_path_factory):
     samples = np.load(made.folder / "samples.npz")
     np.savez(made.folder / "other.npz", x=samples["x"], codes=samples["z"])
     return made
-
-
-@pytest.fixture(scope="module")
-def swept(project):
-    """(recipe -> what came of it, the command's progress): all of them in one command."""
-    return build_all(project, RECIPES)
-
-
-@pytest.fixture(scope="module")
-def rows(swept):
-    return swept[0]
-
-
-@pytest.fixture(scope="module")
-def arrays(project):
-    """The samples, and what the models themselves give for them."""
-    return {**np.load(project.folder / "samples.npz"), **np.load(project.folder / "expected.npz")}
 
 
 def signatures(row):

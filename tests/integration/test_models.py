@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from commandline import Project
+from sweeps import make_project
 
 pytestmark = pytest.mark.heavy
 
@@ -19,13 +17,7 @@ PARITY = ("verify=parity", "verify.dataset.path=data.npz")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A folder with the models and one store for all tests of this module."""
-    base = tmp_path_factory.mktemp("models")
-    folder = base / "project"
-    folder.mkdir()
-    script = Path(__file__).with_name("make_models.py")
-    made = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr[-2000:]
-    return Project(folder, base / "store")
+    return make_project(tmp_path_factory.mktemp("models"), "make_models.py")
 
 
 def keras_model(name):

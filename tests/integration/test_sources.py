@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sweeps import build_all, make_project, recipe, run_model
+from sweeps import make_project, recipe, run_model
 
 pytestmark = pytest.mark.heavy
 
@@ -130,23 +130,6 @@ def project(tmp_path_factory):
     for name, text in PACKAGE.items():
         made.write(name, text)
     return made
-
-
-@pytest.fixture(scope="module")
-def swept(project):
-    """(recipe -> what came of it, the command's progress): all of them in one command."""
-    return build_all(project, RECIPES)
-
-
-@pytest.fixture(scope="module")
-def rows(swept):
-    return swept[0]
-
-
-@pytest.fixture(scope="module")
-def arrays(project):
-    """The samples, and what the models themselves give for them."""
-    return {**np.load(project.folder / "samples.npz"), **np.load(project.folder / "expected.npz")}
 
 
 def line_of(project, text):

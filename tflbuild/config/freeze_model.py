@@ -11,7 +11,7 @@ from typing import Any
 from tflbuild.config import schema_model as schema
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json, canonical_json, plain_json
-from tflbuild.core.recipe import Opset, Preprocess, Signature, Source, TensorSpec
+from tflbuild.core.recipe import LOCATORS, Opset, Preprocess, Signature, Source, TensorSpec
 
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int32")
 REFERENCE = re.compile(r"(?P<file>.+\.py|[A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
@@ -43,9 +43,6 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
     if isinstance(source, schema.FunctionSource):
         return freeze_function(source, common, refusals)
     return Source(**common)
-
-
-LOCATORS = {"hub": "handle", "function": "call"}
 
 
 def require_read(source: schema.Source, refusals: Refusals) -> None:

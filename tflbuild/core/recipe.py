@@ -27,6 +27,9 @@ CONVERTER_QUANTIZER_OPTIONS = (
     "_experimental_supported_accumulation_type",
 )
 
+# The key that says where a source of some kind is; of the other kinds it is `path`.
+LOCATORS = {"hub": "handle", "function": "call"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

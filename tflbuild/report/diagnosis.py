@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure
+from tflbuild.report.columns import align
 from tflbuild.report.manifest import figures
 from tflbuild.report.summary import show_bytes, show_needs
 
@@ -51,10 +52,7 @@ def cells(trial: Trial) -> tuple[str, ...]:
 
 def table(trials: Sequence[Trial]) -> str:
     """All trials, columns aligned, those unused left out."""
-    rows = [HEADINGS, *map(cells, trials)]
-    used = [column for column in range(len(HEADINGS)) if any(row[column] for row in rows[1:])]
-    widths = {column: max(len(row[column]) for row in rows) for column in used}
-    return "\n".join("  ".join(row[column].ljust(widths[column]) for column in used).rstrip() for row in rows)
+    return "\n".join(align(HEADINGS, [cells(trial) for trial in trials]))
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:

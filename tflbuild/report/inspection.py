@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tflbuild.core.contents import unknown_versions
 from tflbuild.core.digest import Json
+from tflbuild.core.recipe import LOCATORS
 from tflbuild.report.summary import show_bytes
 
 
@@ -52,16 +54,6 @@ def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
     return lines
 
 
-def unknown_versions(contents: Mapping[str, Json]) -> list[str]:
-    """Builtin operators of versions that no known runtime is listed for: the least runtime leaves them out."""
-    own = {*contents["flex_operators"], *contents["custom_operators"]}
-    return [
-        f"{entry['name']} version {entry['version']}"
-        for entry in contents["operator_versions"]
-        if not entry["runtime"] and entry["name"] not in own
-    ]
-
-
 def _some(names: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
@@ -79,9 +71,6 @@ def _tensor(tensor: Mapping[str, Json]) -> str:
 
 def _is_free(size: int | None) -> bool:
     return size is None or size < 0
-
-
-LOCATORS = {"hub": "handle", "function": "call"}
 
 
 def proposed_recipe(path: str, kind: str, signature: Json) -> str:

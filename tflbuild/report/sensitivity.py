@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tflbuild.core.digest import Json
+from tflbuild.report.columns import align
 
 BAR = 20  # characters that stand for the greatest share
 SHORT = 60
@@ -26,14 +27,7 @@ def sensitivity_text(found: Mapping[str, Json]) -> str:
         )
         for one in found["operators"]
     ]
-    table = [HEADINGS, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            c.rjust(w) if i < 3 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    lines = align(HEADINGS, rows, right=HEADINGS[:3])
     lines.append(f"each of {len(rows)} operators alone as {found['scheme']}, {found['samples']:,} samples")
     if found["left"]:
         names = sorted({one["operator"] for one in found["left"]})

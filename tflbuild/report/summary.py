@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.core.digest import Json
+from tflbuild.report.columns import align
 from tflbuild.report.manifest import figures
 
 SHOWN_SHA = 12
@@ -128,12 +129,5 @@ def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
 
 def sweep_table(rows: Sequence[Row]) -> str:
     """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
-    cells = [HEADINGS, *(sweep_cells(label, row) for label, row in zip(labels(rows), rows, strict=True))]
-    used = [column for column in range(len(HEADINGS)) if any(line[column] for line in cells[1:])]
-    widths = {column: max(len(line[column]) for line in cells) for column in used}
-    left = {0, 1, len(HEADINGS) - 1}
-    lines = []
-    for line in cells:
-        shown = [line[c].ljust(widths[c]) if c in left else line[c].rjust(widths[c]) for c in used]
-        lines.append("  ".join(shown).rstrip())
-    return "\n".join(lines)
+    cells = [sweep_cells(label, row) for label, row in zip(labels(rows), rows, strict=True)]
+    return "\n".join(align(HEADINGS, cells, right=HEADINGS[2:-1]))

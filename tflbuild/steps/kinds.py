@@ -77,8 +77,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_describe",
             uses=(
-                *("function_source", "keras_source", "signatures", "tf1_source", "tf_entries"),
-                *("tf_sources", "user_code"),
+                *("function_source", "keras_source", "preprocess", "signatures", "tf1_source", "tf_entries"),
+                *("tf_snapshot", "tf_sources", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("signature.json",),
@@ -222,6 +222,7 @@ KINDS: dict[str, StepKind] = {
             name="package",
             server="litert",
             module="package",
+            uses=("core.contents",),
             packages=(),
             outputs=("card.md",),
         ),

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.signatures import declare
-from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, is_keras, methods, object_entry
+from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, is_entry, is_keras, methods, object_entry
 from tflbuild.workers.user_code import first_line, load_reference, told
 
 KEY = "source.call"
@@ -20,13 +20,13 @@ def load_function(request: Request) -> Loaded:
     params = request.params
     make = load_reference(request, params["call"], KEY)
     label = params["call"]
-    if is_function(make):  # the reference is the model itself
+    if is_entry(make):  # the reference is the model itself
         require_no_arguments(params["arguments"], label)
         model = make
     else:
         with told(request, f"'{label}' failed", KEY):
             model = make(**params["arguments"])
-    if not (is_keras(model) or isinstance(model, tf.Module) or is_function(model)):
+    if not (is_keras(model) or isinstance(model, tf.Module) or is_entry(model)):
         raise WorkerError(
             f"'{label}' gave {describe(model)}",
             where=KEY,
@@ -39,7 +39,7 @@ def load_function(request: Request) -> Loaded:
     def entry(key: str, named: str) -> Entry:
         return object_entry(model, key, named, label, "signature.entry")
 
-    own = () if is_keras(model) or is_function(model) else tuple(methods(model))
+    own = () if is_keras(model) or is_entry(model) else tuple(methods(model))
     return Loaded(model, entry, own or (DEFAULT_KEY,))
 
 
@@ -51,11 +51,6 @@ def require_no_arguments(arguments: Any, label: str) -> None:
             where="source.arguments",
             next_step="write a plain function that takes them and returns the tf.function",
         )
-
-
-def is_function(value: Any) -> bool:
-    """A tf.function or a concrete function."""
-    return hasattr(value, "get_concrete_function") or hasattr(value, "structured_input_signature")
 
 
 def describe(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tflbuild.core.contents import unknown_versions
 from tflbuild.workers.contract import Facts, Request
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
@@ -33,11 +34,8 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
     ]
     if check["least_runtime"]:
         lines.append(f"- needs TFLite {check['least_runtime']} or newer")
-    own = {*check["flex_operators"], *check["custom_operators"]}
-    unknown = [op for op in check["operator_versions"] if not op["runtime"] and op["name"] not in own]
-    if unknown:
-        told = ", ".join(f"{op['name']} version {op['version']}" for op in unknown)
-        lines.append(f"- which runtime has {told} is not known")
+    if unknown := unknown_versions(check):
+        lines.append(f"- which runtime has {', '.join(unknown)} is not known")
     if check["flex_operators"]:
         lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
     if check["custom_operators"]:

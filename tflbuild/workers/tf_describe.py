@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.signatures import Spec, signature_json
-from tflbuild.workers.tf_entries import Entry, name_results, to_spec
+from tflbuild.workers.tf_entries import Entry
+from tflbuild.workers.tf_snapshot import outputs_of, trace
 from tflbuild.workers.tf_sources import load_source, source_label
+
+AS_IT_IS: dict[str, Any] = {"preprocess": (), "outputs": ()}  # a declared signature that changes nothing
 
 
 def run(request: Request) -> Facts:
@@ -26,12 +27,5 @@ def describe_entry(key: str, entry: Entry) -> dict[str, Any]:
     """Inputs as the model has them; outputs as far as tracing with free sizes tells them."""
     if entry.inputs is None:
         return signature_json(key, {name: Spec(None, "float32") for name in entry.parameters}, {}, key)
-    signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in entry.inputs.items()]
-    names = list(entry.inputs)
-
-    def function(*tensors: Any) -> dict[str, Any]:
-        return name_results(entry.call(dict(zip(names, tensors, strict=True))))
-
-    concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    outputs = {name: to_spec(tensor) for name, tensor in concrete.structured_outputs.items()}
-    return signature_json(key, entry.inputs, outputs, key)
+    concrete = trace(entry, entry.inputs, {}, AS_IT_IS).concrete
+    return signature_json(key, entry.inputs, outputs_of(concrete), key)

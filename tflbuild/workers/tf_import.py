@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,13 @@ class Endpoint:
     def predict_key(self) -> str:
         return self.key if self.batched is None else PREDICT_PREFIX + self.key
 
+    @cached_property
+    def stateful(self) -> bool:
+        return is_stateful(self.concrete)
+
     def as_json(self) -> dict[str, Any]:
-        stateful = is_stateful(self.concrete)
-        key = self.key if stateful else self.predict_key
-        return signature_json(self.key, self.specs, outputs_of(self.concrete), key, stateful=stateful)
+        key = self.key if self.stateful else self.predict_key
+        return signature_json(self.key, self.specs, outputs_of(self.concrete), key, stateful=self.stateful)
 
 
 def run(request: Request) -> Facts:
@@ -64,7 +68,8 @@ def run(request: Request) -> Facts:
     write_origins(traced, request.inputs.get(CODE), snapshot)
     first, *others = [one.as_json() for one in endpoints]
     request.write_json("signature.json", {**first, "more": others})
-    facts: Facts = {"content": {"snapshot/": digest_endpoints(traced, is_stateful)}}
+    stateful = any(one.stateful for one in endpoints)
+    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced)}}
     notes = [loaded.note, note_fused(fused)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 

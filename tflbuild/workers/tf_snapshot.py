@@ -97,8 +97,9 @@ def operations(concrete: Any) -> Iterator[tf.Operation]:
 
 def is_stateful(concrete: Any) -> bool:
     """Whether calling the function changes a variable or a table."""
-    own = [node.op for node in concrete.graph.as_graph_def().node]
-    called = [node.op for function in concrete.graph.as_graph_def().library.function for node in function.node_def]
+    graph = concrete.graph.as_graph_def()
+    own = [node.op for node in graph.node]
+    called = [node.op for function in graph.library.function for node in function.node_def]
     return any(name.startswith(WRITES) for name in (*own, *called))
 
 

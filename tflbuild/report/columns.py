@@ -1,0 +1,19 @@
+"""Rows of text with their columns aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+GAP = "  "
+
+
+def align(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> list[str]:
+    """The headings and the rows as lines; columns named in `right` to the right, those that no row fills left out."""
+    used = [column for column in range(len(headings)) if any(row[column] for row in rows)]
+    widths = {column: max(len(row[column]) for row in (headings, *rows)) for column in used}
+
+    def cell(row: Sequence[str], column: int) -> str:
+        text, width = row[column], widths[column]
+        return text.rjust(width) if headings[column] in right else text.ljust(width)
+
+    return [GAP.join(cell(row, column) for column in used).rstrip() for row in (headings, *rows)]
