@@ -119,7 +119,8 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
-    table = sweep_table([outcome.row for outcome in outcomes]) + "\n" if options.multirun else ""
+    table = "".join(f"{outcome.told}\n" for outcome in outcomes if outcome.told)
+    table += sweep_table([outcome.row for outcome in outcomes]) + "\n" if options.multirun else ""
     if not options.json:
         print(table, end="")
     built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
@@ -168,6 +169,7 @@ def _outcome_json(outcome: Json) -> Json:
         "files": [str(file) for file in outcome.files],
         "artifact": None if manifest is None else {k: v for k, v in manifest["artifact"].items() if k != "contents"},
         "metrics": None if manifest is None else manifest["metrics"],
+        "search": None if manifest is None else manifest.get("search"),
         "error": None if outcome.error is None else str(outcome.error),
     }
 

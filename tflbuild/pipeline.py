@@ -9,38 +9,45 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.config.compose import compose, search_roots
+from tflbuild.config.contradictions import check_quantization
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places
+from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json
+from tflbuild.core.gates import Gate, evaluate
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
+from tflbuild.core.trial import Found
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError, nearest
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.planner import Surroundings, make_description, make_plan, make_sensitivity
 from tflbuild.report.console import open_console
-from tflbuild.report.manifest import evaluate_gates, git_state, make_manifest
+from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
+from tflbuild.report.search import search_json, search_text
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.resolve.inputs import (
     ARCHIVES,
     ResolvedRecipe,
     code_of,
-    dataset_codes,
+    codes_of,
     datasets_of,
     is_remote,
     named_paths,
     resolve,
 )
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
+from tflbuild.search.find import Finder
+from tflbuild.search.trials import Trials
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
@@ -50,13 +57,17 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one variant: its row for tables, its line for a person, its error if it has one."""
+    """The end of one variant: its row for tables, its line for a person, its error if it has one.
+
+    `told` is what stands above the last line: of a search, what was tried.
+    """
 
     row: Row
     line: str
     ran: bool
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,13 +140,40 @@ def build(
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
         results = executor.execute(prepared.plan)
+        begun = [all(results[step].ok for step in goals.values()) for goals in prepared.plan.goals]
+        settled = [
+            settle(one, places, executor, console.say) if ok else (one, None)
+            for one, places, ok in zip(prepared.resolved, prepared.places, begun, strict=True)
+        ]
+        plan = make_plan([one for one, _ in settled], surroundings())
+        results = executor.execute(plan)
     with disk_errors(store.root):
         git = git_state()
         outcomes = [
-            report(one, places, {role: results[step] for role, step in goals.items()}, store, git)
-            for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
+            report(one, found, places, {role: results[step] for role, step in goals.items()}, store, git)
+            for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
         ]
     return prepared, outcomes
+
+
+def settle(
+    resolved: ResolvedRecipe, places: Places, executor: Executor, say: Callable[[str], None]
+) -> tuple[ResolvedRecipe, Found | None]:
+    """The recipe with the quantization that its search ends with; as it is where it asks for none, or none will do."""
+
+    def refuse(recipe: Recipe) -> str:
+        try:
+            check_quantization(recipe, Refusals(places))
+        except RecipeError as error:
+            return error.what
+        return ""
+
+    if resolved.recipe.search is None:
+        return resolved, None
+    trials = Trials(resolved, surroundings(), executor, refuse, say)
+    with placed(places):
+        found = Finder(trials).find()
+    return (resolved if found.chosen is None else trials.resolve(found.chosen.quantization)), found
 
 
 @dataclass(frozen=True)
@@ -179,7 +217,7 @@ def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) ->
                 why="each operator is quantized alone, and the outputs compared on evaluation samples",
                 next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
             )
-        plan = make_sensitivity(prepared.resolved[0], surroundings())
+        plan = make_sensitivity(prepared.resolved[:1], surroundings())
         return execute_all(executor, plan, places)["sensitivity"].facts
 
 
@@ -214,6 +252,7 @@ def source_kind(path: str) -> str:
 
 def report(
     resolved: ResolvedRecipe,
+    found: Found | None,
     places: Places,
     roles: Mapping[str, StepResult],
     store: Store,
@@ -231,9 +270,13 @@ def report(
         error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
         row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
         return Outcome(row, str(error), ran, error=error)
-    gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()})
+    if found is not None and found.chosen is None:
+        return unmet(recipe, found, ran)
+    gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
     missed = [gate for gate in gates if not gate.passed]
     manifest = make_manifest(resolved, roles, used_packages(), gates, git)
+    if found is not None:
+        manifest["search"] = search_json(found)
     written = write_outputs(folder, store, roles, manifest, accepted=not missed)
     line = summarize(written.model, manifest)
     if missed:
@@ -246,7 +289,36 @@ def report(
         row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)
         return Outcome(row, line, ran, written.files, gate_error)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
-    return Outcome(Row(recipe.variant, verdict, manifest, recipe.overrides), line, ran, written.files)
+    row = Row(recipe.variant, verdict, manifest, recipe.overrides)
+    return Outcome(row, line, ran, written.files, told="" if found is None else search_text(found))
+
+
+def unmet(recipe: Recipe, found: Found, ran: bool) -> Outcome:
+    """A search that nothing was good enough for."""
+    measured = [trial for trial in found.trials if trial.gates]
+    nearest_one = max(measured, key=lambda trial: trial.fidelity, default=None)
+    missed = [] if nearest_one is None else [gate.text() for gate in nearest_one.gates if not gate.passed]
+    error = GateError(
+        f"nothing that quantization=auto tried for {recipe.name}/{recipe.variant} meets the budget",
+        where=", ".join(f"quantization.budget.{name}" for name, _ in found.budget),
+        why="\n".join([f"the most faithful was {nearest_one.label}:", *missed] if nearest_one else ["none was built"]),
+        next_step="a wider budget, more schemes (quantization.schemes) or more trials (quantization.trials)",
+    )
+    row = Row(recipe.variant, "budget not met", None, recipe.overrides)
+    return Outcome(row, "", ran, error=error, told=search_text(found))
+
+
+def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places) -> list[Gate]:
+    """The gates with what was measured. Raises RecipeError for one that names an output which there is not."""
+    try:
+        return evaluate(recipe.verify.gates, facts)
+    except KeyError as error:
+        output = str(error.args[0]).removeprefix("outputs.").rpartition(".")[0]
+        raise RecipeError(
+            f"there is no output '{output}'",
+            where=places.find("verify.gates.outputs"),
+            why=nearest(output, facts["verify"]["outputs"]),
+        ) from None
 
 
 def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:
@@ -290,7 +362,7 @@ def input_paths(recipe: Recipe) -> Iterator[str]:
         path = locate(text)
         yield from tree_paths(path) if path.is_dir() else (str(path),)
     source_code = code_of(recipe)
-    for code in ([source_code] if source_code else []) + [code for _, code in dataset_codes(recipe)]:
+    for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))
     declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
     for text in (*recipe.source.files, *declared):

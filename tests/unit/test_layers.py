@@ -28,10 +28,11 @@ MAY_IMPORT = {
     "resolve": {"core", "errors", "locations", "storage", "steps"},
     "plan": {"core", "resolve"},
     "execute": {"core", "errors", "locations", "steps", "storage"},
+    "search": {"core", "execute", "plan", "resolve"},
     "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
     "pipeline": {
         *("config", "core", "errors", "execute", "locations", "plan", "report"),
-        *("resolve", "steps", "storage", "unchanged"),
+        *("resolve", "search", "steps", "storage", "unchanged"),
     },
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
     "commands": {"config", "core", "doctor", "errors", "locations", "pipeline", "report", "storage"},

@@ -6,7 +6,7 @@ from frozen import FILES, around, int8, recipe, resolved
 from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
-from tflbuild.resolve.inputs import DatasetCode
+from tflbuild.resolve.inputs import UserCode
 from tflbuild.steps.kinds import KINDS
 
 SCHEMES = ("none", "float16", "dynamic_int8")
@@ -153,7 +153,7 @@ CALL = Dataset(kind="callable", call="feed.py:make", options={"arguments": {"n":
 
 def called(entry="feed.py:make", packages=(), digest="c" * 64):
     files = {**FILES, "dataset code": FileInput(name="dataset code", digest=digest, path="/project")}
-    datasets = {"dataset": DatasetCode(entry=entry, packages=packages)}
+    datasets = {"dataset": UserCode(entries=(entry,), packages=packages)}
     one = replace(resolved(files=files, dataset=CALL), datasets=datasets)
     return make_plan([one], around())
 

@@ -6,27 +6,28 @@ import math
 
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import leaves
+from tflbuild.core.gates import OWN
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Recipe
+from tflbuild.errors import nearest
 
-PARITY_GATES = ("max_abs_error", "rmse", "cosine", "snr_db")
 CLASSIFICATION_GATES = ("top1", "top1_drop", "agreement")
 INTEGER_TYPES = ("int8", "uint8", "float32")
 IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "float32")}
 
 
 def check(recipe: Recipe, refusals: Refusals) -> None:
-    """Raises RecipeError for the first contradiction."""
-    for rule in (
-        check_finite,
-        check_engine,
-        check_tflite,
-        check_converter,
-        check_io_types,
-        check_data,
-        check_opset,
-        check_gates,
-        check_target,
-    ):
+    """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
+    for rule in (check_finite, check_tflite, check_converter, check_gates):
+        rule(recipe, refusals)
+    if recipe.search is not None:
+        check_search(recipe, refusals)
+    else:
+        check_quantization(recipe, refusals)
+
+
+def check_quantization(recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for the first contradiction between the quantization and the rest."""
+    for rule in (check_engine, check_io_types, check_data, check_opset, check_target):
         rule(recipe, refusals)
 
 
@@ -141,18 +142,52 @@ def check_opset(recipe: Recipe, refusals: Refusals) -> None:
         raise refusals.refuse(f"the op set both allows and denies {', '.join(both)}", "opset.deny")
 
 
+def check_search(recipe: Recipe, refusals: Refusals) -> None:
+    """A search measures what it builds."""
+    assert recipe.search is not None
+    if recipe.verify.kind == "none":
+        raise refusals.refuse(
+            "quantization=auto needs evaluation data",
+            "verify",
+            why="what each artifact loses is measured on evaluation samples",
+            next_step="verify=parity verify.dataset.path=..., or verify=classification",
+        )
+    if recipe.search.objective == "latency" and recipe.benchmark.kind == "none":
+        raise refusals.refuse(
+            "quantization.objective=latency needs a benchmark",
+            "quantization.objective",
+            why="the fastest artifact is known by timing",
+            next_step="benchmark=host, which times on this host's CPU",
+        )
+
+
 def check_gates(recipe: Recipe, refusals: Refusals) -> None:
-    """A gate needs the measurement that it limits."""
-    known = {"bytes": True}
-    known |= dict.fromkeys(PARITY_GATES, recipe.verify.kind in ("parity", "classification"))
-    known |= dict.fromkeys(CLASSIFICATION_GATES, recipe.verify.kind == "classification")
-    for name, _ in recipe.verify.gates:
-        if not known[name]:
+    """A limit needs the measurement that it limits."""
+    budget = () if recipe.search is None else recipe.search.budget
+    for place, limits in (("verify.gates", recipe.verify.gates), ("quantization.budget", budget)):
+        for name, _ in limits:
+            check_gate(name, f"{place}.{name}", recipe, refusals)
+
+
+def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for a figure that is not measured."""
+    side, _, own = name.partition(".")
+    if side in OWN:
+        names = [metric for metric, _ in recipe.verify.metrics]
+        if own not in names:
             raise refusals.refuse(
-                f"the gate '{name}' is not measured by verify={recipe.verify.kind}",
-                f"verify.gates.{name}",
-                next_step="use verify=" + ("classification" if name in CLASSIFICATION_GATES else "parity"),
+                f"there is no metric '{own}'",
+                key,
+                why=nearest(own, names),
+                next_step=f"declare it: verify.metrics.{own}=file.py:function",
             )
+        return
+    figure = name.rpartition(".")[2]
+    wanted = "classification" if figure in CLASSIFICATION_GATES else "parity"
+    if figure != "bytes" and recipe.verify.kind not in ("classification", wanted):
+        raise refusals.refuse(
+            f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
+        )
 
 
 def check_target(recipe: Recipe, refusals: Refusals) -> None:

@@ -5,7 +5,6 @@ A contradiction is refused here, before anything is read or run.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from tflbuild.config import contradictions, schema
@@ -18,13 +17,13 @@ from tflbuild.config.freeze_model import (
     freeze_signature,
     freeze_source,
 )
-from tflbuild.config.freeze_quantization import freeze_quantization
+from tflbuild.config.freeze_quantization import freeze_quantization, freeze_search
+from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
     Benchmark,
     Recipe,
     Target,
-    Verify,
 )
 
 
@@ -81,8 +80,9 @@ class _Freezer:
             opset=freeze_opset(self.build.opset, self.refusals),
             converter=freeze_converter(self.build.converter, self.refusals),
             quantization=freeze_quantization(self.build.quantization, self.refusals),
+            search=freeze_search(self.build.quantization, self.refusals),
             dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
-            verify=self.verify(),
+            verify=freeze_verify(self.build.verify, self.refusals),
             target=self.target(),
             benchmark=self.benchmark(),
             output_root=self.build.output_root,
@@ -90,33 +90,6 @@ class _Freezer:
         )
         contradictions.check(recipe, self.refusals)
         return recipe
-
-    def verify(self) -> Verify:
-        verify = self.build.verify
-        if verify.kind == "none":
-            return Verify(kind=verify.kind)
-        gates = tuple(sorted((name, float(limit)) for name, limit in vars(verify.gates).items() if limit is not None))
-        for name, limit in gates:
-            self.require(math.isfinite(limit), f"verify.gates.{name}", limit, "a finite number, or null")
-        dataset = freeze_dataset(verify.dataset, "verify.dataset", self.refusals)
-        if dataset is None:
-            raise self.refuse(
-                f"verify={verify.kind} has no dataset",
-                "verify.dataset",
-                next_step="dataset@verify.dataset=npz verify.dataset.path=..., or verify=none",
-            )
-        if not isinstance(verify, schema.ClassificationVerify):
-            return Verify(kind=verify.kind, dataset=dataset, gates=gates)
-        self.require(verify.top_k >= 1, "verify.top_k", verify.top_k, "at least 1")
-        if not dataset.label:
-            raise self.refuse(
-                "verify=classification has no labels",
-                "verify.dataset.label",
-                why="accuracy is measured against an array of integer class labels",
-                next_step="name that array: verify.dataset.label=label (label=folder takes class folders),"
-                " or use verify=parity",
-            )
-        return Verify(kind=verify.kind, dataset=dataset, output=verify.output, top_k=verify.top_k, gates=gates)
 
     def target(self) -> Target:
         target = self.build.target

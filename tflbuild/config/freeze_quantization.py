@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from tflbuild.config import schema_quantization as schema
+from tflbuild.config.freeze_verify import freeze_gates
 from tflbuild.config.refusals import Refusals
-from tflbuild.core.recipe import Calibration, Quantization, Rule
+from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
 from tflbuild.core.schemes import NAMES
 from tflbuild.errors import nearest
 
@@ -46,6 +47,48 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
     )
 
 
+def freeze_search(quantization: schema.Quantization, refusals: Refusals) -> Search | None:
+    """What `quantization=auto` may try, and what must hold. Raises RecipeError for what leaves nothing to try."""
+    if not isinstance(quantization, schema.AutoQuantization):
+        return None
+    schemes = tuple(
+        dict.fromkeys(freeze_scheme(name, "quantization.schemes", refusals) for name in quantization.schemes)
+    )
+    for name in ("schemes", "algorithms", "methods"):
+        refusals.require(bool(getattr(quantization, name)), f"quantization.{name}", "empty", "a list of at least one")
+    for name in ("trials", "samples"):
+        refusals.require(
+            getattr(quantization, name) >= 1, f"quantization.{name}", getattr(quantization, name), "at least 1"
+        )
+    budget = freeze_gates(quantization.budget, "quantization.budget", refusals)
+    if not budget:
+        raise refusals.refuse(
+            "quantization=auto has no budget",
+            "quantization.budget",
+            why="it looks for the best artifact that stays within limits",
+            next_step="quantization.budget.top1_drop=0.005, or quantization.budget.snr_db=40",
+        )
+    return Search(
+        budget=budget,
+        objective=quantization.objective.value,
+        schemes=schemes,
+        algorithms=tuple(dict.fromkeys(one.value for one in quantization.algorithms)),
+        methods=tuple(dict.fromkeys(one.value for one in quantization.methods)),
+        trials=quantization.trials,
+        samples=quantization.samples,
+        input_type=quantization.input_type.value,
+        output_type=quantization.output_type.value,
+        kernels=quantization.kernels.value,
+    )
+
+
+def freeze_scheme(name: str, key: str, refusals: Refusals, what: str = "") -> str:
+    """Our own name of a scheme. Raises RecipeError for one that there is not."""
+    if name not in NAMES:
+        raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{what}{nearest(name, NAMES)}")
+    return NAMES[name]
+
+
 def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
     """One exception: something to match by, and a scheme that there is."""
     key = f"quantization.rules.{index}"
@@ -61,11 +104,8 @@ def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
         raise refusals.refuse(
             f"'{rule.match}' is no regular expression", "quantization.rules", why=f"rule {index + 1}: {error}"
         ) from None
-    if rule.scheme not in NAMES:
-        raise refusals.refuse(
-            f"'{rule.scheme}' is no scheme", "quantization.rules", why=f"{key}: {nearest(rule.scheme, NAMES)}"
-        )
-    return Rule(match=rule.match, op=rule.op.upper(), scheme=NAMES[rule.scheme])
+    scheme = freeze_scheme(rule.scheme, "quantization.rules", refusals, f"{key}: ")
+    return Rule(match=rule.match, op=rule.op.upper(), scheme=scheme)
 
 
 def freeze_calibration(

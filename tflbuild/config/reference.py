@@ -18,10 +18,10 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import schema, schema_data, schema_model, schema_quantization
+from tflbuild.config import schema, schema_data, schema_model, schema_quantization, schema_verify
 from tflbuild.locations import shipped
 
-PARTS = (schema, schema_data, schema_model, schema_quantization)
+PARTS = (schema, schema_data, schema_model, schema_quantization, schema_verify)
 NESTED_DATASET = {"parity": "npz", "classification": "npz"}
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
 

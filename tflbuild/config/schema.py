@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Optional
 
 from omegaconf import MISSING
 
@@ -42,6 +41,7 @@ from tflbuild.config.schema_model import (
     TfliteSource,
 )
 from tflbuild.config.schema_quantization import (
+    AutoQuantization,
     DynamicInt4Quantization,
     DynamicInt8Quantization,
     Float16Quantization,
@@ -52,6 +52,7 @@ from tflbuild.config.schema_quantization import (
     WeightOnlyInt4Quantization,
     WeightOnlyInt8Quantization,
 )
+from tflbuild.config.schema_verify import ClassificationVerify, NoVerify, ParityVerify, Verify
 
 
 class Delegate(Enum):
@@ -59,70 +60,6 @@ class Delegate(Enum):
 
     xnnpack = "xnnpack"
     none = "none"
-
-
-@dataclass
-class Gates:
-    """Limits that fail the build, exit code 3. null: not gated."""
-
-    top1_drop: Optional[float] = None
-    """Most that top-1 accuracy may fall below the source's, as a share (0.01 is one point)."""
-    top1: Optional[float] = None
-    """Least top-1 accuracy, as a share."""
-    agreement: Optional[float] = None
-    """Least share of samples on which source and artifact name the same class."""
-    max_abs_error: Optional[float] = None
-    """Most that any output value may differ from the source's, in the output's unit."""
-    rmse: Optional[float] = None
-    """Most root mean square error of any output."""
-    cosine: Optional[float] = None
-    """Least cosine similarity of any output."""
-    snr_db: Optional[float] = None
-    """Least signal-to-noise ratio of any output, in dB."""
-    bytes: Optional[int] = None
-    """Most bytes the artifact may have."""
-
-
-@dataclass
-class Verify:
-    """How the artifact is held against its source."""
-
-    unused: ClassVar[tuple[str, ...]] = ()
-
-    kind: str = "none"
-    dataset: Dataset = field(default_factory=Dataset)
-    """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
-    output: str = ""
-    """Output that holds the class scores; empty: the only one."""
-    top_k: int = 5
-    """k of the second accuracy."""
-    gates: Gates = field(default_factory=Gates)
-    """Limits that fail the build, exit code 3."""
-
-
-@dataclass
-class NoVerify(Verify):
-    """No verification and no gates: the manifest says `unverified`."""
-
-    unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "gates")
-
-    kind: str = "none"
-
-
-@dataclass
-class ParityVerify(Verify):
-    """Source and artifact run on an evaluation dataset; their outputs are compared."""
-
-    unused: ClassVar[tuple[str, ...]] = ("output", "top_k")
-
-    kind: str = "parity"
-
-
-@dataclass
-class ClassificationVerify(Verify):
-    """Parity, and top-1 and top-k accuracy against labels."""
-
-    kind: str = "classification"
 
 
 @dataclass
@@ -222,6 +159,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "int8": Int8Quantization,
         "int4": Int4Quantization,
         "int16x8": Int16x8Quantization,
+        "auto": AutoQuantization,
     },
     "dataset": {
         "none": NoDataset,

@@ -11,6 +11,8 @@ from typing import ClassVar, List
 
 from omegaconf import MISSING
 
+from tflbuild.config.schema_verify import Gates
+
 
 class Engine(Enum):
     """Who quantizes."""
@@ -176,3 +178,44 @@ class Int16x8Quantization(Int8Quantization):
     """Type of every input: int16 or float32."""
     output_type: IoType = IoType.int16
     """Type of every output: int16 or float32."""
+
+
+class Objective(Enum):
+    """What the best artifact has least of."""
+
+    size = "size"
+    latency = "latency"
+
+
+@dataclass
+class AutoQuantization(Quantization):
+    """The smallest, or the fastest, artifact within a budget: found by building and measuring, given as plain rules."""
+
+    unused: ClassVar[tuple[str, ...]] = ("engine", "algorithm", "granularity", "rules")
+
+    scheme: str = "auto"
+    budget: Gates = field(default_factory=Gates)
+    """What the artifact may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`; keys are its gates'."""
+    objective: Objective = Objective.size
+    """What is wanted least of: `size` (bytes) or `latency` (median on this host; needs `benchmark=host`)."""
+    schemes: List[str] = field(
+        default_factory=lambda: [
+            *("float32", "float16", "dynamic_int8", "weight_only_int8", "dynamic_int4", "weight_only_int4"),
+            *("int8", "int4", "int16x8"),
+        ]
+    )
+    """Schemes that may be used, for the model or for single operators."""
+    algorithms: List[Algorithm] = field(default_factory=lambda: [Algorithm.min_max, Algorithm.mse, Algorithm.octav])
+    """Ways to choose the scale of weights that are tried."""
+    methods: List[Method] = field(default_factory=lambda: [Method.min_max, Method.percentile, Method.mse])
+    """Ways to find the range of an activation that are tried."""
+    trials: int = 40
+    """Most artifacts that are built and measured."""
+    samples: int = 32
+    """Evaluation samples on which each operator's own damage is measured; every trial is measured on all."""
+    input_type: IoType = IoType.float32
+    """Type of every input; an integer type leaves static schemes alone."""
+    output_type: IoType = IoType.float32
+    """Type of every output."""
+    kernels: Kernels = Kernels.reference
+    """Kernels of calibration: `reference`, or `fast` (ranges then depend on this CPU)."""

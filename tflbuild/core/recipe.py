@@ -160,6 +160,26 @@ class Quantization:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search:
+    """How `quantization=auto` looks for a Quantization. `budget` are limits as those of `Verify.gates`.
+
+    `objective`: size | latency. `schemes`, `algorithms` and `methods` are what may be used; `trials` is the most
+    artifacts that are measured, `samples` how many tell each operator's own damage.
+    """
+
+    budget: tuple[tuple[str, float], ...]
+    objective: str = "size"
+    schemes: tuple[str, ...]
+    algorithms: tuple[str, ...] = ("min_max",)
+    methods: tuple[str, ...] = ("min_max",)
+    trials: int = 40
+    samples: int = 32
+    input_type: str = "float32"
+    output_type: str = "float32"
+    kernels: str = "reference"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Samples by input name. `arrays` maps an input to an array's name.
 
@@ -186,12 +206,14 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """What is measured. `kind`: none | parity | classification. Gates are (metric, limit)."""
+    """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
+    `metrics` the user's own: (name, reference to a function)."""
 
     kind: str
     dataset: Dataset | None = None
     output: str = ""
     top_k: int = 5
+    metrics: tuple[tuple[str, str], ...] = ()
     gates: tuple[tuple[str, float], ...] = ()
 
 
@@ -220,7 +242,8 @@ class Recipe:
     """One variant, complete and cross-checked. `overrides` are what told it from its recipe.
 
     `signature` is the one that datasets feed, `more_signatures` stand beside it in the artifact.
-    `converter` are TFLiteConverter's options that differ from its defaults, by name.
+    `converter` are TFLiteConverter's options that differ from its defaults, by name. With a `search`,
+    `quantization` is yet to be found, and its scheme is `auto`.
     """
 
     name: str
@@ -233,6 +256,7 @@ class Recipe:
     verify: Verify
     target: Target
     benchmark: Benchmark
+    search: Search | None = None
     more_signatures: tuple[Signature, ...] = ()
     converter: tuple[tuple[str, Json], ...] = ()
     output_root: str = "outputs"

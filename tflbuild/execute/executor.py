@@ -10,7 +10,8 @@ import os
 import selectors
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class _Running:
 
 
 class Executor:
-    """Runs one plan. Use it as a context manager: leaving it ends every process it started."""
+    """Runs plans, one after another. Use it as a context manager: leaving it ends every process it started."""
 
     def __init__(
         self, store: Store, on_event: Callable[[Event], None], jobs: int | None = None, *, offline: bool = False
@@ -91,6 +92,15 @@ class Executor:
         self._waiting: set[str] = set()
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._sent = 0
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Steps that run meanwhile are shown to no one."""
+        shown, self.on_event = self.on_event, lambda event: None
+        try:
+            yield
+        finally:
+            self.on_event = shown
 
     def __enter__(self) -> Executor:
         return self
@@ -111,8 +121,11 @@ class Executor:
             self.selector.register(server, selectors.EVENT_READ)
 
     def execute(self, plan: Plan) -> dict[str, StepResult]:
-        """Every step's result. A failed step's dependants are skipped; all else goes on."""
-        todo = dict(plan.steps)
+        """Every step's result. A failed step's dependants are skipped; all else goes on.
+
+        A step of an earlier plan is not done again: its result stands.
+        """
+        todo = {step_id: step for step_id, step in plan.steps.items() if step_id not in self.results}
         while todo or self.running:
             blocked = self._advance(todo)
             if self.running or blocked:

@@ -15,9 +15,10 @@ from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.resolve.inputs import (
     ARCHIVE,
     CODE,
+    CODE_OF,
     DATASET,
-    DATASET_CODE,
     EVALUATION,
+    METRICS,
     SOURCE,
     WEIGHTS,
     ResolvedRecipe,
@@ -68,7 +69,7 @@ class _Variant:
     def title(self, role: str) -> str:
         """The role, and the scheme where variants of a sweep differ by it."""
         quantization = self.resolved.recipe.quantization
-        if role not in ("quantize", "check", "verify", "benchmark", "package"):
+        if role not in ("quantize", "check", "verify", "benchmark", "package", "sensitivity"):
             return role
         engine = " converter" if quantization.engine == "converter" and quantization.scheme != "none" else ""
         return f"{role} {quantization.scheme}{engine}"
@@ -85,6 +86,8 @@ class _Variant:
     def plan(self) -> None:
         recipe = self.resolved.recipe
         self.plan_float()
+        if recipe.search is not None:
+            return  # what follows is found out by trials
         self.plan_quantize()
         self.plan_overlap()
         self.plan_check()
@@ -182,12 +185,18 @@ class _Variant:
         inputs: dict[str, Input] = {"signature": self.of("import", "signature.json", "signature")}
         if dataset.path:
             inputs["dataset"] = self.file(file, "dataset")
-        code = self.resolved.datasets.get(file)
-        if code is not None:
-            params |= {"call": code.entry} | ({"packages": dict(code.packages)} if code.packages else {})
-            if DATASET_CODE[file] in self.resolved.files:
-                inputs[CODE] = self.file(DATASET_CODE[file], CODE)
+        if file in self.resolved.codes:
+            (params["call"],) = self.resolved.codes[file].entries
+        self.add_code(file, params, inputs)
         self.add(role, "sample", params, inputs)
+
+    def add_code(self, role: str, params: dict[str, Json], inputs: dict[str, Input]) -> None:
+        """What the user's code behind a role adds to a step: its files, and the packages that it imports."""
+        code = self.resolved.codes.get(role)
+        if code is not None and code.packages:
+            params["packages"] = dict(code.packages)
+        if code is not None and CODE_OF[role] in self.resolved.files:
+            inputs[CODE] = self.file(CODE_OF[role], CODE)
 
     def plan_overlap(self) -> None:
         """Train and test kept apart: random numbers are neither."""
@@ -281,13 +290,18 @@ class _Variant:
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify
-        params = {"kind": verify.kind, "output": verify.output, "top_k": verify.top_k, **self.run_params()}
+        params: dict[str, Json] = {"kind": verify.kind, "output": verify.output, "top_k": verify.top_k}
+        params |= self.run_params()
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
             "samples": self.of("evaluation samples", SAMPLES, "samples"),
             "predictions": self.of("predict", "predictions.npz", "predictions"),
         }
+        if verify.metrics:
+            entries = self.resolved.codes[METRICS].entries
+            params["metrics"] = {name: entry for (name, _), entry in zip(verify.metrics, entries, strict=True)}
+        self.add_code(METRICS, params, inputs)
         self.add("verify", "verify", params, inputs)
 
     def plan_benchmark(self) -> None:
@@ -299,11 +313,13 @@ class _Variant:
         }
         self.add("benchmark", "benchmark", params, inputs)
 
-    def plan_sensitivity(self) -> None:
-        """What `tflbuild sensitivity` asks for, behind the steps that a build takes as well."""
+    def plan_sensitivity(self, count: int | None = None) -> None:
+        """What quantizing each operator alone costs, on `count` samples or on all, behind the float model's steps."""
         quantization = self.resolved.recipe.quantization
         params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **self.run_params()}
         params.pop("rules", None)
+        if count is not None:
+            params["count"] = count
         inputs: dict[str, Input] = {
             "model": self.of("convert", "model.tflite", "model"),
             "signature": self.of("import", "signature.json", "signature"),
@@ -355,10 +371,30 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
     return Plan(steps=steps, goals=(variant.goals,))
 
 
-def make_sensitivity(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+def make_sensitivity(resolved: Sequence[ResolvedRecipe], around: Surroundings, count: int | None = None) -> Plan:
     """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
     steps: dict[str, Step] = {}
-    variant = _Variant(resolved, around, steps)
-    variant.plan_float()
-    variant.plan_sensitivity()
-    return Plan(steps=steps, goals=(variant.goals,))
+    goals = []
+    for one in resolved:
+        variant = _Variant(one, around, steps)
+        variant.plan_float()
+        variant.plan_sensitivity(count)
+        goals.append(variant.goals)
+    return Plan(steps=steps, goals=tuple(goals))
+
+
+def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:
+    """The plan that builds artifacts up to `check`, `verify` or `benchmark`, and packages nothing."""
+    steps: dict[str, Step] = {}
+    goals = []
+    for one in resolved:
+        variant = _Variant(one, around, steps)
+        variant.plan_float()
+        variant.plan_quantize()
+        variant.plan_check()
+        if last in ("verify", "benchmark"):
+            variant.plan_verify()
+        if last == "benchmark":
+            variant.plan_benchmark()
+        goals.append(variant.goals)
+    return Plan(steps=steps, goals=tuple(goals))

@@ -31,6 +31,9 @@ class Console(Protocol):
     def show(self, event: Event) -> None:
         """Take one event."""
 
+    def say(self, text: str) -> None:
+        """A line between the steps."""
+
 
 def note_of(event: StepEnded) -> str:
     """What a step's worker wants a person to know, "" mostly."""
@@ -59,6 +62,9 @@ class QuietConsole:
     def __exit__(self, *_: object) -> None:
         return
 
+    def say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
@@ -86,6 +92,9 @@ class LiveConsole:
     def __exit__(self, *_: object) -> None:
         self.ended = True
         self.live.stop()
+
+    def say(self, text: str) -> None:
+        self.screen.print(text, markup=False)
 
     def show(self, event: Event) -> None:
         step = event.step

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
+from tflbuild.core.gates import figures
 from tflbuild.core.result import Failure
 from tflbuild.report.columns import align
-from tflbuild.report.manifest import figures
 from tflbuild.report.summary import show_bytes, show_needs
 
 HEADINGS = ("fix", "result", "size", "max abs error", "")

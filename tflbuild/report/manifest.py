@@ -6,58 +6,16 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tflbuild import __version__
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import Recipe
+from tflbuild.core.gates import Gate
 from tflbuild.core.result import StepResult
-from tflbuild.resolve.inputs import DATASET_CODE, ResolvedRecipe, named_paths
+from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 
 FORMAT = 1
 LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
-AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # gates that are lower limits; the others are upper ones
-WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A limit and what was measured against it."""
-
-    name: str
-    limit: float
-    value: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value is on the right side, or on the limit itself."""
-        return self.value >= self.limit if self.name in AT_LEAST else self.value <= self.limit
-
-    def text(self) -> str:
-        """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
-        bound = "at least" if self.name in AT_LEAST else "at most"
-        excess = abs(self.value - self.limit)
-        verdict = "" if self.passed else f": {excess:.4g} too {'low' if self.name in AT_LEAST else 'high'}"
-        return f"{self.name} is {self.value:.6g}, {bound} {self.limit:.6g} is allowed{verdict}"
-
-
-def evaluate_gates(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -> list[Gate]:
-    """Every declared gate with its measured value; `facts` are those of the steps, by role."""
-    measured = figures(facts)
-    return [Gate(name, limit, measured[name]) for name, limit in recipe.verify.gates]
-
-
-def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
-    """The figures that gates and tables use: of several outputs, the worst."""
-    found: dict[str, float] = {"bytes": float(facts["check"]["bytes"])}
-    verify = facts.get("verify")
-    if verify:
-        for name, worst in WORST_OF_OUTPUTS.items():
-            found[name] = worst(output[name] for output in verify["outputs"].values())
-        accuracy = verify.get("classification", {})
-        found |= {name: value for name, value in accuracy.items() if isinstance(value, float)}
-    return found
 
 
 def git_state() -> dict[str, Any] | None:
@@ -117,7 +75,7 @@ def make_manifest(
 def describe_inputs(resolved: ResolvedRecipe) -> Json:
     """Every file, folder and choice of files that the recipe reads, by role: as it is named there, and its digest."""
     paths = {role: path for role, _, path in named_paths(resolved.recipe)}
-    paths |= {DATASET_CODE[role]: code.entry for role, code in resolved.datasets.items()}
+    paths |= {CODE_OF[role]: ", ".join(code.entries) for role, code in resolved.codes.items()}
     return {
         role: {
             "path": paths.get(role) or ", ".join(resolved.entries),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.core.digest import Json
+from tflbuild.core.gates import figures
 from tflbuild.report.columns import align
-from tflbuild.report.manifest import figures
 
 SHOWN_SHA = 12
 

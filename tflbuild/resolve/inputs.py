@@ -19,17 +19,18 @@ CODE = "code"
 WEIGHTS = "weights"
 DATASET = "dataset"
 EVALUATION = "evaluation"
-DATASET_CODE = {DATASET: "dataset code", EVALUATION: "evaluation code"}
+METRICS = "metrics"
+CODE_OF = {DATASET: "dataset code", EVALUATION: "evaluation code", METRICS: "metrics code"}
 DATASET_KEYS = {DATASET: "dataset", EVALUATION: "verify.dataset"}
 FOLDERS = ("image_folder", "audio_folder")
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetCode:
-    """The code that gives a dataset: its reference as a worker finds it, and the packages that it imports."""
+class UserCode:
+    """Code that gives a dataset or measures: its references as a worker finds them, and the packages it imports."""
 
-    entry: str
+    entries: tuple[str, ...]
     packages: tuple[tuple[str, str], ...] = ()
 
 
@@ -39,14 +40,14 @@ class ResolvedRecipe:
 
     `files` maps a role to what it names; `entries` are the recipe's references to code, in the order of
     `Source.references`, as a worker finds them, and `packages` the installed distributions that this
-    code imports. `datasets` is the same of the code behind `dataset` and `evaluation`, by role.
+    code imports. `codes` is the same of the code behind `dataset`, `evaluation` and `metrics`, by role.
     """
 
     recipe: Recipe
     files: Mapping[str, FileInput]
     entries: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
-    datasets: Mapping[str, DatasetCode] = field(default_factory=dict)
+    codes: Mapping[str, UserCode] = field(default_factory=dict)
 
 
 def is_remote(handle: str) -> bool:
@@ -76,12 +77,16 @@ def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
             yield role, dataset
 
 
-def dataset_codes(recipe: Recipe) -> Iterator[tuple[str, Code]]:
-    """(role, code) of the datasets that code gives. Raises RecipeError when it is not there."""
+def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, Code]]:
+    """(role, key, code) of datasets that code gives, and of metrics. Raises RecipeError when it is not there."""
     for role, dataset in datasets_of(recipe):
         if dataset.call:
-            key = DATASET_KEYS[role]
-            yield role, find_code([dataset.call], dataset.files, [f"{key}.call"], f"{key}.files")
+            key = f"{DATASET_KEYS[role]}.call"
+            yield role, key, find_code([dataset.call], dataset.files, [key], f"{DATASET_KEYS[role]}.files")
+    metrics = recipe.verify.metrics
+    if metrics:
+        keys = [f"verify.metrics.{name}" for name, _ in metrics]
+        yield METRICS, keys[0], find_code([reference for _, reference in metrics], (), keys)
 
 
 def code_of(recipe: Recipe) -> Code | None:
@@ -103,17 +108,17 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
     code = code_of(recipe)
     if code is not None and code.files:
         files[CODE] = _hash(_port(CODE, code), "source", ", ".join(code.entries), stats)
-    datasets: dict[str, DatasetCode] = {}
-    for role, found in dataset_codes(recipe):
-        datasets[role] = DatasetCode(entry=found.entries[0], packages=tuple(sorted(found.packages.items())))
+    codes: dict[str, UserCode] = {}
+    for role, key, found in codes_of(recipe):
+        codes[role] = UserCode(entries=found.entries, packages=tuple(sorted(found.packages.items())))
         if found.files:
-            port = _port(DATASET_CODE[role], found)
-            files[port.name] = _hash(port, f"{DATASET_KEYS[role]}.call", found.entries[0], stats)
+            port = _port(CODE_OF[role], found)
+            files[port.name] = _hash(port, key, ", ".join(found.entries), stats)
     _require_pinned(recipe, files)
     if code is None:
-        return ResolvedRecipe(recipe=recipe, files=files, datasets=datasets)
+        return ResolvedRecipe(recipe=recipe, files=files, codes=codes)
     packages = tuple(sorted(code.packages.items()))
-    return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages, datasets=datasets)
+    return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages, codes=codes)
 
 
 def _port(role: str, code: Code) -> FileInput:

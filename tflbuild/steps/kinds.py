@@ -204,7 +204,10 @@ KINDS: dict[str, StepKind] = {
             name="verify",
             server="litert",
             module="litert_verify",
-            uses=("artifact", "interpreters", "metrics", "predictions", "probes", "samples", "shards", "signatures"),
+            uses=(
+                *("artifact", "interpreters", "metrics", "predictions", "probes", "samples", "shards"),
+                *("signatures", "user_code"),
+            ),
             packages=LITERT,
             outputs=("verify.json",),
         ),

@@ -27,11 +27,19 @@ FLOAT = {"scheme": "none"}
 
 
 def run(request: Request) -> Facts:
-    """Outputs sensitivity.json: {scheme, samples, operators: [{name, operator, snr_db, rmse, share}], left}."""
+    """Outputs sensitivity.json: {scheme, samples, bytes, powers, operators, left}.
+
+    `bytes` is the float model's size, `powers` the mean square of each output. An operator has its name, its
+    kind, the artifact's `bytes` with it alone quantized, `snr_db`, `rmse`, `share`, and each output's `noise`
+    (mean square error). With the parameter `count`, the first samples alone are run.
+    """
     params = request.params
     signature = request.read_json("signature")
-    inputs = load_feeds(request.inputs["samples"], signature["key"])[signature["key"]]
-    reference = load_predictions(request.inputs["predictions"], signature["key"]).outputs
+    count = params.get("count")
+    feeds = load_feeds(request.inputs["samples"], signature["key"])[signature["key"]]
+    inputs = {name: array[:count] for name, array in feeds.items()}
+    predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
+    reference = {name: array[:count] for name, array in predicted.items()}
     model = request.inputs["model"].read_bytes()
     ranges = statistics(request.read_json("ranges")) if "ranges" in request.inputs else None
     operators = [(op.name, name) for _, op, name in each_operator(read_model(request.inputs["model"]))]
@@ -42,8 +50,16 @@ def run(request: Request) -> Facts:
             left.append({"name": name, "operator": operator})
             continue
         actual = run_samples(artifact, signature, inputs, params)
-        found.append({"name": name, "operator": operator, **damage(reference, actual)})
-    report = {"scheme": params["scheme"], "samples": count_samples(inputs), "operators": rank(found), "left": left}
+        size = artifact.stat().st_size
+        found.append({"name": name, "operator": operator, "bytes": size, **damage(reference, actual)})
+    report = {
+        "scheme": params["scheme"],
+        "samples": count_samples(inputs),
+        "bytes": len(model),
+        "powers": {name: float(np.mean(array.astype(np.float64) ** 2)) for name, array in reference.items()},
+        "operators": rank(found),
+        "left": left,
+    }
     request.write_json("sensitivity.json", report)
     return report
 
@@ -62,12 +78,14 @@ def quantize_alone(
     return any(name == operator[1] and applied(graph, op) != "none" for graph, op, name in each_operator(made))
 
 
-def damage(reference: Arrays, actual: Arrays) -> dict[str, float]:
-    """The worst output's SNR in dB, and the root mean square error over all outputs' values."""
-    figures = [parity(reference[name].reshape(-1), actual[name].reshape(-1)) for name in reference]
-    sizes = [reference[name].size for name in reference]
-    total = sum(one["rmse"] ** 2 * size for one, size in zip(figures, sizes, strict=True))
-    return {"snr_db": min(one["snr_db"] for one in figures), "rmse": math.sqrt(total / max(1, sum(sizes)))}
+def damage(reference: Arrays, actual: Arrays) -> dict[str, Any]:
+    """The worst output's SNR in dB, the root mean square error over all outputs' values, each output's noise."""
+    figures = {name: parity(reference[name].reshape(-1), actual[name].reshape(-1)) for name in reference}
+    noise = {name: one["rmse"] ** 2 for name, one in figures.items()}
+    values = sum(array.size for array in reference.values())
+    total = sum(noise[name] * array.size for name, array in reference.items())
+    snr = min(one["snr_db"] for one in figures.values())
+    return {"snr_db": snr, "rmse": math.sqrt(total / max(1, values)), "noise": noise}
 
 
 def rank(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from tflbuild.workers.metrics import classification, parity
 from tflbuild.workers.predictions import Predictions, Probed, are_stateful, load_predictions
 from tflbuild.workers.samples import Arrays, count_samples, load_feeds, load_samples
 from tflbuild.workers.signatures import each_signature
+from tflbuild.workers.user_code import load_reference, told
 
 NEEDS_FLEX_HERE = "it needs TensorFlow (Flex) operators, which no Python package can run"
 NO_SAMPLES = "the dataset has no samples for it"
@@ -36,6 +38,8 @@ def run(request: Request) -> Facts:
         report["outputs"] |= compare_resized(request, key, reference, prefix)
         if main and request.params["kind"] == "classification":
             report["classification"] = classify(reference.outputs, outputs, labels, request.params)
+        if main and "metrics" in request.params:
+            report["metrics"] = measure(request, reference.outputs, outputs, labels)
     if unverified:
         report["unverified_signatures"] = unverified
     request.write_json("verify.json", report)
@@ -112,6 +116,23 @@ def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[
         {name: array[None] for name, array in probed.outputs.items()},
         {name: array[None] for name, array in actual.items()},
     )
+
+
+def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
+    """The user's own metrics by name. Raises WorkerError for an exception in one, and for what is no number."""
+    found = {}
+    for name, entry in request.params["metrics"].items():
+        key = f"verify.metrics.{name}"
+        function = load_reference(request, entry, key)
+        with told(request, f"'{entry}' failed", key):
+            value = function(expected=expected, actual=actual, labels=labels)
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            found[name] = math.nan
+        if not math.isfinite(found[name]):
+            raise WorkerError(f"'{entry}' gave {str(value)[:100]}, and a metric is one finite number", where=key)
+    return found
 
 
 def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""Schema -> Recipe, the part that says what is measured and what must hold."""
+
+from __future__ import annotations
+
+import math
+
+from tflbuild.config import schema_verify as schema
+from tflbuild.config.freeze_data import freeze_dataset
+from tflbuild.config.freeze_model import require_reference
+from tflbuild.config.refusals import Refusals
+from tflbuild.core.recipe import Verify
+
+MAPPINGS = ("outputs", "at_least", "at_most")
+
+
+def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
+    """What is measured, on what, against which limits. Raises RecipeError for what cannot be measured."""
+    if verify.kind == "none":
+        return Verify(kind=verify.kind)
+    gates = freeze_gates(verify.gates, "verify.gates", refusals)
+    dataset = freeze_dataset(verify.dataset, "verify.dataset", refusals)
+    if dataset is None:
+        raise refusals.refuse(
+            f"verify={verify.kind} has no dataset",
+            "verify.dataset",
+            next_step="dataset@verify.dataset=npz verify.dataset.path=..., or verify=none",
+        )
+    for name, reference in verify.metrics.items():
+        require_reference(reference, f"verify.metrics.{name}", refusals)
+    metrics = tuple(sorted(verify.metrics.items()))
+    if not isinstance(verify, schema.ClassificationVerify):
+        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates)
+    refusals.require(verify.top_k >= 1, "verify.top_k", verify.top_k, "at least 1")
+    if not dataset.label:
+        raise refusals.refuse(
+            "verify=classification has no labels",
+            "verify.dataset.label",
+            why="accuracy is measured against an array of integer class labels",
+            next_step="name that array: verify.dataset.label=label (label=folder takes class folders),"
+            " or use verify=parity",
+        )
+    return Verify(
+        kind=verify.kind,
+        dataset=dataset,
+        output=verify.output,
+        top_k=verify.top_k,
+        metrics=metrics,
+        gates=gates,
+    )
+
+
+def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:
+    """(name, limit) of each that is set, named as `core.gates` does."""
+    told = {name: limit for name, limit in vars(gates).items() if name not in MAPPINGS}
+    for output, limits in gates.outputs.items():
+        told |= {f"outputs.{output}.{name}": limit for name, limit in vars(limits).items()}
+    for side in ("at_least", "at_most"):
+        told |= {f"{side}.{name}": limit for name, limit in getattr(gates, side).items()}
+    frozen = tuple(sorted((name, float(limit)) for name, limit in told.items() if limit is not None))
+    for name, limit in frozen:
+        refusals.require(math.isfinite(limit), f"{place}.{name}", limit, "a finite number, or null")
+    return frozen

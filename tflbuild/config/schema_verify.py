@@ -1,0 +1,93 @@
+"""What a recipe may say of measuring: figures, limits, evaluation data.
+
+A part of the schema; see `config.schema`. The options are listed there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tflbuild.config.schema_data import Dataset
+
+
+@dataclass
+class OutputGates:
+    """Limits of one output. null: not gated."""
+
+    max_abs_error: float | None = None
+    rmse: float | None = None
+    cosine: float | None = None
+    snr_db: float | None = None
+
+
+@dataclass
+class Gates:
+    """Limits that fail the build, exit code 3. null: not gated."""
+
+    top1_drop: float | None = None
+    """Most that top-1 accuracy may fall below the source's, as a share (0.01 is one point)."""
+    top1: float | None = None
+    """Least top-1 accuracy, as a share."""
+    agreement: float | None = None
+    """Least share of samples on which source and artifact name the same class."""
+    max_abs_error: float | None = None
+    """Most that any output value may differ from the source's, in the output's unit."""
+    rmse: float | None = None
+    """Most root mean square error of any output."""
+    cosine: float | None = None
+    """Least cosine similarity of any output."""
+    snr_db: float | None = None
+    """Least signal-to-noise ratio of any output, in dB."""
+    bytes: int | None = None
+    """Most bytes the artifact may have."""
+    outputs: dict[str, OutputGates] = field(default_factory=dict)
+    """Limits of one output alone, by its name: `{NAME: {snr_db: 40}}`."""
+    at_least: dict[str, float] = field(default_factory=dict)
+    """Lower limits of metrics of your own (`verify.metrics`), by name."""
+    at_most: dict[str, float] = field(default_factory=dict)
+    """Upper limits of metrics of your own, by name."""
+
+
+@dataclass
+class Verify:
+    """How the artifact is held against its source."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
+
+    kind: str = "none"
+    dataset: Dataset = field(default_factory=Dataset)
+    """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
+    output: str = ""
+    """Output that holds the class scores; empty: the only one."""
+    top_k: int = 5
+    """k of the second accuracy."""
+    metrics: dict[str, str] = field(default_factory=dict)
+    """Metrics of your own, name to `file.py:function`: gets `expected`, `actual` (outputs by name), `labels`; one number."""
+    gates: Gates = field(default_factory=Gates)
+    """Limits that fail the build, exit code 3."""
+
+
+@dataclass
+class NoVerify(Verify):
+    """No verification and no gates: the manifest says `unverified`."""
+
+    unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "metrics", "gates")
+
+    kind: str = "none"
+
+
+@dataclass
+class ParityVerify(Verify):
+    """Source and artifact run on an evaluation dataset; their outputs are compared."""
+
+    unused: ClassVar[tuple[str, ...]] = ("output", "top_k")
+
+    kind: str = "parity"
+
+
+@dataclass
+class ClassificationVerify(Verify):
+    """Parity, and top-1 and top-k accuracy against labels."""
+
+    kind: str = "classification"

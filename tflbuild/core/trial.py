@@ -1,0 +1,67 @@
+"""What a search tried, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tflbuild.core.digest import Json
+from tflbuild.core.gates import Gate, figures
+from tflbuild.core.recipe import Quantization
+from tflbuild.core.result import Failure
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A quantization that was built. `facts` are those of its steps by role, `gates` the budget with what was measured.
+
+    Without `gates` it was not measured: it failed, or it could not be the best any more.
+    """
+
+    label: str
+    quantization: Quantization
+    facts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def meets(self) -> bool:
+        """Whether it was measured and is within the budget."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the artifact, 0 when there is none."""
+        return int(self.facts["check"]["bytes"]) if "check" in self.facts else 0
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median on this host, None when it was not timed."""
+        return float(self.facts["benchmark"]["p50_ms"]) if "benchmark" in self.facts else None
+
+    @property
+    def fidelity(self) -> float:
+        """The worst output's SNR in dB: what tells two apart that both miss, or both meet, the budget."""
+        return figures(self.facts)["snr_db"] if "verify" in self.facts else float("-inf")
+
+
+@dataclass(frozen=True)
+class Costly:
+    """An operator, and the worst output's SNR in dB when it alone has the scheme."""
+
+    name: str
+    operator: str
+    scheme: str
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs."""
+
+    objective: str
+    budget: tuple[tuple[str, float], ...]
+    trials: tuple[Trial, ...]
+    chosen: Trial | None
+    costly: tuple[Costly, ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()

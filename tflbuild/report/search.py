@@ -1,0 +1,113 @@
+"""What `quantization=auto` tried, chose and why, and the recipe that says the same without a search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from tflbuild.core.digest import Json
+from tflbuild.core.gates import figure_name, figures
+from tflbuild.core.recipe import Quantization
+from tflbuild.core.trial import Costly, Found, Trial
+from tflbuild.report.columns import align
+from tflbuild.report.sensitivity import shorten
+
+USUAL = {"algorithm": "min_max", "granularity": "per_channel"}
+
+
+def search_text(found: Found) -> str:
+    """The table of trials, the operators that cost most, and what to paste into the recipe."""
+    lines = trial_lines(found)
+    lines += [f"{name}: left out, {why}" for name, why in found.excluded]
+    if found.costly:
+        lines += ["", *costly_lines(found.costly)]
+    if found.chosen is not None:
+        lines += ["", f"chosen  {found.chosen.label}: {reason(found)}", "as a recipe, without the search:"]
+        lines += [f"  {line}" for line in recipe_lines(found.chosen.quantization)]
+    return "\n".join(lines)
+
+
+def trial_lines(found: Found) -> list[str]:
+    """Every trial, in the order in which they were made; figures are those that the budget limits."""
+    names = [name for name, _ in found.budget if name != "bytes"]
+    headings = ("tried", "bytes", *names, "median ms, this host", "SNR dB", "result")
+    rows = []
+    for trial in found.trials:
+        measured = figures(trial.facts) if trial.gates else {}
+        told = [f"{measured[figure_name(name)]:.4g}" if measured else "" for name in names]
+        snr = f"{trial.fidelity:.1f}" if measured and "snr_db" not in names else ""
+        latency = "" if trial.latency_ms is None else f"{trial.latency_ms:.3f}"
+        size = f"{trial.bytes:,}" if trial.bytes else ""
+        rows.append((trial.label, size, *told, latency, snr, verdict(trial, found.chosen)))
+    return align(headings, rows, right=headings[1:-1])
+
+
+def verdict(trial: Trial, chosen: Trial | None) -> str:
+    """What came of a trial."""
+    if trial.failure is not None:
+        return trial.failure.what
+    if chosen is not None and trial.quantization == chosen.quantization:
+        return "chosen"
+    if not trial.gates:
+        return "larger than what meets" if chosen is not None else "not measured"
+    return "meets" if trial.meets else "misses"
+
+
+def costly_lines(costly: Sequence[Costly]) -> list[str]:
+    """The operators that lose most, each alone quantized."""
+    headings = (f"costs most as {costly[0].scheme}", "SNR dB alone", "operator")
+    return align(headings, [(shorten(one.name), f"{one.snr_db:.1f}", one.operator) for one in costly], headings[1:2])
+
+
+def reason(found: Found) -> str:
+    """Why this one."""
+    assert found.chosen is not None
+    measured = sum(bool(trial.gates) for trial in found.trials)
+    meeting = sum(trial.meets for trial in found.trials)
+    least = "smallest" if found.objective == "size" else "fastest on this host"
+    return f"the {least} of {meeting} that meet the budget, of {measured} measured"
+
+
+def recipe_lines(quantization: Quantization) -> list[str]:
+    """YAML that makes the same artifact."""
+    body = [
+        f"{name}: {getattr(quantization, name)}"
+        for name, usual in USUAL.items()
+        if getattr(quantization, name) != usual
+    ]
+    if quantization.calibration is not None:
+        body += [f"input_type: {quantization.input_type}", f"output_type: {quantization.output_type}"]
+        body += [
+            f"calibration: {{method: {quantization.calibration.method}, kernels: {quantization.calibration.kernels}}}"
+        ]
+    if quantization.rules:
+        body.append("rules:")
+    for rule in quantization.rules:
+        told = {name: value for name, value in (("match", rule.match), ("op", rule.op)) if value}
+        scheme = "float32" if rule.scheme == "none" else rule.scheme
+        text = ", ".join(f"{name}: {json.dumps(value)}" for name, value in told.items())
+        body.append(f"  - {{{text}, scheme: {scheme}}}")
+    lines = [f"defaults: [{{override /quantization: {quantization.scheme}}}]"]
+    return lines + (["quantization:", *(f"  {line}" for line in body)] if body else [])
+
+
+def search_json(found: Found) -> Mapping[str, Json]:
+    """The same for programs and for the manifest."""
+    trials = [
+        {
+            "label": trial.label,
+            "bytes": trial.bytes or None,
+            "figures": {gate.name: gate.value for gate in trial.gates},
+            "p50_ms": trial.latency_ms,
+            "result": verdict(trial, found.chosen),
+        }
+        for trial in found.trials
+    ]
+    return {
+        "objective": found.objective,
+        "budget": dict(found.budget),
+        "chosen": None if found.chosen is None else found.chosen.label,
+        "recipe": [] if found.chosen is None else recipe_lines(found.chosen.quantization),
+        "trials": trials,
+        "costly": [vars(one) for one in found.costly],
+    }

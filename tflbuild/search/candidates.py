@@ -1,0 +1,86 @@
+"""Quantizations that may be tried: whole schemes, and schemes with exceptions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tflbuild.core.recipe import Calibration, Quantization, Recipe, Rule, Search
+from tflbuild.core.schemes import CALIBRATED, SCHEMES
+
+
+def settle(recipe: Recipe, quantization: Quantization) -> Recipe:
+    """The recipe that a search ends with, or tries: the quantization found, the budget among its gates."""
+    assert recipe.search is not None
+    limits = {**dict(recipe.verify.gates), **dict(recipe.search.budget)}
+    verify = replace(recipe.verify, gates=tuple(sorted(limits.items())))
+    return replace(recipe, search=None, quantization=quantization, verify=verify)
+
+
+def usable(search: Search) -> list[str]:
+    """The schemes that can have the inputs and outputs asked for: integers are for static ones."""
+    integer = (search.input_type, search.output_type) != ("float32", "float32")
+    return [scheme for scheme in search.schemes if scheme in CALIBRATED or not integer]
+
+
+def make_single(scheme: str, search: Search, algorithm: str = "min_max", method: str = "min_max") -> Quantization:
+    """One scheme for the whole model."""
+    if scheme not in CALIBRATED:
+        return Quantization(scheme=scheme, algorithm=algorithm)
+    return Quantization(
+        scheme=scheme,
+        algorithm=algorithm,
+        input_type=search.input_type,
+        output_type=search.output_type,
+        calibration=Calibration(method=method, kernels=search.kernels),
+    )
+
+
+def variations(scheme: str, search: Search) -> list[Quantization]:
+    """The same scheme with each algorithm, and with each calibration method, that it has a use for."""
+    found = [make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].weights < 16]
+    found += [make_single(scheme, search, method=method) for method in search.methods if scheme in CALIBRATED]
+    if SCHEMES[scheme].weights == 4 and SCHEMES[scheme].mode != "static":
+        found += [replace(one, granularity="blockwise_32") for one in found]
+    return found
+
+
+def with_exceptions(
+    single: Quantization, assignment: Mapping[str, str], names: Sequence[str], spared: Iterable[str] = ()
+) -> Quantization:
+    """The scheme that most operators of an assignment have, and a rule for each that has another.
+
+    `names` are those of all operators, so that a rule matches one alone; `spared` are kinds of operator
+    that the scheme has nothing for, left in float.
+    """
+    counted = Counter(scheme for scheme in assignment.values() if scheme != "none")
+    base = counted.most_common(1)[0][0] if counted else single.scheme
+    rules = [Rule(match="", op=operator, scheme="none") for operator in spared]
+    rules += [
+        Rule(match=pattern(name, names), op="", scheme=scheme) for name, scheme in assignment.items() if scheme != base
+    ]
+    granularity = single.granularity if SCHEMES[base].weights == 4 else "per_channel"
+    return replace(single, scheme=base, granularity=granularity, rules=tuple(rules))
+
+
+def pattern(name: str, names: Sequence[str]) -> str:
+    """A regular expression that finds one operator: by the first of its fused names, where no other begins so."""
+    short = f"^{re.escape(name.partition(';')[0])}(;|$)"
+    alone = sum(re.search(short, other) is not None for other in names) == 1
+    return short if alone else f"^{re.escape(name)}$"
+
+
+def describe(quantization: Quantization) -> str:
+    """`weight_only_int8 mse, 3 float16, 2 float32`."""
+    words = [quantization.scheme]
+    words += [quantization.algorithm] if quantization.algorithm != "min_max" else []
+    words += [quantization.granularity] if quantization.granularity != "per_channel" else []
+    calibration = quantization.calibration
+    words += [f"{calibration.method} ranges"] if calibration is not None and calibration.method != "min_max" else []
+    counted = Counter(
+        SCHEMES[rule.scheme].grammar if rule.scheme == "none" else rule.scheme for rule in quantization.rules
+    )
+    exceptions = [f"{count} {scheme}" for scheme, count in sorted(counted.items())]
+    return ", ".join([" ".join(words), *exceptions])

@@ -1,0 +1,203 @@
+"""`quantization=auto`: the best artifact within a budget.
+
+First every scheme as it is, the smallest first, until one meets the budget: nothing larger is measured any more.
+Then what is smaller and misses it is tried with other algorithms, and with exceptions for the operators that
+cost most, as few as will do; last, exceptions that turn out to be needless are taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Quantization
+from tflbuild.core.schemes import CALIBRATED
+from tflbuild.core.trial import Costly, Found, Trial
+from tflbuild.search.assignment import Assignment, Option, make_chain, upgrade
+from tflbuild.search.candidates import make_single, usable, variations, with_exceptions
+from tflbuild.search.trials import Trials
+
+FLOAT = ("float16", "weight_only_int8", "weight_only_int4")
+DYNAMIC = ("dynamic_int8", "dynamic_int4")
+BORDER_BYTES = 200.0  # a QUANTIZE and a DEQUANTIZE with their tensors, about; an exception between integer operators
+MOST_RETRACTIONS = 8
+COSTLY = 5
+
+Verdict = Literal["meets", "misses", "larger", "failed"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Schemes that mix within one model, and what is known of each operator under each of them."""
+
+    single: Quantization
+    reports: Mapping[str, Mapping[str, Json]]
+
+    @property
+    def static(self) -> bool:
+        """Whether operators compute in integers, so that exceptions have borders."""
+        return self.single.scheme in CALIBRATED
+
+    @property
+    def names(self) -> list[str]:
+        """Every operator that some scheme says anything of."""
+        rows = [row for report in self.reports.values() for row in (*report["operators"], *report["left"])]
+        return list(dict.fromkeys(row["name"] for row in rows))
+
+    @property
+    def spared(self) -> list[str]:
+        """Kinds of operator that a static scheme has nothing for."""
+        left = [report["left"] for report in self.reports.values()] if self.static else []
+        return sorted({row["operator"] for rows in left for row in rows})
+
+    def options(self) -> dict[str, list[Option]]:
+        """Operator -> its options, float32 among them."""
+        found: dict[str, list[Option]] = {}
+        for scheme, report in self.reports.items():
+            for row in report["operators"]:
+                if row["operator"] in self.spared:
+                    continue
+                saved = report["bytes"] - row["bytes"]
+                damage = sum(row["noise"][name] / power for name, power in report["powers"].items() if power)
+                found.setdefault(row["name"], []).append(Option(scheme, -float(saved), damage))
+        return {name: self.priced([*options, Option("none", 0.0, 0.0)]) for name, options in found.items()}
+
+    def priced(self, options: list[Option]) -> list[Option]:
+        """Among integer operators, what an operator alone costs in borders says nothing; an exception has them."""
+        if not self.static:
+            return options
+        least = min(option.cost for option in options)
+        base = self.single.scheme
+        return [
+            replace(one, cost=max(0.0, one.cost - least) + (0.0 if one.scheme == base else BORDER_BYTES))
+            for one in (replace(option, cost=min(option.cost, 0.0)) for option in options)
+        ]
+
+
+@dataclass
+class Finder:
+    """One search. `best` is the best artifact so far."""
+
+    trials: Trials
+    best: Trial | None = None
+    reports: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+
+    def find(self) -> Found:
+        """The whole search."""
+        search = self.trials.search
+        schemes = usable(search)
+        self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
+        for scheme in schemes:
+            self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
+        for family in self.families(schemes):
+            self.mix(family)
+        return Found(
+            objective=search.objective,
+            budget=search.budget,
+            trials=tuple(self.trials.tried.values()),
+            chosen=self.best,
+            costly=self.costly(),
+            excluded=tuple(self.trials.excluded.items()),
+        )
+
+    # what is better
+
+    @property
+    def by_size(self) -> bool:
+        return self.trials.search.objective == "size"
+
+    def is_promising(self, trial: Trial) -> bool:
+        """Whether it could still be the best, if it met the budget."""
+        return self.best is None or not self.by_size or trial.bytes < self.best.bytes
+
+    def take(self, quantization: Quantization) -> Verdict:
+        """Try one. It becomes the best when it is."""
+        built = self.trials.build([quantization])
+        if not built or built[0].failure is not None:
+            return "failed"
+        if not self.is_promising(built[0]):
+            return "larger"
+        trial = self.trials.measure(quantization) if self.by_size else self.trials.time(quantization)
+        if not trial.meets:
+            return "misses"
+        if self.best is None or self.value(trial) < self.value(self.best):
+            self.best = trial
+        return "meets"
+
+    def value(self, trial: Trial) -> tuple[float, float]:
+        """What is wanted least of; of equals the more faithful."""
+        size = float(trial.bytes)
+        return (size if self.by_size else trial.latency_ms or size, -trial.fidelity)
+
+    def take_smallest(self, built: Sequence[Trial]) -> None:
+        """The smallest first; by size, those larger than one that meets the budget are not measured."""
+        for trial in sorted(built, key=lambda one: one.bytes):
+            if trial.failure is None:
+                self.take(trial.quantization)
+
+    def is_worth(self, scheme: str) -> bool:
+        """Whether another algorithm may help: int8 that misses the budget, int4 where int8 meets it."""
+        trial, wider = self.plain(scheme), self.plain(scheme.replace("int4", "int8"))
+        missed = trial is not None and bool(trial.gates) and not trial.meets
+        return missed and (trial is wider or (wider is not None and wider.meets))
+
+    def plain(self, scheme: str) -> Trial | None:
+        """What came of a scheme as it is."""
+        return self.trials.tried.get(make_single(scheme, self.trials.search))
+
+    # exceptions
+
+    def families(self, schemes: Sequence[str]) -> list[Family]:
+        """The mixtures to be tried, each with its schemes' sensitivities, measured all at once."""
+        static = [scheme for scheme in schemes if scheme in CALIBRATED]
+        floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
+        floating = floating or [scheme for scheme in schemes if scheme in DYNAMIC]
+        groups = [group for group in (floating, static) if group and "none" in schemes]
+        singles = [[self.best_variation(scheme) for scheme in group] for group in groups]
+        reports = self.trials.sensitivities([single for group in singles for single in group])
+        self.reports = reports
+        return [
+            Family(group[-1] if group[-1].scheme not in CALIBRATED else group[0], known)
+            for group in singles
+            if (known := {one.scheme: reports[one.scheme] for one in group if one.scheme in reports})
+        ]
+
+    def best_variation(self, scheme: str) -> Quantization:
+        """The scheme with whatever made it most faithful so far."""
+        tried = [one for one in self.trials.tried.values() if one.quantization.scheme == scheme and one.gates]
+        plain = make_single(scheme, self.trials.search)
+        return max(tried, key=lambda one: one.fidelity).quantization if tried else plain
+
+    def mix(self, family: Family) -> None:
+        """The fewest upgrades that meet the budget, by halving; then those that are needless are taken back."""
+        start, upgrades = make_chain(family.options())
+
+        def quantization(assignment: Assignment) -> Quantization:
+            return with_exceptions(family.single, assignment, family.names, family.spared)
+
+        low, high = 0, len(upgrades)  # the fewest that will do lie between, ends included
+        while low < high and self.trials.left > 0:
+            middle = (low + high) // 2
+            if self.take(quantization(upgrade(start, upgrades[:middle]))) in ("meets", "larger"):
+                high = middle
+            else:
+                low = middle + 1
+        made = upgrades[:high]
+        if self.take(quantization(upgrade(start, made))) != "meets":
+            return
+        for one in sorted(made, key=lambda step: step.worth)[:MOST_RETRACTIONS]:
+            fewer = [other for other in made if other is not one]
+            if self.take(quantization(upgrade(start, fewer))) == "meets":
+                made = fewer
+
+    def costly(self) -> tuple[Costly, ...]:
+        """The operators that lose most under the smallest scheme that was looked into."""
+        if not self.reports:
+            return ()
+        report = min(self.reports.values(), key=lambda one: sum(row["bytes"] for row in one["operators"]))
+        return tuple(
+            Costly(row["name"], row["operator"], report["scheme"], row["snr_db"])
+            for row in report["operators"][:COSTLY]
+        )

@@ -1,0 +1,117 @@
+"""Artifacts that are tried: planned and executed like any build, on one executor, so that nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tflbuild.core.digest import Json
+from tflbuild.core.gates import evaluate
+from tflbuild.core.recipe import Quantization, Recipe, Search
+from tflbuild.core.result import StepResult
+from tflbuild.core.trial import Trial
+from tflbuild.execute.executor import Executor
+from tflbuild.plan.planner import Surroundings, make_sensitivity, make_trials
+from tflbuild.resolve.inputs import ResolvedRecipe
+from tflbuild.search.candidates import describe, settle
+
+
+@dataclass
+class Trials:
+    """What has been tried for one recipe. `refuse` says why a recipe contradicts itself, "" when it does not."""
+
+    resolved: ResolvedRecipe
+    around: Surroundings
+    executor: Executor
+    refuse: Callable[[Recipe], str]
+    say: Callable[[str], None]
+    tried: dict[Quantization, Trial] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    _makers: dict[str, Quantization] = field(default_factory=dict)
+
+    @property
+    def search(self) -> Search:
+        """What was asked for."""
+        assert self.resolved.recipe.search is not None
+        return self.resolved.recipe.search
+
+    @property
+    def left(self) -> int:
+        """How many more may be measured."""
+        return self.search.trials - sum(bool(trial.gates) for trial in self.tried.values())
+
+    def resolve(self, quantization: Quantization) -> ResolvedRecipe:
+        """The recipe with this quantization."""
+        return replace(self.resolved, recipe=settle(self.resolved.recipe, quantization))
+
+    def build(self, quantizations: Sequence[Quantization]) -> list[Trial]:
+        """Build and check what the recipe allows, all at once; twins of an artifact that is there are left out."""
+        fresh = [one for one in quantizations if one not in self.tried and not self._excludes(one)]
+        plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
+        results = self.executor.execute(plan)
+        for quantization, goals in zip(fresh, plan.goals, strict=True):
+            roles = {role: results[step] for role, step in goals.items()}
+            if not self._is_twin(quantization, roles):
+                self.tried[quantization] = outcome(quantization, roles)
+        return [self.tried[one] for one in quantizations if one in self.tried]
+
+    def _excludes(self, quantization: Quantization) -> bool:
+        why = self.refuse(self.resolve(quantization).recipe)
+        if why:
+            self.excluded[describe(quantization)] = why
+        return bool(why)
+
+    def _is_twin(self, quantization: Quantization, roles: Mapping[str, StepResult]) -> bool:
+        made = roles.get("quantize", roles["convert"])
+        if not made.ok:
+            return False
+        return self._makers.setdefault(made.outputs["model.tflite"], quantization) != quantization
+
+    def measure(self, quantization: Quantization) -> Trial:
+        """Build, check and hold against the budget. What was measured is not measured again."""
+        built = self.build([quantization])
+        if not built or built[0].gates or built[0].failure is not None or self.left <= 0:
+            return built[0] if built else Trial(describe(quantization), quantization)
+        trial = self._run(quantization, "verify")
+        self.tried[quantization] = trial
+        self.say(f"tried  {trial.label}: {tell(trial)}")
+        return trial
+
+    def time(self, quantization: Quantization) -> Trial:
+        """Measure, and then the latency of what meets the budget, with nothing else running."""
+        trial = self.measure(quantization)
+        if trial.meets and trial.latency_ms is None:
+            trial = self.tried[quantization] = self._run(quantization, "benchmark")
+        return trial
+
+    def _run(self, quantization: Quantization, last: str) -> Trial:
+        plan = make_trials([self.resolve(quantization)], self.around, last)
+        with self.executor.quiet():
+            results = self.executor.execute(plan)
+        trial = outcome(quantization, {role: results[step] for role, step in plan.goals[0].items()})
+        if trial.failure is not None:
+            return trial
+        return replace(trial, gates=tuple(evaluate(self.search.budget, trial.facts)))
+
+    def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
+        """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
+        allowed = [one for one in quantizations if not self._excludes(one)]
+        plan = make_sensitivity([self.resolve(one) for one in allowed], self.around, self.search.samples)
+        results = self.executor.execute(plan)
+        found = {one.scheme: results[goals["sensitivity"]] for one, goals in zip(allowed, plan.goals, strict=True)}
+        return {scheme: result.facts for scheme, result in found.items() if result.ok}
+
+
+def outcome(quantization: Quantization, roles: Mapping[str, StepResult]) -> Trial:
+    """A trial as far as it went."""
+    failure = next((result.failure for result in roles.values() if result.failure is not None), None)
+    facts = {role: result.facts for role, result in roles.items() if result.ok}
+    return Trial(describe(quantization), quantization, facts, failure=failure)
+
+
+def tell(trial: Trial) -> str:
+    """How a trial went, in one line."""
+    if trial.failure is not None:
+        return trial.failure.what
+    told = ", ".join(f"{gate.name} {gate.value:.4g}" for gate in trial.gates)
+    return f"{trial.bytes:,} bytes, {told}: {'meets' if trial.meets else 'misses'} the budget"
