@@ -51,6 +51,5 @@ def run_in_turn(
 
 def run_real(running: Running, feed: Arrays) -> Arrays:
     """One call: real values in and out, whatever the artifact's types."""
-    takes, gives = running.runner.get_input_details(), running.runner.get_output_details()
-    outputs = running({name: quantize_values(value, takes[name]) for name, value in feed.items()})
-    return {name: dequantize_values(value, gives[name]) for name, value in outputs.items()}
+    outputs = running({name: quantize_values(value, running.takes[name]) for name, value in feed.items()})
+    return {name: dequantize_values(value, running.gives[name]) for name, value in outputs.items()}

@@ -104,31 +104,28 @@ def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
 
 def check_variables(model: Model) -> Iterator[Finding]:
     """Every variable is given a value when the model is opened: what nothing initialises holds noise."""
-    names = {op.variable for graph in model.subgraphs for op in graph.ops if op.name == "VAR_HANDLE"}
-    starts = {op.initial for graph in model.subgraphs for op in graph.ops if op.initial is not None}
-    given = {name for start in starts for name in _assigned(model.subgraphs[start])}
-    missing = sorted(names - given)
+    _, missing = _initialised(model, "VAR_HANDLE", "ASSIGN_VARIABLE", "variable")
     if missing:
-        yield Finding("variables", f"variables that nothing initialises: {_some(missing)}")
+        yield Finding("variables", f"variables that nothing initialises: {_some(sorted(missing))}")
 
 
 def check_tables(model: Model) -> Iterator[Finding]:
     """Every lookup table is filled when the model is opened: an empty one finds nothing."""
-    tables = {op.table for graph in model.subgraphs for op in graph.ops if op.name == "HASHTABLE"}
-    starts = {op.initial for graph in model.subgraphs for op in graph.ops if op.initial is not None}
-    filled = {name for start in starts for name in _filled(model.subgraphs[start])}
-    if tables - filled:
-        yield Finding("variables", f"lookup tables that nothing fills: {len(tables - filled)} of {len(tables)}")
+    tables, missing = _initialised(model, "HASHTABLE", "HASHTABLE_IMPORT", "table")
+    if missing:
+        yield Finding("variables", f"lookup tables that nothing fills: {len(missing)} of {len(tables)}")
 
 
-def _filled(graph: Subgraph) -> Iterator[int | None]:
-    handles = {op.outputs[0]: op.table for op in graph.ops if op.name == "HASHTABLE"}
-    yield from (handles.get(op.inputs[0]) for op in graph.ops if op.name == "HASHTABLE_IMPORT")
-
-
-def _assigned(graph: Subgraph) -> Iterator[str]:
-    handles = {op.outputs[0]: op.variable for op in graph.ops if op.name == "VAR_HANDLE"}
-    yield from (handles.get(op.inputs[0], "") for op in graph.ops if op.name == "ASSIGN_VARIABLE")
+def _initialised(model: Model, handle: str, gives: str, field: str) -> tuple[set[Any], set[Any]]:
+    """(what the operators `handle` stand for, told by `field`; those of it that no initialiser's `gives` reaches)."""
+    ops = [op for graph in model.subgraphs for op in graph.ops]
+    there = {getattr(op, field) for op in ops if op.name == handle}
+    given = set()
+    for start in {op.initial for op in ops if op.initial is not None}:
+        graph = model.subgraphs[start]
+        handles = {op.outputs[0]: getattr(op, field) for op in graph.ops if op.name == handle}
+        given |= {handles[op.inputs[0]] for op in graph.ops if op.name == gives and op.inputs[0] in handles}
+    return there, there - given
 
 
 def check_signatures(model: Model, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Finding]:
@@ -221,12 +218,7 @@ def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
         found = {applied(graph, op) for graph, op, _ in each_operator(model)}
         if found <= {"none"}:
             yield Finding("scheme", f"no operator computes as {scheme}: the model was left as it is")
-        for graph, op, name in each_operator(model):
-            weights = weight_of(graph, op)
-            if weights is not None and weights.elements >= WEIGHT_ELEMENTS:
-                has = applied(graph, op)
-                if not honours(scheme, has, op, weights):
-                    yield Finding("scheme", f"{op.name} computes as {has}, {scheme} was declared: {name}")
+        yield from _dishonoured(model, scheme)
 
     return check
 
@@ -234,11 +226,16 @@ def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
 def check_int4(model: Model) -> Iterator[Finding]:
     """quantization=int4: int8 with int4 weights where kernels take them."""
     yield from _check_integers(model)
+    yield from _dishonoured(model, "int4")
+
+
+def _dishonoured(model: Model, scheme: str) -> Iterator[Finding]:
+    """Operators with weights of a size that matters that do not compute as asked."""
     for graph, op, name in each_operator(model):
         weights = weight_of(graph, op)
-        if weights is None or weights.elements < WEIGHT_ELEMENTS or honours("int4", applied(graph, op), op, weights):
-            continue
-        yield Finding("scheme", f"{op.name} has {weights.type} weights, int4 was declared: {name}")
+        has = applied(graph, op)
+        if weights is not None and weights.elements >= WEIGHT_ELEMENTS and not honours(scheme, has, op, weights):
+            yield Finding("scheme", f"{op.name} computes as {has}, {scheme} was declared: {name}")
 
 
 def check_int8(model: Model) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ class Running:
             raise WorkerError(
                 f"the artifact cannot run on {shapes}", kind="build", why=str(error).strip().split("\n")[0]
             ) from error
+
+    @cached_property
+    def takes(self) -> dict[str, dict[str, Any]]:
+        """The inputs' details by name, as they are when first asked for: looked up once, not with every sample."""
+        found: dict[str, dict[str, Any]] = self.runner.get_input_details()
+        return found
+
+    @cached_property
+    def gives(self) -> dict[str, dict[str, Any]]:
+        """The outputs' details by name; their types and scales do not change with the shapes that are fed."""
+        found: dict[str, dict[str, Any]] = self.runner.get_output_details()
+        return found
 
     def sibling(self, key: str) -> Running:
         """Another signature of the same open model, which shares its variables."""

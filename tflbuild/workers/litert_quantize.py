@@ -20,9 +20,7 @@ def run(request: Request) -> Facts:
     params = request.params
     model = request.inputs["model"].read_bytes()
     operators = find_operators(request.inputs["model"], params.get("rules", ()))
-    ranges = None
-    if "ranges" in request.inputs:
-        ranges = statistics({**request.read_json("ranges"), **raw_ranges(model)})
+    ranges = load_ranges(request, model)
     quantized = quantize(model, make_recipe(params, operators), ranges)
     if "algorithm" in params:
         plain = make_recipe({**params, "algorithm": "min_max"}, operators)
@@ -77,6 +75,13 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
     return bytes(result.quantized_model)
+
+
+def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
+    """What was calibrated, with the ranges of raw inputs, which are known; None where nothing was."""
+    if "ranges" not in request.inputs:
+        return None
+    return statistics({**request.read_json("ranges"), **raw_ranges(model)})
 
 
 def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:

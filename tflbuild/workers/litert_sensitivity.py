@@ -16,7 +16,7 @@ import numpy as np
 from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.litert_quantize import quantize, statistics
+from tflbuild.workers.litert_quantize import load_ranges, quantize
 from tflbuild.workers.metrics import parity
 from tflbuild.workers.predictions import load_predictions
 from tflbuild.workers.quantizer_recipe import make_recipe
@@ -41,7 +41,7 @@ def run(request: Request) -> Facts:
     predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
     reference = {name: array[:count] for name, array in predicted.items()}
     model = request.inputs["model"].read_bytes()
-    ranges = statistics(request.read_json("ranges")) if "ranges" in request.inputs else None
+    ranges = load_ranges(request, model)
     operators = [(op.name, name) for _, op, name in each_operator(read_model(request.inputs["model"]))]
     found, left = [], []
     for operator, name in operators:

@@ -17,7 +17,7 @@ from litert_quantizer.algorithm_manager import AlgorithmName
 
 from tflbuild.core.schemes import SCHEMES, Scheme
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.rules import WEIGHTED, last_match
+from tflbuild.workers.rules import INT4_OPERATORS, WEIGHTED, last_match
 
 Operation = qtyping.TFLOperationName
 ALL = Operation.ALL_SUPPORTED
@@ -33,7 +33,7 @@ GRANULARITIES = {
     "per_tensor": qtyping.QuantGranularity.TENSORWISE,
     **{f"blockwise_{size}": qtyping.QuantGranularity[f"BLOCKWISE_{size}"] for size in (32, 64, 128, 256)},
 }
-INT4_OPERATIONS = (Operation.CONV_2D, Operation.FULLY_CONNECTED, Operation.EMBEDDING_LOOKUP)
+INT4_OPERATIONS = tuple(Operation[name] for name in INT4_OPERATORS)
 BLOCKWISE_OPERATIONS = (Operation.FULLY_CONNECTED, Operation.EMBEDDING_LOOKUP)
 QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # where it differs from the schema's
 
