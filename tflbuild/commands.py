@@ -195,6 +195,9 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
     reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
     print(foresight.plan_json(previews, reasons) if options.json else text(previews, reasons))
+    searches = [one.recipe.search for one in prepared.resolved if one.recipe.search is not None]
+    for search in [] if options.json else searches:
+        print(f"then a search: at most {search.trials} artifacts, built one after another and measured")
     return EXIT_DONE
 
 

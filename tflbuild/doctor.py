@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.result import Failure, StepResult
-from tflbuild.errors import RecipeError
+from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.locations import store_root
 from tflbuild.pipeline import as_error, disk_errors, prepare_plan
@@ -70,6 +70,12 @@ class _Ward:
             if not fix:
                 raise
             return Trial(fix, Failure(kind="recipe", what=error.what), {})
+        if prepared.resolved[0].recipe.search is not None:
+            raise UsageError(
+                "doctor takes a scheme, and quantization=auto is a search of its own",
+                where="command line",
+                next_step="quantization=int8, or build it: what cannot be is left out, and said",
+            )
         results = self.executor.execute(prepared.plan)
         roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
         failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)

@@ -209,8 +209,9 @@ def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) ->
     ):
         prepared = prepare_plan(overrides, multirun=False, store=store)
         recipe, places = prepared.resolved[0].recipe, prepared.places[0]
-        if recipe.quantization.scheme == "none" or recipe.verify.dataset is None:
-            lacks = "quantization" if recipe.quantization.scheme == "none" else "verify"
+        unquantized = recipe.quantization.scheme == "none" or recipe.search is not None
+        if unquantized or recipe.verify.dataset is None:
+            lacks = "quantization" if unquantized else "verify"
             raise RecipeError(
                 f"sensitivity needs {'a scheme' if lacks == 'quantization' else 'evaluation data'}",
                 where=places.find(lacks),

@@ -195,7 +195,7 @@ class AutoQuantization(Quantization):
 
     scheme: str = "auto"
     budget: Gates = field(default_factory=Gates)
-    """What the artifact may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`; keys are its gates'."""
+    """What the artifact may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`; keys as its gates."""
     objective: Objective = Objective.size
     """What is wanted least of: `size` (bytes) or `latency` (median on this host; needs `benchmark=host`)."""
     schemes: List[str] = field(
@@ -211,7 +211,7 @@ class AutoQuantization(Quantization):
     """Ways to find the range of an activation that are tried."""
     trials: int = 40
     """Most artifacts that are built and measured."""
-    samples: int = 32
+    samples: int = 8
     """Evaluation samples on which each operator's own damage is measured; every trial is measured on all."""
     input_type: IoType = IoType.float32
     """Type of every input; an integer type leaves static schemes alone."""

@@ -63,7 +63,7 @@ class Verify:
     top_k: int = 5
     """k of the second accuracy."""
     metrics: dict[str, str] = field(default_factory=dict)
-    """Metrics of your own, name to `file.py:function`: gets `expected`, `actual` (outputs by name), `labels`; one number."""
+    """Metrics of your own, name to `file.py:function`: gets `expected`, `actual` (outputs by name), `labels`."""
     gates: Gates = field(default_factory=Gates)
     """Limits that fail the build, exit code 3."""
 

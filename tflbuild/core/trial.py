@@ -31,8 +31,8 @@ class Trial:
 
     @property
     def bytes(self) -> int:
-        """Size of the artifact, 0 when there is none."""
-        return int(self.facts["check"]["bytes"]) if "check" in self.facts else 0
+        """Size of the artifact, found good or not; 0 when there is none."""
+        return next((int(self.facts[role]["bytes"]) for role in ("check", "quantize") if role in self.facts), 0)
 
     @property
     def latency_ms(self) -> float | None:

@@ -42,7 +42,7 @@ def variations(scheme: str, search: Search) -> list[Quantization]:
     """The same scheme with each algorithm, and with each calibration method, that it has a use for."""
     found = [make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].weights < 16]
     found += [make_single(scheme, search, method=method) for method in search.methods if scheme in CALIBRATED]
-    if SCHEMES[scheme].weights == 4 and SCHEMES[scheme].mode != "static":
+    if SCHEMES[scheme].weights == 4 and SCHEMES[scheme].mode == "dynamic":
         found += [replace(one, granularity="blockwise_32") for one in found]
     return found
 

@@ -43,8 +43,17 @@ class Family:
     @property
     def names(self) -> list[str]:
         """Every operator that some scheme says anything of."""
-        rows = [row for report in self.reports.values() for row in (*report["operators"], *report["left"])]
-        return list(dict.fromkeys(row["name"] for row in rows))
+        return list(dict.fromkeys(name for row in self.rows for name in (row["name"], *row["twins"])))
+
+    @property
+    def twins(self) -> dict[str, list[str]]:
+        """Operator -> those that share its weights, and with them its scheme."""
+        return {row["name"]: list(row["twins"]) for row in self.rows}
+
+    @property
+    def rows(self) -> list[Json]:
+        """What every report says of every operator."""
+        return [row for report in self.reports.values() for row in (*report["operators"], *report["left"])]
 
     @property
     def spared(self) -> list[str]:
@@ -91,8 +100,10 @@ class Finder:
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
         for scheme in schemes:
             self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
-        for family in self.families(schemes):
-            self.mix(family)
+        for group in self.groups(schemes):
+            family = self.family(group)
+            if family is not None:
+                self.mix(family)
         return Found(
             objective=search.objective,
             budget=search.budget,
@@ -117,7 +128,7 @@ class Finder:
         built = self.trials.build([quantization])
         if not built or built[0].failure is not None:
             return "failed"
-        if not self.is_promising(built[0]):
+        if not built[0].gates and not self.is_promising(built[0]):
             return "larger"
         trial = self.trials.measure(quantization) if self.by_size else self.trials.time(quantization)
         if not trial.meets:
@@ -141,7 +152,7 @@ class Finder:
         """Whether another algorithm may help: int8 that misses the budget, int4 where int8 meets it."""
         trial, wider = self.plain(scheme), self.plain(scheme.replace("int4", "int8"))
         missed = trial is not None and bool(trial.gates) and not trial.meets
-        return missed and (trial is wider or (wider is not None and wider.meets))
+        return missed and self.trials.left > 0 and (trial is wider or (wider is not None and wider.meets))
 
     def plain(self, scheme: str) -> Trial | None:
         """What came of a scheme as it is."""
@@ -149,20 +160,24 @@ class Finder:
 
     # exceptions
 
-    def families(self, schemes: Sequence[str]) -> list[Family]:
-        """The mixtures to be tried, each with its schemes' sensitivities, measured all at once."""
-        static = [scheme for scheme in schemes if scheme in CALIBRATED]
+    def groups(self, schemes: Sequence[str]) -> list[list[str]]:
+        """Schemes that mix within one model."""
         floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
         floating = floating or [scheme for scheme in schemes if scheme in DYNAMIC]
-        groups = [group for group in (floating, static) if group and "none" in schemes]
-        singles = [[self.best_variation(scheme) for scheme in group] for group in groups]
-        reports = self.trials.sensitivities([single for group in singles for single in group])
-        self.reports = reports
-        return [
-            Family(group[-1] if group[-1].scheme not in CALIBRATED else group[0], known)
-            for group in singles
-            if (known := {one.scheme: reports[one.scheme] for one in group if one.scheme in reports})
-        ]
+        static = [scheme for scheme in ("int8",) if scheme in schemes]
+        return [group for group in (floating, static) if group and "none" in schemes]
+
+    def family(self, group: Sequence[str]) -> Family | None:
+        """The schemes with the sensitivities of each; None where they cannot be had, or could be no better."""
+        if self.trials.left <= 0:
+            return None
+        singles = [self.best_variation(scheme) for scheme in group]
+        built = self.trials.build(singles)
+        if not any(self.is_promising(trial) for trial in built if trial.bytes):
+            return None
+        reports = self.trials.sensitivities(singles)
+        self.reports |= reports
+        return Family(singles[-1], reports) if reports else None
 
     def best_variation(self, scheme: str) -> Quantization:
         """The scheme with whatever made it most faithful so far."""
@@ -173,9 +188,11 @@ class Finder:
     def mix(self, family: Family) -> None:
         """The fewest upgrades that meet the budget, by halving; then those that are needless are taken back."""
         start, upgrades = make_chain(family.options())
+        names, twins = family.names, family.twins
 
         def quantization(assignment: Assignment) -> Quantization:
-            return with_exceptions(family.single, assignment, family.names, family.spared)
+            full = {name: scheme for first, scheme in assignment.items() for name in (first, *twins.get(first, ()))}
+            return with_exceptions(family.single, full, names, family.spared)
 
         low, high = 0, len(upgrades)  # the fewest that will do lie between, ends included
         while low < high and self.trials.left > 0:

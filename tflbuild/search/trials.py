@@ -26,6 +26,7 @@ class Trials:
     refuse: Callable[[Recipe], str]
     say: Callable[[str], None]
     tried: dict[Quantization, Trial] = field(default_factory=dict)
+    same: dict[Quantization, Quantization] = field(default_factory=dict)  # what makes the same bytes as an earlier one
     excluded: dict[str, str] = field(default_factory=dict)
     _makers: dict[str, Quantization] = field(default_factory=dict)
 
@@ -45,15 +46,18 @@ class Trials:
         return replace(self.resolved, recipe=settle(self.resolved.recipe, quantization))
 
     def build(self, quantizations: Sequence[Quantization]) -> list[Trial]:
-        """Build and check what the recipe allows, all at once; twins of an artifact that is there are left out."""
-        fresh = [one for one in quantizations if one not in self.tried and not self._excludes(one)]
+        """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
+        fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
         plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
         results = self.executor.execute(plan)
         for quantization, goals in zip(fresh, plan.goals, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
-            if not self._is_twin(quantization, roles):
+            made = roles.get("quantize", roles["convert"])
+            first = self._makers.setdefault(made.outputs["model.tflite"], quantization) if made.ok else quantization
+            self.same[quantization] = first
+            if first == quantization:
                 self.tried[quantization] = outcome(quantization, roles)
-        return [self.tried[one] for one in quantizations if one in self.tried]
+        return [self.tried[self.same[one]] for one in quantizations if one in self.same]
 
     def _excludes(self, quantization: Quantization) -> bool:
         why = self.refuse(self.resolve(quantization).recipe)
@@ -61,19 +65,15 @@ class Trials:
             self.excluded[describe(quantization)] = why
         return bool(why)
 
-    def _is_twin(self, quantization: Quantization, roles: Mapping[str, StepResult]) -> bool:
-        made = roles.get("quantize", roles["convert"])
-        if not made.ok:
-            return False
-        return self._makers.setdefault(made.outputs["model.tflite"], quantization) != quantization
-
     def measure(self, quantization: Quantization) -> Trial:
         """Build, check and hold against the budget. What was measured is not measured again."""
         built = self.build([quantization])
-        if not built or built[0].gates or built[0].failure is not None or self.left <= 0:
-            return built[0] if built else Trial(describe(quantization), quantization)
-        trial = self._run(quantization, "verify")
-        self.tried[quantization] = trial
+        if not built:
+            return Trial(describe(quantization), quantization)
+        if built[0].gates or built[0].failure is not None or self.left <= 0:
+            return built[0]
+        trial = self._run(built[0].quantization, "verify")
+        self.tried[trial.quantization] = trial
         self.say(f"tried  {trial.label}: {tell(trial)}")
         return trial
 
@@ -81,7 +81,7 @@ class Trials:
         """Measure, and then the latency of what meets the budget, with nothing else running."""
         trial = self.measure(quantization)
         if trial.meets and trial.latency_ms is None:
-            trial = self.tried[quantization] = self._run(quantization, "benchmark")
+            trial = self.tried[trial.quantization] = self._run(trial.quantization, "benchmark")
         return trial
 
     def _run(self, quantization: Quantization, last: str) -> Trial:
@@ -99,6 +99,9 @@ class Trials:
         plan = make_sensitivity([self.resolve(one) for one in allowed], self.around, self.search.samples)
         results = self.executor.execute(plan)
         found = {one.scheme: results[goals["sensitivity"]] for one, goals in zip(allowed, plan.goals, strict=True)}
+        for scheme, result in found.items():
+            if result.failure is not None:
+                self.excluded[f"exceptions to {scheme}"] = result.failure.what
         return {scheme: result.facts for scheme, result in found.items() if result.ok}
 
 

@@ -15,10 +15,12 @@ from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sampl
 from tflbuild.workers.shards import map_shards
 
 
-def run_samples(model: Path, signature: Mapping[str, Any], inputs: Arrays, params: Any) -> Arrays:
+def run_samples(
+    model: Path, signature: Mapping[str, Any], inputs: Arrays, params: Any, parts: int | None = None
+) -> Arrays:
     """Every output as real values, samples first, through the signature, by input name.
 
-    `params` has the interpreter's delegate and threads. The samples are shared among the cores.
+    `params` has the interpreter's delegate and threads. The samples are shared among the cores, or in `parts`.
     """
     batch = batch_of(signature)
     count = count_samples(inputs)
@@ -32,8 +34,8 @@ def run_samples(model: Path, signature: Mapping[str, Any], inputs: Arrays, param
                 collected.setdefault(name, []).extend(value if split else [value] * batch)
         return {name: np.stack(values) for name, values in collected.items()}
 
-    parts = map_shards(shard, -(-count // batch))
-    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+    made = map_shards(shard, -(-count // batch), parts)
+    return {name: np.concatenate([part[name] for part in made])[:count] for name in made[0]}
 
 
 def run_in_turn(

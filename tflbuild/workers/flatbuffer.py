@@ -26,7 +26,7 @@ class Tensor:
     """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
 
     `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
-    from one call to the next.
+    from one call to the next. `buffer` is where its values lie: tensors may share them.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Tensor:
     zero_points: tuple[int, ...]
     axis: int
     state: bool = False
+    buffer: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         zero_points=_list(quantization.zeroPoint) if quantization else (),
         axis=quantization.quantizedDimension if quantization else 0,
         state=bool(tensor.isVariable),
+        buffer=tensor.buffer,
     )
 
 

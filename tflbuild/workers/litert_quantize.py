@@ -63,7 +63,7 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
         result = quantizer.Quantizer(bytearray(model), recipe).quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False
         )
-    except (ValueError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
         raise WorkerError(
             "the LiteRT quantizer refused the model",
             kind="build",

@@ -7,31 +7,36 @@ model is run on the evaluation samples. What is lost against the source is that 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.flatbuffer import Model, read_model
 from tflbuild.workers.litert_quantize import load_ranges, quantize
 from tflbuild.workers.metrics import parity
 from tflbuild.workers.predictions import load_predictions
 from tflbuild.workers.quantizer_recipe import make_recipe
-from tflbuild.workers.rules import applied, each_operator
+from tflbuild.workers.rules import applied, each_operator, weight_of
 from tflbuild.workers.samples import Arrays, count_samples, load_feeds
+from tflbuild.workers.shards import map_shards
 
 FLOAT = {"scheme": "none"}
+
+Named = tuple[str, str]  # an operator's kind, and its name
 
 
 def run(request: Request) -> Facts:
     """Outputs sensitivity.json: {scheme, samples, bytes, powers, operators, left}.
 
     `bytes` is the float model's size, `powers` the mean square of each output. An operator has its name, its
-    kind, the artifact's `bytes` with it alone quantized, `snr_db`, `rmse`, `share`, and each output's `noise`
-    (mean square error). With the parameter `count`, the first samples alone are run.
+    kind, the `twins` that share its weights, the artifact's `bytes` with them alone quantized, `snr_db`, `rmse`,
+    `share`, and each output's `noise` (mean square error). With the parameter `count`, the first samples alone
+    are run. What is left has nothing that the scheme could do, or gives NaN under it.
     """
     params = request.params
     signature = request.read_json("signature")
@@ -40,42 +45,60 @@ def run(request: Request) -> Facts:
     inputs = {name: array[:count] for name, array in feeds.items()}
     predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
     reference = {name: array[:count] for name, array in predicted.items()}
-    model = request.inputs["model"].read_bytes()
-    ranges = load_ranges(request, model)
-    operators = [(op.name, name) for _, op, name in each_operator(read_model(request.inputs["model"]))]
-    found, left = [], []
-    for operator, name in operators:
-        artifact = request.folder / "alone.tflite"
-        if not quantize_alone(model, (operator, name), ranges, params, artifact):
-            left.append({"name": name, "operator": operator})
-            continue
-        actual = run_samples(artifact, signature, inputs, params)
-        size = artifact.stat().st_size
-        found.append({"name": name, "operator": operator, "bytes": size, **damage(reference, actual)})
+    content = request.inputs["model"].read_bytes()
+    ranges = load_ranges(request, content)
+    model = read_model(request.inputs["model"])
+    units = find_units(model, params["scheme"])
+
+    def shard(indices: range) -> list[dict[str, Any]]:
+        artifact = request.folder / f"alone{indices.start}.tflite"
+        found = []
+        for unit in units[indices.start : indices.stop]:
+            operator, name = unit[0]
+            row: dict[str, Any] = {"name": name, "operator": operator, "twins": [twin for _, twin in unit[1:]]}
+            if quantize_alone(content, unit, ranges, params, artifact):
+                measured = damage(reference, run_samples(artifact, signature, inputs, params, parts=1))
+                row |= {"bytes": artifact.stat().st_size, **measured} if math.isfinite(measured["rmse"]) else {}
+            found.append(row)
+        return found
+
+    rows = [row for part in map_shards(shard, len(units)) for row in part] if units else []
     report = {
         "scheme": params["scheme"],
         "samples": count_samples(inputs),
-        "bytes": len(model),
+        "bytes": len(content),
         "powers": {name: float(np.mean(array.astype(np.float64) ** 2)) for name, array in reference.items()},
-        "operators": rank(found),
-        "left": left,
+        "operators": rank([row for row in rows if "bytes" in row]),
+        "left": [row for row in rows if "bytes" not in row],
     }
     request.write_json("sensitivity.json", report)
     return report
 
 
-def quantize_alone(
-    model: bytes, operator: tuple[str, str], ranges: Any, params: Mapping[str, Any], artifact: Path
-) -> bool:
-    """Write the model with one operator quantized; False where the quantizer has nothing for it."""
-    rule = {"match": "", "op": operator[0], "scheme": params["scheme"]}
+def find_units(model: Model, scheme: str) -> list[list[Named]]:
+    """The operators that a scheme has anything to say of; those that share their weights are quantized together.
+
+    A scheme about weights says nothing where there are none.
+    """
+    found: dict[object, list[Named]] = {}
+    for graph, op, name in each_operator(model):
+        weights = weight_of(graph, op)
+        if weights is not None or SCHEMES[scheme].mode == "static":
+            place: object = name if weights is None else weights.buffer
+            found.setdefault(place, []).append((op.name, name))
+    return list(found.values())
+
+
+def quantize_alone(model: bytes, unit: Sequence[Named], ranges: Any, params: Mapping[str, Any], artifact: Path) -> bool:
+    """Write the model with one operator, or those that share weights, quantized; False where nothing can be done."""
+    rule = {"match": "", "op": unit[0][0], "scheme": params["scheme"]}
     try:
-        recipe = make_recipe({**params, **FLOAT, "rules": [rule]}, [operator])
+        recipe = make_recipe({**params, **FLOAT, "rules": [rule]}, unit)
         artifact.write_bytes(quantize(model, recipe, ranges))
     except WorkerError:
         return False
     made = read_model(artifact)
-    return any(name == operator[1] and applied(graph, op) != "none" for graph, op, name in each_operator(made))
+    return any(name == unit[0][1] and applied(graph, op) != "none" for graph, op, name in each_operator(made))
 
 
 def damage(reference: Arrays, actual: Arrays) -> dict[str, Any]:

@@ -119,7 +119,11 @@ def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[
 
 
 def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
-    """The user's own metrics by name. Raises WorkerError for an exception in one, and for what is no number."""
+    """The user's own metrics by name, both sides in one shape, [samples, ...].
+
+    Raises WorkerError for an exception in one, and for what is no finite number.
+    """
+    actual = {name: array.reshape(expected[name].shape) for name, array in actual.items()}
     found = {}
     for name, entry in request.params["metrics"].items():
         key = f"verify.metrics.{name}"

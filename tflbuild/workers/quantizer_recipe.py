@@ -28,6 +28,7 @@ ALGORITHMS = {
     "hadamard": AlgorithmName.HADAMARD_ROTATION,
     "decomposed_hadamard": AlgorithmName.DECOMPOSED_HADAMARD_ROTATION,
 }
+BORDERS = "(?:.*)(?#borders)"  # a regex of its own, which stands behind what an algorithm asks of everything
 GRANULARITIES = {
     "per_channel": qtyping.QuantGranularity.CHANNELWISE,
     "per_tensor": qtyping.QuantGranularity.TENSORWISE,
@@ -48,7 +49,7 @@ def make_recipe(params: Mapping[str, Any], operators: Sequence[tuple[str, str]] 
     entries = [*demand(".*", ALL, scheme, params)]
     if scheme.mode == "static":
         borders = (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"]))
-        entries += [leave(".*", Operation[name]) for name, wanted in borders if wanted == "float32"]
+        entries += [leave(BORDERS, Operation[name]) for name, wanted in borders if wanted == "float32"]
     for operator, name in operators:
         rule = last_match(params.get("rules", ()), operator, name)
         if rule is not None:
