@@ -153,8 +153,8 @@ CALL = Dataset(kind="callable", call="feed.py:make", options={"arguments": {"n":
 
 def called(entry="feed.py:make", packages=(), digest="c" * 64):
     files = {**FILES, "dataset code": FileInput(name="dataset code", digest=digest, path="/project")}
-    datasets = {"dataset": UserCode(entries=(entry,), packages=packages)}
-    one = replace(resolved(files=files, dataset=CALL), datasets=datasets)
+    codes = {"dataset": UserCode(entries=(entry,), packages=packages)}
+    one = replace(resolved(files=files, dataset=CALL), codes=codes)
     return make_plan([one], around())
 
 

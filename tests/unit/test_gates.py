@@ -1,8 +1,8 @@
-import pytest
-from frozen import recipe
+"""Limits, and what is held against them."""
 
-from tflbuild.core.recipe import Verify
-from tflbuild.report.manifest import Gate, evaluate_gates, figures
+import pytest
+
+from tflbuild.core.gates import Gate, evaluate, figures
 
 FACTS = {
     "check": {"bytes": 1000},
@@ -57,5 +57,22 @@ def test_a_missed_gate_says_by_how_much():
 
 
 def test_declared_gates_meet_what_was_measured():
-    gated = recipe(verify=Verify(kind="parity", gates=(("bytes", 500.0), ("snr_db", 20.0))))
-    assert [(gate.name, gate.passed) for gate in evaluate_gates(gated, FACTS)] == [("bytes", False), ("snr_db", True)]
+    found = evaluate((("bytes", 500.0), ("snr_db", 20.0)), FACTS)
+    assert [(gate.name, gate.passed) for gate in found] == [("bytes", False), ("snr_db", True)]
+
+
+def test_one_output_may_have_limits_of_its_own():
+    limits = (("outputs.a.snr_db", 35.0), ("outputs.b.snr_db", 35.0), ("outputs.b.max_abs_error", 0.6))
+    assert [gate.passed for gate in evaluate(limits, FACTS)] == [False, True, True]
+
+
+def test_metrics_of_the_users_own_have_a_side():
+    facts = {**FACTS, "verify": {**FACTS["verify"], "metrics": {"wer": 0.2}}}
+    least, most = evaluate((("at_least.wer", 0.3), ("at_most.wer", 0.3)), facts)
+    assert (least.passed, most.passed) == (False, True)
+    assert least.text() == "wer is 0.2, at least 0.3 is allowed: 0.1 too low"
+
+
+def test_a_figure_that_was_not_measured_is_named():
+    with pytest.raises(KeyError, match=r"outputs\.c\.snr_db"):
+        evaluate((("outputs.c.snr_db", 1.0),), FACTS)

@@ -1,0 +1,134 @@
+"""quantization=auto on the default model: what it finds is built, meets the budget, and can be pasted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.heavy
+
+RECIPE = "+recipe=mobilenet_int8"
+AUTO = (RECIPE, "quantization=auto", "quantization.schemes=[float32,float16,weight_only_int8,weight_only_int4,int8]")
+SNR = "quantization.budget.snr_db=35"
+HERE = "output_root=out"
+METRIC = """
+def farthest(expected, actual, labels):
+    (name,) = expected
+    assert expected[name].shape == actual[name].shape and len(labels) == len(actual[name])
+    return abs(expected[name] - actual[name]).max()
+
+def broken(expected, actual, labels):
+    return expected["nothing"]
+"""
+
+
+@pytest.fixture(scope="module")
+def found(built, tmp_path_factory):
+    """(a project in which a search has ended, its row, what it printed)."""
+    import shutil
+
+    from commandline import Project
+
+    base = tmp_path_factory.mktemp("search")
+    (base / "project").mkdir()
+    shutil.copytree(built.store, base / "store", ignore=shutil.ignore_patterns("tmp", "locks", "plans"))
+    project = Project(base / "project", base / "store")
+    text = project.run(*AUTO, SNR, HERE)
+    assert text.code == 0, text.err
+    (row,) = json.loads(project.run(*AUTO, SNR, HERE, "--json").out)
+    return project, row, text
+
+
+def test_what_is_found_meets_the_budget_and_beats_every_single_scheme(found):
+    _, row, _ = found
+    trials = row["search"]["trials"]
+    singles = [one for one in trials if "," not in one["label"] and one["figures"].get("snr_db", 0) >= 35]
+    assert row["metrics"]["verify"]["outputs"]["probabilities"]["snr_db"] >= 35
+    assert singles and row["artifact"]["bytes"] < min(one["bytes"] for one in singles)
+    assert row["artifact"]["bytes"] == min(one["bytes"] for one in trials if one["figures"].get("snr_db", 0) >= 35)
+
+
+def test_it_says_what_was_tried_what_costs_and_why(found):
+    _, row, text = found
+    lines = text.out.splitlines()
+    assert lines[0].split() == ["tried", "bytes", "snr_db", "result"]
+    assert any(line.startswith("costs most as weight_only_int4") for line in lines)
+    assert any(line.startswith(f"chosen  {row['search']['chosen']}: the smallest of") for line in lines)
+    assert lines[-1].startswith("built  out/mobilenet_int8/")
+    assert sum(line.endswith("  chosen") for line in lines) == 1
+
+
+def test_the_recipe_that_it_gives_makes_the_same_bytes(found):
+    project, row, _ = found
+    shipped = "defaults: [/recipe/mobilenet_int8, {override /quantization: X}]"
+    told = row["search"]["recipe"]
+    base = told[0].partition("override /quantization: ")[2].rstrip("}]")
+    overrides = [f"quantization={base}", "output_root=pasted", "--json"]
+    project.write("conf/quantization/pasted.yaml", "\n".join([f"defaults: [{base}]", *unindent(told[2:])]) + "\n")
+    (again,) = json.loads(project.run(RECIPE, "quantization=pasted", *overrides[1:]).out)
+    assert shipped and again["artifact"]["sha256"] == row["artifact"]["sha256"]
+
+
+def unindent(lines):
+    return [line[2:] for line in lines]
+
+
+def test_the_manifest_has_the_search_and_the_recipe_that_was_found(found):
+    project, row, _ = found
+    manifest = json.loads(next(project.folder / f for f in row["files"] if f.endswith("manifest.json")).read_text())
+    assert manifest["search"]["chosen"] == row["search"]["chosen"]
+    assert manifest["recipe"]["quantization"]["scheme"] != "auto"
+    assert [gate["name"] for gate in manifest["gates"]] == ["snr_db", "top1_drop"]
+
+
+def test_a_second_search_runs_nothing(found):
+    project, _, _ = found
+    again = project.run(*AUTO, SNR, HERE)
+    assert again.code == 0 and again.err == ""
+    assert again.out.splitlines()[-1].startswith("up to date  out/")
+
+
+def test_a_budget_that_nothing_meets_is_a_gate_with_the_table(found):
+    project, _, _ = found
+    done = project.run(*AUTO, "quantization.budget.snr_db=190", "quantization.trials=6")
+    assert done.code == 3
+    assert done.out.splitlines()[0].startswith("tried")
+    assert "nothing that quantization=auto tried" in done.err and "190 is allowed" in done.err
+
+
+def test_a_metric_of_ones_own_is_a_budget(found):
+    project, _, _ = found
+    project.write("metric.py", METRIC)
+    metric = ("verify.metrics.far=metric.py:farthest", "quantization.budget.at_most.far=0.3", "quantization.trials=12")
+    (row,) = json.loads(project.run(*AUTO, *metric, "--json").out)
+    assert 0 < row["metrics"]["verify"]["metrics"]["far"] <= 0.3
+    broken = project.run(RECIPE, "verify.metrics.far=metric.py:broken")
+    assert broken.code == 1 and "metric.py" in broken.err and "KeyError: 'nothing'" in broken.err
+
+
+def test_what_the_target_forbids_is_left_out(found):
+    project, _, _ = found
+    integer = ("target=integer_only", "quantization.input_type=int8", "quantization.output_type=int8")
+    (row,) = json.loads(project.run(*AUTO, "quantization.budget.top1_drop=0.005", *integer, "--json").out)
+    assert row["search"]["chosen"] == "int8"
+
+
+def test_one_output_has_a_budget_of_its_own_and_a_wrong_name_is_refused(found):
+    project, _, _ = found
+    done = project.run(RECIPE, "verify.gates.outputs.probabilitys.snr_db=20")
+    assert done.code == 2 and "did you mean: probabilities" in done.err
+    missed = project.run(RECIPE, "verify.gates.outputs.probabilities.snr_db=90")
+    assert missed.code == 3 and "outputs.probabilities.snr_db is" in missed.err
+
+
+def test_a_sweep_may_have_searches_among_its_variants(found):
+    project, _, _ = found
+    done = project.run("-m", RECIPE, "quantization=int8,auto", "+quantization.budget.snr_db=35", "--json")
+    assert done.code == 2  # int8 has no budget: the key is refused, and said
+
+
+def test_plan_says_that_a_search_follows(found):
+    project, _, _ = found
+    done = project.run("plan", *AUTO, SNR)
+    assert done.out.splitlines()[-1] == "then a search: at most 40 artifacts, built one after another and measured"

@@ -1,0 +1,68 @@
+"""Quantizations that a search may try."""
+
+import re
+
+import pytest
+from frozen import recipe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tflbuild.core.recipe import Rule, Search
+from tflbuild.search.candidates import describe, make_single, pattern, settle, usable, variations, with_exceptions
+
+BUDGET = (("snr_db", 30.0),)
+ALL = ("none", "float16", "dynamic_int8", "dynamic_int4", "int8")
+NAMES = st.lists(st.text("ab/_;.+", min_size=1, max_size=6), min_size=1, max_size=6, unique=True)
+
+
+def search(**changes):
+    told = {"budget": BUDGET, "schemes": ALL, "algorithms": ("min_max", "mse"), "methods": ("min_max", "percentile")}
+    return Search(**{**told, **changes})
+
+
+@given(NAMES, st.data())
+def test_a_pattern_finds_its_operator_and_no_other(names, data):
+    name = data.draw(st.sampled_from(names))
+    assert [other for other in names if re.search(pattern(name, names), other)] == [name]
+
+
+def test_a_pattern_is_the_first_of_fused_names_where_that_will_do():
+    assert pattern("a/relu;a/bias;b", ["a/relu;a/bias;b", "c"]) == "^a/relu(;|$)"
+    assert pattern("a;b", ["a;b", "a;c"]) == "^a;b$"
+
+
+def test_the_scheme_of_most_operators_is_the_base_and_the_others_are_rules():
+    made = with_exceptions(
+        make_single("dynamic_int8", search()), {"a": "dynamic_int4", "b": "dynamic_int4", "c": "none"}, ["a", "b", "c"]
+    )
+    assert made.scheme == "dynamic_int4"
+    assert made.rules == (Rule(match="^c(;|$)", op="", scheme="none"),)
+
+
+def test_kinds_that_a_scheme_has_nothing_for_are_spared_by_a_rule():
+    made = with_exceptions(make_single("int8", search()), {"a": "int8"}, ["a"], spared=["NEG"])
+    assert made.rules == (Rule(match="", op="NEG", scheme="none"),)
+
+
+def test_a_scheme_varies_in_what_it_has_a_use_for():
+    told = [describe(one) for one in variations("int8", search())]
+    assert told == ["int8", "int8 mse", "int8", "int8 percentile ranges"]
+    assert [describe(one) for one in variations("float16", search())] == []
+    assert "dynamic_int4 blockwise_32" in [describe(one) for one in variations("dynamic_int4", search())]
+
+
+def test_integer_inputs_leave_static_schemes_alone():
+    assert usable(search()) == list(ALL)
+    assert usable(search(input_type="int8")) == ["int8"]
+
+
+def test_what_is_found_is_a_recipe_without_a_search_and_the_budget_is_its_gates():
+    asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.001))))
+    made = settle(asked, make_single("int8", search()))
+    assert made.search is None and made.quantization.scheme == "int8"
+    assert made.verify.gates == (("snr_db", 30.0), ("top1_drop", 0.001))
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_only_what_is_calibrated_has_a_calibration(scheme):
+    assert (make_single(scheme, search()).calibration is not None) is (scheme == "int8")
