@@ -195,7 +195,10 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("contents", "core.schemes", "declarations", "flatbuffer", "rules", "runtimes", "samples"),
+            uses=(
+                *("contents", "core.schemes", "declarations", "flatbuffer", "interpreters", "rules", "runtimes"),
+                "samples",
+            ),
             packages=LITERT,
             outputs=("check.json",),
         ),
