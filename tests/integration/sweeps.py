@@ -79,11 +79,13 @@ class Row:
         return bool(self.outputs) and all(output["snr_db"] > 100 for output in self.outputs.values())
 
 
-def build_all(project: Project, recipes: Mapping[str, str], *arguments: str) -> tuple[dict[str, Row], str]:
+def build_all(
+    project: Project, recipes: Mapping[str, str], *arguments: str, **environment: str
+) -> tuple[dict[str, Row], str]:
     """(a row for each recipe, what the command showed of its progress)."""
     for name, text in recipes.items():
         project.write(f"recipes/{name}.yaml", text)
-    done = project.run("-m", f"recipe={','.join(recipes)}", "--json", *arguments)
+    done = project.run("-m", f"recipe={','.join(recipes)}", "--json", *arguments, **environment)
     assert done.out.startswith("["), done.err
     return {n: Row(project, row) for n, row in zip(recipes, json.loads(done.out), strict=True)}, done.err
 

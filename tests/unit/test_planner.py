@@ -140,6 +140,13 @@ def test_without_verification_the_source_is_not_run():
     assert {"predict", "verify", "evaluation samples"}.isdisjoint(goals(verify=Verify(kind="none")))
 
 
+def test_what_no_verification_will_run_is_run_by_check():
+    """And its key does not change where one will."""
+    plans = [make_plan([resolved(**changes)], around()) for changes in ({}, {"verify": Verify(kind="none")})]
+    params = [plan.steps[plan.goals[0]["check"]].params for plan in plans]
+    assert params[1] == params[0] | {"run": {"delegate": "xnnpack", "threads": 1}}
+
+
 def test_random_numbers_are_not_compared_with_test_samples():
     assert "overlap" not in goals(dataset=Dataset(kind="synthetic", count=4))
 

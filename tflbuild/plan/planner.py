@@ -274,6 +274,8 @@ class _Variant:
             "full_integer": recipe.target.full_integer,
             "static_shapes": recipe.target.static_shapes,
         }
+        if recipe.verify.dataset is None:
+            params["run"] = self.run_params()
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),

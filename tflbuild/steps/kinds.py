@@ -155,7 +155,9 @@ KINDS: dict[str, StepKind] = {
             name="quantize",
             server="litert",
             module="litert_quantize",
-            uses=("core.schemes", "flatbuffer", "quantizer_recipe", "rules", "runtimes", "uint8_interface"),
+            uses=(
+                *("core.schemes", "flatbuffer", "prelu", "quantizer_recipe", "rules", "runtimes", "uint8_interface"),
+            ),
             packages=("litert-quantizer", *LITERT),
             outputs=("model.tflite",),
         ),
@@ -166,7 +168,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_sensitivity",
             uses=(
                 *("artifact", "core.schemes", "flatbuffer", "interpreters", "litert_quantize", "metrics"),
-                *("predictions", "probes", "quantizer_recipe", "rules", "runtimes", "samples", "shards"),
+                *("predictions", "prelu", "probes", "quantizer_recipe", "rules", "runtimes", "samples", "shards"),
                 *("signatures", "uint8_interface"),
             ),
             packages=("litert-quantizer", *LITERT),
@@ -195,7 +197,10 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("contents", "core.schemes", "declarations", "flatbuffer", "rules", "runtimes", "samples"),
+            uses=(
+                *("contents", "core.schemes", "declarations", "flatbuffer", "interpreters", "rules", "runtimes"),
+                "samples",
+            ),
             packages=LITERT,
             outputs=("check.json",),
         ),

@@ -1,11 +1,18 @@
-"""The step `check`: the artifact itself is read, and must be what the recipe declared."""
+"""The step `check`: the artifact itself is read, and must be what the recipe declared.
+
+Where no verification follows, it is run once too: an artifact that no runtime can run is none.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
@@ -45,7 +52,26 @@ def run(request: Request) -> Facts:
             "`tflbuild doctor` with the same arguments tries other schemes and says what works",
             fixes=FIXES.get(request.params["scheme"], ()),
         )
+    if "run" in request.params:
+        run_once(request, model, signature)
     return report
+
+
+def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:
+    """One call, on zeros, of an artifact that no other step will run: a kernel may refuse what converted.
+
+    Raises WorkerError when it does. Sizes that are free within a sample, strings, and operators that no
+    Python package has, cannot be tried like this, and the log says so.
+    """
+    shapes = [tuple(spec["shape"] or (None, None)) for spec in signature["inputs"]]
+    told = any(spec["dtype"] == "string" for spec in signature["inputs"]) or any(None in one[1:] for one in shapes)
+    if told or model.flex_ops() or model.custom_ops():
+        print("not tried: it takes strings or free sizes, or operators that no Python package has")
+        return
+    run = request.params["run"]
+    running = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
+    takes = running.runner.get_input_details()
+    running({name: zeros(detail) for name, detail in takes.items()})
 
 
 def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:

@@ -268,18 +268,30 @@ def _wrong_constant(graph: Subgraph, op: Op, place: int, what: str, allowed: tup
 def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
     """No operator computes in float, nor on activations of `narrow` types; conversions may, at the borders."""
     for graph in model.subgraphs:
-        border = {*graph.inputs, *graph.outputs}
+        yield from _float_operators(graph)
         for op in graph.ops:
-            inner = [i for i in (*op.inputs, *op.outputs) if i >= 0 and not (op.name in BOUNDARY and i in border)]
-            tensors = [graph.tensors[i] for i in inner]
-            floats = [t.name for t in tensors if t.type in FLOATS]
-            if floats:
-                yield Finding("float_op", f"{op.name} computes in float: {_some(floats)}")
-            small = [t for t in tensors if t.type in narrow and t.scales and not t.constant]
+            small = [t for t in _inner(graph, op) if t.type in narrow and t.scales and not t.constant]
             if small:
                 names = _some([t.name for t in small])
                 yield Finding("scheme", f"{op.name} computes on {small[0].type}, int16 was declared: {names}")
             yield from _missing_scales(graph, op)
+
+
+def _float_operators(graph: Subgraph) -> Iterator[Finding]:
+    """A finding for each kind of operator; conversions last, which are there for the others' sake."""
+    found: dict[str, list[str]] = {}
+    for op in sorted(graph.ops, key=lambda op: op.name in BOUNDARY):
+        floats = [tensor.name for tensor in _inner(graph, op) if tensor.type in FLOATS]
+        if floats:
+            found.setdefault(op.name, []).extend(floats)
+    for name, tensors in found.items():
+        yield Finding("float_op", f"{name} computes in float: {_some(tensors)}")
+
+
+def _inner(graph: Subgraph, op: Op) -> list[Tensor]:
+    """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
+    border = {*graph.inputs, *graph.outputs} if op.name in BOUNDARY else set()
+    return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in border]
 
 
 def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:

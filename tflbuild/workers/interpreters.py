@@ -130,6 +130,12 @@ def explain(error: Exception) -> WorkerError:
     )
 
 
+def zeros(detail: Any) -> np.ndarray:
+    """An input of zeros, or of empty strings."""
+    strings = np.dtype(detail["dtype"]).kind in "SO"
+    return np.full(detail["shape"], b"", object) if strings else np.zeros(detail["shape"], detail["dtype"])
+
+
 def quantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     """Real values as the tensor's integers: q = round(x / scale) + zero_point, saturated."""
     dtype = np.dtype(details["dtype"])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
 from tflbuild.workers.contract import Facts, Request
-from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.interpreters import open_signature, zeros
 
 
 def run(request: Request) -> Facts:
@@ -38,9 +37,3 @@ def run(request: Request) -> Facts:
     }
     request.write_json("benchmark.json", report)
     return report
-
-
-def zeros(detail: Any) -> np.ndarray:
-    """An input of zeros, or of empty strings."""
-    strings = np.dtype(detail["dtype"]).kind in "SO"
-    return np.full(detail["shape"], b"", object) if strings else np.zeros(detail["shape"], detail["dtype"])

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from litert_quantizer import quantizer
 
+from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.prelu import quantize_prelu
 from tflbuild.workers.quantizer_recipe import make_recipe
-from tflbuild.workers.rules import each_operator, unmatched
+from tflbuild.workers.rules import asked, each_operator, unmatched
 from tflbuild.workers.uint8_interface import give_uint8, quantize_raw_inputs, raw_ranges
 
 
@@ -26,7 +28,7 @@ def run(request: Request) -> Facts:
         plain = make_recipe({**params, "algorithm": "min_max"}, operators)
         require_difference(quantized, quantize(model, plain, ranges), params)
     path = request.outputs / "model.tflite"
-    path.write_bytes(with_uint8(quantized, params))
+    path.write_bytes(with_uint8(with_prelu(quantized, params), params))
     return {"bytes": path.stat().st_size}
 
 
@@ -90,6 +92,15 @@ def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:
         name: {side: np.full([1] * entry["rank"], entry[side], np.float32) for side in ("min", "max")}
         for name, entry in ranges.items()
     }
+
+
+def with_prelu(model: bytes, params: Any) -> bytes:
+    """What the quantizer has no int8 for and the runtime does, in int8 where that was asked for."""
+
+    def wanted(name: str) -> bool:
+        return SCHEMES[asked(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
+
+    return quantize_prelu(model, wanted)
 
 
 def with_uint8(model: bytes, params: Any) -> bytes:

@@ -50,7 +50,7 @@ def quantize_raw_inputs(model: bytes) -> bytes:
     for graph in root.subgraphs:
         for cast in _raw_casts(root, graph):
             takers = [op for op in graph.operators if cast.outputs[0] in op.inputs]
-            if not all(_builtin(root, op) == schema.BuiltinOperator.QUANTIZE for op in takers):
+            if not all(builtin(root, op) == schema.BuiltinOperator.QUANTIZE for op in takers):
                 continue
             raw = int(cast.inputs[0])
             graph.tensors[raw].quantization = schema.QuantizationParametersT()
@@ -59,12 +59,12 @@ def quantize_raw_inputs(model: bytes) -> bytes:
             for op in takers:
                 op.inputs = np.array([raw], np.int32)
             graph.operators = [op for op in graph.operators if op is not cast]
-            _drop_tensor(root, graph, int(cast.outputs[0]))
+            drop_tensor(root, graph, int(cast.outputs[0]))
             changed = True
     return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
 
 
-def _drop_tensor(root: Any, graph: Any, gone: int) -> None:
+def drop_tensor(root: Any, graph: Any, gone: int) -> None:
     """Remove a tensor that nothing uses any more; those behind it move up."""
 
     def moved(indices: Any) -> np.ndarray:
@@ -88,14 +88,15 @@ def _raw_casts(root: Any, graph: Any) -> list[Any]:
     return [
         op
         for op in graph.operators
-        if _builtin(root, op) == schema.BuiltinOperator.CAST
+        if builtin(root, op) == schema.BuiltinOperator.CAST
         and int(op.inputs[0]) in entering
         and graph.tensors[op.inputs[0]].type == schema.TensorType.UINT8
         and graph.tensors[op.outputs[0]].type == schema.TensorType.FLOAT32
     ]
 
 
-def _builtin(root: Any, op: Any) -> int:
+def builtin(root: Any, op: Any) -> int:
+    """What an operator is: a value of the schema's BuiltinOperator."""
     code = root.operatorCodes[op.opcodeIndex]
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
