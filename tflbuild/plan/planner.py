@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset, Quantization
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Quantization
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.resolve.inputs import (
     ARCHIVE,
@@ -24,6 +24,7 @@ from tflbuild.resolve.inputs import (
 )
 
 SAMPLES = "samples/"
+MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
 
 
@@ -204,11 +205,11 @@ class _Variant:
             return
         params: dict[str, Json] = {"scheme": quantization.scheme}
         calibrated = quantization.calibrated
+        if calibrated or quantization.weighs_data:
+            self.plan_calibration_samples()
         if calibrated:
-            assert self.resolved.recipe.dataset is not None
-            self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
-        params |= refinements(quantization)
+        params |= self.refinements()
         if quantization.engine == "converter":
             inputs = self.signed_snapshot()
             if calibrated:
@@ -217,10 +218,39 @@ class _Variant:
             self.add("quantize", "quantize_in_converter", params, inputs)
             return
         inputs = {"model": self.of("convert", "model.tflite", "model")}
-        if calibrated:
+        inputs |= self.plan_statistics()
+        self.add("quantize", "quantize", params, inputs)
+
+    def plan_calibration_samples(self) -> None:
+        assert self.resolved.recipe.dataset is not None
+        self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
+
+    def plan_statistics(self) -> dict[str, Input]:
+        """What the LiteRT quantizer goes by, measured on the calibration samples, which are planned."""
+        quantization = self.resolved.recipe.quantization
+        inputs: dict[str, Input] = {}
+        if quantization.calibrated:
             self.plan_calibrate()
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
-        self.add("quantize", "quantize", params, inputs)
+        if quantization.weighs_data:
+            self.plan_moments()
+            inputs["moments"] = self.of("moments", "moments.npz", "moments")
+        return inputs
+
+    def plan_moments(self) -> None:
+        quantization = self.resolved.recipe.quantization
+        kernels = quantization.calibration.kernels if quantization.calibration else Calibration.kernels
+        params: dict[str, Json] = {"moments": MOMENTS[quantization.algorithm], "kernels": kernels}
+        if kernels == "fast":
+            params["cpu"] = self.around.cpu
+        self.add("moments", "moments", params, self.calibration_inputs())
+
+    def calibration_inputs(self) -> dict[str, Input]:
+        return {
+            "model": self.of("convert", "model.tflite", "model"),
+            "signature": self.of("import", "signature.json", "signature"),
+            "samples": self.of("calibration samples", SAMPLES, "samples"),
+        }
 
     def plan_calibrate(self) -> None:
         calibration = self.resolved.recipe.quantization.calibration
@@ -232,12 +262,7 @@ class _Variant:
             params["smoothing"] = calibration.smoothing
         if calibration.kernels == "fast":
             params["cpu"] = self.around.cpu
-        inputs = {
-            "model": self.of("convert", "model.tflite", "model"),
-            "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("calibration samples", SAMPLES, "samples"),
-        }
-        self.add("calibrate", "calibrate", params, inputs)
+        self.add("calibrate", "calibrate", params, self.calibration_inputs())
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
         """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
@@ -265,15 +290,22 @@ class _Variant:
             "full_integer": recipe.target.full_integer,
             "static_shapes": recipe.target.static_shapes,
         }
+        if recipe.quantization.symmetric:
+            params["symmetric"] = True
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
         }
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
-        elif "calibration samples" in self.goals:
+        elif recipe.quantization.calibrated:
             inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
         self.add("check", "check", params, inputs)
+
+    def refinements(self) -> dict[str, Json]:
+        """What refines the scheme. The linear algebra of gptq and oscar rounds as this CPU's instruction set does."""
+        quantization = self.resolved.recipe.quantization
+        return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
 
     def run_params(self) -> dict[str, Json]:
         target = self.resolved.recipe.target
@@ -302,7 +334,7 @@ class _Variant:
     def plan_sensitivity(self) -> None:
         """What `tflbuild sensitivity` asks for, behind the steps that a build takes as well."""
         quantization = self.resolved.recipe.quantization
-        params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **self.run_params()}
+        params: dict[str, Json] = {"scheme": quantization.scheme, **self.refinements(), **self.run_params()}
         params.pop("rules", None)
         inputs: dict[str, Input] = {
             "model": self.of("convert", "model.tflite", "model"),
@@ -310,11 +342,9 @@ class _Variant:
             "samples": self.of("evaluation samples", SAMPLES, "samples"),
             "predictions": self.of("predict", "predictions.npz", "predictions"),
         }
-        if quantization.calibrated:
-            assert self.resolved.recipe.dataset is not None
-            self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
-            self.plan_calibrate()
-            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+        if quantization.calibrated or quantization.weighs_data:
+            self.plan_calibration_samples()
+        inputs |= self.plan_statistics()
         self.add("sensitivity", "sensitivity", params, inputs)
 
     def plan_package(self) -> None:
@@ -332,7 +362,8 @@ def refinements(quantization: Quantization) -> dict[str, Json]:
     """What refines a scheme, where something does: an option left alone is no part of a key."""
     told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
     told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}
-    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel"}
+    told |= {"symmetric": quantization.symmetric}
+    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
     return {name: value for name, value in told.items() if value != usual[name]}
 
 
