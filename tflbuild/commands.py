@@ -17,7 +17,7 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "inspect", "cache")
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,7 +96,7 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|doctor|sensitivity] +recipe=NAME [key=value ...],"
+            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise] +recipe=NAME [key=value ...],"
             " or inspect MODEL, or cache",
         )
     verb = words[0] if words else "build"
@@ -201,8 +201,7 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild import doctor as clinic
     from tflbuild.report import diagnosis
 
-    if options.multirun:
-        raise UsageError("doctor takes one variant", where="command line", next_step="leave out -m")
+    _require_one(options, "doctor")
     found = clinic.diagnose(options.overrides, jobs=options.jobs, offline=options.offline)
     chosen = diagnosis.best(found.trials)
     if options.json:
@@ -213,22 +212,45 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
         print(found.problem, file=sys.stderr)
         print(diagnosis.table(found.trials) if found.trials else "nothing is known that could be tried")
         if chosen is not None:
-            words = " ".join(shlex.quote(text) for text in arguments if text != "doctor")
-            print(f"{'works' if chosen.works else 'builds'}  tflbuild {words} {chosen.fix}")
+            print(f"{'works' if chosen.works else 'builds'}  {_as_build(arguments, 'doctor')} {chosen.fix}")
     return EXIT_DONE if chosen is not None or not found.problem else 1
 
 
 def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     """Say which operators lose most when they are quantized."""
-    from tflbuild import pipeline
+    from tflbuild import inquiry
     from tflbuild.report.sensitivity import sensitivity_text
 
-    if options.multirun:
-        raise UsageError("sensitivity takes one variant", where="command line", next_step="leave out -m")
-    found = pipeline.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
-    found = {name: value for name, value in found.items() if name != "peak_bytes"}
-    print(json.dumps(found, indent=2) if options.json else sensitivity_text(found))
+    _require_one(options, "sensitivity")
+    answer = inquiry.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
+    print(json.dumps(answer.found, indent=2) if options.json else sensitivity_text(answer.found))
     return EXIT_DONE
+
+
+def advise(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Say whether the calibration samples are enough."""
+    from tflbuild import inquiry
+    from tflbuild.report.advice import advice_text, judge
+
+    _require_one(options, "advise")
+    answer = inquiry.advise(options.overrides, jobs=options.jobs, offline=options.offline)
+    verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
+    if options.json:
+        told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
+        print(json.dumps({**told, **answer.found}, indent=2))
+    else:
+        print(advice_text(answer.found, verdict))
+    return EXIT_DONE
+
+
+def _require_one(options: argparse.Namespace, verb: str) -> None:
+    if options.multirun:
+        raise UsageError(f"{verb} takes one variant", where="command line", next_step="leave out -m")
+
+
+def _as_build(arguments: Sequence[str], verb: str) -> str:
+    """The command line that builds what a verb was asked of."""
+    return "tflbuild " + " ".join(shlex.quote(text) for text in arguments if text not in (verb, "--json"))
 
 
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
@@ -290,6 +312,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "explain": explain,
     "doctor": doctor,
     "sensitivity": sensitivity,
+    "advise": advise,
     "inspect": inspect,
     "cache": cache,
     "hydra": hydra,

@@ -25,7 +25,8 @@ from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, Tflbuild
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
-from tflbuild.plan.planner import Surroundings, make_description, make_plan, make_sensitivity
+from tflbuild.plan.inquiries import make_description
+from tflbuild.plan.planner import Surroundings, make_plan
 from tflbuild.report.console import open_console
 from tflbuild.report.manifest import evaluate_gates, git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
@@ -163,32 +164,6 @@ def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
         result = results[plan.goals[0]["describe"]]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
     return Inspected(kind, signature, result.facts.get("contents", {}))
-
-
-def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Mapping[str, Json]:
-    """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
-    store = Store(store_root())
-    with (
-        disk_errors(store.root),
-        open_console() as console,
-        Executor(store, console.show, jobs, offline=offline) as executor,
-    ):
-        prepared = prepare_plan(overrides, multirun=False, store=store)
-        recipe, places = prepared.resolved[0].recipe, prepared.places[0]
-        if recipe.quantization.scheme == "none" or recipe.verify.dataset is None:
-            lacks = "quantization" if recipe.quantization.scheme == "none" else "verify"
-            raise RecipeError(
-                f"sensitivity needs {'a scheme' if lacks == 'quantization' else 'evaluation data'}",
-                where=places.find(lacks),
-                why="each operator is quantized alone, and the outputs compared on evaluation samples",
-                next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
-            )
-        plan = make_sensitivity(prepared.resolved[0], surroundings())
-        results = executor.execute(plan)
-        for step_id, result in results.items():
-            if result.failure is not None:
-                raise as_error(plan.steps[step_id].title, result.failure, places, None)
-        return results[plan.goals[0]["sensitivity"]].facts
 
 
 LOCATORS = {"hub": "handle", "function": "call"}

@@ -1,4 +1,5 @@
-from tflbuild.report.sensitivity import sensitivity_text, shorten
+from tflbuild.report.sensitivity import sensitivity_text
+from tflbuild.report.table import shorten
 
 FOUND = {
     "scheme": "int8",

@@ -38,7 +38,7 @@ class Surroundings:
 
 
 @dataclass
-class _Variant:
+class Variant:
     """The steps of one variant, as they are added."""
 
     resolved: ResolvedRecipe
@@ -99,12 +99,20 @@ class _Variant:
         """The float model, and what the source itself gives for the evaluation samples."""
         recipe = self.resolved.recipe
         self.plan_import()
-        if not self.from_tflite:
-            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+        self.plan_convert()
         if recipe.verify.dataset is not None:
-            self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
+            self.plan_evaluation_samples()
             inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", SAMPLES, "samples")}
             self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+
+    def plan_convert(self) -> None:
+        if not self.from_tflite:
+            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+
+    def plan_evaluation_samples(self) -> None:
+        dataset = self.resolved.recipe.verify.dataset
+        assert dataset is not None
+        self.plan_sample("evaluation samples", dataset, EVALUATION)
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
@@ -117,16 +125,6 @@ class _Variant:
             return
         self.plan_fetch()
         self.add("import", "import", {**self.source_params(), "signatures": signatures}, self.source_inputs())
-
-    def plan_describe(self) -> None:
-        """What `inspect` asks for in place of everything else."""
-        if self.from_tflite:
-            signature = {**asdict(self.resolved.recipe.signature), "key": ""}  # whichever the file has first
-            params: dict[str, Json] = {"signature": signature, "must_be_float": False}
-            self.add("describe", "import_tflite", params, {"source": self.file(SOURCE, "source")})
-            return
-        self.plan_fetch()
-        self.add("describe", "describe", self.source_params(), self.source_inputs())
 
     def plan_fetch(self) -> None:
         source = self.resolved.recipe.source
@@ -238,12 +236,14 @@ class _Variant:
         return inputs
 
     def plan_moments(self) -> None:
-        quantization = self.resolved.recipe.quantization
-        kernels = quantization.calibration.kernels if quantization.calibration else Calibration.kernels
-        params: dict[str, Json] = {"moments": MOMENTS[quantization.algorithm], "kernels": kernels}
-        if kernels == "fast":
-            params["cpu"] = self.around.cpu
-        self.add("moments", "moments", params, self.calibration_inputs())
+        params: dict[str, Json] = {"moments": MOMENTS[self.resolved.recipe.quantization.algorithm]}
+        self.add("moments", "moments", params | self.kernel_params(), self.calibration_inputs())
+
+    def kernel_params(self) -> dict[str, Json]:
+        """The kernels that run the float model on samples; fast ones give what this CPU gives."""
+        calibration = self.resolved.recipe.quantization.calibration
+        kernels = calibration.kernels if calibration else Calibration.kernels
+        return {"kernels": kernels} | ({"cpu": self.around.cpu} if kernels == "fast" else {})
 
     def calibration_inputs(self) -> dict[str, Input]:
         return {
@@ -255,13 +255,11 @@ class _Variant:
     def plan_calibrate(self) -> None:
         calibration = self.resolved.recipe.quantization.calibration
         assert calibration is not None
-        params: dict[str, Json] = {"method": calibration.method, "kernels": calibration.kernels}
+        params: dict[str, Json] = {"method": calibration.method, **self.kernel_params()}
         if calibration.method == "percentile":
             params["percentile"] = calibration.percentile
         if calibration.method == "moving_average":
             params["smoothing"] = calibration.smoothing
-        if calibration.kernels == "fast":
-            params["cpu"] = self.around.cpu
         self.add("calibrate", "calibrate", params, self.calibration_inputs())
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
@@ -331,22 +329,6 @@ class _Variant:
         }
         self.add("benchmark", "benchmark", params, inputs)
 
-    def plan_sensitivity(self) -> None:
-        """What `tflbuild sensitivity` asks for, behind the steps that a build takes as well."""
-        quantization = self.resolved.recipe.quantization
-        params: dict[str, Json] = {"scheme": quantization.scheme, **self.refinements(), **self.run_params()}
-        params.pop("rules", None)
-        inputs: dict[str, Input] = {
-            "model": self.of("convert", "model.tflite", "model"),
-            "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("evaluation samples", SAMPLES, "samples"),
-            "predictions": self.of("predict", "predictions.npz", "predictions"),
-        }
-        if quantization.calibrated or quantization.weighs_data:
-            self.plan_calibration_samples()
-        inputs |= self.plan_statistics()
-        self.add("sensitivity", "sensitivity", params, inputs)
-
     def plan_package(self) -> None:
         inputs: dict[str, Input] = {
             "model": self.artifact(),
@@ -372,24 +354,7 @@ def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:
     steps: dict[str, Step] = {}
     goals = []
     for one in resolved:
-        variant = _Variant(one, around, steps)
+        variant = Variant(one, around, steps)
         variant.plan()
         goals.append(variant.goals)
     return Plan(steps=steps, goals=tuple(goals))
-
-
-def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
-    """The plan that says what the source offers: role `describe`."""
-    steps: dict[str, Step] = {}
-    variant = _Variant(resolved, around, steps)
-    variant.plan_describe()
-    return Plan(steps=steps, goals=(variant.goals,))
-
-
-def make_sensitivity(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
-    """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
-    steps: dict[str, Step] = {}
-    variant = _Variant(resolved, around, steps)
-    variant.plan_float()
-    variant.plan_sensitivity()
-    return Plan(steps=steps, goals=(variant.goals,))

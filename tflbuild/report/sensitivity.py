@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from tflbuild.core.digest import Json
+from tflbuild.report.table import align, shorten
 
 BAR = 20  # characters that stand for the greatest share
-SHORT = 60
 HEADINGS = ("SNR dB", "RMSE", "share", "", "operator", "name")
 
 
@@ -26,14 +26,7 @@ def sensitivity_text(found: Mapping[str, Json]) -> str:
         )
         for one in found["operators"]
     ]
-    table = [HEADINGS, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            c.rjust(w) if i < 3 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    lines = align([HEADINGS, *rows], right=3)
     lines.append(f"each of {len(rows)} operators alone as {found['scheme']}, {found['samples']:,} samples")
     if found["left"]:
         names = sorted({one["operator"] for one in found["left"]})
@@ -47,12 +40,6 @@ def sensitivity_text(found: Mapping[str, Json]) -> str:
 def bar(share: float, most: float) -> str:
     """`####`, as long as the share beside the greatest one."""
     return "#" * round(share / most * BAR) if most else ""
-
-
-def shorten(name: str) -> str:
-    """The first of several fused names, its middle left out where it is long."""
-    first = name.partition(";")[0]
-    return first if len(first) <= SHORT else f"{first[: SHORT // 2 - 2]}...{first[-SHORT // 2 + 1 :]}"
 
 
 def rule(name: str) -> str:

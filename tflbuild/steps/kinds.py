@@ -185,6 +185,18 @@ KINDS: dict[str, StepKind] = {
             packages=QUANTIZER,
             outputs=("sensitivity.json",),
         ),
+        # float .tflite x samples (+ evaluation samples, ranges) -> whether the samples are enough
+        StepKind(
+            name="advise",
+            server="litert",
+            module="litert_advise",
+            uses=(
+                *("flatbuffer", "interpreters", "litert_calibrate", "range_growth", "runtimes"),
+                *("samples", "shards", "signatures"),
+            ),
+            packages=LITERT,
+            outputs=("advice.json",),
+        ),
         # SavedModel (+ samples) -> quantized .tflite, TFLiteConverter's own way
         StepKind(
             name="quantize_in_converter",
