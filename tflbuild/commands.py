@@ -8,7 +8,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from tflbuild import __version__
@@ -219,11 +220,15 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
 def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     """Say which operators lose most when they are quantized."""
     from tflbuild import inquiry
+    from tflbuild.report.charts import sensitivity_page
+    from tflbuild.report.outputs import variant_folder, write_page
     from tflbuild.report.sensitivity import sensitivity_text
 
     _require_one(options, "sensitivity")
     answer = inquiry.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
-    print(json.dumps(answer.found, indent=2) if options.json else sensitivity_text(answer.found))
+    text = sensitivity_page(answer.found, answer.recipe)
+    page = write_page(variant_folder(answer.recipe), "sensitivity.html", text)
+    _print_answer(options, answer.found, sensitivity_text(answer.found), page)
     return EXIT_DONE
 
 
@@ -231,16 +236,23 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
     """Say whether the calibration samples are enough."""
     from tflbuild import inquiry
     from tflbuild.report.advice import advice_text, judge
+    from tflbuild.report.charts import advice_page
+    from tflbuild.report.outputs import variant_folder, write_page
 
     _require_one(options, "advise")
     answer = inquiry.advise(options.overrides, jobs=options.jobs, offline=options.offline)
     verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
-    if options.json:
-        told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
-        print(json.dumps({**told, **answer.found}, indent=2))
-    else:
-        print(advice_text(answer.found, verdict))
+    text = advice_page(answer.found, verdict, answer.recipe)
+    page = write_page(variant_folder(answer.recipe), "advice.html", text)
+    told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
+    _print_answer(options, {**told, **answer.found}, advice_text(answer.found, verdict), page)
     return EXIT_DONE
+
+
+def _print_answer(options: argparse.Namespace, found: Mapping[str, Json], text: str, page: Path) -> None:
+    from tflbuild.report.summary import show_path
+
+    print(json.dumps({**found, "page": str(page)}, indent=2) if options.json else f"{text}\nchart  {show_path(page)}")
 
 
 def _require_one(options: argparse.Namespace, verb: str) -> None:

@@ -14,6 +14,7 @@ from tflbuild.locations import store_root
 from tflbuild.pipeline import as_error, disk_errors, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_sensitivity
 from tflbuild.report.console import open_console
+from tflbuild.report.outputs import prepare, variant_folder
 from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
@@ -49,6 +50,7 @@ def _ask(
         prepared = prepare_plan(overrides, multirun=False, store=store)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
+        prepare(variant_folder(resolved.recipe))
         plan = make(resolved, surroundings())
         results = executor.execute(plan)
         for step_id, result in results.items():

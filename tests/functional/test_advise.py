@@ -31,6 +31,8 @@ def test_it_measures_once_and_says_what_it_found(warm):
     assert first.steps["advise"] == "ran" and first.steps["convert"] == "hit" and "predict" not in first.steps
     again = warm.run("advise", RECIPE)
     assert set(again.steps.values()) == {"hit"} and again.out == first.out
+    page = warm.folder / first.out.splitlines()[-1].removeprefix("chart  ")
+    assert page == warm.output() / "advice.html" and "<polyline" in page.read_text()
     assert "not enough: 2 of 15 ranges still grew by more than 2% with the last half of the 256 samples" in first.out
 
 

@@ -210,7 +210,9 @@ def test_sensitivity_ranks_the_operators_and_its_rule_can_be_pasted(warm):
     assert noise == sorted(noise) and len(noise) > 10
     assert abs(sum(one["share"] for one in found["operators"]) - 1) < 1e-6
     command = warm.run("sensitivity", RECIPE)
-    rule = command.out.splitlines()[-1].removeprefix("to spare the worst: ").strip("'")
+    page = warm.folder / command.out.splitlines()[-1].removeprefix("chart  ")
+    assert page == warm.output() / "sensitivity.html" and page.read_text().count("<rect") == 2 * len(noise)
+    rule = command.out.splitlines()[-2].removeprefix("to spare the worst: ").strip("'")
     assert build(warm, rule)["artifact"]["sha256"] != warm_sha(warm)
 
 

@@ -119,12 +119,20 @@ def test_settled_ranges_are_enough():
 
 
 def test_ranges_that_grow_are_not_enough():
-    said = verdict(SETTLED, GROWING)
+    unseen = {**GROWING, "outside": None}
+    said = verdict(SETTLED, unseen)
     assert not said.enough
     assert said.text.startswith("not enough: 1 of 2 ranges still grew by more than 2% with the last half of the 16")
     assert said.next_step.startswith("more samples")
     counted = Dataset(kind="npz", path="train.npz", count=16)
-    assert verdict(GROWING, dataset=counted).next_step.startswith("a greater dataset.count")
+    assert verdict(unseen, dataset=counted).next_step.startswith("a greater dataset.count")
+
+
+def test_growth_that_evaluation_hardly_sees_is_told_from_growth_that_it_sees():
+    rare, common = verdict({**GROWING, "outside": 2e-5}), verdict({**GROWING, "outside": 0.01})
+    assert not rare.enough and rare.text.endswith("at most 20 ppm of the evaluation samples' values lie outside")
+    assert "tflbuild +recipe=net -m quantization.calibration.method=min_max,percentile,mse" in rare.next_step
+    assert not common.enough and common.next_step.startswith("more samples")
 
 
 def test_one_sample_says_nothing():

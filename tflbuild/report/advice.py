@@ -113,8 +113,15 @@ def judge(found: Mapping[str, Json], recipe: Recipe, command: str) -> Verdict:
             f"not enough: {len(growing)} of {len(rows)} ranges still grew by more than {tolerance:.0%}"
             f" with the last half of the {samples:,} samples; {least}"
         )
-        more = "a greater dataset.count" if recipe.dataset and recipe.dataset.count else "more samples in the dataset"
-        return Verdict(False, text, f"{more}, then `tflbuild advise` again")
+        counted = recipe.dataset is not None and recipe.dataset.count
+        more = (
+            f"{'a greater dataset.count' if counted else 'more samples in the dataset'}, then `tflbuild advise` again"
+        )
+        if all(row["outside"] is not None and row["outside"] <= OUTSIDE for row in growing):
+            most = max(row["outside"] for row in growing)
+            text += f"; what grows is rare: at most {show_share(most)} of the evaluation samples' values lie outside"
+            return Verdict(False, text, compare_methods(recipe, command) or more)
+        return Verdict(False, text, more)
     settled = max((row["settled"] for row in rows), default=samples)
     text = f"enough: from {settled:,} of {samples:,} samples on, all {len(rows)} ranges were within {tolerance:.0%}"
     return Verdict(True, text, next_step(rows, recipe, command))
@@ -122,13 +129,20 @@ def judge(found: Mapping[str, Json], recipe: Recipe, command: str) -> Verdict:
 
 def next_step(rows: Sequence[Row], recipe: Recipe, command: str) -> str:
     """What may still be gained, where ranges have settled."""
-    calibration = recipe.quantization.calibration
-    if any(row["bits_lost"] >= BIT for row in rows) and calibration and calibration.method == "min_max":
-        methods = "quantization.calibration.method=min_max,percentile,mse"
-        return f"see whether cutting outliers off helps: {command} -m {methods}"
+    compared = compare_methods(recipe, command)
+    if compared and any(row["bits_lost"] >= BIT for row in rows):
+        return compared
     if any((row["outside"] or 0.0) > OUTSIDE for row in rows):
         return "look at what the evaluation samples have that the calibration samples have not"
     return ""
+
+
+def compare_methods(recipe: Recipe, command: str) -> str:
+    """The command that measures what clipping is worth; "" where nothing is calibrated, or clips already."""
+    calibration = recipe.quantization.calibration
+    if calibration is None or calibration.method != "min_max" or recipe.quantization.engine != "litert":
+        return ""
+    return f"measure what clipping is worth: {command} -m quantization.calibration.method=min_max,percentile,mse"
 
 
 def doublings(rows: Sequence[Row], tolerance: float) -> list[int]:

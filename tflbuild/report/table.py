@@ -19,7 +19,7 @@ def align(rows: Sequence[Sequence[str]], right: int) -> list[str]:
     ]
 
 
-def shorten(name: str, limit: int = SHORT) -> str:
+def shorten(name: str) -> str:
     """The first of several fused names, its middle left out where it is long."""
     first = name.partition(";")[0]
-    return first if len(first) <= limit else f"{first[: limit // 2 - 2]}...{first[-limit // 2 + 1 :]}"
+    return first if len(first) <= SHORT else f"{first[: SHORT // 2 - 2]}...{first[-SHORT // 2 + 1 :]}"
