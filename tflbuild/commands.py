@@ -8,7 +8,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from tflbuild import __version__
@@ -17,7 +18,7 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "inspect", "cache")
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,7 +97,7 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|doctor|sensitivity] +recipe=NAME [key=value ...],"
+            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise] +recipe=NAME [key=value ...],"
             " or inspect MODEL, or cache",
         )
     verb = words[0] if words else "build"
@@ -223,21 +224,51 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
         print(found.problem, file=sys.stderr)
         print(diagnosis.table(found.trials) if found.trials else "nothing is known that could be tried")
         if chosen is not None:
-            words = " ".join(shlex.quote(text) for text in arguments if text != "doctor")
-            print(f"{'works' if chosen.works else 'builds'}  tflbuild {words} {chosen.fix}")
+            print(f"{'works' if chosen.works else 'builds'}  {_as_build(arguments, 'doctor')} {chosen.fix}")
     return EXIT_DONE if chosen is not None or not found.problem else 1
 
 
 def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     """Say which operators lose most when they are quantized."""
-    from tflbuild import pipeline
+    from tflbuild import inquiry
+    from tflbuild.report.charts import sensitivity_page
+    from tflbuild.report.outputs import variant_folder, write_page
     from tflbuild.report.sensitivity import sensitivity_text
 
     require_one_variant(options, "sensitivity")
-    found = pipeline.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
-    found = {name: value for name, value in found.items() if name != "peak_bytes"}
-    print(json.dumps(found, indent=2) if options.json else sensitivity_text(found))
+    answer = inquiry.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
+    text = sensitivity_page(answer.found, answer.recipe)
+    page = write_page(variant_folder(answer.recipe), "sensitivity.html", text)
+    _print_answer(options, answer.found, sensitivity_text(answer.found), page)
     return EXIT_DONE
+
+
+def advise(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Say whether the calibration samples are enough."""
+    from tflbuild import inquiry
+    from tflbuild.report.advice import advice_text, judge
+    from tflbuild.report.charts import advice_page
+    from tflbuild.report.outputs import variant_folder, write_page
+
+    require_one_variant(options, "advise")
+    answer = inquiry.advise(options.overrides, jobs=options.jobs, offline=options.offline)
+    verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
+    text = advice_page(answer.found, verdict, answer.recipe)
+    page = write_page(variant_folder(answer.recipe), "advice.html", text)
+    told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
+    _print_answer(options, {**told, **answer.found}, advice_text(answer.found, verdict), page)
+    return EXIT_DONE
+
+
+def _print_answer(options: argparse.Namespace, found: Mapping[str, Json], text: str, page: Path) -> None:
+    from tflbuild.report.summary import show_path
+
+    print(json.dumps({**found, "page": str(page)}, indent=2) if options.json else f"{text}\nchart  {show_path(page)}")
+
+
+def _as_build(arguments: Sequence[str], verb: str) -> str:
+    """The command line that builds what a verb was asked of."""
+    return "tflbuild " + " ".join(shlex.quote(text) for text in arguments if text not in (verb, "--json"))
 
 
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
@@ -299,6 +330,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "explain": explain,
     "doctor": doctor,
     "sensitivity": sensitivity,
+    "advise": advise,
     "inspect": inspect,
     "cache": cache,
     "hydra": hydra,

@@ -29,7 +29,8 @@ from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, Tflbuild
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
-from tflbuild.plan.planner import Surroundings, make_description, make_plan, make_sensitivity
+from tflbuild.plan.inquiries import make_description
+from tflbuild.plan.planner import Surroundings, make_plan
 from tflbuild.report.console import open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
@@ -197,29 +198,6 @@ def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
         result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
     return Inspected(kind, signature, result.facts.get("contents", {}))
-
-
-def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Mapping[str, Json]:
-    """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
-    store = Store(store_root())
-    with (
-        disk_errors(store.root),
-        open_console() as console,
-        Executor(store, console.show, jobs, offline=offline) as executor,
-    ):
-        prepared = prepare_plan(overrides, multirun=False, store=store)
-        recipe, places = prepared.resolved[0].recipe, prepared.places[0]
-        unquantized = recipe.quantization.scheme == "none" or recipe.search is not None
-        if unquantized or recipe.verify.dataset is None:
-            lacks = "quantization" if unquantized else "verify"
-            raise RecipeError(
-                f"sensitivity needs {'a scheme' if lacks == 'quantization' else 'evaluation data'}",
-                where=places.find(lacks),
-                why="each operator is quantized alone, and the outputs compared on evaluation samples",
-                next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
-            )
-        plan = make_sensitivity(prepared.resolved[:1], surroundings())
-        return execute_all(executor, plan, places)["sensitivity"].facts
 
 
 def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, StepResult]:

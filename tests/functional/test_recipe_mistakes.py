@@ -136,6 +136,33 @@ def test_a_recipe_of_int8_without_data_is_refused(project):
     assert found.what == "quantization=int8 has no calibration data"
 
 
+@pytest.mark.parametrize("algorithm", ["gptq", "oscar"])
+def test_weights_chosen_by_samples_need_some(project, algorithm):
+    choice = ("quantization=dynamic_int4", f"quantization.algorithm={algorithm}")
+    found = refused_at_once(project.run(RECIPE, *choice, "dataset=none"))
+    assert found.what == f"quantization.algorithm={algorithm} has no representative samples"
+    assert found.where == "command line: dataset=none"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        (["quantization.algorithm=oscar"], "quantization=int8 cannot have its weights chosen by oscar"),
+        (["quantization=weight_only_int4", "quantization.algorithm=oscar"], "cannot have its weights chosen by oscar"),
+        (
+            ["quantization=dynamic_int4", "quantization.granularity=blockwise_32", "quantization.algorithm=mse"],
+            "the algorithm mse cannot choose blockwise_32 weights",
+        ),
+        (["quantization=weight_only_int4", "quantization.granularity=blockwise_32"], "cannot have blockwise_32"),
+        (["quantization=float16", "quantization.algorithm=mse"], "'quantization.algorithm' would not be read"),
+        (["quantization=none", "quantization.granularity=per_tensor"], "'quantization.granularity' would not be read"),
+        (["quantization=int16x8", "quantization.symmetric=true"], "'quantization.symmetric' would not be read"),
+    ],
+)
+def test_a_refinement_that_the_scheme_cannot_have_is_refused(project, overrides, what):
+    assert what in refused_at_once(project.run(RECIPE, *overrides)).what
+
+
 def test_a_gate_that_is_not_measured_is_refused(project):
     found = refused_at_once(project.run(RECIPE, "verify=parity"))
     assert "top1_drop" in found.what and "verify=parity" in found.what

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+
+from tflbuild.workers.moments import load_moments
 
 pytestmark = pytest.mark.heavy
 
@@ -60,6 +63,73 @@ def test_an_algorithm_changes_the_weights(warm, algorithm):
     row = build(warm, f"quantization.algorithm={algorithm}")
     assert row["artifact"]["sha256"] != warm_sha(warm)
     assert row["metrics"]["verify"]["classification"]["top1"] > 0.9
+
+
+def snr(row):
+    return min(output["snr_db"] for output in row["metrics"]["verify"]["outputs"].values())
+
+
+DENSE = """
+import keras, numpy as np
+
+def make():
+    keras.utils.set_random_seed(3)
+    layers = [keras.layers.Dense(64, activation="relu") for _ in range(3)]
+    return keras.Sequential([keras.Input((64,), name="x"), *layers, keras.layers.Dense(8, name="y")])
+"""
+
+
+def test_what_comes_in_chooses_better_int4_weights(warm):
+    """gptq and oscar, on layers whose inputs vary together; and the quantizer's own statistics are the same."""
+    mixed = np.random.default_rng(0).normal(size=(320, 8)) @ np.random.default_rng(1).normal(size=(8, 64))
+    np.savez(warm.folder / "a.npz", x=mixed[:256].astype(np.float32))
+    np.savez(warm.folder / "b.npz", x=mixed[256:].astype(np.float32))
+    warm.write("dense.py", DENSE)
+    warm.write(
+        "recipes/dense.yaml",
+        "defaults: [{override /source: function}, {override /dataset: npz}, {override /verify: parity}]\n"
+        "source: {call: 'dense.py:make'}\ndataset: {path: a.npz}\nverify: {dataset: {path: b.npz}}\n",
+    )
+    swept = warm.run(
+        *("-m", "+recipe=dense", "quantization=dynamic_int4", "quantization.algorithm=min_max,gptq,oscar", "--json")
+    )
+    plain, gptq, oscar = json.loads(swept.out)
+    assert snr(gptq) > snr(plain) + 2 and snr(oscar) > snr(plain) + 0.5
+    static = warm.run("-m", "+recipe=dense", "quantization=int4", "quantization.algorithm=min_max,gptq", "--json")
+    assert static.steps["moments"] == "hit"
+    plain, gptq = json.loads(static.out)
+    assert snr(gptq) > snr(plain)
+    assert warm.run("+recipe=dense").code == 0
+    compare_with_the_quantizer(warm.output("dense") / "model.tflite", mixed[:256].astype(np.float32), warm)
+
+
+def compare_with_the_quantizer(model, samples, warm):
+    from litert_quantizer import quantizer, recipe
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    theirs = quantizer.Quantizer(str(model), recipe.dynamic_wi4_afp32(algorithm_key=AlgorithmName.GPTQ))
+    theirs = theirs.calibrate({"serving_default": [{"x": sample[None]} for sample in samples]})
+    (path,) = {
+        file for file in (warm.store / "cas").glob("*/*") if file.read_bytes()[:4] == b"PK\x03\x04" and is_matrix(file)
+    }
+    ours = load_moments(path)
+    assert len(ours) == 4
+    for name, one in ours.items():
+        np.testing.assert_allclose(one["hessian"], theirs[name]["hessian"], rtol=2e-3, atol=1e-3)
+
+
+def is_matrix(file):
+    with np.load(file) as found:
+        return "names" in found and found["0"].ndim == 2
+
+
+def test_symmetric_activations_are_another_artifact(warm):
+    row = build(warm, "quantization.symmetric=true", "quantization.input_type=uint8")
+    assert row["metrics"]["verify"]["classification"]["top1"] > 0.92
+
+
+def test_float_borders_stand_with_every_algorithm(warm):
+    build(warm, "quantization.algorithm=octav", "quantization.input_type=float32", "quantization.output_type=float32")
 
 
 def warm_sha(warm):
@@ -121,6 +191,7 @@ def test_a_rule_that_the_quantizer_cannot_honour_is_refused(warm):
         ("quantization.rules=[{op: SOFTMAX, scheme: float32}]", "rules"),
         ("quantization.algorithm=mse", "algorithm"),
         ("quantization.granularity=per_tensor", "granularity"),
+        ("quantization.symmetric=true", "symmetric"),
         ("quantization=int4", "scheme"),
     ],
 )
@@ -139,7 +210,9 @@ def test_sensitivity_ranks_the_operators_and_its_rule_can_be_pasted(warm):
     assert noise == sorted(noise) and len(noise) > 10
     assert abs(sum(one["share"] for one in found["operators"]) - 1) < 1e-6
     command = warm.run("sensitivity", RECIPE)
-    rule = command.out.splitlines()[-1].removeprefix("to spare the worst: ").strip("'")
+    page = warm.folder / command.out.splitlines()[-1].removeprefix("chart  ")
+    assert page == warm.output() / "sensitivity.html" and page.read_text().count("<rect") == 2 * len(noise)
+    rule = command.out.splitlines()[-2].removeprefix("to spare the worst: ").strip("'")
     assert build(warm, rule)["artifact"]["sha256"] != warm_sha(warm)
 
 

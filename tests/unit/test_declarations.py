@@ -449,3 +449,17 @@ def test_a_static_target_takes_no_free_dimension():
     free = replace(graph.tensors[0], shape=(-1, 4))
     made = replace(made, subgraphs=(replace(graph, tensors=(free, *graph.tensors[1:])),))
     assert rules(made, static_shapes=True) == ["target"]
+
+
+def test_symmetric_activations_have_the_zero_point_0():
+    made = model()
+    (graph,) = made.subgraphs
+    shifted = replace(graph.tensors[2], zero_points=(-3,))
+    off = replace(made, subgraphs=(replace(graph, tensors=(*graph.tensors[:2], shifted)),))
+    assert rules(made, symmetric=True) == rules(off) == []
+    assert rules(off, symmetric=True) == ["scale"]
+
+
+def test_a_symmetric_input_spans_twice_its_greater_side():
+    assert rules(model(), {"image": (-10.0, 63.5)}, symmetric=True) == []
+    assert rules(model(), {"image": (-10.0, 63.5)}) == ["dataset"]

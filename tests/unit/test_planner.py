@@ -155,6 +155,32 @@ def test_without_calibration_there_is_nothing_to_keep_apart():
     assert "overlap" not in goals(quantization=Quantization(scheme="none"))
 
 
+def weighed(algorithm, scheme="dynamic_int4"):
+    return resolved(quantization=Quantization(scheme=scheme, algorithm=algorithm))
+
+
+def test_moments_are_measured_once_for_all_schemes_that_go_by_them():
+    variants = [weighed("gptq"), weighed("gptq", "dynamic_int8"), resolved(quantization=int8(algorithm="gptq"))]
+    plan = make_plan(variants, around())
+    assert len({goals["moments"] for goals in plan.goals}) == 1
+    assert len({goals["quantize"] for goals in plan.goals}) == 3
+    assert "calibrate" not in plan.goals[0] and "calibrate" in plan.goals[2]
+
+
+@pytest.mark.parametrize(("algorithm", "moments"), [("gptq", "matrix"), ("oscar", "diagonal")])
+def test_what_goes_by_moments_is_tied_to_this_cpu_and_the_moments_are_not(algorithm, moments):
+    plan = make_plan([weighed(algorithm)], around())
+    steps = {role: plan.steps[step] for role, step in plan.goals[0].items()}
+    assert steps["moments"].params == {"moments": moments, "kernels": "reference"}
+    assert steps["quantize"].params["cpu"] == "cpu"
+
+
+@pytest.mark.parametrize("algorithm", ["min_max", "mse"])
+def test_other_algorithms_need_no_data(algorithm):
+    found = make_plan([weighed(algorithm)], around()).goals[0]
+    assert {"moments", "calibration samples", "overlap"}.isdisjoint(found)
+
+
 CALL = Dataset(kind="callable", call="feed.py:make", options={"arguments": {"n": 3}})
 
 

@@ -1,4 +1,5 @@
-from tflbuild.report.sensitivity import sensitivity_text, shorten
+from tflbuild.report.columns import shorten
+from tflbuild.report.sensitivity import sensitivity_text
 
 FOUND = {
     "scheme": "int8",

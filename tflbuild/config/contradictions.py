@@ -113,6 +113,13 @@ def check_data(recipe: Recipe, refusals: Refusals) -> None:
             next_step="dataset=npz dataset.path=..., or, for a trial that says nothing about accuracy,"
             " dataset=synthetic",
         )
+    if recipe.quantization.weighs_data and recipe.dataset is None:
+        raise refusals.refuse(
+            f"quantization.algorithm={recipe.quantization.algorithm} has no representative samples",
+            "dataset",
+            why="it chooses weights by what the samples make of their inputs, whatever the scheme",
+            next_step="dataset=npz dataset.path=..., or quantization.algorithm=min_max, octav or mse",
+        )
 
 
 def check_opset(recipe: Recipe, refusals: Refusals) -> None:

@@ -9,16 +9,17 @@ from tflbuild.config import schema_quantization as schema
 from tflbuild.config.freeze_verify import freeze_gates
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
-from tflbuild.core.schemes import NAMES
+from tflbuild.core.schemes import NAMES, SCHEMES
 from tflbuild.errors import nearest
 
-BLOCKWISE = ("dynamic_int4", "weight_only_int4")
+BLOCKWISE = ("dynamic_int4",)
 
 
 def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -> Quantization:
     """The scheme with what refines it. Raises RecipeError for what its engine cannot do."""
     rules = tuple(freeze_rule(index, rule, refusals) for index, rule in enumerate(quantization.rules))
     used = set(type(quantization).unused)
+    require_read(quantization, refusals)
     common: dict[str, Any] = {
         "scheme": quantization.scheme,
         "engine": quantization.engine.value,
@@ -35,6 +36,7 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
             next_step="quantization=dynamic_int4, or granularity=per_channel",
         )
     refined = Quantization(**common, rules=() if "rules" in used else rules)
+    require_algorithm(refined, refusals)
     calibration = freeze_calibration(getattr(quantization, "calibration", schema.Calibration()), refined, refusals)
     if not isinstance(quantization, schema.Int8Quantization):
         return Quantization(**common, rules=refined.rules, calibration=calibration)
@@ -43,6 +45,7 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
         rules=refined.rules,
         input_type=quantization.input_type.value,
         output_type=quantization.output_type.value,
+        symmetric=quantization.symmetric,
         calibration=calibration,
     )
 
@@ -87,6 +90,36 @@ def freeze_scheme(name: str, key: str, refusals: Refusals, what: str = "") -> st
     if name not in NAMES:
         raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{what}{nearest(name, NAMES)}")
     return NAMES[name]
+
+
+def require_read(quantization: schema.Quantization, refusals: Refusals) -> None:
+    """Raises RecipeError for a key that the scheme has no use for."""
+    usual = type(quantization)()
+    for name in quantization.unused:
+        if getattr(quantization, name) != getattr(usual, name):
+            raise refusals.refuse(
+                f"'quantization.{name}' would not be read by quantization={quantization.scheme}",
+                f"quantization.{name}",
+                next_step="leave it out, or choose a scheme that it refines",
+            )
+
+
+def require_algorithm(refined: Quantization, refusals: Refusals) -> None:
+    """Raises RecipeError for an algorithm that the LiteRT quantizer has not for such weights."""
+    schemes = {refined.scheme, *(rule.scheme for rule in refined.rules)}
+    if refined.algorithm == "oscar" and not any(SCHEMES[scheme].mode == "dynamic" for scheme in schemes):
+        raise refusals.refuse(
+            f"quantization={refined.scheme} cannot have its weights chosen by oscar",
+            "quantization.algorithm",
+            why="the LiteRT quantizer's oscar makes operators with float activations and integer weights, dynamic ones",
+            next_step="quantization=dynamic_int4 or dynamic_int8, or quantization.algorithm=gptq",
+        )
+    if refined.algorithm == "mse" and refined.granularity.startswith("blockwise"):
+        raise refusals.refuse(
+            f"the algorithm mse cannot choose {refined.granularity} weights",
+            "quantization.algorithm",
+            next_step="quantization.algorithm=octav or gptq, or quantization.granularity=per_channel",
+        )
 
 
 def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
@@ -143,6 +176,7 @@ def require_plain(quantization: schema.Quantization, rules: tuple[Rule, ...], re
         "rules": bool(rules),
         "algorithm": quantization.algorithm is not schema.Algorithm.min_max,
         "granularity": quantization.granularity is not schema.Granularity.per_channel,
+        "symmetric": bool(getattr(quantization, "symmetric", False)),
     }
     for key, told in asked.items():
         if told:

@@ -54,6 +54,8 @@ class Algorithm(Enum):
     mse = "mse"
     hadamard = "hadamard"
     decomposed_hadamard = "decomposed_hadamard"
+    gptq = "gptq"
+    oscar = "oscar"
 
 
 class Granularity(Enum):
@@ -89,7 +91,7 @@ class Quantization:
     engine: Engine = Engine.litert
     """Who quantizes: `litert` (the LiteRT quantizer, from the float model) or `converter` (TFLiteConverter's own)."""
     algorithm: Algorithm = Algorithm.min_max
-    """Engine litert: how the scale of weights is chosen (`octav` and `mse` clip), or weights are rotated first."""
+    """Engine litert: how weights are chosen: `octav`, `mse` clip, hadamards rotate, `gptq`, `oscar` use the dataset."""
     granularity: Granularity = Granularity.per_channel
     """Engine litert: weights that share a scale; blockwise is for int4 weights of FULLY_CONNECTED alone."""
     rules: List[Rule] = field(default_factory=list)
@@ -99,6 +101,8 @@ class Quantization:
 @dataclass
 class Float16Quantization(Quantization):
     """Weights float16, arithmetic float32 on a CPU and float16 on a GPU: half the size."""
+
+    unused: ClassVar[tuple[str, ...]] = ("granularity",)
 
     scheme: str = "float16"
 
@@ -158,6 +162,8 @@ class Int8Quantization(Quantization):
     """Type of every input: int8, uint8 or float32."""
     output_type: IoType = IoType.int8
     """Type of every output: int8, uint8 or float32."""
+    symmetric: bool = False
+    """Engine litert: int8 activations have the zero point 0, but where a kernel fixes it (SOFTMAX, LOGISTIC)."""
     calibration: Calibration = field(default_factory=Calibration)
     """How the ranges of the activations are found."""
 
@@ -172,6 +178,8 @@ class Int4Quantization(Int8Quantization):
 @dataclass
 class Int16x8Quantization(Int8Quantization):
     """Weights int8 and activations int16: where int8 activations lose too much; few delegates run it."""
+
+    unused: ClassVar[tuple[str, ...]] = ("symmetric",)  # int16 activations always are
 
     scheme: str = "int16x8"
     input_type: IoType = IoType.int16

@@ -116,6 +116,9 @@ class Opset:
     arithmetic: str = "any"
 
 
+ALGORITHMS_WITH_DATA = ("gptq", "oscar")  # those that choose weights by what comes in
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """How activation ranges are found. `method`: min_max | moving_average | percentile | mse."""
@@ -139,8 +142,8 @@ class Rule:
 class Quantization:
     """`scheme` and those of `rules` are names of `core.schemes`; `engine`: litert | converter.
 
-    The I/O types belong to static schemes, the calibration to whatever is calibrated. Of several rules
-    that match an operator the last counts.
+    The I/O types and `symmetric` activations belong to static schemes, the calibration to whatever is
+    calibrated. Of several rules that match an operator the last counts.
     """
 
     scheme: str
@@ -150,6 +153,7 @@ class Quantization:
     rules: tuple[Rule, ...] = ()
     input_type: str = "float32"
     output_type: str = "float32"
+    symmetric: bool = False
     calibration: Calibration | None = None
 
     @property
@@ -157,6 +161,11 @@ class Quantization:
         """Whether something is quantized by ranges that were measured."""
         schemes = {self.scheme, *(rule.scheme for rule in self.rules)}
         return not schemes.isdisjoint(CALIBRATED)
+
+    @property
+    def weighs_data(self) -> bool:
+        """Whether weights are chosen by what the samples make of their inputs."""
+        return self.algorithm in ALGORITHMS_WITH_DATA
 
 
 @dataclass(frozen=True, kw_only=True)

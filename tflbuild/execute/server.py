@@ -29,6 +29,7 @@ FIXED = {
     "TF_CPP_MIN_LOG_LEVEL": "1",
     "CUDA_VISIBLE_DEVICES": "-1",  # conversion is CPU work; a GPU would change the bytes of nothing but the log
     "LC_ALL": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",  # shards are processes; and sums must not depend on the number of cores
 }
 LOG_TAIL = 2000
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Dataset, Quantization
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Quantization
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.resolve.inputs import (
     ARCHIVE,
@@ -25,6 +25,7 @@ from tflbuild.resolve.inputs import (
 )
 
 SAMPLES = "samples/"
+MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
 
 
@@ -38,7 +39,7 @@ class Surroundings:
 
 
 @dataclass
-class _Variant:
+class Variant:
     """The steps of one variant, as they are added."""
 
     resolved: ResolvedRecipe
@@ -101,12 +102,20 @@ class _Variant:
         """The float model, and what the source itself gives for the evaluation samples."""
         recipe = self.resolved.recipe
         self.plan_import()
-        if not self.from_tflite:
-            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+        self.plan_convert()
         if recipe.verify.dataset is not None:
-            self.plan_sample("evaluation samples", recipe.verify.dataset, EVALUATION)
+            self.plan_evaluation_samples()
             inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", SAMPLES, "samples")}
             self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+
+    def plan_convert(self) -> None:
+        if not self.from_tflite:
+            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+
+    def plan_evaluation_samples(self) -> None:
+        dataset = self.resolved.recipe.verify.dataset
+        assert dataset is not None
+        self.plan_sample("evaluation samples", dataset, EVALUATION)
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
@@ -119,16 +128,6 @@ class _Variant:
             return
         self.plan_fetch()
         self.add("import", "import", {**self.source_params(), "signatures": signatures}, self.source_inputs())
-
-    def plan_describe(self) -> None:
-        """What `inspect` asks for in place of everything else."""
-        if self.from_tflite:
-            signature = {**asdict(self.resolved.recipe.signature), "key": ""}  # whichever the file has first
-            params: dict[str, Json] = {"signature": signature, "must_be_float": False}
-            self.add("describe", "import_tflite", params, {"source": self.file(SOURCE, "source")})
-            return
-        self.plan_fetch()
-        self.add("describe", "describe", self.source_params(), self.source_inputs())
 
     def plan_fetch(self) -> None:
         source = self.resolved.recipe.source
@@ -213,11 +212,11 @@ class _Variant:
             return
         params: dict[str, Json] = {"scheme": quantization.scheme}
         calibrated = quantization.calibrated
+        if calibrated or quantization.weighs_data:
+            self.plan_calibration_samples()
         if calibrated:
-            assert self.resolved.recipe.dataset is not None
-            self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
-        params |= refinements(quantization)
+        params |= self.refinements()
         if quantization.engine == "converter":
             inputs = self.signed_snapshot()
             if calibrated:
@@ -226,27 +225,51 @@ class _Variant:
             self.add("quantize", "quantize_in_converter", params, inputs)
             return
         inputs = {"model": self.of("convert", "model.tflite", "model")}
-        if calibrated:
-            self.plan_calibrate()
-            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+        inputs |= self.plan_statistics()
         self.add("quantize", "quantize", params, inputs)
 
-    def plan_calibrate(self) -> None:
+    def plan_calibration_samples(self) -> None:
+        assert self.resolved.recipe.dataset is not None
+        self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
+
+    def plan_statistics(self) -> dict[str, Input]:
+        """What the LiteRT quantizer goes by, measured on the calibration samples, which are planned."""
+        quantization = self.resolved.recipe.quantization
+        inputs: dict[str, Input] = {}
+        if quantization.calibrated:
+            self.plan_calibrate()
+            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+        if quantization.weighs_data:
+            self.plan_moments()
+            inputs["moments"] = self.of("moments", "moments.npz", "moments")
+        return inputs
+
+    def plan_moments(self) -> None:
+        params: dict[str, Json] = {"moments": MOMENTS[self.resolved.recipe.quantization.algorithm]}
+        self.add("moments", "moments", params | self.kernel_params(), self.calibration_inputs())
+
+    def kernel_params(self) -> dict[str, Json]:
+        """The kernels that run the float model on samples; fast ones give what this CPU gives."""
         calibration = self.resolved.recipe.quantization.calibration
-        assert calibration is not None
-        params: dict[str, Json] = {"method": calibration.method, "kernels": calibration.kernels}
-        if calibration.method == "percentile":
-            params["percentile"] = calibration.percentile
-        if calibration.method == "moving_average":
-            params["smoothing"] = calibration.smoothing
-        if calibration.kernels == "fast":
-            params["cpu"] = self.around.cpu
-        inputs = {
+        kernels = calibration.kernels if calibration else Calibration.kernels
+        return {"kernels": kernels} | ({"cpu": self.around.cpu} if kernels == "fast" else {})
+
+    def calibration_inputs(self) -> dict[str, Input]:
+        return {
             "model": self.of("convert", "model.tflite", "model"),
             "signature": self.of("import", "signature.json", "signature"),
             "samples": self.of("calibration samples", SAMPLES, "samples"),
         }
-        self.add("calibrate", "calibrate", params, inputs)
+
+    def plan_calibrate(self) -> None:
+        calibration = self.resolved.recipe.quantization.calibration
+        assert calibration is not None
+        params: dict[str, Json] = {"method": calibration.method, **self.kernel_params()}
+        if calibration.method == "percentile":
+            params["percentile"] = calibration.percentile
+        if calibration.method == "moving_average":
+            params["smoothing"] = calibration.smoothing
+        self.add("calibrate", "calibrate", params, self.calibration_inputs())
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
         """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
@@ -276,15 +299,22 @@ class _Variant:
         }
         if recipe.verify.dataset is None:
             params["run"] = self.run_params()
+        if recipe.quantization.symmetric:
+            params["symmetric"] = True
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
         }
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
-        elif "calibration samples" in self.goals:
+        elif recipe.quantization.calibrated:
             inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
         self.add("check", "check", params, inputs)
+
+    def refinements(self) -> dict[str, Json]:
+        """What refines the scheme. The linear algebra of gptq and oscar rounds as this CPU's instruction set does."""
+        quantization = self.resolved.recipe.quantization
+        return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
 
     def run_params(self) -> dict[str, Json]:
         target = self.resolved.recipe.target
@@ -315,26 +345,6 @@ class _Variant:
         }
         self.add("benchmark", "benchmark", params, inputs)
 
-    def plan_sensitivity(self, count: int | None = None) -> None:
-        """What quantizing each operator alone costs, on `count` samples or on all, behind the float model's steps."""
-        quantization = self.resolved.recipe.quantization
-        params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **self.run_params()}
-        params.pop("rules", None)
-        if count is not None:
-            params["count"] = count
-        inputs: dict[str, Input] = {
-            "model": self.of("convert", "model.tflite", "model"),
-            "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("evaluation samples", SAMPLES, "samples"),
-            "predictions": self.of("predict", "predictions.npz", "predictions"),
-        }
-        if quantization.calibrated:
-            assert self.resolved.recipe.dataset is not None
-            self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
-            self.plan_calibrate()
-            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
-        self.add("sensitivity", "sensitivity", params, inputs)
-
     def plan_package(self) -> None:
         inputs: dict[str, Input] = {
             "model": self.artifact(),
@@ -350,7 +360,8 @@ def refinements(quantization: Quantization) -> dict[str, Json]:
     """What refines a scheme, where something does: an option left alone is no part of a key."""
     told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
     told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}
-    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel"}
+    told |= {"symmetric": quantization.symmetric}
+    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
     return {name: value for name, value in told.items() if value != usual[name]}
 
 
@@ -359,44 +370,7 @@ def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:
     steps: dict[str, Step] = {}
     goals = []
     for one in resolved:
-        variant = _Variant(one, around, steps)
+        variant = Variant(one, around, steps)
         variant.plan()
-        goals.append(variant.goals)
-    return Plan(steps=steps, goals=tuple(goals))
-
-
-def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
-    """The plan that says what the source offers: role `describe`."""
-    steps: dict[str, Step] = {}
-    variant = _Variant(resolved, around, steps)
-    variant.plan_describe()
-    return Plan(steps=steps, goals=(variant.goals,))
-
-
-def make_sensitivity(resolved: Sequence[ResolvedRecipe], around: Surroundings, count: int | None = None) -> Plan:
-    """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
-    steps: dict[str, Step] = {}
-    goals = []
-    for one in resolved:
-        variant = _Variant(one, around, steps)
-        variant.plan_float()
-        variant.plan_sensitivity(count)
-        goals.append(variant.goals)
-    return Plan(steps=steps, goals=tuple(goals))
-
-
-def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:
-    """The plan that builds artifacts up to `check`, `verify` or `benchmark`, and packages nothing."""
-    steps: dict[str, Step] = {}
-    goals = []
-    for one in resolved:
-        variant = _Variant(one, around, steps)
-        variant.plan_float()
-        variant.plan_quantize()
-        variant.plan_check()
-        if last in ("verify", "benchmark"):
-            variant.plan_verify()
-        if last == "benchmark":
-            variant.plan_benchmark()
         goals.append(variant.goals)
     return Plan(steps=steps, goals=tuple(goals))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 GAP = "  "
+SHORT = 60
 
 
 def align(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> list[str]:
@@ -17,3 +18,9 @@ def align(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collect
         return text.rjust(width) if headings[column] in right else text.ljust(width)
 
     return [GAP.join(cell(row, column) for column in used).rstrip() for row in (headings, *rows)]
+
+
+def shorten(name: str) -> str:
+    """The first of several fused names, its middle left out where it is long."""
+    first = name.partition(";")[0]
+    return first if len(first) <= SHORT else f"{first[: SHORT // 2 - 2]}...{first[-SHORT // 2 + 1 :]}"

@@ -11,7 +11,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.errors import MachineError
-from tflbuild.storage.atomic import replace_copy
+from tflbuild.storage.atomic import replace_bytes, replace_copy
 from tflbuild.storage.store import Store, replace_json
 
 MODEL = "model.tflite"
@@ -70,6 +70,15 @@ def write_outputs(
     except OSError as error:
         raise cannot_write(folder, error) from None
     return Written(folder, model, (*files, folder / MANIFEST))
+
+
+def write_page(folder: Path, name: str, text: str) -> Path:
+    """A page of a variant that is not built by it, written whole; gives where."""
+    try:
+        replace_bytes(folder / name, text.encode(), durable=False)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return folder / name
 
 
 def write_logs(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:

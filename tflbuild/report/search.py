@@ -9,10 +9,9 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import figure_name, figures
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.trial import Costly, Found, Trial
-from tflbuild.report.columns import align
-from tflbuild.report.sensitivity import shorten
+from tflbuild.report.columns import align, shorten
 
-USUAL = {"algorithm": "min_max", "granularity": "per_channel"}
+USUAL = {"algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
 
 
 def search_text(found: Found) -> str:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 
 from tflbuild.core.digest import Json
-from tflbuild.report.columns import align
+from tflbuild.report.columns import align, shorten
 
 BAR = 20  # characters that stand for the greatest share
-SHORT = 60
 HEADINGS = ("SNR dB", "RMSE", "share", "", "operator", "name")
 
 
@@ -41,12 +40,6 @@ def sensitivity_text(found: Mapping[str, Json]) -> str:
 def bar(share: float, most: float) -> str:
     """`####`, as long as the share beside the greatest one."""
     return "#" * round(share / most * BAR) if most else ""
-
-
-def shorten(name: str) -> str:
-    """The first of several fused names, its middle left out where it is long."""
-    first = name.partition(";")[0]
-    return first if len(first) <= SHORT else f"{first[: SHORT // 2 - 2]}...{first[-SHORT // 2 + 1 :]}"
 
 
 def rule(name: str) -> str:

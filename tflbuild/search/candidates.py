@@ -43,7 +43,7 @@ def variations(scheme: str, search: Search) -> list[Quantization]:
     found = [make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].weights < 16]
     found += [make_single(scheme, search, method=method) for method in search.methods if scheme in CALIBRATED]
     if SCHEMES[scheme].weights == 4 and SCHEMES[scheme].mode == "dynamic":
-        found += [replace(one, granularity="blockwise_32") for one in found]
+        found += [replace(one, granularity="blockwise_32") for one in found if one.algorithm != "mse"]  # it has none
     return found
 
 

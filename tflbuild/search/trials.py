@@ -11,7 +11,8 @@ from tflbuild.core.recipe import Quantization, Recipe, Search
 from tflbuild.core.result import StepResult
 from tflbuild.core.trial import Trial
 from tflbuild.execute.executor import Executor
-from tflbuild.plan.planner import Surroundings, make_sensitivity, make_trials
+from tflbuild.plan.inquiries import make_sensitivities, make_trials
+from tflbuild.plan.planner import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.search.candidates import describe, settle
 
@@ -96,7 +97,7 @@ class Trials:
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
         """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
         allowed = [one for one in quantizations if not self._excludes(one)]
-        plan = make_sensitivity([self.resolve(one) for one in allowed], self.around, self.search.samples)
+        plan = make_sensitivities([self.resolve(one) for one in allowed], self.around, self.search.samples)
         results = self.executor.execute(plan)
         found = {one.scheme: results[goals["sensitivity"]] for one, goals in zip(allowed, plan.goals, strict=True)}
         for scheme, result in found.items():

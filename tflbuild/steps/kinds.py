@@ -43,6 +43,7 @@ class StepKind:
 
 TENSORFLOW = ("tensorflow", "keras", "numpy")
 LITERT = ("ai-edge-litert", "numpy")
+QUANTIZER = ("litert-quantizer", "scipy", *LITERT)
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind
@@ -150,15 +151,28 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("ranges.json",),
         ),
-        # float .tflite (+ ranges) -> quantized .tflite
+        # float .tflite x samples -> second moments of what comes into FULLY_CONNECTED
+        StepKind(
+            name="moments",
+            server="litert",
+            module="litert_moments",
+            uses=(
+                *("flatbuffer", "interpreters", "litert_calibrate", "moments", "runtimes"),
+                *("samples", "shards", "signatures"),
+            ),
+            packages=LITERT,
+            outputs=("moments.npz",),
+        ),
+        # float .tflite (+ ranges, moments) -> quantized .tflite
         StepKind(
             name="quantize",
             server="litert",
             module="litert_quantize",
             uses=(
-                *("core.schemes", "flatbuffer", "prelu", "quantizer_recipe", "rules", "runtimes", "uint8_interface"),
+                *("core.schemes", "flatbuffer", "moments", "prelu", "quantizer_recipe", "rules", "runtimes"),
+                "uint8_interface",
             ),
-            packages=("litert-quantizer", *LITERT),
+            packages=QUANTIZER,
             outputs=("model.tflite",),
         ),
         # float .tflite x samples x predictions (+ ranges) -> what quantizing each operator alone costs
@@ -168,11 +182,23 @@ KINDS: dict[str, StepKind] = {
             module="litert_sensitivity",
             uses=(
                 *("artifact", "core.schemes", "flatbuffer", "interpreters", "litert_quantize", "metrics"),
-                *("predictions", "prelu", "probes", "quantizer_recipe", "rules", "runtimes", "samples", "shards"),
-                *("signatures", "uint8_interface"),
+                *("moments", "predictions", "prelu", "probes", "quantizer_recipe", "rules", "runtimes", "samples"),
+                *("shards", "signatures", "uint8_interface"),
             ),
-            packages=("litert-quantizer", *LITERT),
+            packages=QUANTIZER,
             outputs=("sensitivity.json",),
+        ),
+        # float .tflite x samples (+ evaluation samples, ranges) -> whether the samples are enough
+        StepKind(
+            name="advise",
+            server="litert",
+            module="litert_advise",
+            uses=(
+                *("flatbuffer", "interpreters", "litert_calibrate", "range_growth", "runtimes"),
+                *("samples", "shards", "signatures"),
+            ),
+            packages=LITERT,
+            outputs=("advice.json",),
         ),
         # SavedModel (+ samples) -> quantized .tflite, TFLiteConverter's own way
         StepKind(

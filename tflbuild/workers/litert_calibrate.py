@@ -8,7 +8,7 @@ taken in the order of the samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,12 @@ class Observer:
         """Calls that feed every sample."""
         return -(-count_samples(self.inputs) // batch_of(self.signature))
 
-    def watch(self, calls: range, show: Callable[[Activation, np.ndarray], None]) -> None:
-        """`show(activation, values)` for every activation of every one of these calls."""
+    def watch(self, calls: Iterable[int], show: Callable[[Activation, np.ndarray], None]) -> None:
+        """`show(activation, values)` for every activation of every one of these calls, in their order."""
         running = open_signature(self.model, self.signature["key"], self.kernels, preserve=True)
         batch = batch_of(self.signature)
-        for feed in each_sample(self.inputs, range(calls.start * batch, calls.stop * batch), batch):
+        for call in calls:
+            (feed,) = each_sample(self.inputs, range(call * batch, (call + 1) * batch), batch)
             running(feed)
             for activation in self.activations:
                 try:

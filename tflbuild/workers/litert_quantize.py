@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from litert_quantizer import quantizer
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.moments import load_moments
 from tflbuild.workers.prelu import quantize_prelu
 from tflbuild.workers.quantizer_recipe import make_recipe
 from tflbuild.workers.rules import asked, each_operator, unmatched
@@ -54,16 +56,17 @@ def require_difference(quantized: bytes, plain: bytes, params: Any) -> None:
             f"quantization.algorithm={params['algorithm']} changes nothing in this model",
             where="quantization.algorithm",
             why="the LiteRT quantizer has it for none of the model's operators under this scheme"
-            " (rotations are for FULLY_CONNECTED and EMBEDDING_LOOKUP)",
+            " (gptq and oscar are for FULLY_CONNECTED, rotations for that and EMBEDDING_LOOKUP)",
             next_step="quantization.algorithm=min_max, octav or mse",
         )
 
 
 def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
     """The quantizer's work. Raises WorkerError when it refuses."""
+    given = deepcopy(ranges)  # its gptq writes into what it is given
     try:
         result = quantizer.Quantizer(bytearray(model), recipe).quantize(
-            ranges, enable_progress_bar=False, enable_progress_report=False
+            given, enable_progress_bar=False, enable_progress_report=False
         )
     except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
         raise WorkerError(
@@ -80,10 +83,14 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
 
 
 def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
-    """What was calibrated, with the ranges of raw inputs, which are known; None where nothing was."""
-    if "ranges" not in request.inputs:
-        return None
-    return statistics({**request.read_json("ranges"), **raw_ranges(model)})
+    """What was measured: ranges, with those of raw inputs, which are known, and moments. None where nothing was."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    if "ranges" in request.inputs:
+        found |= statistics({**request.read_json("ranges"), **raw_ranges(model)})
+    if "moments" in request.inputs:
+        for name, moments in load_moments(request.inputs["moments"]).items():
+            found[name] = found.get(name, {}) | moments
+    return found or None
 
 
 def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:

@@ -27,8 +27,9 @@ ALGORITHMS = {
     "mse": AlgorithmName.MSE,
     "hadamard": AlgorithmName.HADAMARD_ROTATION,
     "decomposed_hadamard": AlgorithmName.DECOMPOSED_HADAMARD_ROTATION,
+    "gptq": AlgorithmName.GPTQ,
+    "oscar": AlgorithmName.OSCAR,
 }
-BORDERS = "(?:.*)(?#borders)"  # a regex of its own, which stands behind what an algorithm asks of everything
 GRANULARITIES = {
     "per_channel": qtyping.QuantGranularity.CHANNELWISE,
     "per_tensor": qtyping.QuantGranularity.TENSORWISE,
@@ -36,6 +37,7 @@ GRANULARITIES = {
 }
 INT4_OPERATIONS = tuple(Operation[name] for name in INT4_OPERATORS)
 BLOCKWISE_OPERATIONS = (Operation.FULLY_CONNECTED, Operation.EMBEDDING_LOOKUP)
+BORDER = ".*(?#border)"  # a regex of its own: entries with the same one stand where the first of them stood
 QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # where it differs from the schema's
 
 
@@ -49,7 +51,7 @@ def make_recipe(params: Mapping[str, Any], operators: Sequence[tuple[str, str]] 
     entries = [*demand(".*", ALL, scheme, params)]
     if scheme.mode == "static":
         borders = (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"]))
-        entries += [leave(BORDERS, Operation[name]) for name, wanted in borders if wanted == "float32"]
+        entries += [leave(BORDER, Operation[name]) for name, wanted in borders if wanted == "float32"]
     for operator, name in operators:
         rule = last_match(params.get("rules", ()), operator, name)
         if rule is not None:
@@ -105,9 +107,21 @@ def apply(regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any])
     if "BLOCKWISE" in granularity.name and operation not in BLOCKWISE_OPERATIONS:
         granularity = GRANULARITIES["per_channel"]
     algorithm = ALGORITHMS[params.get("algorithm", "min_max")]
-    yield from configure(regex, operation, scheme, granularity, ALGORITHMS["min_max"])
-    if algorithm is not ALGORITHMS["min_max"] and scheme.weights in (4, 8):
-        yield from configure(f"(?:{regex})(?#by {algorithm.value})", operation, scheme, granularity, algorithm)
+    found = configure(regex, operation, scheme, granularity, ALGORITHMS["min_max"])
+    if algorithm is not ALGORITHMS["min_max"] and can_choose(algorithm, scheme):
+        found += configure(f"(?:{regex})(?#by {algorithm.value})", operation, scheme, granularity, algorithm)
+    for entry in found:
+        if params.get("symmetric") and scheme.activations == 8:
+            entry["op_config"]["activation_tensor_config"]["symmetric"] = True
+        yield entry
+
+
+def can_choose(algorithm: Any, scheme: Scheme) -> bool:
+    """Whether an algorithm does a scheme's weights as the scheme has them.
+
+    oscar makes a FULLY_CONNECTED hybrid, on float activations, whatever it was asked for.
+    """
+    return scheme.weights in (4, 8) and (algorithm is not ALGORITHMS["oscar"] or scheme.mode == "dynamic")
 
 
 def configure(regex: str, operation: Any, scheme: Scheme, granularity: Any, algorithm: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,98 @@
+"""Plans of the verbs that ask something: the steps of a build, as far as the question goes, and one more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from tflbuild.core.digest import Json
+from tflbuild.core.step import Input, Plan
+from tflbuild.plan.planner import SAMPLES, Surroundings, Variant
+from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
+
+Inquiry = Callable[[ResolvedRecipe, Surroundings], Plan]
+
+
+def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+    """The plan that says what the source offers, for `inspect`: role `describe`."""
+    variant = Variant(resolved, around, {})
+    if variant.from_tflite:
+        signature = {**asdict(resolved.recipe.signature), "key": ""}  # whichever the file has first
+        params: dict[str, Json] = {"signature": signature, "must_be_float": False}
+        variant.add("describe", "import_tflite", params, {"source": variant.file(SOURCE, "source")})
+    else:
+        variant.plan_fetch()
+        variant.add("describe", "describe", variant.source_params(), variant.source_inputs())
+    return plan_of(variant)
+
+
+def make_sensitivity(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+    """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
+    return make_sensitivities([resolved], around)
+
+
+def make_sensitivities(resolved: Sequence[ResolvedRecipe], around: Surroundings, count: int | None = None) -> Plan:
+    """The same of several schemes, on `count` evaluation samples or on all of them."""
+    variants = [Variant(one, around, {}) for one in resolved]
+    for variant in variants:
+        variant.plan_float()
+        add_sensitivity(variant, count)
+    return plan_of(*variants)
+
+
+def add_sensitivity(variant: Variant, count: int | None) -> None:
+    """The last step of such a plan."""
+    quantization = variant.resolved.recipe.quantization
+    params: dict[str, Json] = {"scheme": quantization.scheme, **variant.refinements(), **variant.run_params()}
+    params.pop("rules", None)
+    if count is not None:
+        params["count"] = count
+    inputs: dict[str, Input] = {
+        "model": variant.of("convert", "model.tflite", "model"),
+        "signature": variant.of("import", "signature.json", "signature"),
+        "samples": variant.of("evaluation samples", SAMPLES, "samples"),
+        "predictions": variant.of("predict", "predictions.npz", "predictions"),
+    }
+    if quantization.calibrated or quantization.weighs_data:
+        variant.plan_calibration_samples()
+    inputs |= variant.plan_statistics()
+    variant.add("sensitivity", "sensitivity", params, inputs)
+
+
+def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:
+    """The plan that builds artifacts up to `check`, `verify` or `benchmark`, and packages nothing."""
+    variants = [Variant(one, around, {}) for one in resolved]
+    for variant in variants:
+        variant.plan_float()
+        variant.plan_quantize()
+        variant.plan_check()
+        if last in ("verify", "benchmark"):
+            variant.plan_verify()
+        if last == "benchmark":
+            variant.plan_benchmark()
+    return plan_of(*variants)
+
+
+def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+    """The plan that says whether the calibration samples are enough: role `advise`."""
+    variant = Variant(resolved, around, {})
+    recipe = resolved.recipe
+    calibration = recipe.quantization.calibration
+    variant.plan_import()
+    variant.plan_convert()
+    variant.plan_calibration_samples()
+    inputs = variant.calibration_inputs()
+    if recipe.verify.dataset is not None:
+        variant.plan_evaluation_samples()
+        inputs["evaluation"] = variant.of("evaluation samples", SAMPLES, "evaluation")
+    if calibration is not None and calibration.method != "min_max":  # by min_max they are what the step finds itself
+        variant.plan_calibrate()
+        inputs["ranges"] = variant.of("calibrate", "ranges.json", "ranges")
+    variant.add("advise", "advise", variant.kernel_params(), inputs)
+    return plan_of(variant)
+
+
+def plan_of(*variants: Variant) -> Plan:
+    """What these variants have added."""
+    steps = {step_id: step for variant in variants for step_id, step in variant.steps.items()}
+    return Plan(steps=steps, goals=tuple(variant.goals for variant in variants))

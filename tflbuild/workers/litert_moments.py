@@ -1,0 +1,157 @@
+"""The step `moments`: how the inputs of FULLY_CONNECTED operators vary together on the samples.
+
+The algorithms `gptq` (Frantar et al., arXiv 2210.17323) and `oscar` of the LiteRT quantizer choose
+weights by it: E[x x^T] of the rows x that meet the weights, or its diagonal alone. Values are rounded
+to integers (20 bits of the greatest one, fewer where there are very many rows) whose products float64
+sums without error. So the result depends neither on the order of the samples nor on the cores, the
+processes or the instruction set that did the sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.litert_calibrate import KERNELS, Activation, Observer, find_activations, require_fed
+from tflbuild.workers.moments import Moments, save_moments
+from tflbuild.workers.samples import count_samples, load_feeds
+from tflbuild.workers.shards import map_shards
+from tflbuild.workers.signatures import each_signature
+
+OPERATOR = "FULLY_CONNECTED"
+BITS = 20
+EXACT_BITS = 53  # integers up to 2^53 are float64 values
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The greatest magnitude among a tensor's values, and how many rows they are."""
+
+    peak: float
+    rows: int
+
+    @property
+    def exponent(self) -> int:
+        """Of the power of two that makes values integers, so that the sum of all rows' products stays exact."""
+        bits = min(BITS, (EXACT_BITS - math.ceil(math.log2(self.rows))) // 2)
+        return bits - math.frexp(self.peak)[1]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One signature's inputs of interest and their rows' widths, to be watched call by call."""
+
+    observer: Observer
+    widths: Mapping[str, int]
+    diagonal: bool
+
+    def look(self) -> dict[str, Seen]:
+        """Tensor -> its greatest magnitude and number of rows."""
+
+        def shard(calls: range) -> dict[str, Seen]:
+            seen: dict[str, Seen] = {}
+
+            def show(activation: Activation, values: np.ndarray) -> None:
+                last = seen.get(activation.name, Seen(0.0, 0))
+                rows = values.size // self.widths[activation.name]
+                seen[activation.name] = Seen(max(last.peak, float(np.abs(values).max())), last.rows + rows)
+
+            self.observer.watch(calls, show)
+            return seen
+
+        parts = map_shards(shard, self.observer.count())
+        names = [name for name in self.widths if all(name in part for part in parts)]
+        return {
+            name: Seen(max(part[name].peak for part in parts), sum(part[name].rows for part in parts)) for name in names
+        }
+
+    def add_up(self, seen: Mapping[str, Seen]) -> Moments:
+        """Tensor -> sum of x x^T over its rows, float64 [width, width], or of x^2, float64 [width]."""
+
+        def shard(calls: range) -> Moments:
+            sums: Moments = {}
+
+            def show(activation: Activation, values: np.ndarray) -> None:
+                if activation.name not in seen:
+                    return
+                exponent = seen[activation.name].exponent
+                rows = values.reshape(-1, self.widths[activation.name]).astype(np.float64)
+                whole = np.rint(np.ldexp(rows, exponent))
+                found = (whole * whole).sum(axis=0) if self.diagonal else whole.T @ whole
+                if activation.name in sums:
+                    sums[activation.name] += found
+                else:
+                    sums[activation.name] = found
+
+            self.observer.watch(calls, show)
+            return sums
+
+        parts = map_shards(shard, self.observer.count())
+        total = {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in seen}
+        return {name: np.ldexp(sums, -2 * seen[name].exponent) for name, sums in total.items()}
+
+
+def run(request: Request) -> Facts:
+    """Outputs moments.npz: `names`, and under each one's number E[x x^T] or E[x^2]; facts: samples, tensors.
+
+    The parameter `moments` is `matrix` (float32 [width, width]) or `diagonal` (float64 [width]).
+    """
+    params = request.params
+    signature = request.read_json("signature")
+    feeds = load_feeds(request.inputs["samples"], signature["key"])
+    model = read_model(request.inputs["model"])
+    diagonal = params["moments"] == "diagonal"
+    sums: Moments = {}
+    rows: dict[str, int] = {}
+    for one in each_signature(signature):
+        require_fed(one["key"], feeds)
+        widths = find_widths(model, one["key"])
+        activations = [found for found in find_activations(model, one["key"]) if found.name in widths]
+        observer = Observer(request.inputs["model"], one, feeds[one["key"]], KERNELS[params["kernels"]], activations)
+        survey = Survey(observer, widths, diagonal)
+        seen = survey.look() if activations else {}
+        require_numbers(seen)
+        for name, found in survey.add_up(seen).items() if seen else ():
+            sums[name] = sums[name] + found if name in sums else found
+            rows[name] = rows.get(name, 0) + seen[name].rows
+    require_some(sums)
+    save_moments(request.outputs / "moments.npz", {name: found / rows[name] for name, found in sums.items()})
+    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums)}
+
+
+def find_widths(model: Model, key: str) -> dict[str, int]:
+    """Input of a FULLY_CONNECTED operator with stored weights -> columns of the weights, of one signature's graph."""
+    graph = model.subgraphs[next(entry.subgraph for entry in model.signatures if entry.key == key)]
+    found: dict[str, int] = {}
+    for op in graph.ops:
+        weights = graph.tensors[op.inputs[1]] if op.name == OPERATOR else None
+        if weights is not None and weights.constant and weights.type == "float32":
+            found.setdefault(graph.tensors[op.inputs[0]].name, weights.shape[-1])
+    return found
+
+
+def require_numbers(seen: Mapping[str, Seen]) -> None:
+    """Raises WorkerError for a tensor whose values cannot be summed."""
+    for name, one in seen.items():
+        if not math.isfinite(one.peak):
+            raise WorkerError(
+                f"tensor '{name}' becomes NaN or infinite on the calibration samples",
+                where="dataset",
+                next_step="check the preprocessing of the dataset (scale, offset) and the model's weights",
+            )
+
+
+def require_some(sums: Moments) -> None:
+    """Raises WorkerError for a model that has nothing for these algorithms."""
+    if not sums:
+        raise WorkerError(
+            f"the model has no {OPERATOR} that runs on the calibration samples",
+            where="quantization.algorithm",
+            why=f"gptq and oscar choose the weights of {OPERATOR} alone, by what comes into it",
+            next_step="quantization.algorithm=min_max, octav or mse",
+        )
