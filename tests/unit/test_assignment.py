@@ -1,5 +1,7 @@
 """Which operator gets which scheme: the order of upgrades."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,9 +28,9 @@ def test_a_hull_starts_with_the_cheapest_and_ends_with_the_least_damage(given_op
 @given(OPTIONS)
 def test_along_a_hull_each_byte_is_worth_less(given_options):
     found = hull(given_options)
-    worths = [worth(low, high) for low, high in zip(found, found[1:], strict=False)]
+    worths = [worth(low, high) for low, high in pairwise(found)]
     assert worths == sorted(worths, reverse=True)
-    assert all(low.cost < high.cost and low.damage > high.damage for low, high in zip(found, found[1:], strict=False))
+    assert all(low.cost < high.cost and low.damage > high.damage for low, high in pairwise(found))
 
 
 @given(OPERATORS)
@@ -41,7 +43,7 @@ def test_every_upgrade_costs_something_and_removes_damage(operators):
         return sum(option.cost for option in chosen), sum(option.damage for option in chosen)
 
     totals = [total(upgrade(start, upgrades[:count])) for count in range(len(upgrades) + 1)]
-    assert all(a[0] <= b[0] and a[1] >= b[1] for a, b in zip(totals, totals[1:], strict=False))
+    assert all(a[0] <= b[0] and a[1] >= b[1] for a, b in pairwise(totals))
     assert totals[-1][1] == total({name: hull(each)[-1].scheme for name, each in operators.items()})[1]
 
 

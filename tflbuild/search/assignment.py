@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Assignment = Mapping[str, str]
 
@@ -56,7 +57,7 @@ def make_chain(operators: Mapping[str, Sequence[Option]]) -> tuple[dict[str, str
     upgrades = [
         Upgrade(name, high.scheme, worth(low, high))
         for name, options in hulls.items()
-        for low, high in zip(options, options[1:], strict=False)
+        for low, high in pairwise(options)
     ]
     return start, sorted(upgrades, key=lambda one: -one.worth)
 
