@@ -10,8 +10,8 @@ from tflbuild.workers.sample_writer import digests, save_samples
 
 def compared(folder, calibration, evaluation):
     (folder / "outputs").mkdir()
-    inputs = {"calibration": folder / "c", "evaluation": folder / "e"}
-    save_samples(inputs["calibration"], calibration)
+    inputs = {"used": folder / "c", "evaluation": folder / "e"}
+    save_samples(inputs["used"], calibration)
     save_samples(inputs["evaluation"], evaluation)
     return compare_samples.run(Request(folder=folder, params={}, inputs=inputs, labels={}))
 

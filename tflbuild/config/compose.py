@@ -36,7 +36,7 @@ LONGEST_VARIANT = 100
 NOT_A_VARIANT = ("name", "output_root")
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
-    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)|(verify\.)?dataset\.arrays)[.=]"
+    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)|((verify|optimize)\.)?dataset\.arrays)[.=]"
 )
 TYPED_MAPPING = re.compile(r"\+\+(?P<mapping>signature\.(inputs|preprocess|more))\.(?P<names>.+)")
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")

@@ -33,9 +33,23 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
     size = show_bytes(artifact["bytes"])
     if artifact["sha256"] != artifact["float_sha256"]:
         size += f" (float {show_bytes(artifact['float_bytes'])})"
+    if is_optimized(manifest):
+        size += f", gzip {show_bytes(artifact['gzip_bytes'])}{show_zeros(artifact['contents'])}"
     parts = [show_path(model), size, show_accuracy(manifest), show_needs(artifact["contents"])]
     parts.append(f"sha256 {artifact['sha256'][:SHOWN_SHA]}")
     return "  ".join(part for part in parts if part)
+
+
+def is_optimized(manifest: Mapping[str, Json] | None) -> bool:
+    """Whether the model was trained before it was converted, so that its packed size means something."""
+    return bool(manifest and manifest["recipe"].get("optimize"))
+
+
+def show_zeros(contents: Mapping[str, Json]) -> str:
+    """`, 50.0% zero weights`, and whether two of each four are."""
+    weights = contents["weights"]
+    pairs = ", two of four" if weights["in_pairs"] == 1 and weights["zeros"] else ""
+    return f", {weights['zeros']:.1%} zero weights{pairs}"
 
 
 def show_needs(contents: Mapping[str, Json]) -> str:
@@ -64,12 +78,13 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
 def warnings(manifest: Mapping[str, Json]) -> list[str]:
     """What was built and should not be believed without a second look: a line each."""
     found = []
-    overlap = manifest.get("overlap")
-    if overlap and overlap["count"]:
-        found.append(
-            f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were calibrated with too:"
-            " what is measured on them flatters the artifact"
-        )
+    for key, used in (("overlap", "calibrated"), ("training_overlap", "trained")):
+        overlap = manifest.get(key)
+        if overlap and overlap["count"]:
+            found.append(
+                f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were {used} with too:"
+                " what is measured on them flatters the artifact"
+            )
     for role in manifest["synthetic_data"]:
         found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
     return found
@@ -100,13 +115,13 @@ def _shorten(text: str, short: Mapping[str, str]) -> str:
     return f"{short[key]}{mark}{value}"
 
 
-HEADINGS = ("variant", "result", "bytes", "of float", "top-1", "drop", "SNR dB", "sha256")
+HEADINGS = ("variant", "result", "bytes", "of float", "gzip", "zeros", "top-1", "drop", "SNR dB", "sha256")
 
 
-def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
-    """The cells of one row, empty where nothing was measured."""
+def sweep_cells(label: str, row: Row, packed: bool) -> tuple[str, ...]:
+    """The cells of one row, empty where nothing was measured; `packed`: sizes after gzip are of interest."""
     if row.manifest is None:
-        return (label, row.verdict, "", "", "", "", "", "")
+        return (label, row.verdict, *[""] * (len(HEADINGS) - 2))
     artifact = row.manifest["artifact"]
     verify = row.manifest["metrics"].get("verify")
     found = figures({"check": artifact, **({"verify": verify} if verify else {})})
@@ -119,6 +134,8 @@ def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
         row.verdict,
         f"{artifact['bytes']:,}",
         share,
+        f"{artifact['gzip_bytes']:,}" if packed else "",
+        f"{artifact['contents']['weights']['zeros']:.1%}" if is_optimized(row.manifest) else "",
         top1,
         drop,
         snr,
@@ -128,7 +145,8 @@ def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
 
 def sweep_table(rows: Sequence[Row]) -> str:
     """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
-    cells = [HEADINGS, *(sweep_cells(label, row) for label, row in zip(labels(rows), rows, strict=True))]
+    packed = any(is_optimized(row.manifest) for row in rows)
+    cells = [HEADINGS, *(sweep_cells(label, row, packed) for label, row in zip(labels(rows), rows, strict=True))]
     used = [column for column in range(len(HEADINGS)) if any(line[column] for line in cells[1:])]
     widths = {column: max(len(line[column]) for line in cells) for column in used}
     left = {0, 1, len(HEADINGS) - 1}

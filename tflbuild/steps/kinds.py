@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# Packages that not every installation has -> the extra of tflbuild that brings them.
+EXTRAS = {"tensorflow-model-optimization": "optimize"}
+
 Server = Literal["tensorflow", "litert"]
 
 COMMON_MODULES = ("server", "contract", "core.work")
@@ -64,12 +67,26 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=(
-                *("fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
+                *("fake_quant", "fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
                 *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json"),
             unstable=("snapshot/",),
+        ),
+        # Keras model x training samples -> the model, trained to be smaller or to bear quantization
+        StepKind(
+            name="optimize",
+            server="tensorflow",
+            module="tf_optimize",
+            uses=(
+                *("function_source", "graph_content", "keras_carry", "keras_source", "model_optimizations"),
+                *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
+                *("training", "user_code"),
+            ),
+            packages=(*TENSORFLOW, "tf_keras", "tensorflow-model-optimization"),
+            outputs=("model/", "optimized.json"),
+            unstable=("model/",),
         ),
         # source -> what it offers, for `inspect`
         StepKind(
@@ -105,7 +122,7 @@ KINDS: dict[str, StepKind] = {
             packages=("numpy", "pillow"),
             outputs=("samples/",),
         ),
-        # calibration x evaluation samples -> those that are in both
+        # calibration or training samples x evaluation samples -> those that are in both
         StepKind(
             name="compare_samples",
             server="litert",
@@ -114,14 +131,14 @@ KINDS: dict[str, StepKind] = {
             packages=("numpy",),
             outputs=("overlap.json",),
         ),
-        # SavedModel -> float .tflite
+        # SavedModel -> float .tflite, and ranges where quantization-aware training left some
         StepKind(
             name="convert",
             server="tensorflow",
             module="tf_convert",
-            uses=("preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+            uses=("fake_quant", "preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
             packages=TENSORFLOW,
-            outputs=("model.tflite",),
+            outputs=("model.tflite", "trained.json"),
         ),
         # SavedModel x samples -> the source's own outputs
         StepKind(
@@ -146,7 +163,7 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("flatbuffer", "interpreters", "runtimes", "samples", "shards", "signatures"),
+            uses=("flatbuffer", "interpreters", "known_ranges", "runtimes", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -178,14 +195,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
-                "preprocess",
-                "samples",
-                "signatures",
-                "tf_converter",
-                "tf_entries",
-                "tf_explain",
-                "tf_snapshot",
-                "uint8_interface",
+                *("fake_quant", "preprocess", "samples", "signatures", "tf_converter", "tf_entries", "tf_explain"),
+                *("tf_snapshot", "uint8_interface"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite",),
@@ -195,7 +206,16 @@ KINDS: dict[str, StepKind] = {
             name="check",
             server="litert",
             module="check",
-            uses=("contents", "core.schemes", "declarations", "flatbuffer", "rules", "runtimes", "samples"),
+            uses=(
+                "compression",
+                "contents",
+                "core.schemes",
+                "declarations",
+                "flatbuffer",
+                "rules",
+                "runtimes",
+                "samples",
+            ),
             packages=LITERT,
             outputs=("check.json",),
         ),

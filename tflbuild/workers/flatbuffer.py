@@ -26,7 +26,7 @@ class Tensor:
     """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
 
     `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
-    from one call to the next.
+    from one call to the next. `buffer` is the place of its bytes in the file's list.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Tensor:
     zero_points: tuple[int, ...]
     axis: int
     state: bool = False
+    buffer: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,18 @@ def read_model(path: Path) -> Model:
         ) from error
 
 
+def read_buffers(path: Path) -> list[bytes]:
+    """The bytes of every buffer, by `Tensor.buffer`; those behind the flatbuffer, as in files above 2 GB, too."""
+    raw = path.read_bytes()
+    root = schema.Model.GetRootAsModel(raw, 0)
+    found = []
+    for index in range(root.BuffersLength()):
+        buffer = root.Buffers(index)
+        behind = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
+        found.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else behind)
+    return found
+
+
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 
@@ -204,6 +217,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         zero_points=_list(quantization.zeroPoint) if quantization else (),
         axis=quantization.quantizedDimension if quantization else 0,
         state=bool(tensor.isVariable),
+        buffer=tensor.buffer,
     )
 
 

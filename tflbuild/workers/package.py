@@ -31,6 +31,8 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
         f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
         f"- operators: {operators}",
     ]
+    if "weights" in check:
+        lines += packed(check)
     if check["least_runtime"]:
         lines.append(f"- needs TFLite {check['least_runtime']} or newer")
     own = {*check["flex_operators"], *check["custom_operators"]}
@@ -44,6 +46,16 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
         lines.append(f"- needs kernels that the app registers: {', '.join(check['custom_operators'])}")
     if check["state_tensors"]:
         lines.append("- keeps state from call to call: `reset_all_variables()` before each sequence")
+    return lines
+
+
+def packed(check: Any) -> list[str]:
+    """How an optimized model packs."""
+    weights = check["weights"]
+    lines = [f"- {check['gzip_bytes']:,} bytes packed by gzip; {weights['zeros']:.1%} of its trained weights are zero"]
+    if weights["in_pairs"] == 1 and weights["zeros"]:
+        lines.append("- of each four neighbouring weights at least two are zero")
+    lines.append(f"- a channel has at most {weights['channel_distinct']} different weights")
     return lines
 
 
