@@ -34,7 +34,7 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
     if artifact["sha256"] != artifact["float_sha256"]:
         size += f" (float {show_bytes(artifact['float_bytes'])})"
     if is_optimized(manifest):
-        size += f", gzip {show_bytes(artifact['gzip_bytes'])}{show_zeros(artifact['contents'])}"
+        size += f", gzip {show_bytes(artifact['gzip_bytes'])}{show_packing(manifest)}"
     parts = [show_path(model), size, show_accuracy(manifest), show_needs(artifact["contents"])]
     parts.append(f"sha256 {artifact['sha256'][:SHOWN_SHA]}")
     return "  ".join(part for part in parts if part)
@@ -42,14 +42,24 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
 
 def is_optimized(manifest: Mapping[str, Json] | None) -> bool:
     """Whether the model was trained before it was converted, so that its packed size means something."""
-    return bool(manifest and manifest["recipe"].get("optimize"))
+    return bool(manifest and (manifest.get("optimized") or {}).get("steps"))
 
 
-def show_zeros(contents: Mapping[str, Json]) -> str:
-    """`, 50.0% zero weights`, and whether two of each four are."""
-    weights = contents["weights"]
-    pairs = ", two of four" if weights["in_pairs"] == 1 and weights["zeros"] else ""
-    return f", {weights['zeros']:.1%} zero weights{pairs}"
+def show_packing(manifest: Mapping[str, Json]) -> str:
+    """What was asked of the weights, as `check` read it in the artifact: ` with 50.0% zero weights`."""
+    weights, done = manifest["artifact"]["contents"]["weights"], manifest["optimized"]
+    parts = []
+    if done["pruned"]:
+        parts.append(f"{weights['zeros']:.1%} zero weights" + (", two of four" if weights["in_pairs"] == 1 else ""))
+    if done["clustered"]:
+        parts.append(f"{weights['channel_distinct']} values a channel")
+    return f" with {', '.join(parts)}" if parts else ""
+
+
+def show_share_of_zeros(manifest: Mapping[str, Json]) -> str:
+    """`50.0%` where the model was pruned."""
+    pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
+    return f"{manifest['artifact']['contents']['weights']['zeros']:.1%}" if pruned else ""
 
 
 def show_needs(contents: Mapping[str, Json]) -> str:
@@ -135,7 +145,7 @@ def sweep_cells(label: str, row: Row, packed: bool) -> tuple[str, ...]:
         f"{artifact['bytes']:,}",
         share,
         f"{artifact['gzip_bytes']:,}" if packed else "",
-        f"{artifact['contents']['weights']['zeros']:.1%}" if is_optimized(row.manifest) else "",
+        show_share_of_zeros(row.manifest),
         top1,
         drop,
         snr,
