@@ -31,6 +31,11 @@ def test_what_is_handed_on_keeps_its_range_and_what_is_fixed_has_one():
     assert bounds(found) == {"t0": (-1, 2), "t1": (-1, 2), "t2": (-9, 9), "t3": (0, 1)}
 
 
+def test_a_range_behind_a_change_of_shape_is_that_before_it():
+    found = complete(model("CONV_2D", "RESHAPE", "FULLY_CONNECTED"), trained(t2=(-1.0, 2.0)))
+    assert bounds(found) == {"t1": (-1, 2), "t2": (-1, 2)}
+
+
 def test_a_trained_range_stands_before_what_follows():
     found = complete(model("SOFTMAX"), trained(t0=(-1.0, 1.0), t1=(0.0, 0.5)))
     assert bounds(found)["t1"] == (0, 0.5)

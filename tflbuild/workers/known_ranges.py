@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import Model
+from tflbuild.workers.flatbuffer import Model, Subgraph
 
 FIXED = {
     "SOFTMAX": (0.0, 1.0),
@@ -35,21 +35,24 @@ def complete(model: Model, trained: Mapping[str, Any]) -> dict[str, dict[str, An
             next_step="quantization.engine=converter takes it as it is; or quantize before training ends another way",
         )
     found = dict(trained.get("tensors", {}))
-    if not found:
-        return {}
-    for graph in model.subgraphs:
+    for graph in model.subgraphs if found else ():
         for op in graph.ops:
-            for index in op.outputs:
-                tensor = graph.tensors[index]
-                if tensor.name in found or tensor.type != "float32":
-                    continue
-                source = graph.tensors[op.inputs[0]].name if op.inputs and op.inputs[0] >= 0 else ""
-                if op.name in FIXED:
-                    low, high = FIXED[op.name]
-                    found[tensor.name] = {"min": low, "max": high, "rank": len(tensor.shape)}
-                elif op.name in SAME and source in found:
-                    found[tensor.name] = {**found[source], "rank": len(tensor.shape)}
+            if op.name in FIXED:
+                low, high = FIXED[op.name]
+                hand_on({"min": low, "max": high}, op.outputs, graph, found)
+            elif op.name in SAME:
+                hand_on(found.get(graph.tensors[op.inputs[0]].name), op.outputs, graph, found)
+        for op in reversed(graph.ops):
+            if op.name in SAME:
+                hand_on(found.get(graph.tensors[op.outputs[0]].name), op.inputs[:1], graph, found)
     return found
+
+
+def hand_on(known: Mapping[str, Any] | None, tensors: tuple[int, ...], graph: Subgraph, found: dict[str, Any]) -> None:
+    """Give tensors that have no range yet this one, where there is one."""
+    for tensor in (graph.tensors[index] for index in tensors):
+        if known is not None and tensor.type == "float32" and not tensor.constant:
+            found.setdefault(tensor.name, {**known, "rank": len(tensor.shape)})
 
 
 def require_all(names: list[str], found: Mapping[str, Any]) -> None:

@@ -101,9 +101,9 @@ class Training:
             verbose=2,
         )
         losses = [float(value) for value in done.history["loss"]]
-        if not np.isfinite(losses).all():
+        if not all(np.isfinite(values).all() for values in (losses, *model.get_weights())):
             raise WorkerError(
-                "training does not converge: the loss became NaN or infinite",
+                "training does not converge: the loss or a weight became NaN or infinite",
                 where="optimize.learning_rate",
                 why=f"losses by epoch: {losses}",
                 next_step=f"a smaller optimize.learning_rate than {rate:g}, or look at the dataset's scale",
