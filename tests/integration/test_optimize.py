@@ -30,6 +30,19 @@ def make():
     return keras.Model(image, layers.Dense(3, activation="softmax", name="scores")(x), name="small")
 
 
+def two():
+    """Words, and an image of raw pixels that the artifact preprocesses."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(1)
+    image, words = keras.Input((8, 8, 4), name="image"), keras.Input((3,), dtype="int32", name="words")
+    meaning = layers.Flatten()(layers.Embedding(16, 4, name="meaning")(words))
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2DTranspose(8, 3, activation="relu", name="wide")(image))
+    scores = layers.Dense(3, activation="softmax", name="scores")(layers.Concatenate()([seen, meaning]))
+    return keras.Model({"words": words, "image": image}, scores)
+
+
 def strange():
     import keras
 
@@ -183,6 +196,25 @@ def test_without_labels_training_goes_by_the_source_s_outputs(small):
     overrides = ("optimize=qat", "optimize.loss=source_mse", "optimize.dataset.label=", "optimize.epochs=2")
     (row,) = build(small, "+recipe=net", *overrides)
     assert row["metrics"]["verify"]["outputs"]["scores"]["cosine"] > 0.95
+
+
+def test_two_inputs_one_of_them_preprocessed_are_trained_as_the_artifact_is_fed(small):
+    random = np.random.default_rng(5)
+    for name, count in (("two-train", 96), ("two-test", 24)):
+        image = random.integers(0, 256, (count, 8, 8, 4), np.uint8)
+        words = random.integers(0, 16, (count, 3), np.int32)
+        np.savez(small.folder / f"{name}.npz", image=image, words=words, label=words[:, 0] % 3)
+    text = (RECIPE + TRAINING).replace("nets.py:make", "nets.py:two")
+    text = text.replace("train.npz", "two-train.npz").replace("test.npz", "two-test.npz")
+    small.write(
+        "recipes/two.yaml",
+        text + "signature: {preprocess: {image: {dtype: uint8, scale: 0.00392156862745098}}}\n",
+    )
+    (row,) = build(small, "+recipe=two", "optimize=prune", "quantization=none")
+    manifest = manifest_of(small, row)
+    assert {one["layer"] for one in manifest["optimized"]["pruned"]} == {"meaning", "wide", "scores"}
+    assert weights(manifest)["zeros"] >= 0.5
+    assert {one["operator"] for one in weights(manifest)["tensors"]} >= {"GATHER", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
 
 
 def test_a_layer_that_tf_keras_lacks_is_named(small):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflbuild.workers import compression
-from tflbuild.workers.flatbuffer import Tensor
+from tflbuild.workers.flatbuffer import Op, Subgraph, Tensor
 
 
 def tensor(values, type="int8", zeros=(0,)):
@@ -94,6 +94,22 @@ def test_layers_of_one_size_are_matched_the_best_first():
 
 def test_a_layer_without_weights_of_its_size_is_found():
     assert rules([], pruned=[{"layer": "dense", "elements": 16, "zeros": 8}]) == ["sparsity"]
+
+
+def test_weights_are_all_that_is_stored_but_biases_and_depthwise_kernels():
+    dense, bias, kernel, half = (
+        tensor(np.zeros(shape, np.int8), type)
+        for shape, type in (((2, 8), "int8"), ((8,), "int8"), ((2, 2), "int8"), ((2, 2), "float16"))
+    )
+    moving = Tensor(name="x", type="int8", shape=(1, 8), elements=8, constant=False, scales=(), zero_points=(), axis=0)
+    ops = (
+        Op("FULLY_CONNECTED", 1, False, (4, 0, 1), (4,)),
+        Op("DEPTHWISE_CONV_2D", 1, False, (4, 2, -1), (4,)),
+        Op("DEQUANTIZE", 1, False, (3,), (5,)),
+        Op("GATHER", 1, False, (5, 4), (4,)),
+    )
+    graph = Subgraph("main", (dense, bias, kernel, half, moving, moving), ops, (4,), (4,))
+    assert list(compression.stored(graph)) == [("FULLY_CONNECTED", dense), ("GATHER", half)]
 
 
 def test_the_packed_size_is_the_same_whenever_it_is_packed(tmp_path):

@@ -183,7 +183,7 @@ def check_opset(recipe: Recipe, refusals: Refusals) -> None:
 
 def check_gates(recipe: Recipe, refusals: Refusals) -> None:
     """A gate needs the measurement that it limits."""
-    known = {"bytes": True}
+    known = {"bytes": True, "gzip_bytes": True}
     known |= dict.fromkeys(PARITY_GATES, recipe.verify.kind in ("parity", "classification"))
     known |= dict.fromkeys(CLASSIFICATION_GATES, recipe.verify.kind == "classification")
     for name, _ in recipe.verify.gates:

@@ -90,6 +90,8 @@ class Gates:
     """Least signal-to-noise ratio of any output, in dB."""
     bytes: Optional[int] = None
     """Most bytes the artifact may have."""
+    gzip_bytes: Optional[int] = None
+    """Most bytes it may have when it is packed by gzip, as a download is."""
 
 
 @dataclass

@@ -51,7 +51,7 @@ def evaluate_gates(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -> l
 
 def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
     """The figures that gates and tables use: of several outputs, the worst."""
-    found: dict[str, float] = {"bytes": float(facts["check"]["bytes"])}
+    found = {name: float(facts["check"][name]) for name in ("bytes", "gzip_bytes") if name in facts["check"]}
     verify = facts.get("verify")
     if verify:
         for name, worst in WORST_OF_OUTPUTS.items():

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from tflbuild.workers.declarations import Finding
-from tflbuild.workers.flatbuffer import Model, Tensor, read_buffers
-from tflbuild.workers.rules import weight_of
+from tflbuild.workers.flatbuffer import Model, Subgraph, Tensor, read_buffers
+from tflbuild.workers.rules import MOVES, REAL
 
 GROUP = 4
 KEPT = 2  # of each group
-CHANNEL_LAST = ("BATCH_MATMUL", "EMBEDDING_LOOKUP")
+CHANNEL_LAST = ("BATCH_MATMUL", "CONV_3D", "EMBEDDING_LOOKUP", "GATHER")
 NEVER_TRAINED = ("DEPTHWISE_CONV_2D",)  # tensorflow-model-optimization leaves these weights alone
 
 
@@ -45,12 +45,22 @@ def measure(path: Path, model: Model) -> list[Weights]:
     buffers = read_buffers(path)
     found: dict[int, Weights] = {}
     for graph in model.subgraphs:
-        for op in graph.ops:
-            tensor = weight_of(graph, op)
-            if tensor is None or op.name in NEVER_TRAINED or tensor.buffer in found:
-                continue
-            found[tensor.buffer] = count(tensor, op.name, values_of(tensor, buffers[tensor.buffer]))
+        for operator, tensor in stored(graph):
+            if tensor.buffer not in found:
+                found[tensor.buffer] = count(tensor, operator, values_of(tensor, buffers[tensor.buffer]))
     return list(found.values())
+
+
+def stored(graph: Subgraph) -> Iterator[tuple[str, Tensor]]:
+    """(operator, tensor) of all that is stored and has two dimensions or more, through what widens it."""
+    widened = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE"}
+    for op in graph.ops:
+        if op.name in MOVES or op.name in NEVER_TRAINED:
+            continue
+        for index in op.inputs:
+            tensor = graph.tensors[widened.get(index, index)]
+            if index >= 0 and tensor.constant and tensor.type in REAL and len(tensor.shape) > 1:
+                yield op.name, tensor
 
 
 def values_of(tensor: Tensor, data: bytes) -> np.ndarray:
