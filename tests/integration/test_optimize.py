@@ -40,7 +40,7 @@ def two():
     meaning = layers.Flatten()(layers.Embedding(16, 4, name="meaning")(words))
     seen = layers.GlobalAveragePooling2D()(layers.Conv2DTranspose(8, 3, activation="relu", name="wide")(image))
     scores = layers.Dense(3, activation="softmax", name="scores")(layers.Concatenate()([seen, meaning]))
-    return keras.Model({"words": words, "image": image}, scores)
+    return keras.Model([words, image], scores)
 
 
 def strange():

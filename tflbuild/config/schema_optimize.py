@@ -61,7 +61,7 @@ class Optimize:
     batch: int = 64
     """Samples of one training step."""
     learning_rate: float = 1e-4
-    """Step size of the optimizer, the same from start to end."""
+    """Step size of the optimizer at the start of each step; it falls evenly to zero at its end."""
     optimizer: Optimizer = Optimizer.adam
     """`adam`, `sgd` or `rmsprop`, otherwise as tf_keras has them."""
     loss: Loss = Loss.crossentropy

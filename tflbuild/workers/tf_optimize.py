@@ -34,15 +34,23 @@ def run(request: Request) -> Facts:
     training = open_training(request, source, label)
     model, progress = training.source, Progress()
     require_trainable(training, model)
-    model = type(model).from_config(model.get_config()) if params["loss"] == "source_mse" else model
-    if model is not training.source:
-        model.set_weights(training.source.get_weights())
+    if params["loss"] == "source_mse":  # its source must stay what it is
+        model = copy_of(training.source)
     for step in params["steps"]:
         print(f"{step}: {training.steps} training steps")
         model = STEPS[step](model, training, progress)
     done = {"steps": params["steps"], "pruned": progress.pruned, "clustered": progress.clustered}
     request.write_json("optimized.json", {**done, "pattern": params.get("pattern"), "clusters": params.get("clusters")})
     return {"content": {"model/": export(request, source, model)}, "losses": progress.losses, **done}
+
+
+def copy_of(model: Any) -> Any:
+    """The same model with weights of its own."""
+    import tf_keras
+
+    made = tf_keras.models.clone_model(model)
+    made.set_weights(model.get_weights())
+    return made
 
 
 def open_training(request: Request, source: Any, label: str) -> Training:

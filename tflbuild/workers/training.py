@@ -92,7 +92,8 @@ class Training:
     def fit(self, model: Any, callbacks: Sequence[Any] = ()) -> list[float]:
         """Train in place; the loss of each epoch. Raises WorkerError when it is no number."""
         rate = float(self.params["learning_rate"])
-        model.compile(OPTIMIZERS[self.params["optimizer"]](rate), loss(self.params["loss"]))
+        falling = tf_keras.optimizers.schedules.PolynomialDecay(rate, self.steps, end_learning_rate=0.0)
+        model.compile(OPTIMIZERS[self.params["optimizer"]](falling), loss(self.params["loss"]))
         done = model.fit(
             self.batches(),
             steps_per_epoch=self.steps_per_epoch,
