@@ -83,7 +83,7 @@ def _yaml_value(value: Any) -> str:
     if value in ({}, []):
         return "{}" if value == {} else "[]"
     if isinstance(value, list):
-        return "[" + ", ".join(map(str, value)) + "]"
+        return "[" + ", ".join(str(one.value if isinstance(one, Enum) else one) for one in value) + "]"
     return text.removeprefix("v:").strip()
 
 
