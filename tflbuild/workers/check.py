@@ -35,9 +35,10 @@ def run(request: Request) -> Facts:
     findings = list(examine(model, request.params, signature, measured_ranges(request)))
     report = describe_model(model) | {"gzip_bytes": compression.gzip_bytes(request.inputs["model"])}
     if "optimized" in request.inputs:
-        weights = compression.measure(request.inputs["model"], model)
-        findings += compression.lost(weights, request.read_json("optimized"))
-        report["weights"] = compression.describe(weights)
+        weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
+        findings += compression.lost(weights, optimized)
+        asked = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
+        report["weights"] = compression.describe(weights) | asked
     request.write_json("check.json", report)
     if findings:
         shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]

@@ -52,10 +52,14 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
 def packed(check: Any) -> list[str]:
     """How an optimized model packs."""
     weights = check["weights"]
-    lines = [f"- {check['gzip_bytes']:,} bytes packed by gzip; {weights['zeros']:.1%} of its trained weights are zero"]
-    if weights["in_pairs"] == 1 and weights["zeros"]:
-        lines.append("- of each four neighbouring weights at least two are zero")
-    lines.append(f"- a channel has at most {weights['channel_distinct']} different weights")
+    lines = [f"- {check['gzip_bytes']:,} bytes packed by gzip"]
+    if weights["pruned"]:
+        pairs = ", at least two of each four neighbours" if weights["in_pairs"] == 1 else ""
+        lines.append(f"- {weights['zeros']:.1%} of its weights are zero{pairs} (depthwise kernels aside)")
+    if weights["clustered"]:
+        lines.append(
+            f"- a channel has at most {weights['channel_distinct']} different weights (depthwise kernels aside)"
+        )
     return lines
 
 
