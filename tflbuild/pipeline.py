@@ -46,7 +46,14 @@ from tflbuild.resolve.inputs import (
     named_paths,
     resolve,
 )
-from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_record, package_version, toolchain
+from tflbuild.resolve.toolchain import (
+    cpu_features,
+    host_fingerprint,
+    is_absent,
+    package_record,
+    package_version,
+    toolchain,
+)
 from tflbuild.search.find import Finder
 from tflbuild.search.trials import Trials
 from tflbuild.steps.kinds import KINDS
@@ -350,9 +357,9 @@ def input_paths(recipe: Recipe) -> Iterator[str]:
 
 
 def used_packages() -> dict[str, str]:
-    """Versions of every package that some step depends on."""
+    """Versions of every package that some step depends on, as far as this installation has those of the extras."""
     names = sorted({name for kind in KINDS.values() for name in kind.packages})
-    return {name: package_version(name) for name in names}
+    return {name: package_version(name) for name in names if not is_absent(name)}
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from tflbuild.workers.sample_writer import digests, save_samples
 
 def compared(folder, calibration, evaluation):
     (folder / "outputs").mkdir()
-    inputs = {"calibration": folder / "c", "evaluation": folder / "e"}
-    save_samples(inputs["calibration"], calibration)
+    inputs = {"used": folder / "c", "evaluation": folder / "e"}
+    save_samples(inputs["used"], calibration)
     save_samples(inputs["evaluation"], evaluation)
     return compare_samples.run(Request(folder=folder, params={}, inputs=inputs, labels={}))
 
@@ -43,3 +43,8 @@ def test_only_what_overlaps_is_warned_of():
     (line,) = warnings(apart | {"overlap": {"count": 1200, "of": 2000}})
     assert "1,200 of 2,000 evaluation samples" in line
     assert "calibration samples" in warnings(apart | {"synthetic_data": ["calibration samples"]})[0]
+
+
+def test_trained_samples_are_warned_of_as_calibrated_ones_are():
+    (line,) = warnings({"training_overlap": {"count": 128, "of": 2000}, "synthetic_data": []})
+    assert "128 of 2,000 evaluation samples were trained with" in line

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from frozen import FILES, around, int8, recipe, resolved
 
-from tflbuild.core.recipe import Benchmark, Dataset, Quantization, Source, Target, Verify
+from tflbuild.core.recipe import Benchmark, Dataset, Optimize, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
 from tflbuild.resolve.inputs import UserCode
@@ -198,3 +198,51 @@ def test_the_code_behind_a_dataset_is_its_step_s_input(change):
     step = called().steps[before["calibration samples"]]
     assert [port.name for port in step.inputs] == ["signature", "code"]
     assert step.params["call"] == "feed.py:make" and step.params["options"] == {"arguments": {"n": 3}}
+
+
+def qat(**changes):
+    return Optimize(**{"steps": ("qat",), "dataset": Dataset(kind="npz", path="train.npz", label="label")} | changes)
+
+
+def optimized(**changes):
+    files = {**FILES, "training": FileInput(name="training", digest="7" * 64, path="/training")}
+    return make_plan([resolved(files=files, **{"optimize": qat(), **changes})], around())
+
+
+TRAINED = {"optimize", "import optimized", "convert", *CALIBRATED}
+
+
+def test_training_comes_between_the_source_and_what_is_converted():
+    plan = optimized()
+    (found,) = plan.goals
+    assert found["import"] == goals()["import"] and found["predict"] == goals()["predict"]
+    assert plan.steps[found["import optimized"]].inputs[0].step_id == found["optimize"]
+    assert plan.steps[found["convert"]].inputs[0].step_id == found["import optimized"]
+    assert plan.steps[found["predict"]].inputs[0].step_id == found["import"]
+    assert changed_roles(goals(), found) == TRAINED | {"training samples", "training overlap"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 2}, {"seed": 1}, {"loss": "source_mse"}, {"steps": ("prune", "qat"), "sparsity": 0.5}]
+)
+def test_how_a_model_is_trained_reaches_what_is_made_of_it(change):
+    (before,), (after,) = optimized().goals, optimized(optimize=qat(**change)).goals
+    assert changed_roles(before, after) == TRAINED
+
+
+def test_training_belongs_to_this_kind_of_cpu():
+    plan = optimized()
+    assert plan.steps[plan.goals[0]["optimize"]].params["cpu"] == "cpu"
+
+
+def test_trained_ranges_need_no_samples_and_the_converter_takes_none():
+    (found,) = optimized(dataset=None).goals
+    assert "calibrate" in found and "calibration samples" not in found
+    (found,) = optimized(quantization=int8(engine="converter")).goals
+    assert "calibration samples" not in found and "training overlap" in found
+
+
+def test_the_artifact_is_held_against_what_training_made():
+    plan = optimized()
+    assert "optimized" in {port.name for port in plan.steps[plan.goals[0]["check"]].inputs}
+    assert "optimized" not in {port.name for port in make_plan([resolved()], around()).steps[goals()["check"]].inputs}

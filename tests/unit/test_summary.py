@@ -86,3 +86,30 @@ def rows(*overrides):
 )
 def test_variants_are_labelled_by_what_tells_them_apart(told, shown):
     assert labels(rows(*told)) == shown
+
+
+def trained(*steps, **weights):
+    made = manifest(verify=VERIFY)
+    made["artifact"] |= {"gzip_bytes": 108621}
+    made["artifact"]["contents"]["weights"] = {"zeros": 0.5, "in_pairs": 0.9, "channel_distinct": 16, **weights}
+    pruned, clustered = (["layer"] if step in steps else [] for step in ("prune", "cluster"))
+    return made | {"optimized": {"steps": list(steps), "pruned": pruned, "clustered": clustered}}
+
+
+def test_a_trained_model_says_how_it_packs():
+    assert "187 KB (float 551 KB), gzip 109 KB  top-1" in summarize(Path("m"), trained("qat"))
+    assert ", gzip 109 KB with 50.0% zero weights  top-1" in summarize(Path("m"), trained("prune"))
+    assert "50.0% zero weights, two of four  " in summarize(Path("m"), trained("prune", in_pairs=1.0))
+    assert "gzip 109 KB with 16 values a channel" in summarize(Path("m"), trained("cluster"))
+    assert "gzip" not in summarize(Path("m"), manifest(verify=VERIFY))
+
+
+def test_packed_sizes_are_shown_of_all_variants_where_one_was_trained():
+    plain = manifest(verify=VERIFY)
+    plain["artifact"]["gzip_bytes"] = 143560
+    table = sweep_table(
+        [Row("a", "ok", plain, ("optimize=none",)), Row("b", "ok", trained("prune"), ("optimize=prune",))]
+    )
+    head, first, second = table.splitlines()
+    assert "gzip" in head and "zeros" in head and "143,560" in first and "108,621  50.0%" in second
+    assert "gzip" not in sweep_table([Row("a", "ok", plain, ())])

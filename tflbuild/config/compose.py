@@ -36,7 +36,8 @@ LONGEST_VARIANT = 100
 NOT_A_VARIANT = ("name", "output_root")
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
-    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)|(verify\.)?dataset\.arrays"
+    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
+    r"|((verify|optimize)\.)?dataset\.arrays"
     r"|verify\.metrics|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(

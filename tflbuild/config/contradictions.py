@@ -17,7 +17,7 @@ IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "
 
 def check(recipe: Recipe, refusals: Refusals) -> None:
     """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
-    for rule in (check_finite, check_tflite, check_converter, check_gates):
+    for rule in (check_finite, check_tflite, check_optimize, check_converter, check_gates):
         rule(recipe, refusals)
     if recipe.search is not None:
         check_search(recipe, refusals)
@@ -27,7 +27,7 @@ def check(recipe: Recipe, refusals: Refusals) -> None:
 
 def check_quantization(recipe: Recipe, refusals: Refusals) -> None:
     """Raises RecipeError for the first contradiction between the quantization and the rest."""
-    for rule in (check_engine, check_io_types, check_data, check_opset, check_target):
+    for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_target):
         rule(recipe, refusals)
 
 
@@ -70,6 +70,44 @@ def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
             )
 
 
+def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
+    """Training takes a Keras model, and its one call."""
+    if recipe.optimize is None:
+        return
+    if recipe.source.kind not in ("keras", "function"):
+        raise refusals.refuse(
+            f"source={recipe.source.kind} cannot be optimized",
+            "optimize",
+            why="pruning, clustering and quantization-aware training work on the layers of a Keras model",
+            next_step="give the Keras model (source=keras, or source=function that makes it), or optimize=none",
+        )
+    told = {
+        "signature.more": recipe.more_signatures,
+        "signature.entry": recipe.signature.entry,
+        "source.fused_lstm": recipe.source.fused_lstm,
+    }
+    for key, value in told.items():
+        if value:
+            raise refusals.refuse(
+                f"'{key}' cannot be combined with optimize",
+                key,
+                why="what is trained is the model's own call, rebuilt in tf_keras",
+                next_step="leave it out, or optimize=none",
+            )
+
+
+def check_trained(recipe: Recipe, refusals: Refusals) -> None:
+    """TFLiteConverter follows a model's own quantization nodes, which say int8."""
+    quantization = recipe.quantization
+    if recipe.ranges_trained and quantization.engine == "converter" and quantization.scheme not in ("none", "int8"):
+        raise refusals.refuse(
+            f"engine 'converter' cannot make {quantization.scheme} after quantization-aware training",
+            "quantization.engine",
+            why="it follows the trained ranges, which are those of int8",
+            next_step="quantization.engine=litert, or quantization=int8",
+        )
+
+
 def check_converter(recipe: Recipe, refusals: Refusals) -> None:
     """An option that nothing would read is a mistake."""
     quantizes = recipe.quantization.engine == "converter" and recipe.quantization.scheme != "none"
@@ -105,7 +143,7 @@ def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
 
 def check_data(recipe: Recipe, refusals: Refusals) -> None:
     """Activation ranges are measured, never guessed."""
-    if recipe.quantization.calibrated and recipe.dataset is None:
+    if recipe.quantization.calibrated and recipe.dataset is None and not recipe.ranges_trained:
         raise refusals.refuse(
             f"quantization={recipe.quantization.scheme} has no calibration data",
             "dataset",
@@ -191,7 +229,7 @@ def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
         return
     figure = name.rpartition(".")[2]
     wanted = "classification" if figure in CLASSIFICATION_GATES else "parity"
-    if figure != "bytes" and recipe.verify.kind not in ("classification", wanted):
+    if figure not in ("bytes", "gzip_bytes") and recipe.verify.kind not in ("classification", wanted):
         raise refusals.refuse(
             f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
         )

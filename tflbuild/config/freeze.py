@@ -17,6 +17,7 @@ from tflbuild.config.freeze_model import (
     freeze_signature,
     freeze_source,
 )
+from tflbuild.config.freeze_optimize import freeze_optimize
 from tflbuild.config.freeze_quantization import freeze_quantization, freeze_search
 from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
@@ -49,9 +50,11 @@ class _Freezer:
         }
         if verify.kind != "none":
             nodes["verify.dataset"] = ("kind", verify.dataset)
+        if self.build.optimize.steps:
+            nodes["optimize.dataset"] = ("kind", self.build.optimize.dataset)
         for group, (field, node) in nodes.items():
             if getattr(node, field) != getattr(type(node), field):
-                option = "dataset@verify.dataset" if group == "verify.dataset" else group
+                option = f"dataset@{group}" if group.endswith(".dataset") else group
                 raise self.refuse(
                     f"'{group}.{field}' cannot be set to '{getattr(node, field)}'",
                     f"{group}.{field}",
@@ -77,6 +80,7 @@ class _Freezer:
             source=freeze_source(self.build.source, self.refusals),
             signature=freeze_signature(self.build.signature.key, self.build.signature, "signature", self.refusals),
             more_signatures=freeze_more(self.build.signature, self.refusals),
+            optimize=freeze_optimize(self.build.optimize, self.refusals),
             opset=freeze_opset(self.build.opset, self.refusals),
             converter=freeze_converter(self.build.converter, self.refusals),
             quantization=freeze_quantization(self.build.quantization, self.refusals),

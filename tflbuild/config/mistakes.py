@@ -221,8 +221,9 @@ def _unknown_key(key: str, places: Places) -> TflbuildError:
         return RecipeError(
             f"no group stands at '{package}'",
             where=places.find(key),
-            why=nearest(package, ["verify.dataset"]),
-            next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind",
+            why=nearest(package, ["verify.dataset", "optimize.dataset"]),
+            next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind,"
+            " dataset@optimize.dataset=OPTION that of the training samples, where verify or optimize has an option",
         )
     name = group
     dotted = _known_keys()

@@ -18,11 +18,11 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import schema, schema_data, schema_model, schema_quantization, schema_verify
+from tflbuild.config import schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_verify
 from tflbuild.locations import shipped
 
-PARTS = (schema, schema_data, schema_model, schema_quantization, schema_verify)
-NESTED_DATASET = {"parity": "npz", "classification": "npz"}
+PARTS = (schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_verify)
+NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
 
 
@@ -64,7 +64,7 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 def _nested(kind: type, name: str) -> type | None:
     """The schema that a field holds, when it holds one."""
-    factory = next(spec.default_factory for spec in fields(kind) if spec.name == name)
+    factory = next((spec.default_factory for spec in fields(kind) if spec.name == name), None)
     return factory if isinstance(factory, type) and is_dataclass(factory) else None
 
 
@@ -83,7 +83,7 @@ def _yaml_value(value: Any) -> str:
     if value in ({}, []):
         return "{}" if value == {} else "[]"
     if isinstance(value, list):
-        return "[" + ", ".join(map(str, value)) + "]"
+        return "[" + ", ".join(str(one.value if isinstance(one, Enum) else one) for one in value) + "]"
     return text.removeprefix("v:").strip()
 
 
@@ -107,8 +107,8 @@ def option_yaml(group: str, option: str) -> str:
     """The file conf/<group>/<option>.yaml."""
     kind = schema.OPTIONS[group][option]
     lines = [HEADER.rstrip(), f"# {class_text(kind)}", "defaults:", f"  - /schema/{group}/{option}@_here_"]
-    if group == "verify" and option in NESTED_DATASET:
-        lines.append(f"  - /dataset@dataset: {NESTED_DATASET[option]}")
+    if "dataset" not in _unused(kind) and _nested(kind, "dataset") is not None:
+        lines.append(f"  - /dataset@dataset: {NESTED_DATASET}")
     lines += ["  - _self_", "", *_yaml_fields(kind)]
     return "\n".join(lines) + "\n"
 
@@ -120,8 +120,8 @@ def _table(kind: type, prefix: str) -> list[str]:
         nested = _nested(kind, name)
         if name in _unused(kind) or (name in ("kind", "scheme") and not text):
             continue
-        if name == "dataset" and prefix == "verify.":
-            rows.append(f"| `{prefix}{name}` | `npz` | {text} |")
+        if name == "dataset" and prefix in ("verify.", "optimize."):
+            rows.append(f"| `{prefix}{name}` | `{NESTED_DATASET}` | {text} |")
         elif nested is not None:
             rows += _table(nested, f"{prefix}{name}.")
         else:

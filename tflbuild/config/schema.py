@@ -40,6 +40,15 @@ from tflbuild.config.schema_model import (
     Source,
     TfliteSource,
 )
+from tflbuild.config.schema_optimize import (
+    ClusterOptimize,
+    CqatOptimize,
+    Optimize,
+    PqatOptimize,
+    PruneOptimize,
+    PrunePairsOptimize,
+    QatOptimize,
+)
 from tflbuild.config.schema_quantization import (
     AutoQuantization,
     DynamicInt4Quantization,
@@ -121,6 +130,7 @@ class Build:
     output_root: str = "outputs"
     """Folder that artifacts are written to, as `<output_root>/<name>/<variant>/`."""
     source: Source = MISSING
+    optimize: Optimize = field(default_factory=Optimize)
     signature: Signature = field(default_factory=Signature)
     opset: Opset = field(default_factory=Opset)
     converter: Converter = field(default_factory=Converter)
@@ -139,6 +149,15 @@ OPTIONS: dict[str, dict[str, type]] = {
         "hub": HubSource,
         "function": FunctionSource,
         "tflite": TfliteSource,
+    },
+    "optimize": {
+        "none": Optimize,
+        "prune": PruneOptimize,
+        "prune_2_4": PrunePairsOptimize,
+        "cluster": ClusterOptimize,
+        "qat": QatOptimize,
+        "pqat": PqatOptimize,
+        "cqat": CqatOptimize,
     },
     "signature": {"static": Signature, "dynamic": DynamicSignature},
     "opset": {

@@ -6,7 +6,7 @@ A part of the schema; see `config.schema`. The options are listed there.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Dict, Optional
 
 from tflbuild.config.schema_data import Dataset
 
@@ -15,37 +15,39 @@ from tflbuild.config.schema_data import Dataset
 class OutputGates:
     """Limits of one output. null: not gated."""
 
-    max_abs_error: float | None = None
-    rmse: float | None = None
-    cosine: float | None = None
-    snr_db: float | None = None
+    max_abs_error: Optional[float] = None
+    rmse: Optional[float] = None
+    cosine: Optional[float] = None
+    snr_db: Optional[float] = None
 
 
 @dataclass
 class Gates:
     """Limits that fail the build, exit code 3. null: not gated."""
 
-    top1_drop: float | None = None
+    top1_drop: Optional[float] = None
     """Most that top-1 accuracy may fall below the source's, as a share (0.01 is one point)."""
-    top1: float | None = None
+    top1: Optional[float] = None
     """Least top-1 accuracy, as a share."""
-    agreement: float | None = None
+    agreement: Optional[float] = None
     """Least share of samples on which source and artifact name the same class."""
-    max_abs_error: float | None = None
+    max_abs_error: Optional[float] = None
     """Most that any output value may differ from the source's, in the output's unit."""
-    rmse: float | None = None
+    rmse: Optional[float] = None
     """Most root mean square error of any output."""
-    cosine: float | None = None
+    cosine: Optional[float] = None
     """Least cosine similarity of any output."""
-    snr_db: float | None = None
+    snr_db: Optional[float] = None
     """Least signal-to-noise ratio of any output, in dB."""
-    bytes: int | None = None
+    bytes: Optional[int] = None
     """Most bytes the artifact may have."""
-    outputs: dict[str, OutputGates] = field(default_factory=dict)
+    gzip_bytes: Optional[int] = None
+    """Most bytes it may have when it is packed by gzip, as a download is."""
+    outputs: Dict[str, OutputGates] = field(default_factory=dict)
     """Limits of one output alone, by its name: `{NAME: {snr_db: 40}}`."""
-    at_least: dict[str, float] = field(default_factory=dict)
+    at_least: Dict[str, float] = field(default_factory=dict)
     """Lower limits of metrics of your own (`verify.metrics`), by name."""
-    at_most: dict[str, float] = field(default_factory=dict)
+    at_most: Dict[str, float] = field(default_factory=dict)
     """Upper limits of metrics of your own, by name."""
 
 
@@ -62,7 +64,7 @@ class Verify:
     """Output that holds the class scores; empty: the only one."""
     top_k: int = 5
     """k of the second accuracy."""
-    metrics: dict[str, str] = field(default_factory=dict)
+    metrics: Dict[str, str] = field(default_factory=dict)
     """Metrics of your own, name to `file.py:function`: gets `expected`, `actual` (outputs by name), `labels`."""
     gates: Gates = field(default_factory=Gates)
     """Limits that fail the build, exit code 3."""

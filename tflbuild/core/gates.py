@@ -62,7 +62,7 @@ def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]]) -> list[Ga
 
 def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
     """The figures that limits and tables use: of several outputs the worst, and each output's own."""
-    found: dict[str, float] = {"bytes": float(facts["check"]["bytes"])}
+    found = {name: float(facts["check"][name]) for name in ("bytes", "gzip_bytes") if name in facts["check"]}
     verify = facts.get("verify")
     if verify:
         for name, worst in WORST_OF_OUTPUTS.items():

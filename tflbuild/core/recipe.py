@@ -214,6 +214,28 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Optimize:
+    """What a Keras model is trained for before it is converted. `steps`, in order: prune | cluster | qat.
+
+    Each step sees `dataset` for `epochs`. `optimizer`: adam | sgd | rmsprop; `loss`: crossentropy |
+    crossentropy_logits | source_mse; `pattern`: any | two_of_four. `sparsity` (a share) and `pattern` are None
+    without the step prune, `clusters` without the step cluster.
+    """
+
+    steps: tuple[str, ...]
+    dataset: Dataset
+    epochs: int = 1
+    batch: int = 64
+    learning_rate: float = 1e-4
+    optimizer: str = "adam"
+    loss: str = "crossentropy"
+    seed: int = 0
+    sparsity: float | None = None
+    pattern: str | None = None
+    clusters: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verify:
     """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
     `metrics` the user's own: (name, reference to a function)."""
@@ -267,9 +289,15 @@ class Recipe:
     benchmark: Benchmark
     search: Search | None = None
     more_signatures: tuple[Signature, ...] = ()
+    optimize: Optimize | None = None
     converter: tuple[tuple[str, Json], ...] = ()
     output_root: str = "outputs"
     overrides: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def ranges_trained(self) -> bool:
+        """Whether quantization-aware training brings activation ranges along."""
+        return self.optimize is not None and "qat" in self.optimize.steps
 
     def as_json(self) -> Json:
         """The recipe as plain JSON, for the manifest."""

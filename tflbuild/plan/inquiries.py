@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
+from tflbuild.plan.parameters import source_params
 from tflbuild.plan.planner import SAMPLES, Surroundings, Variant
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
 
@@ -22,7 +23,7 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
         variant.add("describe", "import_tflite", params, {"source": variant.file(SOURCE, "source")})
     else:
         variant.plan_fetch()
-        variant.add("describe", "describe", variant.source_params(), variant.source_inputs())
+        variant.add("describe", "describe", source_params(resolved), variant.source_inputs())
     return plan_of(variant)
 
 
@@ -47,11 +48,14 @@ def add_sensitivity(variant: Variant, count: int | None) -> None:
     params.pop("rules", None)
     if count is not None:
         params["count"] = count
+    reference = "predict" if variant.model == "import" else "predict optimized"
+    if reference not in variant.goals:
+        variant.plan_predict(reference, variant.model)  # what training did is no operator's fault
     inputs: dict[str, Input] = {
         "model": variant.of("convert", "model.tflite", "model"),
         "signature": variant.of("import", "signature.json", "signature"),
         "samples": variant.of("evaluation samples", SAMPLES, "samples"),
-        "predictions": variant.of("predict", "predictions.npz", "predictions"),
+        "predictions": variant.of(reference, "predictions.npz", "predictions"),
     }
     if quantization.calibrated or quantization.weighs_data:
         variant.plan_calibration_samples()

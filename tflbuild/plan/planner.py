@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Quantization
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
+from tflbuild.plan.parameters import refinements, source_params, training_params
 from tflbuild.resolve.inputs import (
     ARCHIVE,
     CODE,
@@ -20,13 +21,19 @@ from tflbuild.resolve.inputs import (
     EVALUATION,
     METRICS,
     SOURCE,
+    TRAINING,
     WEIGHTS,
     ResolvedRecipe,
 )
 
 SAMPLES = "samples/"
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
-SECTIONS = {"calibration samples": "dataset", "evaluation samples": "verify.dataset"}
+SECTIONS = {
+    "calibration samples": "dataset",
+    "evaluation samples": "verify.dataset",
+    "training samples": "optimize.dataset",
+}
+OPTIMIZED = "import optimized"
 
 
 @dataclass(frozen=True)
@@ -99,18 +106,35 @@ class Variant:
         self.plan_package()
 
     def plan_float(self) -> None:
-        """The float model, and what the source itself gives for the evaluation samples."""
+        """The float model, and what the source itself, as it was given, says to the evaluation samples."""
         recipe = self.resolved.recipe
         self.plan_import()
+        if recipe.optimize is not None:
+            self.plan_optimize(recipe.optimize)
         self.plan_convert()
         if recipe.verify.dataset is not None:
             self.plan_evaluation_samples()
-            inputs = {**self.signed_snapshot(), "samples": self.of("evaluation samples", SAMPLES, "samples")}
-            self.add("predict", "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+            self.plan_predict("predict", "import")
+
+    def plan_predict(self, role: str, model: str) -> None:
+        inputs = {**self.signed_snapshot(model), "samples": self.of("evaluation samples", SAMPLES, "samples")}
+        self.add(role, "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+
+    def plan_optimize(self, optimize: Optimize) -> None:
+        """Between the source and its import. Training sums floats, so what it gives is tied to this kind of CPU."""
+        signature = self.resolved.recipe.signature
+        self.plan_sample("training samples", optimize.dataset, TRAINING)
+        params = {**source_params(self.resolved), **training_params(optimize, signature), "cpu": self.around.cpu}
+        inputs = {**self.source_inputs(), "samples": self.of("training samples", SAMPLES, "samples")}
+        self.add("optimize", "optimize", params, inputs)
+        saved: dict[str, Json] = {"kind": "saved_model", "tags": (), "signatures": [asdict(signature)]}
+        if "large" in params:
+            saved["large"] = params["large"]
+        self.add(OPTIMIZED, "import", saved, {"source": self.of("optimize", "model/", "source")})
 
     def plan_convert(self) -> None:
         if not self.from_tflite:
-            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot())
+            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot(self.model))
 
     def plan_evaluation_samples(self) -> None:
         dataset = self.resolved.recipe.verify.dataset
@@ -127,7 +151,7 @@ class Variant:
             self.goals["convert"] = self.goals["import"]  # the source is the float model
             return
         self.plan_fetch()
-        self.add("import", "import", {**self.source_params(), "signatures": signatures}, self.source_inputs())
+        self.add("import", "import", {**source_params(self.resolved), "signatures": signatures}, self.source_inputs())
 
     def plan_fetch(self) -> None:
         source = self.resolved.recipe.source
@@ -145,31 +169,19 @@ class Variant:
             inputs["source"] = replace(self.of("fetch", "model/", "source"), label=self.resolved.recipe.source.handle)
         return inputs
 
-    def source_params(self) -> dict[str, Json]:
-        """What importing depends on besides bytes, and nothing that this kind of source has no use for."""
-        source = self.resolved.recipe.source
-        params: dict[str, Json] = {"kind": "saved_model" if source.kind == "hub" else source.kind}
-        if source.tags or params["kind"] == "saved_model":
-            params["tags"] = source.tags
-        entries = list(self.resolved.entries)
-        if source.call:
-            params |= {"call": entries.pop(0), "arguments": source.arguments}
-        if source.custom_objects:
-            params["custom_objects"] = {n: e for (n, _), e in zip(source.custom_objects, entries, strict=True)}
-        if self.resolved.packages:
-            params["packages"] = dict(self.resolved.packages)
-        large = dict(self.resolved.recipe.converter).get("_experimental_use_buffer_offset", False)
-        optional = {"lambdas": source.lambdas, "fused_lstm": source.fused_lstm, "large": large}
-        return params | {name: value for name, value in optional.items() if value}
-
     @property
     def from_tflite(self) -> bool:
         return self.resolved.recipe.source.kind == "tflite"
 
-    def signed_snapshot(self) -> dict[str, Input]:
+    @property
+    def model(self) -> str:
+        """The role that gives the model which becomes the artifact."""
+        return OPTIMIZED if OPTIMIZED in self.goals else "import"
+
+    def signed_snapshot(self, role: str) -> dict[str, Input]:
         return {
-            "snapshot": self.of("import", "model.tflite" if self.from_tflite else "snapshot/", "snapshot"),
-            "signature": self.of("import", "signature.json", "signature"),
+            "snapshot": self.of(role, "model.tflite" if self.from_tflite else "snapshot/", "snapshot"),
+            "signature": self.of(role, "signature.json", "signature"),
         }
 
     def plan_sample(self, role: str, dataset: Dataset, file: str) -> None:
@@ -200,11 +212,14 @@ class Variant:
     def plan_overlap(self) -> None:
         """Train and test kept apart: random numbers are neither."""
         recipe = self.resolved.recipe
-        roles = {"calibration": "calibration samples", "evaluation": "evaluation samples"}
-        kinds = [dataset.kind for dataset in (recipe.dataset, recipe.verify.dataset) if dataset is not None]
-        if all(role in self.goals for role in roles.values()) and "synthetic" not in kinds:
-            inputs = {name: self.of(role, SAMPLES, name) for name, role in roles.items()}
-            self.add("overlap", "compare_samples", {}, inputs)
+        training = None if recipe.optimize is None else recipe.optimize.dataset
+        sides = (("overlap", "calibration samples", recipe.dataset), ("training overlap", "training samples", training))
+        for role, used, dataset in sides:
+            kinds = {one.kind for one in (dataset, recipe.verify.dataset) if one is not None}
+            if used in self.goals and "evaluation samples" in self.goals and "synthetic" not in kinds:
+                inputs = {"used": self.of(used, SAMPLES, "used")}
+                inputs["evaluation"] = self.of("evaluation samples", SAMPLES, "evaluation")
+                self.add(role, "compare_samples", {}, inputs)
 
     def plan_quantize(self) -> None:
         quantization = self.resolved.recipe.quantization
@@ -218,8 +233,8 @@ class Variant:
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
         params |= self.refinements()
         if quantization.engine == "converter":
-            inputs = self.signed_snapshot()
-            if calibrated:
+            inputs = self.signed_snapshot(self.model)
+            if "calibration samples" in self.goals:
                 inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
             params |= self.convert_params(quantizing=True)
             self.add("quantize", "quantize_in_converter", params, inputs)
@@ -229,8 +244,10 @@ class Variant:
         self.add("quantize", "quantize", params, inputs)
 
     def plan_calibration_samples(self) -> None:
-        assert self.resolved.recipe.dataset is not None
-        self.plan_sample("calibration samples", self.resolved.recipe.dataset, DATASET)
+        """Where ranges were trained, samples may be left out, and TFLiteConverter has no use for them."""
+        recipe = self.resolved.recipe
+        if recipe.dataset is not None and not (recipe.ranges_trained and recipe.quantization.engine == "converter"):
+            self.plan_sample("calibration samples", recipe.dataset, DATASET)
 
     def plan_statistics(self) -> dict[str, Input]:
         """What the LiteRT quantizer goes by, measured on the calibration samples, which are planned."""
@@ -254,12 +271,17 @@ class Variant:
         kernels = calibration.kernels if calibration else Calibration.kernels
         return {"kernels": kernels} | ({"cpu": self.around.cpu} if kernels == "fast" else {})
 
+    def trained_ranges(self) -> dict[str, Input]:
+        return {} if self.from_tflite else {"trained": self.of("convert", "trained.json", "trained")}
+
     def calibration_inputs(self) -> dict[str, Input]:
-        return {
+        inputs: dict[str, Input] = {
             "model": self.of("convert", "model.tflite", "model"),
             "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("calibration samples", SAMPLES, "samples"),
         }
+        if "calibration samples" in self.goals:
+            inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
+        return inputs
 
     def plan_calibrate(self) -> None:
         calibration = self.resolved.recipe.quantization.calibration
@@ -269,7 +291,7 @@ class Variant:
             params["percentile"] = calibration.percentile
         if calibration.method == "moving_average":
             params["smoothing"] = calibration.smoothing
-        self.add("calibrate", "calibrate", params, self.calibration_inputs())
+        self.add("calibrate", "calibrate", params, {**self.calibration_inputs(), **self.trained_ranges()})
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
         """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
@@ -307,8 +329,10 @@ class Variant:
         }
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
-        elif recipe.quantization.calibrated:
-            inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
+        elif recipe.quantization.calibrated and "calibration samples" in self.goals:
+            inputs |= {"samples": self.of("calibration samples", SAMPLES, "samples"), **self.trained_ranges()}
+        if "optimize" in self.goals:
+            inputs["optimized"] = self.of("optimize", "optimized.json", "optimized")
         self.add("check", "check", params, inputs)
 
     def refinements(self) -> dict[str, Json]:
@@ -354,15 +378,6 @@ class Variant:
         if "verify" in self.goals:
             inputs["verify"] = self.of("verify", "verify.json", "verify")
         self.add("package", "package", {"name": self.resolved.recipe.name}, inputs)
-
-
-def refinements(quantization: Quantization) -> dict[str, Json]:
-    """What refines a scheme, where something does: an option left alone is no part of a key."""
-    told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
-    told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}
-    told |= {"symmetric": quantization.symmetric}
-    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
-    return {name: value for name, value in told.items() if value != usual[name]}
 
 
 def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:

@@ -11,10 +11,12 @@ from typing import Any
 from tflbuild import __version__
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
+from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 
 FORMAT = 1
+SAMPLES = ("calibration samples", "evaluation samples", "training samples")
 LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
 
 
@@ -50,7 +52,7 @@ def make_manifest(
     verified = "unverified" if "verify" not in roles else "passed"
     if not all(gate.passed for gate in gates):
         verified = "failed"
-    samples = {role: facts[role] for role in ("calibration samples", "evaluation samples") if role in facts}
+    samples = {role: facts[role] for role in SAMPLES if role in facts}
     return {
         "format": FORMAT,
         "tflbuild": __version__,
@@ -61,10 +63,12 @@ def make_manifest(
         "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "git": git,
         "source_note": facts["import"].get("note"),
+        "optimized": describe_training(recipe, facts),
         "artifact": describe_artifact(roles),
         "samples": samples,
         "synthetic_data": sorted(role for role, value in samples.items() if value["synthetic"]),
-        "overlap": {name: facts["overlap"][name] for name in ("count", "of")} if "overlap" in facts else None,
+        "overlap": describe_overlap(facts.get("overlap")),
+        "training_overlap": describe_overlap(facts.get("training overlap")),
         "verification": verified,
         "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
@@ -86,12 +90,35 @@ def describe_inputs(resolved: ResolvedRecipe) -> Json:
     }
 
 
+def describe_overlap(found: Mapping[str, Json] | None) -> Json:
+    """How many evaluation samples were used before, None where that was not looked at."""
+    return None if found is None else {name: found[name] for name in ("count", "of")}
+
+
+def describe_training(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -> Json:
+    """What was done before conversion, None where nothing was; ranges of activations that training brought."""
+    trained = facts.get("calibrate", {}).get("trained", 0)
+    if recipe.optimize is None:
+        return {"trained_ranges": trained} if trained else None
+    done = facts["optimize"]
+    return {
+        "steps": done["steps"],
+        "losses": done["losses"],
+        "samples": facts["training samples"]["count"],
+        "pruned": done["pruned"],
+        "clustered": done["clustered"],
+        "trained_ranges": trained,
+        "tied_to_cpu": True,
+    }
+
+
 def describe_artifact(roles: Mapping[str, StepResult]) -> Json:
     """The artifact beside the float model that it came from, and what `check` read in it."""
     found = roles["check"].facts
     return {
         "sha256": roles.get("quantize", roles["convert"]).outputs["model.tflite"],
         "bytes": found["bytes"],
+        "gzip_bytes": found["gzip_bytes"],
         "float_sha256": roles["convert"].outputs["model.tflite"],
         "float_bytes": roles["package"].facts["float_bytes"],
         "contents": {name: value for name, value in found.items() if name != "peak_bytes"},

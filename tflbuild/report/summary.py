@@ -34,9 +34,33 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
     size = show_bytes(artifact["bytes"])
     if artifact["sha256"] != artifact["float_sha256"]:
         size += f" (float {show_bytes(artifact['float_bytes'])})"
+    if is_optimized(manifest):
+        size += f", gzip {show_bytes(artifact['gzip_bytes'])}{show_packing(manifest)}"
     parts = [show_path(model), size, show_accuracy(manifest), show_needs(artifact["contents"])]
     parts.append(f"sha256 {artifact['sha256'][:SHOWN_SHA]}")
     return "  ".join(part for part in parts if part)
+
+
+def is_optimized(manifest: Mapping[str, Json] | None) -> bool:
+    """Whether the model was trained before it was converted, so that its packed size means something."""
+    return bool(manifest and (manifest.get("optimized") or {}).get("steps"))
+
+
+def show_packing(manifest: Mapping[str, Json]) -> str:
+    """What was asked of the weights, as `check` read it in the artifact: ` with 50.0% zero weights`."""
+    weights, done = manifest["artifact"]["contents"]["weights"], manifest["optimized"]
+    parts = []
+    if done["pruned"]:
+        parts.append(f"{weights['zeros']:.1%} zero weights" + (", two of four" if weights["in_pairs"] == 1 else ""))
+    if done["clustered"]:
+        parts.append(f"{weights['channel_distinct']} values a channel")
+    return f" with {', '.join(parts)}" if parts else ""
+
+
+def show_share_of_zeros(manifest: Mapping[str, Json]) -> str:
+    """`50.0%` where the model was pruned."""
+    pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
+    return f"{manifest['artifact']['contents']['weights']['zeros']:.1%}" if pruned else ""
 
 
 def show_needs(contents: Mapping[str, Json]) -> str:
@@ -65,12 +89,13 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
 def warnings(manifest: Mapping[str, Json]) -> list[str]:
     """What was built and should not be believed without a second look: a line each."""
     found = []
-    overlap = manifest.get("overlap")
-    if overlap and overlap["count"]:
-        found.append(
-            f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were calibrated with too:"
-            " what is measured on them flatters the artifact"
-        )
+    for key, used in (("overlap", "calibrated"), ("training_overlap", "trained")):
+        overlap = manifest.get(key)
+        if overlap and overlap["count"]:
+            found.append(
+                f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were {used} with too:"
+                " what is measured on them flatters the artifact"
+            )
     for role in manifest["synthetic_data"]:
         found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
     return found
@@ -101,13 +126,13 @@ def _shorten(text: str, short: Mapping[str, str]) -> str:
     return f"{short[key]}{mark}{value}"
 
 
-HEADINGS = ("variant", "result", "bytes", "of float", "top-1", "drop", "SNR dB", "sha256")
+HEADINGS = ("variant", "result", "bytes", "of float", "gzip", "zeros", "top-1", "drop", "SNR dB", "sha256")
 
 
-def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
-    """The cells of one row, empty where nothing was measured."""
+def sweep_cells(label: str, row: Row, packed: bool) -> tuple[str, ...]:
+    """The cells of one row, empty where nothing was measured; `packed`: sizes after gzip are of interest."""
     if row.manifest is None:
-        return (label, row.verdict, "", "", "", "", "", "")
+        return (label, row.verdict, *[""] * (len(HEADINGS) - 2))
     artifact = row.manifest["artifact"]
     verify = row.manifest["metrics"].get("verify")
     found = figures({"check": artifact, **({"verify": verify} if verify else {})})
@@ -120,6 +145,8 @@ def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
         row.verdict,
         f"{artifact['bytes']:,}",
         share,
+        f"{artifact['gzip_bytes']:,}" if packed else "",
+        show_share_of_zeros(row.manifest),
         top1,
         drop,
         snr,
@@ -129,5 +156,6 @@ def sweep_cells(label: str, row: Row) -> tuple[str, ...]:
 
 def sweep_table(rows: Sequence[Row]) -> str:
     """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
-    cells = [sweep_cells(label, row) for label, row in zip(labels(rows), rows, strict=True)]
+    packed = any(is_optimized(row.manifest) for row in rows)
+    cells = [sweep_cells(label, row, packed) for label, row in zip(labels(rows), rows, strict=True)]
     return "\n".join(align(HEADINGS, cells, right=HEADINGS[2:-1]))

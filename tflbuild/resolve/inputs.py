@@ -20,8 +20,14 @@ WEIGHTS = "weights"
 DATASET = "dataset"
 EVALUATION = "evaluation"
 METRICS = "metrics"
-CODE_OF = {DATASET: "dataset code", EVALUATION: "evaluation code", METRICS: "metrics code"}
-DATASET_KEYS = {DATASET: "dataset", EVALUATION: "verify.dataset"}
+TRAINING = "training"
+CODE_OF = {
+    DATASET: "dataset code",
+    EVALUATION: "evaluation code",
+    TRAINING: "training code",
+    METRICS: "metrics code",
+}
+DATASET_KEYS = {DATASET: "dataset", EVALUATION: "verify.dataset", TRAINING: "optimize.dataset"}
 FOLDERS = ("image_folder", "audio_folder")
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
@@ -72,7 +78,8 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
     """(role, dataset) of those that the recipe has."""
-    for role, dataset in ((DATASET, recipe.dataset), (EVALUATION, recipe.verify.dataset)):
+    training = None if recipe.optimize is None else recipe.optimize.dataset
+    for role, dataset in ((DATASET, recipe.dataset), (EVALUATION, recipe.verify.dataset), (TRAINING, training)):
         if dataset is not None:
             yield role, dataset
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tflbuild.core.digest import hash_file, hash_value
 from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
-from tflbuild.steps.kinds import KINDS
+from tflbuild.steps.kinds import EXTRAS, KINDS
 
 FETCH_FORMAT = "1"
 
@@ -23,9 +23,20 @@ def package_version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
+        extra = f"pip install 'tflbuild[{EXTRAS[name]}]'" if name in EXTRAS else ""
         raise MachineError(
-            f"the package '{name}' is not installed", next_step=f"pip install {name}, or install tflbuild again"
+            f"the package '{name}' is not installed",
+            next_step=extra or f"pip install {name}, or install tflbuild again",
         ) from None
+
+
+def is_absent(name: str) -> bool:
+    """Whether a package that not every installation has is not there."""
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return name in EXTRAS
+    return False
 
 
 def package_record(name: str) -> Path | None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# Packages that not every installation has -> the extra of tflbuild that brings them.
+EXTRAS = {"tensorflow-model-optimization": "optimize"}
+
 Server = Literal["tensorflow", "litert"]
 
 COMMON_MODULES = ("server", "contract", "core.work")
@@ -65,12 +68,26 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=(
-                *("fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
+                *("fake_quant", "fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
                 *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json"),
             unstable=("snapshot/",),
+        ),
+        # Keras model x training samples -> the model, trained to be smaller or to bear quantization
+        StepKind(
+            name="optimize",
+            server="tensorflow",
+            module="tf_optimize",
+            uses=(
+                *("function_source", "graph_content", "keras_carry", "keras_source", "model_optimizations"),
+                *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
+                *("training", "user_code"),
+            ),
+            packages=(*TENSORFLOW, "tf_keras", "tensorflow-model-optimization"),
+            outputs=("model/", "optimized.json"),
+            unstable=("model/",),
         ),
         # source -> what it offers, for `inspect`
         StepKind(
@@ -106,7 +123,7 @@ KINDS: dict[str, StepKind] = {
             packages=("numpy", "pillow"),
             outputs=("samples/",),
         ),
-        # calibration x evaluation samples -> those that are in both
+        # calibration or training samples x evaluation samples -> those that are in both
         StepKind(
             name="compare_samples",
             server="litert",
@@ -115,14 +132,14 @@ KINDS: dict[str, StepKind] = {
             packages=("numpy",),
             outputs=("overlap.json",),
         ),
-        # SavedModel -> float .tflite
+        # SavedModel -> float .tflite, and ranges where quantization-aware training left some
         StepKind(
             name="convert",
             server="tensorflow",
             module="tf_convert",
-            uses=("preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+            uses=("fake_quant", "preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
             packages=TENSORFLOW,
-            outputs=("model.tflite",),
+            outputs=("model.tflite", "trained.json"),
         ),
         # SavedModel x samples -> the source's own outputs
         StepKind(
@@ -147,7 +164,7 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("flatbuffer", "interpreters", "runtimes", "samples", "shards", "signatures"),
+            uses=("flatbuffer", "interpreters", "known_ranges", "runtimes", "samples", "shards", "signatures"),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -157,7 +174,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_moments",
             uses=(
-                *("flatbuffer", "interpreters", "litert_calibrate", "moments", "runtimes"),
+                *("flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "moments", "runtimes"),
                 *("samples", "shards", "signatures"),
             ),
             packages=LITERT,
@@ -194,7 +211,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_advise",
             uses=(
-                *("flatbuffer", "interpreters", "litert_calibrate", "range_growth", "runtimes"),
+                *("flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "range_growth", "runtimes"),
                 *("samples", "shards", "signatures"),
             ),
             packages=LITERT,
@@ -206,14 +223,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
-                "preprocess",
-                "samples",
-                "signatures",
-                "tf_converter",
-                "tf_entries",
-                "tf_explain",
-                "tf_snapshot",
-                "uint8_interface",
+                *("fake_quant", "preprocess", "samples", "signatures", "tf_converter", "tf_entries", "tf_explain"),
+                *("tf_snapshot", "uint8_interface"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite",),
@@ -224,7 +235,8 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check",
             uses=(
-                *("contents", "core.schemes", "declarations", "flatbuffer", "interpreters", "rules", "runtimes"),
+                *("compression", "contents", "core.schemes", "declarations", "flatbuffer", "interpreters"),
+                *("rules", "runtimes"),
                 "samples",
             ),
             packages=LITERT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tflbuild.workers import compression
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
@@ -32,11 +33,19 @@ FIXES = {
 
 
 def run(request: Request) -> Facts:
-    """Outputs check.json: contents and I/O contract. Raises WorkerError with every finding."""
+    """Outputs check.json: contents, size when packed, I/O contract, and of an optimized model how its weights pack.
+
+    Raises WorkerError with every finding.
+    """
     model = read_model(request.inputs["model"])
     signature = request.read_json("signature")
     findings = list(examine(model, request.params, signature, measured_ranges(request)))
-    report = describe_model(model)
+    report = describe_model(model) | {"gzip_bytes": compression.gzip_bytes(request.inputs["model"])}
+    if "optimized" in request.inputs:
+        weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
+        findings += compression.lost(weights, optimized)
+        asked = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
+        report["weights"] = compression.describe(weights) | asked
     request.write_json("check.json", report)
     if findings:
         shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]
@@ -75,7 +84,13 @@ def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> No
 
 
 def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:
-    """Least and greatest calibration value, by tensor where we calibrated, by input where the converter did."""
+    """Least and greatest calibration value, by tensor where we calibrated, by input where the converter did.
+
+    Trained ranges stand where there are such.
+    """
+    trained = request.read_json("trained").get("inputs") if "trained" in request.inputs else None
+    if trained:
+        return {name: (entry["min"], entry["max"]) for name, entry in trained.items()}
     if "ranges" in request.inputs:
         return {name: (entry["min"], entry["max"]) for name, entry in request.read_json("ranges").items()}
     if "samples" in request.inputs:

@@ -169,6 +169,18 @@ def read_model(path: Path) -> Model:
         ) from error
 
 
+def read_buffers(path: Path) -> list[bytes]:
+    """The bytes of every buffer, by `Tensor.buffer`; those behind the flatbuffer, as in files above 2 GB, too."""
+    raw = path.read_bytes()
+    root = schema.Model.GetRootAsModel(raw, 0)
+    found = []
+    for index in range(root.BuffersLength()):
+        buffer = root.Buffers(index)
+        behind = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
+        found.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else behind)
+    return found
+
+
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 

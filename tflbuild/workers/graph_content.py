@@ -81,7 +81,10 @@ class _Walk:
         return _hash("\n".join(parts))
 
     def captured(self, tensor: Any) -> str:
-        """A variable by its bytes; any other resource has no digest."""
+        """A variable by its bytes, and so a tensor; any other resource has no digest."""
+        if tensor.dtype.name not in ("resource", "variant"):
+            array = np.ascontiguousarray(tensor.numpy())
+            return _hash(f"{array.dtype} {array.shape} ", array.tobytes())
         for variable in self.concrete.graph.variables:
             if variable.handle is tensor:
                 array = np.ascontiguousarray(variable.numpy())

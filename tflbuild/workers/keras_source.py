@@ -15,6 +15,7 @@ from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.tf_entries import Loaded, keras_entry, object_entry
 from tflbuild.workers.user_code import first_line, load_reference
 
+WRAPPERS = ("QuantizeWrapper", "QuantizeLayer", "PruneLowMagnitude", "ClusterWeights")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -32,6 +33,7 @@ def load_keras(request: Request) -> Loaded:
     config = read_config(path, hdf5)
     require_allowed_lambdas(config, request.params.get("lambdas", ()), label)
     objects = load_objects(request)
+    require_unwrapped(config, objects, label)
     safe = not request.params.get("lambdas")  # every Lambda that there is has been allowed by name
     try:
         model = keras.saving.load_model(path, custom_objects=objects, compile=False, safe_mode=safe)
@@ -150,6 +152,20 @@ def require_allowed_lambdas(config: Any, allowed: Any, label: str) -> None:
             f"'{label}' has no Lambda layer '{unknown[0]}'",
             where="source.lambdas",
             why=f"its Lambda layers: {', '.join(has) or 'none'}",
+        )
+
+
+def require_unwrapped(config: Any, objects: dict[str, Any], label: str) -> None:
+    """Raises WorkerError for layers wrapped by tensorflow-model-optimization, which a Keras file only names."""
+    kinds = {part.kind.split(">")[-1] for part in each_part(config)}
+    wrapped = sorted(kind for kind in kinds if kind.startswith(WRAPPERS) and kind not in objects)
+    if wrapped:
+        raise WorkerError(
+            f"'{label}' has layers wrapped by tensorflow-model-optimization: {', '.join(wrapped)}",
+            where="source.path",
+            why="the file names these classes and does not hold what they compute",
+            next_step="after quantization-aware training export the model, tf.saved_model.save(model, 'folder'), and\n"
+            "use source=saved_model; after pruning or clustering call strip_pruning or strip_clustering and save again",
         )
 
 

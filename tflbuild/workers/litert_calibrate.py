@@ -18,6 +18,7 @@ import numpy as np
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import Model, read_model
 from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.known_ranges import complete, require_all
 from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.shards import map_shards
 from tflbuild.workers.signatures import each_signature
@@ -49,11 +50,29 @@ class Range:
 
 
 def run(request: Request) -> Facts:
-    """Outputs ranges.json: tensor name -> {min, max, rank}; facts: samples, tensors."""
-    params = request.params
+    """Outputs ranges.json: tensor name -> {min, max, rank}; facts: samples, tensors, how many of these were trained.
+
+    Trained ranges stand; samples are measured for the others.
+    """
     signature = request.read_json("signature")
-    feeds = load_feeds(request.inputs["samples"], signature["key"])
     model = read_model(request.inputs["model"])
+    known = complete(model, request.read_json("trained") if "trained" in request.inputs else {})
+    count = 0
+    measured: dict[str, Range] = {}
+    if "samples" in request.inputs:
+        feeds = load_feeds(request.inputs["samples"], signature["key"])
+        count, measured = count_samples(feeds[signature["key"]]), measure(request, signature, model, feeds)
+    else:
+        keys = [one["key"] for one in each_signature(signature)]
+        require_all(sorted({one.name for key in keys for one in find_activations(model, key)}), known)
+    found = {name: asdict(entry) for name, entry in measured.items()} | known
+    request.write_json("ranges.json", found)
+    return {"samples": count, "tensors": len(found), **({"trained": len(known)} if known else {})}
+
+
+def measure(request: Request, signature: Any, model: Model, feeds: Mapping[str, Arrays]) -> dict[str, Range]:
+    """The range of every activation of every signature on its samples."""
+    params = request.params
     found: dict[str, Range] = {}
     for one in each_signature(signature):
         require_fed(one["key"], feeds)
@@ -68,11 +87,10 @@ def run(request: Request) -> Facts:
             known = found.get(activation.name)  # two signatures may share a name: the range spans both
             both = (low, high) if known is None else (min(low, known.min), max(high, known.max))
             found[activation.name] = Range(*both, activation.rank)
-    request.write_json("ranges.json", {name: asdict(entry) for name, entry in found.items()})
-    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(found)}
+    return found
 
 
-def require_fed(key: str, feeds: dict[str, Arrays]) -> None:
+def require_fed(key: str, feeds: Mapping[str, Arrays]) -> None:
     """Raises WorkerError for a signature that would be quantized without samples."""
     if key not in feeds:
         raise WorkerError(

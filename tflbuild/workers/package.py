@@ -32,6 +32,8 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
         f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
         f"- operators: {operators}",
     ]
+    if "weights" in check:
+        lines += packed(check)
     if check["least_runtime"]:
         lines.append(f"- needs TFLite {check['least_runtime']} or newer")
     if unknown := unknown_versions(check):
@@ -42,6 +44,20 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
         lines.append(f"- needs kernels that the app registers: {', '.join(check['custom_operators'])}")
     if check["state_tensors"]:
         lines.append("- keeps state from call to call: `reset_all_variables()` before each sequence")
+    return lines
+
+
+def packed(check: Any) -> list[str]:
+    """How an optimized model packs."""
+    weights = check["weights"]
+    lines = [f"- {check['gzip_bytes']:,} bytes packed by gzip"]
+    if weights["pruned"]:
+        pairs = ", at least two of each four neighbours" if weights["in_pairs"] == 1 else ""
+        lines.append(f"- {weights['zeros']:.1%} of its weights are zero{pairs} (depthwise kernels aside)")
+    if weights["clustered"]:
+        lines.append(
+            f"- a channel has at most {weights['channel_distinct']} different weights (depthwise kernels aside)"
+        )
     return lines
 
 

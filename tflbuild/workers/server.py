@@ -50,6 +50,7 @@ PRELOAD = {
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 POLL_SECONDS = 0.25
 SECONDS_PER_STEP = 3600.0
+SECONDS_OF = {"tf_optimize": 7 * 24 * 3600.0}  # how long a training may take is for its recipe to say
 MEMORY_SHARE = 0.9
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -113,7 +114,7 @@ class Server:
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
-        self.children: dict[int, tuple[int, float]] = {}  # pid -> (request id, start)
+        self.children: dict[int, tuple[int, float, float]] = {}  # pid -> (request id, start, seconds it may take)
         self.verdicts: dict[int, str] = {}  # pid -> why this server ended it
         self.pending = b""
         total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
@@ -153,14 +154,15 @@ class Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self.answers)
             run_child(request["module"], Path(request["folder"]))
-        self.children[pid] = (request["id"], time.monotonic())
+        limit = SECONDS_OF.get(request["module"], SECONDS_PER_STEP)
+        self.children[pid] = (request["id"], time.monotonic(), limit)
 
     def reap(self) -> None:
         for pid in list(self.children):
             done, status, usage = os.wait4(pid, os.WNOHANG)
             if done == 0:
                 continue
-            request, started = self.children.pop(pid)
+            request, started, _ = self.children.pop(pid)
             self.answer(
                 {
                     "id": request,
@@ -173,9 +175,9 @@ class Server:
             )
 
     def enforce_limits(self) -> None:
-        for pid, (_, started) in self.children.items():
-            if time.monotonic() - started > SECONDS_PER_STEP:
-                self.end(pid, f"it ran longer than {SECONDS_PER_STEP:.0f} s")
+        for pid, (_, started, limit) in self.children.items():
+            if time.monotonic() - started > limit:
+                self.end(pid, f"it ran longer than {limit:.0f} s")
             elif _resident_bytes(pid) > self.memory_limit:
                 self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
 

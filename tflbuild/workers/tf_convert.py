@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.fake_quant import free
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
 
 
 def run(request: Request) -> Facts:
-    """Outputs model.tflite; facts: bytes."""
+    """Outputs model.tflite, and trained.json: ranges of quantization-aware training; facts: bytes, a note on ranges."""
     converter = open_converter(request)
     converter.target_spec.supported_ops = builtins(request.params["select_tf"])
     path = request.outputs / "model.tflite"
     convert(converter, path, request)
-    return {"bytes": path.stat().st_size}
+    trained = free(path, request.inputs["snapshot"])
+    request.write_json("trained.json", trained)
+    note = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
+    return {"bytes": path.stat().st_size, **({"note": note} if note else {})}

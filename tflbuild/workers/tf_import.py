@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.fake_quant import count_nodes
 from tflbuild.workers.fused_lstm import FusedLstm, fused_lstms
 from tflbuild.workers.graph_content import digest_endpoints
 from tflbuild.workers.signatures import Spec, Specs, declare, require_outputs, signature_json
@@ -70,7 +71,7 @@ def run(request: Request) -> Facts:
     request.write_json("signature.json", {**first, "more": others})
     stateful = any(one.stateful for one in endpoints)
     facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced)}}
-    notes = [loaded.note, note_fused(fused)]
+    notes = [loaded.note, note_fused(fused), note_trained(endpoints)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
@@ -142,3 +143,9 @@ def note_fused(fused: FusedLstm | None) -> str:
             next_step="leave it out",
         )
     return "LSTM layers were traced as tf_keras does, fused"
+
+
+def note_trained(endpoints: list[Endpoint]) -> str:
+    """That a model brings ranges of quantization-aware training along."""
+    nodes = sum(count_nodes(one.concrete.graph.as_graph_def()) for one in endpoints)
+    return f"carries {nodes} nodes of quantization-aware training, whose ranges are kept" if nodes else ""

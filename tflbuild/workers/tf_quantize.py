@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.samples import batch_of, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
@@ -20,28 +21,48 @@ INTEGER_OPS = {
 
 
 def run(request: Request) -> Facts:
-    """Outputs model.tflite; facts: bytes."""
+    """Outputs model.tflite; facts: bytes, and a note where ranges were trained."""
     params = request.params
+    trained = count_in_snapshot(request.inputs["snapshot"])
+    if trained:
+        require_int8(params["scheme"])
     converter = open_converter(request)
     converter.optimizations = [*converter.optimizations, tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = builtins(params["select_tf"])
     if params["scheme"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if params["scheme"] in INTEGER_OPS:
-        ask_for_integers(converter, request)
+        ask_for_integers(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
     convert(converter, path, request)
     if params["scheme"] == "int8":
         path.write_bytes(quantize_raw_inputs(path.read_bytes()))
-    return {"bytes": path.stat().st_size}
+    note = f"ranges come from {trained} nodes of quantization-aware training, not from samples"
+    return {"bytes": path.stat().st_size, **({"note": note} if trained else {})}
 
 
-def ask_for_integers(converter: tf.lite.TFLiteConverter, request: Request) -> None:
-    """Integer operators alone. The converter does not enforce this; the step `check` does."""
+def require_int8(scheme: str) -> None:
+    """Raises WorkerError for a scheme that TFLiteConverter would mix with the model's own eight bits."""
+    if scheme != "int8":
+        raise WorkerError(
+            f"engine 'converter' cannot make {scheme} of a model with quantization-aware training",
+            where="quantization.engine",
+            why="TFLiteConverter follows the model's own quantization nodes, which say int8, whatever is asked for",
+            next_step="quantization.engine=litert leaves them out where they do not belong; or quantization=int8",
+        )
+
+
+def ask_for_integers(converter: tf.lite.TFLiteConverter, request: Request, *, trained: bool) -> None:
+    """Integer operators alone. The converter does not enforce this; the step `check` does.
+
+    A model that was trained for it brings its ranges: measured ones beside them would be two for one tensor,
+    and the converter takes no demand for integers without samples.
+    """
     params = request.params
-    converter.representative_dataset = representative(request)
-    others = [tf.lite.OpsSet.SELECT_TF_OPS] if params["select_tf"] else []
-    converter.target_spec.supported_ops = [INTEGER_OPS[params["scheme"]], *others]
+    if not trained:
+        converter.representative_dataset = representative(request)
+        others = [tf.lite.OpsSet.SELECT_TF_OPS] if params["select_tf"] else []
+        converter.target_spec.supported_ops = [INTEGER_OPS[params["scheme"]], *others]
     signatures = each_signature(request.read_json("signature"))
     raw = any(spec["dtype"] != "float32" for one in signatures for spec in one["inputs"])
     converter.inference_input_type = tf.float32 if raw else tf.as_dtype(params["input_type"])

@@ -17,6 +17,7 @@ from tflbuild.workers.signatures import Spec, Specs
 from tflbuild.workers.tf_entries import Entry, to_spec
 
 ORIGINS = "origins.json"
+AS_IT_IS: dict[str, Any] = {"preprocess": (), "outputs": ()}  # a declared signature that changes nothing
 WRITES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceSparse", "LookupTableInsert", "LookupTableImport")
 
 

@@ -1,0 +1,42 @@
+"""What steps depend on besides their inputs: a part of the recipe, without what a kind of step has no use for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Optimize, Quantization, Signature
+from tflbuild.resolve.inputs import ResolvedRecipe
+
+
+def source_params(resolved: ResolvedRecipe) -> dict[str, Json]:
+    """What importing depends on besides bytes, and nothing that this kind of source has no use for."""
+    source = resolved.recipe.source
+    params: dict[str, Json] = {"kind": "saved_model" if source.kind == "hub" else source.kind}
+    if source.tags or params["kind"] == "saved_model":
+        params["tags"] = source.tags
+    entries = list(resolved.entries)
+    if source.call:
+        params |= {"call": entries.pop(0), "arguments": source.arguments}
+    if source.custom_objects:
+        params["custom_objects"] = {n: e for (n, _), e in zip(source.custom_objects, entries, strict=True)}
+    if resolved.packages:
+        params["packages"] = dict(resolved.packages)
+    large = dict(resolved.recipe.converter).get("_experimental_use_buffer_offset", False)
+    optional = {"lambdas": source.lambdas, "fused_lstm": source.fused_lstm, "large": large}
+    return params | {name: value for name, value in optional.items() if value}
+
+
+def training_params(optimize: Optimize, signature: Signature) -> dict[str, Json]:
+    """How a model is trained, and the signature that its samples feed."""
+    told = {name: value for name, value in asdict(optimize).items() if name != "dataset" and value is not None}
+    return {**told, "key": signature.key, "preprocess": [asdict(one) for one in signature.preprocess]}
+
+
+def refinements(quantization: Quantization) -> dict[str, Json]:
+    """What refines a scheme, where something does: an option left alone is no part of a key."""
+    told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
+    told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}
+    told |= {"symmetric": quantization.symmetric}
+    usual = {"rules": [], "algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
+    return {name: value for name, value in told.items() if value != usual[name]}
