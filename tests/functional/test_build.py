@@ -112,6 +112,12 @@ def test_tensorflows_noise_is_in_the_logs_and_not_on_the_screen(project):
 # hits and misses
 
 
+def test_what_was_fused_is_listed(built):
+    fused = {"activations": {"RELU6": 11}, "batch_norms": 11, "biases": 1, "stayed": []}
+    assert built.manifest()["artifact"]["contents"]["fused"] == fused
+    assert "- fused into them: RELU6 x11, batch norm x11, bias x1" in (built.output() / "card.md").read_text()
+
+
 def test_the_second_build_does_nothing_and_says_so(warm):
     assert warm.run(RECIPE).steps == dict.fromkeys(CORRIDOR, "hit")
     again = warm.run(RECIPE)

@@ -11,7 +11,7 @@ import pytest
 from commandline import processes_with_tensorflow, watch_imports
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks import schemes, sweep
+from benchmarks import budget, schemes, sweep
 
 pytestmark = pytest.mark.heavy
 
@@ -134,3 +134,10 @@ def test_a_sweep_of_twelve_imports_tensorflow_once_and_calibrates_once_a_method(
     ran = Counter(sweep.RAN.findall(done.err))
     assert ran["import"] == ran["convert"] == ran["predict"] == 1
     assert ran["calibrate"] == 3, "min_max for all static schemes, and once each of the others"
+
+
+def test_a_search_beats_the_best_single_scheme(tmp_path, capsys):
+    budget.main(["--models", "fashion", "--keep", str(tmp_path)])
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| fashion")]
+    assert len(rows) == len(budget.BUDGETS["fashion"])
+    assert all(float(row[7]) <= 1.0 for row in rows)

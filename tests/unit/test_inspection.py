@@ -20,6 +20,7 @@ NEEDS = {
     "flex_operators": [],
     "custom_operators": [],
     "state_tensors": 0,
+    "fused": {"activations": {}, "batch_norms": 0, "biases": 0, "stayed": []},
 }
 EMPTY = {"bytes": 1, "operators": {}, "tensor_types": {}}
 

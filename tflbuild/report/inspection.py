@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tflbuild.core.contents import unknown_versions
+from tflbuild.core.contents import fused_text, unknown_versions
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS
 from tflbuild.report.summary import show_bytes
@@ -17,6 +17,8 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
     lines = [f"{path}  {kind}" + (f"  {show_bytes(contents['bytes'])}" if contents else "")]
     if contents:
         lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
+        if fused := fused_text(contents):
+            lines.append(f"fused      {fused}")
         lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
         lines += runtime_lines(contents)
     for entry in contents.get("signatures") or every_signature(signature):

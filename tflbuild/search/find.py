@@ -19,8 +19,8 @@ from tflbuild.search.assignment import Assignment, Option, make_chain, upgrade
 from tflbuild.search.candidates import make_single, usable, variations, with_exceptions
 from tflbuild.search.trials import Trials
 
-FLOAT = ("float16", "weight_only_int8", "weight_only_int4")
 DYNAMIC = ("dynamic_int8", "dynamic_int4")
+FLOAT = ("float16", *DYNAMIC, "weight_only_int8", "weight_only_int4")  # arithmetic is float, so that all of them mix
 BORDER_BYTES = 200.0  # a QUANTIZE and a DEQUANTIZE with their tensors, about; an exception between integer operators
 MOST_RETRACTIONS = 8
 COSTLY = 5
@@ -163,7 +163,6 @@ class Finder:
     def groups(self, schemes: Sequence[str]) -> list[list[str]]:
         """Schemes that mix within one model."""
         floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
-        floating = floating or [scheme for scheme in schemes if scheme in DYNAMIC]
         static = [scheme for scheme in ("int8",) if scheme in schemes]
         return [group for group in (floating, static) if group and "none" in schemes]
 

@@ -106,7 +106,7 @@ KINDS: dict[str, StepKind] = {
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "flatbuffer", "runtimes", "signatures"),
+            uses=("contents", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -235,7 +235,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check",
             uses=(
-                *("compression", "contents", "core.schemes", "declarations", "flatbuffer", "interpreters"),
+                *("compression", "contents", "core.schemes", "declarations", "flatbuffer", "fusions", "interpreters"),
                 *("rules", "runtimes"),
                 "samples",
             ),

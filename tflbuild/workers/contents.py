@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tflbuild.workers.flatbuffer import Model, OpVersion, Tensor
+from tflbuild.workers.fusions import describe_fusions
 from tflbuild.workers.runtimes import first_runtime, least_runtime
 
 
@@ -21,6 +22,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "operator_versions": [describe_operator(op) for op in versions],
         "custom_operators": model.custom_ops(),
         "flex_operators": model.flex_ops(),
+        "fused": describe_fusions(model),
         "tensor_types": model.type_counts(),
         "subgraphs": len(model.subgraphs),
         "min_runtime": model.min_runtime,

@@ -18,6 +18,9 @@ IDENTIFIER = b"TFL3"
 FLEX_PREFIX = "Flex"
 TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+ACTIVATIONS = {
+    value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int) and value
+}
 MINIMUM_RUNTIME = "min_runtime_version"
 
 
@@ -46,7 +49,7 @@ class Op:
     """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
 
     `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs,
-    `table` the number of a HASHTABLE.
+    `table` the number of a HASHTABLE. `activation` is what it applies to its output, "" for nothing.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Op:
     variable: str = ""
     initial: int | None = None
     table: int | None = None
+    activation: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -236,6 +240,7 @@ def _op(op: Any, codes: Any) -> Op:
         _text(getattr(options, "sharedName", "")) if name == "VAR_HANDLE" else "",
         getattr(options, "initSubgraphIndex", None) if name == "CALL_ONCE" else None,
         getattr(options, "tableId", None) if name == "HASHTABLE" else None,
+        ACTIVATIONS.get(getattr(options, "fusedActivationFunction", 0), ""),
     )
 
 

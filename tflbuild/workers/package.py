@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.core.contents import unknown_versions
+from tflbuild.core.contents import fused_text, unknown_versions
 from tflbuild.workers.contract import Facts, Request
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
@@ -34,6 +34,8 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
     ]
     if "weights" in check:
         lines += packed(check)
+    if fused := fused_text(check):
+        lines.append(f"- fused into them: {fused}")
     if check["least_runtime"]:
         lines.append(f"- needs TFLite {check['least_runtime']} or newer")
     if unknown := unknown_versions(check):
