@@ -10,7 +10,7 @@ from tflbuild.config.freeze_verify import freeze_gates
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
 from tflbuild.core.schemes import NAMES, SCHEMES
-from tflbuild.errors import nearest
+from tflbuild.errors import RecipeError, nearest
 
 BLOCKWISE = ("dynamic_int4",)
 
@@ -97,16 +97,23 @@ def require_read(quantization: schema.Quantization, refusals: Refusals) -> None:
     usual = type(quantization)()
     for name in quantization.unused:
         if getattr(quantization, name) != getattr(usual, name):
-            raise refusals.refuse(
-                f"'quantization.{name}' would not be read by quantization={quantization.scheme}",
-                f"quantization.{name}",
-                next_step="leave it out, or choose a scheme that it refines",
-            )
+            raise refuse_unread(name, quantization.scheme, refusals)
+
+
+def refuse_unread(name: str, scheme: str, refusals: Refusals) -> RecipeError:
+    """The error for a key that would do nothing."""
+    return refusals.refuse(
+        f"'quantization.{name}' would not be read by quantization={scheme}",
+        f"quantization.{name}",
+        next_step="leave it out, or choose a scheme that it refines",
+    )
 
 
 def require_algorithm(refined: Quantization, refusals: Refusals) -> None:
     """Raises RecipeError for an algorithm that the LiteRT quantizer has not for such weights."""
     schemes = {refined.scheme, *(rule.scheme for rule in refined.rules)}
+    if refined.algorithm != "min_max" and not any(SCHEMES[scheme].weights in (4, 8) for scheme in schemes):
+        raise refuse_unread("algorithm", refined.scheme, refusals)
     if refined.algorithm == "oscar" and not any(SCHEMES[scheme].mode == "dynamic" for scheme in schemes):
         raise refusals.refuse(
             f"quantization={refined.scheme} cannot have its weights chosen by oscar",
