@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.run import TFLBUILD, host
-from benchmarks.schemes import MODELS, ROOT, fetch
+from benchmarks.schemes import MODELS, ROOT, workplace
 
 PAGE = ROOT / "docs" / "auto.md"
 MARK = "<!-- written by benchmarks.budget -->\n"
@@ -116,13 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.write and {*options.models} != {*BUDGETS}:
         parser.error("--write wants every model")
-    with tempfile.TemporaryDirectory(prefix="tflbuild-budget-") as scratch:
-        base = options.keep.resolve() if options.keep else Path(scratch)
-        folder = base / "project"
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(MODELS[name].packaged for name in options.models) and not (folder / "mtcnn_rnet").exists():
-            fetch(folder)
-        lines = [search(folder, base / "store", name, one) for name in options.models for one in BUDGETS[name]]
+    with workplace(options.keep, options.models) as (folder, store):
+        lines = [search(folder, store, name, one) for name in options.models for one in BUDGETS[name]]
     text = table(lines)
     print(text)
     if options.write:

@@ -17,7 +17,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -303,16 +304,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+@contextmanager
+def workplace(keep: Path | None, models: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    """(a project with what these models need, a store), gone afterwards unless they are in `keep`."""
+    with tempfile.TemporaryDirectory(prefix="tflbuild-models-") as scratch:
+        base = keep.resolve() if keep else Path(scratch)
+        folder = base / "project"
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(MODELS[name].packaged for name in models) and not (folder / "mtcnn_rnet").exists():
+            fetch(folder)
+        yield folder, base / "store"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of this module."""
     options = parse(arguments)
-    with tempfile.TemporaryDirectory(prefix="tflbuild-schemes-") as scratch:
-        base = options.keep.resolve() if options.keep else Path(scratch)
-        folder = base / "project"
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(MODELS[name].packaged for name in options.models) and not (folder / "mtcnn_rnet").exists():
-            fetch(folder)
-        text = page({name: sweep(folder, base / "store", name, options.schemes) for name in options.models})
+    with workplace(options.keep, options.models) as (folder, store):
+        text = page({name: sweep(folder, store, name, options.schemes) for name in options.models})
     print(text)
     if options.write:
         PAGE.write_text(text)

@@ -15,3 +15,9 @@ def no_processes(monkeypatch):
         raise AssertionError(f"a unit test started a process: {arguments}")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """The current directory is an empty one."""
+    monkeypatch.chdir(tmp_path)

@@ -16,9 +16,7 @@ OPTIONS = [(group, option) for group, options in schema.OPTIONS.items() for opti
 RECIPE = "+recipe=mobilenet_int8"
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def one(*overrides):

@@ -9,9 +9,7 @@ from tflbuild.errors import RecipeError
 COMMON = ("+recipe=mobilenet_int8",)
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def dataset(*overrides):

@@ -1,10 +1,10 @@
 """What a recipe says of the model, composed and frozen: values out of range, and keys that exclude one another."""
 
 import pytest
+from freezing import frozen, refused
 
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
-from tflbuild.errors import RecipeError
 
 KERAS = ("source.path=net.keras",)
 FUNCTION = ("source=function", "source.call=net.py:make")
@@ -14,20 +14,7 @@ INT16X8 = (*KERAS, "quantization=int16x8", "dataset=synthetic")
 STATIC = (*KERAS, "target.static_shapes=true")
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def frozen(*overrides):
-    (composed,) = compose(list(overrides))
-    return freeze(composed)
-
-
-def refused(*overrides):
-    with pytest.raises(RecipeError) as caught:
-        frozen(*overrides)
-    return caught.value
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 # the source

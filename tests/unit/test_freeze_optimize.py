@@ -2,31 +2,25 @@
 
 from importlib import metadata
 
+import freezing
 import pytest
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.errors import MachineError, RecipeError
+from tflbuild.errors import MachineError
 from tflbuild.pipeline import used_packages
 from tflbuild.resolve import toolchain
 
 DATA = ("optimize.dataset.path=train.npz", "optimize.dataset.label=label")
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def frozen(*overrides):
-    (composed,) = compose(["+recipe=mobilenet_int8", *overrides])
-    return freeze(composed)
+    return freezing.frozen("+recipe=mobilenet_int8", *overrides)
 
 
 def refused(*overrides):
-    with pytest.raises(RecipeError) as found:
-        frozen(*overrides)
-    return found.value
+    return freezing.refused("+recipe=mobilenet_int8", *overrides)
 
 
 @pytest.mark.parametrize(

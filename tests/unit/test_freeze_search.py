@@ -1,30 +1,14 @@
 """What quantization=auto may be told, and what it refuses."""
 
 import pytest
-
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.errors import RecipeError
+from freezing import frozen, refused
 
 PARITY = ("source.path=net.keras", "verify=parity", "verify.dataset.path=test.npz")
 AUTO = (*PARITY, "quantization=auto")
 BUDGET = "quantization.budget.snr_db=30"
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def frozen(*overrides):
-    (composed,) = compose(list(overrides))
-    return freeze(composed)
-
-
-def refused(*overrides):
-    with pytest.raises(RecipeError) as caught:
-        frozen(*overrides)
-    return caught.value
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def test_a_budget_is_named_as_gates_are():

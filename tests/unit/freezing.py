@@ -1,0 +1,19 @@
+"""Overrides -> the frozen recipe, or the refusal."""
+
+import pytest
+
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
+from tflbuild.core.recipe import Recipe
+from tflbuild.errors import RecipeError
+
+
+def frozen(*overrides: str) -> Recipe:
+    (composed,) = compose(list(overrides))
+    return freeze(composed)
+
+
+def refused(*overrides: str) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        frozen(*overrides)
+    return caught.value
