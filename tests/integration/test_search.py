@@ -105,11 +105,15 @@ def test_a_metric_of_ones_own_is_a_budget(found):
     assert broken.code == 2 and "metric.py" in broken.err and "KeyError: 'nothing'" in broken.err
 
 
-def test_what_the_target_forbids_is_left_out(found):
+def test_where_there_are_no_floats_the_worst_operators_are_int16(found):
     project, _, _ = found
-    integer = ("target=integer_only", "quantization.input_type=int8", "quantization.output_type=int8")
-    (row,) = json.loads(project.run(*AUTO, "quantization.budget.top1_drop=0.005", *integer, "--json").out)
-    assert row["search"]["chosen"] == "int8"
+    options = ("target=integer_only", "quantization.input_type=int8", "quantization.output_type=int8")
+    (row,) = json.loads(
+        project.run(RECIPE, "quantization=auto", "quantization.budget.snr_db=36", *options, "--json").out
+    )
+    assert row["error"] is None
+    assert "int16x8" in row["search"]["chosen"] and row["search"]["chosen"].startswith("int8")
+    assert row["metrics"]["verify"]["outputs"]["probabilities"]["snr_db"] >= 36
 
 
 def test_one_output_has_a_budget_of_its_own_and_a_wrong_name_is_refused(found):

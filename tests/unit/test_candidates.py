@@ -39,6 +39,11 @@ def test_the_scheme_of_most_operators_is_the_base_and_the_others_are_rules():
     assert made.rules == (Rule(match="^c(;|$)", op="", scheme="none"),)
 
 
+def test_a_static_scheme_stays_the_base_as_inputs_and_outputs_go_with_it():
+    made = with_exceptions(make_single("int8", search()), {"a": "int16x8", "b": "int16x8"}, ["a", "b"])
+    assert made.scheme == "int8" and [rule.scheme for rule in made.rules] == ["int16x8", "int16x8"]
+
+
 def test_kinds_that_a_scheme_has_nothing_for_are_spared_by_a_rule():
     made = with_exceptions(make_single("int8", search()), {"a": "int8"}, ["a"], spared=["NEG"])
     assert made.rules == (Rule(match="", op="NEG", scheme="none"),)

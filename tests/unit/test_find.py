@@ -120,10 +120,11 @@ def test_nothing_larger_than_what_meets_the_budget_is_measured():
     assert larger and not any(trial.gates for trial in larger)
 
 
-def test_a_budget_that_nothing_meets_ends_with_nothing_chosen():
+def test_a_budget_that_float_itself_misses_ends_at_once_with_nothing_chosen():
     found = find(250)
     assert found.chosen is None
-    assert all(trial.gates and not trial.meets for trial in found.trials if trial.failure is None)
+    assert [trial.label for trial in found.trials] == list(SIZES)
+    assert all(trial.gates and not trial.meets for trial in found.trials)
 
 
 def test_no_more_is_measured_than_allowed():

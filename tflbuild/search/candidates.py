@@ -50,13 +50,14 @@ def variations(scheme: str, search: Search) -> list[Quantization]:
 def with_exceptions(
     single: Quantization, assignment: Mapping[str, str], names: Sequence[str], spared: Iterable[str] = ()
 ) -> Quantization:
-    """The scheme that most operators of an assignment have, and a rule for each that has another.
+    """The scheme that most operators of an assignment have, or the static one, and a rule for each that has another.
 
     `names` are those of all operators, so that a rule matches one alone; `spared` are kinds of operator
     that the scheme has nothing for, left in float.
     """
     counted = Counter(scheme for scheme in assignment.values() if scheme != "none")
-    base = counted.most_common(1)[0][0] if counted else single.scheme
+    most = counted.most_common(1)[0][0] if counted else single.scheme
+    base = single.scheme if single.scheme in CALIBRATED else most  # inputs and outputs go with a static scheme
     rules = [Rule(match="", op=operator, scheme="none") for operator in spared]
     rules += [
         Rule(match=pattern(name, names), op="", scheme=scheme) for name, scheme in assignment.items() if scheme != base

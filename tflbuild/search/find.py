@@ -21,6 +21,7 @@ from tflbuild.search.trials import Trials
 
 DYNAMIC = ("dynamic_int8", "dynamic_int4")
 FLOAT = ("float16", *DYNAMIC, "weight_only_int8", "weight_only_int4")  # arithmetic is float, so that all of them mix
+SIZES = ("bytes", "gzip_bytes")
 BORDER_BYTES = 200.0  # a QUANTIZE and a DEQUANTIZE with their tensors, about; an exception between integer operators
 MOST_RETRACTIONS = 8
 COSTLY = 5
@@ -30,10 +31,14 @@ Verdict = Literal["meets", "misses", "larger", "failed"]
 
 @dataclass(frozen=True)
 class Family:
-    """Schemes that mix within one model, and what is known of each operator under each of them."""
+    """Schemes that mix within one model, and what is known of each operator under each of them.
+
+    Where there are `floats`, an operator may also stay float32.
+    """
 
     single: Quantization
     reports: Mapping[str, Mapping[str, Json]]
+    floats: bool = True
 
     @property
     def static(self) -> bool:
@@ -71,7 +76,8 @@ class Family:
                 saved = report["bytes"] - row["bytes"]
                 damage = sum(row["noise"][name] / power for name, power in report["powers"].items() if power)
                 found.setdefault(row["name"], []).append(Option(scheme, -float(saved), damage))
-        return {name: self.priced([*options, Option("none", 0.0, 0.0)]) for name, options in found.items()}
+        kept = [Option("none", 0.0, 0.0)] if self.floats else []
+        return {name: self.priced([*options, *kept]) for name, options in found.items()}
 
     def priced(self, options: list[Option]) -> list[Option]:
         """Among integer operators, what an operator alone costs in borders says nothing; an exception has them."""
@@ -98,12 +104,13 @@ class Finder:
         search = self.trials.search
         schemes = usable(search)
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
-        for scheme in schemes:
-            self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
-        for group in self.groups(schemes):
-            family = self.family(group)
-            if family is not None:
-                self.mix(family)
+        if not self.is_hopeless():
+            for scheme in schemes:
+                self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
+            for group in self.groups(schemes):
+                family = self.family(group)
+                if family is not None:
+                    self.mix(family)
         return Found(
             objective=search.objective,
             budget=search.budget,
@@ -148,6 +155,11 @@ class Finder:
             if trial.failure is None:
                 self.take(trial.quantization)
 
+    def is_hopeless(self) -> bool:
+        """Whether the float model itself loses too much, so that nothing made of it will do."""
+        unquantized = self.plain("none")
+        return unquantized is not None and any(not gate.passed and gate.name not in SIZES for gate in unquantized.gates)
+
     def is_worth(self, scheme: str) -> bool:
         """Whether another algorithm may help: int8 that misses the budget, int4 where int8 meets it."""
         trial, wider = self.plain(scheme), self.plain(scheme.replace("int4", "int8"))
@@ -163,8 +175,14 @@ class Finder:
     def groups(self, schemes: Sequence[str]) -> list[list[str]]:
         """Schemes that mix within one model."""
         floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
-        static = [scheme for scheme in ("int8",) if scheme in schemes]
-        return [group for group in (floating, static) if group and "none" in schemes]
+        static = [scheme for scheme in ("int8", *(() if self.floats else ("int16x8",))) if scheme in schemes]
+        able = self.plain("int8") is not None  # the target takes it, and there is data
+        return [group for group in (floating if self.floats else [], static if able else []) if group]
+
+    @property
+    def floats(self) -> bool:
+        """Whether operators may stay in float; where the target has none, exceptions are int16."""
+        return self.plain("none") is not None
 
     def family(self, group: Sequence[str]) -> Family | None:
         """The schemes with the sensitivities of each; None where they cannot be had, or could be no better."""
@@ -176,7 +194,8 @@ class Finder:
             return None
         reports = self.trials.sensitivities(singles)
         self.reports |= reports
-        return Family(singles[-1], reports) if reports else None
+        single = singles[0] if group[0] in CALIBRATED else singles[-1]
+        return Family(single, reports, self.floats) if reports else None
 
     def best_variation(self, scheme: str) -> Quantization:
         """The scheme with whatever made it most faithful so far."""

@@ -96,10 +96,10 @@ class Trials:
 
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
         """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
-        allowed = [one for one in quantizations if not self._excludes(one)]
-        plan = make_sensitivities([self.resolve(one) for one in allowed], self.around, self.search.samples)
+        plan = make_sensitivities([self.resolve(one) for one in quantizations], self.around, self.search.samples)
         results = self.executor.execute(plan)
-        found = {one.scheme: results[goals["sensitivity"]] for one, goals in zip(allowed, plan.goals, strict=True)}
+        schemes = [one.scheme for one in quantizations]
+        found = {scheme: results[goals["sensitivity"]] for scheme, goals in zip(schemes, plan.goals, strict=True)}
         for scheme, result in found.items():
             if result.failure is not None:
                 self.excluded[f"exceptions to {scheme}"] = result.failure.what
