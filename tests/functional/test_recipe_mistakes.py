@@ -317,6 +317,12 @@ def test_what_is_no_yaml_has_its_file_and_line(project, text, line):
     assert found.where == f"recipes/mine.yaml:{line}"
 
 
+def test_broken_yaml_of_an_option_of_ones_own_is_named_by_its_file(project):
+    project.write("conf/quantization/mine.yaml", "defaults: [int8]\nrules: [\n  {a: b\nx: y\n")
+    found = refused_at_once(project.run(RECIPE, "quantization=mine"))
+    assert found.what == "not valid YAML" and found.where == "conf/quantization/mine.yaml:4"
+
+
 @pytest.mark.parametrize("text", ["just words\n", "- a\n- b\n", "defaults: 3\n", "source: 3\n", "dataset: [1]\n"])
 def test_yaml_of_another_shape_has_its_file(project, text):
     project.write("recipes/mine.yaml", text)

@@ -123,9 +123,11 @@ def translated(overrides: list[str], places: Places | None = None) -> Iterator[N
 
 
 def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
-    """A file that is no YAML."""
+    """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
     mark = getattr(error, "problem_mark", None)
-    where = places.recipe_text() + (f":{mark.line + 1}" if mark else "")
+    file = Path(mark.name) if mark else Path()
+    named = _relative(file) if file.is_file() else places.recipe_text()
+    where = named + (f":{mark.line + 1}" if mark else "")
     return RecipeError("not valid YAML", where=where, why=str(getattr(error, "problem", error)))
 
 
