@@ -10,7 +10,7 @@ import os
 import selectors
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +94,10 @@ class Executor:
         self._sent = 0
 
     @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Steps that run meanwhile are shown to no one."""
-        shown, self.on_event = self.on_event, lambda event: None
+    def hiding(self, kinds: Collection[str]) -> Iterator[None]:
+        """Steps of these kinds that run meanwhile are shown to no one."""
+        shown = self.on_event
+        self.on_event = lambda event: None if event.step.kind in kinds else shown(event)
         try:
             yield
         finally:

@@ -16,6 +16,8 @@ from tflbuild.plan.planner import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.search.candidates import describe, settle
 
+TOLD = ("quantize", "check", "verify", "benchmark")  # steps of a trial, which is told of in a line of its own
+
 
 @dataclass
 class Trials:
@@ -50,7 +52,8 @@ class Trials:
         """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
         fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
         plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
-        results = self.executor.execute(plan)
+        with self.executor.hiding(TOLD):
+            results = self.executor.execute(plan)
         for quantization, goals in zip(fresh, plan.goals, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
             made = roles.get("quantize", roles["convert"])
@@ -87,7 +90,7 @@ class Trials:
 
     def _run(self, quantization: Quantization, last: str) -> Trial:
         plan = make_trials([self.resolve(quantization)], self.around, last)
-        with self.executor.quiet():
+        with self.executor.hiding(TOLD):
             results = self.executor.execute(plan)
         trial = outcome(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:
