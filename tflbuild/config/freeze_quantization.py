@@ -107,6 +107,13 @@ def require_read(quantization: schema.Quantization, refusals: Refusals) -> None:
 def require_algorithm(refined: Quantization, refusals: Refusals) -> None:
     """Raises RecipeError for an algorithm that the LiteRT quantizer has not for such weights."""
     schemes = {refined.scheme, *(rule.scheme for rule in refined.rules)}
+    if refined.algorithm != "min_max" and not any(SCHEMES[scheme].mode != "float" for scheme in schemes):
+        raise refusals.refuse(
+            f"'quantization.algorithm' would not be read by quantization={refined.scheme}",
+            "quantization.algorithm",
+            why="it chooses the scales of integer weights, and there are none",
+            next_step="leave it out, or choose a scheme that it refines",
+        )
     if refined.algorithm == "oscar" and not any(SCHEMES[scheme].mode == "dynamic" for scheme in schemes):
         raise refusals.refuse(
             f"quantization={refined.scheme} cannot have its weights chosen by oscar",
