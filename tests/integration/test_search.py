@@ -93,6 +93,21 @@ def test_a_budget_that_nothing_meets_is_a_gate_with_the_table(found):
     assert done.code == 3
     assert done.out.splitlines()[0].startswith("tried")
     assert "nothing that quantization=auto tried" in done.err and "190 is allowed" in done.err
+    again = project.run(*AUTO, "quantization.budget.snr_db=190", "quantization.trials=6", "--json")
+    assert again.code == 3 and json.loads(again.out)[0]["search"]["trials"]
+
+
+def test_a_budget_on_an_output_that_there_is_not_is_refused(found):
+    project, _, _ = found
+    done = project.run(*AUTO, "quantization.budget.outputs.probabilitys.snr_db=20")
+    assert done.code == 2 and "did you mean: probabilities" in done.err
+    assert "command line: quantization.budget.outputs.probabilitys.snr_db=20" in done.err
+
+
+def test_a_search_in_which_nothing_may_be_tried_runs_nothing(found):
+    project, _, _ = found
+    done = project.run(*AUTO, SNR, "target=integer_only")
+    assert done.code == 2 and "has nothing that it may try" in done.err and not done.steps
 
 
 def test_a_metric_of_ones_own_is_a_budget(found):
@@ -101,6 +116,8 @@ def test_a_metric_of_ones_own_is_a_budget(found):
     metric = ("verify.metrics.far=metric.py:farthest", "quantization.budget.at_most.far=0.3", "quantization.trials=12")
     (row,) = json.loads(project.run(*AUTO, *metric, "--json").out)
     assert 0 < row["metrics"]["verify"]["metrics"]["far"] <= 0.3
+    always = project.run(*AUTO, "verify.metrics.far=metric.py:broken", "quantization.budget.at_most.far=0.3")
+    assert always.code == 2 and "KeyError: 'nothing'" in always.err  # not a budget that is missed
     broken = project.run(RECIPE, "verify.metrics.far=metric.py:broken")
     assert broken.code == 2 and "metric.py" in broken.err and "KeyError: 'nothing'" in broken.err
 

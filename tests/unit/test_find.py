@@ -32,6 +32,10 @@ class Known:
     excluded: dict = field(default_factory=dict)
 
     @property
+    def limits(self):
+        return self.search.budget
+
+    @property
     def left(self):
         return self.search.trials - sum(bool(trial.gates) for trial in self.tried.values())
 
@@ -145,3 +149,8 @@ def test_only_the_schemes_that_are_allowed_are_used():
 
 def test_the_operators_that_cost_most_are_named():
     assert [one.name for one in find(28).costly] == ["c", "a", "d", "b"]
+
+
+def test_nothing_is_refined_where_nothing_could_be_measured():
+    found = find(28, broken=tuple(SIZES))
+    assert found.chosen is None and len(found.trials) == len(SIZES)

@@ -98,20 +98,26 @@ class Finder:
         search = self.trials.search
         schemes = usable(search)
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
-        for scheme in schemes:
-            self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
-        for group in self.groups(schemes):
-            family = self.family(group)
-            if family is not None:
-                self.mix(family)
+        if any(trial.gates for trial in self.trials.tried.values()):  # else what fails them all would fail the others
+            self.refine(schemes)
         return Found(
             objective=search.objective,
-            budget=search.budget,
+            budget=tuple(self.trials.limits),
             trials=tuple(self.trials.tried.values()),
             chosen=self.best,
             costly=self.costly(),
             excluded=tuple(self.trials.excluded.items()),
         )
+
+    def refine(self, schemes: Sequence[str]) -> None:
+        """What whole schemes leave to be won: other algorithms, and exceptions."""
+        for scheme in schemes:
+            variants = variations(scheme, self.trials.search) if self.is_worth(scheme) else []
+            self.take_smallest(self.trials.build(variants))
+        for group in self.groups(schemes):
+            family = self.family(group)
+            if family is not None:
+                self.mix(family)
 
     # what is better
 
