@@ -10,7 +10,7 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Search
 from tflbuild.core.result import Failure
 from tflbuild.core.trial import Trial
-from tflbuild.search.candidates import describe
+from tflbuild.search.candidates import describe, usable
 from tflbuild.search.find import Finder
 
 SIZES = {"none": 4.0, "float16": 2.0, "weight_only_int8": 1.0, "weight_only_int4": 0.5}
@@ -28,6 +28,7 @@ class Known:
 
     search: Search
     broken: frozenset[str] = frozenset()
+    checked: bool = False  # whether what is broken was built, and failed when it was to be measured
     tried: dict = field(default_factory=dict)
     excluded: dict = field(default_factory=dict)
 
@@ -53,7 +54,7 @@ class Known:
     def build(self, quantizations):
         for one in quantizations:
             failure = Failure(kind="build", what="broken") if one.scheme in self.broken else None
-            facts = {"check": self.facts(one)["check"]} if failure is None else {}
+            facts = {} if failure is not None and not self.checked else {"check": self.facts(one)["check"]}
             self.tried.setdefault(one, Trial(describe(one), one, facts, failure=failure))
         return [self.tried[one] for one in quantizations]
 
@@ -152,5 +153,12 @@ def test_the_operators_that_cost_most_are_named():
 
 
 def test_nothing_is_refined_where_nothing_could_be_measured():
-    found = find(28, broken=tuple(SIZES))
+    known = Known(Search(budget=(("snr_db", 28),), schemes=tuple(SIZES)), frozenset(SIZES), checked=True)
+    found = Finder(known).find()
     assert found.chosen is None and len(found.trials) == len(SIZES)
+
+
+def test_with_integer_inputs_exceptions_in_float_are_still_tried():
+    schemes = ("none", "int8")
+    finder = Finder(Known(Search(budget=(("snr_db", 28),), schemes=schemes, input_type="int8")))
+    assert finder.groups(usable(finder.trials.search)) == [["int8"]]

@@ -98,7 +98,7 @@ class Finder:
         search = self.trials.search
         schemes = usable(search)
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
-        if any(trial.gates for trial in self.trials.tried.values()):  # else what fails them all would fail the others
+        if not self.is_unmeasurable():
             self.refine(schemes)
         return Found(
             objective=search.objective,
@@ -118,6 +118,11 @@ class Finder:
             family = self.family(group)
             if family is not None:
                 self.mix(family)
+
+    def is_unmeasurable(self) -> bool:
+        """Whether what was built and checked could not be measured, none of it: so it would be with all others."""
+        tried = self.trials.tried.values()
+        return any("check" in trial.facts and trial.failure for trial in tried) and not any(one.gates for one in tried)
 
     # what is better
 
@@ -171,7 +176,7 @@ class Finder:
         floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
         floating = floating or [scheme for scheme in schemes if scheme in DYNAMIC]
         static = [scheme for scheme in ("int8",) if scheme in schemes]
-        return [group for group in (floating, static) if group and "none" in schemes]
+        return [group for group in (floating, static) if group and "none" in self.trials.search.schemes]
 
     def family(self, group: Sequence[str]) -> Family | None:
         """The schemes with the sensitivities of each; None where they cannot be had, or could be no better."""
