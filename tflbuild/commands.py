@@ -111,7 +111,8 @@ def take_verb(options: argparse.Namespace) -> str:
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
     from tflbuild import pipeline
-    from tflbuild.report.summary import sweep_table, warnings
+    from tflbuild.report.search import search_text
+    from tflbuild.report.summary import labels, sweep_table, warnings
 
     prepared, outcomes = pipeline.build(
         options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
@@ -120,8 +121,13 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
-    table = "".join(f"{outcome.told}\n" for outcome in outcomes if outcome.told)
-    table += sweep_table([outcome.row for outcome in outcomes]) + "\n" if options.multirun else ""
+    rows = [outcome.row for outcome in outcomes]
+    table = ""
+    for outcome, label in zip(outcomes, labels(rows), strict=True):
+        if outcome.found is not None:
+            table += f"search  {label}\n" if options.multirun else ""
+            table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
+    table += sweep_table(rows) + "\n" if options.multirun else ""
     if not options.json:
         print(table, end="")
     built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
@@ -162,6 +168,8 @@ def _last_line(outcomes: Sequence[Json], multirun: bool) -> str:
 
 
 def _outcome_json(outcome: Json) -> Json:
+    from tflbuild.report.search import search_json
+
     manifest = outcome.row.manifest
     return {
         "variant": outcome.row.name,
@@ -170,7 +178,7 @@ def _outcome_json(outcome: Json) -> Json:
         "files": [str(file) for file in outcome.files],
         "artifact": None if manifest is None else {k: v for k, v in manifest["artifact"].items() if k != "contents"},
         "metrics": None if manifest is None else manifest["metrics"],
-        "search": None if manifest is None else manifest.get("search"),
+        "search": None if outcome.found is None else search_json(outcome.found),
         "error": None if outcome.error is None else str(outcome.error),
     }
 

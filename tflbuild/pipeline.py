@@ -9,23 +9,20 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.config.compose import compose, search_roots
-from tflbuild.config.contradictions import check_quantization
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places
-from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import Gate, evaluate
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError, nearest
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
@@ -34,7 +31,7 @@ from tflbuild.plan.planner import Surroundings, make_plan
 from tflbuild.report.console import open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
-from tflbuild.report.search import search_json, search_text
+from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.resolve.inputs import (
     ARCHIVES,
@@ -54,8 +51,7 @@ from tflbuild.resolve.toolchain import (
     package_version,
     toolchain,
 )
-from tflbuild.search.find import Finder
-from tflbuild.search.trials import Trials
+from tflbuild.settlement import hold, limit_key, require_candidates, settle
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
@@ -67,7 +63,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 class Outcome:
     """The end of one variant: its row for tables, its line for a person, its error if it has one.
 
-    `told` is what stands above the last line: of a search, what was tried.
+    `found` is what was tried, where that was asked for.
     """
 
     row: Row
@@ -75,7 +71,7 @@ class Outcome:
     ran: bool
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
-    told: str = ""
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +95,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     recipes = [freeze(one) for one in composed]
     places = tuple(one.places for one in composed)
     for recipe, place in zip(recipes, places, strict=True):
+        require_candidates(recipe, place)
         with placed(place):
             read |= {path: observe(path) for path in input_paths(recipe)}
     resolved = tuple(_resolve(recipe, place, store) for recipe, place in zip(recipes, places, strict=True))
@@ -150,7 +147,7 @@ def build(
         results = executor.execute(prepared.plan)
         begun = [all(results[step].ok for step in goals.values()) for goals in prepared.plan.goals]
         settled = [
-            settle(one, places, executor, console.say) if ok else (one, None)
+            settle(one, surroundings(), places, executor, console.say) if ok else (one, None)
             for one, places, ok in zip(prepared.resolved, prepared.places, begun, strict=True)
         ]
         plan = make_plan([one for one, _ in settled], surroundings())
@@ -162,26 +159,6 @@ def build(
             for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
         ]
     return prepared, outcomes
-
-
-def settle(
-    resolved: ResolvedRecipe, places: Places, executor: Executor, say: Callable[[str], None]
-) -> tuple[ResolvedRecipe, Found | None]:
-    """The recipe with the quantization that its search ends with; as it is where it asks for none, or none will do."""
-
-    def refuse(recipe: Recipe) -> str:
-        try:
-            check_quantization(recipe, Refusals(places))
-        except RecipeError as error:
-            return error.what
-        return ""
-
-    if resolved.recipe.search is None:
-        return resolved, None
-    trials = Trials(resolved, surroundings(), executor, refuse, say)
-    with placed(places):
-        found = Finder(trials).find()
-    return (resolved if found.chosen is None else trials.resolve(found.chosen.quantization)), found
 
 
 @dataclass(frozen=True)
@@ -257,7 +234,7 @@ def report(
         row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
         return Outcome(row, str(error), ran, error=error)
     if found is not None and found.chosen is None:
-        return unmet(recipe, found, ran)
+        return unmet(recipe, found, ran, places)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
     missed = [gate for gate in gates if not gate.passed]
     manifest = make_manifest(resolved, roles, used_packages(), gates, git)
@@ -273,38 +250,29 @@ def report(
             next_step=f"the artifact is kept for study: {show_path(written.model)}",
         )
         row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)
-        return Outcome(row, line, ran, written.files, gate_error)
+        return Outcome(row, line, ran, written.files, gate_error, found)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
     row = Row(recipe.variant, verdict, manifest, recipe.overrides)
-    return Outcome(row, line, ran, written.files, told="" if found is None else search_text(found))
+    return Outcome(row, line, ran, written.files, found=found)
 
 
-def unmet(recipe: Recipe, found: Found, ran: bool) -> Outcome:
-    """A search that nothing was good enough for."""
+def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
+    """A search that nothing was good enough for, or in which nothing could be measured."""
     measured = [trial for trial in found.trials if trial.gates]
-    nearest_one = max(measured, key=lambda trial: trial.fidelity, default=None)
-    missed = [] if nearest_one is None else [gate.text() for gate in nearest_one.gates if not gate.passed]
+    if not measured:
+        failure = next(trial.failure for trial in found.trials if trial.failure is not None)
+        row = Row(recipe.variant, "nothing measured", None, recipe.overrides)
+        return Outcome(row, "", ran, error=as_error("quantization=auto", failure, places, None), found=found)
+    nearest_one = max(measured, key=lambda trial: trial.fidelity)
+    missed = [gate.text() for gate in nearest_one.gates if not gate.passed]
     error = GateError(
         f"nothing that quantization=auto tried for {recipe.name}/{recipe.variant} meets the budget",
-        where=", ".join(f"quantization.budget.{name}" for name, _ in found.budget),
-        why="\n".join([f"the most faithful was {nearest_one.label}:", *missed] if nearest_one else ["none was built"]),
+        where=", ".join(places.find(limit_key(recipe, name, limit)) for name, limit in found.budget),
+        why="\n".join([f"the most faithful was {nearest_one.label}:", *missed]),
         next_step="a wider budget, more schemes (quantization.schemes) or more trials (quantization.trials)",
     )
     row = Row(recipe.variant, "budget not met", None, recipe.overrides)
-    return Outcome(row, "", ran, error=error, told=search_text(found))
-
-
-def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places) -> list[Gate]:
-    """The gates with what was measured. Raises RecipeError for one that names an output which there is not."""
-    try:
-        return evaluate(recipe.verify.gates, facts)
-    except KeyError as error:
-        output = str(error.args[0]).removeprefix("outputs.").rpartition(".")[0]
-        raise RecipeError(
-            f"there is no output '{output}'",
-            where=places.find("verify.gates.outputs"),
-            why=nearest(output, facts["verify"]["outputs"]),
-        ) from None
+    return Outcome(row, "", ran, error=error, found=found)
 
 
 def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:

@@ -528,3 +528,14 @@ def test_what_a_typed_recipe_cannot_do_comes_with_what_it_can(project, override,
     found = refused_at_once(project.run(RECIPE, override))
     assert what in found.what and next_step in found.next
     assert override.lstrip("+").partition(".")[0] in found.where
+
+
+@pytest.mark.parametrize("override", ["quantization.input_type=int8", "+quantization.budget.snr_db=30"])
+def test_a_key_of_another_option_is_told_whose_it_is(project, override):
+    found = refused_at_once(project.run(RECIPE, "quantization=none", override))
+    assert found.where == f"command line: {override}" and "quantization=auto" in found.why
+
+
+def test_of_two_overrides_of_one_key_the_last_is_the_wrong_one(project):
+    found = refused_at_once(project.run(RECIPE, "dataset.count=3", "dataset.count=0"))
+    assert found.where == "command line: dataset.count=0"

@@ -54,7 +54,7 @@ def test_what_is_found_meets_the_budget_and_beats_every_single_scheme(found):
 def test_it_says_what_was_tried_what_costs_and_why(found):
     _, row, text = found
     lines = text.out.splitlines()
-    assert lines[0].split() == ["tried", "bytes", "snr_db", "result"]
+    assert lines[0].split() == ["tried", "bytes", "snr_db", "top1_drop", "result"]  # the gate of the recipe holds, too
     assert any(line.startswith("costs most as weight_only_int4") for line in lines)
     assert any(line.startswith(f"chosen  {row['search']['chosen']}: the smallest of") for line in lines)
     assert lines[-1].startswith("built  out/mobilenet_int8/")
@@ -93,6 +93,21 @@ def test_a_budget_that_nothing_meets_is_a_gate_with_the_table(found):
     assert done.code == 3
     assert done.out.splitlines()[0].startswith("tried")
     assert "nothing that quantization=auto tried" in done.err and "190 is allowed" in done.err
+    again = project.run(*AUTO, "quantization.budget.snr_db=190", "quantization.trials=6", "--json")
+    assert again.code == 3 and json.loads(again.out)[0]["search"]["trials"]
+
+
+def test_a_budget_on_an_output_that_there_is_not_is_refused(found):
+    project, _, _ = found
+    done = project.run(*AUTO, "quantization.budget.outputs.probabilitys.snr_db=20")
+    assert done.code == 2 and "did you mean: probabilities" in done.err
+    assert "command line: quantization.budget.outputs.probabilitys.snr_db=20" in done.err
+
+
+def test_a_search_in_which_nothing_may_be_tried_runs_nothing(found):
+    project, _, _ = found
+    done = project.run(*AUTO, SNR, "target=integer_only")
+    assert done.code == 2 and "has nothing that it may try" in done.err and not done.steps
 
 
 def test_a_metric_of_ones_own_is_a_budget(found):
@@ -101,6 +116,8 @@ def test_a_metric_of_ones_own_is_a_budget(found):
     metric = ("verify.metrics.far=metric.py:farthest", "quantization.budget.at_most.far=0.3", "quantization.trials=12")
     (row,) = json.loads(project.run(*AUTO, *metric, "--json").out)
     assert 0 < row["metrics"]["verify"]["metrics"]["far"] <= 0.3
+    always = project.run(*AUTO, "verify.metrics.far=metric.py:broken", "quantization.budget.at_most.far=0.3")
+    assert always.code == 2 and "KeyError: 'nothing'" in always.err  # not a budget that is missed
     broken = project.run(RECIPE, "verify.metrics.far=metric.py:broken")
     assert broken.code == 2 and "metric.py" in broken.err and "KeyError: 'nothing'" in broken.err
 

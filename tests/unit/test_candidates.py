@@ -71,3 +71,22 @@ def test_what_is_found_is_a_recipe_without_a_search_and_the_budget_is_its_gates(
 @pytest.mark.parametrize("scheme", ALL)
 def test_only_what_is_calibrated_has_a_calibration(scheme):
     assert (make_single(scheme, search()).calibration is not None) is (scheme == "int8")
+
+
+def test_the_first_algorithm_and_method_are_those_of_every_scheme_that_has_weights_to_choose():
+    asked = search(algorithms=("octav",), methods=("percentile", "min_max"))
+    made = make_single("int8", asked)
+    assert (made.algorithm, made.calibration.method) == ("octav", "percentile")
+    assert [make_single(scheme, asked).algorithm for scheme in ("none", "float16")] == ["min_max", "min_max"]
+    assert variations("none", asked) == []
+
+
+def test_exceptions_that_leave_no_integer_weights_have_no_algorithm():
+    single = make_single("weight_only_int8", search(algorithms=("octav",)))
+    assert with_exceptions(single, {"a": "float16", "b": "none"}, ["a", "b"]).algorithm == "min_max"
+    assert with_exceptions(single, {"a": "weight_only_int8", "b": "none"}, ["a", "b"]).algorithm == "octav"
+
+
+def test_of_a_budget_and_a_gate_on_one_figure_the_stricter_one_holds():
+    asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.5))))  # its gate: top1_drop 0.01
+    assert settle(asked, make_single("int8", search())).verify.gates == (("snr_db", 30.0), ("top1_drop", 0.01))

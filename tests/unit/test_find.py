@@ -10,7 +10,7 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Search
 from tflbuild.core.result import Failure
 from tflbuild.core.trial import Trial
-from tflbuild.search.candidates import describe
+from tflbuild.search.candidates import describe, make_single, usable
 from tflbuild.search.find import Finder
 
 SIZES = {"none": 4.0, "float16": 2.0, "weight_only_int8": 1.0, "weight_only_int4": 0.5}
@@ -28,8 +28,17 @@ class Known:
 
     search: Search
     broken: frozenset[str] = frozenset()
+    checked: bool = False  # whether what is broken was built, and failed when it was to be measured
     tried: dict = field(default_factory=dict)
     excluded: dict = field(default_factory=dict)
+
+    @property
+    def limits(self):
+        return self.search.budget
+
+    @property
+    def floats(self):
+        return "none" in self.search.schemes
 
     @property
     def left(self):
@@ -49,7 +58,7 @@ class Known:
     def build(self, quantizations):
         for one in quantizations:
             failure = Failure(kind="build", what="broken") if one.scheme in self.broken else None
-            facts = {"check": self.facts(one)["check"]} if failure is None else {}
+            facts = {} if failure is not None and not self.checked else {"check": self.facts(one)["check"]}
             self.tried.setdefault(one, Trial(describe(one), one, facts, failure=failure))
         return [self.tried[one] for one in quantizations]
 
@@ -146,3 +155,17 @@ def test_only_the_schemes_that_are_allowed_are_used():
 
 def test_the_operators_that_cost_most_are_named():
     assert [one.name for one in find(28).costly] == ["c", "a", "d", "b"]
+
+
+def test_nothing_is_refined_where_nothing_could_be_measured():
+    known = Known(Search(budget=(("snr_db", 28),), schemes=tuple(SIZES)), frozenset(SIZES), checked=True)
+    found = Finder(known).find()
+    assert found.chosen is None and len(found.trials) == len(SIZES)
+
+
+def test_with_integer_inputs_exceptions_in_float_are_still_tried():
+    schemes = ("none", "int8")
+    known = Known(Search(budget=(("snr_db", 28),), schemes=schemes, input_type="int8"), broken=frozenset(["int8"]))
+    finder = Finder(known)
+    known.build([make_single("int8", known.search)])
+    assert finder.groups(usable(finder.trials.search)) == [["int8"]]

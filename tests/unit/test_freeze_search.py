@@ -3,6 +3,11 @@
 import pytest
 from freezing import frozen, refused
 
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
+from tflbuild.errors import RecipeError
+from tflbuild.settlement import require_candidates
+
 PARITY = ("source.path=net.keras", "verify=parity", "verify.dataset.path=test.npz")
 AUTO = (*PARITY, "quantization=auto")
 BUDGET = "quantization.budget.snr_db=30"
@@ -63,3 +68,48 @@ def test_values_that_leave_nothing_to_try_are_refused(override, told):
 def test_schemes_may_be_named_in_the_fields_grammar():
     search = frozen(*AUTO, BUDGET, "quantization.schemes=[float32,static_wi8_ai8,int8]").search
     assert search.schemes == ("none", "int8")
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("top1_drop=5", "a share from -1 to 1"),
+        ("top1=93", "a share from 0 to 1"),
+        ("cosine=1.5", "from -1 to 1"),
+        ("bytes=0", "at least 1"),
+        ("outputs.y.rmse=-1", "at least 0"),
+    ],
+)
+@pytest.mark.parametrize("place", ["quantization.budget", "verify.gates"])
+def test_a_limit_that_always_or_never_holds_is_refused(place, limit, told):
+    error = refused(*AUTO, BUDGET, "verify=classification", "verify.dataset.label=y", f"{place}.{limit}")
+    assert told in error.what and error.where == f"command line: {place}.{limit}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "then"),
+    [
+        (("quantization.schemes=[int8,int4]",), "int8: quantization=int8 has no calibration data", "dataset=npz"),
+        (("target=integer_only",), "none: target=integer_only takes integer models alone", "quantization.input_type"),
+        (("opset=int8_only",), "int8: the op set allows int8 arithmetic alone", "an integer type"),
+        (
+            ("quantization.schemes=[float16]", "quantization.input_type=int8"),
+            "float16: it has float32 inputs and outputs alone",
+            "quantization.schemes=",
+        ),
+    ],
+)
+def test_a_search_in_which_nothing_may_be_tried_is_refused(overrides, reason, then):
+    data = () if "int4" in overrides[0] else ("dataset=npz", "dataset.path=x.npz")
+    (composed,) = compose([*AUTO, BUDGET, *data, *overrides])
+    with pytest.raises(RecipeError) as caught:
+        require_candidates(freeze(composed), composed.places)
+    assert caught.value.what == "quantization=auto has nothing that it may try"
+    assert reason in caught.value.why
+    assert then in caught.value.next_step
+
+
+def test_an_algorithm_that_a_scheme_has_not_leaves_the_others():
+    told = ("quantization.algorithms=[oscar]", "quantization.schemes=[int8,dynamic_int8]")
+    (composed,) = compose([*AUTO, BUDGET, "dataset=npz", "dataset.path=x.npz", *told])
+    require_candidates(freeze(composed), composed.places)

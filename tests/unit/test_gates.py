@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflbuild.core.gates import Gate, evaluate, figures
+from tflbuild.core.gates import Gate, NotMeasuredError, evaluate, figures, strictest
 
 FACTS = {
     "check": {"bytes": 1000},
@@ -76,3 +76,31 @@ def test_metrics_of_the_users_own_have_a_side():
 def test_a_figure_that_was_not_measured_is_named():
     with pytest.raises(KeyError, match=r"outputs\.c\.snr_db"):
         evaluate((("outputs.c.snr_db", 1.0),), FACTS)
+
+
+def test_a_metric_that_is_named_as_one_of_ours_has_the_side_that_was_told():
+    assert not Gate("at_most.top1", 0.3, 0.4).passed and Gate("at_most.cosine", 0.3, 0.2).passed
+    assert Gate("at_least.rmse", 0.3, 0.4).passed and not Gate("outputs.at_most.snr_db", 0.3, 0.2).passed
+
+
+def test_of_two_limits_on_one_figure_the_stricter_one_is_kept():
+    assert strictest(
+        (("snr_db", 30.0), ("bytes", 9.0)), (("snr_db", 20.0), ("bytes", 10.0), ("at_most.top1", 1.0))
+    ) == (
+        ("at_most.top1", 1.0),
+        ("bytes", 9.0),
+        ("snr_db", 30.0),
+    )
+
+
+def test_bytes_are_told_in_full():
+    assert (
+        Gate("bytes", 1e6, 12345678.0).text()
+        == "bytes is 12,345,678, at most 1,000,000 is allowed: 11,345,678 too high"
+    )
+
+
+def test_the_outputs_that_there_are_are_told_with_a_limit_on_another():
+    with pytest.raises(NotMeasuredError) as caught:
+        evaluate((("outputs.c.snr_db", 1.0),), FACTS)
+    assert (caught.value.limit, caught.value.outputs) == ("outputs.c.snr_db", ["a", "b"])

@@ -33,8 +33,9 @@ MAY_IMPORT = {
     "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
     "pipeline": {
         *("config", "core", "errors", "execute", "locations", "plan", "report"),
-        *("resolve", "search", "steps", "storage", "unchanged"),
+        *("resolve", "settlement", "steps", "storage", "unchanged"),
     },
+    "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
     "inquiry": {"config", "core", "errors", "execute", "locations", "pipeline", "plan", "report", "storage"},
     "commands": {"config", "core", "doctor", "errors", "inquiry", "locations", "pipeline", "report", "storage"},

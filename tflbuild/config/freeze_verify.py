@@ -8,9 +8,23 @@ from tflbuild.config import schema_verify as schema
 from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_model import require_reference
 from tflbuild.config.refusals import Refusals
+from tflbuild.core.gates import OWN
 from tflbuild.core.recipe import Verify
 
 MAPPINGS = ("outputs", "at_least", "at_most")
+SHARE = (0.0, 1.0, "a share from 0 to 1")
+ERROR = (0.0, math.inf, "at least 0")
+SIZE = (1.0, math.inf, "at least 1")
+POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or never
+    "top1_drop": (-1.0, 1.0, "a share from -1 to 1 (0.01 is one point)"),
+    "top1": SHARE,
+    "agreement": SHARE,
+    "cosine": (-1.0, 1.0, "from -1 to 1"),
+    "max_abs_error": ERROR,
+    "rmse": ERROR,
+    "bytes": SIZE,
+    "gzip_bytes": SIZE,
+}
 
 
 def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
@@ -59,4 +73,7 @@ def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[t
     frozen = tuple(sorted((name, float(limit)) for name, limit in told.items() if limit is not None))
     for name, limit in frozen:
         refusals.require(math.isfinite(limit), f"{place}.{name}", limit, "a finite number, or null")
+        if name.partition(".")[0] not in OWN:
+            least, most, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
+            refusals.require(least <= limit <= most, f"{place}.{name}", f"{limit:g}", rule)
     return frozen

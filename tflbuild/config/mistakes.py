@@ -31,11 +31,15 @@ class Places:
 
     def find(self, key: str) -> str:
         """`file:line: key`, or the override that set it, or the key alone."""
-        for override in self.overrides:
+        near = []
+        for override in reversed(self.overrides):  # the last one counts
             told, _, value = override.lstrip("+~").partition("=")
             inside = value.startswith("{") and key.startswith(f"{told}.")
-            if told == key or told.startswith(f"{key}.") or inside:
+            if told == key or inside:
                 return f"command line: {override}"
+            near += [told] if told.startswith(f"{key}.") else []
+        if near:
+            return self.find(near[-1])
         line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
         if self.recipe is None or line is None:
             return key
@@ -230,12 +234,29 @@ def _unknown_key(key: str, places: Places) -> TflbuildError:
     name = group
     dotted = _known_keys()
     groups = [*schema.OPTIONS, "recipe"]
+    if other := _key_of_another_option(name, places):
+        return other
     what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
     return RecipeError(
         what,
         where=places.find(name),
         why=nearest(name, [*groups, *dotted]),
         next_step="tflbuild --help lists groups and their options; docs/reference.md has every key",
+    )
+
+
+def _key_of_another_option(key: str, places: Places) -> TflbuildError | None:
+    """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
+    group, _, field = key.partition(".")
+    options = schema.OPTIONS.get(group, {})
+    having = [option for option, node in options.items() if field in {one.name for one in fields(node)}]
+    if not having or len(having) == len(options):
+        return None
+    return RecipeError(
+        f"the chosen option of '{group}' has no key '{field}'",
+        where=places.find(key),
+        why=f"it is a key of {', '.join(f'{group}={option}' for option in having)}",
+        next_step="leave it out, or choose such an option",
     )
 
 
@@ -278,6 +299,8 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
         known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
         if not known and isinstance(parent, DictConfig):
             known = [str(name) for name in parent]
+        if other := _key_of_another_option(key, places):
+            return other
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),

@@ -203,7 +203,7 @@ class AutoQuantization(Quantization):
 
     scheme: str = "auto"
     budget: Gates = field(default_factory=Gates)
-    """What the artifact may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`; keys as its gates."""
+    """What it may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`. `verify.gates` hold as well."""
     objective: Objective = Objective.size
     """What is wanted least of: `size` (bytes) or `latency` (median on this host; needs `benchmark=host`)."""
     schemes: List[str] = field(
@@ -214,13 +214,13 @@ class AutoQuantization(Quantization):
     )
     """Schemes that may be used, for the model or for single operators."""
     algorithms: List[Algorithm] = field(default_factory=lambda: [Algorithm.min_max, Algorithm.mse, Algorithm.octav])
-    """Ways to choose the scale of weights that are tried."""
+    """Ways to choose the scale of weights; the first for every scheme, the others where it misses the budget."""
     methods: List[Method] = field(default_factory=lambda: [Method.min_max, Method.percentile, Method.mse])
-    """Ways to find the range of an activation that are tried."""
+    """Ways to find the range of an activation; the first for every scheme, the others where it misses the budget."""
     trials: int = 40
     """Most artifacts that are built and measured."""
     samples: int = 8
-    """Evaluation samples on which each operator's own damage is measured; every trial is measured on all."""
+    """Most evaluation samples on which each operator's own damage is measured; every trial is measured on all."""
     input_type: IoType = IoType.float32
     """Type of every input; an integer type leaves static schemes alone."""
     output_type: IoType = IoType.float32

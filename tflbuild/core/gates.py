@@ -16,6 +16,16 @@ Limits = Sequence[tuple[str, float]]
 AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # lower limits; the others are upper ones
 WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
 OWN = ("at_least", "at_most")
+WHOLE = ("bytes", "gzip_bytes")
+
+
+class NotMeasuredError(KeyError):
+    """A limit on what was not measured; `outputs` are the names of those that were."""
+
+    def __init__(self, limit: str, outputs: Sequence[str]) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        self.outputs = outputs
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Gate:
     @property
     def is_least(self) -> bool:
         """Whether the limit is a lower one."""
-        return self.name.startswith("at_least.") or self.name.rpartition(".")[2] in AT_LEAST
+        return is_least(self.name)
 
     @property
     def passed(self) -> bool:
@@ -39,10 +49,30 @@ class Gate:
     def text(self) -> str:
         """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
         bound = "at least" if self.is_least else "at most"
-        excess = abs(self.value - self.limit)
-        verdict = "" if self.passed else f": {excess:.4g} too {'low' if self.is_least else 'high'}"
+        excess = show_figure(self.name, abs(self.value - self.limit))
+        verdict = "" if self.passed else f": {excess} too {'low' if self.is_least else 'high'}"
         name = self.name.partition(".")[2] if self.name.partition(".")[0] in OWN else self.name
-        return f"{name} is {self.value:.6g}, {bound} {self.limit:.6g} is allowed{verdict}"
+        value, limit = show_figure(self.name, self.value, 6), show_figure(self.name, self.limit, 6)
+        return f"{name} is {value}, {bound} {limit} is allowed{verdict}"
+
+
+def is_least(name: str) -> bool:
+    """Whether a limit of this name is a lower one. What is called `at_most.NAME` is not, whatever its own name."""
+    side, _, rest = name.partition(".")
+    return side == "at_least" or (side != "at_most" and (rest or side).rpartition(".")[2] in AT_LEAST)
+
+
+def show_figure(name: str, value: float, digits: int = 4) -> str:
+    """Bytes in full, anything else to so many digits."""
+    return f"{value:,.0f}" if name in WHOLE else f"{value:.{digits}g}"
+
+
+def strictest(*several: Limits) -> tuple[tuple[str, float], ...]:
+    """All limits, sorted; of two on one figure the one that allows less."""
+    found: dict[str, float] = {}
+    for name, limit in (one for limits in several for one in limits):
+        found[name] = (max if is_least(name) else min)(found.get(name, limit), limit)
+    return tuple(sorted(found.items()))
 
 
 def figure_name(limit: str) -> str:
@@ -54,9 +84,12 @@ def figure_name(limit: str) -> str:
 def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]]) -> list[Gate]:
     """Every limit with its measured value; `facts` are those of the steps, by role.
 
-    Raises KeyError with the figure's name where nothing of that name was measured.
+    Raises NotMeasuredError for a limit where nothing of that name was measured.
     """
     measured = figures(facts)
+    for name, _ in limits:
+        if figure_name(name) not in measured:
+            raise NotMeasuredError(name, list(facts.get("verify", {}).get("outputs", ())))
     return [Gate(name, limit, measured[figure_name(name)]) for name, limit in limits]
 
 

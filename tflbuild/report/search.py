@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import figure_name, figures
+from tflbuild.core.gates import figure_name, figures, show_figure
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.trial import Costly, Found, Trial
 from tflbuild.report.columns import align, shorten
 
+WIDTH = 120
 USUAL = {"algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
 
 
@@ -18,6 +20,7 @@ def search_text(found: Found) -> str:
     """The table of trials, the operators that cost most, and what to paste into the recipe."""
     lines = trial_lines(found)
     lines += [f"{name}: left out, {why}" for name, why in found.excluded]
+    lines += failure_lines(found.trials)
     if found.costly:
         lines += ["", *costly_lines(found.costly)]
     if found.chosen is not None:
@@ -33,9 +36,9 @@ def trial_lines(found: Found) -> list[str]:
     rows = []
     for trial in found.trials:
         measured = figures(trial.facts) if trial.gates else {}
-        told = [f"{measured[figure_name(name)]:.4g}" if measured else "" for name in names]
+        told = [show_figure(name, measured[figure_name(name)]) if measured else "" for name in names]
         snr = f"{trial.fidelity:.1f}" if measured and "snr_db" not in names else ""
-        latency = "" if trial.latency_ms is None else f"{trial.latency_ms:.3f}"
+        latency = "" if trial.latency_ms is None else f"{trial.latency_ms:.4g}"
         size = f"{trial.bytes:,}" if trial.bytes else ""
         rows.append((trial.label, size, *told, latency, snr, verdict(trial, found.chosen)))
     return align(headings, rows, right=headings[1:-1])
@@ -50,6 +53,19 @@ def verdict(trial: Trial, chosen: Trial | None) -> str:
     if not trial.gates:
         return "larger than what meets" if chosen is not None else "not measured"
     return "meets" if trial.meets else "misses"
+
+
+def failure_lines(trials: Sequence[Trial]) -> list[str]:
+    """Why some trials failed: each reason once, by its first line. Where all did, the error says it."""
+    befell: dict[str, list[str]] = {}
+    for trial in trials if any(trial.gates for trial in trials) else ():
+        if trial.failure is not None and trial.failure.why:
+            befell.setdefault(trial.failure.why.split("\n")[0], []).append(trial.label)
+    return [
+        line
+        for why, names in befell.items()
+        for line in wrap(f"{'; '.join(names)}: {why}", WIDTH, subsequent_indent="  ")
+    ]
 
 
 def costly_lines(costly: Sequence[Costly]) -> list[str]:
@@ -99,6 +115,7 @@ def search_json(found: Found) -> Mapping[str, Json]:
             "figures": {gate.name: gate.value for gate in trial.gates},
             "p50_ms": trial.latency_ms,
             "result": verdict(trial, found.chosen),
+            "why": trial.failure.why if trial.failure is not None else "",
         }
         for trial in found.trials
     ]

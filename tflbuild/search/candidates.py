@@ -7,16 +7,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from tflbuild.core.gates import strictest
 from tflbuild.core.recipe import Calibration, Quantization, Recipe, Rule, Search
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 
 
 def settle(recipe: Recipe, quantization: Quantization) -> Recipe:
     """The recipe that a search ends with, or tries: the quantization found, the budget among its gates."""
-    assert recipe.search is not None
-    limits = {**dict(recipe.verify.gates), **dict(recipe.search.budget)}
-    verify = replace(recipe.verify, gates=tuple(sorted(limits.items())))
+    verify = replace(recipe.verify, gates=limits(recipe))
     return replace(recipe, search=None, quantization=quantization, verify=verify)
+
+
+def limits(recipe: Recipe) -> tuple[tuple[str, float], ...]:
+    """What an artifact is held against: the budget and the gates; of two limits on one figure the stricter one."""
+    assert recipe.search is not None
+    return strictest(recipe.verify.gates, recipe.search.budget)
 
 
 def usable(search: Search) -> list[str]:
@@ -25,8 +30,9 @@ def usable(search: Search) -> list[str]:
     return [scheme for scheme in search.schemes if scheme in CALIBRATED or not integer]
 
 
-def make_single(scheme: str, search: Search, algorithm: str = "min_max", method: str = "min_max") -> Quantization:
-    """One scheme for the whole model."""
+def make_single(scheme: str, search: Search, algorithm: str = "", method: str = "") -> Quantization:
+    """One scheme for the whole model, by the first algorithm and method of the search unless others are told."""
+    algorithm = (algorithm or search.algorithms[0]) if SCHEMES[scheme].mode != "float" else "min_max"
     if scheme not in CALIBRATED:
         return Quantization(scheme=scheme, algorithm=algorithm)
     return Quantization(
@@ -34,13 +40,15 @@ def make_single(scheme: str, search: Search, algorithm: str = "min_max", method:
         algorithm=algorithm,
         input_type=search.input_type,
         output_type=search.output_type,
-        calibration=Calibration(method=method, kernels=search.kernels),
+        calibration=Calibration(method=method or search.methods[0], kernels=search.kernels),
     )
 
 
 def variations(scheme: str, search: Search) -> list[Quantization]:
     """The same scheme with each algorithm, and with each calibration method, that it has a use for."""
-    found = [make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].weights < 16]
+    found = [
+        make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].mode != "float"
+    ]
     found += [make_single(scheme, search, method=method) for method in search.methods if scheme in CALIBRATED]
     if SCHEMES[scheme].weights == 4 and SCHEMES[scheme].mode == "dynamic":
         found += [replace(one, granularity="blockwise_32") for one in found if one.algorithm != "mse"]  # it has none
@@ -63,7 +71,9 @@ def with_exceptions(
         Rule(match=pattern(name, names), op="", scheme=scheme) for name, scheme in assignment.items() if scheme != base
     ]
     granularity = single.granularity if SCHEMES[base].weights == 4 else "per_channel"
-    return replace(single, scheme=base, granularity=granularity, rules=tuple(rules))
+    integer = any(SCHEMES[scheme].mode != "float" for scheme in (base, *assignment.values()))
+    algorithm = single.algorithm if integer else "min_max"
+    return replace(single, scheme=base, algorithm=algorithm, granularity=granularity, rules=tuple(rules))
 
 
 def pattern(name: str, names: Sequence[str]) -> str:

@@ -104,21 +104,31 @@ class Finder:
         search = self.trials.search
         schemes = usable(search)
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
-        if not self.is_hopeless():
-            for scheme in schemes:
-                self.take_smallest(self.trials.build(variations(scheme, search)) if self.is_worth(scheme) else [])
-            for group in self.groups(schemes):
-                family = self.family(group)
-                if family is not None:
-                    self.mix(family)
+        if not self.is_unmeasurable() and not self.is_hopeless():
+            self.refine(schemes)
         return Found(
             objective=search.objective,
-            budget=search.budget,
+            budget=tuple(self.trials.limits),
             trials=tuple(self.trials.tried.values()),
             chosen=self.best,
             costly=self.costly(),
             excluded=tuple(self.trials.excluded.items()),
         )
+
+    def refine(self, schemes: Sequence[str]) -> None:
+        """What whole schemes leave to be won: other algorithms, and exceptions."""
+        for scheme in schemes:
+            variants = variations(scheme, self.trials.search) if self.is_worth(scheme) else []
+            self.take_smallest(self.trials.build(variants))
+        for group in self.groups(schemes):
+            family = self.family(group)
+            if family is not None:
+                self.mix(family)
+
+    def is_unmeasurable(self) -> bool:
+        """Whether what was built and checked could not be measured, none of it: so it would be with all others."""
+        tried = self.trials.tried.values()
+        return any("check" in trial.facts and trial.failure for trial in tried) and not any(one.gates for one in tried)
 
     # what is better
 
@@ -175,14 +185,9 @@ class Finder:
     def groups(self, schemes: Sequence[str]) -> list[list[str]]:
         """Schemes that mix within one model."""
         floating = [scheme for scheme in schemes if scheme in (FLOAT if self.by_size else DYNAMIC)]
-        static = [scheme for scheme in ("int8", *(() if self.floats else ("int16x8",))) if scheme in schemes]
+        static = [scheme for scheme in ("int8", *(() if self.trials.floats else ("int16x8",))) if scheme in schemes]
         able = self.plain("int8") is not None  # the target takes it, and there is data
-        return [group for group in (floating if self.floats else [], static if able else []) if group]
-
-    @property
-    def floats(self) -> bool:
-        """Whether operators may stay in float; where the target has none, exceptions are int16."""
-        return self.plain("none") is not None
+        return [group for group in (floating if self.trials.floats else [], static if able else []) if group]
 
     def family(self, group: Sequence[str]) -> Family | None:
         """The schemes with the sensitivities of each; None where they cannot be had, or could be no better."""
@@ -195,7 +200,7 @@ class Finder:
         reports = self.trials.sensitivities(singles)
         self.reports |= reports
         single = singles[0] if group[0] in CALIBRATED else singles[-1]
-        return Family(single, reports, self.floats) if reports else None
+        return Family(single, reports, self.trials.floats) if reports else None
 
     def best_variation(self, scheme: str) -> Quantization:
         """The scheme with whatever made it most faithful so far."""

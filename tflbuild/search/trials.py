@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import evaluate
+from tflbuild.core.gates import Limits, evaluate, show_figure
 from tflbuild.core.recipe import Quantization, Recipe, Search
 from tflbuild.core.result import StepResult
 from tflbuild.core.trial import Trial
@@ -14,7 +14,7 @@ from tflbuild.execute.executor import Executor
 from tflbuild.plan.inquiries import make_sensitivities, make_trials
 from tflbuild.plan.planner import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
-from tflbuild.search.candidates import describe, settle
+from tflbuild.search.candidates import describe, limits, settle
 
 TOLD = ("quantize", "check", "verify", "benchmark")  # steps of a trial, which is told of in a line of its own
 
@@ -32,6 +32,7 @@ class Trials:
     same: dict[Quantization, Quantization] = field(default_factory=dict)  # what makes the same bytes as an earlier one
     excluded: dict[str, str] = field(default_factory=dict)
     _makers: dict[str, Quantization] = field(default_factory=dict)
+    _measured: int = 0
 
     @property
     def search(self) -> Search:
@@ -40,9 +41,20 @@ class Trials:
         return self.resolved.recipe.search
 
     @property
+    def limits(self) -> Limits:
+        """What every artifact is held against."""
+        return limits(self.resolved.recipe)
+
+    @property
+    def floats(self) -> bool:
+        """Whether operators may stay in float; where there are none, exceptions are int16."""
+        recipe = self.resolved.recipe
+        return "none" in self.search.schemes and not recipe.target.full_integer and recipe.opset.arithmetic == "any"
+
+    @property
     def left(self) -> int:
         """How many more may be measured."""
-        return self.search.trials - sum(bool(trial.gates) for trial in self.tried.values())
+        return self.search.trials - self._measured
 
     def resolve(self, quantization: Quantization) -> ResolvedRecipe:
         """The recipe with this quantization."""
@@ -76,6 +88,7 @@ class Trials:
             return Trial(describe(quantization), quantization)
         if built[0].gates or built[0].failure is not None or self.left <= 0:
             return built[0]
+        self._measured += 1
         trial = self._run(built[0].quantization, "verify")
         self.tried[trial.quantization] = trial
         self.say(f"tried  {trial.label}: {tell(trial)}")
@@ -95,7 +108,7 @@ class Trials:
         trial = outcome(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:
             return trial
-        return replace(trial, gates=tuple(evaluate(self.search.budget, trial.facts)))
+        return replace(trial, gates=tuple(evaluate(self.limits, trial.facts)))
 
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
         """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
@@ -120,5 +133,5 @@ def tell(trial: Trial) -> str:
     """How a trial went, in one line."""
     if trial.failure is not None:
         return trial.failure.what
-    told = ", ".join(f"{gate.name} {gate.value:.4g}" for gate in trial.gates)
+    told = ", ".join(f"{gate.name} {show_figure(gate.name, gate.value)}" for gate in trial.gates)
     return f"{trial.bytes:,} bytes, {told}: {'meets' if trial.meets else 'misses'} the budget"
