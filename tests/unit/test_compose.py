@@ -6,7 +6,7 @@ import yaml
 from tflbuild.config import schema
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
-from tflbuild.config.mistakes import find_line
+from tflbuild.config.mistakes import Places, find_line
 from tflbuild.config.reference import pages
 from tflbuild.errors import RecipeError
 from tflbuild.locations import shipped
@@ -133,3 +133,8 @@ def test_a_number_that_no_json_has_is_refused():
 def test_a_key_that_was_added_by_force_is_refused(override):
     with pytest.raises(RecipeError, match=r"is neither a group nor a key|is not a key"):
         one(RECIPE, override)
+
+
+def test_of_what_a_group_was_told_the_last_is_what_counts():
+    told = Places(overrides=("dataset.path=a", "dataset.path=b", "dataset.seed=1", "dataset.path=c"))
+    assert told.find("dataset") == "command line: dataset.path=c"

@@ -37,9 +37,9 @@ class Places:
             inside = value.startswith("{") and key.startswith(f"{told}.")
             if told == key or inside:
                 return f"command line: {override}"
-            near += [override] if told.startswith(f"{key}.") else []
+            near += [told] if told.startswith(f"{key}.") else []
         if near:
-            return f"command line: {near[-1]}"
+            return self.find(near[-1])
         line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
         if self.recipe is None or line is None:
             return key
