@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,6 @@ class Line:
 
     model: str
     budget: float
-    seconds: float
     chosen: str
     bytes: int
     single: str
@@ -57,25 +55,23 @@ def search(folder: Path, store: Path, name: str, budget: float) -> Line:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TFLBUILD_")}
     command = [TFLBUILD, "+recipe=searched", f"output_root=auto/{name}-{budget}", "--json"]
     environment = {**kept, "TFLBUILD_STORE": str(store)}
-    started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
     if not done.stdout.startswith("["):
         sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     (row,) = json.loads(done.stdout)
-    return read_line(name, budget, seconds, row)
+    return read_line(name, budget, row)
 
 
-def read_line(name: str, budget: float, seconds: float, row: Mapping[str, Any]) -> Line:
+def read_line(name: str, budget: float, row: Mapping[str, Any]) -> Line:
     """What the search says of itself."""
     if row["error"]:
-        return Line(name, budget, seconds, "", 0, "", 0, 0, row["error"].split("\n")[0].partition("]: ")[2])
+        return Line(name, budget, "", 0, "", 0, 0, row["error"].split("\n")[0].partition("]: ")[2])
     trials = row["search"]["trials"]
     meeting = [one for one in trials if one["figures"].get("snr_db", -1) >= budget and ", " not in one["label"]]
     single = min(meeting, key=lambda one: one["bytes"])
     measured = sum(bool(one["figures"]) for one in trials)
     size = row["artifact"]["bytes"]
-    return Line(name, budget, seconds, row["search"]["chosen"], size, single["label"], single["bytes"], measured)
+    return Line(name, budget, row["search"]["chosen"], size, single["label"], single["bytes"], measured)
 
 
 def show(line: Line) -> str:
@@ -86,7 +82,7 @@ def show(line: Line) -> str:
     share = line.bytes / line.single_bytes
     return (
         f"| {title} | {budget} | {line.chosen} | {line.bytes:,} | {line.single} | {line.single_bytes:,}"
-        f" | {share:.2f} | {line.measured} in {line.seconds:.0f} s |"
+        f" | {share:.2f} | {line.measured} |"
     )
 
 
@@ -95,8 +91,8 @@ def table(lines: Sequence[Line]) -> str:
     about = host()
     return "\n".join(
         [
-            f"Measured on {about['cpu']}, {about['cores']} cores, each model's float steps in the store where an",
-            "earlier row made them. The models and data are those of [schemes.md](schemes.md).",
+            f"Measured on {about['cpu']}. The models and data are those of [schemes.md](schemes.md); `measured` is how",
+            "many artifacts were run on all evaluation samples.",
             "",
             "| model | budget, every output | chosen | bytes | best single scheme | bytes | of it | measured |",
             "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
