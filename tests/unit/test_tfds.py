@@ -177,7 +177,10 @@ def test_the_folder_above_the_version_is_told_apart(tmp_path):
         (described("tensor", "bfloat16", (2,)), "Tensor of bfloat16"),
         (described("sequence", feature=described("image", "uint8", (4, 5, 1))), "a Sequence of more"),
         (described("sequence", feature=described("featuresDict", features=LABEL)), "a Sequence of more"),
-        (described("sequence", feature=described("sequence", feature=LABEL["label"])), "a Sequence of more"),
+        (
+            described("sequence", feature=described("sequence", feature=LABEL["label"], length="2")),
+            "a Sequence of more",
+        ),
         ({"pythonClassName": "mine.Odd", "tensor": {"dtype": "int32", "shape": {}}}, "mine.Odd is a kind of its own"),
     ],
 )
@@ -252,3 +255,9 @@ def test_other_formats_are_refused_by_name(tmp_path):
     assert "features.json' is not in the form" in told(tmp_path, data)["what"]
     (data / "features.json").unlink()
     assert "it has no features.json" in told(tmp_path, data)["what"]
+
+
+def test_names_of_classes_that_are_no_text_are_refused(tmp_path):
+    data = simple(tmp_path)
+    (data / "label.labels.txt").write_bytes(b"caf\xe9\n")
+    assert "label.labels.txt' is not in the form" in told(tmp_path, data, label="label")["what"]

@@ -168,7 +168,11 @@ def class_names(declared: Declared) -> Sequence[str]:
     path = declared.path / f"{declared.params['label'].replace('/', '-')}.labels.txt"
     if not path.is_file():
         return ()
-    return [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise unknown_form(declared, path.name, str(error)) from None
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def sample_of(

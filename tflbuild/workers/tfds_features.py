@@ -128,8 +128,7 @@ def in_a_row(feature: Stored, name: str, example: Mapping[str, Feature]) -> np.n
         return unpacked(one_of_bytes(name, example), feature.encoding, dtype)
     if dtype.kind == "S":
         return np.array(held(name, example, "bytes").tolist(), "S")
-    values = held(name, example, "float" if dtype.kind == "f" else "int64")
-    return values.view(np.uint64) if dtype == np.uint64 else values.astype(dtype)
+    return held(name, example, "float" if dtype.kind == "f" else "int64").astype(dtype)
 
 
 def one_of_bytes(name: str, example: Mapping[str, Feature]) -> bytes:
