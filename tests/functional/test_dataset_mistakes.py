@@ -67,10 +67,10 @@ def test_a_missing_folder_is_named_with_the_nearest_one(project):
     assert found.what == "'photso' does not exist" and "did you mean: photos" in found.why
 
 
-@pytest.mark.parametrize("kind", ["image_folder", "audio_folder"])
+@pytest.mark.parametrize("kind", ["image_folder", "audio_folder", "tfds dataset.split=test"])
 def test_a_file_in_the_place_of_a_folder_is_refused(project, kind):
     project.write("photo.png", "x")
-    found = refused_at_once(project.run(RECIPE, f"dataset={kind}", "dataset.path=photo.png"))
+    found = refused_at_once(project.run(RECIPE, *f"dataset={kind}".split(), "dataset.path=photo.png"))
     assert found.what == "'photo.png' is a file" and found.where == "command line: dataset.path=photo.png"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import struct
 import wave
@@ -11,13 +12,19 @@ import numpy as np
 import pytest
 from commandline import ASSETS, ROOT
 from PIL import Image
-
-from tflbuild.workers.tfrecord import frame
+from records import described, example, prepared, record_file
 
 pytestmark = pytest.mark.heavy
 
 PAGE = (ROOT / "docs" / "data.md").read_text()
-KINDS = {"Images": "image_folder", "CSV": "csv", "TFRecord": "tfrecord", "Sound": "audio_folder", "Code": "callable"}
+KINDS = {
+    "Images": "image_folder",
+    "CSV": "csv",
+    "TFRecord": "tfrecord",
+    "TensorFlow Datasets": "tfds",
+    "Sound": "audio_folder",
+    "Code": "callable",
+}
 SOURCES = {"audio_folder": ("function", "call: ear.py:make")}
 NET = ("keras", "path: tflbuild://fashion_mobilenet/model.keras")
 EAR = """
@@ -37,17 +44,10 @@ def block(title, language):
     return re.search(rf"```{language}\n(.*?)```", section(title), re.S)[1]
 
 
-def varint(value):
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
-
-
-def field(number, raw):
-    return varint(number << 3 | 2) + varint(len(raw)) + raw
-
-
-def example(pixels, label):
-    features = {"pixels": field(1, field(1, pixels.tobytes())), "y": field(3, field(1, varint(label)))}
-    return field(1, b"".join(field(1, field(1, n.encode()) + field(2, raw)) for n, raw in features.items()))
+def png(pixels):
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
 
 
 def write_data(folder):
@@ -62,8 +62,11 @@ def write_data(folder):
         rows.writerow([f"pixel{n}" for n in range(784)] + ["y"])
         rows.writerows([*image.ravel(), index % 10] for index, image in enumerate(images))
     (folder / "records").mkdir()
-    framed = b"".join(frame(example(image, index % 10)) for index, image in enumerate(images))
-    (folder / "records" / "0.tfrecord").write_bytes(framed)
+    rows = [example(pixels=image.tobytes(), y=[index % 10]) for index, image in enumerate(images)]
+    record_file(folder / "records", *rows, name="0.tfrecord")
+    rows = [example(image=png(image[..., 0]), label=[index % 2]) for index, image in enumerate(images)]
+    features = {"image": described("image", "uint8", (28, 28, 1)), "label": described("classLabel", numClasses="2")}
+    prepared(folder / "tensorflow_datasets" / "clothes" / "1.0.0", features, ("boot", "coat"), train=rows)
     for index in range(8):
         path = folder / "sounds" / ("no", "yes")[index % 2] / f"{index}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def test_every_shipped_recipe_composes_and_freezes(recipe):
 def test_every_option_composes_to_its_own_schema(group, option):
     required = {"dataset": ["dataset.path=x"], "verify": ["verify.dataset.path=x"]}
     required |= {"source hub": ["source.handle=x"], "source function": ["source.call=x:y"]}
-    required |= {"dataset callable": ["dataset.call=x:y"]}
+    required |= {"dataset callable": ["dataset.call=x:y"], "dataset tfds": ["dataset.path=x", "dataset.split=y"]}
     settings = required.get(f"{group} {option}", required.get(group, []))
     composed = one("source.path=x", f"{group}={option}", *settings)
     assert type(getattr(composed.build, group)) is schema.OPTIONS[group][option]

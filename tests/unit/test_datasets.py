@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from records import example, record_file, varint
 from sampling import sampled, spec
 
 from tflbuild.workers import tfrecord
@@ -224,38 +225,6 @@ def test_an_integer_input_takes_whole_numbers_in_its_range(tmp_path):
 
 
 # TFRecord
-
-
-def varint(value):
-    out = b""
-    while True:
-        value, low = value >> 7, value & 127
-        out += bytes([low | (128 if value else 0)])
-        if not value:
-            return out
-
-
-def field(number, raw):
-    return varint(number << 3 | 2) + varint(len(raw)) + raw
-
-
-def example(**features):
-    """A serialized tf.train.Example: bytes, floats or integers by name."""
-    entries = b""
-    for name, values in features.items():
-        if isinstance(values, bytes):
-            feature = field(1, field(1, values))
-        elif np.asarray(values).dtype.kind == "f":
-            feature = field(2, field(1, np.asarray(values, "<f4").tobytes()))
-        else:
-            feature = field(3, field(1, b"".join(varint(int(one) % 2**64) for one in np.ravel(values))))
-        entries += field(1, field(1, name.encode()) + field(2, feature))
-    return field(1, entries)
-
-
-def record_file(folder, *examples, name="data.tfrecord"):
-    (folder / name).write_bytes(b"".join(map(tfrecord.frame, examples)))
-    return folder / name
 
 
 RECORDS = {"kind": "tfrecord", "options": {"raw": {}}}

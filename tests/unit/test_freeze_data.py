@@ -40,6 +40,8 @@ def test_code_has_no_path_and_no_seed():
         (("dataset=audio_folder", "dataset.path=p", "dataset.length=0"), "dataset.length"),
         (("dataset=csv", "dataset.path=p", "+dataset.columns.image=[]"), "dataset.columns.image"),
         (("dataset=tfrecord", "dataset.path=p", "+dataset.raw.image=string"), "dataset.raw.image"),
+        (("dataset=tfds", "dataset.path=p", "dataset.split=''"), "dataset.split"),
+        (("dataset=tfds", "dataset.path=p", "dataset.split=test", "dataset.size=[28]"), "dataset.size"),
         (("dataset=callable", "dataset.call=a.py"), "dataset.call"),
         (("dataset=npy", "dataset.path=p", "dataset.count=0"), "dataset.count"),
     ],

@@ -70,18 +70,33 @@ def require_folder_label(label: str, key: str, refusals: Refusals) -> None:
 def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: Refusals) -> Options:
     """Size and numbers of an image folder."""
     require_folder_label(dataset.label, key, refusals)
-    sized = len(dataset.size) in (0, 2) and all(side >= 1 for side in dataset.size)
-    refusals.require(sized, f"{key}.size", list(dataset.size), "[height, width], each at least 1, or empty")
     refusals.require(0.0 not in dataset.std, f"{key}.std", list(dataset.std), "without zeros: it divides")
     return {
         "classes": list(dataset.classes),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
+        **size_options(dataset, key, refusals),
+    }
+
+
+def size_options(
+    dataset: schema.ImageFolderDataset | schema.TfdsDataset, key: str, refusals: Refusals
+) -> dict[str, Json]:
+    """How images become the input's size."""
+    sized = len(dataset.size) in (0, 2) and all(side >= 1 for side in dataset.size)
+    refusals.require(sized, f"{key}.size", list(dataset.size), "[height, width], each at least 1, or empty")
+    return {
         "size": list(dataset.size),
         "resize": dataset.resize.value,
         "crop": dataset.crop.value,
         "layout": dataset.layout.value,
     }
+
+
+def tfds_options(dataset: schema.TfdsDataset, key: str, refusals: Refusals) -> Options:
+    """The split, and how its images become the input's size."""
+    refusals.require(bool(dataset.split), f"{key}.split", "empty", "the name of a split, such as test")
+    return {"split": dataset.split, **size_options(dataset, key, refusals)}
 
 
 def csv_options(dataset: schema.CsvDataset, key: str, refusals: Refusals) -> Options:
@@ -130,6 +145,7 @@ OPTIONS: dict[type[schema.Dataset], Callable[[Any, str, Refusals], Options]] = {
     schema.ImageFolderDataset: image_options,
     schema.CsvDataset: csv_options,
     schema.TfrecordDataset: tfrecord_options,
+    schema.TfdsDataset: tfds_options,
     schema.AudioFolderDataset: audio_options,
     schema.CallableDataset: call_options,
 }

@@ -22,6 +22,7 @@ from tflbuild.config.schema_data import (
     NpyDataset,
     NpzDataset,
     SyntheticDataset,
+    TfdsDataset,
     TfrecordDataset,
 )
 from tflbuild.config.schema_model import (
@@ -187,6 +188,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "image_folder": ImageFolderDataset,
         "csv": CsvDataset,
         "tfrecord": TfrecordDataset,
+        "tfds": TfdsDataset,
         "audio_folder": AudioFolderDataset,
         "callable": CallableDataset,
         "synthetic": SyntheticDataset,

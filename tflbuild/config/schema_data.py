@@ -145,6 +145,29 @@ class TfrecordDataset(Dataset):
 
 
 @dataclass
+class TfdsDataset(Dataset):
+    """A split of a dataset that TensorFlow Datasets has prepared as TFRecord files; read without that package."""
+
+    kind: str = "tfds"
+    path: str = MISSING
+    """The folder of the version, such as `~/tensorflow_datasets/mnist/3.0.1`; `tflbuild://` is for shipped files."""
+    split: str = MISSING
+    """The whole split of this name, in the order of its shards; `count` draws a part of it."""
+    arrays: Dict[str, str] = field(default_factory=dict)
+    """Input name -> feature name, where they differ; `outer/inner` for nested features."""
+    label: str = ""
+    """Feature of one integer class label; empty: there are none."""
+    size: List[int] = field(default_factory=list)
+    """[height, width] that images are brought to; empty: the input's."""
+    resize: Resampling = Resampling.bilinear
+    """`bilinear`, `nearest` or `bicubic`, as Pillow does them: antialiased when an image gets smaller."""
+    crop: Crop = Crop.none
+    """`center` cuts to the proportions of `size` first; `none` squeezes the whole image."""
+    layout: Channels = Channels.nhwc
+    """Order of the axes of inputs that take images: `nhwc` or `nchw`."""
+
+
+@dataclass
 class AudioFolderDataset(Dataset):
     """WAV files in a folder, or in one folder a class, for the model's only input: mono, -1 to 1, by name."""
 

@@ -192,8 +192,8 @@ class Search:
 class Dataset:
     """Samples by input name. `arrays` maps an input to an array's name.
 
-    `kind`: npz | npy | image_folder | csv | tfrecord | audio_folder | callable | synthetic; `options` are
-    what one kind alone has, as plain JSON. With `scale` or `offset` set, values are fed as
+    `kind`: npz | npy | image_folder | csv | tfrecord | tfds | audio_folder | callable | synthetic; `options`
+    are what one kind alone has, as plain JSON. With `scale` or `offset` set, values are fed as
     `value * scale + offset` in the input's dtype; with neither, dtypes must agree. `call` is a
     reference to code, `files` what it reads besides what it imports.
     """

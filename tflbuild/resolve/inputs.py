@@ -28,7 +28,7 @@ CODE_OF = {
     METRICS: "metrics code",
 }
 DATASET_KEYS = {DATASET: "dataset", EVALUATION: "verify.dataset", TRAINING: "optimize.dataset"}
-FOLDERS = ("image_folder", "audio_folder")
+FOLDERS = ("image_folder", "tfds", "audio_folder")
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 

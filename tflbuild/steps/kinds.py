@@ -117,8 +117,8 @@ KINDS: dict[str, StepKind] = {
             module="sample",
             uses=(
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
-                *("dataset_synthetic", "dataset_tfrecord", "datasets", "feeder", "sample_writer", "samples"),
-                *("tfrecord", "user_code"),
+                *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "sample_writer"),
+                *("samples", "tfds_features", "tfrecord", "user_code"),
             ),
             packages=("numpy", "pillow"),
             outputs=("samples/",),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.dataset_files import list_files, open_files
@@ -76,18 +77,37 @@ def require_channels(declared: Declared, channels: int) -> None:
 
 def decode(declared: Declared, path: Path, mode: str, size: Sequence[int]) -> np.ndarray:
     """uint8 [height, width, channels]. Raises WorkerError, with the file's name, for what is no whole image."""
-    method = RESAMPLING[declared.options["resize"]]
-    height, width = size
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert(mode)
-        if declared.options["crop"] == "center":
-            image = ImageOps.fit(image, (width, height), method)
-        elif image.size != (width, height):
-            image = image.resize((width, height), method)
+        return bring(declared, image, size)
     except Exception as error:  # damaged files provoke errors of many classes
         raise broken(declared, path, error) from error
-    return np.asarray(image, np.uint8).reshape(height, width, len(mode))
+
+
+def decode_bytes(declared: Declared, data: bytes, told: str, mode: str, size: Sequence[int] | None) -> np.ndarray:
+    """uint8 [height, width, channels] of an encoded image as its pixels lie, whatever EXIF says; no size: its own.
+
+    Raises WorkerError, with what the image is called, for what is no whole image.
+    """
+    try:
+        with Image.open(BytesIO(data)) as opened:
+            image = opened.convert(mode)
+        return bring(declared, image, (image.height, image.width) if size is None else size)
+    except Exception as error:  # damaged files provoke errors of many classes
+        why = str(error).split("\n")[0] if not isinstance(error, UnidentifiedImageError) else "its form is not known"
+        raise declared.refuse(f"{told} is not a whole image", "path", why=why) from error
+
+
+def bring(declared: Declared, image: Image.Image, size: Sequence[int]) -> np.ndarray:
+    """uint8 [height, width, channels] at the size, cropped and resized as the options say."""
+    method = RESAMPLING[declared.options["resize"]]
+    height, width = size
+    if declared.options["crop"] == "center":
+        image = ImageOps.fit(image, (width, height), method)
+    elif image.size != (width, height):
+        image = image.resize((width, height), method)
+    return np.asarray(image, np.uint8).reshape(height, width, len(image.getbands()))
 
 
 def broken(declared: Declared, path: Path, error: Exception) -> WorkerError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,29 @@ def open_tfrecord(declared: Declared) -> Opened:
     specs = {dict(declared.params["arrays"]).get(spec["name"], spec["name"]): spec for spec in declared.wanted}
     arrays = {name: Held() for name in first}
 
-    def each(names: Any, picked: np.ndarray | None) -> Iterator[Block]:
-        chosen = None if picked is None else set(picked.tolist())
-        index = 0
-        for path in paths:
-            for example in examples(declared, path):
-                if chosen is None or index in chosen:
-                    yield {name: value_of(declared, index, name, example, specs.get(name)) for name in names}
-                index += 1
+    def value(index: int, name: str, example: Mapping[str, Feature]) -> np.ndarray:
+        return value_of(declared, index, name, example, specs.get(name))
 
-    return Opened(arrays, lambda names, picked: in_blocks(each(names, picked)), count)
+    return Opened(arrays, lambda names, picked: read_features(declared, paths, value, names, picked), count)
+
+
+def read_features(
+    declared: Declared,
+    paths: Sequence[Path],
+    value: Callable[[int, str, Mapping[str, Feature]], np.ndarray],
+    names: Sequence[str],
+    picked: np.ndarray | None,
+) -> Iterator[Block]:
+    """Blocks of what `value` makes of (a record's place, a name, the record), of all records or those picked."""
+    chosen = None if picked is None else set(picked.tolist())
+
+    def each() -> Iterator[Block]:
+        records = (example for path in paths for example in examples(declared, path))
+        for index, example in enumerate(records):
+            if chosen is None or index in chosen:
+                yield {name: value(index, name, example) for name in names}
+
+    return in_blocks(each())
 
 
 def record_files(declared: Declared) -> list[Path]:

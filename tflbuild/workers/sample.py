@@ -18,6 +18,7 @@ from tflbuild.workers.dataset_call import open_call
 from tflbuild.workers.dataset_csv import open_csv
 from tflbuild.workers.dataset_images import open_images
 from tflbuild.workers.dataset_synthetic import can_be_random, synthesize
+from tflbuild.workers.dataset_tfds import open_tfds
 from tflbuild.workers.dataset_tfrecord import open_tfrecord
 from tflbuild.workers.datasets import Declared, Opened
 from tflbuild.workers.feeder import Feeder
@@ -30,6 +31,7 @@ OPENERS: dict[str, Callable[[Declared], Opened]] = {
     "image_folder": open_images,
     "csv": open_csv,
     "tfrecord": open_tfrecord,
+    "tfds": open_tfds,
     "audio_folder": open_audio,
     "callable": open_call,
 }
