@@ -6,17 +6,15 @@ import argparse
 import json
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tflbuild import __version__
+from tflbuild import __version__, interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
 VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
 
@@ -55,8 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Parse, dispatch, report: the only place that turns an error into text and a code."""
-    for number in INTERRUPTS:
-        signal.signal(number, _interrupt)
+    interrupts.listen()
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
         verb = take_verb(options)
@@ -70,12 +67,6 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
-
-
-def _interrupt(*_: object) -> None:
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)  # cleaning up takes a moment, and is not to be cut short
-    raise KeyboardInterrupt
 
 
 def take_verb(options: argparse.Namespace) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
@@ -29,6 +30,7 @@ from tflbuild.steps.kinds import KINDS, Server
 from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
+INTERRUPT_POLL_SECONDS = 1.0
 LOG = "log.txt"
 
 
@@ -128,9 +130,10 @@ class Executor:
         """
         todo = {step_id: step for step_id, step in plan.steps.items() if step_id not in self.results}
         while todo or self.running:
+            interrupts.check()
             blocked = self._advance(todo)
             if self.running or blocked:
-                self._collect(LOCK_POLL_SECONDS if blocked else None)
+                self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
         return self.results
 
     def _advance(self, todo: dict[str, Step]) -> bool:
@@ -220,7 +223,7 @@ class Executor:
         request = {"params": dict(step.params), "inputs": names, "labels": labels, "section": step.section}
         (folder / "input.json").write_text(json.dumps(request))
 
-    def _collect(self, timeout: float | None) -> None:
+    def _collect(self, timeout: float) -> None:
         for ready, _ in self.selector.select(timeout):
             server = ready.fileobj
             assert isinstance(server, WorkerServer)
