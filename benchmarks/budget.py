@@ -9,16 +9,12 @@ The models and data are those of benchmarks.schemes.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run import TFLBUILD, host
+from benchmarks.run import host, outcomes
 from benchmarks.schemes import MODELS, ROOT, workplace
 
 PAGE = ROOT / "docs" / "auto.md"
@@ -52,13 +48,7 @@ def search(folder: Path, store: Path, name: str, budget: float) -> Line:
     """One search by the command line."""
     (folder / "recipes").mkdir(exist_ok=True)
     (folder / "recipes" / "searched.yaml").write_text(recipe(name, budget))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("TFLBUILD_")}
-    command = [TFLBUILD, "+recipe=searched", f"output_root=auto/{name}-{budget}", "--json"]
-    environment = {**kept, "TFLBUILD_STORE": str(store)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if not done.stdout.startswith("["):
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    (row,) = json.loads(done.stdout)
+    (row,) = outcomes(folder, store, "+recipe=searched", f"output_root=auto/{name}-{budget}")
     return read_line(name, budget, row)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TFLBUILD = str(Path(sys.executable).parent / "tflbuild")
@@ -95,12 +96,26 @@ def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     return Cost(wall, usage.ru_utime + usage.ru_stime)
 
 
+def environment(store: Path) -> dict[str, str]:
+    """This process's, with that store and no other setting of tflbuild's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TFLBUILD_")}
+    return {**kept, "TFLBUILD_STORE": str(store)}
+
+
+def outcomes(folder: Path, store: Path, *arguments: str) -> list[Any]:
+    """What the installed command says of its variants; exits with its complaint where it says nothing."""
+    command = [TFLBUILD, *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, env=environment(store), capture_output=True, text=True, check=False)
+    if not done.stdout.startswith("["):
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+    return list(json.loads(done.stdout))
+
+
 def build(place: Path, *arguments: str, says: str) -> Cost:
     """The installed command, in a folder and with a store below `place`."""
     folder = place / "project"
     folder.mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TFLBUILD_")}
-    return measure([TFLBUILD, *arguments], folder, {**kept, "TFLBUILD_STORE": str(place / "store")}, says)
+    return measure([TFLBUILD, *arguments], folder, environment(place / "store"), says)
 
 
 def handwritten(place: Path) -> Cost:

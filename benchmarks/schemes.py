@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run import TFLBUILD, host
+from benchmarks.run import host, outcomes
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -171,13 +171,7 @@ def sweep(folder: Path, store: Path, name: str, schemes: Sequence[str]) -> list[
     (folder / "recipes").mkdir(exist_ok=True)
     for file, variant in named.items():
         (folder / "recipes" / f"{file}.yaml").write_text(recipe(MODELS[name], *variant))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("TFLBUILD_")}
-    command = [TFLBUILD, "-m", f"recipe={','.join(named)}", "--json"]
-    environment = {**kept, "TFLBUILD_STORE": str(store)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if not done.stdout.startswith("["):
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    rows = json.loads(done.stdout)
+    rows = outcomes(folder, store, "-m", f"recipe={','.join(named)}")
     return [read_cell(folder, *variant, row) for variant, row in zip(named.values(), rows, strict=True)]
 
 

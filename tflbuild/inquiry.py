@@ -9,13 +9,9 @@ from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import RecipeError
-from tflbuild.execute.executor import Executor
-from tflbuild.locations import store_root
-from tflbuild.pipeline import disk_errors, execute_all, prepare_plan, surroundings
+from tflbuild.pipeline import execute_all, open_executor, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_sensitivity
-from tflbuild.report.console import open_console
 from tflbuild.report.outputs import prepare, variant_folder
-from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
 
@@ -41,13 +37,8 @@ def advise(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Answ
 def _ask(
     overrides: Sequence[str], jobs: int | None, offline: bool, require: Require, make: Inquiry, role: str
 ) -> Answer:
-    store = Store(store_root())
-    with (
-        disk_errors(store.root),
-        open_console() as console,
-        Executor(store, console.show, jobs, offline=offline) as executor,
-    ):
-        prepared = prepare_plan(overrides, multirun=False, store=store)
+    with open_executor(jobs, offline) as (executor, _):
+        prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         prepare(variant_folder(resolved.recipe))

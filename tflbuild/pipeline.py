@@ -28,7 +28,7 @@ from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.inquiries import make_description
 from tflbuild.plan.planner import Surroundings, make_plan
-from tflbuild.report.console import open_console
+from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
@@ -131,16 +131,24 @@ def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list
         return prepared, preview(prepared.plan, store), store
 
 
-def build(
-    overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
-) -> tuple[Prepared, list[Outcome]]:
-    """The whole corridor. One outcome a variant; a failed one fails alone."""
+@contextmanager
+def open_executor(jobs: int | None, offline: bool) -> Iterator[tuple[Executor, Console]]:
+    """An executor over the user's store, that shows what it does."""
     store = Store(store_root())
     with (
         disk_errors(store.root),
         open_console() as console,
         Executor(store, console.show, jobs, offline=offline) as executor,
     ):
+        yield executor, console
+
+
+def build(
+    overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
+) -> tuple[Prepared, list[Outcome]]:
+    """The whole corridor. One outcome a variant; a failed one fails alone."""
+    with open_executor(jobs, offline) as (executor, console):
+        store = executor.store
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import leaves
@@ -49,6 +50,13 @@ def check_engine(recipe: Recipe, refusals: Refusals) -> None:
         )
 
 
+def refuse_told(told: Mapping[str, object], refusals: Refusals, what: str, why: str, next_step: str) -> None:
+    """Raises RecipeError for the first key of `told` that has a value."""
+    key = next((key for key, value in told.items() if value), None)
+    if key is not None:
+        raise refusals.refuse(f"'{key}' {what}", key, why=why, next_step=next_step)
+
+
 def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
     """A .tflite is converted already."""
     if recipe.source.kind != "tflite":
@@ -60,14 +68,9 @@ def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
         "signature.entry": recipe.signature.entry,
         "converter": recipe.converter,
     }
-    for key, value in told.items():
-        if value:
-            raise refusals.refuse(
-                f"'{key}' cannot be applied to a .tflite file",
-                key,
-                why="it acts while a model is converted, and this one is converted already",
-                next_step="leave it out, or give the original model as the source",
-            )
+    why = "it acts while a model is converted, and this one is converted already"
+    next_step = "leave it out, or give the original model as the source"
+    refuse_told(told, refusals, "cannot be applied to a .tflite file", why, next_step)
 
 
 def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
@@ -86,14 +89,8 @@ def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
         "signature.entry": recipe.signature.entry,
         "source.fused_lstm": recipe.source.fused_lstm,
     }
-    for key, value in told.items():
-        if value:
-            raise refusals.refuse(
-                f"'{key}' cannot be combined with optimize",
-                key,
-                why="what is trained is the model's own call, rebuilt in tf_keras",
-                next_step="leave it out, or optimize=none",
-            )
+    why = "what is trained is the model's own call, rebuilt in tf_keras"
+    refuse_told(told, refusals, "cannot be combined with optimize", why, "leave it out, or optimize=none")
 
 
 def check_trained(recipe: Recipe, refusals: Refusals) -> None:

@@ -86,7 +86,21 @@ class NpyDataset(Dataset):
 
 
 @dataclass
-class ImageFolderDataset(Dataset):
+class PictureDataset(Dataset):
+    """Samples of which some or all are images."""
+
+    size: List[int] = field(default_factory=list)
+    """[height, width] that images are brought to; empty: the input's."""
+    resize: Resampling = Resampling.bilinear
+    """`bilinear`, `nearest` or `bicubic`, as Pillow does them: antialiased when an image gets smaller."""
+    crop: Crop = Crop.none
+    """`center` cuts to the proportions of `size` first; `none` squeezes the whole image."""
+    layout: Channels = Channels.nhwc
+    """Order of the axes of inputs that take images: `nhwc` or `nchw`."""
+
+
+@dataclass
+class ImageFolderDataset(PictureDataset):
     """Image files in a folder, or in one folder a class, for the model's only input; in the order of their names."""
 
     unused: ClassVar[tuple[str, ...]] = ("arrays",)
@@ -103,14 +117,6 @@ class ImageFolderDataset(Dataset):
     """Subtracted after scale and offset: one number, or one a channel; empty: nothing."""
     std: List[float] = field(default_factory=list)
     """Divisor after `mean`: one number, or one a channel; empty: none."""
-    size: List[int] = field(default_factory=list)
-    """[height, width] that images are brought to; empty: the input's."""
-    resize: Resampling = Resampling.bilinear
-    """`bilinear`, `nearest` or `bicubic`, as Pillow does them: antialiased when an image gets smaller."""
-    crop: Crop = Crop.none
-    """`center` cuts to the proportions of `size` first; `none` squeezes the whole image."""
-    layout: Channels = Channels.nhwc
-    """Order of the input's axes: `nhwc` or `nchw`."""
 
 
 @dataclass
@@ -145,7 +151,7 @@ class TfrecordDataset(Dataset):
 
 
 @dataclass
-class TfdsDataset(Dataset):
+class TfdsDataset(PictureDataset):
     """A split of a dataset that TensorFlow Datasets has prepared as TFRecord files; read without that package."""
 
     kind: str = "tfds"
@@ -157,14 +163,6 @@ class TfdsDataset(Dataset):
     """Input name -> feature name, where they differ; `outer/inner` for nested features."""
     label: str = ""
     """Feature of one integer class label; empty: there are none."""
-    size: List[int] = field(default_factory=list)
-    """[height, width] that images are brought to; empty: the input's."""
-    resize: Resampling = Resampling.bilinear
-    """`bilinear`, `nearest` or `bicubic`, as Pillow does them: antialiased when an image gets smaller."""
-    crop: Crop = Crop.none
-    """`center` cuts to the proportions of `size` first; `none` squeezes the whole image."""
-    layout: Channels = Channels.nhwc
-    """Order of the axes of inputs that take images: `nhwc` or `nchw`."""
 
 
 @dataclass
