@@ -198,7 +198,10 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     searches = [one.recipe.search for one in prepared.resolved if one.recipe.search is not None]
     for search in [] if options.json else searches:
         print(f"then a search: at most {search.trials} artifacts, built one after another and measured")
-    return EXIT_DONE
+    errors = _distinct([refused.error for refused in prepared.refused.values()])
+    for error in errors:
+        print(error, file=sys.stderr)
+    return _exit_code(errors) if errors else EXIT_DONE
 
 
 def require_one_variant(options: argparse.Namespace, verb: str) -> None:

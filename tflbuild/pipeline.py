@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.config.compose import compose, search_roots
+from tflbuild.config.compose import Composed, compose, search_roots
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
@@ -78,7 +78,8 @@ class Outcome:
 class Prepared:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
-    `read` is the stat record of all that was read, from before it was read.
+    `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
+    may be refused: the product of choices has holes.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
@@ -86,31 +87,57 @@ class Prepared:
     plan: Plan
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
+    refused: Mapping[int, Refused]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A job of a sweep that contradicts itself, or names what is not there."""
+
+    variant: str
+    overrides: tuple[str, ...]
+    error: RecipeError
 
 
 def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
-    """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe."""
+    """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe.
+
+    A sweep goes on without the jobs that are refused, unless all are.
+    """
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
-    recipes = [freeze(one) for one in composed]
-    places = tuple(one.places for one in composed)
-    for recipe, place in zip(recipes, places, strict=True):
-        require_candidates(recipe, place)
-        with placed(place):
-            read |= {path: observe(path) for path in input_paths(recipe)}
-    resolved = tuple(_resolve(recipe, place, store) for recipe, place in zip(recipes, places, strict=True))
-    environment = frozenset(name for one in composed for name in one.environment)
-    return Prepared(resolved, places, make_plan(resolved, surroundings()), read, environment)
+    accepted: dict[int, ResolvedRecipe] = {}
+    refused: dict[int, Refused] = {}
+    for index, one in enumerate(composed):
+        try:
+            accepted[index] = _accept(one, store, read)
+        except RecipeError as error:
+            refused[index] = Refused(one.variant, one.overrides, error)
+    if not accepted:
+        raise refused[0].error
+    resolved = tuple(accepted.values())
+    return Prepared(
+        resolved=resolved,
+        places=tuple(composed[index].places for index in accepted),
+        plan=make_plan(resolved, surroundings()),
+        read=read,
+        environment=frozenset(name for one in composed for name in one.environment),
+        refused=refused,
+    )
+
+
+def _accept(one: Composed, store: Store, read: dict[str, Stat | None]) -> ResolvedRecipe:
+    """Freeze and resolve; notes the stat record of what is read, ahead of it."""
+    recipe = freeze(one)
+    require_candidates(recipe, one.places)
+    with placed(one.places):
+        read |= {path: observe(path) for path in input_paths(recipe) if path not in read}
+        return resolve(recipe, store.stats)
 
 
 def surroundings() -> Surroundings:
     """What this machine contributes to keys."""
     return Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
-
-
-def _resolve(recipe: Recipe, places: Places, store: Store) -> ResolvedRecipe:
-    with placed(places):
-        return resolve(recipe, store.stats)
 
 
 @contextmanager
@@ -153,20 +180,33 @@ def build(
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
         results = executor.execute(prepared.plan)
-        begun = [all(results[step].ok for step in goals.values()) for goals in prepared.plan.goals]
         settled = [
-            settle(one, surroundings(), places, executor, console.say) if ok else (one, None)
-            for one, places, ok in zip(prepared.resolved, prepared.places, begun, strict=True)
+            settle(one, surroundings(), places, executor, console.say)
+            if all(results[step].ok for step in goals.values())
+            else (one, None)
+            for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
         ]
-        plan = make_plan([one for one, _ in settled], surroundings())
-        results = executor.execute(plan)
+        plan = prepared.plan
+        if any(found is not None for _, found in settled):
+            plan = make_plan([one for one, _ in settled], surroundings())
+            results = executor.execute(plan)
     with disk_errors(store.root):
         git = git_state()
-        outcomes = [
+        reports = (
             report(one, found, places, {role: results[step] for role, step in goals.items()}, store, git)
             for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
+        )
+        outcomes = [
+            refusal(prepared.refused[index]) if index in prepared.refused else next(reports)
+            for index in range(len(settled) + len(prepared.refused))
         ]
     return prepared, outcomes
+
+
+def refusal(refused: Refused) -> Outcome:
+    """The row of a job that was not begun."""
+    row = Row(refused.variant, "refused", None, refused.overrides)
+    return Outcome(row, str(refused.error), ran=False, error=refused.error)
 
 
 @dataclass(frozen=True)

@@ -268,11 +268,13 @@ def test_every_calibration_method_meets_the_gate_of_the_recipe(warm):
     assert len({line.split()[-1] for line in done.out.splitlines()[1:5]}) == 4
 
 
-def test_one_failed_variant_leaves_the_others_and_its_reason(warm):
-    done = warm.run("-m", RECIPE, "dataset.count=8,999")
+def test_a_failed_and_a_refused_variant_leave_the_others_and_their_reasons(warm):
+    done = warm.run("-m", RECIPE, "dataset.count=8,999,0")
     assert done.code == 2
     assert "holds 256 samples, and 999 are asked for" in done.err
-    assert done.out.splitlines()[-1] == "built  1 of 2 variants in outputs/mobilenet_int8/, 1 failed"
+    assert "command line: dataset.count=0" in done.err
+    assert [line.split()[1:3] for line in done.out.splitlines()[2:4]] == [["failed", "in"], ["refused"]]
+    assert done.out.splitlines()[-1] == "built  1 of 3 variants in outputs/mobilenet_int8/, 2 failed"
 
 
 # gates, data, targets

@@ -407,9 +407,20 @@ def test_choices_without_m_say_that_m_is_wanted(project):
     assert "-m" in found.why + found.next
 
 
-def test_one_wrong_choice_refuses_the_whole_sweep(project):
-    found = refused_at_once(project.run("-m", RECIPE, "dataset.count=0,5"))
+def test_a_sweep_of_refused_jobs_alone_is_refused(project):
+    found = refused_at_once(project.run("-m", RECIPE, "dataset.count=0,-5"))
     assert found.where == "command line: dataset.count=0"
+
+
+def test_a_choice_that_there_is_not_refuses_the_whole_sweep(project):
+    assert "int9" in refused_at_once(project.run("-m", RECIPE, "quantization=int8,int9")).what
+
+
+@pytest.mark.parametrize("verb", ["plan", "explain"])
+def test_a_refused_job_is_left_out_of_the_plan_and_told(project, verb):
+    done = project.run(verb, "-m", RECIPE, "dataset.count=0,5")
+    assert done.code == 2 and "dataset.count=0" in done.err and "Traceback" not in done.err
+    assert "convert" in done.out
 
 
 @pytest.mark.parametrize("verb", ["plan", "explain"])

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tflbuild.config import schema
-from tflbuild.config.compose import compose
+from tflbuild.config.compose import Composer, compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places, find_line
 from tflbuild.config.reference import pages
@@ -88,6 +88,40 @@ def test_a_sweep_multiplies_and_drops_repeats():
     assert [one.variant for one in composed] == [
         f"quantization={scheme},target.threads={threads}" for scheme in ("none", "int8") for threads in (1, 2)
     ]
+
+
+SWEPT = [
+    ["quantization=int8", "dataset.count=8"],
+    ["dataset.count=8", "quantization=int8"],
+    ["quantization=float16", "verify.gates.top1=0.5", "~benchmark"],
+    ["dataset@verify.dataset=synthetic", "verify.dataset.count=4", "verify.dataset.high=2"],
+    ["quantization=auto", "quantization.budget={snr_db:20}", "++quantization.budget.outputs.probs.cosine=0.9"],
+    ["dataset=callable", "dataset.call=a.py:b", "+dataset.arguments.k=1", "+dataset.arguments.l=[1,2]"],
+    ["++signature.inputs.image.shape=[1,28,28,1]", "signature.batch=1", "source.path='a b'"],
+    ["target.threads=${oc.env:THREADS,3}", "name=${quantization.scheme}", "hydra.verbose=true"],
+    ["optimize=qat", "dataset@optimize.dataset=npz", "optimize.dataset.path=x", "optimize.epochs=2"],
+    ["converter.unfold_batchmatmul=true", "source.lambdas=[a]", "output_root=x"],
+]
+
+
+@pytest.mark.parametrize("told", SWEPT, ids=lambda told: told[0])
+def test_a_job_of_a_sweep_composes_as_it_does_alone(told):
+    composer = Composer([RECIPE, *told])
+    alone = composer.compose(composer.normal, shared=False)
+    first, again = (composer.compose(composer.normal, shared=True) for _ in range(2))
+    assert first == again == alone
+
+
+@pytest.mark.parametrize(
+    "wrong", ["quantization.scheme=5", "dataset.count=x", "dataset.colour=1", "dataset.count=${oc.env:NONE_SUCH}"]
+)
+def test_a_job_of_a_sweep_is_refused_as_it_is_alone(wrong):
+    def refusal(*told, multirun):
+        with pytest.raises(RecipeError) as caught:
+            [freeze(one) for one in compose([RECIPE, *told], multirun=multirun)]
+        return str(caught.value)
+
+    assert refusal(wrong, "target.threads=1,2", multirun=True) == refusal(wrong, multirun=False)
 
 
 def test_a_local_recipe_comes_before_the_shipped_one():

@@ -1,4 +1,4 @@
-from tflbuild.plan.explain import differences, nearest_action
+from tflbuild.plan.explain import Earlier, differences
 
 BEFORE = {
     "kind": "quantize",
@@ -47,5 +47,5 @@ def test_inputs_that_are_not_known_yet_are_left_out():
 def test_the_nearest_action_shares_most_and_is_newest():
     other = BEFORE | {"params": {"scheme": "int8", "rules": []}}
     wanted = BEFORE | {"inputs": {"model": "b" * 64}}
-    assert nearest_action(wanted, [(other, 9.0), (BEFORE, 1.0)]) == BEFORE
-    assert nearest_action(wanted, [(BEFORE | {"kind": "check"}, 9.0)]) is None
+    assert Earlier([(other, 9.0), (BEFORE, 1.0)]).nearest(wanted) == BEFORE
+    assert Earlier([(BEFORE | {"kind": "check"}, 9.0)]).nearest(wanted) is None

@@ -56,18 +56,21 @@ def differences(before: Mapping[str, Json], after: Mapping[str, Json], ignore: S
     ]
 
 
-def nearest_action(
-    action: Mapping[str, Json], candidates: Iterable[tuple[Mapping[str, Json], float]]
-) -> Mapping[str, Json] | None:
-    """Of earlier actions and their times: the one of this kind that shares most leaves, newest first."""
-    best: tuple[int, float] | None = None
-    chosen = None
-    wanted = leaves(action)
-    for candidate, created in candidates:
-        if candidate.get("kind") != action["kind"]:
-            continue
-        has = leaves(candidate)
-        rank = (sum(1 for name, value in wanted.items() if name in has and has[name] == value), created)
-        if best is None or rank > best:
-            best, chosen = rank, candidate
-    return chosen
+class Earlier:
+    """Actions of the past, to be compared with many of today: of each, its leaves are looked at once."""
+
+    def __init__(self, actions: Iterable[tuple[Mapping[str, Json], float]]) -> None:
+        """`actions` are with their times, seconds since the epoch."""
+        self._by_kind: dict[Json, list[tuple[frozenset[tuple[str, str]], float, Mapping[str, Json]]]] = {}
+        for action, created in actions:
+            self._by_kind.setdefault(action.get("kind"), []).append((_facets(action), created, action))
+
+    def nearest(self, action: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """The one of the same kind that shares most leaves, newest first; None where there is none of it."""
+        wanted = _facets(action)
+        candidates = self._by_kind.get(action["kind"], [])
+        return max(candidates, key=lambda one: (len(wanted & one[0]), one[1]))[2] if candidates else None
+
+
+def _facets(action: Mapping[str, Json]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, repr(value)) for name, value in leaves(action).items())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tflbuild.core.digest import Json
 from tflbuild.core.step import FileInput, Plan, StepInput
 from tflbuild.execute.preview import Preview
-from tflbuild.plan.explain import Change, differences, nearest_action
+from tflbuild.plan.explain import Change, Earlier, differences
 from tflbuild.report.outputs import MANIFEST, variant_folder
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.storage.store import Store
@@ -23,11 +23,11 @@ def reasons(
     pending = [one for one in previews if one.verdict != "hit"]
     if not pending:
         return {}
-    earlier = [(record.action, record.created) for record in store.records()]
+    earlier = Earlier((record.action, record.created) for record in store.records())
     last = _last_actions(resolved, plan, store)
     found: dict[str, list[Change] | None] = {}
     for one in pending:
-        before = last.get(one.step.id) or nearest_action(one.action, earlier)
+        before = last.get(one.step.id) or earlier.nearest(one.action)
         found[one.step.id] = None if before is None else differences(before, one.action, ignore=one.awaits)
     return found
 
@@ -56,7 +56,8 @@ def why(one: Preview, changes: list[Change] | None, titles: Mapping[str, str]) -
         return ["never run before"]
     told = [_input_text(one, change) for change in changes]
     if one.verdict == "follows":
-        told += [f"input {name} is made by {titles[name]}, which runs" for name in one.awaits]
+        makers = {port.name: titles[port.step_id] for port in one.step.inputs if isinstance(port, StepInput)}
+        told += [f"input {name} is made by {makers[name]}, which runs" for name in one.awaits]
     return told or ["its result is no longer in the store"]
 
 
@@ -69,17 +70,17 @@ def _input_text(one: Preview, change: Change) -> str:
     return change.text()
 
 
-def _titles(one: Preview, previews: Sequence[Preview]) -> dict[str, str]:
-    by_id = {other.step.id: other.step.title for other in previews}
-    return {port.name: by_id[port.step_id] for port in one.step.inputs if isinstance(port, StepInput)}
+def _titles(previews: Sequence[Preview]) -> dict[str, str]:
+    """Step id -> what a person calls it."""
+    return {one.step.id: one.step.title for one in previews}
 
 
 def plan_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
     """A line a step: verdict and first reason; a last line that counts."""
     width = max(len(one.step.title) for one in previews)
-    lines = []
+    lines, titles = [], _titles(previews)
     for one in previews:
-        told = why(one, found.get(one.step.id), _titles(one, previews))
+        told = why(one, found.get(one.step.id), titles)
         more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
         lines.append(f"{one.step.title:<{width}}  {WORDS[one.verdict]}  {told[0] + more if told else ''}".rstrip())
     hits = sum(one.verdict == "hit" for one in previews)
@@ -89,17 +90,17 @@ def plan_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | No
 
 def explain_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
     """For each step that runs, every reason on a line of its own."""
-    lines = []
+    lines, titles = [], _titles(previews)
     for one in previews:
         if one.verdict != "hit":
             lines.append(one.step.title)
-            lines += [f"  {text}" for text in why(one, found.get(one.step.id), _titles(one, previews))]
+            lines += [f"  {text}" for text in why(one, found.get(one.step.id), titles)]
     return "\n".join(lines) if lines else "nothing would run: every step is a hit"
 
 
 def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
     """The same as JSON: a list of steps."""
-    rows = []
+    rows, titles = [], _titles(previews)
     for one in previews:
         changes = found.get(one.step.id)
         rows.append(
@@ -111,7 +112,7 @@ def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | No
                 "verdict": WORDS[one.verdict],
                 "awaits": list(one.awaits),
                 "changes": [{"leaf": c.leaf, "before": c.before, "after": c.after} for c in changes or ()],
-                "why": why(one, changes, _titles(one, previews)),
+                "why": why(one, changes, titles),
             }
         )
     return json.dumps(rows, indent=2)
