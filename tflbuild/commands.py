@@ -9,11 +9,14 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tflbuild import __version__, interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from tflbuild.execute.limits import Limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
 VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
@@ -44,6 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--info", "-i", nargs="?", const="all", choices=views, help=f"Show Hydra's view: {'|'.join(views)}")
     add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
     add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
+    add("--memory", help="What steps that run at once may take together, such as 8G; four fifths of what is free")
+    add("--timeout", type=float, help="Seconds that a step may take; an hour when left out")
+    add("--fail-fast", action="store_true", help="Begin nothing new after the first failure")
     add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
@@ -71,8 +77,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def take_verb(options: argparse.Namespace) -> str:
     """The verb that the words before the overrides name. A word that is neither is refused."""
-    if options.jobs is not None and options.jobs < 1:
-        raise UsageError(f"--jobs is {options.jobs}, and must be at least 1", where="command line")
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
         return "hydra"
@@ -99,15 +103,32 @@ def take_verb(options: argparse.Namespace) -> str:
     return verb
 
 
+def read_limits(options: argparse.Namespace) -> Limits:
+    """What the flags allow. Raises UsageError for none at all."""
+    from tflbuild.execute.limits import Limits, read_memory
+
+    memory = None if options.memory is None else read_memory(options.memory)
+    if options.memory is not None and memory is None:
+        raise UsageError(f"--memory is '{options.memory}'", where="command line", next_step="a size such as 8G or 512M")
+    for flag, value, least in (("jobs", options.jobs, 1), ("timeout", options.timeout, 0.001)):
+        if value is not None and not value >= least:
+            raise UsageError(f"--{flag} is {value}, and must be at least {least}", where="command line")
+    return Limits(
+        jobs=options.jobs,
+        memory=memory,
+        seconds=options.timeout,
+        fail_fast=options.fail_fast,
+        offline=options.offline,
+    )
+
+
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
     from tflbuild import pipeline
     from tflbuild.report.search import search_text
     from tflbuild.report.summary import labels, sweep_table, warnings
 
-    prepared, outcomes = pipeline.build(
-        options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
-    )
+    prepared, outcomes = pipeline.build(options.overrides, read_limits(options), multirun=options.multirun)
     errors = [outcome.error for outcome in outcomes if outcome.error]
     ran = any(outcome.ran for outcome in outcomes)
     if options.json:
@@ -216,7 +237,7 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report import diagnosis
 
     require_one_variant(options, "doctor")
-    found = clinic.diagnose(options.overrides, jobs=options.jobs, offline=options.offline)
+    found = clinic.diagnose(options.overrides, read_limits(options))
     chosen = diagnosis.best(found.trials)
     if options.json:
         print(diagnosis.as_json(found.problem, found.trials))
@@ -238,7 +259,7 @@ def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     from tflbuild.report.sensitivity import sensitivity_text
 
     require_one_variant(options, "sensitivity")
-    answer = inquiry.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
+    answer = inquiry.sensitivity(options.overrides, read_limits(options))
     text = sensitivity_page(answer.found, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "sensitivity.html", text)
     _print_answer(options, answer.found, sensitivity_text(answer.found), page)
@@ -253,7 +274,7 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.outputs import variant_folder, write_page
 
     require_one_variant(options, "advise")
-    answer = inquiry.advise(options.overrides, jobs=options.jobs, offline=options.offline)
+    answer = inquiry.advise(options.overrides, read_limits(options))
     verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
     text = advice_page(answer.found, verdict, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "advice.html", text)
@@ -283,7 +304,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    found = pipeline.inspect(path, overrides, offline=options.offline)
+    found = pipeline.inspect(path, overrides, read_limits(options))
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:

@@ -9,6 +9,7 @@ from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import RecipeError
+from tflbuild.execute.limits import Limits
 from tflbuild.pipeline import execute_all, open_executor, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_sensitivity
 from tflbuild.report.outputs import prepare, variant_folder
@@ -24,20 +25,18 @@ class Answer:
     found: Mapping[str, Json]
 
 
-def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Answer:
+def sensitivity(overrides: Sequence[str], limits: Limits) -> Answer:
     """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
-    return _ask(overrides, jobs, offline, _require_sensitive, make_sensitivity, "sensitivity")
+    return _ask(overrides, limits, _require_sensitive, make_sensitivity, "sensitivity")
 
 
-def advise(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Answer:
+def advise(overrides: Sequence[str], limits: Limits) -> Answer:
     """Whether the calibration samples are enough. Raises TflbuildError for a recipe without any."""
-    return _ask(overrides, jobs, offline, _require_samples, make_advice, "advise")
+    return _ask(overrides, limits, _require_samples, make_advice, "advise")
 
 
-def _ask(
-    overrides: Sequence[str], jobs: int | None, offline: bool, require: Require, make: Inquiry, role: str
-) -> Answer:
-    with open_executor(jobs, offline) as (executor, _):
+def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str) -> Answer:
+    with open_executor(limits) as (executor, _):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)

@@ -24,6 +24,7 @@ from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.inquiries import make_description
@@ -159,22 +160,20 @@ def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list
 
 
 @contextmanager
-def open_executor(jobs: int | None, offline: bool) -> Iterator[tuple[Executor, Console]]:
+def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
     """An executor over the user's store, that shows what it does."""
     store = Store(store_root())
     with (
         disk_errors(store.root),
         open_console() as console,
-        Executor(store, console.show, jobs, offline=offline) as executor,
+        Executor(store, console.show, limits) as executor,
     ):
         yield executor, console
 
 
-def build(
-    overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
-) -> tuple[Prepared, list[Outcome]]:
+def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor. One outcome a variant; a failed one fails alone."""
-    with open_executor(jobs, offline) as (executor, console):
+    with open_executor(limits) as (executor, console):
         store = executor.store
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
@@ -218,13 +217,13 @@ class Inspected:
     contents: Mapping[str, Json]
 
 
-def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
+def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
     """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
     kind = source_kind(path)
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
+    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]
@@ -281,6 +280,13 @@ def report(
         error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
         row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
         return Outcome(row, str(error), ran, error=error)
+    if not all(result.ok for result in roles.values()):
+        stopped = StepError(
+            f"{recipe.name}/{recipe.variant} was not built",
+            why="--fail-fast stopped at another variant's failure",
+            next_step="the same command goes on from here",
+        )
+        return Outcome(Row(recipe.variant, "not built", None, recipe.overrides), "", ran, error=stopped)
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)

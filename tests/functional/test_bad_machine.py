@@ -253,7 +253,6 @@ CALIBRATE = (RECIPE, "quantization.calibration.method=mse")
 @pytest.mark.parametrize(
     ("command", "kind", "number"),
     [
-        (CONVERT, "convert", signal.SIGKILL),
         (CONVERT, "convert", signal.SIGSEGV),
         (CONVERT, "convert", signal.SIGABRT),
         (CALIBRATE, "calibrate", signal.SIGSEGV),
@@ -282,18 +281,62 @@ def test_a_share_of_the_samples_that_a_signal_ends_fails_its_step(warm):
     assert_nothing_half_made(warm)
 
 
+def test_a_step_that_was_killed_is_tried_again_alone(warm):
+    with started(warm, *CONVERT) as finish:
+        os.kill(until(lambda: child(warm.store, "convert"), "convert"), signal.SIGKILL)
+        done = finish()
+    assert done.code == 0, done.err
+    again = next(line for line in done.err.splitlines() if " again " in line)
+    assert again.startswith("convert ") and "SIGKILL" in again
+    assert done.steps["convert"] == "ran" and sum("import" in line for line in done.err.splitlines()) == 1
+
+
+def test_a_step_that_is_killed_each_time_is_one_failed_step(warm):
+    with started(warm, *CONVERT) as finish:
+        first = until(lambda: child(warm.store, "convert"), "convert")
+        os.kill(first, signal.SIGKILL)
+        os.kill(
+            until(lambda: child(warm.store, "convert") not in (None, first) and child(warm.store, "convert"), "again"),
+            9,
+        )
+        done = finish()
+    found = refusal_of(done)
+    assert found.kind == "build" and "SIGKILL" in found.what and "memory" in found.next
+    assert_nothing_half_made(warm)
+
+
 @pytest.mark.parametrize("moment", ["starts", "works"])
-def test_a_server_that_dies_is_the_environments_fault(warm, moment):
+def test_a_server_that_dies_is_started_again(warm, moment):
     with started(warm, *CONVERT) as finish:
         if moment == "works":
             until(lambda: child(warm.store, "convert"), "the conversion")
         os.kill(until(lambda: server(warm.store, "tensorflow"), "the server"), signal.SIGKILL)
+        done = finish()
+    assert done.code == 0, done.err
+    assert "convert" in done.err and "again" in done.err and "tensorflow worker server ended by SIGKILL" in done.err
+
+
+def test_a_server_that_dies_each_time_is_the_environments_fault(warm):
+    seen: set[int | None] = {None}
+    with started(warm, *CONVERT) as finish:
+        while finish.process.poll() is None:
+            found = server(warm.store, "tensorflow")
+            if found not in seen:
+                os.kill(found, signal.SIGKILL)
+                seen.add(found)
+            time.sleep(POLL_SECONDS)
         done = finish()
     found = refusal_of(done)
     assert found.kind == "environment"
     assert "tensorflow" in found.what and "SIGKILL" in found.what
     assert_nothing_half_made(warm)
     assert_completes(warm, *CONVERT)
+
+
+def test_a_step_that_takes_too_long_is_one_failed_step(warm):
+    done = warm.run(*CONVERT, "--timeout", "0.1")
+    found = refusal_of(done)
+    assert found.kind == "build" and "longer than 0.1 s" in found.why
 
 
 # interrupts

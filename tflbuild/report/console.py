@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, StepEnded, StepStarted
+from tflbuild.execute.events import Event, StepEnded, StepRetries, StepStarted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,6 +70,8 @@ class QuietConsole:
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
             line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {note_of(event)}"
             print(line.rstrip(), file=self.stream, flush=True)
+        elif isinstance(event, StepRetries):
+            print(f"{event.step.title:<{WIDTH}} again    {event.why}", file=self.stream, flush=True)
 
 
 class LiveConsole:
@@ -102,6 +104,8 @@ class LiveConsole:
             self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
         elif isinstance(event, StepStarted):
             self.rows[step.id] = Row(step, "running", self.clock())
+        elif isinstance(event, StepRetries):
+            self.rows[step.id] = Row(step, f"again: {event.why}", self.clock())
         else:
             self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
 
