@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from refusals import RECIPE, refusal_of
 
@@ -25,6 +28,7 @@ def make(how):
         pass
     return keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
 """
+STARTS = 50
 REASONS = {
     "raise": "no weights today",
     "exit": "sys.exit(3)",
@@ -82,3 +86,17 @@ def test_a_build_within_hardly_any_memory_goes_step_by_step(warm):
     done = warm.run("-m", RECIPE, "quantization=float16,dynamic_int8", "--memory", "1M")
     assert done.code == 0, done.err
     assert (warm.store / "memory.json").is_file()
+
+
+def test_fifty_starts_at_once_share_one_store_and_do_each_step_once(ready_project):
+    """In one folder, with one store; a sweep and a build by turns. All end well, and what one does, the others take."""
+    project = ready_project()
+    commands = [["+recipe=ready"], ["-m", "+recipe=ready", "quantization=float16,int8"]]
+    flags = ("-j", "1", "verify.dataset.count=50")
+    with ThreadPoolExecutor(STARTS) as pool:
+        runs = list(pool.map(lambda turn: project.run(*commands[turn % 2], *flags), range(STARTS)))
+    assert [done.code for done in runs] == [0] * STARTS, next(done.err for done in runs if done.code)
+    ran = Counter(title for done in runs for title, status in done.steps.items() if status == "ran")
+    assert len(ran) >= 9 and set(ran.values()) == {1}, ran
+    answers = {done.out.splitlines()[-1].partition("  ")[2] for done in runs}
+    assert len(answers) == 2, answers
