@@ -29,11 +29,12 @@ from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.inquiries import make_description
 from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.report.board import Board
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
-from tflbuild.report.summary import Row, show_path, summarize
+from tflbuild.report.summary import Row, labels, show_path, summarize
 from tflbuild.resolve.inputs import (
     ARCHIVES,
     ResolvedRecipe,
@@ -178,6 +179,9 @@ def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> tuple[
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
+        if multirun:
+            rows = [Row(one.recipe.variant, "", None, one.recipe.overrides) for one in prepared.resolved]
+            console.follow(Board(labels(rows), prepared.plan), executor.jobs)
         results = executor.execute(prepared.plan)
         settled = [
             settle(one, surroundings(), places, executor, console.say)
