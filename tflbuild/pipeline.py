@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tflbuild.config.compose import compose, search_roots
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_store import freeze_store
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
@@ -28,7 +30,7 @@ from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.inquiries import make_description
 from tflbuild.plan.planner import Surroundings, make_plan
-from tflbuild.report.console import Console, open_console
+from tflbuild.report.console import Console, open_console, show_notices
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
@@ -53,6 +55,7 @@ from tflbuild.resolve.toolchain import (
 )
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
 from tflbuild.steps.kinds import KINDS
+from tflbuild.storage.remote import open_remote
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
@@ -78,7 +81,7 @@ class Outcome:
 class Prepared:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
-    `read` is the stat record of all that was read, from before it was read.
+    `read` is the stat record of all that was read, from before it was read. `shared` is the store that others share.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
@@ -86,6 +89,7 @@ class Prepared:
     plan: Plan
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
+    shared: Shared | None
 
 
 def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
@@ -93,6 +97,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
+    shared = freeze_store(composed)
     places = tuple(one.places for one in composed)
     for recipe, place in zip(recipes, places, strict=True):
         require_candidates(recipe, place)
@@ -100,7 +105,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
             read |= {path: observe(path) for path in input_paths(recipe)}
     resolved = tuple(_resolve(recipe, place, store) for recipe, place in zip(recipes, places, strict=True))
     environment = frozenset(name for one in composed for name in one.environment)
-    return Prepared(resolved, places, make_plan(resolved, surroundings()), read, environment)
+    return Prepared(resolved, places, make_plan(resolved, surroundings()), read, environment, shared)
 
 
 def surroundings() -> Surroundings:
@@ -143,6 +148,15 @@ def open_executor(jobs: int | None, offline: bool) -> Iterator[tuple[Executor, C
         yield executor, console
 
 
+def connect(executor: Executor, shared: Shared | None) -> None:
+    """Let the executor ask the shared store that the recipes name. Raises MachineError where a package lacks for it."""
+    if shared is None or executor.offline or executor.exchange is not None:
+        return
+    if shared.access == "objects":
+        package_version("obstore")
+    executor.connect(open_remote(shared), push=shared.push)
+
+
 def build(
     overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
 ) -> tuple[Prepared, list[Outcome]]:
@@ -150,6 +164,7 @@ def build(
     with open_executor(jobs, offline) as (executor, console):
         store = executor.store
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
+        connect(executor, prepared.shared)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
         results = executor.execute(prepared.plan)
@@ -184,8 +199,9 @@ def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
+    with disk_errors(store.root), Executor(store, show_notices, offline=offline) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
+        connect(executor, prepared.shared)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())

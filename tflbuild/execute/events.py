@@ -23,6 +23,13 @@ class StepWaits:
 
 
 @dataclass(frozen=True)
+class StepFetches:
+    """The shared store was asked for a step's result."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
 class StepEnded:
     """A step is over, whichever way."""
 
@@ -30,4 +37,11 @@ class StepEnded:
     result: StepResult
 
 
-Event = StepStarted | StepWaits | StepEnded
+@dataclass(frozen=True)
+class Noticed:
+    """A line that a person should see, about no step alone."""
+
+    text: str
+
+
+Event = StepStarted | StepWaits | StepFetches | StepEnded | Noticed

@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.errors import MachineError
-from tflbuild.execute.events import Event, StepEnded, StepStarted, StepWaits
+from tflbuild.execute.events import Event, Noticed, StepEnded, StepStarted, StepWaits
+from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.server import Answer, WorkerServer
 from tflbuild.steps.kinds import KINDS, Server
+from tflbuild.storage.remote import Remote
 from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
@@ -91,6 +93,7 @@ class Executor:
         self.selector = selectors.DefaultSelector()
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
+        self.exchange: Exchange | None = None
         self._waiting: set[str] = set()
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._sent = 0
@@ -99,7 +102,9 @@ class Executor:
     def hiding(self, kinds: Collection[str]) -> Iterator[None]:
         """Steps of these kinds that run meanwhile are shown to no one."""
         shown = self.on_event
-        self.on_event = lambda event: None if event.step.kind in kinds else shown(event)
+        self.on_event = lambda event: (
+            shown(event) if isinstance(event, Noticed) or event.step.kind not in kinds else None
+        )
         try:
             yield
         finally:
@@ -108,13 +113,25 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for server in self.servers.values():
             server.close()
         for running in self.running.values():
             running.lock.release()
-        self.selector.close()
-        self.scratch.close()
+        try:
+            if self.exchange is not None and kind is None:
+                self.exchange.finish()
+        finally:
+            if self.exchange is not None:
+                self.exchange.close()
+            self.selector.close()
+            self.scratch.close()
+
+    def connect(self, remote: Remote, *, push: bool) -> None:
+        """Ask a shared store from now on for what the local one lacks."""
+        folder = self.scratch.folder / "incoming"
+        self.exchange = Exchange(self.store, folder, remote, lambda event: self.on_event(event), push=push)
+        self.selector.register(self.exchange, selectors.EVENT_READ)
 
     def warm_up(self, name: Server) -> None:
         """Start a server before it is needed."""
@@ -132,7 +149,7 @@ class Executor:
         while todo or self.running:
             interrupts.check()
             blocked = self._advance(todo)
-            if self.running or blocked:
+            if self.running or blocked or (self.exchange is not None and self.exchange.busy):
                 self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
         return self.results
 
@@ -148,12 +165,15 @@ class Executor:
                 continue
             action = step.action(input_digests(step, self.results))
             key = hash_action(action)
-            record = None if step_id in self._missed else self._find(step, key)
+            origin = self.exchange.origin(key) if self.exchange is not None else ""
+            record = self._find(step, key) if origin or step_id not in self._missed else None
             if record is not None:
-                self._end(step, result_of(step, record, "hit"))
+                self._end(step, replace(result_of(step, record, "hit"), origin=origin))
                 del todo[step_id]
                 continue
             self._missed.add(step_id)
+            if self.exchange is not None and self.exchange.fetching(step, key):
+                continue
             if self.offline and KINDS[step.kind].network and not step.inputs:
                 self._end(step, StepResult(step_id=step_id, status="failed", failure=_needs_network(step)))
                 del todo[step_id]
@@ -226,6 +246,9 @@ class Executor:
     def _collect(self, timeout: float) -> None:
         for ready, _ in self.selector.select(timeout):
             server = ready.fileobj
+            if isinstance(server, Exchange):
+                server.receive()
+                continue
             assert isinstance(server, WorkerServer)
             for answer in server.receive():
                 self._settle(self.running.pop(answer.id), answer)
@@ -266,10 +289,12 @@ class Executor:
         outputs[LOG] = running.folder / LOG
         measured = {**facts, "peak_bytes": answer.peak_bytes}
         step = running.step
-        replace = bool(step.expect)  # what stands there was not what is expected
-        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=replace)
+        wrong = bool(step.expect)  # what stands there was not what is expected
+        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=wrong)
         if unexpected := _unexpected(step, record):
             return StepResult(step_id=step.id, status="failed", failure=unexpected)
+        if self.exchange is not None:
+            self.exchange.send(step.kind, record)
         return result_of(step, record, "ran")
 
     def _keep_log(self, folder: Path) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, StepEnded, StepStarted
+from tflbuild.execute.events import Event, Noticed, StepEnded, StepFetches, StepStarted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,8 +36,9 @@ class Console(Protocol):
 
 
 def note_of(event: StepEnded) -> str:
-    """What a step's worker wants a person to know, "" mostly."""
-    return str(event.result.facts.get("note", ""))
+    """Where a step's result came from, and what its worker wants a person to know; "" mostly."""
+    origin = f"from {event.result.origin}" if event.result.origin else ""
+    return "  ".join(filter(None, (origin, str(event.result.facts.get("note", "")))))
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class QuietConsole:
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
             line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {note_of(event)}"
             print(line.rstrip(), file=self.stream, flush=True)
+        elif isinstance(event, Noticed):
+            self.say(event.text)
 
 
 class LiveConsole:
@@ -97,11 +100,16 @@ class LiveConsole:
         self.screen.print(text, markup=False)
 
     def show(self, event: Event) -> None:
+        if isinstance(event, Noticed):
+            self.say(event.text)
+            return
         step = event.step
         if isinstance(event, StepEnded):
             self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
         elif isinstance(event, StepStarted):
             self.rows[step.id] = Row(step, "running", self.clock())
+        elif isinstance(event, StepFetches):
+            self.rows[step.id] = Row(step, "looked up in the shared store", self.clock())
         else:
             self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
 
@@ -134,6 +142,12 @@ class LiveConsole:
             else:
                 table.add_row(row.step.title, Spinner("dots", row.state), f"{self.clock() - row.moment:.1f} s", "")
         return table
+
+
+def show_notices(event: Event) -> None:
+    """What stays of a run that is shown to no one."""
+    if isinstance(event, Noticed):
+        print(event.text, file=sys.stderr, flush=True)
 
 
 def open_console(stream: TextIO | None = None) -> Console:
