@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import select
 import threading
@@ -99,7 +100,9 @@ def exchange(exchange_with, shelf):
 
 def fetch(exchange, step=CHECK):
     """Ask as the executor does; where the result came from, "" for a miss."""
+    rounds = itertools.count()
     while exchange.fetching(step, key_of(step)):
+        assert next(rounds) < 50, "it is asked for again and again"
         assert select.select([exchange], [], [], 10)[0], "nothing came"
         exchange.receive()
     exchange.receive()
@@ -214,7 +217,9 @@ RECORDS = {
 @pytest.mark.parametrize("change", RECORDS.values(), ids=RECORDS)
 def test_a_record_that_is_none_is_a_miss(exchange, shelf, theirs, mine, tmp_path, notices, change):
     path = f"/cache/ac/{KEY}"
-    shelf.files[path] = change(shelf.files[path], other_record(theirs, tmp_path))
+    other = other_record(theirs, tmp_path)
+    shelf.fill(theirs)  # every blob that any of them names is there
+    shelf.files[path] = change(shelf.files[path], other)
     assert fetch(exchange) == ""
     assert mine.read(KEY) is None and blobs(mine) == set() and notices == []
 
@@ -230,6 +235,15 @@ def test_a_file_that_would_lie_elsewhere_is_a_miss(exchange, shelf, theirs, mine
     shelf.fill(theirs)
     path = f"/cache/ac/{key_of(SAMPLE)}"
     shelf.files[path] = rewritten(shelf.files[path], escape)
+    assert fetch(exchange, SAMPLE) == ""
+    assert mine.read(key_of(SAMPLE)) is None
+
+
+def test_a_folder_of_other_files_than_its_digest_says_is_a_miss(exchange, shelf, theirs, mine, tmp_path):
+    publish(theirs, tmp_path, SAMPLE, samples_={"a.npy": b"a", "b.npy": b"b"})
+    shelf.fill(theirs)
+    path = f"/cache/ac/{key_of(SAMPLE)}"
+    shelf.files[path] = rewritten(shelf.files[path], lambda body: body["outputs"]["samples/"]["files"].pop("b.npy"))
     assert fetch(exchange, SAMPLE) == ""
     assert mine.read(key_of(SAMPLE)) is None
 
@@ -254,6 +268,22 @@ def test_a_bad_blob_is_a_miss_and_nothing_of_it_stays(exchange, shelf, mine, not
     assert notices == []
     exchange.close()
     assert list(exchange.folder.iterdir()) == []
+
+
+def test_a_blob_without_end_is_not_awaited(exchange, monkeypatch, mine):
+    real, taken = exchange.remote.read, []
+
+    def endless(name):
+        if not name.endswith(hash_bytes(MODEL)):
+            yield from real(name)
+            return
+        while len(taken) < 1000:
+            taken.append(name)
+            yield b"x" * 400
+
+    monkeypatch.setattr(exchange.remote, "read", endless)
+    assert fetch(exchange) == ""
+    assert len(taken) == 2 and mine.read(KEY) is None
 
 
 def test_a_record_that_is_not_there_is_a_miss(exchange, notices):
@@ -363,6 +393,7 @@ def test_what_was_made_is_sent_blobs_first(exchange_with, shelf, mine, tmp_path,
 
 
 def test_what_was_sent_is_found_by_the_next_machine(exchange_with, shelf, mine, tmp_path):
+    shelf.files.clear()
     exchange = exchange_with(shelf.url, push=True)
     sent = publish(mine, tmp_path, SAMPLE, samples_={"a.npy": b"a", "empty": b""})
     exchange.send("sample", sent)

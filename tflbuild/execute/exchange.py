@@ -23,7 +23,7 @@ from tflbuild import interrupts
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepFetches
 from tflbuild.execute.threads import Threads
-from tflbuild.steps.kinds import KINDS
+from tflbuild.steps.kinds import KINDS, LOG
 from tflbuild.storage.incoming import LONGEST_RECORD, read_incoming
 from tflbuild.storage.remote import Absent, Broken, Outage, Remote
 from tflbuild.storage.store import Record, Store
@@ -101,7 +101,7 @@ class Exchange:
             self._asked.add(key)
             self._awaited.add(key)
             self.on_event(StepFetches(step))
-            names = {*KINDS[step.kind].outputs, "log.txt"}
+            names = {*KINDS[step.kind].outputs, LOG}
             self._fetchers.submit(partial(self._attempt, key, partial(self._fetch, key, names)))
         return key in self._awaited
 

@@ -27,13 +27,12 @@ from tflbuild.errors import MachineError
 from tflbuild.execute.events import Event, Noticed, StepEnded, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.server import Answer, WorkerServer
-from tflbuild.steps.kinds import KINDS, Server
+from tflbuild.steps.kinds import KINDS, LOG, Server
 from tflbuild.storage.remote import Remote
 from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
 INTERRUPT_POLL_SECONDS = 1.0
-LOG = "log.txt"
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:

@@ -15,6 +15,8 @@ EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote"}
 
 Server = Literal["tensorflow", "litert"]
 
+LOG = "log.txt"  # what a step printed: an output of every kind
+
 COMMON_MODULES = ("server", "contract", "core.work")
 
 
