@@ -10,7 +10,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import RecipeError
 from tflbuild.execute.limits import Limits
-from tflbuild.pipeline import execute_all, open_executor, prepare_plan, surroundings
+from tflbuild.pipeline import connect, execute_all, open_executor, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_sensitivity
 from tflbuild.report.outputs import prepare, variant_folder
 
@@ -41,6 +41,7 @@ def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inqui
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         prepare(variant_folder(resolved.recipe))
+        connect(executor, prepared.shared)
         plan = make(resolved, surroundings())
         found = execute_all(executor, plan, places)[role].facts
     return Answer(resolved.recipe, {name: value for name, value in found.items() if name != "peak_bytes"})

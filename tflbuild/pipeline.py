@@ -14,23 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.config.compose import Composed, compose, search_roots
+from tflbuild.config.compose import Composed, compose
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_store import freeze_store
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
-from tflbuild.locations import PACKAGE, locate, store_root
+from tflbuild.locations import locate, store_root
 from tflbuild.plan.inquiries import make_description
 from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.board import Board
-from tflbuild.report.console import Console, open_console
+from tflbuild.report.console import Console, open_console, show_notices
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
@@ -38,23 +41,17 @@ from tflbuild.report.summary import Row, labels, show_path, summarize
 from tflbuild.resolve.inputs import (
     ARCHIVES,
     ResolvedRecipe,
-    code_of,
-    codes_of,
-    datasets_of,
     is_remote,
-    named_paths,
     resolve,
 )
 from tflbuild.resolve.toolchain import (
     cpu_features,
     host_fingerprint,
-    is_absent,
-    package_record,
     package_version,
     toolchain,
 )
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
-from tflbuild.steps.kinds import KINDS
+from tflbuild.storage.remote import open_remote
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
@@ -81,7 +78,7 @@ class Prepared:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
     `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
-    may be refused: the product of choices has holes.
+    may be refused: the product of choices has holes. `shared` is the store that others share.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
@@ -90,6 +87,7 @@ class Prepared:
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
     refused: Mapping[int, Refused]
+    shared: Shared | None
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     """
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
+    shared = freeze_store(composed)
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
@@ -125,6 +124,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
         read=read,
         environment=frozenset(name for one in composed for name in one.environment),
         refused=refused,
+        shared=shared,
     )
 
 
@@ -172,11 +172,21 @@ def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
         yield executor, console
 
 
+def connect(executor: Executor, shared: Shared | None) -> None:
+    """Let the executor ask the shared store that the recipes name. Raises MachineError where a package lacks for it."""
+    if shared is None or executor.limits.offline or executor.exchange is not None:
+        return
+    if shared.access == "objects":
+        package_version("obstore")
+    executor.connect(open_remote(shared), push=shared.push)
+
+
 def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor. One outcome a variant; a failed one fails alone."""
     with open_executor(limits) as (executor, console):
         store = executor.store
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
+        connect(executor, prepared.shared)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
         if multirun:
@@ -227,8 +237,9 @@ def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
+    with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
+        connect(executor, prepared.shared)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
@@ -347,45 +358,6 @@ def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[O
     written = [str(file) for outcome in outcomes for file in outcome.files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)
-
-
-def configuration_paths() -> Iterator[str]:
-    """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
-    for _, _, root in search_roots():
-        yield from tree_paths(root, ".yaml")
-    yield from tree_paths(PACKAGE, ".py")
-    for name in used_packages():
-        if record := package_record(name):
-            yield str(record)
-
-
-def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
-    """A folder, every folder below it and every file with that suffix; the root alone when it is missing."""
-    yield str(root)
-    for parent, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (os.path.join(parent, name) for name in folders)
-        yield from (os.path.join(parent, name) for name in files if name.endswith(suffix))
-
-
-def input_paths(recipe: Recipe) -> Iterator[str]:
-    """The files that a recipe names, and what is in its folders."""
-    for _, _, text in named_paths(recipe):
-        path = locate(text)
-        yield from tree_paths(path) if path.is_dir() else (str(path),)
-    source_code = code_of(recipe)
-    for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
-        yield from map(str, (*code.files.values(), *code.outside, *code.absent))
-    declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
-    for text in (*recipe.source.files, *declared):
-        path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
-        yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
-
-
-def used_packages() -> dict[str, str]:
-    """Versions of every package that some step depends on, as far as this installation has those of the extras."""
-    names = sorted({name for kind in KINDS.values() for name in kind.packages})
-    return {name: package_version(name) for name in names if not is_absent(name)}
 
 
 @contextmanager

@@ -32,8 +32,9 @@ MAY_IMPORT = {
     "execute": {"core", "errors", "interrupts", "locations", "steps", "storage"},
     "search": {"core", "execute", "plan", "resolve"},
     "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
+    "reading": {"config", "core", "locations", "resolve", "steps"},
     "pipeline": {
-        *("config", "core", "errors", "execute", "locations", "plan", "report"),
+        *("config", "core", "errors", "execute", "locations", "plan", "reading", "report"),
         *("resolve", "settlement", "steps", "storage", "unchanged"),
     },
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},

@@ -36,7 +36,8 @@ from tflbuild.locations import shipped
 PRIMARY = "tflbuild"
 UNNAMED = "unnamed"
 LONGEST_VARIANT = 100
-NOT_A_VARIANT = ("name", "output_root")
+NOT_A_VARIANT = ("name", "output_root", "store")
+NOT_TOLD = ("store",)  # where results lie is no part of what they are, and a URL may hold a password
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
@@ -164,7 +165,7 @@ class Composer:
         return Composed(
             name=build.name or recipe.replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=tuple(overrides),
+            overrides=tuple(t for t, one in zip(overrides, parsed, strict=True) if _section(one) not in NOT_TOLD),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
@@ -262,7 +263,7 @@ def name_variant(overrides: list[Override]) -> str:
     told = sorted(
         f"{_key(override)}={_plain(override)}"
         for override in overrides
-        if override.key_or_group not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
+        if _section(override) not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
     )
     if not told:
         return DEFAULT_VARIANT
@@ -272,6 +273,11 @@ def name_variant(overrides: list[Override]) -> str:
         digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
         safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
     return safe
+
+
+def _section(override: Override) -> str:
+    """The first part of a key."""
+    return str(override.key_or_group).partition(".")[0]
 
 
 def _key(override: Override) -> str:

@@ -123,6 +123,16 @@ class HostBenchmark(Benchmark):
 
 
 @dataclass
+class Store:
+    """A store shared with others, behind the one of this machine."""
+
+    remote: str = ""
+    """Where it is: `http://`, `https://`, `s3://`, `gs://` or `az://`; empty takes `$TFLBUILD_REMOTE`, or none."""
+    push: bool = False
+    """Send there what this build makes; without it (or `TFLBUILD_PUSH=true`) it is only read."""
+
+
+@dataclass
 class Build:
     """The whole of a composed recipe."""
 
@@ -140,6 +150,7 @@ class Build:
     target: Target = field(default_factory=Target)
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
+    store: Store = field(default_factory=Store)
 
 
 # group -> option -> schema.

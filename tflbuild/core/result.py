@@ -31,7 +31,7 @@ class StepResult:
     """The end of one step. `outputs` maps names to digests; `facts` is what the worker measured.
 
     `elapsed` is the wall time in seconds of the run that made the outputs, this one or an earlier one;
-    `log` is the digest of what that run printed.
+    `log` is the digest of what that run printed, `origin` the shared store that this build fetched it from.
     """
 
     step_id: str
@@ -41,6 +41,7 @@ class StepResult:
     facts: Mapping[str, Json] = field(default_factory=dict)
     elapsed: float = 0.0
     log: str = ""
+    origin: str = ""
     failure: Failure | None = None
 
     @property
