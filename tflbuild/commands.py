@@ -105,9 +105,10 @@ def take_verb(options: argparse.Namespace) -> str:
 
 def read_limits(options: argparse.Namespace) -> Limits:
     """What the flags allow. Raises UsageError for none at all."""
-    from tflbuild.execute.limits import Limits, read_memory
+    from tflbuild.core.sizes import read_size
+    from tflbuild.execute.limits import Limits
 
-    memory = None if options.memory is None else read_memory(options.memory)
+    memory = None if options.memory is None else read_size(options.memory)
     if options.memory is not None and memory is None:
         raise UsageError(f"--memory is '{options.memory}'", where="command line", next_step="a size such as 8G or 512M")
     for flag, value, least in (("jobs", options.jobs, 1), ("timeout", options.timeout, 0.001)):

@@ -78,7 +78,7 @@ class _Ward:
                 where="command line",
                 next_step="quantization=int8, or build it: what cannot be is left out, and said",
             )
-        connect(self.executor, prepared.shared)
+        connect(self.executor, prepared.shared, prepared.cluster)
         results = self.executor.execute(prepared.plan)
         roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
         failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)

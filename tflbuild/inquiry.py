@@ -41,7 +41,7 @@ def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inqui
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         prepare(variant_folder(resolved.recipe))
-        connect(executor, prepared.shared)
+        connect(executor, prepared.shared, prepared.cluster)
         plan = make(resolved, surroundings())
         found = execute_all(executor, plan, places)[role].facts
     return Answer(resolved.recipe, {name: value for name, value in found.items() if name != "peak_bytes"})

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tflbuild.cluster.server import RayCluster
 from tflbuild.config.compose import Composed, compose
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_executor import freeze_executor
 from tflbuild.config.freeze_store import freeze_store
 from tflbuild.config.mistakes import Places
+from tflbuild.core.cluster import Cluster
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.result import Failure, StepResult
@@ -78,7 +81,8 @@ class Prepared:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
     `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
-    may be refused: the product of choices has holes. `shared` is the store that others share.
+    may be refused: the product of choices has holes. `shared` is the store that others share, `cluster`
+    what takes the steps, None for this machine.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
@@ -88,6 +92,7 @@ class Prepared:
     environment: frozenset[str]
     refused: Mapping[int, Refused]
     shared: Shared | None
+    cluster: Cluster | None
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     """
     read = {path: observe(path) for path in configuration_paths()}
     composed = compose(list(overrides), multirun=multirun)
-    shared = freeze_store(composed)
+    shared, cluster = freeze_store(composed), freeze_executor(composed)
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
@@ -125,6 +130,7 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
         environment=frozenset(name for one in composed for name in one.environment),
         refused=refused,
         shared=shared,
+        cluster=cluster,
     )
 
 
@@ -172,8 +178,13 @@ def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
         yield executor, console
 
 
-def connect(executor: Executor, shared: Shared | None) -> None:
-    """Let the executor ask the shared store that the recipes name. Raises MachineError where a package lacks for it."""
+def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None = None) -> None:
+    """Let the executor have the shared store and the cluster that the recipes name. Raises MachineError where a package
+    lacks for it.
+    """
+    if cluster is not None and executor.elsewhere is None:
+        package_version("ray")
+        executor.elsewhere = RayCluster(cluster)
     if shared is None or executor.limits.offline or executor.exchange is not None:
         return
     if shared.access == "objects":
@@ -186,7 +197,7 @@ def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> tuple[
     with open_executor(limits) as (executor, console):
         store = executor.store
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
-        connect(executor, prepared.shared)
+        connect(executor, prepared.shared, prepared.cluster)
         for one in prepared.resolved:
             prepare(variant_folder(one.recipe))
         if multirun:
@@ -239,7 +250,7 @@ def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
-        connect(executor, prepared.shared)
+        connect(executor, prepared.shared, prepared.cluster)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())

@@ -16,6 +16,8 @@ HEAVY = {
     *("numpy", "h5py", "PIL"),
 }
 HYDRA = {"hydra", "omegaconf"}
+RAY = {"ray"}
+RAYS_PROCESSES = {"gateway", "node", "nodes"}  # modules of the room `cluster` that only run in processes of Ray's
 
 # Each may import those listed and itself. What stands alone at the top of the package is named by its file.
 MAY_IMPORT = {
@@ -30,11 +32,12 @@ MAY_IMPORT = {
     "resolve": {"core", "errors", "locations", "storage", "steps"},
     "plan": {"core", "resolve"},
     "execute": {"core", "errors", "interrupts", "locations", "steps", "storage"},
+    "cluster": {"core", "errors", "execute", "locations", "resolve", "steps", "storage", "__init__"},
     "search": {"core", "execute", "plan", "resolve"},
     "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
     "reading": {"config", "core", "locations", "resolve", "steps"},
     "pipeline": {
-        *("config", "core", "errors", "execute", "locations", "plan", "reading", "report"),
+        *("cluster", "config", "core", "errors", "execute", "locations", "plan", "reading", "report"),
         *("resolve", "settlement", "steps", "storage", "unchanged"),
     },
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
@@ -88,6 +91,9 @@ def test_heavy_packages_stay_in_the_workers_and_hydra_in_config(path):
     used = {name.split(".")[0] for name in imports(path)}
     assert not used & HEAVY or room(path) == "workers"
     assert not used & HYDRA or room(path) == "config"
+    assert not used & RAY or (room(path) == "cluster" and path.stem in RAYS_PROCESSES)
+    loaded = {name.split(".")[-1] for name in imports(path) if name.startswith("tflbuild.cluster.")}
+    assert not loaded & RAYS_PROCESSES or path.stem in RAYS_PROCESSES
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tflbuild.execute.limits import read_memory, usable_memory
+from tflbuild.core.sizes import read_size
+from tflbuild.execute.limits import usable_memory
 from tflbuild.execute.memory import MemoryBudget
 
 GB = 1 << 30
@@ -66,7 +67,7 @@ def test_a_damaged_memory_is_no_memory(text, tmp_path):
     ],
 )
 def test_sizes_are_read(text, size):
-    assert read_memory(text) == size
+    assert read_size(text) == size
 
 
 def test_there_is_memory_here():

@@ -36,13 +36,13 @@ from tflbuild.locations import shipped
 PRIMARY = "tflbuild"
 UNNAMED = "unnamed"
 LONGEST_VARIANT = 100
-NOT_A_VARIANT = ("name", "output_root", "store")
-NOT_TOLD = ("store",)  # where results lie is no part of what they are, and a URL may hold a password
+NOT_A_VARIANT = ("name", "output_root", "store", "executor")
+NOT_TOLD = ("store", "executor")  # where results lie, or are made, is no part of them; a URL may hold a password
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
     r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|verify\.metrics|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+    r"|verify\.metrics|executor\.resources|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(
     r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Dict, Optional
 
 from omegaconf import MISSING
 
@@ -123,6 +124,32 @@ class HostBenchmark(Benchmark):
 
 
 @dataclass
+class Executor:
+    """Steps run on this machine, as many at once as `--jobs` says."""
+
+    kind: str = "local"
+
+
+@dataclass
+class RayExecutor(Executor):
+    """Steps are tasks of a Ray cluster that is there; see docs/ray.md. Needs `pip install 'tflbuild[ray]'`."""
+
+    kind: str = "ray"
+    address: str = ""
+    """`HOST:PORT` or `auto` on a machine of the cluster, `ray://HOST:10001` from outside; empty: `$RAY_ADDRESS`."""
+    slots: Optional[int] = None
+    """Steps at once over the whole cluster. null: as many as its CPUs allow."""
+    cpus: float = 1.0
+    """CPUs of its node that a step holds."""
+    memory: str = ""
+    """Memory of its node that a step holds, such as 2G; empty: none is counted."""
+    resources: Dict[str, float] = field(default_factory=dict)
+    """Resources of your own that a step holds; only nodes that have them take steps: `{build: 1}`."""
+    store: str = ""
+    """Folder of each node for what it is sent; empty: the node's own store (`$TFLBUILD_STORE`, or the user's cache)."""
+
+
+@dataclass
 class Store:
     """A store shared with others, behind the one of this machine."""
 
@@ -151,6 +178,7 @@ class Build:
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
     store: Store = field(default_factory=Store)
+    executor: Executor = field(default_factory=Executor)
 
 
 # group -> option -> schema.
@@ -207,4 +235,5 @@ OPTIONS: dict[str, dict[str, type]] = {
     "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},
     "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
     "benchmark": {"none": Benchmark, "host": HostBenchmark},
+    "executor": {"local": Executor, "ray": RayExecutor},
 }

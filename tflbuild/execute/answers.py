@@ -25,6 +25,8 @@ def log_lines(folder: Path) -> list[str]:
 
 def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
     """A failure, or the facts of a step that went well."""
+    if answer.lost:
+        return Failure(kind="environment", what=answer.lost), {}
     if answer.verdict:
         return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
     if answer.signal is not None:

@@ -26,8 +26,8 @@ from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
 from tflbuild.execute.memory import MemoryBudget
-from tflbuild.execute.server import Answer, ServerDiedError, WorkerServer
-from tflbuild.steps.kinds import KINDS, LOG, Server
+from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
+from tflbuild.steps.kinds import KINDS, LOG
 from tflbuild.storage.remote import Remote
 from tflbuild.storage.store import Record, Store
 
@@ -75,7 +75,7 @@ class _Running:
     action: Mapping[str, Json]
     folder: Path
     lock: FileLock
-    server: WorkerServer
+    server: StepServer
     input_bytes: int
 
 
@@ -89,7 +89,8 @@ class Executor:
         self.jobs = limits.jobs or count_cores()
         self.memory = MemoryBudget(limits.memory or usable_memory(), store.root / "memory.json")
         self.scratch = store.open_scratch()
-        self.servers: dict[Server, WorkerServer] = {}
+        self.elsewhere: Elsewhere | None = None
+        self.servers: dict[str, StepServer] = {}
         self.selector = selectors.DefaultSelector()
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
@@ -99,7 +100,7 @@ class Executor:
         self._actions: dict[str, tuple[str, Mapping[str, Json]]] = {}  # of steps whose inputs are known
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._retried: set[str] = set()
-        self._deaths: Counter[Server] = Counter()
+        self._deaths: Counter[str] = Counter()
         self._sent = 0
         self._stopping = False
 
@@ -139,13 +140,25 @@ class Executor:
         self.exchange = Exchange(self.store, folder, remote, lambda event: self.on_event(event), push=push)
         self.selector.register(self.exchange, selectors.EVENT_READ)
 
-    def warm_up(self, name: Server) -> WorkerServer:
-        """A server, started unless it is there."""
+    def warm_up(self, step: Step) -> StepServer:
+        """The server of a step, started unless it is there."""
+        away = self._elsewhere(step)
+        name = KINDS[step.kind].server if away is None else away.name
         if name not in self.servers:
-            server = WorkerServer(name, self.scratch.folder)
+            folder = self.scratch.folder
+            server = WorkerServer(KINDS[step.kind].server, folder) if away is None else away.open(self.store, folder)
             self.servers[name] = server
             self.selector.register(server, selectors.EVENT_READ)
         return self.servers[name]
+
+    def _elsewhere(self, step: Step) -> Elsewhere | None:
+        """Where a step runs, None for here."""
+        return self.elsewhere if self.elsewhere is not None and self.elsewhere.takes(step) else None
+
+    def _occupied(self, away: Elsewhere | None) -> bool:
+        """Whether no more steps may start there, or here."""
+        at_work = sum(self._elsewhere(running.step) is away for running in self.running.values())
+        return at_work >= (self.jobs if away is None else away.slots)
 
     def execute(self, plan: Plan) -> dict[str, StepResult]:
         """Every step's result. A failed step's dependants are skipped; all else goes on.
@@ -162,7 +175,8 @@ class Executor:
 
     def _advance(self) -> bool:
         """Start or settle what can be; True when a step waits for another process."""
-        blocked = full = False
+        blocked = False
+        full: set[Elsewhere | None] = set()
         for step in list(self._todo.values()):
             if any(upstream not in self.results for upstream in step.upstream()):
                 continue
@@ -172,12 +186,12 @@ class Executor:
                 continue
             if self.exchange is not None and self.exchange.fetching(step, self._action(step)[0]):
                 continue
-            full = full or len(self.running) >= self.jobs
-            if full:
+            away = self._elsewhere(step)
+            if away in full or self._occupied(away):
                 continue
             need, size = self._need(step)
-            if not self.memory.fits(need):
-                full = True  # no smaller one may overtake it, or it might never run
+            if away is None and not self.memory.fits(need):
+                full.add(away)  # no smaller one may overtake it, or it might never run
             elif self._start(step, need, size):
                 self._warm_up_quick()
             else:
@@ -222,8 +236,9 @@ class Executor:
 
     def _warm_up_quick(self) -> None:
         """LiteRT's server starts while TensorFlow's does; it costs little where it is not needed."""
-        if any(KINDS[step.kind].server == "litert" for step in self._todo.values()):
-            self.warm_up("litert")
+        quick = (step for step in self._todo.values() if KINDS[step.kind].server == "litert")
+        if self.elsewhere is None and (step := next(quick, None)) is not None:
+            self.warm_up(step)
 
     def _start(self, step: Step, need: int, size: int) -> bool:
         """Hand a step to its server; False while another process has it."""
@@ -240,12 +255,13 @@ class Executor:
             self._end(step, result_of(step, record, "hit"))
             return True
         kind = KINDS[step.kind]
-        server = self.warm_up(kind.server)
+        server = self.warm_up(step)
         self._sent += 1
         folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
         lay_out(step, folder, self.store, self.results)
         self.running[self._sent] = _Running(step, key, action, folder, lock, server, size)
-        self.memory.hold(self._sent, need)
+        if self._elsewhere(step) is None:
+            self.memory.hold(self._sent, need)
         del self._todo[step.id]
         self.on_event(StepStarted(step))
         try:
@@ -260,16 +276,19 @@ class Executor:
             if isinstance(server, Exchange):
                 server.receive()
                 continue
-            assert isinstance(server, WorkerServer)
+            assert isinstance(server, StepServer)
             try:
                 answers = server.receive()
             except ServerDiedError as error:
                 self._lose(server, error)
                 continue
             for answer in answers:
-                self._settle(answer)
+                if isinstance(answer, Noticed):
+                    self.on_event(answer)
+                else:
+                    self._settle(answer)
 
-    def _lose(self, server: WorkerServer, error: ServerDiedError) -> None:
+    def _lose(self, server: StepServer, error: ServerDiedError) -> None:
         """A server is gone, and its children with it: begin again. Raises the error when that happens too often."""
         self._deaths[server.name] += 1
         if self._deaths[server.name] >= MOST_DEATHS:
@@ -302,7 +321,8 @@ class Executor:
     def _settle(self, answer: Answer) -> None:
         running = self._leave(answer.id)
         step = running.step
-        self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
+        if not answer.lost:
+            self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
         failure, facts = read_answer(running.folder, answer)
         if failure is not None and answer.killed and step.id not in self._retried:
             self._retry(running, failure)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 SHARE = 0.8  # of the memory that is free when a run begins
-UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -29,13 +27,6 @@ class Limits:
 def count_cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def read_memory(text: str) -> int | None:
-    """`8G`, `512M` or bytes; None for what is no size above zero."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    size = int(float(found[1]) * UNIT[found[2].upper()]) if found else 0
-    return size or None
 
 
 def usable_memory() -> int:

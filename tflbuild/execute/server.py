@@ -8,13 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from tflbuild.core.step import Step
 from tflbuild.errors import MachineError
+from tflbuild.execute.events import Noticed
 from tflbuild.locations import PACKAGE
 from tflbuild.steps.kinds import Server
+from tflbuild.storage.store import Store
 
 PASSED_ON = (
     *("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT"),
@@ -36,7 +40,7 @@ LOG_TAIL = 2000
 
 @dataclass(frozen=True)
 class Answer:
-    """How one child ended. `exit` is None when a signal ended it."""
+    """How one child ended. `exit` is None when a signal ended it; `lost` says how its machine was."""
 
     id: int
     exit: int | None
@@ -44,32 +48,32 @@ class Answer:
     verdict: str
     seconds: float
     peak_bytes: int
+    lost: str = ""
 
     @property
     def killed(self) -> bool:
-        """Whether something outside ended it: the system for want of memory, or a person."""
-        return self.signal == signal.SIGKILL and not self.verdict
+        """Whether something outside ended it: the system for want of memory, a person, the end of its machine."""
+        return bool(self.lost) or (self.signal == signal.SIGKILL and not self.verdict)
 
 
 class ServerDiedError(MachineError):
     """A server process ended without having been asked to."""
 
 
-class WorkerServer:
-    """One server process, in a session of its own so that Ctrl-C reaches the parent alone."""
+class StepServer:
+    """A process that takes steps and answers, in a session of its own so that Ctrl-C reaches the parent alone."""
 
-    def __init__(self, name: Server, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = folder / f"server-{name}.txt"
-        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        environment |= FIXED | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *_extra_paths()])}
+        path = os.pathsep.join([str(PACKAGE.parent), *_extra_paths()])
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tflbuild.workers.server", name],
+                [sys.executable, "-m", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env={**environment, "PYTHONPATH": path},
                 cwd=folder,
                 start_new_session=True,
             )
@@ -94,8 +98,8 @@ class WorkerServer:
         except BrokenPipeError:
             raise self._died() from None
 
-    def receive(self) -> list[Answer]:
-        """The answers that have arrived.
+    def receive(self) -> list[Answer | Noticed]:
+        """The answers that have arrived, and what a person should hear.
 
         Raises ServerDiedError when the server is gone, MachineError when it cannot start.
         """
@@ -103,18 +107,16 @@ class WorkerServer:
         if not chunk:
             raise self._died()
         *lines, self._pending = (self._pending + chunk).split(b"\n")
-        answers = []
-        for line in lines:
-            value: dict[str, Any] = json.loads(line)
-            if "ready" in value:
-                if not value["ready"]:
-                    raise MachineError(
-                        f"the {self.name} packages cannot be imported", why=value["why"], next_step=_reinstall()
-                    )
-                self.ready = True
-            else:
-                answers.append(Answer(**value))
-        return answers
+        told = [self._read(json.loads(line)) for line in lines]
+        return [one for one in told if one is not None]
+
+    def _read(self, value: dict[str, Any]) -> Answer | Noticed | None:
+        if "ready" not in value:
+            return Answer(**value)
+        if not value["ready"]:
+            raise MachineError(f"the {self.name} packages cannot be imported", why=value["why"], next_step=_reinstall())
+        self.ready = True
+        return None
 
     def _died(self) -> ServerDiedError:
         self.process.wait()
@@ -134,6 +136,30 @@ class WorkerServer:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+class Elsewhere(Protocol):
+    """Other machines that take steps, `slots` of them at once. To the executor all of them are one server."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    def takes(self, step: Step) -> bool:
+        """Whether a step may go there."""
+
+    def open(self, store: Store, folder: Path) -> StepServer:
+        """The server that brings steps there and back; `folder` is for its log."""
+
+
+class WorkerServer(StepServer):
+    """One server of `tflbuild.workers` on this machine."""
+
+    def __init__(self, name: Server, folder: Path) -> None:
+        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        super().__init__(name, folder, ["tflbuild.workers.server", name], environment | FIXED)
 
 
 def _extra_paths() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -92,3 +93,12 @@ def cpu_features() -> str:
         return platform.machine()
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
     return hash_value("CpuFeatures", sorted(flags))[:16]
+
+
+def toolchains() -> dict[str, dict[str, str]]:
+    """What the results of each kind of step depend on here, by kind; nothing where a package lacks for it."""
+    found: dict[str, dict[str, str]] = {}
+    for kind in KINDS:
+        with suppress(MachineError):
+            found[kind] = dict(toolchain(kind))
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
-EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote"}
+EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote", "ray": "ray"}
 
 Server = Literal["tensorflow", "litert"]
 

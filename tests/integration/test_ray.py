@@ -1,0 +1,87 @@
+"""A sweep on a real Ray cluster of several nodes, on this machine: the same bytes, whatever happens to a node."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from commandline import ROOT
+from processes import started, until
+
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install 'tflbuild[ray]'")
+
+pytestmark = pytest.mark.heavy
+
+SWEEP = ("-m", "+recipe=ready", "quantization=none,float16,dynamic_int8,int8", "verify.dataset.count=200")
+SMALL = {"object_store_memory": 80 << 20}  # the least that Ray takes
+
+
+def artifacts(project):
+    """Variant -> the artifact's bytes."""
+    return {path.parent.name: path.read_bytes() for path in project.folder.rglob("model.tflite")}
+
+
+class Machines:
+    """A head that takes no steps, and nodes with one CPU and a store each."""
+
+    def __init__(self, base):
+        self.base = base
+        self.cluster = cluster_utils.Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **SMALL}
+        )
+        self.nodes = {}
+
+    def add(self, name, **environment):
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        told = {"PYTHONPATH": paths, "TFLBUILD_STORE": str(self.base / name), **environment}
+        self.nodes[name] = self.cluster.add_node(num_cpus=1, env_vars=told, **SMALL)
+
+    def kill(self, name):
+        self.cluster.remove_node(self.nodes.pop(name), allow_graceful=False)
+
+    def blobs(self, name):
+        return list((self.base / name / "cas").glob("*/*"))
+
+    @property
+    def flags(self):
+        return ("executor=ray", f"executor.address={self.cluster.address}")
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    machines = Machines(tmp_path_factory.mktemp("nodes"))
+    machines.add("one")
+    machines.add("two")
+    yield machines
+    machines.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def wanted(ready_project):
+    """The artifacts of a sweep on this machine alone."""
+    project = ready_project()
+    done = project.run(*SWEEP)
+    assert done.code == 0, done.err
+    return artifacts(project)
+
+
+def test_a_sweep_on_two_nodes_that_share_no_folder_gives_the_same_bytes(machines, ready_project, wanted):
+    project = ready_project()
+    done = project.run(*SWEEP, *machines.flags)
+    assert done.code == 0, done.err
+    assert artifacts(project) == wanted
+    assert machines.blobs("one") and machines.blobs("two"), "a node had nothing to do"
+    assert not list((project.store / "tmp").iterdir())
+
+
+def test_a_node_that_dies_in_mid_sweep_costs_its_running_steps_alone(machines, ready_project, wanted):
+    project = ready_project()
+    with started(project, *SWEEP, *machines.flags) as finish:
+        until(lambda: list((machines.base / "two" / "tmp").glob("*/litert_*/input.json")), "a step on the second node")
+        machines.kill("two")
+        done = finish()
+    assert done.code == 0, done.err
+    assert artifacts(project) == wanted
+    assert 1 <= done.err.count("was lost") <= 2, done.err  # a node with one CPU has one step at work
+    machines.add("two")
