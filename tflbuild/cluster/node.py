@@ -20,7 +20,7 @@ from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.execute.server import Answer, WorkerServer
 from tflbuild.locations import store_root
-from tflbuild.resolve.toolchain import toolchains
+from tflbuild.resolve.toolchain import Toolchains, toolchains
 from tflbuild.steps.kinds import LOG, Server
 from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store
@@ -30,7 +30,6 @@ REQUEST = "input.json"
 BACK = ("output.json", LOG)  # what comes back of a step's folder, beside `outputs/`
 
 Pieces = list[Any]  # references to the parts of a file, in order
-Toolchains = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def get_file(pieces: Pieces, path: Path, digest: str) -> None:
         for piece in pieces:
             file.write(ray.get(piece))
     if (found := hash_file(path)) != digest:
-        raise CorruptError(f"{path.name} was sent with the digest {digest} and arrived with {found}")
+        raise CorruptError(f"{path.name} was {digest[:12]} when it was sent, and {found[:12]} when it came")
 
 
 class _WarmServer:
@@ -174,7 +173,7 @@ def run_step(work: Work, keeper: Any, blobs: Mapping[str, Pieces]) -> Done:
 
 
 def lay_out(work: Work, folder: Path, store: Store) -> None:
-    """The folder that a child finds, its inputs links to blobs. Raises CorruptError for a blob that is not whole."""
+    """The folder that a child finds, its inputs links to blobs. Raises FileNotFoundError where one lacks."""
     (folder / "inputs").mkdir(parents=True)
     (folder / "outputs").mkdir()
     (folder / REQUEST).write_text(work.request)
@@ -186,4 +185,4 @@ def lay_out(work: Work, folder: Path, store: Store) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(store.blob(digest))
         else:
-            raise CorruptError(f"the node's store lost {digest}")
+            raise FileNotFoundError(f"the node's store lost {digest}")

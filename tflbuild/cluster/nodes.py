@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tflbuild.cluster.node import Keeper, Toolchains, describe
+from tflbuild.cluster.node import Keeper, describe
 from tflbuild.core.cluster import Cluster
 from tflbuild.errors import MachineError
-from tflbuild.steps.kinds import EXTRAS, KINDS
+from tflbuild.resolve.toolchain import differences
 
 WATCH_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # without any node that takes steps
+SILENCE_SECONDS = 45.0  # of the cluster itself; after 60 Ray ends this process, without a word to its user
 REST_SECONDS = 15.0  # of a node on which a run was lost, before it is tried again
+MOST_NODES = 10_000
+NOT_THERE = ("ModuleNotFoundError", "ImportError", "AttributeError")  # no tflbuild, or one without this room
 KEEPER_CALLS = 1000  # at once; Ray's CPUs are what bounds the steps of a node
 
 
@@ -52,7 +55,7 @@ class Nodes:
         self._troubles: dict[str, str] = {}  # name -> what was last wrong
         self._heard = self._served = time.monotonic()  # when the cluster answered, when a node took steps
         self._slots = 0
-        self._alive = 0
+        self._total = self._able = 0
         self._keeper = ray.remote(Keeper)
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -71,7 +74,7 @@ class Nodes:
                     raise NoNodeError(
                         "no node of the Ray cluster takes steps",
                         why="\n".join(f"node {name}: {why}" for name, why in self._troubles.items())
-                        or f"it has {self._alive} nodes, and none has {self._wanted()}",
+                        or f"none of its {self._total} nodes has {self._wanted()}",
                         next_step="ray status shows the cluster; executor=local builds without it",
                     )
                 self._change.wait(WATCH_SECONDS)
@@ -99,10 +102,10 @@ class Nodes:
 
     def silence(self) -> MachineError | None:
         """What to say when the cluster itself does not answer any more."""
-        if time.monotonic() - self._heard < PATIENCE_SECONDS:
+        if time.monotonic() - self._heard < SILENCE_SECONDS:
             return None
         return MachineError(
-            f"the Ray cluster has not answered for {PATIENCE_SECONDS:.0f} s",
+            f"the Ray cluster has not answered for {SILENCE_SECONDS:.0f} s",
             where="executor.address",
             next_step="what was built is kept; the same command goes on from there when the cluster is back",
         )
@@ -110,7 +113,7 @@ class Nodes:
     # for the watching threads
 
     def _hopeless(self) -> bool:
-        refused = self._alive and len(self._refused) >= self._alive and not self._checking
+        refused = self._able and len(self._refused) >= self._able and not self._checking
         return bool(refused) or time.monotonic() - self._served > PATIENCE_SECONDS
 
     def _wanted(self) -> str:
@@ -146,7 +149,7 @@ class Nodes:
             self._heard = time.monotonic()
             able = {identity: slots for identity, node in alive.items() if (slots := self._slots_of(node))}
             with self._change:
-                self._alive = len(able)
+                self._total, self._able = len(alive), len(able)
                 for node in [one for one in self._usable.values() if one.id not in able]:
                     self._drop(node)
                 self._refused = {identity: why for identity, why in self._refused.items() if identity in able}
@@ -155,14 +158,14 @@ class Nodes:
                 new = [identity for identity in able if self._may_be_asked(identity)][: self._places_left()]
                 self._checking.update(new)
             for identity in new:
-                asked = (identity, str(alive[identity]["NodeName"]), able[identity])
+                asked = (identity, f"{alive[identity]['NodeName']} ({identity[:8]})", able[identity])
                 threading.Thread(target=self._check, args=asked, daemon=True).start()
             time.sleep(WATCH_SECONDS)
 
     def _places_left(self) -> int:
         """How many more nodes are of use: no more than there are slots."""
         held = len(self._usable) + len(self._checking)
-        return len(KINDS) * 1000 if self.cluster.slots is None else max(0, self.cluster.slots - held)
+        return MOST_NODES if self.cluster.slots is None else max(0, self.cluster.slots - held)
 
     def _may_be_asked(self, identity: str) -> bool:
         rested = self._resting.get(identity, 0.0) <= time.monotonic()
@@ -185,12 +188,15 @@ class Nodes:
         except Exception as error:
             lines = [line for line in str(error).split("\n") if line.strip()]
             said = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else "")
+            why = f"tflbuild cannot be started there: {said.strip()}"
+            if any(word in said for word in NOT_THERE):
+                self._turn_away(identity, name, why)
             with self._change:
                 self._checking.discard(identity)
                 self._resting[identity] = time.monotonic() + REST_SECONDS
-                self._troubles[name] = f"tflbuild cannot be started there: {said.strip()}"
+                self._troubles[name] = why
             return
-        different = list(differences(self.mine, theirs))
+        different = differences(self.mine, theirs)
         if different:
             ray.kill(keeper)
             self._turn_away(identity, name, "; ".join(different))
@@ -200,26 +206,3 @@ class Nodes:
                 self._usable[identity] = CheckedNode(identity, name, slots, keeper)
                 self._served = time.monotonic()
                 self._count()
-
-
-def differences(mine: Toolchains, theirs: Toolchains) -> Iterator[str]:
-    """What differs there from what is here, of all that a step's result depends on; each thing once."""
-    told: dict[str, str] = {}
-    code = []
-    for kind, here in mine.items():
-        if kind and any(package in EXTRAS for package in KINDS[kind].packages):
-            continue  # its steps name this machine's CPU and do not go out
-        there = theirs.get(kind)
-        if there is None:
-            told[kind] = f"a package that the step '{kind}' needs is not installed there"
-            continue
-        for name in sorted({*here, *there}):
-            if here.get(name) == there.get(name):
-                continue
-            if name == "implementation":
-                code.append(kind)
-            else:
-                told[name] = f"{name} is {there.get(name, 'missing')} there and {here.get(name, 'missing')} here"
-    yield from told.values()
-    if code:
-        yield f"tflbuild's own code of {', '.join(code)} is not the same"

@@ -1,6 +1,6 @@
 """The executor's end of a Ray cluster: a process that speaks with Ray, and which steps go there.
 
-Ray lives in a process of its own because it ends the one it lives in when its cluster is gone, and prints on its
+Ray lives in a process of its own: it ends the one it lives in a minute after its cluster is gone, and prints on its
 standard error.
 """
 

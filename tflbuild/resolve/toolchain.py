@@ -17,6 +17,8 @@ from tflbuild.steps.kinds import EXTRAS, KINDS
 
 FETCH_FORMAT = "1"
 
+Toolchains = dict[str, dict[str, str]]  # kind of step -> what its results depend on, by name
+
 
 @cache
 def package_version(name: str) -> str:
@@ -95,10 +97,34 @@ def cpu_features() -> str:
     return hash_value("CpuFeatures", sorted(flags))[:16]
 
 
-def toolchains() -> dict[str, dict[str, str]]:
+def toolchains() -> Toolchains:
     """What the results of each kind of step depend on here, by kind; nothing where a package lacks for it."""
-    found: dict[str, dict[str, str]] = {}
+    found: Toolchains = {}
     for kind in KINDS:
         with suppress(MachineError):
             found[kind] = dict(toolchain(kind))
     return found
+
+
+def differences(here: Toolchains, there: Toolchains) -> list[str]:
+    """What differs on another machine, of all that results depend on; each thing once.
+
+    Kinds whose packages not every installation has are left out: their steps run where they are planned.
+    """
+    told: dict[str, None] = {}
+    code = []
+    for kind, mine in here.items():
+        theirs = there.get(kind)
+        if kind in KINDS and any(package in EXTRAS for package in KINDS[kind].packages):
+            continue
+        if theirs is None:
+            told[f"a package that the step '{kind}' needs is not installed there"] = None
+            continue
+        for name in sorted({*mine, *theirs}):
+            if mine.get(name) == theirs.get(name):
+                continue
+            if name == "implementation":
+                code.append(kind)
+            else:
+                told[f"{name} is {theirs.get(name, 'missing')} there and {mine.get(name, 'missing')} here"] = None
+    return [*told, *([f"tflbuild's own code of {', '.join(code)} is not the same"] if code else [])]

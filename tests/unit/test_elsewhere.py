@@ -1,0 +1,144 @@
+"""Steps that other machines run, as the executor sees them: slots, losses, notices, and what stays here."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tflbuild.cluster.server import RayCluster, RayServer
+from tflbuild.core.cluster import Cluster
+from tflbuild.core.step import Plan, Step
+from tflbuild.errors import MachineError
+from tflbuild.execute.events import Noticed, StepRetries
+from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
+from tflbuild.execute.server import Answer, StepServer
+from tflbuild.resolve.toolchain import differences, toolchains
+from tflbuild.storage.store import Store
+
+LOST = "its run on node far was lost: NodeDiedError: gone"
+
+
+class FarServer(StepServer):
+    """Answers at once: what `fate` says of a step's number n, and of how often it came; then it is done."""
+
+    def __init__(self, fate):
+        self.name, self.fate = "far", fate
+        self.ear, self.mouth = os.pipe()
+        self.at_work, self.most, self.seen = [], 0, []
+
+    def fileno(self):
+        return self.ear
+
+    def send(self, request, module, folder, seconds):
+        number = json.loads((folder / "input.json").read_text())["params"]["n"]
+        self.seen.append(number)
+        self.at_work.append((request, number, folder))
+        self.most = max(self.most, len(self.at_work))
+        os.write(self.mouth, b".")
+
+    def receive(self):
+        os.read(self.ear, 1)
+        request, number, folder = self.at_work.pop(0)
+        if told := self.fate(number, self.seen.count(number)):
+            return [Noticed("look"), Answer(request, None, None, "", 0.0, 0, lost=told)]
+        (folder / "outputs" / "check.json").write_text(str(number))
+        (folder / "log.txt").write_text("")
+        (folder / "output.json").write_text('{"facts": {}}')
+        return [Answer(request, 0, None, "", 0.1, 1)]
+
+    def close(self):
+        os.close(self.ear)
+        os.close(self.mouth)
+
+
+class Far:
+    name = "far"
+
+    def __init__(self, server, slots):
+        self.server, self.slots = server, slots
+
+    def takes(self, step):
+        return True
+
+    def open(self, store, folder):
+        return self.server
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Executes six steps far away; (results by n, events, server)."""
+
+    def execute(fate, slots=2, limits=None):
+        steps = [Step(kind="check", params={"n": n}, inputs=(), toolchain={}, title=f"check {n}") for n in range(6)]
+        plan = Plan(steps={step.id: step for step in steps}, goals=())
+        server, events = FarServer(fate), []
+        with Executor(Store(tmp_path / "store"), events.append, limits or Limits(jobs=1)) as executor:
+            executor.elsewhere = Far(server, slots)
+            results = executor.execute(plan)
+        return {step.params["n"]: results[step.id] for step in steps}, events, server
+
+    return execute
+
+
+def test_as_many_are_at_work_as_there_are_slots_whatever_the_jobs_here(run):
+    results, _, server = run(lambda number, times: "", slots=4)
+    assert {result.status for result in results.values()} == {"ran"} and server.most == 4
+
+
+def test_memory_here_does_not_bound_what_runs_there(run):
+    _, _, server = run(lambda number, times: "", slots=3, limits=Limits(jobs=1, memory=1))
+    assert server.most == 3
+
+
+def test_a_step_that_is_lost_once_is_run_again(run):
+    results, events, server = run(lambda number, times: LOST if number == 2 and times == 1 else "")
+    assert {result.status for result in results.values()} == {"ran"}
+    assert server.seen.count(2) == 2 and len(server.seen) == 7
+    assert [event.why for event in events if isinstance(event, StepRetries)] == [LOST]
+    assert Noticed("look") in events
+
+
+def test_a_step_that_is_lost_twice_fails_alone_and_says_why(run):
+    results, _, _ = run(lambda number, times: LOST if number == 2 else "")
+    assert {n: result.status for n, result in results.items() if result.status != "ran"} == {2: "failed"}
+    assert results[2].failure.what == LOST and results[2].failure.kind == "environment"
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "goes"),
+    [
+        ("check", {}, True),
+        ("calibrate", {"kernels": "reference"}, True),
+        ("calibrate", {"kernels": "fast", "cpu": "f00"}, False),
+        ("optimize", {"cpu": "f00"}, False),
+        ("benchmark", {"host": "here"}, False),
+        ("fetch", {"handle": "https://h/m"}, False),
+    ],
+)
+def test_what_names_this_machine_and_what_reaches_out_stays_here(kind, params, goes):
+    assert RayCluster(Cluster()).takes(Step(kind=kind, params=params, inputs=(), toolchain={})) is goes
+
+
+def test_what_the_process_of_ray_says_is_read():
+    server = object.__new__(RayServer)
+    assert server._read({"slots": 7}) is None and server.slots == 7
+    assert server._read({"notice": "x"}) == Noticed("x")
+    with pytest.raises(MachineError) as found:
+        server._read({"error": {"what": "gone", "where": "executor.address", "why": "w", "next_step": "n"}})
+    assert found.value.exit_code == 4 and found.value.where == "executor.address"
+
+
+def test_what_differs_on_a_machine_is_told_once():
+    here = toolchains()
+    assert differences(here, json.loads(json.dumps(here))) == []
+    there = {kind: {**parts, "numpy": "1.0"} if "numpy" in parts else parts for kind, parts in here.items()}
+    (numpy,) = differences(here, there)
+    assert numpy == f"numpy is 1.0 there and {here['check']['numpy']} here"
+    changed = {**here, "quantize": {**here["quantize"], "implementation": "0"}}
+    assert differences(here, changed) == ["tflbuild's own code of quantize is not the same"]
+    lacking = {kind: parts for kind, parts in here.items() if kind != "convert"}
+    assert differences(here, lacking) == ["a package that the step 'convert' needs is not installed there"]
+    assert differences(here, {kind: parts for kind, parts in here.items() if kind != "optimize"}) == []

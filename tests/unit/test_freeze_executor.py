@@ -1,0 +1,83 @@
+"""Where steps run: named by a command or a recipe, and no part of what is built."""
+
+from importlib import metadata
+
+import pytest
+
+from tflbuild import pipeline
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_executor import freeze_executor
+from tflbuild.core.cluster import Cluster
+from tflbuild.errors import MachineError, RecipeError
+from tflbuild.resolve import toolchain
+
+
+def cluster(*overrides, multirun=False):
+    return freeze_executor(compose(["+recipe=mobilenet_int8", *overrides], multirun=multirun))
+
+
+def test_it_is_this_machine_by_default():
+    assert cluster() is None and cluster("executor=local") is None
+
+
+def test_a_cluster_and_what_a_step_holds_of_it():
+    assert cluster("executor=ray") == Cluster()
+    told = ("address=h:1", "slots=3", "cpus=2", "memory=2G", "resources.build=0.5", "store=/s")
+    assert cluster("executor=ray", *(f"executor.{text}" for text in told)) == Cluster(
+        address="h:1", slots=3, cpus=2.0, memory=2 << 30, resources=(("build", 0.5),), store="/s"
+    )
+
+
+def test_it_is_no_part_of_the_recipe_its_variant_or_its_overrides():
+    plain, other = (
+        compose(["+recipe=mobilenet_int8", *told])[0] for told in ([], ["executor=ray", "executor.address=h:1"])
+    )
+    assert freeze(other) == freeze(plain)
+    assert (other.variant, other.overrides) == (plain.variant, plain.overrides)
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ("slots=0", "'executor.slots' is 0, and must be at least 1"),
+        ("cpus=0", "'executor.cpus' is 0.0"),
+        ("cpus=1.5", "'executor.cpus' is 1.5"),
+        ("cpus=nan", "'executor.cpus' is nan"),
+        ("memory=much", "'executor.memory' is much, and must be a size"),
+        ("resources.build=0", "'executor.resources.build' is 0.0"),
+        ("resources.CPU=1", "'CPU' is no resource of your own"),
+        ("kind=local", "'executor.kind' cannot be set to 'local'"),
+        ("adress=h:1", "'adress' is not a key of 'executor'"),
+    ],
+)
+def test_what_cannot_be_is_refused(told, what):
+    with pytest.raises(RecipeError) as caught:
+        cluster("executor=ray", f"executor.{told}")
+    assert what in caught.value.what and caught.value.where == f"command line: executor.{told}"
+
+
+def test_a_key_of_the_other_option_is_refused():
+    with pytest.raises(RecipeError, match="has no key 'slots'"):
+        cluster("executor.slots=2")
+
+
+@pytest.mark.parametrize("told", [("executor=local,ray",), ("executor=ray", "executor.slots=1,2")])
+def test_variants_of_a_sweep_have_one_executor(told):
+    with pytest.raises(RecipeError, match="share one executor"):
+        cluster(*told, multirun=True)
+
+
+def test_without_the_package_it_is_refused_and_how_to_get_it_said(monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    class Unconnected:
+        elsewhere = None
+
+    monkeypatch.setattr(metadata, "version", version)
+    toolchain.package_version.cache_clear()
+    with pytest.raises(MachineError) as found:
+        pipeline.connect(Unconnected(), None, Cluster())
+    toolchain.package_version.cache_clear()
+    assert found.value.exit_code == 4 and "pip install 'tflbuild[ray]'" in found.value.next_step
