@@ -80,6 +80,7 @@ def test_a_sweep_on_two_nodes_that_share_no_folder_gives_the_same_bytes(machines
     assert artifacts(project) == wanted
     assert machines.blobs("one") and machines.blobs("two"), "a node had nothing to do"
     assert not list((project.store / "tmp").iterdir())
+    assert not list(machines.base.glob("*/tmp/*")), "a node keeps what was for this sweep alone"
 
 
 def test_a_node_that_dies_in_mid_sweep_costs_its_running_steps_alone(machines, ready_project, wanted):

@@ -33,6 +33,7 @@ from tflbuild.storage.store import Store
 
 CONNECT_SECONDS = 5.0
 POLL_SECONDS = 1.0
+FAREWELL_SECONDS = 2.0  # less than the executor waits for this process
 SERVERS = {kind.module: kind.server for kind in KINDS.values()}
 
 
@@ -193,14 +194,19 @@ def main() -> None:
     except MachineError as error:
         speaker.fail(error)
         return
-    serve(Gateway(cluster, Store(Path(settings["store"])), speaker))
-    threading.Thread(target=ray.shutdown, daemon=True).start()
-    for _ in range(20):  # two seconds; a cluster that is gone would keep it for longer
-        if not ray.is_initialized():
-            break
-        time.sleep(0.1)
+    gateway = Gateway(cluster, Store(Path(settings["store"])), speaker)
+    serve(gateway)
+    leaving = threading.Thread(target=leave, args=(gateway,), daemon=True)
+    leaving.start()
+    leaving.join(FAREWELL_SECONDS)  # a cluster that is gone would keep it for longer
     sys.stderr.flush()
     os._exit(0)
+
+
+def leave(gateway: Gateway) -> None:
+    """What is still at work ends with this."""
+    gateway.nodes.close()
+    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -150,6 +150,13 @@ class Keeper:
                 warm = self._servers[server] = _WarmServer(server, self.scratch.folder)
         return warm.ask(module, Path(folder), seconds)
 
+    def close(self) -> None:
+        """End the servers, and leave nothing behind."""
+        with self._lock:
+            for warm in self._servers.values():
+                warm.server.close()
+            self.scratch.close()
+
 
 def run_step(work: Work, keeper: Any, blobs: Mapping[str, Pieces]) -> Done:
     """The task: take what came, lay the step out, have it done, send back what it made."""

@@ -22,6 +22,7 @@ SILENCE_SECONDS = 45.0  # of the cluster itself; after 60 Ray ends this process,
 REST_SECONDS = 15.0  # of a node on which a run was lost, before it is tried again
 MOST_NODES = 10_000
 NOT_THERE = ("ModuleNotFoundError", "ImportError", "AttributeError")  # no tflbuild, or one without this room
+FAREWELL_SECONDS = 1.0
 KEEPER_CALLS = 1000  # at once; Ray's CPUs are what bounds the steps of a node
 
 
@@ -109,6 +110,14 @@ class Nodes:
             where="executor.address",
             next_step="what was built is kept; the same command goes on from there when the cluster is back",
         )
+
+    def close(self) -> None:
+        """Let every node tidy up; one that does not answer is left to the next build, which does it then."""
+        with self._change:
+            keepers = [node.keeper for node in self._usable.values()]
+        if keepers:
+            farewells = [keeper.close.remote() for keeper in keepers]
+            ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_SECONDS)
 
     # for the watching threads
 
