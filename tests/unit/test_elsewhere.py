@@ -11,6 +11,7 @@ from tflbuild.cluster.server import RayCluster, RayServer
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.step import Plan, Step
 from tflbuild.errors import MachineError
+from tflbuild.execute import executor as executors
 from tflbuild.execute.events import Noticed, StepRetries
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
@@ -25,7 +26,7 @@ class FarServer(StepServer):
     """Answers at once: what `fate` says of a step's number n, and of how often it came; then it is done."""
 
     def __init__(self, fate):
-        self.name, self.fate = "far", fate
+        self.name, self.fate, self.other = "far", fate, None
         self.ear, self.mouth = os.pipe()
         self.at_work, self.most, self.seen = [], 0, []
 
@@ -57,11 +58,11 @@ class FarServer(StepServer):
 class Far:
     name = "far"
 
-    def __init__(self, server, slots):
-        self.server, self.slots = server, slots
+    def __init__(self, server, slots, keeps_last):
+        self.server, self.slots, self.keeps_last = server, slots, keeps_last
 
     def takes(self, step):
-        return True
+        return step.params["n"] != 5 or not self.keeps_last
 
     def open(self, store, folder):
         return self.server
@@ -71,12 +72,12 @@ class Far:
 def run(tmp_path):
     """Executes six steps far away; (results by n, events, server)."""
 
-    def execute(fate, slots=2, limits=None):
+    def execute(fate, slots=2, limits=None, keeps_last=False):
         steps = [Step(kind="check", params={"n": n}, inputs=(), toolchain={}, title=f"check {n}") for n in range(6)]
         plan = Plan(steps={step.id: step for step in steps}, goals=())
         server, events = FarServer(fate), []
         with Executor(Store(tmp_path / "store"), events.append, limits or Limits(jobs=1)) as executor:
-            executor.elsewhere = Far(server, slots)
+            executor.elsewhere = Far(server, slots, keeps_last)
             results = executor.execute(plan)
         return {step.params["n"]: results[step.id] for step in steps}, events, server
 
@@ -88,9 +89,16 @@ def test_as_many_are_at_work_as_there_are_slots_whatever_the_jobs_here(run):
     assert {result.status for result in results.values()} == {"ran"} and server.most == 4
 
 
-def test_memory_here_does_not_bound_what_runs_there(run):
-    _, _, server = run(lambda number, times: "", slots=3, limits=Limits(jobs=1, memory=1))
-    assert server.most == 3
+def test_what_runs_there_takes_neither_a_job_nor_memory_here(run, monkeypatch):
+    here = FarServer(lambda number, times: "")
+    beside = []
+    send = here.send
+    monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: here)
+    monkeypatch.setattr(here, "send", lambda *request: (beside.append(here.other.at_work[:]), send(*request)))
+    monkeypatch.setattr(Far, "open", lambda far, store, folder: setattr(here, "other", far.server) or far.server)
+    results, _, server = run(lambda number, times: "", slots=5, limits=Limits(jobs=1, memory=1), keeps_last=True)
+    assert {result.status for result in results.values()} == {"ran"}
+    assert here.seen == [5] and server.most == 5 and len(beside[0]) == 5
 
 
 def test_a_step_that_is_lost_once_is_run_again(run):
@@ -105,6 +113,12 @@ def test_a_step_that_is_lost_twice_fails_alone_and_says_why(run):
     results, _, _ = run(lambda number, times: LOST if number == 2 else "")
     assert {n: result.status for n, result in results.items() if result.status != "ran"} == {2: "failed"}
     assert results[2].failure.what == LOST and results[2].failure.kind == "environment"
+
+
+def test_nothing_is_learned_from_what_was_lost(run, tmp_path):
+    results, _, _ = run(lambda number, times: LOST)
+    assert {result.status for result in results.values()} == {"failed"}
+    assert not (tmp_path / "store" / "memory.json").exists()
 
 
 @pytest.mark.parametrize(
