@@ -16,6 +16,7 @@ from tflbuild.core.step import Plan, Step, hash_action
 from tflbuild.execute.events import Noticed, StepEnded
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.storage import store as stores
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
@@ -477,13 +478,13 @@ def test_the_executor_goes_on_while_a_result_is_on_its_way(shelf, theirs, mine, 
             second_is_over.set()
 
     monkeypatch.setattr(remote, "read", held_back)
-    with Executor(mine, show) as executor:
+    with Executor(mine, show, Limits()) as executor:
         executor.connect(remote, push=False)
         results = executor.execute(Plan(steps={step.id: step for step in (CHECK, OTHER)}, goals=()))
     assert waited == [True]
     host = f"127.0.0.1:{shelf.port}"
     assert [(results[step.id].status, results[step.id].origin) for step in (CHECK, OTHER)] == [("hit", host)] * 2
     assert not executor.servers
-    with Executor(mine, show) as executor:  # now they are here
+    with Executor(mine, show, Limits()) as executor:  # now they are here
         results = executor.execute(Plan(steps={CHECK.id: CHECK}, goals=()))
     assert (results[CHECK.id].status, results[CHECK.id].origin) == ("hit", "")
