@@ -127,7 +127,7 @@ class Store:
     """A store shared with others, behind the one of this machine."""
 
     remote: str = ""
-    """Where it is: `http://`, `https://`, `s3://`, `gs://` or `az://`; empty takes `$TFLBUILD_REMOTE`, or none."""
+    """URL of the store that machines share: `http(s)://`, `s3://`, `gs://`, `az://`; else `$TFLBUILD_REMOTE`."""
     push: bool = False
     """Send there what this build makes; without it (or `TFLBUILD_PUSH=true`) it is only read."""
 
