@@ -11,11 +11,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tflbuild.config.compose import compose, search_roots
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
@@ -63,7 +64,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 class Outcome:
     """The end of one variant: its row for tables, its line for a person, its error if it has one.
 
-    `found` is what was tried, where that was asked for.
+    `found` is what was tried, where that was asked for; `steps` are its recipe's steps by role, as they ended.
     """
 
     row: Row
@@ -72,6 +73,8 @@ class Outcome:
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
     found: Found | None = None
+    recipe: str = ""
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     composed = compose(list(overrides), multirun=multirun)
     recipes = [freeze(one) for one in composed]
     places = tuple(one.places for one in composed)
+    if multirun:
+        require_one_aim(recipes, places)
     for recipe, place in zip(recipes, places, strict=True):
         require_candidates(recipe, place)
         with placed(place):
@@ -162,10 +167,11 @@ def build(
         results = executor.execute(plan)
     with disk_errors(store.root):
         git = git_state()
-        outcomes = [
-            report(one, found, places, {role: results[step] for role, step in goals.items()}, store, git)
-            for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
-        ]
+        outcomes = []
+        for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True):
+            roles = {role: results[step] for role, step in goals.items()}
+            outcome = report(one, found, places, roles, store, git)
+            outcomes.append(replace(outcome, recipe=one.recipe.name, steps=roles))
     return prepared, outcomes
 
 
@@ -292,9 +298,11 @@ def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> T
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 
 
-def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], answer: str) -> None:
-    """Let the same command, run again, see at once that nothing changed."""
-    written = [str(file) for outcome in outcomes for file in outcome.files]
+def keep_note(
+    arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], more: Sequence[Path], answer: str
+) -> None:
+    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`."""
+    written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "plan": {"core", "resolve"},
     "execute": {"core", "errors", "interrupts", "locations", "steps", "storage"},
     "search": {"core", "execute", "plan", "resolve"},
-    "report": {"core", "errors", "execute", "plan", "resolve", "storage"},
+    "report": {"core", "errors", "execute", "locations", "plan", "resolve", "storage"},
     "pipeline": {
         *("config", "core", "errors", "execute", "locations", "plan", "report"),
         *("resolve", "settlement", "steps", "storage", "unchanged"),
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
     "inquiry": {"config", "core", "errors", "execute", "locations", "pipeline", "plan", "report", "storage"},
+    "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
     "commands": {
         "config",
         "core",
@@ -50,6 +51,7 @@ MAY_IMPORT = {
         "pipeline",
         "report",
         "storage",
+        "sweeps",
     },
     "cli": {"commands", "unchanged"},
     "__main__": {"cli"},
