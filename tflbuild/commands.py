@@ -16,7 +16,7 @@ from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
+    add("--since", metavar="REV", help="With report: every sweep made at that git revision or after it")
     add("--clear", action="store_true", help="With cache: empty the store")
     return parser
 
@@ -76,6 +77,10 @@ def take_verb(options: argparse.Namespace) -> str:
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
         return "hydra"
+    if options.overrides[:1] == ["report"]:
+        return "report"
+    if options.since is not None:
+        raise UsageError("--since goes with report", where="command line", next_step="tflbuild report --since REV")
     if options.overrides[:1] == ["inspect"]:
         return "inspect"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
@@ -89,7 +94,7 @@ def take_verb(options: argparse.Namespace) -> str:
             where="command line",
             why=nearest(stray, VERBS),
             next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise] +recipe=NAME [key=value ...],"
-            " or inspect MODEL, or cache",
+            " or inspect MODEL, or report [SWEEP ...], or cache",
         )
     verb = words[0] if words else "build"
     if options.clear and verb != "cache":
@@ -101,24 +106,29 @@ def take_verb(options: argparse.Namespace) -> str:
 
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
-    from tflbuild import pipeline
+    from tflbuild import pipeline, sweeps
     from tflbuild.report.search import search_text
-    from tflbuild.report.summary import labels, sweep_table, warnings
+    from tflbuild.report.standings import sweep_table
+    from tflbuild.report.summary import labels, show_path, warnings
 
+    refuse_aims_without_sweep(options)
     prepared, outcomes = pipeline.build(
         options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
     )
     errors = [outcome.error for outcome in outcomes if outcome.error]
     ran = any(outcome.ran for outcome in outcomes)
+    swept = sweeps.record(arguments, prepared, outcomes) if options.multirun else None
     if options.json:
-        print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
+        more = [{}] * len(outcomes) if swept is None else sweeps.told_of_variants(swept)
+        rows_json = [{**_outcome_json(outcome), **told} for outcome, told in zip(outcomes, more, strict=True)]
+        print(json.dumps(rows_json, indent=2))
     rows = [outcome.row for outcome in outcomes]
     table = ""
     for outcome, label in zip(outcomes, labels(rows), strict=True):
         if outcome.found is not None:
             table += f"search  {label}\n" if options.multirun else ""
             table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
-    table += sweep_table(rows) + "\n" if options.multirun else ""
+    table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
     if not options.json:
         print(table, end="")
     built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
@@ -129,10 +139,15 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     answer = _last_line(outcomes, options.multirun)
     if answer and not options.json:
         print(("built  " if ran else "up to date  ") + answer)
+    last = "" if swept is None else f"report  {show_path(swept.files[-1])}"
+    if last and not options.json:
+        print(last)
     if errors:
         return _exit_code(errors)
     if not options.json:
-        pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
+        files = () if swept is None else swept.files
+        told = f"{table}up to date  {answer}" + (f"\n{last}" if last else "")
+        pipeline.keep_note(arguments, prepared, outcomes, files, told)
     return EXIT_DONE
 
 
@@ -275,7 +290,7 @@ def _as_build(arguments: Sequence[str], verb: str) -> str:
 
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
-    from tflbuild import pipeline
+    from tflbuild import inquiry
     from tflbuild.report.inspection import inspection_text, proposed_recipe
 
     words = [text for text in options.overrides[1:] if not text.startswith("source.")]
@@ -283,7 +298,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    found = pipeline.inspect(path, overrides, offline=options.offline)
+    found = inquiry.inspect(path, overrides, offline=options.offline)
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:
@@ -294,6 +309,37 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         )
     else:
         print(inspection_text(path, found.kind, found.signature, found.contents))
+    return EXIT_DONE
+
+
+def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
+    """Raises UsageError for objectives on the command line of a single build, which they would do nothing for."""
+    told = [text for text in options.overrides if text.lstrip("+").startswith("sweep.")]
+    if told and not options.multirun:
+        raise UsageError(
+            "there is nothing to hold one variant against",
+            where=f"command line: {told[0]}",
+            next_step="add -m to sweep, or leave it out",
+        )
+
+
+def report(options: argparse.Namespace, _: list[str]) -> int:
+    """Make the page of sweeps again."""
+    from tflbuild import sweeps
+    from tflbuild.report.summary import show_path
+
+    for flag in ("multirun", "jobs", "offline", "clear", "as_recipe"):
+        if getattr(options, flag):
+            name = f"--{flag.replace('_', '-')}"
+            raise UsageError(f"report takes no {name}", where="command line", next_step=sweeps.USAGE)
+    made = sweeps.report(options.overrides[1:], options.since)
+    if options.json:
+        print(json.dumps(sweeps.told_of_report(made), indent=2))
+        return EXIT_DONE
+    for reason in made.left_out:
+        print(f"warning: left out {reason}", file=sys.stderr)
+    variants = sum(len(sweep.variants) for sweep in made.sweeps)
+    print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweeps")
     return EXIT_DONE
 
 
@@ -334,6 +380,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "sensitivity": sensitivity,
     "advise": advise,
     "inspect": inspect,
+    "report": report,
     "cache": cache,
     "hydra": hydra,
 }

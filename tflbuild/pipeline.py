@@ -6,27 +6,25 @@ compose -> freeze -> resolve -> plan -> execute -> report
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tflbuild.config.compose import Composed, compose, search_roots
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import LOCATORS, Recipe
+from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
-from tflbuild.plan.inquiries import make_description
 from tflbuild.plan.planner import Surroundings, make_plan
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
@@ -34,12 +32,10 @@ from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_fol
 from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.resolve.inputs import (
-    ARCHIVES,
     ResolvedRecipe,
     code_of,
     codes_of,
     datasets_of,
-    is_remote,
     named_paths,
     resolve,
 )
@@ -63,7 +59,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 class Outcome:
     """The end of one variant: its row for tables, its line for a person, its error if it has one.
 
-    `found` is what was tried, where that was asked for.
+    `found` is what was tried, where that was asked for; `steps` are its recipe's steps by role, as they ended.
     """
 
     row: Row
@@ -72,6 +68,8 @@ class Outcome:
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
     found: Found | None = None
+    recipe: str = ""
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,11 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     A sweep goes on without the jobs that are refused, unless all are.
     """
     read = {path: observe(path) for path in configuration_paths()}
-    composed = compose(list(overrides), multirun=multirun)
+    return prepare_all(compose(list(overrides), multirun=multirun), read, store)
+
+
+def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:
+    """The same from what was composed; `read` grows. Raises the first refusal where all are refused."""
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
@@ -116,9 +118,12 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     if not accepted:
         raise refused[0].error
     resolved = tuple(accepted.values())
+    places = tuple(composed[index].places for index in accepted)
+    if len(composed) > 1:
+        require_one_aim([one.recipe for one in resolved], places)
     return Prepared(
         resolved=resolved,
-        places=tuple(composed[index].places for index in accepted),
+        places=places,
         plan=make_plan(resolved, surroundings()),
         read=read,
         environment=frozenset(name for one in composed for name in one.environment),
@@ -175,61 +180,44 @@ def build(
 ) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor. One outcome a variant; a failed one fails alone."""
     with open_executor(jobs, offline) as (executor, console):
-        store = executor.store
-        prepared = prepare_plan(overrides, multirun=multirun, store=store)
-        for one in prepared.resolved:
-            prepare(variant_folder(one.recipe))
-        results = executor.execute(prepared.plan)
-        settled = [
-            settle(one, surroundings(), places, executor, console.say)
-            if all(results[step].ok for step in goals.values())
-            else (one, None)
-            for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
-        ]
-        plan = prepared.plan
-        if any(found is not None for _, found in settled):
-            plan = make_plan([one for one, _ in settled], surroundings())
-            results = executor.execute(plan)
+        prepared = prepare_plan(overrides, multirun=multirun, store=executor.store)
+        return prepared, carry_out(prepared, executor, console.say)
+
+
+def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
+    """Execute and report: one outcome a job, in their order."""
+    store = executor.store
+    for one in prepared.resolved:
+        prepare(variant_folder(one.recipe))
+    results = executor.execute(prepared.plan)
+    settled = [
+        settle(one, surroundings(), places, executor, say)
+        if all(results[step].ok for step in goals.values())
+        else (one, None)
+        for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
+    ]
+    plan = prepared.plan
+    if any(found is not None for _, found in settled):
+        plan = make_plan([one for one, _ in settled], surroundings())
+        results = executor.execute(plan)
     with disk_errors(store.root):
         git = git_state()
-        reports = (
-            report(one, found, places, {role: results[step] for role, step in goals.items()}, store, git)
-            for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
-        )
-        outcomes = [
-            refusal(prepared.refused[index]) if index in prepared.refused else next(reports)
-            for index in range(len(settled) + len(prepared.refused))
-        ]
-    return prepared, outcomes
+        reports = []
+        for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True):
+            roles = {role: results[step] for role, step in goals.items()}
+            outcome = report(one, found, places, roles, store, git)
+            reports.append(replace(outcome, recipe=one.recipe.name, steps=roles))
+    waiting = iter(reports)
+    return [
+        refusal(prepared.refused[index]) if index in prepared.refused else next(waiting)
+        for index in range(len(reports) + len(prepared.refused))
+    ]
 
 
 def refusal(refused: Refused) -> Outcome:
     """The row of a job that was not begun."""
     row = Row(refused.variant, "refused", None, refused.overrides)
     return Outcome(row, str(refused.error), ran=False, error=refused.error)
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """A model as it is: its kind, its signature and, of a .tflite, its contents."""
-
-    kind: str
-    signature: Json
-    contents: Mapping[str, Json]
-
-
-def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
-    """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
-    kind = source_kind(path)
-    store = Store(store_root())
-    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
-        prepared = prepare_plan(overrides, multirun=False, store=store)
-        plan = make_description(prepared.resolved[0], surroundings())
-        result = execute_all(executor, plan, prepared.places[0])["describe"]
-        signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
-    return Inspected(kind, signature, result.facts.get("contents", {}))
 
 
 def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, StepResult]:
@@ -239,26 +227,6 @@ def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, Ste
         if result.failure is not None:
             raise as_error(plan.steps[step_id].title, result.failure, places, None)
     return {role: results[step_id] for role, step_id in plan.goals[0].items()}
-
-
-def source_kind(path: str) -> str:
-    """The kind of source that a path, a handle or a reference looks like."""
-    if is_remote(path) or path.endswith(ARCHIVES):
-        return "hub"
-    if re.fullmatch(r".+\.py:[A-Za-z_][\w.]*", path):
-        return "function"
-    place = locate(path)
-    if place.is_dir():
-        return "saved_model"
-    kinds = {".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
-    if place.exists() and place.suffix not in kinds:
-        raise UsageError(
-            f"'{path}' is no model that tflbuild knows",
-            where="command line",
-            next_step="give a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
-            " or file.py:function",
-        )
-    return kinds.get(place.suffix, "keras")
 
 
 def report(
@@ -332,9 +300,11 @@ def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> T
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 
 
-def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], answer: str) -> None:
-    """Let the same command, run again, see at once that nothing changed."""
-    written = [str(file) for outcome in outcomes for file in outcome.files]
+def keep_note(
+    arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], more: Sequence[Path], answer: str
+) -> None:
+    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`."""
+    written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)
 

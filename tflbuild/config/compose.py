@@ -36,7 +36,7 @@ from tflbuild.locations import shipped
 PRIMARY = "tflbuild"
 UNNAMED = "unnamed"
 LONGEST_VARIANT = 100
-NOT_A_VARIANT = ("name", "output_root")
+NOT_A_VARIANT = ("name", "output_root", "sweep.objectives")
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
