@@ -106,16 +106,15 @@ def take_verb(options: argparse.Namespace) -> str:
 
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
-    from tflbuild import pipeline, sweeps
+    from tflbuild import batches, pipeline, sweeps
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
 
     refuse_aims_without_sweep(options)
-    prepared, outcomes = pipeline.build(
-        options.overrides, multirun=options.multirun, jobs=options.jobs, offline=options.offline
-    )
-    errors = [outcome.error for outcome in outcomes if outcome.error]
+    built = batches.build(options.overrides, multirun=options.multirun, steps=options.jobs, offline=options.offline)
+    prepared, outcomes = built.prepared, built.outcomes
+    errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
     ran = any(outcome.ran for outcome in outcomes)
     swept = sweeps.record(arguments, prepared, outcomes) if options.multirun else None
     if options.json:
@@ -131,8 +130,8 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
     if not options.json:
         print(table, end="")
-    built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
-    for warning in dict.fromkeys(warning for manifest in built for warning in warnings(manifest)):
+    manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
+    for warning in dict.fromkeys(warning for manifest in manifests for warning in warnings(manifest)):
         print(f"warning: {warning}", file=sys.stderr)
     for error in _distinct(errors):
         print(error, file=sys.stderr)
@@ -144,7 +143,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
         print(last)
     if errors:
         return _exit_code(errors)
-    if not options.json:
+    if not options.json and built.repeatable:
         files = () if swept is None else swept.files
         told = f"{table}up to date  {answer}" + (f"\n{last}" if last else "")
         pipeline.keep_note(arguments, prepared, outcomes, files, told)

@@ -87,6 +87,11 @@ class Prepared:
     environment: frozenset[str]
     refused: Mapping[int, Refused]
 
+    def require_any(self) -> None:
+        """Raises the first refusal where all jobs are refused."""
+        if not self.resolved and self.refused:
+            raise self.refused[0].error
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -102,12 +107,19 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
 
     A sweep goes on without the jobs that are refused, unless all are.
     """
-    read = {path: observe(path) for path in configuration_paths()}
-    return prepare_all(compose(list(overrides), multirun=multirun), read, store)
+    read = observe_configuration()
+    prepared = prepare_all(compose(list(overrides), multirun=multirun), read, store, swept=multirun)
+    prepared.require_any()
+    return prepared
 
 
-def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:
-    """The same from what was composed; `read` grows. Raises the first refusal where all are refused."""
+def observe_configuration() -> dict[str, Stat | None]:
+    """The stat record of all that composition reads, to be taken before it does."""
+    return {path: observe(path) for path in configuration_paths()}
+
+
+def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store, *, swept: bool) -> Prepared:
+    """The same from what was composed, refusals included; `read` grows."""
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
@@ -115,11 +127,9 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
             accepted[index] = _accept(one, store, read)
         except RecipeError as error:
             refused[index] = Refused(one.variant, one.overrides, error)
-    if not accepted:
-        raise refused[0].error
     resolved = tuple(accepted.values())
     places = tuple(composed[index].places for index in accepted)
-    if len(composed) > 1:
+    if swept:
         require_one_aim([one.recipe for one in resolved], places)
     return Prepared(
         resolved=resolved,
@@ -175,12 +185,10 @@ def open_executor(jobs: int | None, offline: bool) -> Iterator[tuple[Executor, C
         yield executor, console
 
 
-def build(
-    overrides: Sequence[str], *, multirun: bool, jobs: int | None, offline: bool
-) -> tuple[Prepared, list[Outcome]]:
-    """The whole corridor. One outcome a variant; a failed one fails alone."""
+def build(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> tuple[Prepared, list[Outcome]]:
+    """The whole corridor, for one variant; a sweep goes it batch by batch (batches.py)."""
     with open_executor(jobs, offline) as (executor, console):
-        prepared = prepare_plan(overrides, multirun=multirun, store=executor.store)
+        prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         return prepared, carry_out(prepared, executor, console.say)
 
 

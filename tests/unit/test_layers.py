@@ -39,8 +39,14 @@ MAY_IMPORT = {
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
     "inquiry": {"config", "core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
+    "jobs": {
+        *("config", "core", "errors", "execute", "interrupts", "pipeline"),
+        *("plan", "report", "resolve", "storage"),
+    },
+    "batches": {"config", "core", "errors", "execute", "jobs", "pipeline", "plan", "report"},
     "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
     "commands": {
+        "batches",
         "config",
         "core",
         "doctor",
