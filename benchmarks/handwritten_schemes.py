@@ -1,9 +1,10 @@
 """The scripts that a person would write, one a scheme: load the default model, convert it, evaluate the result.
 
-    python benchmarks/handwritten_schemes.py SCHEME OUTPUT.tflite
+    python benchmarks/handwritten_schemes.py SCHEME OUTPUT.tflite [COUNT ENGINE]
 
-TFLiteConverter makes what it has, the LiteRT quantizer the rest, each in its documented way. Prints top-1 on the
-2,000 test images. `benchmarks/sweep.py` times it as the yardstick.
+TFLiteConverter makes what it has, the LiteRT quantizer the rest, each in its documented way, unless one of them is
+named (`converter` or `litert`); COUNT images calibrate. Prints top-1 on the 2,000 test images. `benchmarks/sweep.py`
+and `benchmarks/grid.py` time it as the yardstick.
 """
 
 import sys
@@ -50,7 +51,9 @@ def quantize(model, scheme, images):
         scheme, AlgorithmName.MIN_MAX_UNIFORM_QUANT
     )
     bits = 4 if scheme.endswith("int4") else 8
-    demands = [(every, 8)]
+    demands = [] if scheme == "float16" else [(every, 8)]
+    if scheme == "float16":
+        made.add_weight_only_config(".*", every, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     if bits == 4:  # int4 where there are kernels, int8 elsewhere
         demands += [(qtyping.TFLOperationName.CONV_2D, 4), (qtyping.TFLOperationName.FULLY_CONNECTED, 4)]
     for operation, width in demands:
@@ -85,9 +88,11 @@ def evaluate(path, images, labels):
 
 def main():
     scheme, path = sys.argv[1], Path(sys.argv[2])
+    count, engine = (int(sys.argv[3]), sys.argv[4]) if len(sys.argv) > 3 else (256, "")
+    converts = engine == "converter" if engine and scheme != "none" else scheme in CONVERTER
     model = tf.keras.models.load_model(ASSETS / "model.keras")
     images, _ = load_images("calibration")
-    path.write_bytes((convert if scheme in CONVERTER else quantize)(model, scheme, images))
+    path.write_bytes((convert if converts else quantize)(model, scheme, images[:count]))
     print(f"{scheme}  {path.stat().st_size} bytes  top-1 {evaluate(path, *load_images('evaluation')):.4f}")
 
 

@@ -38,6 +38,24 @@ def warm(built: Project, tmp_path: Path) -> Project:
     return Project(folder, tmp_path / "store")
 
 
+@pytest.fixture(scope="session")
+def ready_project(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+    """Makes projects with the default model's float .tflite and a recipe `ready` for it; their stores are empty."""
+
+    def make() -> Project:
+        base = tmp_path_factory.mktemp("ready")
+        (base / "project").mkdir()
+        project = Project(base / "project", base / "store")
+        digest = built.manifest()["steps"]["convert"]["outputs"]["model.tflite"]
+        shutil.copyfile(built.store / "cas" / digest[:2] / digest, project.folder / "float.tflite")
+        text = (ROOT / "recipes" / "mobilenet_int8.yaml").read_text()
+        text = text.replace("override /source: keras", "override /source: tflite")
+        project.write("recipes/ready.yaml", text.replace("tflbuild://fashion_mobilenet/model.keras", "float.tflite"))
+        return project
+
+    return make
+
+
 @pytest.fixture
 def local_recipe(tmp_path: Path) -> Callable[[Project], Path]:
     """Copies the default model's files into a project, with a recipe `local` that uses them."""

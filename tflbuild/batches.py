@@ -17,9 +17,12 @@ from tflbuild.core.gates import figures
 from tflbuild.core.objective import Objective
 from tflbuild.errors import TflbuildError
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.pipeline import Outcome, Prepared, Refused, carry_out, observe_configuration, open_executor, prepare_all
 from tflbuild.plan.planner import make_plan
+from tflbuild.report.board import Board
 from tflbuild.report.console import Console
+from tflbuild.report.summary import Row, labels
 
 
 @dataclass(frozen=True)
@@ -35,24 +38,21 @@ class Built:
     repeatable: bool = True
 
 
-def build(overrides: Sequence[str], *, multirun: bool, steps: int | None, offline: bool) -> Built:
-    """One variant, or a sweep. A job that fails fails alone. Raises TflbuildError where nothing can be built.
-
-    `steps` are run at once; None for the number of cores.
-    """
+def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> Built:
+    """One variant, or a sweep. A job that fails fails alone. Raises TflbuildError where nothing can be built."""
     if not multirun:
-        prepared, outcomes = pipeline.build(overrides, jobs=steps, offline=offline)
+        prepared, outcomes = pipeline.build(overrides, limits)
         return Built(prepared, outcomes)
-    with open_executor(steps, offline) as (executor, console):
-        return sweep(overrides, executor, console, steps)
+    with open_executor(limits) as (executor, console):
+        return sweep(overrides, executor, console)
 
 
-def sweep(overrides: Sequence[str], executor: Executor, console: Console, steps: int | None) -> Built:
+def sweep(overrides: Sequence[str], executor: Executor, console: Console) -> Built:
     """Every job that the sweeper asks for."""
     read = observe_configuration()
     composer = Composer(list(overrides))
     drive = composer.drive()
-    batches = Batches(composer, drive, executor, console, read, steps)
+    batches = Batches(composer, drive, executor, console, read)
     stopped = None
     if drive.batches is not None:
         for batch in drive.batches:
@@ -75,14 +75,12 @@ class Batches:
         executor: Executor,
         console: Console,
         read: dict[str, list[int] | None],
-        steps: int | None,
     ) -> None:
         self.composer = composer
         self.drive = drive
         self.executor = executor
         self.console = console
         self.read = read
-        self.steps = steps
         self.prepared: list[Prepared] = []
         self.outcomes: dict[tuple[str, ...], Outcome] = {}
 
@@ -98,12 +96,16 @@ class Batches:
         return [self.outcomes[tuple(job)] for job in batch]
 
     def _carry_out(self, prepared: Prepared) -> list[Outcome]:
-        if self.drive.launcher == NAME or not prepared.resolved:
-            return carry_out(prepared, self.executor, self.console.say)
-        return jobs.launch(self.drive, prepared, self.executor, self.steps, self.console.say)
+        if self.drive.launcher != NAME and prepared.resolved:
+            return jobs.launch(self.drive, prepared, self.executor, self.console.say)
+        rows = [Row(one.recipe.variant, "", None, one.recipe.overrides) for one in prepared.resolved]
+        self.console.follow(Board(labels(rows), prepared.plan), self.executor.jobs)
+        return carry_out(prepared, self.executor, self.console.say)
 
     def values(self, batch: Sequence[Job], aims: Sequence[Objective]) -> list[sweepers.Value | sweepers.NoValue]:
         """What a sweeper is told of each job."""
+        if self.executor.limits.fail_fast and any(one.error is not None for one in self.outcomes.values()):
+            raise sweepers.Enough
         return [value_of(outcome, aims) for outcome in self.run(batch)]
 
     def built(self, stopped: TflbuildError | None) -> Built:

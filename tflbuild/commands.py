@@ -9,47 +9,14 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from tflbuild import __version__, interrupts
+from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
+from tflbuild.options import make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
 VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Refuses a wrong flag the way everything wrong is refused."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, where="command line", next_step="tflbuild --help")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Hydra's flags, where they apply, and ours."""
-    parser = _Parser(prog="tflbuild", add_help=False, usage=argparse.SUPPRESS)
-    add = parser.add_argument
-    add(
-        "overrides", nargs="*", help="Any key=value arguments to override config values (use dots for.nested=overrides)"
-    )
-    add("--help", "-h", action="store_true", help="This text")
-    add("--hydra-help", action="store_true", help="Hydra's help")
-    add("--version", action="version", version=f"tflbuild {__version__}", help="tflbuild's version")
-    add("--multirun", "-m", action="store_true", help="Sweep: build every combination of key=a,b")
-    add("--cfg", "-c", choices=["job", "hydra", "all"], help="Show the composed config instead of building")
-    add("--resolve", action="store_true", help="With --cfg: resolve interpolations")
-    add("--package", "-p", help="With --cfg: the config package to show")
-    views = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
-    add("--info", "-i", nargs="?", const="all", choices=views, help=f"Show Hydra's view: {'|'.join(views)}")
-    add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
-    add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
-    add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
-    add("--json", action="store_true", help="Print JSON instead of text")
-    add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
-    add("--since", metavar="REV", help="With report: every sweep made at that git revision or after it")
-    add("--clear", action="store_true", help="With cache: empty the store")
-    return parser
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,8 +39,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def take_verb(options: argparse.Namespace) -> str:
     """The verb that the words before the overrides name. A word that is neither is refused."""
-    if options.jobs is not None and options.jobs < 1:
-        raise UsageError(f"--jobs is {options.jobs}, and must be at least 1", where="command line")
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
         return "hydra"
@@ -112,7 +77,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.summary import labels, show_path, warnings
 
     refuse_aims_without_sweep(options)
-    built = batches.build(options.overrides, multirun=options.multirun, steps=options.jobs, offline=options.offline)
+    built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
     prepared, outcomes = built.prepared, built.outcomes
     errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
     ran = any(outcome.ran for outcome in outcomes)
@@ -230,7 +195,7 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report import diagnosis
 
     require_one_variant(options, "doctor")
-    found = clinic.diagnose(options.overrides, jobs=options.jobs, offline=options.offline)
+    found = clinic.diagnose(options.overrides, read_limits(options))
     chosen = diagnosis.best(found.trials)
     if options.json:
         print(diagnosis.as_json(found.problem, found.trials))
@@ -252,7 +217,7 @@ def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
     from tflbuild.report.sensitivity import sensitivity_text
 
     require_one_variant(options, "sensitivity")
-    answer = inquiry.sensitivity(options.overrides, jobs=options.jobs, offline=options.offline)
+    answer = inquiry.sensitivity(options.overrides, read_limits(options))
     text = sensitivity_page(answer.found, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "sensitivity.html", text)
     _print_answer(options, answer.found, sensitivity_text(answer.found), page)
@@ -267,7 +232,7 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.outputs import variant_folder, write_page
 
     require_one_variant(options, "advise")
-    answer = inquiry.advise(options.overrides, jobs=options.jobs, offline=options.offline)
+    answer = inquiry.advise(options.overrides, read_limits(options))
     verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
     text = advice_page(answer.found, verdict, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "advice.html", text)
@@ -297,7 +262,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    found = inquiry.inspect(path, overrides, offline=options.offline)
+    found = inquiry.inspect(path, overrides, read_limits(options))
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
 from tflbuild.pipeline import as_error, disk_errors, prepare_plan
 from tflbuild.report.diagnosis import Trial
@@ -29,10 +30,10 @@ class Diagnosis:
     trials: tuple[Trial, ...]
 
 
-def diagnose(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Diagnosis:
+def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
     """Build a recipe and, where it fails, try what may help. Raises TflbuildError for a recipe that is wrong."""
     store = Store(store_root())
-    with disk_errors(store.root), Executor(store, lambda event: None, jobs, offline=offline) as executor:
+    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
         ward = _Ward(store, executor)
         first = ward.attempt(list(overrides), "")
         if first.failure is None:

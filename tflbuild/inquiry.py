@@ -12,6 +12,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.locations import locate, store_root
 from tflbuild.pipeline import disk_errors, execute_all, open_executor, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_description, make_sensitivity
@@ -30,20 +31,18 @@ class Answer:
     found: Mapping[str, Json]
 
 
-def sensitivity(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Answer:
+def sensitivity(overrides: Sequence[str], limits: Limits) -> Answer:
     """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
-    return _ask(overrides, jobs, offline, _require_sensitive, make_sensitivity, "sensitivity")
+    return _ask(overrides, limits, _require_sensitive, make_sensitivity, "sensitivity")
 
 
-def advise(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> Answer:
+def advise(overrides: Sequence[str], limits: Limits) -> Answer:
     """Whether the calibration samples are enough. Raises TflbuildError for a recipe without any."""
-    return _ask(overrides, jobs, offline, _require_samples, make_advice, "advise")
+    return _ask(overrides, limits, _require_samples, make_advice, "advise")
 
 
-def _ask(
-    overrides: Sequence[str], jobs: int | None, offline: bool, require: Require, make: Inquiry, role: str
-) -> Answer:
-    with open_executor(jobs, offline) as (executor, _):
+def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str) -> Answer:
+    with open_executor(limits) as (executor, _):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
@@ -84,13 +83,13 @@ class Inspected:
     contents: Mapping[str, Json]
 
 
-def inspect(path: str, settings: Sequence[str], *, offline: bool) -> Inspected:
+def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
     """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
     kind = source_kind(path)
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, offline=offline) as executor:
+    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]

@@ -25,7 +25,8 @@ from tflbuild.config.mistakes import Places
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import MachineError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
-from tflbuild.pipeline import Outcome, Prepared, carry_out, refusal, surroundings
+from tflbuild.execute.limits import Limits
+from tflbuild.pipeline import Outcome, Prepared, carry_out, not_built, refusal, surroundings
 from tflbuild.plan.planner import make_plan
 from tflbuild.report.summary import Row
 from tflbuild.resolve.inputs import ResolvedRecipe
@@ -34,6 +35,7 @@ from tflbuild.storage.store import Store
 
 POLL_SECONDS = 0.2
 BEGUN, ANSWER, LOCK = ".begun", ".answer", ".lock"
+FAILED = "failed"  # beside the orders, once a job has
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,16 @@ class Order:
     places: Places
     store: Path
     folder: Path
-    steps: int | None
-    offline: bool
+    limits: Limits
 
 
-def launch(
-    drive: Drive, prepared: Prepared, executor: Executor, steps: int | None, say: Callable[[str], None]
-) -> list[Outcome]:
-    """Every job's outcome, in their order. Raises MachineError for a launcher that starts none.
-
-    `steps` are run at once in each job; None for the number of its cores.
-    """
+def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
+    """Every job's outcome, in their order. Raises MachineError for a launcher that starts none."""
     folder = executor.scratch.folder / "jobs"
     folder.mkdir()
     files = []
     for place, (one, places) in enumerate(zip(prepared.resolved, prepared.places, strict=True)):
-        order = Order(one, places, executor.store.root, Path.cwd(), steps, executor.offline)
+        order = Order(one, places, executor.store.root, Path.cwd(), executor.limits)
         files.append(folder / f"{place:05}")
         files[-1].write_bytes(pickle.dumps(order))
     recipes = [one.recipe for one in prepared.resolved]
@@ -125,7 +121,11 @@ def run_job(file: str) -> None:
         _beside(place, BEGUN).write_text(str(os.getpid()))
         order: Order = pickle.loads(place.read_bytes())
         os.chdir(order.folder)
-        outcome = _build(order)
+        failed = place.with_name(FAILED)
+        stop = order.limits.fail_fast and failed.exists()
+        outcome = not_built(order.resolved.recipe, ran=False) if stop else _build(order)
+        if outcome.error is not None:
+            failed.touch()
         if place.exists():
             replace_bytes(_beside(place, ANSWER), pickle.dumps(outcome))
 
@@ -133,7 +133,7 @@ def run_job(file: str) -> None:
 def _build(order: Order) -> Outcome:
     recipe = order.resolved.recipe
     try:
-        with Executor(Store(order.store), lambda event: None, order.steps, offline=order.offline) as executor:
+        with Executor(Store(order.store), lambda event: None, order.limits) as executor:
             plan = make_plan([order.resolved], surroundings())
             prepared = Prepared((order.resolved,), (order.places,), plan, {}, frozenset(), {})
             (outcome,) = carry_out(prepared, executor, lambda text: None)

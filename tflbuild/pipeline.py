@@ -23,6 +23,7 @@ from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import PACKAGE, locate, store_root
 from tflbuild.plan.planner import Surroundings, make_plan
@@ -174,20 +175,20 @@ def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list
 
 
 @contextmanager
-def open_executor(jobs: int | None, offline: bool) -> Iterator[tuple[Executor, Console]]:
+def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
     """An executor over the user's store, that shows what it does."""
     store = Store(store_root())
     with (
         disk_errors(store.root),
         open_console() as console,
-        Executor(store, console.show, jobs, offline=offline) as executor,
+        Executor(store, console.show, limits) as executor,
     ):
         yield executor, console
 
 
-def build(overrides: Sequence[str], *, jobs: int | None, offline: bool) -> tuple[Prepared, list[Outcome]]:
+def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor, for one variant; a sweep goes it batch by batch (batches.py)."""
-    with open_executor(jobs, offline) as (executor, console):
+    with open_executor(limits) as (executor, console):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         return prepared, carry_out(prepared, executor, console.say)
 
@@ -257,6 +258,8 @@ def report(
         error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
         row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
         return Outcome(row, str(error), ran, error=error)
+    if not all(result.ok for result in roles.values()):
+        return not_built(recipe, ran)
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
@@ -278,6 +281,17 @@ def report(
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
     row = Row(recipe.variant, verdict, manifest, recipe.overrides)
     return Outcome(row, line, ran, written.files, found=found)
+
+
+def not_built(recipe: Recipe, ran: bool) -> Outcome:
+    """The row of a variant that --fail-fast left out."""
+    stopped = StepError(
+        f"{recipe.name}/{recipe.variant} was not built",
+        why="--fail-fast stopped at another variant's failure",
+        next_step="the same command goes on from here",
+    )
+    row = Row(recipe.variant, "not built", None, recipe.overrides)
+    return Outcome(row, "", ran, error=stopped, recipe=recipe.name)
 
 
 def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:

@@ -5,108 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from commandline import Ran
+from processes import POLL_SECONDS, at_work, child, server, shard, started, until
 from refusals import RECIPE, refusal_of, refused_at_once
 
 pytestmark = pytest.mark.heavy
-
-PATIENCE_SECONDS = 60
-POLL_SECONDS = 0.002
-
-
-# looking at processes
-
-
-def until(find, what):
-    """The first true answer of `find`."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        if found := find():
-            return found
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}")
-
-
-def at_work(store: Path) -> dict[int, Path]:
-    """Processes that stand below the store: every server and every step's child does, and nothing else."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                place = os.readlink(entry / "cwd").removesuffix(" (deleted)")
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if Path(place).is_relative_to(store) and state != "Z":
-                found[int(entry.name)] = Path(place)
-    return found
-
-
-def parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def server(store: Path, name: str) -> int | None:
-    """The server of that name: it stands in the scratch folder itself, and its command names it."""
-    for pid in at_work(store):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"tflbuild.workers.server" in words and name.encode() in words and parent(pid) not in at_work(store):
-            return pid
-    return None
-
-
-def child(store: Path, kind: str) -> int | None:
-    """The child of a server that does the step of that kind."""
-    inside = {pid: place for pid, place in at_work(store).items() if place.name.endswith(f"-{kind}")}
-    return next((pid for pid in inside if parent(pid) not in inside), None)
-
-
-def shard(store: Path, kind: str) -> int | None:
-    """One of the processes among which that child has shared its samples out."""
-    step = child(store, kind)
-    return next((pid for pid in at_work(store) if step and parent(pid) == step), None)
-
-
-@contextmanager
-def started(project, *arguments) -> Iterator[Callable]:
-    """A command at work; call what this gives for its end, as Project.run would have given it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tflbuild", *arguments],
-        cwd=project.folder,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-    def finish():
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
-        assert "Traceback" not in out + err, err
-        return Ran(process.returncode, out, err)
-
-    finish.process = process
-    try:
-        yield finish
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-        for pid in at_work(project.store):  # a test that failed shall not leave them to the next
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
 
 def assert_nothing_half_made(project):
@@ -253,7 +159,6 @@ CALIBRATE = (RECIPE, "quantization.calibration.method=mse")
 @pytest.mark.parametrize(
     ("command", "kind", "number"),
     [
-        (CONVERT, "convert", signal.SIGKILL),
         (CONVERT, "convert", signal.SIGSEGV),
         (CONVERT, "convert", signal.SIGABRT),
         (CALIBRATE, "calibrate", signal.SIGSEGV),
@@ -282,18 +187,62 @@ def test_a_share_of_the_samples_that_a_signal_ends_fails_its_step(warm):
     assert_nothing_half_made(warm)
 
 
+def test_a_step_that_was_killed_is_tried_again_alone(warm):
+    with started(warm, *CONVERT) as finish:
+        os.kill(until(lambda: child(warm.store, "convert"), "convert"), signal.SIGKILL)
+        done = finish()
+    assert done.code == 0, done.err
+    again = next(line for line in done.err.splitlines() if " again " in line)
+    assert again.startswith("convert ") and "SIGKILL" in again
+    assert done.steps["convert"] == "ran" and sum("import" in line for line in done.err.splitlines()) == 1
+
+
+def test_a_step_that_is_killed_each_time_is_one_failed_step(warm):
+    with started(warm, *CONVERT) as finish:
+        first = until(lambda: child(warm.store, "convert"), "convert")
+        os.kill(first, signal.SIGKILL)
+        os.kill(
+            until(lambda: child(warm.store, "convert") not in (None, first) and child(warm.store, "convert"), "again"),
+            9,
+        )
+        done = finish()
+    found = refusal_of(done)
+    assert found.kind == "build" and "SIGKILL" in found.what and "memory" in found.next
+    assert_nothing_half_made(warm)
+
+
 @pytest.mark.parametrize("moment", ["starts", "works"])
-def test_a_server_that_dies_is_the_environments_fault(warm, moment):
+def test_a_server_that_dies_is_started_again(warm, moment):
     with started(warm, *CONVERT) as finish:
         if moment == "works":
             until(lambda: child(warm.store, "convert"), "the conversion")
         os.kill(until(lambda: server(warm.store, "tensorflow"), "the server"), signal.SIGKILL)
+        done = finish()
+    assert done.code == 0, done.err
+    assert "convert" in done.err and "again" in done.err and "tensorflow worker server ended by SIGKILL" in done.err
+
+
+def test_a_server_that_dies_each_time_is_the_environments_fault(warm):
+    seen: set[int | None] = {None}
+    with started(warm, *CONVERT) as finish:
+        while finish.process.poll() is None:
+            found = server(warm.store, "tensorflow")
+            if found not in seen:
+                os.kill(found, signal.SIGKILL)
+                seen.add(found)
+            time.sleep(POLL_SECONDS)
         done = finish()
     found = refusal_of(done)
     assert found.kind == "environment"
     assert "tensorflow" in found.what and "SIGKILL" in found.what
     assert_nothing_half_made(warm)
     assert_completes(warm, *CONVERT)
+
+
+def test_a_step_that_takes_too_long_is_one_failed_step(warm):
+    done = warm.run(*CONVERT, "--timeout", "0.1")
+    found = refusal_of(done)
+    assert found.kind == "build" and "longer than 0.1 s" in found.why
 
 
 # interrupts

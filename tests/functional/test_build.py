@@ -386,14 +386,3 @@ def test_the_store_says_what_it_holds_and_can_be_emptied(warm):
     assert held["results"] == len(CORRIDOR)
     assert json.loads(warm.run("cache", "--clear", "--json").out)["cleared"] is True
     assert json.loads(warm.run("cache", "--json").out)["results"] == 0
-
-
-def test_two_builds_at_once_do_each_step_once(project):
-    """Both processes end well; what one builds, the other waits for."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: project.run(RECIPE, "quantization=none", "verify=none"), range(2))
-    assert (one.code, other.code) == (0, 0), one.err + other.err
-    ran = [step for done in (one, other) for step, status in done.steps.items() if status == "ran"]
-    assert sorted(ran) == ["check none", "convert", "import", "package none"]

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 
 import pytest
-from commandline import ROOT, Project, processes_with_tensorflow, watch_imports
+from commandline import processes_with_tensorflow, watch_imports
 
 pytestmark = pytest.mark.heavy
 
@@ -14,17 +14,9 @@ RECIPE = "+recipe=ready"
 
 
 @pytest.fixture
-def project(built, tmp_path):
-    """A project with the default model's float .tflite and a recipe for it; its store is empty."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    digest = built.manifest()["steps"]["convert"]["outputs"]["model.tflite"]
-    shutil.copyfile(built.store / "cas" / digest[:2] / digest, folder / "float.tflite")
-    project = Project(folder, tmp_path / "store")
-    text = (ROOT / "recipes" / "mobilenet_int8.yaml").read_text()
-    text = text.replace("override /source: keras", "override /source: tflite")
-    project.write("recipes/ready.yaml", text.replace("tflbuild://fashion_mobilenet/model.keras", "float.tflite"))
-    return project
+def project(ready_project):
+    """The default model's float .tflite and a recipe for it; the store is empty."""
+    return ready_project()
 
 
 def test_it_gives_the_bytes_that_the_original_model_gives_and_never_loads_tensorflow(project, built):

@@ -120,6 +120,25 @@ def test_a_sweep_is_measured_against_a_script_for_each_scheme(tmp_path):
     assert "at most 0.25 is wanted" in text
 
 
+def test_a_grid_is_measured_against_a_script_for_each_variant(tmp_path):
+    text = run_module("grid", "--small", "--json", str(tmp_path / "figures.json"))
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert found["variants"] == 2 and found["ratio"] > 0 and found["again"]["wall"] < found["sweep"]["wall"]
+    assert "at most 0.2:" in text
+
+
+def test_the_growth_of_plans_is_measured(tmp_path):
+    run_module("scale", "--sizes", "8", "16", "--json", str(tmp_path / "figures.json"))
+    points = json.loads((tmp_path / "figures.json").read_text())["points"]
+    assert [(one["verb"], one["variants"]) for one in points] == [
+        ("plan", 8),
+        ("explain", 8),
+        ("plan", 16),
+        ("explain", 16),
+    ]
+    assert points[2]["steps"] > points[0]["steps"] > 8 and all(one["peak"] > 1e6 for one in points)
+
+
 def test_a_sweep_of_twelve_imports_tensorflow_once_and_calibrates_once_a_method(project):
     override = sweep.write_recipes(project.folder, [*sweep.SCHEMES])
     for method in ("percentile", "mse"):

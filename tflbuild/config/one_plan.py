@@ -28,6 +28,10 @@ class NoValue(Exception):
     """A variant without a value: it failed, was refused, missed a gate, or was not measured."""
 
 
+class Enough(Exception):
+    """No further job is to be built: raised to the sweeper."""
+
+
 class _Failed(JobReturn):
     """Hydra's own writes to the screen when its value is asked for."""
 

@@ -28,12 +28,12 @@ from tflbuild.config import schema
 from tflbuild.config.compose import Composer, Drive
 from tflbuild.config.freeze_sweep import KEY, freeze_objectives
 from tflbuild.config.mistakes import PLUGINS, Places, find_node
-from tflbuild.config.one_plan import Build, NoValue, OnePlan, Value
+from tflbuild.config.one_plan import Build, Enough, NoValue, OnePlan, Value
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.objective import Objective
 from tflbuild.errors import MachineError, RecipeError, StepError, TflbuildError
 
-__all__ = ["NoValue", "Value", "find_jobs", "launch", "objectives_of"]
+__all__ = ["Enough", "NoValue", "Value", "find_jobs", "launch", "objectives_of"]
 
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 SILENT = {"version": 1, "disable_existing_loggers": False, "root": None}
@@ -91,9 +91,9 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
             next_step="leave max_failure_rate out to go on",
         )
     except Exception as error:
-        if raised:
+        if raised and not isinstance(raised[0], Enough):
             raise raised[0] from None
-        if NOTHING_FOUND in str(error):
+        if raised or NOTHING_FOUND in str(error):
             return None
         return _ended(drive, error, places, begun)
     return None
@@ -217,6 +217,7 @@ def _quieted(config: DictConfig, folder: Path) -> DictConfig:
     with open_dict(copied):
         copied.hydra.sweep.dir = str(folder)
         copied.hydra.hydra_logging = copied.hydra.job_logging = SILENT
+        copied.hydra.job.chdir = False
     return copied
 
 

@@ -23,6 +23,14 @@ class StepWaits:
 
 
 @dataclass(frozen=True)
+class StepRetries:
+    """The machine, not the step, was at fault; it is begun once more."""
+
+    step: Step
+    why: str
+
+
+@dataclass(frozen=True)
 class StepEnded:
     """A step is over, whichever way."""
 
@@ -30,4 +38,4 @@ class StepEnded:
     result: StepResult
 
 
-Event = StepStarted | StepWaits | StepEnded
+Event = StepStarted | StepWaits | StepRetries | StepEnded

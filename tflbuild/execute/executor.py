@@ -5,11 +5,9 @@ One thread, one loop. The executor knows no kind of step beyond its row in `step
 
 from __future__ import annotations
 
-import json
-import os
 import selectors
 import shutil
-import signal
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,16 +20,18 @@ from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
-from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
-from tflbuild.errors import MachineError
-from tflbuild.execute.events import Event, StepEnded, StepStarted, StepWaits
-from tflbuild.execute.server import Answer, WorkerServer
+from tflbuild.execute.answers import LOG, read_answer
+from tflbuild.execute.events import Event, StepEnded, StepRetries, StepStarted, StepWaits
+from tflbuild.execute.layout import changed_input, input_bytes, lay_out
+from tflbuild.execute.limits import Limits, count_cores, usable_memory
+from tflbuild.execute.memory import MemoryBudget
+from tflbuild.execute.server import Answer, ServerDiedError, WorkerServer
 from tflbuild.steps.kinds import KINDS, Server
 from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
 INTERRUPT_POLL_SECONDS = 1.0
-LOG = "log.txt"
+MOST_DEATHS = 3  # of a server, before it is given up
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
@@ -74,26 +74,30 @@ class _Running:
     folder: Path
     lock: FileLock
     server: WorkerServer
+    input_bytes: int
 
 
 class Executor:
     """Runs plans, one after another. Use it as a context manager: leaving it ends every process it started."""
 
-    def __init__(
-        self, store: Store, on_event: Callable[[Event], None], jobs: int | None = None, *, offline: bool = False
-    ) -> None:
+    def __init__(self, store: Store, on_event: Callable[[Event], None], limits: Limits) -> None:
         self.store = store
-        self.offline = offline
+        self.limits = limits
         self.on_event = on_event
-        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self.jobs = limits.jobs or count_cores()
+        self.memory = MemoryBudget(limits.memory or usable_memory(), store.root / "memory.json")
         self.scratch = store.open_scratch()
         self.servers: dict[Server, WorkerServer] = {}
         self.selector = selectors.DefaultSelector()
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
+        self._todo: dict[str, Step] = {}
         self._waiting: set[str] = set()
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
+        self._retried: set[str] = set()
+        self._deaths: Counter[Server] = Counter()
         self._sent = 0
+        self._stopping = False
 
     @contextmanager
     def hiding(self, kinds: Collection[str]) -> Iterator[None]:
@@ -114,70 +118,88 @@ class Executor:
         for running in self.running.values():
             running.lock.release()
         self.selector.close()
+        self.memory.save()
         self.scratch.close()
 
-    def warm_up(self, name: Server) -> None:
-        """Start a server before it is needed."""
+    def warm_up(self, name: Server) -> WorkerServer:
+        """A server, started unless it is there."""
         if name not in self.servers:
             server = WorkerServer(name, self.scratch.folder)
             self.servers[name] = server
             self.selector.register(server, selectors.EVENT_READ)
+        return self.servers[name]
 
     def execute(self, plan: Plan) -> dict[str, StepResult]:
         """Every step's result. A failed step's dependants are skipped; all else goes on.
 
         A step of an earlier plan is not done again: its result stands.
         """
-        todo = {step_id: step for step_id, step in plan.steps.items() if step_id not in self.results}
-        while todo or self.running:
+        self._todo = {step_id: step for step_id, step in plan.steps.items() if step_id not in self.results}
+        while self._todo or self.running:
             interrupts.check()
-            blocked = self._advance(todo)
+            blocked = self._advance()
             if self.running or blocked:
                 self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
         return self.results
 
-    def _advance(self, todo: dict[str, Step]) -> bool:
+    def _advance(self) -> bool:
         """Start or settle what can be; True when a step waits for another process."""
-        blocked = False
-        for step_id, step in list(todo.items()):
+        blocked = full = False
+        for step in list(self._todo.values()):
             if any(upstream not in self.results for upstream in step.upstream()):
                 continue
-            if any(not self.results[upstream].ok for upstream in step.upstream()):
-                self._end(step, StepResult(step_id=step_id, status="skipped"))
-                del todo[step_id]
+            ready = self._foregone(step)
+            if ready is not None:
+                self._end(step, ready)
                 continue
-            action = step.action(input_digests(step, self.results))
-            key = hash_action(action)
-            record = None if step_id in self._missed else self._find(step, key)
-            if record is not None:
-                self._end(step, result_of(step, record, "hit"))
-                del todo[step_id]
+            full = full or len(self.running) >= self.jobs
+            if full:
                 continue
-            self._missed.add(step_id)
-            if self.offline and KINDS[step.kind].network and not step.inputs:
-                self._end(step, StepResult(step_id=step_id, status="failed", failure=_needs_network(step)))
-                del todo[step_id]
-                continue
-            if len(self.running) >= self.jobs:
-                continue
-            if self._start(step, key, action):
-                del todo[step_id]
-                self._warm_up_quick(todo)
+            need, size = self._need(step)
+            if not self.memory.fits(need):
+                full = True  # no smaller one may overtake it, or it might never run
+            elif self._start(step, need, size):
+                self._warm_up_quick()
             else:
                 blocked = True
         return blocked
+
+    def _foregone(self, step: Step) -> StepResult | None:
+        """The result of a step that need not run, or must not."""
+        skipped = StepResult(step_id=step.id, status="skipped")
+        if any(not self.results[upstream].ok for upstream in step.upstream()):
+            return skipped
+        if step.id not in self._missed:
+            record = self._find(step, hash_action(step.action(input_digests(step, self.results))))
+            if record is not None:
+                return result_of(step, record, "hit")
+            self._missed.add(step.id)
+        if self._stopping:
+            return skipped
+        if self.limits.offline and KINDS[step.kind].network and not step.inputs:
+            return StepResult(step_id=step.id, status="failed", failure=_needs_network(step))
+        return None
 
     def _find(self, step: Step, key: str) -> Record | None:
         """The record of a key, unless it holds something else than the step expects."""
         record = self.store.find(key)
         return None if record is None or _unexpected(step, record) else record
 
-    def _warm_up_quick(self, todo: Mapping[str, Step]) -> None:
+    def _need(self, step: Step) -> tuple[int, int]:
+        """The memory that a step is expected to take, and the size of its inputs, in bytes."""
+        size = input_bytes(step, self.store, self.results)
+        alone = step.id in self._retried  # it may have been memory that ended it
+        return (self.memory.total if alone else self.memory.estimate(step.kind, size)), size
+
+    def _warm_up_quick(self) -> None:
         """LiteRT's server starts while TensorFlow's does; it costs little where it is not needed."""
-        if any(KINDS[step.kind].server == "litert" for step in todo.values()):
+        if any(KINDS[step.kind].server == "litert" for step in self._todo.values()):
             self.warm_up("litert")
 
-    def _start(self, step: Step, key: str, action: Mapping[str, Json]) -> bool:
+    def _start(self, step: Step, need: int, size: int) -> bool:
+        """Hand a step to its server; False while another process has it."""
+        action = step.action(input_digests(step, self.results))
+        key = hash_action(action)
         lock = self.store.try_lock(key)
         if lock is None:
             if step.id not in self._waiting:
@@ -190,72 +212,81 @@ class Executor:
             self._end(step, result_of(step, record, "hit"))
             return True
         kind = KINDS[step.kind]
-        self.warm_up(kind.server)
-        server = self.servers[kind.server]
+        server = self.warm_up(kind.server)
         self._sent += 1
         folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
-        self._lay_out(step, folder)
-        self.running[self._sent] = _Running(step, key, action, folder, lock, server)
-        server.send(self._sent, kind.module, folder)
+        lay_out(step, folder, self.store, self.results)
+        self.running[self._sent] = _Running(step, key, action, folder, lock, server, size)
+        self.memory.hold(self._sent, need)
+        del self._todo[step.id]
         self.on_event(StepStarted(step))
+        try:
+            server.send(self._sent, kind.module, folder, self.limits.seconds)
+        except ServerDiedError as error:
+            self._lose(server, error)
         return True
-
-    def _lay_out(self, step: Step, folder: Path) -> None:
-        (folder / "inputs").mkdir(parents=True)
-        (folder / "outputs").mkdir()
-        names: dict[str, str] = {}
-        labels: dict[str, str] = {}
-        for port in step.inputs:
-            if isinstance(port, FileInput):
-                source = Path(port.path)
-                names[port.name] = f"{port.name}{source.suffix}"
-                labels[port.name] = _short(source)
-                _lay_out_file(port, folder / "inputs" / names[port.name])
-                continue
-            names[port.name] = f"{port.name}{Path(port.output).suffix}"
-            labels[port.name] = port.label or port.output
-            record = self.store.read(self.results[port.step_id].key)
-            if record is None:
-                raise MachineError(
-                    "the store lost a result while it was used", where=str(self.store.root), next_step="build again"
-                )
-            self.store.lay_out(record.outputs[port.output], folder / "inputs" / names[port.name])
-        request = {"params": dict(step.params), "inputs": names, "labels": labels, "section": step.section}
-        (folder / "input.json").write_text(json.dumps(request))
 
     def _collect(self, timeout: float) -> None:
         for ready, _ in self.selector.select(timeout):
             server = ready.fileobj
             assert isinstance(server, WorkerServer)
-            for answer in server.receive():
-                self._settle(self.running.pop(answer.id), answer)
+            try:
+                answers = server.receive()
+            except ServerDiedError as error:
+                self._lose(server, error)
+                continue
+            for answer in answers:
+                self._settle(answer)
 
-    def _settle(self, running: _Running, answer: Answer) -> None:
+    def _lose(self, server: WorkerServer, error: ServerDiedError) -> None:
+        """A server is gone, and its children with it: begin again. Raises the error when that happens too often."""
+        self._deaths[server.name] += 1
+        if self._deaths[server.name] >= MOST_DEATHS:
+            raise error
+        self.selector.unregister(server)
+        del self.servers[server.name]
+        server.close()
+        failure = Failure(kind="environment", what=error.what, why=error.why, next_step=error.next_step)
+        for number, running in list(self.running.items()):
+            if running.server is server:
+                self._retry(self._leave(number), failure)
+
+    def _leave(self, number: int) -> _Running:
+        """Take a step out of those that run; its lock is still held."""
+        self.memory.release(number)
+        return self.running.pop(number)
+
+    def _retry(self, running: _Running, failure: Failure) -> None:
+        """What the machine did to a step is tried once more, with nothing beside it; then it is a failure."""
+        running.lock.release()
+        shutil.rmtree(running.folder, ignore_errors=True)
+        step = running.step
+        if step.id in self._retried:
+            self._end(step, StepResult(step_id=step.id, status="failed", failure=failure))
+            return
+        self._retried.add(step.id)
+        self._todo = {step.id: step, **self._todo}
+        self.on_event(StepRetries(step, failure.what))
+
+    def _settle(self, answer: Answer) -> None:
+        running = self._leave(answer.id)
+        step = running.step
+        self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
+        failure, facts = read_answer(running.folder, answer)
+        if failure is not None and answer.killed and step.id not in self._retried:
+            self._retry(running, failure)
+            return
         try:
-            failure, facts = read_answer(running.folder, answer)
-            failure = failure or self._changed_inputs(running.step)
+            failure = failure or changed_input(step, self.store)
             if failure is not None:
                 log = self._keep_log(running.folder)
-                result = StepResult(
-                    step_id=running.step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure
-                )
+                result = StepResult(step_id=step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure)
             else:
                 result = self._publish(running, facts, answer)
         finally:
             running.lock.release()
         shutil.rmtree(running.folder, ignore_errors=True)
-        self._end(running.step, result)
-
-    def _changed_inputs(self, step: Step) -> Failure | None:
-        for port in step.inputs:
-            if isinstance(port, FileInput) and not _still(self.store, port):
-                return Failure(
-                    kind="recipe",
-                    what=f"'{_short(Path(port.path))}' changed while it was used",
-                    why="its bytes are not those that the plan was made for",
-                    next_step="build again when it is written",
-                )
-        return None
+        self._end(step, result)
 
     def _publish(self, running: _Running, facts: Mapping[str, Json], answer: Answer) -> StepResult:
         kind = KINDS[running.step.kind]
@@ -278,7 +309,9 @@ class Executor:
         return self.store.keep(path).digest if path.exists() else ""
 
     def _end(self, step: Step, result: StepResult) -> None:
+        self._todo.pop(step.id, None)
         self.results[step.id] = result
+        self._stopping = self._stopping or (self.limits.fail_fast and result.status == "failed")
         self.on_event(StepEnded(step, result))
 
 
@@ -303,68 +336,3 @@ def _needs_network(step: Step) -> Failure:
         where="source.handle",
         next_step="build once without --offline; what was fetched then stays in the store",
     )
-
-
-def _lay_out_file(port: FileInput, place: Path) -> None:
-    """A link; chosen files are copied, so that code which looks around itself sees nothing else."""
-    if not port.files:
-        place.symlink_to(port.path)
-        return
-    for name, path in port.files:
-        file = place / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, file)
-
-
-def _still(store: Store, port: FileInput) -> bool:
-    try:
-        if port.files:
-            return store.stats.digest_of_files({name: Path(path) for name, path in port.files}) == port.digest
-        return store.stats.digest_of(Path(port.path)) == port.digest
-    except OSError:
-        return False
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return path.name
-
-
-def _log_lines(folder: Path) -> list[str]:
-    try:
-        text = (folder / LOG).read_text(errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.split("\n") if line.strip()]
-
-
-def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
-    """A failure, or the facts of a step that went well."""
-    if answer.verdict:
-        return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
-    if answer.signal is not None:
-        return _killed(folder, answer.signal), {}
-    if answer.exit == DISK_FULL_EXIT:
-        return Failure(kind="environment", what=DISK_FULL, where=str(folder.parent), next_step=DISK_ADVICE), {}
-    try:
-        output = json.loads((folder / "output.json").read_text())
-    except (OSError, ValueError):
-        tail = _log_lines(folder)[-1:]
-        what = f"the step ended with exit code {answer.exit} and no answer"
-        return Failure(kind="build", what=what, why="".join(tail)), {}
-    if "error" in output:
-        return Failure(**output["error"]), {}
-    return None, output["facts"]
-
-
-def _killed(folder: Path, number: int) -> Failure:
-    name = signal.Signals(number).name
-    tail = "".join(_log_lines(folder)[-1:])
-    hint = {
-        "SIGKILL": "the system ends processes like this when memory runs out; free some and build again",
-        "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
-        "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
-    }.get(name, "")
-    return Failure(kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint)

@@ -45,6 +45,15 @@ class Answer:
     seconds: float
     peak_bytes: int
 
+    @property
+    def killed(self) -> bool:
+        """Whether something outside ended it: the system for want of memory, or a person."""
+        return self.signal == signal.SIGKILL and not self.verdict
+
+
+class ServerDiedError(MachineError):
+    """A server process ended without having been asked to."""
+
 
 class WorkerServer:
     """One server process, in a session of its own so that Ctrl-C reaches the parent alone."""
@@ -72,10 +81,13 @@ class WorkerServer:
         assert self.process.stdout is not None
         return self.process.stdout.fileno()
 
-    def send(self, request: int, module: str, folder: Path) -> None:
-        """Ask for one step; the server queues what comes before it is ready."""
+    def send(self, request: int, module: str, folder: Path, seconds: float | None) -> None:
+        """Ask for one step, that may take so long; the server queues what comes before it is ready.
+
+        Raises ServerDiedError when the server is gone.
+        """
         assert self.process.stdin is not None
-        line = json.dumps({"id": request, "module": module, "folder": str(folder)}) + "\n"
+        line = json.dumps({"id": request, "module": module, "folder": str(folder), "seconds": seconds}) + "\n"
         try:
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
@@ -83,7 +95,10 @@ class WorkerServer:
             raise self._died() from None
 
     def receive(self) -> list[Answer]:
-        """The answers that have arrived. Raises MachineError when the server is gone."""
+        """The answers that have arrived.
+
+        Raises ServerDiedError when the server is gone, MachineError when it cannot start.
+        """
         chunk = os.read(self.fileno(), 1 << 16)
         if not chunk:
             raise self._died()
@@ -101,12 +116,14 @@ class WorkerServer:
                 answers.append(Answer(**value))
         return answers
 
-    def _died(self) -> MachineError:
+    def _died(self) -> ServerDiedError:
         self.process.wait()
         code = self.process.returncode
         ended = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         tail = self.log.read_text(errors="replace")[-LOG_TAIL:].strip().split("\n")[-3:]
-        return MachineError(f"the {self.name} worker server ended {ended}", why="\n".join(tail), next_step=_reinstall())
+        return ServerDiedError(
+            f"the {self.name} worker server ended {ended}", why="\n".join(tail), next_step=_reinstall()
+        )
 
     def close(self) -> None:
         """End the server and every child of it, at once."""

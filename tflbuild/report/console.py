@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, StepEnded, StepStarted
+from tflbuild.execute.events import Event, StepEnded, StepRetries, StepStarted
+from tflbuild.report.board import Board, Progress, Standing, count
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 30
+STATES = {"done": "green", "failed": "bold red", "waits": "dim"}
 MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
 
 
@@ -33,6 +35,9 @@ class Console(Protocol):
 
     def say(self, text: str) -> None:
         """A line between the steps."""
+
+    def follow(self, board: Board, jobs: int) -> None:
+        """What is shown from now on are the variants of a sweep, with so many steps at once."""
 
 
 def note_of(event: StepEnded) -> str:
@@ -65,11 +70,16 @@ class QuietConsole:
     def say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
+    def follow(self, board: Board, jobs: int) -> None:
+        return  # a line a step says it all
+
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
             line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {note_of(event)}"
             print(line.rstrip(), file=self.stream, flush=True)
+        elif isinstance(event, StepRetries):
+            print(f"{event.step.title:<{WIDTH}} again    {event.why}", file=self.stream, flush=True)
 
 
 class LiveConsole:
@@ -82,6 +92,8 @@ class LiveConsole:
         self.clock = clock
         self.rows: dict[str, Row] = {}  # by step id
         self.ended = False
+        self.board: Board | None = None
+        self.jobs = 1
         self.screen = RichConsole(file=stream, highlight=False)
         self.live = Live(console=self.screen, get_renderable=self.render, refresh_per_second=8)
 
@@ -96,12 +108,17 @@ class LiveConsole:
     def say(self, text: str) -> None:
         self.screen.print(text, markup=False)
 
+    def follow(self, board: Board, jobs: int) -> None:
+        self.board, self.jobs = board, jobs
+
     def show(self, event: Event) -> None:
         step = event.step
         if isinstance(event, StepEnded):
             self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
         elif isinstance(event, StepStarted):
             self.rows[step.id] = Row(step, "running", self.clock())
+        elif isinstance(event, StepRetries):
+            self.rows[step.id] = Row(step, f"again: {event.why}", self.clock())
         else:
             self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
 
@@ -115,8 +132,42 @@ class LiveConsole:
         ended = [row for row in rows if row.state in MARKS]
         return ended[-max(1, room - len(active)) :] + active
 
+    def visible_variants(self, standings: list[Standing]) -> list[Standing]:
+        """Those that fit: at work, ended last, next. None at the end, when a table of results follows."""
+        room = max(3, self.screen.height - 3)
+        if self.ended or len(standings) <= room:
+            return [] if self.ended else standings
+        running = [one for one in standings if one.state == "running"][:room]
+        ended = [one for one in standings if one.state in ("done", "failed")]
+        next_ones = [one for one in standings if one.state == "waits"][: max(1, room // 4)]
+        rest = max(0, room - len(running) - len(next_ones))
+        return (ended[-rest:] if rest else []) + running + next_ones
+
     def render(self) -> Table:
         """The table as it stands."""
+        return self._render_steps() if self.board is None else self._render_variants(self.board)
+
+    def _render_variants(self, board: Board) -> Table:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        steps = {step_id: Progress(row.step.kind, row.state, self._seconds(row)) for step_id, row in self.rows.items()}
+        standings = board.standings(steps)
+        table = Table.grid(padding=(0, 2))
+        for justify in ("left", "left", "right", "right"):
+            table.add_column(justify=justify)
+        for one in self.visible_variants(standings):
+            state = Spinner("dots", one.step) if one.state == "running" else Text(one.state, STATES[one.state])
+            elapsed = f"{one.seconds:.1f} s" if one.state == "running" else ""
+            table.add_row(one.label, state, f"{one.done}/{one.steps}", elapsed)
+        table.add_row(Text(count(standings, board.seconds_left(steps, self.jobs)), "bold"))
+        return table
+
+    def _seconds(self, row: Row) -> float:
+        return row.moment if row.state in MARKS else self.clock() - row.moment
+
+    def _render_steps(self) -> Table:
         from rich.spinner import Spinner
         from rich.table import Table
         from rich.text import Text
@@ -132,7 +183,7 @@ class LiveConsole:
                 elapsed = f"{row.moment:.2f} s" if row.state in ("ran", "failed") else ""
                 table.add_row(row.step.title, mark, elapsed, row.note)
             else:
-                table.add_row(row.step.title, Spinner("dots", row.state), f"{self.clock() - row.moment:.1f} s", "")
+                table.add_row(row.step.title, Spinner("dots", row.state), f"{self._seconds(row):.1f} s", "")
         return table
 
 

@@ -95,6 +95,8 @@ def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
     except WorkerError as error:
         traceback.print_exc()
         return 1, {"error": error.fields}
+    except SystemExit as error:
+        return 1, {"error": {"kind": "build", "what": f"the code called sys.exit({error.code!r})"}}
     except Exception as error:
         answer = {"error": _unexpected(error)}
         traceback.print_exc()
@@ -156,7 +158,7 @@ class Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self.answers)
             run_child(request["module"], Path(request["folder"]))
-        limit = SECONDS_OF.get(request["module"], SECONDS_PER_STEP)
+        limit = request["seconds"] or SECONDS_OF.get(request["module"], SECONDS_PER_STEP)
         self.children[pid] = (request["id"], time.monotonic(), limit)
 
     def reap(self) -> None:
@@ -179,7 +181,7 @@ class Server:
     def enforce_limits(self) -> None:
         for pid, (_, started, limit) in self.children.items():
             if time.monotonic() - started > limit:
-                self.end(pid, f"it ran longer than {limit:.0f} s")
+                self.end(pid, f"it ran longer than {limit:g} s")
             elif _resident_bytes(pid) > self.memory_limit:
                 self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
 

@@ -1,0 +1,53 @@
+"""What a step's child left behind -> facts, or a failure in words."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tflbuild.core.digest import Json
+from tflbuild.core.result import Failure
+from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
+from tflbuild.execute.server import Answer
+
+LOG = "log.txt"
+
+
+def log_lines(folder: Path) -> list[str]:
+    """What the child printed, without empty lines."""
+    try:
+        text = (folder / LOG).read_text(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
+    """A failure, or the facts of a step that went well."""
+    if answer.verdict:
+        return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
+    if answer.signal is not None:
+        return _killed(folder, answer.signal), {}
+    if answer.exit == DISK_FULL_EXIT:
+        return Failure(kind="environment", what=DISK_FULL, where=str(folder.parent), next_step=DISK_ADVICE), {}
+    try:
+        output = json.loads((folder / "output.json").read_text())
+    except (OSError, ValueError):
+        tail = log_lines(folder)[-1:]
+        what = f"the step ended with exit code {answer.exit} and no answer"
+        return Failure(kind="build", what=what, why="".join(tail)), {}
+    if "error" in output:
+        return Failure(**output["error"]), {}
+    return None, output["facts"]
+
+
+def _killed(folder: Path, number: int) -> Failure:
+    name = signal.Signals(number).name
+    tail = "".join(log_lines(folder)[-1:])
+    hint = {
+        "SIGKILL": "the system ends processes like this when memory runs out; free some and build again",
+        "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
+        "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
+    }.get(name, "")
+    return Failure(kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint)
