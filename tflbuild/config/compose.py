@@ -147,11 +147,15 @@ class Composer:
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._recipes: dict[str, Path | None] = {}
         self._own: DictConfig | None = None  # Hydra's own configuration, of the first base
+        self._driving: set[str] = set()  # recipes that say how to sweep
 
     def drive(self) -> Drive:
         """What `-m` is to do. Raises TflbuildError for a plugin that is not there and for a setting that is none."""
         parsed = self.parse(self.normal)
         check_hydra_keys(parsed, multirun=True)
+        for text, one in zip(self.overrides, parsed, strict=True):
+            if not one.is_sweep_override():  # sweepers write what they were given anew
+                self.typed.setdefault(f"{one.get_key_element()}={one.get_value_element_as_str()}", text)
         asked = [one for one in parsed if one.is_hydra_override() or one.is_sweep_override()]
         if not any(one.is_hydra_override() or not one.is_discrete_sweep() for one in asked):
             jobs = self._expand(self.normal)
@@ -166,13 +170,22 @@ class Composer:
             return Drive(sweeper, launcher, config, None)
         params = config.hydra.sweeper.params or {}
         jobs = self._expand([*normalise([f"{key}={value}" for key, value in params.items()]), *self.task])
-        size = config.hydra.sweeper.max_batch_size or len(jobs)
+        size = config.hydra.sweeper.max_batch_size
+        size = len(jobs) if size is None else size
+        if size < 1:
+            raise RecipeError(
+                f"'hydra.sweeper.max_batch_size' is {size}, and must be at least 1, or null",
+                where=self._places(self.normal).find("hydra.sweeper.max_batch_size"),
+            )
         return Drive(sweeper, launcher, config, [jobs[start : start + size] for start in range(0, len(jobs), size)])
 
     @property
     def recipe(self) -> Path | None:
         """The file of the recipe that is named; None for none, and for several."""
         return self._recipe_file(recipe_of(self.parse(self.normal)))
+
+    def _swept(self) -> list[Override]:
+        return [override for override in self.parse(self.normal) if override.is_sweep_override()]
 
     @property
     def task(self) -> Job:
@@ -183,6 +196,14 @@ class Composer:
     def _expand(self, overrides: Job) -> list[Job]:
         """The overrides of each job of a sweep: choices, ranges and globs multiplied out, repeats dropped."""
         parsed = self.parse(overrides)
+        for override in parsed:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise UsageError(
+                    f"'{override.key_or_group}' has no end of values",
+                    where=f"command line: {override.input_line}",
+                    why="the basic sweeper builds each of them",
+                    next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
+                )
         with mistakes.translated(overrides):
             (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
@@ -201,6 +222,13 @@ class Composer:
         parsed = self.parse(overrides)
         places = self._places(overrides)
         config = self._config_of(overrides, shared=shared)
+        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self._swept()):
+            raise RecipeError(
+                f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
+                where=places.find("hydra"),
+                why="one sweeper finds the jobs, and one launcher runs them",
+                next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
+            )
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
@@ -235,6 +263,8 @@ class Composer:
             if base not in self._bases:
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
                 self._own = self._own or config.hydra
+                if not _is_usual(config.hydra):
+                    self._driving.add(recipe_of(parsed))
                 with open_dict(config):
                     del config["hydra"]
                 self._bases[base] = config
@@ -337,9 +367,9 @@ def recipe_of(overrides: list[Override]) -> str:
 
 def _is_usual(own: DictConfig) -> bool:
     """Whether Hydra's own configuration leaves sweeper and launcher as they are by default."""
-    usual = BasicSweeperConf()
-    sweeper = [own.sweeper._target_ == usual._target_, not own.sweeper.params, own.sweeper.max_batch_size is None]
-    return all(sweeper) and own.runtime.choices["hydra/launcher"] == one_plan.NAME
+    if own.runtime.choices["hydra/launcher"] != one_plan.NAME or own.sweeper._target_ != BasicSweeperConf._target_:
+        return False
+    return not own.sweeper.params and own.sweeper.max_batch_size is None
 
 
 def name_variant(overrides: list[Override]) -> str:

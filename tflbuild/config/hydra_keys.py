@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override
 from tflbuild.config.mistakes import Places, find_node
 from tflbuild.errors import RecipeError, UsageError
 
+PARAMS = "hydra.sweeper.params"
 SECTIONS = ("sweeper", "launcher")
 SWEEPING = re.compile(r"hydra[./](sweeper|launcher)([./@]|$)")
 
@@ -27,6 +28,19 @@ def check_hydra_keys(parsed: Iterable[Override], *, multirun: bool) -> None:
                 where=f"command line: {override.input_line}",
                 why="of Hydra's own settings it takes hydra/sweeper, hydra/launcher and their keys",
                 next_step="leave it out; --cfg and --info show Hydra's own configuration",
+            )
+        if override.key_or_group.startswith(PARAMS):
+            raise UsageError(
+                f"'{override.key_or_group}' is for recipes",
+                where=f"command line: {override.input_line}",
+                next_step="sweep the key itself: quantization=int8,float16",
+            )
+        if override.is_sweep_override():
+            raise UsageError(
+                f"'{override.key_or_group}' has several values",
+                where=f"command line: {override.input_line}",
+                why="one sweeper finds the jobs, and one launcher runs them",
+                next_step="give one; quote a value that has commas: key='a,b'",
             )
         if not multirun:
             raise UsageError(

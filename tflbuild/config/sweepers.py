@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,7 +143,7 @@ def launch(drive: Drive, folder: Path, work: Callable[[str], None], jobs: Sequen
         with _quiet():
             launcher.launch([[str(job)] for job in jobs], initial_job_idx=0)
     except Exception as error:
-        return _line(error)
+        return _without(str(folder), _line(error))
     finally:
         setup_globals()
     return ""
@@ -258,6 +259,12 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+def _without(folder: str, text: str) -> str:
+    """A complaint without the files that are gone when it is read."""
+    told = [re.sub(rf"( with path)?\s*{re.escape(folder)}\S*", "", line) for line in text.splitlines()]
+    return "\n".join(line for line in told if not line.startswith("No error stream produced"))
 
 
 def _line(error: BaseException) -> str:
