@@ -50,6 +50,7 @@ def test_optuna_searches_by_two_objectives_and_what_fails_does_not_win(warm):
     assert "ran" not in again.steps.values()
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna 2.10 is of its age
 def test_optuna_keeps_a_study_and_goes_on_with_it(warm):
     need("hydra_optuna_sweeper")
     command = (
