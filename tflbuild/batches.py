@@ -18,7 +18,16 @@ from tflbuild.core.objective import Objective
 from tflbuild.errors import TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.pipeline import Outcome, Prepared, Refused, carry_out, observe_configuration, open_executor, prepare_all
+from tflbuild.pipeline import (
+    Outcome,
+    Prepared,
+    Refused,
+    carry_out,
+    connect,
+    observe_configuration,
+    open_executor,
+    prepare_all,
+)
 from tflbuild.plan.planner import make_plan
 from tflbuild.report.board import Board
 from tflbuild.report.console import Console
@@ -96,6 +105,7 @@ class Batches:
         return [self.outcomes[tuple(job)] for job in batch]
 
     def _carry_out(self, prepared: Prepared) -> list[Outcome]:
+        connect(self.executor, prepared.shared)
         if self.drive.launcher != NAME and prepared.resolved:
             return jobs.launch(self.drive, prepared, self.executor, self.console.say)
         rows = [Row(one.recipe.variant, "", None, one.recipe.overrides) for one in prepared.resolved]
@@ -145,4 +155,5 @@ def merge(several: Sequence[Prepared]) -> Prepared:
         read={path: stat for prepared in several for path, stat in prepared.read.items()},
         environment=frozenset(name for prepared in several for name in prepared.environment),
         refused=refused,
+        shared=several[0].shared,
     )

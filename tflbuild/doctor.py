@@ -15,7 +15,8 @@ from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline import as_error, disk_errors, prepare_plan
+from tflbuild.pipeline import as_error, connect, disk_errors, prepare_plan
+from tflbuild.report.console import show_notices
 from tflbuild.report.diagnosis import Trial
 from tflbuild.storage.store import Store
 
@@ -33,7 +34,7 @@ class Diagnosis:
 def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
     """Build a recipe and, where it fails, try what may help. Raises TflbuildError for a recipe that is wrong."""
     store = Store(store_root())
-    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
+    with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         ward = _Ward(store, executor)
         first = ward.attempt(list(overrides), "")
         if first.failure is None:
@@ -77,6 +78,7 @@ class _Ward:
                 where="command line",
                 next_step="quantization=int8, or build it: what cannot be is left out, and said",
             )
+        connect(self.executor, prepared.shared)
         results = self.executor.execute(prepared.plan)
         roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
         failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)

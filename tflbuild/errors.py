@@ -7,8 +7,10 @@ stand under `why` for something misspelt. A traceback is for bugs in tflbuild al
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
+PASSWORD = re.compile(r"//[^/@\s]+@")  # the user in a URL
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
 
@@ -27,6 +29,9 @@ class TflbuildError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
+        return PASSWORD.sub("//...@", self._text())
+
+    def _text(self) -> str:
         lines = [f"error[{self.kind}]: {self.what}"]
         for label, text in (("where", self.where), ("why", self.why), ("next", self.next_step)):
             if text:

@@ -14,8 +14,9 @@ from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import locate, store_root
-from tflbuild.pipeline import disk_errors, execute_all, open_executor, prepare_plan, surroundings
+from tflbuild.pipeline import connect, disk_errors, execute_all, open_executor, prepare_plan, surroundings
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_description, make_sensitivity
+from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
 from tflbuild.storage.store import Store
@@ -47,6 +48,7 @@ def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inqui
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         prepare(variant_folder(resolved.recipe))
+        connect(executor, prepared.shared)
         plan = make(resolved, surroundings())
         found = execute_all(executor, plan, places)[role].facts
     return Answer(resolved.recipe, {name: value for name, value in found.items() if name != "peak_bytes"})
@@ -89,8 +91,9 @@ def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, lambda event: None, limits) as executor:
+    with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
+        connect(executor, prepared.shared)
         plan = make_description(prepared.resolved[0], surroundings())
         result = execute_all(executor, plan, prepared.places[0])["describe"]
         signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())

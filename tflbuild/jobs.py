@@ -23,10 +23,11 @@ from tflbuild.config import sweepers
 from tflbuild.config.compose import Drive
 from tflbuild.config.mistakes import Places
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.shared import Shared
 from tflbuild.errors import MachineError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.pipeline import Outcome, Prepared, carry_out, not_built, refusal, surroundings
+from tflbuild.pipeline import Outcome, Prepared, carry_out, connect, not_built, refusal, surroundings
 from tflbuild.plan.planner import make_plan
 from tflbuild.report.summary import Row
 from tflbuild.resolve.inputs import ResolvedRecipe
@@ -47,6 +48,7 @@ class Order:
     store: Path
     folder: Path
     limits: Limits
+    shared: Shared | None
 
 
 def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
@@ -55,7 +57,7 @@ def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[
     folder.mkdir()
     files = []
     for place, (one, places) in enumerate(zip(prepared.resolved, prepared.places, strict=True)):
-        order = Order(one, places, executor.store.root, Path.cwd(), executor.limits)
+        order = Order(one, places, executor.store.root, Path.cwd(), executor.limits, prepared.shared)
         files.append(folder / f"{place:05}")
         files[-1].write_bytes(pickle.dumps(order))
     recipes = [one.recipe for one in prepared.resolved]
@@ -135,7 +137,8 @@ def _build(order: Order) -> Outcome:
     try:
         with Executor(Store(order.store), lambda event: None, order.limits) as executor:
             plan = make_plan([order.resolved], surroundings())
-            prepared = Prepared((order.resolved,), (order.places,), plan, {}, frozenset(), {})
+            prepared = Prepared((order.resolved,), (order.places,), plan, {}, frozenset(), {}, order.shared)
+            connect(executor, order.shared)
             (outcome,) = carry_out(prepared, executor, lambda text: None)
         return outcome
     except TflbuildError as error:

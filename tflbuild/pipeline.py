@@ -12,21 +12,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tflbuild.config.compose import Composed, compose, search_roots
+from tflbuild.config.compose import Composed, compose
 from tflbuild.config.freeze import freeze
+from tflbuild.config.freeze_store import freeze_store
 from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
-from tflbuild.locations import PACKAGE, locate, store_root
+from tflbuild.locations import store_root
 from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
@@ -34,22 +37,16 @@ from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.resolve.inputs import (
     ResolvedRecipe,
-    code_of,
-    codes_of,
-    datasets_of,
-    named_paths,
     resolve,
 )
 from tflbuild.resolve.toolchain import (
     cpu_features,
     host_fingerprint,
-    is_absent,
-    package_record,
     package_version,
     toolchain,
 )
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
-from tflbuild.steps.kinds import KINDS
+from tflbuild.storage.remote import open_remote
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
@@ -78,7 +75,7 @@ class Prepared:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
     `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
-    may be refused: the product of choices has holes.
+    may be refused: the product of choices has holes. `shared` is the store that others share.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
@@ -87,6 +84,7 @@ class Prepared:
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
     refused: Mapping[int, Refused]
+    shared: Shared | None
 
     def require_any(self) -> None:
         """Raises the first refusal where all jobs are refused."""
@@ -121,6 +119,7 @@ def observe_configuration() -> dict[str, Stat | None]:
 
 def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store, *, swept: bool) -> Prepared:
     """The same from what was composed, refusals included; `read` grows."""
+    shared = freeze_store(composed)
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
@@ -139,6 +138,7 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
         read=read,
         environment=frozenset(name for one in composed for name in one.environment),
         refused=refused,
+        shared=shared,
     )
 
 
@@ -186,10 +186,20 @@ def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
         yield executor, console
 
 
+def connect(executor: Executor, shared: Shared | None) -> None:
+    """Let the executor ask the shared store that the recipes name. Raises MachineError where a package lacks for it."""
+    if shared is None or executor.limits.offline or executor.exchange is not None:
+        return
+    if shared.access == "objects":
+        package_version("obstore")
+    executor.connect(open_remote(shared), push=shared.push)
+
+
 def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor, for one variant; a sweep goes it batch by batch (batches.py)."""
     with open_executor(limits) as (executor, console):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
+        connect(executor, prepared.shared)
         return prepared, carry_out(prepared, executor, console.say)
 
 
@@ -329,45 +339,6 @@ def keep_note(
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)
-
-
-def configuration_paths() -> Iterator[str]:
-    """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
-    for _, _, root in search_roots():
-        yield from tree_paths(root, ".yaml")
-    yield from tree_paths(PACKAGE, ".py")
-    for name in used_packages():
-        if record := package_record(name):
-            yield str(record)
-
-
-def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
-    """A folder, every folder below it and every file with that suffix; the root alone when it is missing."""
-    yield str(root)
-    for parent, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (os.path.join(parent, name) for name in folders)
-        yield from (os.path.join(parent, name) for name in files if name.endswith(suffix))
-
-
-def input_paths(recipe: Recipe) -> Iterator[str]:
-    """The files that a recipe names, and what is in its folders."""
-    for _, _, text in named_paths(recipe):
-        path = locate(text)
-        yield from tree_paths(path) if path.is_dir() else (str(path),)
-    source_code = code_of(recipe)
-    for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
-        yield from map(str, (*code.files.values(), *code.outside, *code.absent))
-    declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
-    for text in (*recipe.source.files, *declared):
-        path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
-        yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
-
-
-def used_packages() -> dict[str, str]:
-    """Versions of every package that some step depends on, as far as this installation has those of the extras."""
-    names = sorted({name for kind in KINDS.values() for name in kind.packages})
-    return {name: package_version(name) for name in names if not is_absent(name)}
 
 
 @contextmanager

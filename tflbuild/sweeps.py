@@ -16,8 +16,9 @@ from tflbuild.core.trial import Found
 from tflbuild.errors import UsageError, nearest
 from tflbuild.execute.preview import preview
 from tflbuild.locations import store_root
-from tflbuild.pipeline import Outcome, Prepared, disk_errors, surroundings, used_packages
+from tflbuild.pipeline import Outcome, Prepared, disk_errors, surroundings
 from tflbuild.plan.inquiries import make_sensitivities
+from tflbuild.reading import used_packages
 from tflbuild.report.history import find_commit, is_since, order_commits
 from tflbuild.report.manifest import describe_host, git_state
 from tflbuild.report.outputs import cannot_write, write_page

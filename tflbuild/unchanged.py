@@ -42,13 +42,18 @@ def recall(arguments: Sequence[str]) -> str | None:
     try:
         with open(note_file(arguments), encoding="utf-8") as file:
             note = json.load(file)
-        if any(os.environ.get(name) != value for name, value in note["environment"].items()):
+        if any(_seal(os.environ.get(name)) != seal for name, seal in note["environment"].items()):
             return None
         if any(observe(path) != stat for path, stat in note["stats"].items()):
             return None
         return str(note["answer"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _seal(value: str | None) -> str | None:
+    """What tells a variable's value from another, and does not tell the value: it may be a password."""
+    return None if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
 
 
 def remember(
@@ -70,7 +75,8 @@ def remember(
     outlast_tick(newest)
     if any(observe(path) != stat for path, stat in stats.items()):
         return
-    note = {"environment": dict(environment), "stats": stats, "answer": answer}
+    seals = {name: _seal(value) for name, value in environment.items()}
+    note = {"environment": seals, "stats": stats, "answer": answer}
     try:
         replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
     except OSError:

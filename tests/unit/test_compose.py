@@ -139,7 +139,7 @@ def test_a_projects_own_options_are_found():
 def test_the_environment_that_is_read_is_known(monkeypatch):
     monkeypatch.setenv("MODEL", "x.keras")
     composed = one("source.path=${oc.env:MODEL}")
-    assert composed.environment == ("MODEL",)
+    assert composed.environment == ("MODEL", "TFLBUILD_PUSH", "TFLBUILD_REMOTE")
     assert composed.build.source.path == "x.keras"
 
 

@@ -2,8 +2,8 @@ import io
 
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Step
-from tflbuild.execute.events import StepEnded, StepStarted
-from tflbuild.report.console import LiveConsole, QuietConsole
+from tflbuild.execute.events import Noticed, StepEnded, StepFetches, StepStarted
+from tflbuild.report.console import LiveConsole, QuietConsole, show_notices
 
 
 def step(title):
@@ -61,3 +61,26 @@ def test_a_note_of_a_worker_is_shown():
     console.show(StepEnded(one, result))
     console.screen.print(console.render())
     assert "loaded with tf_keras" in live.getvalue()
+
+
+def test_where_a_result_was_fetched_from_is_shown():
+    one = step("import")
+    event = StepEnded(one, StepResult(step_id=one.id, status="hit", origin="cache:80", facts={"note": "old"}))
+    quiet, live = io.StringIO(), io.StringIO()
+    QuietConsole(quiet).show(event)
+    assert quiet.getvalue().split() == ["import", "hit", "from", "cache:80", "old"]
+    console = LiveConsole(live)
+    console.show(StepFetches(one))
+    assert [row.state for row in console.visible()] == ["looked up in the shared store"]
+    console.show(event)
+    console.screen.print(console.render())
+    assert "from cache:80" in live.getvalue()
+
+
+def test_a_notice_is_a_line_of_its_own(capsys):
+    quiet, live = io.StringIO(), io.StringIO()
+    QuietConsole(quiet).show(Noticed("warning: [red]gone[/red]"))
+    LiveConsole(live).show(Noticed("warning: [red]gone[/red]"))
+    show_notices(Noticed("warning: [red]gone[/red]"))
+    show_notices(ended("import", "ran"))
+    assert quiet.getvalue() == live.getvalue() == capsys.readouterr().err == "warning: [red]gone[/red]\n"

@@ -28,3 +28,8 @@ def test_the_nearest_names_come_first():
     assert errors.nearest("int9", ["int8", "float16", "none"]) == "did you mean: int8"
     assert errors.nearest("zzz", ["int8", "none"]) == "known: int8, none"
     assert errors.nearest("zzz", [f"name{n}" for n in range(20)]) == ""
+
+
+def test_the_user_in_a_url_is_in_no_error():
+    error = errors.UsageError("cannot read 'store.remote=http://me:hush@h/x'", why="s3://a:hush@b, me@h/x")
+    assert "hush" not in str(error) and "//...@h/x" in str(error) and "me@h/x" in str(error)

@@ -6,7 +6,7 @@ import freezing
 import pytest
 
 from tflbuild.errors import MachineError
-from tflbuild.pipeline import used_packages
+from tflbuild.reading import used_packages
 from tflbuild.resolve import toolchain
 
 DATA = ("optimize.dataset.path=train.npz", "optimize.dataset.label=label")

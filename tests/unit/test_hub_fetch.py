@@ -18,6 +18,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tflbuild.core import addresses
 from tflbuild.workers import archives, hub_fetch
 from tflbuild.workers.archives import Archive, unpack
 from tflbuild.workers.contract import Request, WorkerError
@@ -116,7 +117,7 @@ def test_what_is_no_url_is_said_to_be_none(handle, request_for):
 
 
 def test_what_a_manifest_says_of_a_url_holds_no_secret():
-    assert hub_fetch.public_part("https://me:word@h:1/a/b?X-Signature=0f#x") == "https://h:1/a/b"
+    assert addresses.public_part("https://me:word@h:1/a/b?X-Signature=0f#x") == "https://h:1/a/b"
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,9 @@ def test_the_core_of_an_error_is_told():
     new = requests.packages.urllib3.exceptions.NewConnectionError(None, "Failed: refused")
     new.__cause__ = refused
     retries = requests.packages.urllib3.exceptions.MaxRetryError(None, "/x", new)
-    assert hub_fetch.innermost(requests.ConnectionError(retries)) == "[Errno 111] Connection refused"
-    assert hub_fetch.innermost(RuntimeError("<object at 0x7f>: gone")) == "gone"
-    assert hub_fetch.innermost(RuntimeError()) == "RuntimeError"
+    assert addresses.innermost(requests.ConnectionError(retries)) == "[Errno 111] Connection refused"
+    assert addresses.innermost(RuntimeError("<object at 0x7f>: gone")) == "gone"
+    assert addresses.innermost(RuntimeError()) == "RuntimeError"
 
 
 def test_certificates_are_named_by_the_environment(monkeypatch, tmp_path):

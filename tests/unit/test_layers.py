@@ -33,8 +33,9 @@ MAY_IMPORT = {
     "execute": {"core", "errors", "interrupts", "locations", "steps", "storage"},
     "search": {"core", "execute", "plan", "resolve"},
     "report": {"core", "errors", "execute", "locations", "plan", "resolve", "storage"},
+    "reading": {"config", "core", "locations", "resolve", "steps"},
     "pipeline": {
-        *("config", "core", "errors", "execute", "locations", "plan", "report"),
+        *("config", "core", "errors", "execute", "locations", "plan", "reading", "report"),
         *("resolve", "settlement", "steps", "storage", "unchanged"),
     },
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
         *("plan", "report", "resolve", "storage"),
     },
     "batches": {"config", "core", "errors", "execute", "jobs", "pipeline", "plan", "report"},
-    "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
+    "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "reading", "report", "resolve", "storage"},
     "commands": {
         *("batches", "config", "core", "doctor", "errors", "inquiry", "interrupts", "locations"),
         *("options", "pipeline", "report", "storage", "sweeps"),

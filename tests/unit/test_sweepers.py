@@ -265,7 +265,7 @@ def test_what_was_not_measured_is_worth_nothing():
 
 def test_batches_are_counted_on():
     no = Refused("v", (), RecipeError("no"))
-    empty = Prepared((), (), None, {"a": [1]}, frozenset({"A"}), {0: no})
+    empty = Prepared((), (), None, {"a": [1]}, frozenset({"A"}), {0: no}, None)
     both = merge([empty, replace(empty, read={"b": None}, environment=frozenset({"B"}), refused={0: no, 1: no})])
     assert list(both.refused) == [0, 1, 2]
     assert both.read == {"a": [1], "b": None} and both.environment == {"A", "B"}

@@ -78,3 +78,8 @@ def test_a_damaged_note_is_no_note(model, text):
     note(model)
     unchanged.note_file(COMMAND).write_text(text)
     assert unchanged.recall(COMMAND) is None
+
+
+def test_a_note_does_not_tell_what_a_variable_holds(model):
+    note(model, environment={"TFLBUILD_REMOTE": "http://me:hush@h"})
+    assert "hush" not in unchanged.note_file(COMMAND).read_text()

@@ -7,8 +7,6 @@ them. Every mistake that Hydra finds becomes a RecipeError here.
 from __future__ import annotations
 
 import copy
-import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
-from tflbuild.core.recipe import DEFAULT_VARIANT
+from tflbuild.config.variants import name_variant, section_of
 from tflbuild.errors import RecipeError, UsageError, nearest
 from tflbuild.locations import shipped
 
@@ -39,8 +37,7 @@ Job = list[str]
 PRIMARY = "tflbuild"
 BASIC = "basic"
 UNNAMED = "unnamed"
-LONGEST_VARIANT = 100
-NOT_A_VARIANT = ("name", "output_root", "sweep.objectives")
+NOT_TOLD = ("store",)  # where results lie is no part of what they are, and a URL may hold a password
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
@@ -243,7 +240,7 @@ class Composer:
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=tuple(overrides),
+            overrides=tuple(t for t, one in zip(overrides, parsed, strict=True) if section_of(one) not in NOT_TOLD),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
@@ -370,28 +367,3 @@ def _is_usual(own: DictConfig) -> bool:
     if own.runtime.choices["hydra/launcher"] != one_plan.NAME or own.sweeper._target_ != BasicSweeperConf._target_:
         return False
     return not own.sweeper.params and own.sweeper.max_batch_size is None
-
-
-def name_variant(overrides: list[Override]) -> str:
-    """A folder name from what was changed on the command line: `default` when nothing was."""
-    told = sorted(
-        f"{_key(override)}={_plain(override)}"
-        for override in overrides
-        if override.key_or_group not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
-    )
-    if not told:
-        return DEFAULT_VARIANT
-    text = ",".join(told)
-    safe = re.sub(r"[^A-Za-z0-9._=,@-]", "_", text)
-    if len(safe) > LONGEST_VARIANT or safe != text:
-        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
-        safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
-    return safe
-
-
-def _key(override: Override) -> str:
-    return f"{override.key_or_group}@{override.package}" if override.package else str(override.key_or_group)
-
-
-def _plain(override: Override) -> str:
-    return "" if override.is_delete() else str(override.get_value_element_as_str(space_after_sep=False))

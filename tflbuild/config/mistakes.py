@@ -285,6 +285,7 @@ def _known_keys() -> list[str]:
                 if isinstance(nested, type) and is_dataclass(nested):
                     keys.update(f"{group}.{spec.name}.{inner.name}" for inner in fields(nested))
     keys.update(spec.name for spec in fields(schema.Build))
+    keys.update(f"store.{spec.name}" for spec in fields(schema.Store))
     return sorted(keys)
 
 
@@ -323,6 +324,14 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
             why=nearest(unknown[1], known or _known_keys()),
             next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
         )
+    invalid = re.match(r"While dereferencing interpolation '(.*)': Value '(.*)' is not a valid (\w+)", text)
+    if invalid:
+        return RecipeError(
+            f"'{invalid[2]}' is no value of '{key}', which takes a {invalid[3]}",
+            where=places.find(key),
+            why=f"it comes from {invalid[1]}",
+            next_step="true or false" if invalid[3] == "bool" else "",
+        )
     unresolved = re.search(r"raised while resolving interpolation: \"?(.*?)\"?$", text)
     if unresolved:
         return RecipeError(
@@ -334,6 +343,10 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:
         return _scalar_for_group(scalar[1], scalar[2], places)
+    if "is not a subclass of Store." in text:
+        return RecipeError(
+            "'store' takes keys, not a value", where=places.find("store"), next_step="store.remote=https://HOST/PATH"
+        )
     if "is not a subclass of TensorDeclaration" in text:
         return RecipeError(
             "an input cannot be added on the command line",

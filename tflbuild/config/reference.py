@@ -146,6 +146,7 @@ def reference_page() -> str:
             for n, v in (("name", ""), ("output_root", "outputs"))
         ),
         *_table(schema.Sweep, "sweep."),
+        *_table(schema.Store, "store."),
     ]
     for group, options in schema.OPTIONS.items():
         lines += ["", f"## {group}"]

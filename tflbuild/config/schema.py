@@ -132,6 +132,16 @@ class Sweep:
 
 
 @dataclass
+class Store:
+    """A store shared with others, behind the one of this machine."""
+
+    remote: str = ""
+    """Where it is: `http://`, `https://`, `s3://`, `gs://` or `az://`; empty takes `$TFLBUILD_REMOTE`, or none."""
+    push: bool = False
+    """Send there what this build makes; without it (or `TFLBUILD_PUSH=true`) it is only read."""
+
+
+@dataclass
 class Build:
     """The whole of a composed recipe."""
 
@@ -150,6 +160,7 @@ class Build:
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
     sweep: Sweep = field(default_factory=Sweep)
+    store: Store = field(default_factory=Store)
 
 
 # group -> option -> schema.

@@ -15,7 +15,8 @@ Status = Literal["hit", "ran", "failed", "skipped"]
 class Failure:
     """Why a step failed: the fields of an error, to be raised or tabulated.
 
-    `fixes` are overrides that may help, in the order to be tried.
+    `fixes` are overrides that may help, in the order to be tried; `transient` is what the machine did, and may not
+    do again.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class Failure:
     where: str = ""
     next_step: str = ""
     fixes: Sequence[str] = ()
+    transient: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class StepResult:
     """The end of one step. `outputs` maps names to digests; `facts` is what the worker measured.
 
     `elapsed` is the wall time in seconds of the run that made the outputs, this one or an earlier one;
-    `log` is the digest of what that run printed.
+    `log` is the digest of what that run printed, `origin` the shared store that this build fetched it from.
     """
 
     step_id: str
@@ -41,6 +43,7 @@ class StepResult:
     facts: Mapping[str, Json] = field(default_factory=dict)
     elapsed: float = 0.0
     log: str = ""
+    origin: str = ""
     failure: Failure | None = None
 
     @property

@@ -50,4 +50,6 @@ def _killed(folder: Path, number: int) -> Failure:
         "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
         "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
     }.get(name, "")
-    return Failure(kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint)
+    what = f"the step's process was ended by {name}"
+    transient = number == signal.SIGKILL
+    return Failure(kind="build", what=what, why=tail[:400], next_step=hint, transient=transient)

@@ -31,6 +31,13 @@ class StepRetries:
 
 
 @dataclass(frozen=True)
+class StepFetches:
+    """The shared store was asked for a step's result."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
 class StepEnded:
     """A step is over, whichever way."""
 
@@ -38,4 +45,11 @@ class StepEnded:
     result: StepResult
 
 
-Event = StepStarted | StepWaits | StepRetries | StepEnded
+@dataclass(frozen=True)
+class Noticed:
+    """A line that a person should see, about no step alone."""
+
+    text: str
+
+
+Event = StepStarted | StepWaits | StepFetches | StepRetries | StepEnded | Noticed

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
-from tflbuild.execute.answers import LOG, read_answer
-from tflbuild.execute.events import Event, StepEnded, StepRetries, StepStarted, StepWaits
+from tflbuild.execute.answers import read_answer
+from tflbuild.execute.events import Event, Noticed, StepEnded, StepRetries, StepStarted, StepWaits
+from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
 from tflbuild.execute.memory import MemoryBudget
 from tflbuild.execute.server import Answer, ServerDiedError, WorkerServer
-from tflbuild.steps.kinds import KINDS, Server
+from tflbuild.steps.kinds import KINDS, LOG, Server
+from tflbuild.storage.remote import Remote
 from tflbuild.storage.store import Record, Store
 
 LOCK_POLL_SECONDS = 0.05
@@ -92,7 +94,9 @@ class Executor:
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
         self._todo: dict[str, Step] = {}
+        self.exchange: Exchange | None = None
         self._waiting: set[str] = set()
+        self._actions: dict[str, tuple[str, Mapping[str, Json]]] = {}  # of steps whose inputs are known
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._retried: set[str] = set()
         self._deaths: Counter[Server] = Counter()
@@ -103,7 +107,9 @@ class Executor:
     def hiding(self, kinds: Collection[str]) -> Iterator[None]:
         """Steps of these kinds that run meanwhile are shown to no one."""
         shown = self.on_event
-        self.on_event = lambda event: None if event.step.kind in kinds else shown(event)
+        self.on_event = lambda event: (
+            shown(event) if isinstance(event, Noticed) or event.step.kind not in kinds else None
+        )
         try:
             yield
         finally:
@@ -112,14 +118,26 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for server in self.servers.values():
             server.close()
         for running in self.running.values():
             running.lock.release()
-        self.selector.close()
-        self.memory.save()
-        self.scratch.close()
+        try:
+            if self.exchange is not None and kind is None:
+                self.exchange.finish()
+        finally:
+            if self.exchange is not None:
+                self.exchange.close()
+            self.selector.close()
+            self.memory.save()
+            self.scratch.close()
+
+    def connect(self, remote: Remote, *, push: bool) -> None:
+        """Ask a shared store from now on for what the local one lacks."""
+        folder = self.scratch.folder / "incoming"
+        self.exchange = Exchange(self.store, folder, remote, lambda event: self.on_event(event), push=push)
+        self.selector.register(self.exchange, selectors.EVENT_READ)
 
     def warm_up(self, name: Server) -> WorkerServer:
         """A server, started unless it is there."""
@@ -138,7 +156,7 @@ class Executor:
         while self._todo or self.running:
             interrupts.check()
             blocked = self._advance()
-            if self.running or blocked:
+            if self.running or blocked or (self.exchange is not None and self.exchange.busy):
                 self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
         return self.results
 
@@ -151,6 +169,8 @@ class Executor:
             ready = self._foregone(step)
             if ready is not None:
                 self._end(step, ready)
+                continue
+            if self.exchange is not None and self.exchange.fetching(step, self._action(step)[0]):
                 continue
             full = full or len(self.running) >= self.jobs
             if full:
@@ -169,16 +189,25 @@ class Executor:
         skipped = StepResult(step_id=step.id, status="skipped")
         if any(not self.results[upstream].ok for upstream in step.upstream()):
             return skipped
-        if step.id not in self._missed:
-            record = self._find(step, hash_action(step.action(input_digests(step, self.results))))
+        key, _ = self._action(step)
+        origin = self.exchange.origin(key) if self.exchange is not None else ""
+        if origin or step.id not in self._missed:
+            record = self._find(step, key)
             if record is not None:
-                return result_of(step, record, "hit")
+                return replace(result_of(step, record, "hit"), origin=origin)
             self._missed.add(step.id)
         if self._stopping:
             return skipped
         if self.limits.offline and KINDS[step.kind].network and not step.inputs:
             return StepResult(step_id=step.id, status="failed", failure=_needs_network(step))
         return None
+
+    def _action(self, step: Step) -> tuple[str, Mapping[str, Json]]:
+        """The key and the action of a step whose inputs are known."""
+        if step.id not in self._actions:
+            action = step.action(input_digests(step, self.results))
+            self._actions[step.id] = (hash_action(action), action)
+        return self._actions[step.id]
 
     def _find(self, step: Step, key: str) -> Record | None:
         """The record of a key, unless it holds something else than the step expects."""
@@ -198,8 +227,7 @@ class Executor:
 
     def _start(self, step: Step, need: int, size: int) -> bool:
         """Hand a step to its server; False while another process has it."""
-        action = step.action(input_digests(step, self.results))
-        key = hash_action(action)
+        key, action = self._action(step)
         lock = self.store.try_lock(key)
         if lock is None:
             if step.id not in self._waiting:
@@ -229,6 +257,9 @@ class Executor:
     def _collect(self, timeout: float) -> None:
         for ready, _ in self.selector.select(timeout):
             server = ready.fileobj
+            if isinstance(server, Exchange):
+                server.receive()
+                continue
             assert isinstance(server, WorkerServer)
             try:
                 answers = server.receive()
@@ -273,7 +304,7 @@ class Executor:
         step = running.step
         self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
         failure, facts = read_answer(running.folder, answer)
-        if failure is not None and answer.killed and step.id not in self._retried:
+        if failure is not None and failure.transient and step.id not in self._retried:
             self._retry(running, failure)
             return
         try:
@@ -297,10 +328,12 @@ class Executor:
         outputs[LOG] = running.folder / LOG
         measured = {**facts, "peak_bytes": answer.peak_bytes}
         step = running.step
-        replace = bool(step.expect)  # what stands there was not what is expected
-        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=replace)
+        wrong = bool(step.expect)  # what stands there was not what is expected
+        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=wrong)
         if unexpected := _unexpected(step, record):
             return StepResult(step_id=step.id, status="failed", failure=unexpected)
+        if self.exchange is not None:
+            self.exchange.send(step.kind, record)
         return result_of(step, record, "ran")
 
     def _keep_log(self, folder: Path) -> str:

@@ -45,11 +45,6 @@ class Answer:
     seconds: float
     peak_bytes: int
 
-    @property
-    def killed(self) -> bool:
-        """Whether something outside ended it: the system for want of memory, or a person."""
-        return self.signal == signal.SIGKILL and not self.verdict
-
 
 class ServerDiedError(MachineError):
     """A server process ended without having been asked to."""

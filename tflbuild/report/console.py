@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, StepEnded, StepRetries, StepStarted
+from tflbuild.execute.events import Event, Noticed, StepEnded, StepFetches, StepRetries, StepStarted
 from tflbuild.report.board import Board, Progress, Standing, count
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Console(Protocol):
 
 
 def note_of(event: StepEnded) -> str:
-    """What a step's worker wants a person to know, "" mostly."""
-    return str(event.result.facts.get("note", ""))
+    """Where a step's result came from, and what its worker wants a person to know; "" mostly."""
+    origin = f"from {event.result.origin}" if event.result.origin else ""
+    return "  ".join(filter(None, (origin, str(event.result.facts.get("note", "")))))
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class QuietConsole:
             print(line.rstrip(), file=self.stream, flush=True)
         elif isinstance(event, StepRetries):
             print(f"{event.step.title:<{WIDTH}} again    {event.why}", file=self.stream, flush=True)
+        elif isinstance(event, Noticed):
+            self.say(event.text)
 
 
 class LiveConsole:
@@ -112,6 +115,9 @@ class LiveConsole:
         self.board, self.jobs = board, jobs
 
     def show(self, event: Event) -> None:
+        if isinstance(event, Noticed):
+            self.say(event.text)
+            return
         step = event.step
         if isinstance(event, StepEnded):
             self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
@@ -119,6 +125,8 @@ class LiveConsole:
             self.rows[step.id] = Row(step, "running", self.clock())
         elif isinstance(event, StepRetries):
             self.rows[step.id] = Row(step, f"again: {event.why}", self.clock())
+        elif isinstance(event, StepFetches):
+            self.rows[step.id] = Row(step, "looked up in the shared store", self.clock())
         else:
             self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
 
@@ -185,6 +193,12 @@ class LiveConsole:
             else:
                 table.add_row(row.step.title, Spinner("dots", row.state), f"{self._seconds(row):.1f} s", "")
         return table
+
+
+def show_notices(event: Event) -> None:
+    """What stays of a run that is shown to no one."""
+    if isinstance(event, Noticed):
+        print(event.text, file=sys.stderr, flush=True)
 
 
 def open_console(stream: TextIO | None = None) -> Console:

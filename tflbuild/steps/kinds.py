@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
-EXTRAS = {"tensorflow-model-optimization": "optimize"}
+EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote"}
 
 Server = Literal["tensorflow", "litert"]
+
+LOG = "log.txt"  # what a step printed: an output of every kind
 
 COMMON_MODULES = ("server", "contract", "core.work")
 
@@ -27,6 +29,7 @@ class StepKind:
     a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
     digest of their content that the step tells in its fact `content`, or else by the step's key.
     A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
+    What a step that is not `shared` found holds for this host alone, and stays in this machine's store.
     """
 
     name: str
@@ -37,6 +40,7 @@ class StepKind:
     outputs: tuple[str, ...]
     unstable: tuple[str, ...] = ()
     network: bool = False
+    shared: bool = True
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -56,7 +60,7 @@ KINDS: dict[str, StepKind] = {
             name="fetch",
             server="tensorflow",
             module="hub_fetch",
-            uses=("archives",),
+            uses=("archives", "core.addresses"),
             packages=(),
             outputs=("model/",),
             network=True,
@@ -262,6 +266,7 @@ KINDS: dict[str, StepKind] = {
             uses=("interpreters",),
             packages=LITERT,
             outputs=("benchmark.json",),
+            shared=False,
         ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(

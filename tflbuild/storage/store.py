@@ -68,19 +68,20 @@ class Store:
         """Where a blob lies, or would lie."""
         return self.root / "cas" / digest[:2] / digest
 
-    def _action_file(self, key: str) -> Path:
+    def action_file(self, key: str) -> Path:
+        """Where a finished action lies, or would lie."""
         return self.root / "ac" / key[:2] / f"{key}.json"
 
     # looking up
 
     def read(self, key: str) -> Record | None:
         """The record of a key; its blobs may be gone. A damaged record is set aside."""
-        path = self._action_file(key)
+        path = self.action_file(key)
         try:
             raw = path.read_bytes()
         except OSError:
             return None
-        record = _parse_record(key, raw)
+        record = parse_record(key, raw)
         if record is None:
             self._quarantine(path)
         return record
@@ -129,17 +130,21 @@ class Store:
         """Take finished outputs into the store. The files are consumed. First writer wins, unless `replace`."""
         kept = {name: self._keep(name, path) for name, path in outputs.items()}
         record = Record(key=key, action=action, outputs=kept, facts=facts, elapsed=elapsed, created=time.time())
-        path = self._action_file(key)
+        return self.adopt(record, replace=replace)
+
+    def adopt(self, record: Record, *, replace: bool = False) -> Record:
+        """Take a record whose blobs are here. What stands under its key stays, unless it is lost or `replace`."""
+        path = self.action_file(record.key)
         new = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(_format_record(record))
         try:
-            if not publish_link(new, path) and (replace or self.find(key) is None):
+            if not publish_link(new, path) and (replace or self.find(record.key) is None):
                 os.replace(new, path)  # what stood there leads to lost blobs
                 sync_folder(path.parent)
         finally:
             new.unlink(missing_ok=True)
-        return self.read(key) or record
+        return self.read(record.key) or record
 
     def _keep(self, name: str, path: Path) -> Output:
         if not name.endswith(TREE_SUFFIX):
@@ -155,13 +160,17 @@ class Store:
         return Output(digest=self._keep_file(path), size=size)
 
     def _keep_file(self, path: Path) -> str:
-        os.chmod(path, 0o444)
         digest = hash_file(path)
+        self.take(path, digest)
+        return digest
+
+    def take(self, path: Path, digest: str) -> None:
+        """Take a file whose digest is known as a blob. The file is consumed."""
+        os.chmod(path, 0o444)
         place = self.blob(digest)
         if not publish_link(path, place) and not self.has(digest):
             publish_link(path, place)
         path.unlink()
-        return digest
 
     def _quarantine(self, path: Path) -> None:
         target = self.root / "quarantine" / f"{path.name}-{uuid.uuid4().hex[:8]}"
@@ -248,7 +257,8 @@ def _format_record(record: Record) -> bytes:
     return json.dumps({"sha256": hash_bytes(text.encode()), "body": text}).encode()
 
 
-def _parse_record(key: str, raw: bytes) -> Record | None:
+def parse_record(key: str, raw: bytes) -> Record | None:
+    """A record from the bytes of its file; None for what is damaged, or of another key."""
     try:
         envelope = json.loads(raw)
         text = envelope["body"]
@@ -265,7 +275,7 @@ def _parse_record(key: str, raw: bytes) -> Record | None:
             elapsed=body["elapsed"],
             created=body["created"],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

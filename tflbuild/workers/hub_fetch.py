@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import requests
 import urllib3
 
+from tflbuild.core.addresses import innermost, public_part
 from tflbuild.workers.archives import ARCHIVES, BY_HAND, CHUNK, MOST_BYTES, WHERE, Archive, refuse, unpack, unsafe_name
 from tflbuild.workers.contract import Facts, Request, WorkerError
 
@@ -113,12 +114,6 @@ def hub_url(handle: str) -> str:
     return urlunsplit(parts._replace(query=query, fragment=""))
 
 
-def public_part(url: str) -> str:
-    """A URL without what may be secret or different the next time: user, query, fragment."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def download(handle: str, path: Path) -> Archive:
     """The archive behind a handle, tried again where that may help. Raises WorkerError or Forbidden."""
     url = hub_url(handle)
@@ -185,16 +180,6 @@ def certificates() -> str | bool:
                 next_step=f"correct the variable {variable}, or unset it",
             )
     return True
-
-
-def innermost(error: BaseException) -> str:
-    """What an exception of requests or urllib3 has at its core, without the addresses of objects around it."""
-    inner = [getattr(error, "reason", None), *error.args, error.__cause__]
-    found = next((one for one in inner if isinstance(one, BaseException)), None)
-    if found is not None:
-        return innermost(found)
-    text = re.sub(r"^<[^>]*>: |^\w+\(host=[^)]*\): ", "", str(error)) or type(error).__name__
-    return text[:300]
 
 
 def require_success(response: requests.Response, handle: str) -> None:

@@ -1,0 +1,258 @@
+"""What passes between the store here and one that others share: results fetched, results sent.
+
+The executor's thread asks and goes on; threads here speak with the remote, and wake its selector
+through a socket. What comes is a stranger's until its digest was computed. The first outage turns
+the remote off for good, with one warning; whatever else is wrong with it is a miss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import select
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tflbuild import interrupts
+from tflbuild.core.step import Step
+from tflbuild.execute.events import Event, Noticed, StepFetches
+from tflbuild.execute.threads import Threads
+from tflbuild.steps.kinds import KINDS, LOG
+from tflbuild.storage.incoming import LONGEST_RECORD, read_incoming
+from tflbuild.storage.remote import Absent, Broken, Outage, Remote
+from tflbuild.storage.store import Record, Store
+
+FETCHES, SENDS = 8, 4  # at once
+UPLOAD_SECONDS = 60.0  # that the end of a build waits for what is still being sent
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class _Arrival:
+    """A record that came, and how many of its blobs did not yet."""
+
+    record: Record
+    left: int
+
+
+class Exchange:
+    """One remote, for one run. A key is asked for once."""
+
+    def __init__(
+        self, store: Store, folder: Path, remote: Remote, on_event: Callable[[Event], None], *, push: bool
+    ) -> None:
+        folder.mkdir()
+        self.store = store
+        self.folder = folder
+        self.remote = remote
+        self.push = push
+        self.on_event = on_event
+        self._ear, self._mouth = socket.socketpair()
+        self._ear.setblocking(False)
+        self._mouth.setblocking(False)
+        self._fetchers, self._senders = Threads(FETCHES), Threads(SENDS)
+        self._lock = threading.Lock()
+        self._off = False
+        self._trouble = ""
+        self._asked: set[str] = set()
+        self._awaited: set[str] = set()
+        self._brought: set[str] = set()
+        self._known: set[str] = set()  # blobs that the remote has, whole
+        self._bad: set[str] = set()  # and those that it has under a wrong name
+        self._unsent = 0
+
+    # for the executor's thread
+
+    def fileno(self) -> int:
+        """What becomes readable when something came of what was asked."""
+        return self._ear.fileno()
+
+    def receive(self) -> None:
+        """Take note of it. The one warning is given here."""
+        with contextlib.suppress(BlockingIOError):
+            while self._ear.recv(4096):
+                pass
+        with self._lock:
+            trouble, self._trouble = self._trouble, ""
+        if trouble:
+            self.on_event(
+                Noticed(
+                    f"warning: the shared store at {self.remote.host} does not serve: {trouble};"
+                    " built from the local store alone"
+                )
+            )
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way here."""
+        return bool(self._awaited) and not self._off
+
+    def fetching(self, step: Step, key: str) -> bool:
+        """Whether a result may still come; the first question asks for it."""
+        if self._off or not KINDS[step.kind].shared:
+            return False
+        if key not in self._asked:
+            self._asked.add(key)
+            self._awaited.add(key)
+            self.on_event(StepFetches(step))
+            names = {*KINDS[step.kind].outputs, LOG}
+            self._fetchers.submit(partial(self._attempt, key, partial(self._fetch, key, names)))
+        return key in self._awaited
+
+    def origin(self, key: str) -> str:
+        """Where a result came from, "" for one that was not fetched."""
+        return self.remote.host if key in self._brought else ""
+
+    def send(self, kind: str, record: Record) -> None:
+        """Let others have a result."""
+        if self.push and not self._off and KINDS[kind].shared:
+            with self._lock:
+                self._unsent += 1
+            self._senders.submit(partial(self._send, record))
+
+    def finish(self) -> None:
+        """Wait for what is still being sent, but not for long."""
+        self.receive()
+        if self._unsent and not self._off:
+            self.on_event(Noticed(f"uploading {_count(self._unsent)} to {self.remote.host}"))
+        end = time.monotonic() + UPLOAD_SECONDS
+        while self._unsent and not self._off:
+            interrupts.check()
+            if time.monotonic() > end:
+                late = f"{_count(self._unsent)} not sent to {self.remote.host} within {UPLOAD_SECONDS:.0f} s"
+                self.on_event(Noticed(f"warning: {late}; the build is complete without"))
+                return
+            select.select([self._ear], [], [], POLL_SECONDS)
+            self.receive()
+
+    def close(self) -> None:
+        """End the threads. One that waits for the network is left to itself: it touches nothing any more."""
+        self._off = True
+        for threads in (self._fetchers, self._senders):
+            threads.close()
+        self._ear.close()
+        with self._lock:
+            self._mouth.close()
+
+    # for the threads
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError), self._lock:  # full: it is awake; closed: nobody waits
+            self._mouth.send(b".")
+
+    def _turn_off(self, why: str) -> None:
+        with self._lock:
+            if not self._off:
+                self._off, self._trouble = True, why
+        self._wake()
+
+    def _attempt(self, key: str, job: Callable[[], None]) -> None:
+        """A part of fetching a key; when it cannot be done the key is a miss."""
+        try:
+            if not self._off:
+                return job()
+        except (Absent, Broken, OSError):  # OSError: the disk here; the step that runs instead will say
+            pass
+        except Outage as outage:
+            self._turn_off(str(outage))
+        except Exception as error:  # a mistake of ours or of a library: no reason to fail a build
+            self._turn_off(f"{type(error).__name__}: {error}")
+        return self._settle(key)
+
+    def _settle(self, key: str, *, brought: bool = False) -> None:
+        with self._lock:
+            self._awaited.discard(key)
+            if brought:
+                self._brought.add(key)
+        self._wake()
+
+    def _fetch(self, key: str, names: Iterable[str]) -> None:
+        raw = b""
+        with contextlib.closing(self.remote.read(f"ac/{key}")) as pieces:
+            for piece in pieces:
+                raw += piece
+                if len(raw) > LONGEST_RECORD:
+                    raise Broken("it is too long for a record")
+        record = read_incoming(key, raw, set(names))
+        if record is None:
+            raise Broken("it is no record of this key")
+        limits = {digest: output.size for output in record.outputs.values() for digest in output.blobs()}
+        missing = [digest for digest in limits if not self.store.has(digest)]
+        if not missing:
+            self._adopt(record)
+        arrival = _Arrival(record, len(missing))
+        for digest in missing:
+            job = partial(self._bring, arrival, digest, limits[digest])
+            self._fetchers.submit(partial(self._attempt, key, job))
+
+    def _bring(self, arrival: _Arrival, digest: str, limit: int) -> None:
+        """One blob, streamed to disk and given its name when its digest is that name."""
+        path = self.folder / uuid.uuid4().hex
+        try:
+            if self._save(f"cas/{digest}", path, limit) != digest:
+                self._bad.add(digest)
+                raise Broken("its bytes do not have this digest")
+            self.store.take(path, digest)
+        finally:
+            path.unlink(missing_ok=True)
+        self.store.has(digest)  # hashed again and remembered, which the executor's thread need not do then
+        self._known.add(digest)
+        with self._lock:
+            arrival.left -= 1
+            last = not arrival.left
+        if last:
+            self._adopt(arrival.record)
+
+    def _save(self, name: str, path: Path, limit: int) -> str:
+        """The SHA-256 of what came, of which no more is taken than `limit` bytes and a piece."""
+        digest, size = hashlib.sha256(), 0
+        with open(path, "xb") as file, contextlib.closing(self.remote.read(name)) as pieces:
+            for piece in pieces:
+                size += len(piece)
+                if size > limit or self._off:
+                    raise Broken("it is longer than its record says")
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
+
+    def _adopt(self, record: Record) -> None:
+        self.store.adopt(record)
+        self._settle(record.key, brought=True)
+
+    def _send(self, record: Record) -> None:
+        """Blobs first, the record last."""
+        try:
+            for digest in dict.fromkeys(digest for output in record.outputs.values() for digest in output.blobs()):
+                if self._off:
+                    return
+                self._send_blob(digest)
+            self.remote.write(f"ac/{record.key}", self.store.action_file(record.key))
+        except Outage as outage:
+            self._turn_off(str(outage))
+        except OSError:
+            pass  # the file is gone here; what was sent of it leads nowhere without a record
+        except Exception as error:
+            self._turn_off(f"{type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                self._unsent -= 1
+            self._wake()
+
+    def _send_blob(self, digest: str) -> None:
+        """Unless it is there; one that was found to be bad is replaced."""
+        path, name = self.store.blob(digest), f"cas/{digest}"
+        if digest in self._known:
+            return
+        if digest in self._bad or self.remote.size(name) != path.stat().st_size:
+            self.remote.write(name, path)
+        self._known.add(digest)
+
+
+def _count(results: int) -> str:
+    return f"{results} result{'' if results == 1 else 's'}"

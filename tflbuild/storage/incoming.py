@@ -1,0 +1,41 @@
+"""A record that came from elsewhere: held against its key, and kept from leading outside of its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from tflbuild.core.digest import hash_tree
+from tflbuild.core.step import hash_action
+from tflbuild.storage.store import TREE_SUFFIX, Output, Record, parse_record
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+LONGEST_RECORD = 64 << 20  # bytes; the folder of a large dataset lists one line a file
+
+
+def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None:
+    """The record of a key with outputs of these names; None for anything else, however it came about."""
+    record = parse_record(key, raw)
+    if record is None:
+        return None
+    try:
+        fits = hash_action(record.action) == key and set(record.outputs) == set(names)
+        return record if fits and all(_sound(name, output) for name, output in record.outputs.items()) else None
+    except (TypeError, ValueError, AttributeError, RecursionError):  # JSON of another shape
+        return None
+
+
+def _sound(name: str, output: Output) -> bool:
+    """Whether digests are digests, a folder's is over its files, and those stay below it."""
+    if not isinstance(output.size, int) or output.size < 0:
+        return False
+    if not name.endswith(TREE_SUFFIX):
+        return not output.files and bool(DIGEST.fullmatch(output.digest))
+    safe = all(_stays_below(path) and DIGEST.fullmatch(digest) for path, digest in output.files.items())
+    return safe and hash_tree(output.files) == output.digest
+
+
+def _stays_below(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path

@@ -1,0 +1,110 @@
+"""A shared store behind plain HTTP: GET, HEAD and PUT below a URL, as Bazel's HTTP cache has them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import closing, nullcontext
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+
+from tflbuild.core.addresses import innermost, public_part
+from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+
+DONE = (200, 201, 202, 204)
+GONE = (404, 410)
+REFUSED = {
+    401: "it asks who you are: put user and password into ~/.netrc or into the URL",
+    403: "it does not let you",
+    405: "it takes no files",
+}
+
+
+class HttpRemote:
+    """Connections are kept and used again, one set a thread. Proxies, certificates and ~/.netrc as in requests."""
+
+    def __init__(self, url: str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS) -> None:
+        parts = urlsplit(url)
+        self.base = public_part(url).rstrip("/")
+        self.host = parts.netloc.rpartition("@")[2]
+        self.limits = (connect, silent)
+        self._user = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+        self._own = threading.local()
+
+    def read(self, name: str) -> Generator[bytes, None, None]:
+        with closing(self._ask("GET", name)) as response:
+            try:
+                yield from response.iter_content(CHUNK_BYTES)
+            except requests.ConnectionError as error:  # what a silence in the middle comes as
+                raise Outage(self._words(error)) from error
+            except requests.RequestException as error:
+                raise Broken(innermost(error)) from error
+
+    def size(self, name: str) -> int | None:
+        try:
+            with closing(self._ask("HEAD", name)) as response:
+                return int(response.headers.get("Content-Length", -1))
+        except Absent:
+            return None
+
+    def write(self, name: str, path: Path) -> None:
+        try:
+            self._ask("PUT", name, path).close()
+        except Absent as error:
+            raise Outage("it answers 404 to PUT: it takes no files") from error
+
+    def _session(self) -> requests.Session:
+        """One for each thread: requests promises no more."""
+        if not hasattr(self._own, "session"):
+            self._own.session = requests.Session()
+            self._own.session.auth = self._user
+            self._own.session.headers["Accept-Encoding"] = "identity"
+        session: requests.Session = self._own.session
+        return session
+
+    def _ask(self, method: str, name: str, path: Path | None = None) -> requests.Response:
+        try:
+            response = self._send(method, name, path)
+        except requests.RequestException as error:
+            raise Outage(self._words(error)) from error
+        if response.status_code in DONE:
+            return response
+        response.close()
+        if response.status_code in GONE:
+            raise Absent(name)
+        why = REFUSED.get(response.status_code, response.reason or "")
+        raise Outage(f"it answers {response.status_code} to {method}" + (f": {why}" if why else ""))
+
+    def _words(self, error: requests.RequestException) -> str:
+        connect, silent = self.limits
+        if isinstance(error, requests.ConnectTimeout):
+            return f"no connection within {connect:g} s"
+        inner = error.args[0] if error.args else None
+        if isinstance(error, requests.Timeout) or isinstance(inner, urllib3.exceptions.TimeoutError):
+            return f"not a byte for {silent:g} s"
+        return innermost(error)
+
+    def _send(self, method: str, name: str, path: Path | None) -> requests.Response:
+        """Once more where a connection that was kept turned out to be closed."""
+        try:
+            return self._send_once(method, name, path)
+        except requests.ConnectionError as error:
+            if not (error.args and isinstance(error.args[0], urllib3.exceptions.ProtocolError)):
+                raise
+        return self._send_once(method, name, path)
+
+    def _send_once(self, method: str, name: str, path: Path | None) -> requests.Response:
+        with nullcontext() if path is None else open(path, "rb") as body:
+            return self._session().request(
+                method,
+                f"{self.base}/{name}",
+                data=body
+                if path is None or path.stat().st_size
+                else b"",  # of an empty file it would not tell the length
+                stream=True,
+                timeout=self.limits,
+                allow_redirects=method != "PUT",  # a redirected PUT would become a GET
+            )

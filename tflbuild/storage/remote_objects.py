@@ -1,0 +1,108 @@
+"""A shared store in S3, GCS or Azure, through obstore, which finds credentials in the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tflbuild.core.addresses import LONGEST, public_part
+from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+RETRIES = 1
+SILENT = ("timed out", "timeout")
+PLAIN_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
+
+
+class ObjectRemote:
+    """A bucket, or a folder in one. obstore is loaded, and the environment read, with the first question."""
+
+    def __init__(self, url: str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS) -> None:
+        self.host = public_part(url)
+        self.limits = (timedelta(seconds=connect), timedelta(seconds=silent))
+        self._url = url
+        self._store: ObjectStore | None = None
+        self._lock = threading.Lock()
+
+    def read(self, name: str) -> Generator[bytes, None, None]:
+        import obstore
+
+        store = self._open()
+        try:
+            pieces = obstore.get(store, name).stream(min_chunk_size=CHUNK_BYTES)
+        except FileNotFoundError:
+            raise Absent(name) from None
+        except obstore.exceptions.BaseError as error:
+            raise _outage(error, "read") from error
+        try:
+            for piece in pieces:
+                yield bytes(piece)
+        except obstore.exceptions.BaseError as error:
+            why = _words(error)
+            raise (Outage(why) if any(word in why for word in SILENT) else Broken(why)) from error
+
+    def size(self, name: str) -> int | None:
+        import obstore
+
+        try:
+            return obstore.head(self._open(), name)["size"]
+        except FileNotFoundError:
+            return None
+        except obstore.exceptions.BaseError as error:
+            raise _outage(error, "read") from error
+
+    def write(self, name: str, path: Path) -> None:
+        import obstore
+
+        try:
+            obstore.put(self._open(), name, path)
+        except (FileNotFoundError, obstore.exceptions.BaseError) as error:  # no such bucket is also a file not found
+            raise _outage(error, "write") from error
+
+    @property
+    def _plain(self) -> bool:
+        return os.environ.get(PLAIN_HTTP[self._url.partition("://")[0]], "").lower() in ("true", "1", "yes", "on")
+
+    def _open(self) -> ObjectStore:
+        import obstore
+
+        connect, silent = self.limits
+        with self._lock:
+            if self._store is None:
+                try:
+                    self._store = obstore.store.from_url(
+                        self._url,
+                        client_options={
+                            "connect_timeout": connect,
+                            "read_timeout": silent,
+                            "timeout": "1day",
+                            "allow_http": self._plain,  # which obstore reads only where no options are given
+                        },
+                        retry_config={"max_retries": RETRIES, "retry_timeout": connect},
+                    )
+                except (ValueError, obstore.exceptions.BaseError) as error:
+                    raise Outage(_words(error)) from error
+            return self._store
+
+
+def _outage(error: Exception, what: str) -> Outage:
+    import obstore
+
+    if isinstance(error, obstore.exceptions.UnauthenticatedError):
+        return Outage("it does not know the credentials in the environment")
+    if isinstance(error, obstore.exceptions.PermissionDeniedError):
+        return Outage(f"the credentials in the environment do not allow to {what} there")
+    return Outage(_words(error))
+
+
+def _words(error: Exception) -> str:
+    """What obstore says, without times, counts and the server's own words, which may hold an access key's name."""
+    text = str(error).partition("\n")[0].partition(": <")[0]
+    return re.sub(r" in [\d.]+[mµn]?s\b[^-]*- ", ": ", text)[:LONGEST]
