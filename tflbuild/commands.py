@@ -336,7 +336,8 @@ def report(options: argparse.Namespace, _: list[str]) -> int:
     for reason in made.left_out:
         print(f"warning: left out {reason}", file=sys.stderr)
     variants = sum(len(sweep.variants) for sweep in made.sweeps)
-    print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweeps")
+    several = "" if len(made.sweeps) == 1 else "s"
+    print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweep{several}")
     return EXIT_DONE
 
 

@@ -195,14 +195,14 @@ def report(words: Sequence[str], since: str | None) -> Report:
             next_step="tflbuild -m +recipe=NAME key=a,b makes one; output_root=... looks in another place",
         )
     if not named and since is None:
-        folders = [max(folders, key=lambda folder: (folder / RECORD).stat().st_mtime_ns)]
-    sweeps = [read_record(folder / RECORD) for folder in dict.fromkeys(folders)]
-    left_out: list[str] = []
+        folders = folders[-1:]
+    folders = list({folder.resolve(): folder for folder in folders}.values())
+    sweeps, left_out = [read_record(folder / RECORD) for folder in folders], []
     if since is not None:
         sweeps, left_out = choose_since(sweeps, since)
     store = Store(store_root())
     sweeps = [with_layers(sweep, store) for sweep in in_order(sweeps)]
-    place = next(f for f in folders if f.name == sweeps[0].id) if len(sweeps) == 1 and since is None else root
+    place = folders[0] if len(folders) == 1 and since is None else root
     with disk_errors(root):
         page = write_page(place, PAGE, sweep_page(sweeps))
     return Report(page, tuple(sweeps), tuple(left_out))
@@ -224,7 +224,7 @@ def take_root(words: Sequence[str]) -> tuple[list[str], str]:
 
 
 def folders_below(root: Path) -> Iterator[Path]:
-    """Every finished sweep's folder, by name."""
+    """Every finished sweep's folder, the oldest first: names begin with the time."""
     return (path.parent for path in sorted(root.glob(f"*/{RECORD}")))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from swept import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.sharing import share

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from swept import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, sweep, timed
 from test_summary import VERIFY, manifest
 
 from tflbuild.core.objective import Objective

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from swept import BROKEN, FOUR, entry, failed, sweep, timed
+from sweep_records import BROKEN, FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.drawing import Scale

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from frozen import recipe
-from swept import FOUR, entry, sweep
+from sweep_records import FOUR, entry, sweep
 
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
