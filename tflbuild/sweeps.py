@@ -197,7 +197,8 @@ def report(words: Sequence[str], since: str | None) -> Report:
     if not named and since is None:
         folders = folders[-1:]
     folders = list({folder.resolve(): folder for folder in folders}.values())
-    sweeps, left_out = [read_record(folder / RECORD) for folder in folders], []
+    sweeps = [read_record(folder / RECORD) for folder in folders]
+    left_out: list[str] = []
     if since is not None:
         sweeps, left_out = choose_since(sweeps, since)
     store = Store(store_root())

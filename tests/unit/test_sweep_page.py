@@ -119,17 +119,23 @@ def test_a_page_needs_nothing_from_the_net_and_runs_its_own_script_alone():
     assert policy.startswith("default-src 'none'") and f"script-src 'sha256-{trusted}'" in policy
 
 
-NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&"
 
 
 def test_whatever_is_written_in_a_record_is_text():
     trouble = replace(BROKEN, what=NASTY, where=NASTY, why=NASTY, next_step=NASTY)
     layers = Layers(source=NASTY, scheme=NASTY, operators=(Layer(name=NASTY, operator=NASTY, snr_db=1.0),))
     one = timed(entry(f"a={NASTY}".replace(" ", "_"), recipe=NASTY, layers=layers), 1.0, NASTY)
+    one = replace(one, figures={**one.figures, f"metrics.{NASTY}": 2.0})  # it is on the front
     others = (
         entry("a=2", 90, 0.1, verdict=NASTY, sensitivity="k"),
         failed(f"b={NASTY}", trouble, NASTY),
-        replace(entry("a=4"), figures={**one.figures, f"metrics.{NASTY}": 1.0}, steps={NASTY: one.steps["import"]}),
+        replace(
+            entry(f"c={NASTY}".replace(" ", "_"), scheme=NASTY),
+            figures=one.figures,
+            sensitivity="k",
+            steps={NASTY: one.steps["import"]},
+        ),
     )
     told = {"platform": NASTY, "python": NASTY}
     whole = sweep(
