@@ -36,6 +36,11 @@ def test_an_entry_has_all_that_was_measured():
     assert asdict(made.steps["convert"]) == {"id": "i", "key": "k", "status": "ran", "seconds": 1.235}
 
 
+def test_how_it_is_judged_is_no_part_of_a_variant():
+    row = Row("a=1", "failed", None, ("+recipe=net", "a=1", "sweep.objectives=[bytes:min]"))
+    assert make_entry(row, "net", None, {}, GateError("too low")).overrides == ("+recipe=net", "a=1")
+
+
 def test_an_entry_of_what_failed_has_the_reason_and_no_figures():
     error = GateError("too low", where="verify.gates.top1", why="0.1", next_step="think")
     made = make_entry(Row("a=1", "failed in verify", None), "net", None, STEPS, error)

@@ -16,6 +16,7 @@ MARK = "*"
 HEADINGS = {"top1": "top-1", "top1_drop": "drop", "snr_db": "SNR dB", "gzip_bytes": "gzip", "latency_ms": "p50 ms"}
 PLAIN = {  # in a sentence
     "top1": "top-1",
+    "top1_drop": "top-1 drop",
     "snr_db": "SNR",
     "latency_ms": "median latency",
     "gzip_bytes": "bytes after gzip",
@@ -71,7 +72,7 @@ def show_figure(name: str, value: float) -> str:
         return f"{100 * value:+.2f}"
     if name in ACCURACIES:
         return f"{value:.2%}"
-    return f"{value:.1f}" if last == "snr_db" else f"{value:.4g}"
+    return f"{value:.1f}" if last == "snr_db" else f"{value:.{6 if last == 'cosine' else 4}g}"
 
 
 def figure_column(name: str) -> Column:
