@@ -193,7 +193,7 @@ def test_what_failed_is_told_once_a_reason():
 
 def test_the_error_by_layer_is_shown_or_how_to_get_it():
     text = Page(sweep_page([sweep(entry("a=1", layers=LAYERS))])).text
-    assert "The 2 worst of 2 as int8, measured by tflbuild sensitivity on 2,000 evaluation samples." in text
+    assert "The 2 worst of 2 operators as int8, measured by tflbuild sensitivity on 2,000 evaluation samples." in text
     assert "CONV_2D" in text and "20.0" in text
     text = Page(sweep_page([sweep(entry("a=1", sensitivity="k"))])).text
     assert "tflbuild sensitivity +recipe=net a=1\ntflbuild report 20261121-134500-ab12cd" in text

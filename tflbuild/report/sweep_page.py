@@ -302,8 +302,8 @@ def layers_html(layers: Layers) -> list[str]:
         ]
         for layer, one in zip(worst, noise, strict=False)
     ]
+    every = layers.samples is not None  # a search tells of the worst alone
+    told = f"{len(worst)} worst of {len(layers.operators)} operators" if every else f"{len(worst)} worst operators"
     samples = "" if layers.samples is None else f" on {layers.samples:,} evaluation samples"
-    words = (
-        f"The {len(worst)} worst of {len(layers.operators)} as {layers.scheme}, measured by {layers.source}{samples}."
-    )
+    words = f"The {told} as {layers.scheme}, measured by {layers.source}{samples}."
     return [paragraph(words), plain_table(("operator", "kind", "SNR dB alone", "noise"), rows, (2,))]
