@@ -287,6 +287,8 @@ def test_without_a_repository_there_is_no_since(project):
     [
         (["report"], "usage", "there is no sweep below outputs/sweeps"),
         (["report", "nothing"], "usage", "there is no sweep 'nothing'"),
+        ([RECIPE, "report"], "usage", "report stands first"),
+        (["plan", RECIPE, "sweep.objectives=[bytes:min]"], "usage", "there is nothing to hold one variant against"),
         (["report", "-m"], "usage", "report takes no --multirun"),
         (["report", "--jobs", "2"], "usage", "report takes no --jobs"),
         ([RECIPE, "--since", "HEAD"], "usage", "--since goes with report"),

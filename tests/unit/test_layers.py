@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
     "inquiry": {"config", "core", "errors", "execute", "locations", "pipeline", "plan", "report", "storage"},
     "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
+    "reporting": {"core", "errors", "locations", "pipeline", "report", "storage", "sweeps"},
     "commands": {
         "config",
         "core",
@@ -50,6 +51,7 @@ MAY_IMPORT = {
         "locations",
         "pipeline",
         "report",
+        "reporting",
         "storage",
         "sweeps",
     },
