@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -210,6 +212,12 @@ def test_a_report_is_made_again_and_knows_what_was_measured_since(swept):
     done = project.run("report")
     assert done.out.startswith(f"report  outputs/sweeps/{folder.name}/report.html  6 variants of 1 sweep\n")
     assert (folder / "report.html").read_text() == first
+    asked = [html.unescape(told) for told in re.findall(r"<pre>tflbuild (sensitivity .*)\n", first)]
+    assert len(asked) == 1  # of two variants that differ in nothing that matters to it
+    assert project.run(*shlex.split(asked[0])).code == 0
+    assert project.run("report", folder.name).code == 0
+    later = (folder / "report.html").read_text()
+    assert "Not measured." not in later and re.search(r"The \d+ worst of \d+ operators as float16, measured by", later)
 
 
 # over several sweeps and over git, from records alone
