@@ -220,6 +220,25 @@ def test_a_report_is_made_again_and_knows_what_was_measured_since(swept):
     assert "Not measured." not in later and re.search(r"The \d+ worst of \d+ operators as float16, measured by", later)
 
 
+@pytest.mark.heavy
+def test_a_program_is_told_the_front_by_the_objectives_asked_for(swept):
+    project, _ = swept
+    done = project.run(
+        *("-m", RECIPE, "quantization=none,float16", "verify.dataset.count=200", "sweep.objectives=[bytes:max]"),
+        *("output_root=elsewhere", "--json"),
+    )
+    rows = json.loads(done.out)
+    assert done.code == 0 and [row["pareto"] for row in rows] == [True, False]  # in the order asked for
+    assert rows[0]["figures"]["bytes"] == rows[0]["artifact"]["bytes"]
+    (page,) = (project.folder / "elsewhere" / "sweeps").glob("*/report.html")
+    assert {project.folder / row["report"] for row in rows} == {page}
+    assert {row["variant"] for row in rows} == {
+        f"quantization={scheme},verify.dataset.count=200" for scheme in ("none", "float16")
+    }
+    told = json.loads(page.with_name("sweep.json").read_text())
+    assert told["objectives"] == [{"figure": "bytes", "direction": "max"}]
+
+
 # over several sweeps and over git, from records alone
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE
 from tflbuild.core.objective import Objective
 from tflbuild.report.columns import align
+from tflbuild.report.front import usual_objectives
 from tflbuild.report.summary import SHOWN_SHA, labels
 from tflbuild.report.sweep import Entry, Sweep, front_of, ranked
 
@@ -43,10 +44,12 @@ class Column:
 
 
 def aims_of(sweeps: Sequence[Sweep]) -> tuple[Objective, ...]:
-    """The objectives of the newest sweep, but for latency where it was measured on several hosts."""
+    """The objectives of the newest sweep, but for latency where it was measured on several hosts; never none."""
     aims = max(sweeps, key=lambda one: one.created).aims
-    hosts = hosts_of(sweeps)
-    return tuple(one for one in aims if len(hosts) < 2 or one.figure not in LATENCIES)
+    if len(hosts_of(sweeps)) < 2:
+        return aims
+    comparable = tuple(one for one in aims if one.figure not in LATENCIES)
+    return comparable or usual_objectives([entry.figures for sweep in sweeps for entry in sweep.variants])
 
 
 def hosts_of(sweeps: Sequence[Sweep]) -> set[str]:
