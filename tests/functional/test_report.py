@@ -304,9 +304,9 @@ def test_a_revision_that_is_none_is_refused(history):
 
 
 def test_without_a_repository_there_is_no_since(project):
-    project.write("outputs/sweeps/s/sweep.json", "{}")
+    project.write("outputs/sweeps/s/sweep.json", write_record(sweep(*FOUR)))
     done = project.run("report", "--since", "HEAD", GIT_CEILING_DIRECTORIES=str(project.folder.parent))
-    assert done.code == 2
+    assert refused_at_once(done, "usage").what == "--since needs a git repository, and here is none"
 
 
 @pytest.mark.parametrize(
