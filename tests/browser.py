@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -122,12 +123,19 @@ class Browser:
         path.write_bytes(base64.b64decode(data))
 
 
+def move(end: int) -> int:
+    """An end of a pipe out of the way of 3 and 4, which the browser reads and writes."""
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(end)
+    return moved
+
+
 @contextmanager
 def open_browser(profile: Path) -> Iterator[Browser]:
     """A browser with a new profile, ended when the block ends."""
     assert CHROMIUM is not None
-    to_browser, writing = os.pipe()
-    reading, from_browser = os.pipe()
+    to_browser, writing = (move(end) for end in os.pipe())
+    reading, from_browser = (move(end) for end in os.pipe())
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     script = f'exec "$@" 3<&{to_browser} 4>&{from_browser} {to_browser}<&- {from_browser}>&-'
     process = subprocess.Popen(

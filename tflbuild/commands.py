@@ -16,6 +16,7 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 from tflbuild.options import make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
+REPORT_USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
 VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
 
 
@@ -45,7 +46,7 @@ def take_verb(options: argparse.Namespace) -> str:
     if options.overrides[:1] == ["report"]:
         return "report"
     if options.since is not None:
-        raise UsageError("--since goes with report", where="command line", next_step="tflbuild report --since REV")
+        raise UsageError("--since goes with report", where="command line", next_step=REPORT_USAGE)
     if options.overrides[:1] == ["inspect"]:
         return "inspect"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
@@ -62,11 +63,25 @@ def take_verb(options: argparse.Namespace) -> str:
             " or inspect MODEL, or report [SWEEP ...], or cache",
         )
     verb = words[0] if words else "build"
+    if verb == "report":
+        raise UsageError("report stands first, and takes sweeps", where="command line", next_step=REPORT_USAGE)
+    refuse_aims_without_sweep(options)
     if options.clear and verb != "cache":
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
     if options.as_recipe:
         raise UsageError("--as-recipe goes with inspect", where="command line", next_step=INSPECT_USAGE)
     return verb
+
+
+def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
+    """Raises UsageError for objectives told of a single variant, which they would do nothing for."""
+    told = [text for text in options.overrides if text.lstrip("+").startswith("sweep.")]
+    if told and not options.multirun:
+        raise UsageError(
+            "there is nothing to hold one variant against",
+            where=f"command line: {told[0]}",
+            next_step="add -m to sweep, or leave it out",
+        )
 
 
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -76,7 +91,6 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
 
-    refuse_aims_without_sweep(options)
     built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
     prepared, outcomes = built.prepared, built.outcomes
     errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
@@ -276,34 +290,11 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     return EXIT_DONE
 
 
-def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
-    """Raises UsageError for objectives on the command line of a single build, which they would do nothing for."""
-    told = [text for text in options.overrides if text.lstrip("+").startswith("sweep.")]
-    if told and not options.multirun:
-        raise UsageError(
-            "there is nothing to hold one variant against",
-            where=f"command line: {told[0]}",
-            next_step="add -m to sweep, or leave it out",
-        )
-
-
 def report(options: argparse.Namespace, _: list[str]) -> int:
     """Make the page of sweeps again."""
-    from tflbuild import sweeps
-    from tflbuild.report.summary import show_path
+    from tflbuild.reporting import show_report
 
-    for flag in ("multirun", "jobs", "offline", "clear", "as_recipe"):
-        if getattr(options, flag):
-            name = f"--{flag.replace('_', '-')}"
-            raise UsageError(f"report takes no {name}", where="command line", next_step=sweeps.USAGE)
-    made = sweeps.report(options.overrides[1:], options.since)
-    if options.json:
-        print(json.dumps(sweeps.told_of_report(made), indent=2))
-        return EXIT_DONE
-    for reason in made.left_out:
-        print(f"warning: left out {reason}", file=sys.stderr)
-    variants = sum(len(sweep.variants) for sweep in made.sweeps)
-    print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweeps")
+    show_report(options)
     return EXIT_DONE
 
 

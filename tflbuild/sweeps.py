@@ -1,9 +1,8 @@
-"""The end of a sweep: its record and its report, written once; and reports made again from records."""
+"""The end of a sweep: its record and its report, in a folder of their own."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -13,13 +12,11 @@ from tflbuild import __version__
 from tflbuild.core.digest import Json, hash_value
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.trial import Found
-from tflbuild.errors import UsageError, nearest
 from tflbuild.execute.preview import preview
 from tflbuild.locations import store_root
 from tflbuild.pipeline import Outcome, Prepared, disk_errors, surroundings
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.reading import used_packages
-from tflbuild.report.history import find_commit, is_since, order_commits
 from tflbuild.report.manifest import describe_host, git_state
 from tflbuild.report.outputs import cannot_write, write_page
 from tflbuild.report.summary import show_path
@@ -33,7 +30,6 @@ from tflbuild.report.sweep import (
     Layers,
     Sweep,
     make_entry,
-    read_record,
     write_csv,
     write_record,
 )
@@ -43,7 +39,6 @@ from tflbuild.storage.store import Store
 
 FOLDER = "sweeps"
 OUTPUTS = "outputs"
-USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
 
 
 @dataclass(frozen=True)
@@ -52,18 +47,6 @@ class Recorded:
 
     sweep: Sweep
     files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A page that was made again, of which sweeps, and why others were left out."""
-
-    page: Path
-    sweeps: tuple[Sweep, ...]
-    left_out: tuple[str, ...]
-
-
-# at the end of a sweep
 
 
 def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome]) -> Recorded:
@@ -176,104 +159,3 @@ def told_of_variants(swept: Recorded) -> list[dict[str, Json]]:
         {"pareto": place in front, "figures": dict(entry.figures), "report": page}
         for place, entry in enumerate(swept.sweep.variants)
     ]
-
-
-# made again
-
-
-def report(words: Sequence[str], since: str | None) -> Report:
-    """The page of one sweep in its folder, or of several beside their folders.
-
-    Raises UsageError for a sweep that is not there or cannot be read, and for a revision that git does not know.
-    """
-    named, outputs = take_root(words)
-    root = Path(outputs) / FOLDER
-    folders = [find_folder(word, root) for word in named] if named else list(folders_below(root))
-    if not folders:
-        raise UsageError(
-            f"there is no sweep below {root}",
-            where="command line",
-            next_step="tflbuild -m +recipe=NAME key=a,b makes one; output_root=... looks in another place",
-        )
-    if not named and since is None:
-        folders = [max(folders, key=lambda folder: (folder / RECORD).stat().st_mtime_ns)]
-    sweeps = [read_record(folder / RECORD) for folder in dict.fromkeys(folders)]
-    left_out: list[str] = []
-    if since is not None:
-        sweeps, left_out = choose_since(sweeps, since)
-    store = Store(store_root())
-    sweeps = [with_layers(sweep, store) for sweep in in_order(sweeps)]
-    place = next(f for f in folders if f.name == sweeps[0].id) if len(sweeps) == 1 and since is None else root
-    with disk_errors(root):
-        page = write_page(place, PAGE, sweep_page(sweeps))
-    return Report(page, tuple(sweeps), tuple(left_out))
-
-
-def told_of_report(made: Report) -> dict[str, Json]:
-    """The same for programs."""
-    sweeps = [
-        {"id": one.id, "commit": one.git and one.git.commit, "variants": len(one.variants)} for one in made.sweeps
-    ]
-    return {"report": str(made.page), "sweeps": sweeps, "left_out": list(made.left_out)}
-
-
-def take_root(words: Sequence[str]) -> tuple[list[str], str]:
-    """(sweeps named, output folder)."""
-    mark = "output_root="
-    roots = [word.removeprefix(mark) for word in words if word.startswith(mark)]
-    return [word for word in words if not word.startswith(mark)], roots[-1] if roots else OUTPUTS
-
-
-def folders_below(root: Path) -> Iterator[Path]:
-    """Every finished sweep's folder, by name."""
-    return (path.parent for path in sorted(root.glob(f"*/{RECORD}")))
-
-
-def find_folder(word: str, root: Path) -> Path:
-    """The folder that a path or an id names. Raises UsageError where no sweep is."""
-    for place in (Path(word), root / word):
-        folder = place.parent if place.name == RECORD else place
-        if (folder / RECORD).is_file():
-            return folder
-    there = Path(word).is_dir() or (root / word).is_dir()
-    known = [folder.name for folder in folders_below(root)]
-    raise UsageError(
-        f"'{word}' has no {RECORD}" if there else f"there is no sweep '{word}'",
-        where="command line",
-        why=nearest(os.path.basename(word), known) or f"looked for a folder with a {RECORD}, here and in {root}",
-        next_step=USAGE,
-    )
-
-
-def choose_since(sweeps: Sequence[Sweep], revision: str) -> tuple[list[Sweep], list[str]]:
-    """(the sweeps made at a commit or after it, why the others are none). Raises UsageError when there is none."""
-    first = find_commit(revision)
-    answers = {sweep.git.commit: is_since(sweep.git.commit, first) for sweep in sweeps if sweep.git is not None}
-    kept, left_out = [], []
-    for sweep in sweeps:
-        answer = None if sweep.git is None else answers[sweep.git.commit]
-        if answer:
-            kept.append(sweep)
-        elif answer is None:
-            why = "it has no commit" if sweep.git is None else f"git does not know its commit {sweep.git.short}"
-            left_out.append(f"{sweep.id}: {why}")
-    if not kept:
-        raise UsageError(
-            f"no sweep was made at {revision} or after it",
-            where=f"command line: --since {revision}",
-            why="\n".join([f"of {len(sweeps)} sweeps, {len(sweeps) - len(left_out)} are from before", *left_out]),
-            next_step="an earlier revision, or name the sweeps",
-        )
-    return kept, left_out
-
-
-def in_order(sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """By the place of their commits in history where git knows all of them, else by time."""
-    commits = {sweep.git.commit for sweep in sweeps if sweep.git is not None}
-    places = order_commits(commits) if len(commits) > 1 else {}
-
-    def rank(sweep: Sweep) -> tuple[int, str]:
-        known = sweep.git is not None and places.keys() >= commits
-        return places[sweep.git.commit] if known and sweep.git is not None else -1, sweep.created
-
-    return sorted(sweeps, key=rank)

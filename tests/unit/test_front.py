@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swept import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.front import costs_of, dominates, pareto, usual_objectives

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from swept import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.sharing import share
@@ -67,6 +67,8 @@ def test_latency_is_shown_where_it_was_measured_and_not_an_objective_over_severa
     wanted = (Objective("latency_ms", "min"), Objective("top1", "max"))
     assert aims_of([sweep(one, objectives=wanted)]) == wanted
     assert aims_of([sweep(one, objectives=wanted), sweep(other, objectives=wanted)]) == wanted[1:]
+    both = [sweep(one, objectives=wanted[:1]), sweep(other, objectives=wanted[:1])]
+    assert [aim.text for aim in aims_of(both)] == ["top1:max", "bytes:min"]
 
 
 def test_several_sweeps_are_held_against_each_other_by_what_the_newest_wants():

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from swept import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, sweep, timed
 from test_summary import VERIFY, manifest
 
 from tflbuild.core.objective import Objective
@@ -34,6 +34,11 @@ def test_an_entry_has_all_that_was_measured():
     assert (made.figures["latency_ms"], made.figures["latency_p90_ms"]) == (2.0, 3.0)
     assert (made.artifact.bytes, made.artifact.float_bytes, made.artifact.zeros) == (187464, 550704, None)
     assert asdict(made.steps["convert"]) == {"id": "i", "key": "k", "status": "ran", "seconds": 1.235}
+
+
+def test_how_it_is_judged_is_no_part_of_a_variant():
+    row = Row("a=1", "failed", None, ("+recipe=net", "a=1", "sweep.objectives=[bytes:min]"))
+    assert make_entry(row, "net", None, {}, GateError("too low")).overrides == ("+recipe=net", "a=1")
 
 
 def test_an_entry_of_what_failed_has_the_reason_and_no_figures():

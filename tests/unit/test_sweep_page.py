@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from swept import BROKEN, FOUR, entry, failed, sweep, timed
+from sweep_records import BROKEN, FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.drawing import Scale
@@ -119,17 +119,23 @@ def test_a_page_needs_nothing_from_the_net_and_runs_its_own_script_alone():
     assert policy.startswith("default-src 'none'") and f"script-src 'sha256-{trusted}'" in policy
 
 
-NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&"
 
 
 def test_whatever_is_written_in_a_record_is_text():
     trouble = replace(BROKEN, what=NASTY, where=NASTY, why=NASTY, next_step=NASTY)
     layers = Layers(source=NASTY, scheme=NASTY, operators=(Layer(name=NASTY, operator=NASTY, snr_db=1.0),))
     one = timed(entry(f"a={NASTY}".replace(" ", "_"), recipe=NASTY, layers=layers), 1.0, NASTY)
+    one = replace(one, figures={**one.figures, f"metrics.{NASTY}": 2.0})  # it is on the front
     others = (
         entry("a=2", 90, 0.1, verdict=NASTY, sensitivity="k"),
         failed(f"b={NASTY}", trouble, NASTY),
-        replace(entry("a=4"), figures={**one.figures, f"metrics.{NASTY}": 1.0}, steps={NASTY: one.steps["import"]}),
+        replace(
+            entry(f"c={NASTY}".replace(" ", "_"), scheme=NASTY),
+            figures=one.figures,
+            sensitivity="k",
+            steps={NASTY: one.steps["import"]},
+        ),
     )
     told = {"platform": NASTY, "python": NASTY}
     whole = sweep(
@@ -187,7 +193,7 @@ def test_what_failed_is_told_once_a_reason():
 
 def test_the_error_by_layer_is_shown_or_how_to_get_it():
     text = Page(sweep_page([sweep(entry("a=1", layers=LAYERS))])).text
-    assert "The 2 worst of 2 as int8, measured by tflbuild sensitivity on 2,000 evaluation samples." in text
+    assert "The 2 worst of 2 operators as int8, measured by tflbuild sensitivity on 2,000 evaluation samples." in text
     assert "CONV_2D" in text and "20.0" in text
     text = Page(sweep_page([sweep(entry("a=1", sensitivity="k"))])).text
     assert "tflbuild sensitivity +recipe=net a=1\ntflbuild report 20261121-134500-ab12cd" in text

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 from frozen import recipe
-from swept import FOUR, entry, sweep
+from sweep_records import FOUR, entry, sweep
 
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
 from tflbuild.report.sweep import RECORD, write_record
+from tflbuild.reporting import report, told_of_report
 from tflbuild.storage.store import Store
-from tflbuild.sweeps import find_layers, is_sensitive, open_folder, report, told_of_report
+from tflbuild.sweeps import find_layers, is_sensitive, open_folder
 
 NOW = datetime(2026, 11, 21, 13, 45, tzinfo=UTC)
 
@@ -60,6 +61,14 @@ def test_a_sweep_is_named_by_its_id_or_its_folder(here, word):
     assert [one.id for one in made.sweeps] == ["a"]
     assert (here / "outputs/sweeps/a/report.html").read_text().startswith("<!DOCTYPE html>")
     assert not (here / "outputs/sweeps/b/report.html").exists()
+
+
+def test_a_page_that_would_be_the_same_is_not_touched(here):
+    first = report([], None).page
+    before = first.stat()
+    assert report([], None).page.stat() == before
+    first.write_text("spoilt")
+    assert report([], None).page.read_text().startswith("<!DOCTYPE html>")
 
 
 def test_several_make_one_page_in_the_order_of_their_time_each_once(here):

@@ -20,7 +20,7 @@ LETTER = 6.6  # width of a letter of 12 pixels, on average
 LINE = 15
 RADIUS = 5.5
 LOGARITHMIC_FROM = 12.0  # times the least value
-UNITS = {"snr_db": "dB", "latency_ms": "ms, this host", "latency_p10_ms": "ms", "latency_p90_ms": "ms"}
+UNITS = {"snr_db": "dB", "latency_ms": "ms", "latency_p10_ms": "ms", "latency_p90_ms": "ms", "top1_drop": "points"}
 
 Box = tuple[float, float, float, float]
 
@@ -43,7 +43,7 @@ def show_tick(figure: str, value: float) -> str:
 
 
 def heading(figure: str) -> str:
-    """What an axis shows, with the unit."""
+    """What a figure is called where its value stands beside it, with the unit."""
     unit = UNITS.get(figure.rpartition(".")[2], "")
     name = PLAIN.get(figure, figure)
     return f"{name}, {unit}" if unit else name
@@ -105,8 +105,13 @@ def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, f
     order = sorted(range(len(shown)), key=lambda index: shown[index].best)  # the best lie on top
     parts += [draw_point(places[index], shown[index], *spots[index]) for index in order]
     best = [index for index in range(len(shown)) if shown[index].best]
-    parts += label_points([shown[index].label for index in best], [spots[index] for index in best], spots, size)
+    parts += label_points([short_label(shown[index]) for index in best], [spots[index] for index in best], spots, size)
     return svg(*size, parts, role="group")
+
+
+def short_label(one: Standing) -> str:
+    """A label for a picture: what is chosen without saying that it is the quantization, or the recipe."""
+    return " ".join(word.removeprefix("quantization=").removeprefix("recipe=") for word in one.label.split(" "))
 
 
 def draw_point(place: int, one: Standing, x: float, y: float) -> str:

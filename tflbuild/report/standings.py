@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE
 from tflbuild.core.objective import Objective
 from tflbuild.report.columns import align
+from tflbuild.report.front import usual_objectives
 from tflbuild.report.summary import SHOWN_SHA, labels
 from tflbuild.report.sweep import Entry, Sweep, front_of, ranked
 
@@ -16,6 +17,7 @@ MARK = "*"
 HEADINGS = {"top1": "top-1", "top1_drop": "drop", "snr_db": "SNR dB", "gzip_bytes": "gzip", "latency_ms": "p50 ms"}
 PLAIN = {  # in a sentence
     "top1": "top-1",
+    "top1_drop": "top-1 drop",
     "snr_db": "SNR",
     "latency_ms": "median latency",
     "gzip_bytes": "bytes after gzip",
@@ -42,10 +44,12 @@ class Column:
 
 
 def aims_of(sweeps: Sequence[Sweep]) -> tuple[Objective, ...]:
-    """The objectives of the newest sweep, but for latency where it was measured on several hosts."""
+    """The objectives of the newest sweep, but for latency where it was measured on several hosts; never none."""
     aims = max(sweeps, key=lambda one: one.created).aims
-    hosts = hosts_of(sweeps)
-    return tuple(one for one in aims if len(hosts) < 2 or one.figure not in LATENCIES)
+    if len(hosts_of(sweeps)) < 2:
+        return aims
+    comparable = tuple(one for one in aims if one.figure not in LATENCIES)
+    return comparable or usual_objectives([entry.figures for sweep in sweeps for entry in sweep.variants])
 
 
 def hosts_of(sweeps: Sequence[Sweep]) -> set[str]:
@@ -71,7 +75,7 @@ def show_figure(name: str, value: float) -> str:
         return f"{100 * value:+.2f}"
     if name in ACCURACIES:
         return f"{value:.2%}"
-    return f"{value:.1f}" if last == "snr_db" else f"{value:.4g}"
+    return f"{value:.1f}" if last == "snr_db" else f"{value:.{6 if last == 'cosine' else 4}g}"
 
 
 def figure_column(name: str) -> Column:

@@ -190,9 +190,14 @@ def make_entry(
         parts = ("kind", "what", "where", "why", "next_step")
         trouble = Trouble(**{part: getattr(error, part) for part in parts})
     told = Entry(
-        name=row.name, verdict=row.verdict, recipe=recipe, overrides=row.overrides, trouble=trouble, steps=ends
+        name=row.name, verdict=row.verdict, recipe=recipe, overrides=of_variant(row), trouble=trouble, steps=ends
     )
     return told if row.manifest is None else _with_artifact(told, row.manifest, model)
+
+
+def of_variant(row: Row) -> tuple[str, ...]:
+    """The overrides that make the variant: how a sweep judges it is no part of that."""
+    return tuple(text for text in row.overrides if not text.lstrip("+").startswith("sweep."))
 
 
 def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | None) -> Entry:

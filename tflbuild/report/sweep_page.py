@@ -14,7 +14,7 @@ from tflbuild.locations import ASSETS
 from tflbuild.report.columns import shorten
 from tflbuild.report.drawing import STYLE, document
 from tflbuild.report.front import usual_objectives
-from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend
+from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend, heading
 from tflbuild.report.sharing import share
 from tflbuild.report.standings import (
     PLAIN,
@@ -144,11 +144,7 @@ def entry_html(place: int, one: Standing, differing: Sequence[str]) -> str:
     """What is told of a variant: how it differs from the others, and its figures."""
     entry = one.entry
     diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
-    rows = [
-        (PLAIN.get(name, name), show_figure(name, entry.figures[name]))
-        for name in TOLD_FIGURES
-        if name in entry.figures
-    ]
+    rows = [(heading(name), show_figure(name, entry.figures[name])) for name in TOLD_FIGURES if name in entry.figures]
     rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
     figures = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
     front = ", on the front" if one.best else ""
@@ -232,8 +228,9 @@ def shared_section(entries: Sequence[Entry]) -> list[str]:
     shared = share(entries)
     if not shared:
         return []
+    counts = ["asked", "steps", "ran", "hits", *(["failed"] if any(one.failed for one in shared) else [])]
     rows = [
-        [escape(one.role), *map(str, (one.asked, one.steps, one.ran, one.hits)), f"{one.spent:.2f}", f"{one.saved:.2f}"]
+        [escape(one.role), *(str(getattr(one, name)) for name in counts), f"{one.spent:.2f}", f"{one.saved:.2f}"]
         for one in shared
     ]
     spent, saved = sum(one.spent for one in shared), sum(one.saved for one in shared)
@@ -242,44 +239,54 @@ def shared_section(entries: Sequence[Entry]) -> list[str]:
         f" {saved:.1f} s more. Wall times as measured when each step ran, here or in an earlier build; steps that ran"
         " side by side count in full, and trials of quantization=auto are not counted."
     )
-    headings = ("step", "variants", "different", "ran", "from the store", "took, s", "saved, s")
+    told = ["variants", "different", "ran", "from the store", "failed"][: len(counts)]
+    headings = ["step", *told, "took, s", "saved, s"]
     return ["<h2>What was shared</h2>", paragraph(words), plain_table(headings, rows, range(1, len(headings)))]
 
 
 def failed_section(standings: Sequence[Standing]) -> list[str]:
-    """Each reason once, with the variants that it befell."""
-    befell: dict[Trouble, list[Standing]] = {}
+    """Each reason once, with the variants that it befell; where it arose is told of the first."""
+    befell: dict[tuple[str, ...], list[tuple[Standing, Trouble]]] = {}
     for one in standings:
-        if one.entry.trouble is not None:
-            befell.setdefault(one.entry.trouble, []).append(one)
+        if (trouble := one.entry.trouble) is not None:
+            reason = (trouble.kind, trouble.what, trouble.why, trouble.next_step)
+            befell.setdefault(reason, []).append((one, trouble))
     parts = ["<h2>What failed</h2>"] if befell else []
-    for trouble, ones in befell.items():
-        names = ", ".join(f"{one.label} ({one.entry.verdict})" for one in ones)
-        told = (("where", trouble.where), ("why", trouble.why), ("next", trouble.next_step))
+    for ones in befell.values():
+        names = ", ".join(f"{one.label} ({one.entry.verdict})" for one, _ in ones)
+        first = ones[0][1]
+        told = (("where", first.where), ("why", first.why), ("next", first.next_step))
         lines = "".join(f"<dt>{name}</dt><dd><pre>{escape(words)}</pre></dd>" for name, words in told if words)
-        what = f"<p><b>{escape(names)}</b><br>{escape(trouble.what)}</p>"
+        what = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
         parts.append(f'<div class="entry">{what}<dl>{lines}</dl></div>')
     return parts
 
 
 def layers_section(standings: Sequence[Standing]) -> list[str]:
-    """The error by operator of what is on the front, or how to get it."""
-    parts = []
+    """The error by operator of what is on the front, or how to get it; of those with one answer, together."""
+    asked: dict[str, list[Standing]] = {}
     for one in standings:
-        if not one.best or one.entry.scheme in ("", "none"):
-            continue
-        parts.append(f"<h3>{escape(one.label)}</h3>")
-        if one.entry.layers is not None:
-            parts += layers_html(one.entry.layers)
-        elif one.entry.sensitivity:
-            command = shlex.join(("tflbuild", "sensitivity", *one.entry.overrides))
-            parts.append(f"<p>Not measured. To measure it, and then make this page again:</p><pre>{escape(command)}")
-            parts.append(f"tflbuild report {escape(one.sweep.id)}</pre>")
-        else:
-            lacks = "" if one.entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
-            parts.append(paragraph(f"Not measured.{lacks}"))
+        if one.best and one.entry.scheme not in ("", "none"):
+            asked.setdefault(one.entry.sensitivity or one.label, []).append(one)
+    parts = []
+    for ones in asked.values():
+        parts.append(f"<h3>{escape(', '.join(dict.fromkeys(one.label for one in ones)))}</h3>")
+        parts += layers_of(ones[0])
     words = "What each operator costs when it alone is quantized, for the variants on the front that are quantized."
     return ["<h2>Error by layer</h2>", paragraph(words), *parts] if parts else []
+
+
+def layers_of(one: Standing) -> list[str]:
+    """The same of one variant."""
+    entry = one.entry
+    if entry.layers is not None:
+        return layers_html(entry.layers)
+    if entry.sensitivity:
+        lines = [shlex.join(("tflbuild", "sensitivity", *entry.overrides)), f"tflbuild report {one.sweep.id}"]
+        told = "\n".join(lines)
+        return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(told)}</pre>"]
+    lacks = "" if entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
+    return [paragraph(f"Not measured.{lacks}")]
 
 
 def layers_html(layers: Layers) -> list[str]:
@@ -295,8 +302,8 @@ def layers_html(layers: Layers) -> list[str]:
         ]
         for layer, one in zip(worst, noise, strict=False)
     ]
+    every = layers.samples is not None  # a search tells of the worst alone
+    told = f"{len(worst)} worst of {len(layers.operators)} operators" if every else f"{len(worst)} worst operators"
     samples = "" if layers.samples is None else f" on {layers.samples:,} evaluation samples"
-    words = (
-        f"The {len(worst)} worst of {len(layers.operators)} as {layers.scheme}, measured by {layers.source}{samples}."
-    )
+    words = f"The {told} as {layers.scheme}, measured by {layers.source}{samples}."
     return [paragraph(words), plain_table(("operator", "kind", "SNR dB alone", "noise"), rows, (2,))]
