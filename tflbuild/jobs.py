@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,8 +62,12 @@ def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[
         files.append(folder / f"{place:05}")
         files[-1].write_bytes(pickle.dumps(order))
     recipes = [one.recipe for one in prepared.resolved]
-    with _telling(dict(zip(files, recipes, strict=True)), say):
-        lost = Rounds(drive, folder / "launcher").finish(files)
+    try:
+        with _telling(dict(zip(files, recipes, strict=True)), say):
+            lost = Rounds(drive, folder / "launcher").finish(files)
+    except BaseException:
+        end_jobs()
+        raise
     done = iter([_outcome(file, recipe, drive, lost) for file, recipe in zip(files, recipes, strict=True)])
     shutil.rmtree(folder)
     total = len(files) + len(prepared.refused)
@@ -165,6 +170,20 @@ def _outcome(file: Path, recipe: Recipe, drive: Drive, lost: dict[Path, str]) ->
         " what was finished is in the store",
     )
     return _failure(recipe, "lost", error)
+
+
+def end_jobs() -> None:
+    """End every process that a launcher started on this machine, as after Ctrl-C: some of them wait for no one."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    for pid in found - {os.getpid()}:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _await_end(job: Path) -> None:

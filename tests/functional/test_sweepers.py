@@ -8,7 +8,7 @@ import signal
 from contextlib import suppress
 
 import pytest
-from processes import POLL_SECONDS, started
+from processes import POLL_SECONDS, at_work, started, until
 from refusals import RECIPE
 
 pytestmark = pytest.mark.heavy
@@ -78,8 +78,8 @@ def kill_jobs(project, number, times):
 
     def look() -> set[int]:
         for file in (project.store / "tmp").glob(f"*/jobs/{number:05}.begun"):
-            with suppress(OSError, ValueError):
-                pid = int(file.read_text())
+            with suppress(OSError, IndexError):
+                pid = int(file.read_text().split()[0])
                 if pid not in killed and len(killed) < times:
                     killed.add(pid)
                     os.kill(pid, signal.SIGKILL)
@@ -125,6 +125,18 @@ def test_submitit_runs_job_by_job_over_the_same_store(warm):
     again = warm.run(*sweep)  # as one plan: the same artifacts, and nothing but what failed is done
     assert {title for title, status in again.steps.items() if status == "ran"} == set()
     assert verdicts(warm).items() >= found.items()
+
+
+def test_an_interrupt_ends_the_jobs_too(warm):
+    need("hydra_submitit_launcher")
+    command = ("-m", RECIPE, "hydra/launcher=submitit_local", "quantization=int8,float16", "dataset.count=8,16")
+    with started(warm, *command) as finish:
+        until(lambda: list((warm.store / "tmp").glob("*/jobs/*.begun")), "a job")
+        finish.process.send_signal(signal.SIGINT)
+        assert finish().code == 130
+    until(lambda: not at_work(warm.store), "the end of what the jobs started")
+    assert warm.run("-m", RECIPE, "quantization=int8,float16", "dataset.count=8,16").code == 0
+    assert list((warm.store / "tmp").iterdir()) == []  # what the killed left was swept
 
 
 def test_a_launcher_that_starts_nothing_is_the_environments_fault(warm):
