@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import List
 
 from omegaconf import MISSING
 
@@ -123,6 +124,14 @@ class HostBenchmark(Benchmark):
 
 
 @dataclass
+class Sweep:
+    """How the variants of a sweep (`-m`) are held against each other."""
+
+    objectives: List[str] = field(default_factory=list)
+    """`FIGURE:min` or `FIGURE:max`, the first sorts (docs/sweeps.md). Empty: accuracy, then bytes."""
+
+
+@dataclass
 class Store:
     """A store shared with others, behind the one of this machine."""
 
@@ -150,6 +159,7 @@ class Build:
     target: Target = field(default_factory=Target)
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
+    sweep: Sweep = field(default_factory=Sweep)
     store: Store = field(default_factory=Store)
 
 
