@@ -9,52 +9,15 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
-from tflbuild import __version__, interrupts
+from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
-
-if TYPE_CHECKING:
-    from tflbuild.execute.limits import Limits
+from tflbuild.options import make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "cache")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Refuses a wrong flag the way everything wrong is refused."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, where="command line", next_step="tflbuild --help")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Hydra's flags, where they apply, and ours."""
-    parser = _Parser(prog="tflbuild", add_help=False, usage=argparse.SUPPRESS)
-    add = parser.add_argument
-    add(
-        "overrides", nargs="*", help="Any key=value arguments to override config values (use dots for.nested=overrides)"
-    )
-    add("--help", "-h", action="store_true", help="This text")
-    add("--hydra-help", action="store_true", help="Hydra's help")
-    add("--version", action="version", version=f"tflbuild {__version__}", help="tflbuild's version")
-    add("--multirun", "-m", action="store_true", help="Sweep: build every combination of key=a,b")
-    add("--cfg", "-c", choices=["job", "hydra", "all"], help="Show the composed config instead of building")
-    add("--resolve", action="store_true", help="With --cfg: resolve interpolations")
-    add("--package", "-p", help="With --cfg: the config package to show")
-    views = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
-    add("--info", "-i", nargs="?", const="all", choices=views, help=f"Show Hydra's view: {'|'.join(views)}")
-    add("--shell-completion", "-sc", action="store_true", help='Completion: eval "$(tflbuild -sc install=bash)"')
-    add("--jobs", "-j", type=int, help="Steps run at once; the number of cores when left out")
-    add("--memory", help="What steps that run at once may take together, such as 8G; four fifths of what is free")
-    add("--timeout", type=float, help="Seconds that a step may take; an hour when left out")
-    add("--fail-fast", action="store_true", help="Begin nothing new after the first failure")
-    add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
-    add("--json", action="store_true", help="Print JSON instead of text")
-    add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
-    add("--clear", action="store_true", help="With cache: empty the store")
-    return parser
+REPORT_USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -80,6 +43,10 @@ def take_verb(options: argparse.Namespace) -> str:
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
         return "hydra"
+    if options.overrides[:1] == ["report"]:
+        return "report"
+    if options.since is not None:
+        raise UsageError("--since goes with report", where="command line", next_step=REPORT_USAGE)
     if options.overrides[:1] == ["inspect"]:
         return "inspect"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
@@ -93,9 +60,12 @@ def take_verb(options: argparse.Namespace) -> str:
             where="command line",
             why=nearest(stray, VERBS),
             next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise] +recipe=NAME [key=value ...],"
-            " or inspect MODEL, or cache",
+            " or inspect MODEL, or report [SWEEP ...], or cache",
         )
     verb = words[0] if words else "build"
+    if verb == "report":
+        raise UsageError("report stands first, and takes sweeps", where="command line", next_step=REPORT_USAGE)
+    refuse_aims_without_sweep(options)
     if options.clear and verb != "cache":
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
     if options.as_recipe:
@@ -103,58 +73,59 @@ def take_verb(options: argparse.Namespace) -> str:
     return verb
 
 
-def read_limits(options: argparse.Namespace) -> Limits:
-    """What the flags allow. Raises UsageError for none at all."""
-    from tflbuild.core.sizes import read_size
-    from tflbuild.execute.limits import Limits
-
-    memory = None if options.memory is None else read_size(options.memory)
-    if options.memory is not None and memory is None:
-        raise UsageError(f"--memory is '{options.memory}'", where="command line", next_step="a size such as 8G or 512M")
-    for flag, value, least in (("jobs", options.jobs, 1), ("timeout", options.timeout, 0.001)):
-        if value is not None and not value >= least:
-            raise UsageError(f"--{flag} is {value}, and must be at least {least}", where="command line")
-    return Limits(
-        jobs=options.jobs,
-        memory=memory,
-        seconds=options.timeout,
-        fail_fast=options.fail_fast,
-        offline=options.offline,
-    )
+def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
+    """Raises UsageError for objectives told of a single variant, which they would do nothing for."""
+    told = [text for text in options.overrides if text.lstrip("+").startswith("sweep.")]
+    if told and not options.multirun:
+        raise UsageError(
+            "there is nothing to hold one variant against",
+            where=f"command line: {told[0]}",
+            next_step="add -m to sweep, or leave it out",
+        )
 
 
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
-    from tflbuild import pipeline
+    from tflbuild import batches, pipeline, sweeps
     from tflbuild.report.search import search_text
-    from tflbuild.report.summary import labels, sweep_table, warnings
+    from tflbuild.report.standings import sweep_table
+    from tflbuild.report.summary import labels, show_path, warnings
 
-    prepared, outcomes = pipeline.build(options.overrides, read_limits(options), multirun=options.multirun)
-    errors = [outcome.error for outcome in outcomes if outcome.error]
+    built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
+    prepared, outcomes = built.prepared, built.outcomes
+    errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
     ran = any(outcome.ran for outcome in outcomes)
+    swept = sweeps.record(arguments, prepared, outcomes) if options.multirun else None
     if options.json:
-        print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2))
+        more = [{}] * len(outcomes) if swept is None else sweeps.told_of_variants(swept)
+        rows_json = [{**_outcome_json(outcome), **told} for outcome, told in zip(outcomes, more, strict=True)]
+        print(json.dumps(rows_json, indent=2))
     rows = [outcome.row for outcome in outcomes]
     table = ""
     for outcome, label in zip(outcomes, labels(rows), strict=True):
         if outcome.found is not None:
             table += f"search  {label}\n" if options.multirun else ""
             table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
-    table += sweep_table(rows) + "\n" if options.multirun else ""
+    table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
     if not options.json:
         print(table, end="")
-    built = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
-    for warning in dict.fromkeys(warning for manifest in built for warning in warnings(manifest)):
+    manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
+    for warning in dict.fromkeys(warning for manifest in manifests for warning in warnings(manifest)):
         print(f"warning: {warning}", file=sys.stderr)
     for error in _distinct(errors):
         print(error, file=sys.stderr)
     answer = _last_line(outcomes, options.multirun)
     if answer and not options.json:
         print(("built  " if ran else "up to date  ") + answer)
+    last = "" if swept is None else f"report  {show_path(swept.files[-1])}"
+    if last and not options.json:
+        print(last)
     if errors:
         return _exit_code(errors)
-    if not options.json:
-        pipeline.keep_note(arguments, prepared, outcomes, f"{table}up to date  {answer}")
+    if not options.json and built.repeatable:
+        files = () if swept is None else swept.files
+        told = f"{table}up to date  {answer}" + (f"\n{last}" if last else "")
+        pipeline.keep_note(arguments, prepared, outcomes, files, told)
     return EXIT_DONE
 
 
@@ -297,7 +268,7 @@ def _as_build(arguments: Sequence[str], verb: str) -> str:
 
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
-    from tflbuild import pipeline
+    from tflbuild import inquiry
     from tflbuild.report.inspection import inspection_text, proposed_recipe
 
     words = [text for text in options.overrides[1:] if not text.startswith("source.")]
@@ -305,7 +276,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    found = pipeline.inspect(path, overrides, read_limits(options))
+    found = inquiry.inspect(path, overrides, read_limits(options))
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:
@@ -316,6 +287,14 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         )
     else:
         print(inspection_text(path, found.kind, found.signature, found.contents))
+    return EXIT_DONE
+
+
+def report(options: argparse.Namespace, _: list[str]) -> int:
+    """Make the page of sweeps again."""
+    from tflbuild.reporting import show_report
+
+    show_report(options)
     return EXIT_DONE
 
 
@@ -356,6 +335,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "sensitivity": sensitivity,
     "advise": advise,
     "inspect": inspect,
+    "report": report,
     "cache": cache,
     "hydra": hydra,
 }

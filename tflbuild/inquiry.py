@@ -1,18 +1,25 @@
-"""The verbs that ask something of a recipe: a plan of their own, executed, and the one answer of its last step."""
+"""The verbs that ask something of a recipe or a model: a plan of their own, and the one answer of its last step."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.config.mistakes import Places
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import Recipe
-from tflbuild.errors import RecipeError
+from tflbuild.core.recipe import LOCATORS, Recipe
+from tflbuild.errors import RecipeError, UsageError
+from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.pipeline import connect, execute_all, open_executor, prepare_plan, surroundings
-from tflbuild.plan.inquiries import Inquiry, make_advice, make_sensitivity
+from tflbuild.locations import locate, store_root
+from tflbuild.pipeline import connect, disk_errors, execute_all, open_executor, prepare_plan, surroundings
+from tflbuild.plan.inquiries import Inquiry, make_advice, make_description, make_sensitivity
+from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
+from tflbuild.resolve.inputs import ARCHIVES, is_remote
+from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
 
@@ -67,3 +74,47 @@ def _require_samples(recipe: Recipe, places: Places) -> None:
             why="it says whether the samples are enough, and there are none",
             next_step="dataset=npz dataset.path=...",
         )
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A model as it is: its kind, its signature and, of a .tflite, its contents."""
+
+    kind: str
+    signature: Json
+    contents: Mapping[str, Json]
+
+
+def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
+    """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
+    kind = source_kind(path)
+    store = Store(store_root())
+    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
+    with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
+        prepared = prepare_plan(overrides, multirun=False, store=store)
+        connect(executor, prepared.shared, prepared.cluster)
+        plan = make_description(prepared.resolved[0], surroundings())
+        result = execute_all(executor, plan, prepared.places[0])["describe"]
+        signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
+    return Inspected(kind, signature, result.facts.get("contents", {}))
+
+
+def source_kind(path: str) -> str:
+    """The kind of source that a path, a handle or a reference looks like."""
+    if is_remote(path) or path.endswith(ARCHIVES):
+        return "hub"
+    if re.fullmatch(r".+\.py:[A-Za-z_][\w.]*", path):
+        return "function"
+    place = locate(path)
+    if place.is_dir():
+        return "saved_model"
+    kinds = {".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+    if place.exists() and place.suffix not in kinds:
+        raise UsageError(
+            f"'{path}' is no model that tflbuild knows",
+            where="command line",
+            next_step="give a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
+            " or file.py:function",
+        )
+    return kinds.get(place.suffix, "keras")

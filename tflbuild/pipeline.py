@@ -6,12 +6,10 @@ compose -> freeze -> resolve -> plan -> execute -> report
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tflbuild.cluster.server import RayCluster
@@ -19,32 +17,29 @@ from tflbuild.config.compose import Composed, compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.freeze_executor import freeze_executor
 from tflbuild.config.freeze_store import freeze_store
+from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import LOCATORS, Recipe
+from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
-from tflbuild.locations import locate, store_root
-from tflbuild.plan.inquiries import make_description
+from tflbuild.locations import store_root
 from tflbuild.plan.planner import Surroundings, make_plan
 from tflbuild.reading import configuration_paths, input_paths, used_packages
-from tflbuild.report.board import Board
-from tflbuild.report.console import Console, open_console, show_notices
+from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
-from tflbuild.report.summary import Row, labels, show_path, summarize
+from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.resolve.inputs import (
-    ARCHIVES,
     ResolvedRecipe,
-    is_remote,
     resolve,
 )
 from tflbuild.resolve.toolchain import (
@@ -65,7 +60,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 class Outcome:
     """The end of one variant: its row for tables, its line for a person, its error if it has one.
 
-    `found` is what was tried, where that was asked for.
+    `found` is what was tried, where that was asked for; `steps` are its recipe's steps by role, as they ended.
     """
 
     row: Row
@@ -74,6 +69,8 @@ class Outcome:
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
     found: Found | None = None
+    recipe: str = ""
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,12 @@ class Prepared:
     environment: frozenset[str]
     refused: Mapping[int, Refused]
     shared: Shared | None
-    cluster: Cluster | None
+    cluster: Cluster | None = None
+
+    def require_any(self) -> None:
+        """Raises the first refusal where all jobs are refused."""
+        if not self.resolved and self.refused:
+            raise self.refused[0].error
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,19 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
 
     A sweep goes on without the jobs that are refused, unless all are.
     """
-    read = {path: observe(path) for path in configuration_paths()}
-    composed = compose(list(overrides), multirun=multirun)
+    read = observe_configuration()
+    prepared = prepare_all(compose(list(overrides), multirun=multirun), read, store, swept=multirun)
+    prepared.require_any()
+    return prepared
+
+
+def observe_configuration() -> dict[str, Stat | None]:
+    """The stat record of all that composition reads, to be taken before it does."""
+    return {path: observe(path) for path in configuration_paths()}
+
+
+def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store, *, swept: bool) -> Prepared:
+    """The same from what was composed, refusals included; `read` grows."""
     shared, cluster = freeze_store(composed), freeze_executor(composed)
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
@@ -119,12 +132,13 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
             accepted[index] = _accept(one, store, read)
         except RecipeError as error:
             refused[index] = Refused(one.variant, one.overrides, error)
-    if not accepted:
-        raise refused[0].error
     resolved = tuple(accepted.values())
+    places = tuple(composed[index].places for index in accepted)
+    if swept:
+        require_one_aim([one.recipe for one in resolved], places)
     return Prepared(
         resolved=resolved,
-        places=tuple(composed[index].places for index in accepted),
+        places=places,
         plan=make_plan(resolved, surroundings()),
         read=read,
         environment=frozenset(name for one in composed for name in one.environment),
@@ -192,69 +206,48 @@ def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None =
     executor.connect(open_remote(shared), push=shared.push)
 
 
-def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> tuple[Prepared, list[Outcome]]:
-    """The whole corridor. One outcome a variant; a failed one fails alone."""
+def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:
+    """The whole corridor, for one variant; a sweep goes it batch by batch (batches.py)."""
     with open_executor(limits) as (executor, console):
-        store = executor.store
-        prepared = prepare_plan(overrides, multirun=multirun, store=store)
+        prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         connect(executor, prepared.shared, prepared.cluster)
-        for one in prepared.resolved:
-            prepare(variant_folder(one.recipe))
-        if multirun:
-            rows = [Row(one.recipe.variant, "", None, one.recipe.overrides) for one in prepared.resolved]
-            console.follow(Board(labels(rows), prepared.plan), executor.jobs)
-        results = executor.execute(prepared.plan)
-        settled = [
-            settle(one, surroundings(), places, executor, console.say)
-            if all(results[step].ok for step in goals.values())
-            else (one, None)
-            for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
-        ]
-        plan = prepared.plan
-        if any(found is not None for _, found in settled):
-            plan = make_plan([one for one, _ in settled], surroundings())
-            results = executor.execute(plan)
+        return prepared, carry_out(prepared, executor, console.say)
+
+
+def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
+    """Execute and report: one outcome a job, in their order."""
+    store = executor.store
+    for one in prepared.resolved:
+        prepare(variant_folder(one.recipe))
+    results = executor.execute(prepared.plan)
+    settled = [
+        settle(one, surroundings(), places, executor, say)
+        if all(results[step].ok for step in goals.values())
+        else (one, None)
+        for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
+    ]
+    plan = prepared.plan
+    if any(found is not None for _, found in settled):
+        plan = make_plan([one for one, _ in settled], surroundings())
+        results = executor.execute(plan)
     with disk_errors(store.root):
         git = git_state()
-        reports = (
-            report(one, found, places, {role: results[step] for role, step in goals.items()}, store, git)
-            for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True)
-        )
-        outcomes = [
-            refusal(prepared.refused[index]) if index in prepared.refused else next(reports)
-            for index in range(len(settled) + len(prepared.refused))
-        ]
-    return prepared, outcomes
+        reports = []
+        for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True):
+            roles = {role: results[step] for role, step in goals.items()}
+            outcome = report(one, found, places, roles, store, git)
+            reports.append(replace(outcome, recipe=one.recipe.name, steps=roles))
+    waiting = iter(reports)
+    return [
+        refusal(prepared.refused[index]) if index in prepared.refused else next(waiting)
+        for index in range(len(reports) + len(prepared.refused))
+    ]
 
 
 def refusal(refused: Refused) -> Outcome:
     """The row of a job that was not begun."""
     row = Row(refused.variant, "refused", None, refused.overrides)
     return Outcome(row, str(refused.error), ran=False, error=refused.error)
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """A model as it is: its kind, its signature and, of a .tflite, its contents."""
-
-    kind: str
-    signature: Json
-    contents: Mapping[str, Json]
-
-
-def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
-    """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
-    kind = source_kind(path)
-    store = Store(store_root())
-    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
-    with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
-        prepared = prepare_plan(overrides, multirun=False, store=store)
-        connect(executor, prepared.shared, prepared.cluster)
-        plan = make_description(prepared.resolved[0], surroundings())
-        result = execute_all(executor, plan, prepared.places[0])["describe"]
-        signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
-    return Inspected(kind, signature, result.facts.get("contents", {}))
 
 
 def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, StepResult]:
@@ -264,26 +257,6 @@ def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, Ste
         if result.failure is not None:
             raise as_error(plan.steps[step_id].title, result.failure, places, None)
     return {role: results[step_id] for role, step_id in plan.goals[0].items()}
-
-
-def source_kind(path: str) -> str:
-    """The kind of source that a path, a handle or a reference looks like."""
-    if is_remote(path) or path.endswith(ARCHIVES):
-        return "hub"
-    if re.fullmatch(r".+\.py:[A-Za-z_][\w.]*", path):
-        return "function"
-    place = locate(path)
-    if place.is_dir():
-        return "saved_model"
-    kinds = {".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
-    if place.exists() and place.suffix not in kinds:
-        raise UsageError(
-            f"'{path}' is no model that tflbuild knows",
-            where="command line",
-            next_step="give a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
-            " or file.py:function",
-        )
-    return kinds.get(place.suffix, "keras")
 
 
 def report(
@@ -307,12 +280,7 @@ def report(
         row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
         return Outcome(row, str(error), ran, error=error)
     if not all(result.ok for result in roles.values()):
-        stopped = StepError(
-            f"{recipe.name}/{recipe.variant} was not built",
-            why="--fail-fast stopped at another variant's failure",
-            next_step="the same command goes on from here",
-        )
-        return Outcome(Row(recipe.variant, "not built", None, recipe.overrides), "", ran, error=stopped)
+        return not_built(recipe, ran)
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
@@ -334,6 +302,17 @@ def report(
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
     row = Row(recipe.variant, verdict, manifest, recipe.overrides)
     return Outcome(row, line, ran, written.files, found=found)
+
+
+def not_built(recipe: Recipe, ran: bool) -> Outcome:
+    """The row of a variant that --fail-fast left out."""
+    stopped = StepError(
+        f"{recipe.name}/{recipe.variant} was not built",
+        why="--fail-fast stopped at another variant's failure",
+        next_step="the same command goes on from here",
+    )
+    row = Row(recipe.variant, "not built", None, recipe.overrides)
+    return Outcome(row, "", ran, error=stopped, recipe=recipe.name)
 
 
 def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
@@ -364,9 +343,11 @@ def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> T
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 
 
-def keep_note(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], answer: str) -> None:
-    """Let the same command, run again, see at once that nothing changed."""
-    written = [str(file) for outcome in outcomes for file in outcome.files]
+def keep_note(
+    arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], more: Sequence[Path], answer: str
+) -> None:
+    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`."""
+    written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)
 

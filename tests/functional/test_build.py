@@ -233,17 +233,23 @@ def test_a_sweep_of_four_schemes_is_one_plan(project):
     artifacts = [sha256(project.output(variant=f"quantization={scheme}") / "model.tflite") for scheme in schemes]
     assert len(set(artifacts)) == 4
     table = done.out.splitlines()
-    assert [line.split()[0] for line in table[1:5]] == [f"quantization={scheme}" for scheme in schemes]
-    assert table[-1] == "built  4 of 4 variants in outputs/mobilenet_int8/"
+    assert {line.split()[0] for line in table[1:5]} == {f"quantization={scheme}" for scheme in schemes}
+    assert table[-2] == "built  4 of 4 variants in outputs/mobilenet_int8/"
+    kept = set((project.folder / "outputs" / "sweeps").rglob("*"))
+    assert project.folder / table[-1].removeprefix("report  ") in kept and len(kept) == 4
     again = project.run("-m", RECIPE, f"quantization={','.join(schemes)}")
     assert again.err == ""
-    assert again.out.splitlines()[-1].startswith("up to date  4 of 4 variants")
+    assert again.out.splitlines() == [*table[:-2], table[-2].replace("built", "up to date"), table[-1]]
+    assert set((project.folder / "outputs" / "sweeps").rglob("*")) == kept  # nothing was written
+    (project.folder / table[-1].removeprefix("report  ")).unlink()
+    done = project.run("-m", RECIPE, f"quantization={','.join(schemes)}")
+    assert set(done.steps.values()) == {"hit"} and done.out.splitlines()[-1] != table[-1]
 
 
 def test_both_engines_build_every_scheme_as_declared(warm):
     done = warm.run("-m", RECIPE, "quantization=float16,dynamic_int8,int8", "quantization.engine=litert,converter")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1].startswith("built  6 of 6")
+    assert done.out.splitlines()[-2].startswith("built  6 of 6")
 
 
 def test_every_pair_of_io_types_is_had_from_both_engines(warm):
@@ -274,7 +280,7 @@ def test_a_failed_and_a_refused_variant_leave_the_others_and_their_reasons(warm)
     assert "holds 256 samples, and 999 are asked for" in done.err
     assert "command line: dataset.count=0" in done.err
     assert [line.split()[1:3] for line in done.out.splitlines()[2:4]] == [["failed", "in"], ["refused"]]
-    assert done.out.splitlines()[-1] == "built  1 of 3 variants in outputs/mobilenet_int8/, 2 failed"
+    assert done.out.splitlines()[-2] == "built  1 of 3 variants in outputs/mobilenet_int8/, 2 failed"
 
 
 # gates, data, targets

@@ -60,7 +60,7 @@ def test_every_way_to_fail_is_a_row_with_its_reason(fragile):
     assert all(text.startswith("failed in import") for text in rows.values())
     for reason in REASONS.values():
         assert reason in done.err
-    assert done.out.splitlines()[-1].endswith(f"1 of {1 + len(REASONS)} variants in outputs/fragile/, 5 failed")
+    assert done.out.splitlines()[-2].endswith(f"1 of {1 + len(REASONS)} variants in outputs/fragile/, 5 failed")
     assert (fragile.output("fragile", "source.arguments.how=good") / "model.tflite").is_file()
     again = fragile.run("-m", "recipe=fragile", "source.arguments.how=good,raise")
     assert again.code == 2 and "no weights today" in again.err  # what failed is tried again, what is done is a hit

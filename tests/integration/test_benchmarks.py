@@ -148,7 +148,7 @@ def test_a_sweep_of_twelve_imports_tensorflow_once_and_calibrates_once_a_method(
     more = ",percentile,percentile_octav,mse,mse_octav"
     done = project.run("-m", override + more, "verify.dataset.count=50", **watch_imports(project))
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1].startswith("built  16 of 16")
+    assert done.out.splitlines()[-2].startswith("built  16 of 16")
     assert processes_with_tensorflow(project) == 1
     ran = Counter(sweep.RAN.findall(done.err))
     assert ran["import"] == ran["convert"] == ran["predict"] == 1

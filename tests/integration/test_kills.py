@@ -11,6 +11,7 @@ import signal
 import time
 
 import pytest
+from nginx import needs_nginx, shelf_of_nginx
 from processes import at_work, parent, started, until
 
 pytestmark = pytest.mark.heavy
@@ -62,3 +63,25 @@ def test_a_kill_at_any_moment_loses_nothing(undisturbed, ready_project, what, nu
     assert again.code == 0, again.err
     assert artifacts(project) == wanted
     assert not list((project.store / "tmp").iterdir())
+
+
+@needs_nginx
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_shared_store_that_is_killed_at_any_moment_disturbs_no_build(undisturbed, ready_project, tmp_path, number):
+    """Neither the build that sent to it, nor one of another machine when it answers again."""
+    wanted, seconds = undisturbed
+    chance = random.Random(f"remote {number}")
+    one, other = ready_project(), ready_project()
+    with (
+        shelf_of_nginx(tmp_path / "nginx") as shelf,
+        started(one, *SWEEP, f"store.remote={shelf.writable}", "store.push=true") as finish,
+    ):
+        time.sleep(chance.uniform(0, seconds))
+        shelf.process.kill()
+        done = finish()
+    assert done.code == 0, done.err
+    assert done.err.count("warning: the shared store") <= 1
+    with shelf_of_nginx(tmp_path / "nginx") as shelf:
+        again = other.run(*SWEEP, f"store.remote={shelf.url}")
+    assert again.code == 0, again.err
+    assert artifacts(one) == artifacts(other) == wanted

@@ -10,7 +10,7 @@ from test_advice import GROWING, SETTLED, found, verdict
 from test_sensitivity import FOUND
 
 from tflbuild.report.charts import advice_page, sensitivity_page
-from tflbuild.report.drawing import Column, Line, Scale, draw_bars, draw_lines, plot_scales, round_step
+from tflbuild.report.drawing import Axes, Column, Line, Scale, draw_bars, draw_lines, plot_scales, round_step
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -54,7 +54,8 @@ def test_values_below_zero_go_the_other_way():
 
 def test_a_line_goes_through_its_points_on_logarithmic_axes():
     across, up = plot_scales(1, 100, 0.1)
-    chart = draw_lines([Line("one", [(1, 100), (10, 10), (100, 0)], "#c00")], across, up, ("x", "y"), 2.0)
+    axes = Axes(across, up, ("x", "y"), ([], []))
+    chart = draw_lines(axes, [Line("one", [(1, 100), (10, 10), (100, 0)], "#c00")], (900, 490), 2.0)
     (line,) = parts(chart, "polyline")
     (x0, y0), (x1, y1), (x2, y2) = (map(float, pair.split(",")) for pair in line.get("points").split())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)

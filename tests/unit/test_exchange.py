@@ -12,9 +12,11 @@ import pytest
 from shelves import open_shelf
 
 from tflbuild.core.digest import hash_bytes, hash_tree
-from tflbuild.core.step import Step, hash_action
-from tflbuild.execute.events import Noticed
+from tflbuild.core.step import Plan, Step, hash_action
+from tflbuild.execute.events import Noticed, StepEnded
 from tflbuild.execute.exchange import Exchange
+from tflbuild.execute.executor import Executor
+from tflbuild.execute.limits import Limits
 from tflbuild.storage import store as stores
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
@@ -164,6 +166,13 @@ def test_what_holds_for_this_host_alone_is_neither_asked_for_nor_sent(exchange_w
 def test_the_user_in_a_url_is_sent_and_not_shown(exchange_with, shelf):
     exchange = exchange_with(shelf.url.replace("//", "//me:w%40rd@"))
     assert fetch(exchange) == f"127.0.0.1:{shelf.port}"
+    assert shelf.headers[0]["Authorization"] == "Basic bWU6d0ByZA=="
+
+
+def test_a_user_in_netrc_is_sent(exchange, shelf, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password w@rd\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert fetch(exchange)
     assert shelf.headers[0]["Authorization"] == "Basic bWU6d0ByZA=="
 
 
@@ -389,7 +398,7 @@ def test_what_was_made_is_sent_blobs_first(exchange_with, shelf, mine, tmp_path,
     assert puts == [f"PUT {cas(b'new')}", f"PUT /cache/ac/{key_of(OTHER)}"]  # the empty log is there already
     assert shelf.files[cas(b"new")] == b"new"
     assert shelf.files[f"/cache/ac/{key_of(OTHER)}"] == mine.action_file(key_of(OTHER)).read_bytes()
-    assert notices in ([], [f"uploading 1 result to 127.0.0.1:{shelf.port}"])
+    assert notices == []
 
 
 def test_what_was_sent_is_found_by_the_next_machine(exchange_with, shelf, mine, tmp_path):
@@ -420,14 +429,13 @@ def test_a_store_that_takes_nothing_is_an_outage(exchange_with, shelf, mine, tmp
     for step in (CHECK, OTHER):
         exchange.send("check", publish(mine, tmp_path, step, check_json=b"new"))
     exchange.finish()
-    exchange.receive()
     (warning,) = [text for text in notices if text.startswith("warning")]
     assert f"it answers {answer} to" in warning
 
 
 def test_the_end_of_a_build_does_not_wait_for_long(exchange_with, shelf, mine, tmp_path, notices, monkeypatch):
     monkeypatch.setattr("tflbuild.execute.exchange.UPLOAD_SECONDS", 0.2)
-    monkeypatch.setattr("tflbuild.execute.exchange.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("tflbuild.execute.exchange.QUIET_SECONDS", 0.05)
     exchange = exchange_with(shelf.url, push=True)
     gate = threading.Event()
     monkeypatch.setattr(exchange.remote, "size", lambda name: gate.wait(5))
@@ -436,7 +444,7 @@ def test_the_end_of_a_build_does_not_wait_for_long(exchange_with, shelf, mine, t
     exchange.finish()
     assert time.monotonic() - before < 2
     host = f"127.0.0.1:{shelf.port}"
-    late = f"warning: 1 result not sent to {host} within 0 s; the build is complete without"
+    late = f"warning: 1 result not sent to {host} within 0.2 s; the build is complete without"
     assert notices == [f"uploading 1 result to {host}", late]
     gate.set()
 
@@ -448,3 +456,35 @@ def test_a_mistake_of_ours_is_an_outage_and_no_hang(exchange, monkeypatch, notic
     monkeypatch.setattr(exchange.remote, "read", broken)
     assert fetch(exchange) == ""
     assert "ZeroDivisionError: oh" in notices[0]
+
+
+# the executor's loop
+
+
+def test_the_executor_goes_on_while_a_result_is_on_its_way(shelf, theirs, mine, tmp_path, monkeypatch):
+    """The first step's record is held back until the second step has ended."""
+    publish(theirs, tmp_path, OTHER, check_json=b"other")
+    shelf.fill(theirs)
+    remote, second_is_over = HttpRemote(shelf.url), threading.Event()
+    real, waited = remote.read, []
+
+    def held_back(name):
+        if name == f"ac/{KEY}":
+            waited.append(second_is_over.wait(10))
+        return real(name)
+
+    def show(event):
+        if isinstance(event, StepEnded) and event.step is OTHER:
+            second_is_over.set()
+
+    monkeypatch.setattr(remote, "read", held_back)
+    with Executor(mine, show, Limits()) as executor:
+        executor.connect(remote, push=False)
+        results = executor.execute(Plan(steps={step.id: step for step in (CHECK, OTHER)}, goals=()))
+    assert waited == [True]
+    host = f"127.0.0.1:{shelf.port}"
+    assert [(results[step.id].status, results[step.id].origin) for step in (CHECK, OTHER)] == [("hit", host)] * 2
+    assert not executor.servers
+    with Executor(mine, show, Limits()) as executor:  # now they are here
+        results = executor.execute(Plan(steps={CHECK.id: CHECK}, goals=()))
+    assert (results[CHECK.id].status, results[CHECK.id].origin) == ("hit", "")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.report.summary import Row, labels, show_bytes, summarize, sweep_table
+from tflbuild.report.summary import Row, labels, show_bytes, summarize
 
 
 def manifest(*flex, **metrics):
@@ -62,14 +62,6 @@ def test_what_was_not_verified_says_so():
     assert "unverified" in summarize(Path("m"), manifest())
 
 
-def test_columns_align_and_empty_ones_are_left_out():
-    both = [Row("int8", "ok", manifest(verify=VERIFY)), Row("none", "failed in check", None)]
-    lines = sweep_table(both).splitlines()
-    assert lines[0].split() == ["variant", "result", "bytes", "of", "float", "top-1", "drop", "SNR", "dB", "sha256"]
-    assert lines[1].index("ok") == lines[2].index("failed") == lines[0].index("result")
-    assert sweep_table([both[1]]).splitlines()[0].split() == ["variant", "result"]
-
-
 def rows(*overrides):
     return [Row("default", "ok", None, tuple(told.split())) for told in overrides]
 
@@ -102,14 +94,3 @@ def test_a_trained_model_says_how_it_packs():
     assert "50.0% zero weights, two of four  " in summarize(Path("m"), trained("prune", in_pairs=1.0))
     assert "gzip 109 KB with 16 values a channel" in summarize(Path("m"), trained("cluster"))
     assert "gzip" not in summarize(Path("m"), manifest(verify=VERIFY))
-
-
-def test_packed_sizes_are_shown_of_all_variants_where_one_was_trained():
-    plain = manifest(verify=VERIFY)
-    plain["artifact"]["gzip_bytes"] = 143560
-    table = sweep_table(
-        [Row("a", "ok", plain, ("optimize=none",)), Row("b", "ok", trained("prune"), ("optimize=prune",))]
-    )
-    head, first, second = table.splitlines()
-    assert "gzip" in head and "zeros" in head and "143,560" in first and "108,621  50.0%" in second
-    assert "gzip" not in sweep_table([Row("a", "ok", plain, ())])

@@ -7,8 +7,6 @@ them. Every mistake that Hydra finds becomes a RecipeError here.
 from __future__ import annotations
 
 import copy
-import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -27,16 +25,18 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from tflbuild.config import mistakes, schema
+from tflbuild.config import mistakes, one_plan, schema
+from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
-from tflbuild.core.recipe import DEFAULT_VARIANT
-from tflbuild.errors import RecipeError, nearest
+from tflbuild.config.variants import name_variant, section_of
+from tflbuild.errors import RecipeError, UsageError, nearest
 from tflbuild.locations import shipped
 
+Job = list[str]
+
 PRIMARY = "tflbuild"
+BASIC = "basic"
 UNNAMED = "unnamed"
-LONGEST_VARIANT = 100
-NOT_A_VARIANT = ("name", "output_root", "store", "executor")
 NOT_TOLD = ("store", "executor")  # where results lie, or are made, is no part of them; a URL may hold a password
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
@@ -62,6 +62,21 @@ class Composed:
     places: mistakes.Places
 
 
+@dataclass(frozen=True)
+class Drive:
+    """Who finds the jobs of a sweep, and who runs them, by their names in Hydra's groups.
+
+    `config` is the configuration without what is swept, Hydra's own included; None where all is as by default.
+    `batches` are the overrides of each job; a sweeper that is not the basic one finds its jobs as it goes, and they
+    are None.
+    """
+
+    sweeper: str
+    launcher: str
+    config: DictConfig | None
+    batches: list[list[Job]] | None
+
+
 def search_roots() -> list[tuple[str, str, Path]]:
     """Where configuration is looked for, first match wins: (provider, scheme, folder)."""
     here = Path.cwd()
@@ -81,7 +96,9 @@ def open_hydra() -> Hydra:
     for group, options in schema.OPTIONS.items():
         for option, node in options.items():
             store.store(group=f"schema/{group}", name=option, node=node)
-    Plugins.instance().register(RecipeSource)
+    store.store(group="hydra/launcher", name=one_plan.NAME, node=one_plan.OnePlanConf, provider="tflbuild")
+    for plugin in (RecipeSource, one_plan.OnePlan):
+        Plugins.instance().register(plugin)
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
     for provider, scheme, folder in search_roots():
@@ -120,16 +137,71 @@ class Composer:
 
     def __init__(self, overrides: list[str]) -> None:
         self.hydra = open_hydra()
+        self.overrides = tuple(overrides)
         self.normal = normalise(overrides)
         self.typed = dict(zip(self.normal, overrides, strict=True))  # -> what the user wrote
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._recipes: dict[str, Path | None] = {}
+        self._own: DictConfig | None = None  # Hydra's own configuration, of the first base
+        self._driving: set[str] = set()  # recipes that say how to sweep
 
-    def jobs(self) -> list[list[str]]:
-        """The overrides of each job of a sweep: choices, ranges and globs multiplied out, repeats dropped."""
+    def drive(self) -> Drive:
+        """What `-m` is to do. Raises TflbuildError for a plugin that is not there and for a setting that is none."""
         parsed = self.parse(self.normal)
-        with mistakes.translated(self.normal):
+        check_hydra_keys(parsed, multirun=True)
+        for text, one in zip(self.overrides, parsed, strict=True):
+            if not one.is_sweep_override():  # sweepers write what they were given anew
+                self.typed.setdefault(f"{one.get_key_element()}={one.get_value_element_as_str()}", text)
+        asked = [one for one in parsed if one.is_hydra_override() or one.is_sweep_override()]
+        if not any(one.is_hydra_override() or not one.is_discrete_sweep() for one in asked):
+            jobs = self._expand(self.normal)
+            self._config_of(jobs[0], shared=len(jobs) > 1)
+            if self._own is not None and _is_usual(self._own):
+                return Drive(BASIC, one_plan.NAME, None, [jobs])
+        with mistakes.translated(self.normal, self._places(self.normal)):
+            config = self.hydra.compose_config(PRIMARY, [nest(text) for text in self.normal], RunMode.MULTIRUN)
+        chosen = config.hydra.runtime.choices
+        sweeper, launcher = str(chosen["hydra/sweeper"]), str(chosen["hydra/launcher"])
+        if sweeper != BASIC:
+            return Drive(sweeper, launcher, config, None)
+        params = config.hydra.sweeper.params or {}
+        jobs = self._expand([*normalise([f"{key}={value}" for key, value in params.items()]), *self.task])
+        size = config.hydra.sweeper.max_batch_size
+        size = len(jobs) if size is None else size
+        if size < 1:
+            raise RecipeError(
+                f"'hydra.sweeper.max_batch_size' is {size}, and must be at least 1, or null",
+                where=self._places(self.normal).find("hydra.sweeper.max_batch_size"),
+            )
+        return Drive(sweeper, launcher, config, [jobs[start : start + size] for start in range(0, len(jobs), size)])
+
+    @property
+    def recipe(self) -> Path | None:
+        """The file of the recipe that is named; None for none, and for several."""
+        return self._recipe_file(recipe_of(self.parse(self.normal)))
+
+    def _swept(self) -> list[Override]:
+        return [override for override in self.parse(self.normal) if override.is_sweep_override()]
+
+    @property
+    def task(self) -> Job:
+        """The overrides that are not Hydra's own."""
+        parsed = self.parse(self.normal)
+        return [text for text, one in zip(self.normal, parsed, strict=True) if not one.is_hydra_override()]
+
+    def _expand(self, overrides: Job) -> list[Job]:
+        """The overrides of each job of a sweep: choices, ranges and globs multiplied out, repeats dropped."""
+        parsed = self.parse(overrides)
+        for override in parsed:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise UsageError(
+                    f"'{override.key_or_group}' has no end of values",
+                    where=f"command line: {override.input_line}",
+                    why="the basic sweeper builds each of them",
+                    next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
+                )
+        with mistakes.translated(overrides):
             (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
         return list(unique.values())
@@ -145,12 +217,15 @@ class Composer:
     def compose(self, overrides: list[str], *, shared: bool) -> Composed:
         """One job; `shared` where others of its kind follow."""
         parsed = self.parse(overrides)
-        recipe = next((str(o.value()) for o in parsed if o.key_or_group == GROUP), "")
-        told = tuple(self.typed.get(override, override) for override in overrides)
-        places = mistakes.Places(recipe=self._recipe_file(recipe), overrides=told)
-        mistakes.check_overrides(parsed)
-        with mistakes.translated(overrides, places):
-            config = self._config(overrides, parsed, shared)
+        places = self._places(overrides)
+        config = self._config_of(overrides, shared=shared)
+        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self._swept()):
+            raise RecipeError(
+                f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
+                where=places.find("hydra"),
+                why="one sweeper finds the jobs, and one launcher runs them",
+                next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
+            )
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
@@ -163,28 +238,38 @@ class Composer:
             )
         build = _as_object(config, sorted(_missing(plain)), "${" in text, places)
         return Composed(
-            name=build.name or recipe.replace("/", "-") or UNNAMED,
+            name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=tuple(t for t, one in zip(overrides, parsed, strict=True) if _section(one) not in NOT_TOLD),
+            overrides=tuple(t for t, one in zip(overrides, parsed, strict=True) if section_of(one) not in NOT_TOLD),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
         )
 
-    def _config(self, overrides: list[str], parsed: list[Override], shared: bool) -> DictConfig:
+    def _places(self, overrides: list[str]) -> mistakes.Places:
+        told = tuple(self.typed.get(override, override) for override in overrides)
+        return mistakes.Places(recipe=self._recipe_file(recipe_of(self.parse(overrides))), overrides=told)
+
+    def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
         """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
+        parsed = self.parse(overrides)
+        mistakes.check_overrides(parsed)
         leaves = [self._is_leaf(override) and shared for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
-        if base not in self._bases:
-            config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
-            with open_dict(config):
-                del config["hydra"]
-            self._bases[base] = config
-        if not shared:
-            return self._bases[base]
-        config = copy.deepcopy(self._bases[base])
-        told = [nest(text) for text, leaf in zip(overrides, leaves, strict=True) if leaf]
-        ConfigLoaderImpl._apply_overrides_to_config(self.parse(told), config)
+        with mistakes.translated(overrides, self._places(overrides)):
+            if base not in self._bases:
+                config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
+                self._own = self._own or config.hydra
+                if not _is_usual(config.hydra):
+                    self._driving.add(recipe_of(parsed))
+                with open_dict(config):
+                    del config["hydra"]
+                self._bases[base] = config
+            if not shared:
+                return self._bases[base]
+            config = copy.deepcopy(self._bases[base])
+            told = [nest(text) for text, leaf in zip(overrides, leaves, strict=True) if leaf]
+            ConfigLoaderImpl._apply_overrides_to_config(self.parse(told), config)
         return config
 
     def _is_leaf(self, override: Override) -> bool:
@@ -200,7 +285,10 @@ class Composer:
 
     def _recipe_file(self, recipe: str) -> Path | None:
         if recipe not in self._recipes:
-            self._recipes[recipe] = _recipe_file(recipe)
+            file = _recipe_file(recipe)
+            if file is not None:
+                check_hydra_section(file)
+            self._recipes[recipe] = file
         return self._recipes[recipe]
 
 
@@ -210,7 +298,18 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
     Raises RecipeError for whatever is wrong with the configuration, before anything runs.
     """
     composer = Composer(overrides)
-    jobs = composer.jobs() if multirun else [composer.normal]
+    if not multirun:
+        check_hydra_keys(composer.parse(composer.normal), multirun=False)
+        return [composer.compose(composer.normal, shared=False)]
+    drive = composer.drive()
+    if drive.batches is None:
+        raise UsageError(
+            f"the jobs of hydra/sweeper={drive.sweeper} are not known beforehand",
+            where="command line",
+            why="it finds each by what came of those before",
+            next_step="build the sweep; or leave the sweeper out, and name the values",
+        )
+    jobs = [job for batch in drive.batches for job in batch]
     return [composer.compose(job, shared=len(jobs) > 1) for job in jobs]
 
 
@@ -258,31 +357,13 @@ def _recipe_file(recipe: str) -> Path | None:
     return None
 
 
-def name_variant(overrides: list[Override]) -> str:
-    """A folder name from what was changed on the command line: `default` when nothing was."""
-    told = sorted(
-        f"{_key(override)}={_plain(override)}"
-        for override in overrides
-        if _section(override) not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
-    )
-    if not told:
-        return DEFAULT_VARIANT
-    text = ",".join(told)
-    safe = re.sub(r"[^A-Za-z0-9._=,@-]", "_", text)
-    if len(safe) > LONGEST_VARIANT or safe != text:
-        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
-        safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
-    return safe
+def recipe_of(overrides: list[Override]) -> str:
+    """The recipe that is named, "" for none."""
+    return next((str(one.value()) for one in overrides if one.key_or_group == GROUP), "")
 
 
-def _section(override: Override) -> str:
-    """The first part of a key."""
-    return str(override.key_or_group).partition(".")[0]
-
-
-def _key(override: Override) -> str:
-    return f"{override.key_or_group}@{override.package}" if override.package else str(override.key_or_group)
-
-
-def _plain(override: Override) -> str:
-    return "" if override.is_delete() else str(override.get_value_element_as_str(space_after_sep=False))
+def _is_usual(own: DictConfig) -> bool:
+    """Whether Hydra's own configuration leaves sweeper and launcher as they are by default."""
+    if own.runtime.choices["hydra/launcher"] != one_plan.NAME or own.sweeper._target_ != BasicSweeperConf._target_:
+        return False
+    return not own.sweeper.params and own.sweeper.max_batch_size is None

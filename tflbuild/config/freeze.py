@@ -19,6 +19,7 @@ from tflbuild.config.freeze_model import (
 )
 from tflbuild.config.freeze_optimize import freeze_optimize
 from tflbuild.config.freeze_quantization import freeze_quantization, freeze_search
+from tflbuild.config.freeze_sweep import freeze_objectives
 from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
@@ -89,6 +90,7 @@ class _Freezer:
             verify=freeze_verify(self.build.verify, self.refusals),
             target=self.target(),
             benchmark=self.benchmark(),
+            objectives=freeze_objectives(self.build.sweep, self.build.verify.metrics, self.refusals),
             output_root=self.build.output_root,
             overrides=self.composed.overrides,
         )

@@ -29,6 +29,7 @@ tflbuild: a build system for TensorFlow Lite (LiteRT) models
            quantization=none,float16,int8          sweep: many variants, one plan
   tflbuild plan +recipe=mobilenet_int8             what would run, and why
   tflbuild explain +recipe=mobilenet_int8          which parameter, input or package changed
+  tflbuild report                                  the last sweep's page, again; --since REV: of all since then
   tflbuild inspect models/net.keras                what a model takes and gives; --as-recipe writes a recipe
   tflbuild cache                                   what the store holds; --clear empties it
 

@@ -15,7 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import schema
-from tflbuild.errors import RecipeError, TflbuildError, UsageError, nearest
+from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
+
+# option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
+PLUGINS = {
+    "hydra/sweeper/optuna": "'tflbuild[optuna]'",
+    "hydra/launcher/joblib": "'tflbuild[joblib]'",
+    "hydra/launcher/submitit_local": "'tflbuild[submitit]'",
+    "hydra/launcher/submitit_slurm": "'tflbuild[submitit]'",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+}
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,12 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
             f"'{bare}: {option}' in a recipe's defaults lacks its 'override /'",
             where=places.find(bare),
             next_step=f"- override /{bare}: {option}",
+        )
+    if missing in PLUGINS:
+        return MachineError(
+            f"{group}={option} needs a package that is not installed",
+            where=next((f"command line: {told}" for told in places.overrides if told.endswith(f"={option}")), ""),
+            next_step=f"pip install {PLUGINS[missing]}",
         )
     known = [name for name in error.options or () if not name.startswith("schema")]
     where = next((f"command line: {o}" for o in places.overrides if o.endswith(f"={option}")), "")

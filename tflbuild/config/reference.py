@@ -145,6 +145,7 @@ def reference_page() -> str:
             f"| `{n}` | `{v!r}` | {field_text(schema.Build, n)} |"
             for n, v in (("name", ""), ("output_root", "outputs"))
         ),
+        *_table(schema.Sweep, "sweep."),
         *_table(schema.Store, "store."),
     ]
     for group, options in schema.OPTIONS.items():

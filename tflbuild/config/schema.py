@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from omegaconf import MISSING
 
@@ -150,11 +150,19 @@ class RayExecutor(Executor):
 
 
 @dataclass
+class Sweep:
+    """How the variants of a sweep (`-m`) are held against each other."""
+
+    objectives: List[str] = field(default_factory=list)
+    """`FIGURE:min` or `FIGURE:max`, the first sorts (docs/sweeps.md). Empty: accuracy, then bytes."""
+
+
+@dataclass
 class Store:
     """A store shared with others, behind the one of this machine."""
 
     remote: str = ""
-    """Where it is: `http://`, `https://`, `s3://`, `gs://` or `az://`; empty takes `$TFLBUILD_REMOTE`, or none."""
+    """URL of the store that machines share: `http(s)://`, `s3://`, `gs://`, `az://`; else `$TFLBUILD_REMOTE`."""
     push: bool = False
     """Send there what this build makes; without it (or `TFLBUILD_PUSH=true`) it is only read."""
 
@@ -177,6 +185,7 @@ class Build:
     target: Target = field(default_factory=Target)
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
+    sweep: Sweep = field(default_factory=Sweep)
     store: Store = field(default_factory=Store)
     executor: Executor = field(default_factory=Executor)
 

@@ -17,6 +17,8 @@ AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # lower limits; the others
 WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
 OWN = ("at_least", "at_most")
 WHOLE = ("bytes", "gzip_bytes")
+ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")  # shares, of labelled samples
+LATENCIES = {"latency_ms": "p50_ms", "latency_p10_ms": "p10_ms", "latency_p90_ms": "p90_ms"}  # as `benchmark` has them
 
 
 class NotMeasuredError(KeyError):
@@ -102,6 +104,8 @@ def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
             found[name] = worst(output[name] for output in verify["outputs"].values())
             found |= {f"outputs.{output}.{name}": values[name] for output, values in verify["outputs"].items()}
         accuracy = verify.get("classification", {})
-        found |= {name: value for name, value in accuracy.items() if isinstance(value, float)}
+        found |= {name: accuracy[name] for name in ACCURACIES if name in accuracy}
         found |= {f"metrics.{name}": value for name, value in verify.get("metrics", {}).items()}
+    if benchmark := facts.get("benchmark"):
+        found |= {name: float(benchmark[told]) for name, told in LATENCIES.items()}
     return found

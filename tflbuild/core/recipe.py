@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
+from tflbuild.core.objective import Objective
 from tflbuild.core.schemes import CALIBRATED
 
 DEFAULT_VARIANT = "default"
@@ -274,7 +275,7 @@ class Recipe:
 
     `signature` is the one that datasets feed, `more_signatures` stand beside it in the artifact.
     `converter` are TFLiteConverter's options that differ from its defaults, by name. With a `search`,
-    `quantization` is yet to be found, and its scheme is `auto`.
+    `quantization` is yet to be found, and its scheme is `auto`. `objectives` are what a sweep is judged by.
     """
 
     name: str
@@ -292,6 +293,7 @@ class Recipe:
     optimize: Optimize | None = None
     converter: tuple[tuple[str, Json], ...] = ()
     output_root: str = "outputs"
+    objectives: tuple[Objective, ...] = ()
     overrides: tuple[str, ...] = field(default=(), compare=False)
 
     @property

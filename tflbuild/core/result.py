@@ -15,7 +15,8 @@ Status = Literal["hit", "ran", "failed", "skipped"]
 class Failure:
     """Why a step failed: the fields of an error, to be raised or tabulated.
 
-    `fixes` are overrides that may help, in the order to be tried.
+    `fixes` are overrides that may help, in the order to be tried; `transient` is what the machine did, and may not
+    do again.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class Failure:
     where: str = ""
     next_step: str = ""
     fixes: Sequence[str] = ()
+    transient: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

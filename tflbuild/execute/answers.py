@@ -26,7 +26,7 @@ def log_lines(folder: Path) -> list[str]:
 def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
     """A failure, or the facts of a step that went well."""
     if answer.lost:
-        return Failure(kind="environment", what=answer.lost), {}
+        return Failure(kind="environment", what=answer.lost, transient=True), {}
     if answer.verdict:
         return Failure(kind="build", what="the step was ended", why=answer.verdict), {}
     if answer.signal is not None:
@@ -52,4 +52,6 @@ def _killed(folder: Path, number: int) -> Failure:
         "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
         "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
     }.get(name, "")
-    return Failure(kind="build", what=f"the step's process was ended by {name}", why=tail[:400], next_step=hint)
+    what = f"the step's process was ended by {name}"
+    transient = number == signal.SIGKILL
+    return Failure(kind="build", what=what, why=tail[:400], next_step=hint, transient=transient)

@@ -30,7 +30,7 @@ from tflbuild.storage.store import Record, Store
 
 FETCHES, SENDS = 8, 4  # at once
 UPLOAD_SECONDS = 60.0  # that the end of a build waits for what is still being sent
-POLL_SECONDS = 1.0
+QUIET_SECONDS = 0.5  # that it waits before it says so
 
 
 @dataclass
@@ -118,21 +118,23 @@ class Exchange:
 
     def finish(self) -> None:
         """Wait for what is still being sent, but not for long."""
-        self.receive()
-        if self._unsent and not self._off:
-            self.on_event(Noticed(f"uploading {_count(self._unsent)} to {self.remote.host}"))
-        end = time.monotonic() + UPLOAD_SECONDS
+        begun, told = time.monotonic(), False
         while self._unsent and not self._off:
             interrupts.check()
-            if time.monotonic() > end:
-                late = f"{_count(self._unsent)} not sent to {self.remote.host} within {UPLOAD_SECONDS:.0f} s"
+            waited = time.monotonic() - begun
+            if waited > UPLOAD_SECONDS:
+                late = f"{_count(self._unsent)} not sent to {self.remote.host} within {UPLOAD_SECONDS:g} s"
                 self.on_event(Noticed(f"warning: {late}; the build is complete without"))
-                return
-            select.select([self._ear], [], [], POLL_SECONDS)
+                break
+            if waited > QUIET_SECONDS and not told:
+                self.on_event(Noticed(f"uploading {_count(self._unsent)} to {self.remote.host}"))
+                told = True
+            select.select([self._ear], [], [], QUIET_SECONDS)
             self.receive()
+        self.receive()
 
     def close(self) -> None:
-        """End the threads. One that waits for the network is left to itself: it touches nothing any more."""
+        """End the threads. One that waits for the network is left to itself: what it may still take is whole."""
         self._off = True
         for threads in (self._fetchers, self._senders):
             threads.close()

@@ -324,7 +324,7 @@ class Executor:
         if not answer.lost:
             self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
         failure, facts = read_answer(running.folder, answer)
-        if failure is not None and answer.killed and step.id not in self._retried:
+        if failure is not None and failure.transient and step.id not in self._retried:
             self._retry(running, failure)
             return
         try:

@@ -50,11 +50,6 @@ class Answer:
     peak_bytes: int
     lost: str = ""
 
-    @property
-    def killed(self) -> bool:
-        """Whether something outside ended it: the system for want of memory, a person, the end of its machine."""
-        return bool(self.lost) or (self.signal == signal.SIGKILL and not self.verdict)
-
 
 class ServerDiedError(MachineError):
     """A server process ended without having been asked to."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.3
 
 
 class Threads:

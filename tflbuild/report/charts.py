@@ -8,7 +8,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.report.advice import Row, Verdict, remarks, show_share, worst_first
 from tflbuild.report.columns import shorten
-from tflbuild.report.drawing import COLOURS, Column, Line, draw_bars, draw_lines, page, plot_scales
+from tflbuild.report.drawing import CHART, COLOURS, Axes, Column, Line, draw_bars, draw_lines, page, plot_scales
 
 LEAST = 0.1  # percent, the bottom of the growth chart
 
@@ -74,7 +74,9 @@ def draw_growth(found: Mapping[str, Json], rows: list[Row]) -> str:
     counts = [count for row in rows for count, _ in row["gaps"]] or [1]
     across, up = plot_scales(min(counts), max(counts), LEAST)
     headings = ("calibration samples", "of the final range lacking, %")
-    return draw_lines(lines, across, up, headings, found["tolerance"] * 100)
+    ticks = [(value, f"{value:,g}") for value in across.ticks()], [(value, f"{value:g}") for value in up.ticks()]
+    axes = Axes(across, up, headings, ticks)
+    return draw_lines(axes, lines, (CHART[0], CHART[1] + 70), found["tolerance"] * 100)
 
 
 def advice_columns(rows: list[Row]) -> list[Column]:

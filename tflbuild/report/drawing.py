@@ -19,10 +19,15 @@ CHART = (900, 420)  # width and height of the lines' area
 MARGIN = 70
 COLOURS = ("#c0392b", "#1f77b4", "#e08e0b", "#2c8c3c", "#7d3c98", "#17a2a2", "#8c564b", "#d14ba0")
 STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2em; }
+:root { color-scheme: light dark; --ink: #222; --soft: #666; --ground: #fff; --grid: #ddd; --axis: #888; --dull: #bbb; }
+@media (prefers-color-scheme: dark) {
+:root { --ink: #ddd; --soft: #9a9a9a; --ground: #16181b; --grid: #33373c; --axis: #777; --dull: #555; }
+}
+body { font: 14px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 2em; }
 h1 { font-size: 1.3em; } h2 { font-size: 1.05em; margin-top: 2em; } p { max-width: 62em; }
-svg { display: block; } text { font: 12px system-ui, sans-serif; fill: #222; }
-.grid { stroke: #ddd; } .axis { stroke: #888; } .soft { fill: #666; } .head { font-weight: bold; }
+svg { display: block; } text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+.grid { stroke: var(--grid); } .axis { stroke: var(--axis); } .soft { fill: var(--soft); } .head { font-weight: bold; }
+.dull { stroke: var(--dull); } .limit { stroke: var(--ink); stroke-dasharray: 5 4; }
 """
 
 
@@ -121,34 +126,49 @@ def _draw_column(column: Column, left: float, height: float) -> list[str]:
     return parts
 
 
-def draw_lines(lines: Sequence[Line], across: Scale, up: Scale, headings: tuple[str, str], limit: float) -> str:
-    """Lines over x, a dashed one at `limit`, and a legend of those that have a colour. Headings: of x, of y."""
-    width, height = CHART
-    parts = []
-    for tick in across.ticks():
-        parts.append(rule(across(tick), up.start, across(tick), up.stop, "grid"))
-        parts.append(text(across(tick), up.start + 18, f"{tick:,g}", "middle", "soft"))
-    for tick in up.ticks():
-        parts.append(rule(across.start, up(tick), across.stop, up(tick), "grid"))
-        parts.append(text(across.start - 8, up(tick) + 4, f"{tick:g}", "end", "soft"))
-    parts.append(text((across.start + across.stop) / 2, height + 52, headings[0], "middle", "head"))
-    middle = (up.start + up.stop) / 2
-    parts.append(text(16, middle, headings[1], "middle", "head", f"rotate(-90 16 {middle:.1f})"))
+@dataclass(frozen=True)
+class Axes:
+    """Both directions of a plot: what they are called, and where which words stand at them."""
+
+    across: Scale
+    up: Scale
+    headings: tuple[str, str]
+    ticks: tuple[Sequence[tuple[float, str]], Sequence[tuple[float, str]]]
+
+    def draw(self) -> list[str]:
+        """The grid, the words at it, and the headings."""
+        across, up = self.across, self.up
+        parts = []
+        for value, words in self.ticks[0]:
+            parts.append(rule(across(value), up.start, across(value), up.stop, "grid"))
+            parts.append(text(across(value), up.start + 18, words, "middle", "soft"))
+        for value, words in self.ticks[1]:
+            parts.append(rule(across.start, up(value), across.stop, up(value), "grid"))
+            parts.append(text(across.start - 8, up(value) + 4, words, "end", "soft"))
+        parts.append(text((across.start + across.stop) / 2, up.start + 40, self.headings[0], "middle", "head"))
+        middle = (up.start + up.stop) / 2
+        parts.append(text(14, middle, self.headings[1], "middle", "head", f"rotate(-90 14 {middle:.1f})"))
+        return parts
+
+
+def draw_lines(axes: Axes, lines: Sequence[Line], size: tuple[float, float], limit: float | None = None) -> str:
+    """Lines on axes, a dashed one at `limit` percent, and a legend of those that have a colour below; `size` is
+    (width, height) without the legend."""
+    across, up = axes.across, axes.up
+    parts = axes.draw()
     for line in sorted(lines, key=lambda one: bool(one.colour)):
         points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)
-        look = f'stroke="{line.colour or "#bbb"}" stroke-width="{2 if line.colour else 1}"'
+        look = f'stroke="{line.colour}" stroke-width="2"' if line.colour else 'class="dull"'
         parts.append(f'<polyline points="{points}" fill="none" {look}><title>{escape(line.label)}</title></polyline>')
-    parts.append(
-        f'<line x1="{across.start}" y1="{up(limit):.1f}" x2="{across.stop}" y2="{up(limit):.1f}"'
-        ' stroke="#000" stroke-dasharray="5 4"/>'
-    )
-    parts.append(text(across.stop + 6, up(limit) + 4, f"{limit:g} %: enough"))
+    if limit is not None:
+        parts.append(rule(across.start, up(limit), across.stop, up(limit), "limit"))
+        parts.append(text(across.stop + 6, up(limit) + 4, f"{limit:g} %: enough"))
     legend = [line for line in lines if line.colour]
     for row, line in enumerate(legend):
-        y = height + 78 + ROW * row
-        parts.append(f'<rect x="{MARGIN}" y="{y - 9}" width="22" height="4" fill="{line.colour}"/>')
-        parts.append(text(MARGIN + 30, y, line.label))
-    return svg(width, height + 84 + ROW * len(legend), parts)
+        y = size[1] + 8 + ROW * row
+        parts.append(f'<rect x="{across.start:.1f}" y="{y - 9}" width="22" height="4" fill="{line.colour}"/>')
+        parts.append(text(across.start + 30, y, line.label))
+    return svg(size[0], size[1] + 14 + ROW * len(legend), parts)
 
 
 def plot_scales(first: float, last: float, lowest: float) -> tuple[Scale, Scale]:
@@ -158,10 +178,10 @@ def plot_scales(first: float, last: float, lowest: float) -> tuple[Scale, Scale]
     return across, Scale(lowest, 100.0, height, 12, logarithmic=True)
 
 
-def svg(width: float, height: float, parts: Sequence[str]) -> str:
-    """The picture that holds these parts."""
+def svg(width: float, height: float, parts: Sequence[str], role: str = "img") -> str:
+    """The picture that holds these parts; a `group` is one in which some can be reached by themselves."""
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">', *parts, "</svg>"])
+    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}">', *parts, "</svg>"])
 
 
 def page(title: str, lead: Sequence[str], charts: Sequence[tuple[str, str, str]]) -> str:
@@ -169,5 +189,11 @@ def page(title: str, lead: Sequence[str], charts: Sequence[tuple[str, str, str]]
     body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(words)}</p>" for words in lead)]
     for heading, words, chart in charts:
         body += [f"<h2>{escape(heading)}</h2>", f"<p>{escape(words)}</p>", chart]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    return "\n".join(["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body>', *body, "</body></html>", ""])
+    return document(title, STYLE, body)
+
+
+def document(title: str, style: str, body: Sequence[str], head: Sequence[str] = ()) -> str:
+    """One HTML file from its parts, which are HTML but for the title; `head` holds more for its head."""
+    first = ['<meta charset="utf-8">', *head, f"<title>{escape(title)}</title>", f"<style>{style}</style>"]
+    whole = ["<!DOCTYPE html>", '<html lang="en"><head>', *first, "</head><body>", *body, "</body></html>", ""]
+    return "\n".join(whole)

@@ -39,6 +39,11 @@ def git_state() -> dict[str, Any] | None:
     return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
 
 
+def describe_host() -> dict[str, str]:
+    """The machine that this runs on."""
+    return {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]}
+
+
 def make_manifest(
     resolved: ResolvedRecipe,
     roles: Mapping[str, StepResult],
@@ -60,7 +65,7 @@ def make_manifest(
         "overrides": list(recipe.overrides),
         "inputs": describe_inputs(resolved),
         "toolchain": dict(toolchain),
-        "host": {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
+        "host": describe_host(),
         "git": git,
         "source_note": facts["import"].get("note"),
         "optimized": describe_training(recipe, facts),

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figures
-from tflbuild.report.columns import align
 
 SHOWN_SHA = 12
 
@@ -55,12 +55,6 @@ def show_packing(manifest: Mapping[str, Json]) -> str:
     if done["clustered"]:
         parts.append(f"{weights['channel_distinct']} values a channel")
     return f" with {', '.join(parts)}" if parts else ""
-
-
-def show_share_of_zeros(manifest: Mapping[str, Json]) -> str:
-    """`50.0%` where the model was pruned."""
-    pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
-    return f"{manifest['artifact']['contents']['weights']['zeros']:.1%}" if pruned else ""
 
 
 def show_needs(contents: Mapping[str, Json]) -> str:
@@ -111,7 +105,17 @@ class Row:
     overrides: tuple[str, ...] = ()
 
 
-def labels(rows: Sequence[Row]) -> list[str]:
+class Told(Protocol):
+    """What has the name of a variant, and the overrides that made it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def overrides(self) -> tuple[str, ...]: ...
+
+
+def labels(rows: Sequence[Told]) -> list[str]:
     """What tells the variants of a sweep apart: the overrides that not all of them have, keys cut short."""
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows else set()
     parts = [[text.lstrip("+") for text in row.overrides if text not in shared] for row in rows]
@@ -124,38 +128,3 @@ def labels(rows: Sequence[Row]) -> list[str]:
 def _shorten(text: str, short: Mapping[str, str]) -> str:
     key, mark, value = text.partition("=")
     return f"{short[key]}{mark}{value}"
-
-
-HEADINGS = ("variant", "result", "bytes", "of float", "gzip", "zeros", "top-1", "drop", "SNR dB", "sha256")
-
-
-def sweep_cells(label: str, row: Row, packed: bool) -> tuple[str, ...]:
-    """The cells of one row, empty where nothing was measured; `packed`: sizes after gzip are of interest."""
-    if row.manifest is None:
-        return (label, row.verdict, *[""] * (len(HEADINGS) - 2))
-    artifact = row.manifest["artifact"]
-    verify = row.manifest["metrics"].get("verify")
-    found = figures({"check": artifact, **({"verify": verify} if verify else {})})
-    top1 = f"{found['top1']:.2%}" if "top1" in found else ""
-    drop = f"{100 * found['top1_drop']:+.2f}" if "top1_drop" in found else ""
-    snr = f"{found['snr_db']:.1f}" if "snr_db" in found else ""
-    share = f"{artifact['bytes'] / artifact['float_bytes']:.1%}"
-    return (
-        label,
-        row.verdict,
-        f"{artifact['bytes']:,}",
-        share,
-        f"{artifact['gzip_bytes']:,}" if packed else "",
-        show_share_of_zeros(row.manifest),
-        top1,
-        drop,
-        snr,
-        artifact["sha256"][:SHOWN_SHA],
-    )
-
-
-def sweep_table(rows: Sequence[Row]) -> str:
-    """All variants, columns aligned, figures to the right; `drop` is in points against the source."""
-    packed = any(is_optimized(row.manifest) for row in rows)
-    cells = [sweep_cells(label, row, packed) for label, row in zip(labels(rows), rows, strict=True)]
-    return "\n".join(align(HEADINGS, cells, right=HEADINGS[2:-1]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 RETRIES = 1
-SILENT = ("timed out", "timeout")
+SILENT = "kind: Timeout"  # in what obstore tells of an error's cause
 PLAIN_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 
 
@@ -40,13 +40,12 @@ class ObjectRemote:
         except FileNotFoundError:
             raise Absent(name) from None
         except obstore.exceptions.BaseError as error:
-            raise _outage(error, "read") from error
+            raise self._outage(error, "read") from error
         try:
             for piece in pieces:
                 yield bytes(piece)
         except obstore.exceptions.BaseError as error:
-            why = _words(error)
-            raise (Outage(why) if any(word in why for word in SILENT) else Broken(why)) from error
+            raise (self._outage(error, "read") if SILENT in str(error) else Broken(_words(error))) from error
 
     def size(self, name: str) -> int | None:
         import obstore
@@ -56,7 +55,7 @@ class ObjectRemote:
         except FileNotFoundError:
             return None
         except obstore.exceptions.BaseError as error:
-            raise _outage(error, "read") from error
+            raise self._outage(error, "read") from error
 
     def write(self, name: str, path: Path) -> None:
         import obstore
@@ -64,7 +63,18 @@ class ObjectRemote:
         try:
             obstore.put(self._open(), name, path)
         except (FileNotFoundError, obstore.exceptions.BaseError) as error:  # no such bucket is also a file not found
-            raise _outage(error, "write") from error
+            raise self._outage(error, "write") from error
+
+    def _outage(self, error: Exception, what: str) -> Outage:
+        import obstore
+
+        if isinstance(error, obstore.exceptions.UnauthenticatedError):
+            return Outage("it does not know the credentials in the environment")
+        if isinstance(error, obstore.exceptions.PermissionDeniedError):
+            return Outage(f"the credentials in the environment do not allow to {what} there")
+        if SILENT in str(error):
+            return Outage(f"not a byte for {self.limits[1].total_seconds():g} s")
+        return Outage(_words(error))
 
     @property
     def _plain(self) -> bool:
@@ -92,17 +102,7 @@ class ObjectRemote:
             return self._store
 
 
-def _outage(error: Exception, what: str) -> Outage:
-    import obstore
-
-    if isinstance(error, obstore.exceptions.UnauthenticatedError):
-        return Outage("it does not know the credentials in the environment")
-    if isinstance(error, obstore.exceptions.PermissionDeniedError):
-        return Outage(f"the credentials in the environment do not allow to {what} there")
-    return Outage(_words(error))
-
-
 def _words(error: Exception) -> str:
     """What obstore says, without times, counts and the server's own words, which may hold an access key's name."""
     text = str(error).partition("\n")[0].partition(": <")[0]
-    return re.sub(r" in [\d.]+[mµn]?s\b[^-]*- ", ": ", text)[:LONGEST]
+    return re.sub(r" in [\d.]+[mµn]?s\b[^-]*- ", ": ", text).rstrip(": ")[:LONGEST]

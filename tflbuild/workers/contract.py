@@ -23,7 +23,8 @@ def end_with_parent() -> None:
 class WorkerError(Exception):
     """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment.
 
-    `fixes` are overrides that may help, each a command line's worth, in the order to be tried.
+    `fixes` are overrides that may help, each a command line's worth, in the order to be tried; `transient` is what
+    the machine did, and may not do again.
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class WorkerError(Exception):
         where: str = "",
         next_step: str = "",
         fixes: Sequence[str] = (),
+        transient: bool = False,
     ) -> None:
         super().__init__(what)
         self.fields: dict[str, Any] = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
         if fixes:
             self.fields["fixes"] = list(fixes)
+        if transient:
+            self.fields["transient"] = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.fields,)

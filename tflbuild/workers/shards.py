@@ -69,6 +69,7 @@ def _take(process: Any, receiver: Connection) -> Any:
             f"a process that ran part of the samples was ended by {ended}",
             kind="build",
             next_step="memory may have run out; free some and build again" if ended == "SIGKILL" else "",
+            transient=ended == "SIGKILL",
         ) from None
     process.join()
     if good:

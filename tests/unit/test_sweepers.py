@@ -1,0 +1,271 @@
+"""What finds the jobs of a sweep, and what it is told: without building any."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tflbuild.batches import merge, value_of
+from tflbuild.config import sweepers
+from tflbuild.config.compose import Composer, compose
+from tflbuild.config.mistakes import Places
+from tflbuild.config.one_plan import NoValue
+from tflbuild.core.objective import Objective
+from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
+from tflbuild.pipeline import Outcome, Prepared, Refused
+from tflbuild.report.summary import Row
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
+RECIPE = "+recipe=mobilenet_int8"
+TOP1, BYTES = Objective("top1", "max"), Objective("bytes", "min")
+AIMS = "sweep.objectives=[top1:max,bytes:min]"
+SPACE = "quantization=none,int8,float16"
+
+
+def optuna(*more):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    return Composer([RECIPE, "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1", SPACE, *more])
+
+
+def find(composer, answer, folder):
+    """The batches that the sweeper asks for, and why it ended early; `answer` gives the value of a job."""
+    asked = []
+
+    def build(jobs):
+        asked.append(jobs)
+        return [answer(job) for job in jobs]
+
+    return asked, sweepers.find_jobs(composer, composer.drive(), folder, build)
+
+
+# the basic sweeper, the default
+
+
+def test_a_sweep_is_one_batch_that_the_launcher_of_tflbuild_runs():
+    drive = Composer([RECIPE, SPACE]).drive()
+    assert (drive.sweeper, drive.launcher, drive.config) == ("basic", "tflbuild", None)
+    assert [len(batch) for batch in drive.batches] == [3]
+
+
+def test_a_sweep_composes_no_base_that_no_job_needs():
+    composer = Composer([RECIPE, "dataset.count=8,16"])
+    drive = composer.drive()
+    for job in drive.batches[0]:
+        composer.compose(job, shared=True)
+    assert len(composer._bases) == 1
+
+
+def test_a_recipe_may_say_what_is_swept_and_the_command_line_has_the_last_word():
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(
+        "defaults: [mobilenet_int8]\nhydra:\n  sweeper:\n    params:\n      quantization: none,int8\n"
+    )
+    assert [one.variant for one in compose(["+recipe=net"], multirun=True)] == [
+        "quantization=none",
+        "quantization=int8",
+    ]
+    told = compose(["+recipe=net", "quantization=float16", "dataset.count=8,9"], multirun=True)
+    assert [one.variant for one in told] == [f"dataset.count={count},quantization=float16" for count in (8, 9)]
+    assert compose(["+recipe=net"])[0].variant == "default"
+
+
+def test_batches_are_as_large_as_asked_for():
+    drive = Composer([RECIPE, SPACE, "hydra.sweeper.max_batch_size=2"]).drive()
+    assert [len(batch) for batch in drive.batches] == [2, 1]
+    assert all("hydra" not in text for batch in drive.batches for job in batch for text in job)
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ("hydra.verbose=true", "no setting of tflbuild"),
+        ("hydra.sweep.dir=x", "no setting of tflbuild"),
+        ("hydra/callbacks=x", "no setting of tflbuild"),
+        ("hydra/sweeper=basic,optuna", "several values"),
+        ("hydra.sweeper.max_batch_size=1,2", "several values"),
+        ("hydra.sweeper.max_batch_size=0", "at least 1"),
+        ("hydra.sweeper.params={a:1}", "for recipes"),
+        ("quantization.calibration.percentile=interval(99,100)", "no end of values"),
+        ("hydra/sweeper=optna", "no option of the group"),
+        ("hydra.sweeper.colour=1", "not a key of"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(told, what):
+    with pytest.raises((UsageError, RecipeError), match=what) as caught:
+        Composer([RECIPE, told]).drive()
+    assert told in caught.value.where
+
+
+@pytest.mark.parametrize("told", ["hydra/sweeper=basic", "hydra/launcher=basic", "hydra.sweeper.max_batch_size=2"])
+def test_without_a_sweep_there_is_nothing_to_drive(told):
+    with pytest.raises(UsageError, match="nothing to sweep"):
+        compose([RECIPE, told])
+
+
+@pytest.mark.parametrize("section", ["verbose: true", "sweep: {dir: x}", "job: {chdir: true}"])
+def test_a_recipe_may_set_no_more_of_hydra(section):
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(f"defaults: [mobilenet_int8]\nhydra:\n  {section}\n")
+    with pytest.raises(RecipeError, match="no setting of tflbuild") as caught:
+        compose(["+recipe=net"])
+    assert caught.value.where.startswith("recipes/net.yaml:3")
+
+
+def test_of_several_recipes_none_may_say_how_to_sweep():
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text("defaults: [mobilenet_int8]\nhydra: {sweeper: {max_batch_size: 1}}\n")
+    for recipes in ("net,mobilenet_int8", "mobilenet_int8,net"):
+        with pytest.raises(RecipeError, match="one of several recipes"):
+            compose([f"+recipe={recipes}"], multirun=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "package"), [("hydra/launcher=ray", "hydra-ray-launcher"), ("hydra/sweeper=optuna", "tflbuild[optuna]")]
+)
+def test_a_plugin_that_is_not_installed_is_named_by_what_brings_it(told, package, monkeypatch):
+    from hydra.core.config_store import ConfigStore
+
+    group, _, option = told.partition("=")
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group.partition("/")[2]], f"{option}.yaml", raising=False)
+    with pytest.raises(MachineError, match="not installed") as caught:
+        Composer([RECIPE, told]).drive()
+    assert package in caught.value.next_step and caught.value.exit_code == 4
+
+
+# Optuna
+
+
+def test_it_is_told_the_directions_of_the_objectives(tmp_path):
+    values = {"none": (0.9, 500.0), "float16": (0.9, 250.0), "int8": (0.8, 100.0)}
+    composer = optuna(AIMS, "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=3")
+
+    def answer(job):
+        return values[next(text for text in job if text.startswith("quantization=")).partition("=")[2]]
+
+    asked, stopped = find(composer, answer, tmp_path)
+    assert stopped is None and [len(batch) for batch in asked] == [3, 3]
+    assert all(AIMS.partition("=")[0] in " ".join(job) for batch in asked for job in batch)
+    seen = {answer(job) for batch in asked for job in batch}
+    best = {values for values in seen if not any(o[0] >= values[0] and o[1] <= values[1] for o in seen - {values})}
+    text = (tmp_path / "optimization_results.yaml").read_text()
+    assert all((f"- {value[0]}" in text and f"- {value[1]}" in text) == (value in best) for value in seen)
+
+
+def test_a_variant_without_a_value_is_told_as_failed_and_ends_nothing(tmp_path):
+    def answer(job):
+        return NoValue("gate failed") if "quantization=int8" in job else 500.0
+
+    composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=8")
+    asked, stopped = find(composer, answer, tmp_path)
+    jobs = [job for batch in asked for job in batch]
+    assert stopped is None and len(jobs) == 8
+    assert any("quantization=int8" in job for job in jobs)
+    assert "int8" not in (tmp_path / "optimization_results.yaml").read_text()
+
+
+def test_a_sweep_in_which_all_fail_ends_as_usual(tmp_path):
+    composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=4")
+    asked, stopped = find(composer, lambda job: NoValue("no"), tmp_path)
+    assert stopped is None and len(asked) == 2
+
+
+def test_a_failure_rate_that_is_asked_for_ends_the_sweep(tmp_path):
+    composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=8", "hydra.sweeper.max_failure_rate=0.4")
+    asked, stopped = find(composer, lambda job: NoValue("it failed"), tmp_path)
+    assert len(asked) == 1 and "it failed" in stopped.why
+
+
+def test_what_goes_wrong_in_building_is_not_taken_for_the_sweepers_fault(tmp_path):
+    def answer(job):
+        raise MachineError("the disk is full")
+
+    with pytest.raises(MachineError, match="the disk is full"):
+        find(optuna("sweep.objectives=[bytes:min]"), answer, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ([], "no objective"),
+        (["sweep.objectives=[topp:max]"], "no figure"),
+        (["sweep.objectives=[top1:max]", "hydra.sweeper.direction=minimize"], "direction"),
+        ([AIMS, "hydra.sweeper.direction=[minimize,maximize]"], "direction"),
+        ([AIMS, "hydra.sweeper.direction=maximize"], "direction"),
+        ([AIMS, "+hydra.sweeper.colour=1"], "set up"),
+        ([AIMS, "hydra.sweeper.max_failure_rate=2"], "set up"),
+        ([AIMS, "hydra.sweeper.storage=nosuch://x"], "cannot begin"),
+    ],
+)
+def test_what_it_cannot_begin_with_is_refused(told, error, tmp_path):
+    with pytest.raises(RecipeError, match=error):
+        find(optuna(*told), lambda job: 0.0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "told", [[AIMS, "hydra.sweeper.direction=[maximize,minimize]"], ["sweep.objectives=[bytes:min]"]]
+)
+def test_a_direction_that_agrees_is_no_mistake(told, tmp_path):
+    value = (0.5, 9.0) if len(told) == 2 else 9.0
+    asked, stopped = find(optuna(*told, "hydra.sweeper.n_trials=1"), lambda job: value, tmp_path)
+    assert stopped is None and len(asked) == 1
+
+
+def test_its_jobs_are_not_known_beforehand():
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    with pytest.raises(UsageError, match="not known beforehand"):
+        compose([RECIPE, "hydra/sweeper=optuna", SPACE, AIMS], multirun=True)
+
+
+def test_objectives_are_those_of_the_recipe():
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(
+        "defaults: [mobilenet_int8, override /hydra/sweeper: optuna]\nsweep: {objectives: ['bytes:min']}\n"
+    )
+    drive = Composer(["+recipe=net", SPACE]).drive()
+    assert drive.sweeper == "optuna" and drive.batches is None
+    assert sweepers.objectives_of(drive, Places()) == (BYTES,)
+
+
+# what a sweeper is told of an outcome
+
+
+def outcome(**more):
+    manifest = {
+        "artifact": {"bytes": 1000, "gzip_bytes": 800},
+        "metrics": {"verify": {"outputs": {"o": dict.fromkeys(("max_abs_error", "rmse", "cosine", "snr_db"), 1.0)}}},
+    }
+    manifest["metrics"]["verify"]["classification"] = {"top1": 0.9}
+    return replace(Outcome(Row("v", "ok", manifest), "", ran=True), **more)
+
+
+def test_a_variant_is_worth_its_figures_in_the_order_of_the_objectives():
+    assert value_of(outcome(), (TOP1, BYTES)) == (0.9, 1000.0)
+    assert value_of(outcome(), (BYTES, TOP1)) == (1000.0, 0.9)
+    assert value_of(outcome(), (BYTES,)) == 1000.0
+    assert value_of(outcome(), ()) is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"error": GateError("missed")},
+        {"row": Row("v", "failed in convert", None), "error": MachineError("x")},
+        {"row": Row("v", "refused", None)},
+    ],
+)
+def test_what_did_not_pass_is_worth_nothing(bad):
+    assert isinstance(value_of(outcome(**bad), (BYTES,)), NoValue)
+
+
+def test_what_was_not_measured_is_worth_nothing():
+    found = value_of(outcome(), (BYTES, Objective("latency_ms", "min")))
+    assert isinstance(found, NoValue) and "latency_ms" in str(found)
+
+
+def test_batches_are_counted_on():
+    no = Refused("v", (), RecipeError("no"))
+    empty = Prepared((), (), None, {"a": [1]}, frozenset({"A"}), {0: no}, None)
+    both = merge([empty, replace(empty, read={"b": None}, environment=frozenset({"B"}), refused={0: no, 1: no})])
+    assert list(both.refused) == [0, 1, 2]
+    assert both.read == {"a": [1], "b": None} and both.environment == {"A", "B"}

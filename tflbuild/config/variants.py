@@ -1,0 +1,45 @@
+"""What a variant is called: by what tells it from its recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+from hydra.core.override_parser.types import Override
+
+from tflbuild.config.recipe_source import GROUP
+from tflbuild.core.recipe import DEFAULT_VARIANT
+
+LONGEST_VARIANT = 100
+NOT_A_VARIANT = ("name", "output_root", "store", "sweep", "executor")
+
+
+def name_variant(overrides: list[Override]) -> str:
+    """A folder name from what was changed on the command line: `default` when nothing was."""
+    told = sorted(
+        f"{_key(override)}={_plain(override)}"
+        for override in overrides
+        if section_of(override) not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
+    )
+    if not told:
+        return DEFAULT_VARIANT
+    text = ",".join(told)
+    safe = re.sub(r"[^A-Za-z0-9._=,@-]", "_", text)
+    if len(safe) > LONGEST_VARIANT or safe != text:
+        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+        safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
+    return safe
+
+
+def section_of(override: Override) -> str:
+    """The first part of a key."""
+    return str(override.key_or_group).partition(".")[0]
+
+
+def _key(override: Override) -> str:
+    return f"{override.key_or_group}@{override.package}" if override.package else str(override.key_or_group)
+
+
+def _plain(override: Override) -> str:
+    return "" if override.is_delete() else str(override.get_value_element_as_str(space_after_sep=False))

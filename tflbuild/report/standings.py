@@ -1,0 +1,153 @@
+"""Variants held against each other: ranked, the Pareto front marked, in columns that the screen and the page share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE
+from tflbuild.core.objective import Objective
+from tflbuild.report.columns import align
+from tflbuild.report.front import usual_objectives
+from tflbuild.report.summary import SHOWN_SHA, labels
+from tflbuild.report.sweep import Entry, Sweep, front_of, ranked
+
+MARK = "*"
+HEADINGS = {"top1": "top-1", "top1_drop": "drop", "snr_db": "SNR dB", "gzip_bytes": "gzip", "latency_ms": "p50 ms"}
+PLAIN = {  # in a sentence
+    "top1": "top-1",
+    "top1_drop": "top-1 drop",
+    "snr_db": "SNR",
+    "latency_ms": "median latency",
+    "gzip_bytes": "bytes after gzip",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A variant among those it is held against; `best`: it is on the front."""
+
+    label: str
+    entry: Entry
+    sweep: Sweep
+    best: bool
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is said of every variant: in words, "" where there is nothing to say, and as a value to sort by."""
+
+    heading: str
+    words: Callable[[Standing], str]
+    value: Callable[[Standing], float | None] | None = None
+
+
+def aims_of(sweeps: Sequence[Sweep]) -> tuple[Objective, ...]:
+    """The objectives of the newest sweep, but for latency where it was measured on several hosts; never none."""
+    aims = max(sweeps, key=lambda one: one.created).aims
+    if len(hosts_of(sweeps)) < 2:
+        return aims
+    comparable = tuple(one for one in aims if one.figure not in LATENCIES)
+    return comparable or usual_objectives([entry.figures for sweep in sweeps for entry in sweep.variants])
+
+
+def hosts_of(sweeps: Sequence[Sweep]) -> set[str]:
+    """Where latency was measured."""
+    return {entry.latency_host for sweep in sweeps for entry in sweep.variants if entry.latency_host}
+
+
+def stand(sweeps: Sequence[Sweep]) -> list[Standing]:
+    """Every variant of these sweeps, best first; the front is that of all of them together."""
+    pairs = [(sweep, entry) for sweep in sweeps for entry in sweep.variants]
+    entries = [entry for _, entry in pairs]
+    aims = aims_of(sweeps)
+    front, told = front_of(entries, aims), labels(entries)
+    return [Standing(told[place], *pairs[place][::-1], place in front) for place in ranked(entries, aims)]
+
+
+def show_figure(name: str, value: float) -> str:
+    """Bytes in full, shares in percent, differences of shares in points, the rest to four digits."""
+    last = name.rpartition(".")[2]
+    if name in WHOLE:
+        return f"{value:,.0f}"
+    if name == "top1_drop":
+        return f"{100 * value:+.2f}"
+    if name in ACCURACIES:
+        return f"{value:.2%}"
+    return f"{value:.1f}" if last == "snr_db" else f"{value:.{6 if last == 'cosine' else 4}g}"
+
+
+def figure_column(name: str) -> Column:
+    """A figure as a column."""
+
+    def words(one: Standing) -> str:
+        return show_figure(name, one.entry.figures[name]) if name in one.entry.figures else ""
+
+    return Column(HEADINGS.get(name, name), words, lambda one: one.entry.figures.get(name))
+
+
+def share_of_float(one: Standing) -> float | None:
+    """The artifact's size beside the float model's."""
+    made = one.entry.artifact
+    return None if made is None or not made.float_bytes else made.bytes / made.float_bytes
+
+
+def zeros(one: Standing) -> float | None:
+    """The share of zero weights where the model was pruned."""
+    return None if one.entry.artifact is None else one.entry.artifact.zeros
+
+
+def percent(take: Callable[[Standing], float | None]) -> Callable[[Standing], str]:
+    """A share as `50.0%`."""
+
+    def words(one: Standing) -> str:
+        share = take(one)
+        return "" if share is None else f"{share:.1%}"
+
+    return words
+
+
+def columns_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[Column]:
+    """What tells of them: the usual, sizes after gzip where a model was trained for them, every objective."""
+    packed = any(one.entry.artifact is not None and one.entry.artifact.optimized for one in standings)
+    sha = Column("sha256", lambda one: one.entry.artifact.sha256[:SHOWN_SHA] if one.entry.artifact else "")
+    columns = [
+        Column("variant", lambda one: one.label),
+        Column("result", lambda one: one.entry.verdict),
+        Column("front", lambda one: MARK if one.best else ""),
+        figure_column("bytes"),
+        Column("of float", percent(share_of_float), share_of_float),
+    ]
+    columns += [figure_column("gzip_bytes"), Column("zeros", percent(zeros), zeros)] if packed else []
+    usual = ("top1", "top1_drop", "snr_db", "latency_ms")
+    columns += [figure_column(name) for name in usual]
+    shown = {"bytes", *usual, *(("gzip_bytes",) if packed else ())}
+    columns += [figure_column(aim.figure) for aim in aims if aim.figure not in shown]
+    return [*columns, sha]
+
+
+def sweep_table(sweep: Sweep) -> str:
+    """All variants, best first, figures to the right, and a line that says what the order and the mark mean."""
+    aims, standings = aims_of([sweep]), stand([sweep])
+    columns = columns_of(standings, aims)
+    cells = [tuple(column.words(one) for column in columns) for one in standings]
+    headings = [column.heading for column in columns]
+    right = [column.heading for column in columns if column.value is not None]
+    told = [front_text(aims)] if any(one.best for one in standings) else []
+    return "\n".join([*align(headings, cells, right=right), *told])
+
+
+def front_text(aims: Sequence[Objective]) -> str:
+    """What `*` means."""
+    names = [f"{'most' if aim.direction == 'max' else 'least'} {PLAIN.get(aim.figure, aim.figure)}" for aim in aims]
+    if len(names) == 1:
+        return f"{MARK} the best: {names[0]}"
+    wanted = f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{MARK} Pareto front by {wanted}: no other is as good in all of them and better in one; sorted by the first"
+
+
+def count_text(entries: Sequence[Entry]) -> str:
+    """`7 ok, 1 gate failed`: the results, what passed first."""
+    counts = Counter(entry.verdict for entry in sorted(entries, key=lambda one: not one.passed))
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())

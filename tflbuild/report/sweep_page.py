@@ -1,0 +1,309 @@
+"""The page of a sweep, or of several: one HTML file with all that it needs, and nothing from the net."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Sequence
+from html import escape
+
+from tflbuild.core.gates import LATENCIES, WHOLE
+from tflbuild.core.objective import Objective
+from tflbuild.locations import ASSETS
+from tflbuild.report.columns import shorten
+from tflbuild.report.drawing import STYLE, document
+from tflbuild.report.front import usual_objectives
+from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend, heading
+from tflbuild.report.sharing import share
+from tflbuild.report.standings import (
+    PLAIN,
+    Column,
+    Standing,
+    aims_of,
+    columns_of,
+    count_text,
+    front_text,
+    hosts_of,
+    show_figure,
+    stand,
+)
+from tflbuild.report.sweep import Entry, Layers, Sweep, Trouble
+
+TOLD_FIGURES = ("bytes", "gzip_bytes", "top1", "top1_drop", "agreement", "snr_db", "cosine", "rmse", "latency_ms")
+SHOWN_LAYERS = 10
+
+
+def sweep_page(sweeps: Sequence[Sweep]) -> str:
+    """The page. `sweeps` are in the order of their time, or of their commits; one at least."""
+    standings, aims = stand(sweeps), aims_of(sweeps)
+    title = f"Sweep {sweeps[0].id}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        *lead(sweeps),
+        *scatter_section(standings, aims, hosts_of(sweeps)),
+        *trend_section(sweeps, standings, aims),
+        *table_section(sweeps, standings, aims),
+        *shared_section([one.entry for one in standings]),
+        *failed_section(standings),
+        *layers_section(standings),
+        '<div id="told" role="status" hidden></div>',
+    ]
+    script = (ASSETS / "report" / "sweep.js").read_text(encoding="utf-8")
+    trusted = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{trusted}'"
+    head = [
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',
+    ]
+    style = STYLE + (ASSETS / "report" / "sweep.css").read_text(encoding="utf-8")
+    return document(title, style, [*body, f"<script>{script}</script>"], head)
+
+
+def paragraph(words: str) -> str:
+    """Text as a paragraph."""
+    return f"<p>{escape(words)}</p>"
+
+
+def lead(sweeps: Sequence[Sweep]) -> list[str]:
+    """What, when, how it ended, where, with what."""
+    entries = [entry for sweep in sweeps for entry in sweep.variants]
+    recipes = ", ".join(dict.fromkeys(entry.recipe for entry in entries if entry.recipe))
+    parts = [paragraph(f"{recipes}: {len(entries)} variants, {count_text(entries)}.")]
+    for sweep in sweeps:
+        git = "no git repository" if sweep.git is None else f"commit {sweep.git.short}"
+        machine = f"{sweep.host.get('platform', '')}, Python {sweep.host.get('python', '')}"
+        told = f"{sweep.created}, {git}, tflbuild {sweep.tflbuild}, on {machine}."
+        parts.append(paragraph(told if len(sweeps) == 1 else f"{sweep.id}: {told}"))
+    if any(sweep.git is not None and sweep.git.dirty for sweep in sweeps):
+        parts.append(paragraph("A commit with + stands for files that differed from it."))
+    hosts = hosts_of(sweeps)
+    if len(hosts) == 1:
+        parts.append(paragraph(f"Latency is that of one host, {hosts.pop()}, and says nothing about another device."))
+    elif hosts:
+        parts.append(paragraph(f"Latency was measured on {len(hosts)} hosts, so it is neither drawn nor an objective."))
+    asked = "".join(f"<pre>tflbuild {escape(shlex.join(sweep.command))}</pre>" for sweep in sweeps)
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(sweeps[-1].toolchain.items()))
+    parts.append(f"<details><summary>Command and packages</summary>{asked}{paragraph(tools)}</details>")
+    return parts
+
+
+def views_of(standings: Sequence[Standing], aims: Sequence[Objective], hosts: set[str]) -> list[View]:
+    """What can be drawn: each size and the latency that was measured, against the first figure that is neither."""
+    figures = [one.entry.figures for one in standings]
+    wanted = [*aims, *usual_objectives(figures)]
+    up = next((aim for aim in wanted if aim.figure not in (*WHOLE, *LATENCIES)), None)
+    if up is None:
+        return []
+    packed = any(one.entry.artifact is not None and one.entry.artifact.optimized for one in standings)
+    names = ["bytes", *(["gzip_bytes"] if packed or "gzip_bytes" in [aim.figure for aim in aims] else [])]
+    names += ["latency_ms"] if len(hosts) == 1 else []
+    drawn = [any(name in found and up.figure in found for found in figures) for name in names]
+    return [View(Objective(name, "min"), up) for name, there in zip(names, drawn, strict=True) if there]
+
+
+def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective], hosts: set[str]) -> list[str]:
+    """The picture, with a switch where there are several, and what is told of each point."""
+    views = views_of(standings, aims, hosts)
+    parts = ["<h2>Pareto front</h2>"]
+    if not views:
+        return [*parts, paragraph("Nothing was verified, so there is no accuracy to draw.")]
+    words = "Filled red: on the front. Blue: passed. Hollow: missed a gate. The dashed line joins what nothing beats"
+    parts.append(
+        paragraph(f"{words} in the two figures drawn. Point at a circle, or go to it with Tab, for its recipe.")
+    )
+    if len(views) > 1:
+        buttons = [
+            f'<button type="button" data-view="{view.x.figure}" aria-pressed="{str(not place).lower()}">'
+            f"{escape(PLAIN.get(view.x.figure, view.x.figure))}</button>"
+            for place, view in enumerate(views)
+        ]
+        parts.append(f'<p class="views">Across: {" ".join(buttons)}</p>')
+    for place, view in enumerate(views):
+        hidden = " hidden" if place else ""
+        wide, narrow = (draw_scatter(view, standings, size) for size in (WIDE, NARROW))
+        parts.append(f'<div data-plot="{view.x.figure}"{hidden}>{both(wide, narrow)}</div>')
+    differing = differences([one.entry for one in standings])
+    told = [entry_html(place, one, differing[place]) for place, one in enumerate(standings)]
+    return [*parts, f"<div hidden>{''.join(told)}</div>"]
+
+
+def both(wide: str, narrow: str) -> str:
+    """A picture for wide windows and one for narrow ones."""
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def differences(entries: Sequence[Entry]) -> list[list[str]]:
+    """The overrides of each that not all have."""
+    common = set.intersection(*(set(entry.overrides) for entry in entries)) if entries else set()
+    return [[text.lstrip("+") for text in entry.overrides if text not in common] for entry in entries]
+
+
+def entry_html(place: int, one: Standing, differing: Sequence[str]) -> str:
+    """What is told of a variant: how it differs from the others, and its figures."""
+    entry = one.entry
+    diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
+    rows = [(heading(name), show_figure(name, entry.figures[name])) for name in TOLD_FIGURES if name in entry.figures]
+    rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
+    figures = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
+    front = ", on the front" if one.best else ""
+    return (
+        f'<div class="entry" id="entry-{place}"><b>{escape(one.label)}</b> {escape(entry.verdict + front)}'
+        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{figures}</dl></div>"
+    )
+
+
+def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """Each variant that was built at several commits, over these."""
+    commits = list(dict.fromkeys(sweep.git.short for sweep in sweeps if sweep.git is not None))
+    if len(commits) < 2:
+        return []
+    places = {commit: place for place, commit in enumerate(commits)}
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    labels = {(one.entry.recipe, one.entry.name): one.label for one in standings}
+    for sweep in sweeps:  # of several at one commit the last counts
+        for entry in sweep.variants if sweep.git is not None else ():
+            label = labels[entry.recipe, entry.name]
+            for figure, value in entry.figures.items():
+                found.setdefault(figure, {}).setdefault(label, {})[places[sweep.git.short]] = value  # type: ignore[union-attr]
+    figures = dict.fromkeys(["bytes", *(view.y.figure for view in views_of(standings, aims, set()))])
+    parts = ["<h2>Over commits</h2>"]
+    for figure in figures:
+        lines = [(label, sorted(points.items())) for label, points in found.get(figure, {}).items() if len(points) > 1]
+        if lines:
+            parts.append(both(*(draw_trend(figure, lines, commits, size) for size in (WIDE, NARROW))))
+    return parts if len(parts) > 1 else [*parts, paragraph("No variant was built at more than one commit.")]
+
+
+def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """All variants, to be sorted by any column."""
+    columns = columns_of(standings, aims)
+    if len(sweeps) > 1:
+        columns.append(Column("sweep", lambda one: one.sweep.id))
+        columns.append(Column("commit", lambda one: one.sweep.git.short if one.sweep.git else ""))
+    cells = [[column.words(one) for column in columns] for one in standings]
+    used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
+    columns = [columns[place] for place in used]
+    head = "".join(
+        f'<th scope="col"{number(column)}><button type="button">{escape(column.heading)}</button></th>'
+        for column in columns
+    )
+    rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
+    body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    told = [paragraph(front_text(aims) + ".")] if any(one.best for one in standings) else []
+    return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
+
+
+def number(column: Column) -> str:
+    """The class of a column of figures."""
+    return ' class="number"' if column.value is not None else ""
+
+
+def table_row(place: int, one: Standing, columns: Sequence[Column]) -> str:
+    """One variant; what a cell is sorted by stands in `data-value`, empty where there is nothing."""
+    cells = []
+    for column in columns:
+        words = column.words(one)
+        value = None if column.value is None else column.value(one)
+        key = words if column.value is None else "" if value is None else repr(float(value))
+        cells.append(f'<td{number(column)} data-value="{escape(key)}">{escape(words)}</td>')
+    best = ' class="best"' if one.best else ""
+    return f'<tr data-entry="{place}"{best} title="{escape(" ".join(one.entry.overrides))}">{"".join(cells)}</tr>'
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> str:
+    """A table of HTML cells, columns in `numbers` to the right."""
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        kinds = [' class="number"' if place in numbers else "" for place in range(len(row))]
+        return "".join(f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="box"><table><thead><tr>{cells("th", headings)}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def shared_section(entries: Sequence[Entry]) -> list[str]:
+    """Steps by role, and the seconds that sharing and the store saved."""
+    shared = share(entries)
+    if not shared:
+        return []
+    counts = ["asked", "steps", "ran", "hits", *(["failed"] if any(one.failed for one in shared) else [])]
+    rows = [
+        [escape(one.role), *(str(getattr(one, name)) for name in counts), f"{one.spent:.2f}", f"{one.saved:.2f}"]
+        for one in shared
+    ]
+    spent, saved = sum(one.spent for one in shared), sum(one.saved for one in shared)
+    words = (
+        f"The steps took {spent:.1f} s together; every variant built alone, into an empty store, would have taken"
+        f" {saved:.1f} s more. Wall times as measured when each step ran, here or in an earlier build; steps that ran"
+        " side by side count in full, and trials of quantization=auto are not counted."
+    )
+    told = ["variants", "different", "ran", "from the store", "failed"][: len(counts)]
+    headings = ["step", *told, "took, s", "saved, s"]
+    return ["<h2>What was shared</h2>", paragraph(words), plain_table(headings, rows, range(1, len(headings)))]
+
+
+def failed_section(standings: Sequence[Standing]) -> list[str]:
+    """Each reason once, with the variants that it befell; where it arose is told of the first."""
+    befell: dict[tuple[str, ...], list[tuple[Standing, Trouble]]] = {}
+    for one in standings:
+        if (trouble := one.entry.trouble) is not None:
+            reason = (trouble.kind, trouble.what, trouble.why, trouble.next_step)
+            befell.setdefault(reason, []).append((one, trouble))
+    parts = ["<h2>What failed</h2>"] if befell else []
+    for ones in befell.values():
+        names = ", ".join(f"{one.label} ({one.entry.verdict})" for one, _ in ones)
+        first = ones[0][1]
+        told = (("where", first.where), ("why", first.why), ("next", first.next_step))
+        lines = "".join(f"<dt>{name}</dt><dd><pre>{escape(words)}</pre></dd>" for name, words in told if words)
+        what = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
+        parts.append(f'<div class="entry">{what}<dl>{lines}</dl></div>')
+    return parts
+
+
+def layers_section(standings: Sequence[Standing]) -> list[str]:
+    """The error by operator of what is on the front, or how to get it; of those with one answer, together."""
+    asked: dict[str, list[Standing]] = {}
+    for one in standings:
+        if one.best and one.entry.scheme not in ("", "none"):
+            asked.setdefault(one.entry.sensitivity or one.label, []).append(one)
+    parts = []
+    for ones in asked.values():
+        parts.append(f"<h3>{escape(', '.join(dict.fromkeys(one.label for one in ones)))}</h3>")
+        parts += layers_of(ones[0])
+    words = "What each operator costs when it alone is quantized, for the variants on the front that are quantized."
+    return ["<h2>Error by layer</h2>", paragraph(words), *parts] if parts else []
+
+
+def layers_of(one: Standing) -> list[str]:
+    """The same of one variant."""
+    entry = one.entry
+    if entry.layers is not None:
+        return layers_html(entry.layers)
+    if entry.sensitivity:
+        lines = [shlex.join(("tflbuild", "sensitivity", *entry.overrides)), f"tflbuild report {one.sweep.id}"]
+        told = "\n".join(lines)
+        return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(told)}</pre>"]
+    lacks = "" if entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
+    return [paragraph(f"Not measured.{lacks}")]
+
+
+def layers_html(layers: Layers) -> list[str]:
+    """The operators that lose most, a bar for each one's part of the error."""
+    worst = layers.operators[:SHOWN_LAYERS]
+    noise = [10 ** (-layer.snr_db / 10) for layer in layers.operators]
+    rows = [
+        [
+            escape(shorten(layer.name)),
+            escape(layer.operator),
+            f"{layer.snr_db:.1f}",
+            f'<span class="bar" style="width:{6 * one / max(noise):.2f}em"></span>',
+        ]
+        for layer, one in zip(worst, noise, strict=False)
+    ]
+    every = layers.samples is not None  # a search tells of the worst alone
+    told = f"{len(worst)} worst of {len(layers.operators)} operators" if every else f"{len(worst)} worst operators"
+    samples = "" if layers.samples is None else f" on {layers.samples:,} evaluation samples"
+    words = f"The {told} as {layers.scheme}, measured by {layers.source}{samples}."
+    return [paragraph(words), plain_table(("operator", "kind", "SNR dB alone", "noise"), rows, (2,))]
