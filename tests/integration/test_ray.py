@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
+import time
 
 import pytest
 from commandline import ROOT
@@ -15,6 +17,8 @@ cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install 'tf
 pytestmark = pytest.mark.heavy
 
 SWEEP = ("-m", "+recipe=ready", "quantization=none,float16,dynamic_int8,int8", "verify.dataset.count=200")
+KILLS = int(os.environ.get("TFLBUILD_TEST_KILLS", "1"))  # moments to try
+SECONDS = 15  # about what the sweep takes
 SMALL = {"object_store_memory": 80 << 20}  # the least that Ray takes
 
 
@@ -91,6 +95,19 @@ def test_a_node_that_dies_in_mid_sweep_costs_its_running_steps_alone(machines, r
     assert done.code == 0, done.err
     assert artifacts(project) == wanted
     assert done.err.count("was lost") == 1, done.err  # a node with one CPU has one step at work
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_node_that_is_killed_at_any_moment_loses_nothing(machines, ready_project, wanted, number):
+    chance = random.Random(f"node {number}")
+    machines.add(f"spare-{number}")
+    project = ready_project()
+    with started(project, *SWEEP, *machines.flags) as finish:
+        time.sleep(chance.uniform(0, SECONDS))
+        machines.kill(chance.choice(sorted(machines.nodes)))
+        done = finish()
+    assert done.code == 0, done.err
+    assert artifacts(project) == wanted
 
 
 TAMPER = """
