@@ -6,71 +6,45 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from endings import SWEEP, assert_every_end_is_told, write_fragile
+from processes import at_work, started, until
 from refusals import RECIPE, refusal_of
 
 pytestmark = pytest.mark.heavy
 
-NET = """\
-import os, signal, sys
-
-import keras
-
-def make(how):
-    if how == "raise":
-        raise ValueError("no weights today")
-    if how == "exit":
-        sys.exit(3)
-    if how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if how == "segv":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    while how == "loop":
-        pass
-    return keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
-"""
 STARTS = 50
-REASONS = {
-    "raise": "no weights today",
-    "exit": "sys.exit(3)",
-    "kill": "SIGKILL",
-    "segv": "SIGSEGV",
-    "loop": "longer than 12 s",
-}
 
 
 @pytest.fixture
-def fragile(project):
-    """A recipe whose model comes to many ends."""
-    project.write("net.py", NET)
-    project.write(
-        "recipes/fragile.yaml",
-        "defaults:\n  - override /source: function\n  - override /quantization: float16\n"
-        "source: {call: 'net.py:make', arguments: {how: good}}\nsignature: {outputs: {}}\n",
-    )
-    return project
+def fragile(ready_project):
+    """A recipe whose samples come to many ends."""
+    return write_fragile(ready_project())
 
 
-def test_every_way_to_fail_is_a_row_with_its_reason(fragile):
-    ways = ",".join(["good", *REASONS])
-    done = fragile.run("-m", "recipe=fragile", f"source.arguments.how={ways}", "--timeout", "12")
-    assert done.code == 1, done.err
-    rows = dict(line.split(maxsplit=1) for line in done.out.splitlines()[1 : 2 + len(REASONS)])
-    assert rows.pop("how=good").startswith("ok") or "unverified" in done.out
-    assert set(rows) == {f"how={way}" for way in REASONS}
-    assert all(text.startswith("failed in import") for text in rows.values())
-    for reason in REASONS.values():
-        assert reason in done.err
-    assert done.out.splitlines()[-2].endswith(f"1 of {1 + len(REASONS)} variants in outputs/fragile/, 5 failed")
-    assert (fragile.output("fragile", "source.arguments.how=good") / "model.tflite").is_file()
-    again = fragile.run("-m", "recipe=fragile", "source.arguments.how=good,raise")
-    assert again.code == 2 and "no weights today" in again.err  # what failed is tried again, what is done is a hit
+@pytest.mark.parametrize("launcher", ["tflbuild", "submitit_local"])
+def test_every_way_to_fail_is_a_row_with_its_reason(fragile, launcher):
+    if launcher == "submitit_local":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'tflbuild[submitit]'")
+    done = fragile.run(*SWEEP, f"hydra/launcher={launcher}")
+    assert_every_end_is_told(fragile, done)
+    again = fragile.run("-m", "recipe=fragile", "dataset.arguments.how=good,fine")
+    assert again.code == 0 and again.out.splitlines()[-2].startswith("up to date")
 
 
 def test_fail_fast_begins_nothing_after_a_failure(fragile):
-    done = fragile.run("-m", "recipe=fragile", "source.arguments.how=raise,good", "--fail-fast", "-j", "1")
+    done = fragile.run("-m", "recipe=fragile", "dataset.arguments.how=raise,good", "--fail-fast", "-j", "1")
     assert done.code == 1, done.err
-    assert "no weights today" in done.err and "--fail-fast" in done.err
-    assert "not built" in done.out and not list(fragile.folder.rglob("*.tflite"))
+    assert "no samples today" in done.err and "--fail-fast" in done.err
+    assert "not built" in done.out and not list((fragile.folder / "outputs").rglob("*.tflite"))
+
+
+def test_a_recipe_that_is_edited_meanwhile_changes_nothing(fragile):
+    with started(fragile, "-m", "recipe=fragile", "dataset.arguments.how=good,fine") as finish:
+        until(lambda: at_work(fragile.store), "the first worker")
+        fragile.write("recipes/fragile.yaml", "no: recipe")
+        done = finish()
+    assert done.code == 0, done.err
+    assert "2 of 2 variants" in done.out
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import re
 import shutil
 import time
 
+import endings
 import pytest
 from commandline import ROOT
+from endings import assert_every_end_is_told, write_fragile
 from processes import started, until
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install 'tflbuild[ray]'")
@@ -108,6 +110,11 @@ def test_a_node_that_is_killed_at_any_moment_loses_nothing(machines, ready_proje
         done = finish()
     assert done.code == 0, done.err
     assert artifacts(project) == wanted
+
+
+def test_every_way_to_fail_is_a_row_with_its_reason(machines, ready_project):
+    project = write_fragile(ready_project())
+    assert_every_end_is_told(project, project.run(*endings.SWEEP, *machines.flags))
 
 
 TAMPER = """
