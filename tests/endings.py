@@ -18,6 +18,8 @@ def give(how):
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "segv":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "memory":
+        bytearray(1 << 50)
     while how == "loop":
         pass
     for number in range(4):
@@ -33,6 +35,7 @@ REASONS = {
     "exit": "sys.exit(3)",
     "kill": "SIGKILL",
     "segv": "SIGSEGV",
+    "memory": "MemoryError",
     "loop": "longer than 8 s",
 }
 ENDS = ",".join(["good", *REASONS, "fine"])
