@@ -13,10 +13,9 @@ from pathlib import Path
 from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
-from tflbuild.options import make_parser, read_limits
+from tflbuild.options import REPORT_USAGE, make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-REPORT_USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
 VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
 
 

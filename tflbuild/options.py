@@ -11,6 +11,8 @@ from tflbuild.errors import UsageError
 if TYPE_CHECKING:
     from tflbuild.execute.limits import Limits
 
+REPORT_USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
+
 
 class _Parser(argparse.ArgumentParser):
     """Refuses a wrong flag the way everything wrong is refused."""

@@ -50,6 +50,7 @@ from tflbuild.resolve.toolchain import (
 )
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
+from tflbuild.storage.stat_cache import Snapshot
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
@@ -125,11 +126,12 @@ def observe_configuration() -> dict[str, Stat | None]:
 def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store, *, swept: bool) -> Prepared:
     """The same from what was composed, refusals included; `read` grows."""
     shared, cluster = freeze_store(composed), freeze_executor(composed)
+    stats, walked = Snapshot(store.stats.folder), set[Path]()
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
     for index, one in enumerate(composed):
         try:
-            accepted[index] = _accept(one, store, read)
+            accepted[index] = _accept(one, stats, read, walked)
         except RecipeError as error:
             refused[index] = Refused(one.variant, one.overrides, error)
     resolved = tuple(accepted.values())
@@ -148,13 +150,13 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
     )
 
 
-def _accept(one: Composed, store: Store, read: dict[str, Stat | None]) -> ResolvedRecipe:
+def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
     """Freeze and resolve; notes the stat record of what is read, ahead of it."""
     recipe = freeze(one)
     require_candidates(recipe, one.places)
     with placed(one.places):
-        read |= {path: observe(path) for path in input_paths(recipe) if path not in read}
-        return resolve(recipe, store.stats)
+        read |= {path: observe(path) for path in input_paths(recipe, walked) if path not in read}
+        return resolve(recipe, stats)
 
 
 def surroundings() -> Surroundings:

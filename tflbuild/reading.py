@@ -33,11 +33,13 @@ def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
         yield from (os.path.join(parent, name) for name in files if name.endswith(suffix))
 
 
-def input_paths(recipe: Recipe) -> Iterator[str]:
-    """The files that a recipe names, and what is in its folders."""
+def input_paths(recipe: Recipe, walked: set[Path]) -> Iterator[str]:
+    """The files that a recipe names, and what is in its folders, without those that another recipe had walked."""
     for _, _, text in named_paths(recipe):
         path = locate(text)
-        yield from tree_paths(path) if path.is_dir() else (str(path),)
+        if path not in walked:
+            walked.add(path)
+            yield from tree_paths(path) if path.is_dir() else (str(path),)
     source_code = code_of(recipe)
     for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))

@@ -13,6 +13,7 @@ from pathlib import Path
 from tflbuild.core.digest import Json
 from tflbuild.errors import UsageError, nearest
 from tflbuild.locations import store_root
+from tflbuild.options import REPORT_USAGE
 from tflbuild.pipeline import disk_errors
 from tflbuild.report.history import find_commit, is_since, order_commits
 from tflbuild.report.outputs import write_page
@@ -22,7 +23,6 @@ from tflbuild.report.sweep_page import sweep_page
 from tflbuild.storage.store import Store
 from tflbuild.sweeps import FOLDER, OUTPUTS, with_layers
 
-USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
 OTHER_FLAGS = ("multirun", "jobs", "offline", "clear", "as_recipe")
 
 
@@ -39,7 +39,9 @@ def show_report(options: argparse.Namespace) -> None:
     """The verb. Raises UsageError for a flag that does nothing here, and whatever `report` raises."""
     for flag in OTHER_FLAGS:
         if getattr(options, flag):
-            raise UsageError(f"report takes no --{flag.replace('_', '-')}", where="command line", next_step=USAGE)
+            raise UsageError(
+                f"report takes no --{flag.replace('_', '-')}", where="command line", next_step=REPORT_USAGE
+            )
     made = report(options.overrides[1:], options.since)
     if options.json:
         print(json.dumps(told_of_report(made), indent=2))

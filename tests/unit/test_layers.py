@@ -50,7 +50,7 @@ MAY_IMPORT = {
     },
     "batches": {"config", "core", "errors", "execute", "jobs", "pipeline", "plan", "report"},
     "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "reading", "report", "resolve", "storage"},
-    "reporting": {"core", "errors", "locations", "pipeline", "report", "storage", "sweeps"},
+    "reporting": {"core", "errors", "locations", "options", "pipeline", "report", "storage", "sweeps"},
     "commands": {
         *("batches", "config", "core", "doctor", "errors", "inquiry", "interrupts", "locations"),
         *("options", "pipeline", "report", "reporting", "storage", "sweeps"),

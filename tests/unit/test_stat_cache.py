@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.core.digest import hash_bytes
 from tflbuild.storage import stat_cache
-from tflbuild.storage.stat_cache import StatCache
+from tflbuild.storage.stat_cache import Snapshot, StatCache
 
 
 @pytest.fixture
@@ -79,3 +79,14 @@ def test_a_tree_lists_every_file_with_its_path(cache, tmp_path):
     (folder / "saved_model.pb").write_bytes(b"graph")
     (folder / "variables" / "data").write_bytes(b"numbers")
     assert cache.tree(folder) == {"saved_model.pb": hash_bytes(b"graph"), "variables/data": hash_bytes(b"numbers")}
+
+
+def test_a_snapshot_looks_at_a_path_once_and_a_cache_each_time(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a").write_text("before")
+    cache, snapshot = StatCache(tmp_path / "stats"), Snapshot(tmp_path / "stats")
+    first = snapshot.digest_of(folder)
+    assert cache.digest_of(folder) == first
+    (folder / "a").write_text("after")
+    assert snapshot.digest_of(folder) == first != cache.digest_of(folder)

@@ -78,6 +78,20 @@ class StatCache:
         return {file.relative_to(folder).as_posix(): self.digest(file) for file in walk_files(folder)}
 
 
+class Snapshot(StatCache):
+    """The same, but each path is looked at once: recipes of one command are resolved on what was there at first."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._seen: dict[Path, str] = {}
+
+    def digest_of(self, path: Path) -> str:
+        """As it was when it was first asked for."""
+        if path not in self._seen:
+            self._seen[path] = super().digest_of(path)
+        return self._seen[path]
+
+
 def _load(place: Path) -> tuple[Stat, str] | None:
     try:
         stat, digest = json.loads(place.read_bytes())
