@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.declarations import examine
-from tflbuild.workers.flatbuffer import Model, Op, SignatureDef, Subgraph, Tensor
 
 PARAMS = {
     "scheme": "int8",

@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.core.contents import fused_text
-from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
+from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.workers.fusions import describe_fusions
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
 from tflbuild.workers.known_ranges import complete, require_all
 
 

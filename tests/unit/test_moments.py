@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers import litert_moments
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.litert_calibrate import Activation
 from tflbuild.workers.litert_moments import Seen, Survey, find_widths, require_some
 from tflbuild.workers.moments import load_moments, save_moments

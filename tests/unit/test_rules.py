@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
+from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.workers.rules import applied, asked, each_operator, honours, unmatched, weight_of
 
 RULES = [

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.workers.contents import describe_model
-from tflbuild.workers.flatbuffer import OPERATORS, Model, Op, Subgraph, Tensor
+from tflbuild.workers.flatbuffer import OPERATORS
 from tflbuild.workers.runtimes import BY_TYPE, FIRST, first_runtime, least_runtime, needed_version, parse
 
 KNOWN = [

@@ -52,6 +52,12 @@ TENSORFLOW = ("tensorflow", "keras", "numpy")
 LITERT = ("ai-edge-litert", "numpy")
 QUANTIZER = ("litert-quantizer", "scipy", *LITERT)
 
+# what every step that judges a target reads the artifact with, and answers with
+TRIAL = (
+    *("core.digest", "core.model", "core.typed_json", "core.verdict", "flatbuffer", "interpreters", "metrics"),
+    *("runtimes", "samples", "target_trial"),
+)
+
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
@@ -110,7 +116,7 @@ KINDS: dict[str, StepKind] = {
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+            uses=("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -168,7 +174,16 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("flatbuffer", "interpreters", "known_ranges", "runtimes", "samples", "shards", "signatures"),
+            uses=(
+                "core.model",
+                "flatbuffer",
+                "interpreters",
+                "known_ranges",
+                "runtimes",
+                "samples",
+                "shards",
+                "signatures",
+            ),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -178,7 +193,15 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_moments",
             uses=(
-                *("flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "moments", "runtimes"),
+                *(
+                    "core.model",
+                    "flatbuffer",
+                    "interpreters",
+                    "known_ranges",
+                    "litert_calibrate",
+                    "moments",
+                    "runtimes",
+                ),
                 *("samples", "shards", "signatures"),
             ),
             packages=LITERT,
@@ -190,7 +213,16 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_quantize",
             uses=(
-                *("core.schemes", "flatbuffer", "moments", "prelu", "quantizer_recipe", "rules", "runtimes"),
+                *(
+                    "core.model",
+                    "core.schemes",
+                    "flatbuffer",
+                    "moments",
+                    "prelu",
+                    "quantizer_recipe",
+                    "rules",
+                    "runtimes",
+                ),
                 "uint8_interface",
             ),
             packages=QUANTIZER,
@@ -202,7 +234,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_sensitivity",
             uses=(
-                *("artifact", "core.schemes", "flatbuffer", "interpreters", "litert_quantize", "metrics"),
+                *("artifact", "core.model", "core.schemes", "flatbuffer", "interpreters", "litert_quantize", "metrics"),
                 *("moments", "predictions", "prelu", "probes", "quantizer_recipe", "rules", "runtimes", "samples"),
                 *("shards", "signatures", "uint8_interface"),
             ),
@@ -215,7 +247,15 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_advise",
             uses=(
-                *("flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "range_growth", "runtimes"),
+                *(
+                    "core.model",
+                    "flatbuffer",
+                    "interpreters",
+                    "known_ranges",
+                    "litert_calibrate",
+                    "range_growth",
+                    "runtimes",
+                ),
                 *("samples", "shards", "signatures"),
             ),
             packages=LITERT,
@@ -239,7 +279,16 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check",
             uses=(
-                *("compression", "contents", "core.schemes", "declarations", "flatbuffer", "fusions", "interpreters"),
+                *(
+                    "compression",
+                    "contents",
+                    "core.model",
+                    "core.schemes",
+                    "declarations",
+                    "flatbuffer",
+                    "fusions",
+                    "interpreters",
+                ),
                 *("rules", "runtimes"),
                 "samples",
             ),
@@ -267,6 +316,15 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("benchmark.json",),
             shared=False,
+        ),
+        # .tflite -> what a target's published rules say of it
+        StepKind(
+            name="lint_target",
+            server="litert",
+            module="target_lint",
+            uses=(*TRIAL, "targets.lint", "targets.rules", "targets.tables"),
+            packages=LITERT,
+            outputs=("verdict.json",),
         ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tflbuild.core.model import Model
 from tflbuild.workers import compression
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
-from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.samples import load_samples
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.model import Model, Subgraph, Tensor
 from tflbuild.workers.declarations import Finding
-from tflbuild.workers.flatbuffer import Model, Subgraph, Tensor, read_buffers
+from tflbuild.workers.flatbuffer import read_buffers
 from tflbuild.workers.rules import MOVES, REAL
 
 GROUP = 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.workers.flatbuffer import Model, OpVersion, Tensor
+from tflbuild.core.model import Model, Tensor
+from tflbuild.workers.flatbuffer import OpVersion, op_versions
 from tflbuild.workers.fusions import describe_fusions
 from tflbuild.workers.runtimes import first_runtime, least_runtime
 
@@ -15,7 +16,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     `least_runtime` is ours, from the operators; `min_runtime` is what the file's converter wrote there,
     which a quantizer leaves as it was.
     """
-    versions = model.op_versions()
+    versions = op_versions(model)
     return {
         "bytes": model.bytes,
         "operators": model.op_counts(),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.workers.flatbuffer import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.workers.flatbuffer import op_versions
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
@@ -94,7 +95,7 @@ def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
     Flex and custom operators come with the app, not with the runtime: they are allowed by kind and name.
     """
     newest = opset["max_runtime"]
-    for op in model.op_versions() if newest else ():
+    for op in op_versions(model) if newest else ():
         if op.custom:
             continue
         first = first_runtime(op.name, op.version)

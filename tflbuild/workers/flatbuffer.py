@@ -5,62 +5,25 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.runtimes import needed_version
 
 IDENTIFIER = b"TFL3"
-FLEX_PREFIX = "Flex"
 TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 ACTIVATIONS = {
     value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int) and value
 }
+FEW = 64  # elements of a constant that is a parameter rather than a weight
+PARAMETERS = {"int32": "i", "int64": "q", "float32": "f", "bool": "?"}
 MINIMUM_RUNTIME = "min_runtime_version"
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
-
-    `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
-    from one call to the next. `buffer` is where its values lie: tensors may share them.
-    """
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    elements: int
-    constant: bool
-    scales: tuple[float, ...]
-    zero_points: tuple[int, ...]
-    axis: int
-    state: bool = False
-    buffer: int = 0
-
-
-@dataclass(frozen=True)
-class Op:
-    """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
-
-    `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs,
-    `table` the number of a HASHTABLE. `activation` is what it applies to its output, "" for nothing.
-    """
-
-    name: str
-    version: int
-    custom: bool
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    variable: str = ""
-    initial: int | None = None
-    table: int | None = None
-    activation: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -73,61 +36,10 @@ class OpVersion:
     count: int
 
 
-@dataclass(frozen=True)
-class Subgraph:
-    """Operators in the order they run."""
-
-    name: str
-    tensors: tuple[Tensor, ...]
-    ops: tuple[Op, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class SignatureDef:
-    """An entry point: its inputs' and outputs' tensors by name."""
-
-    key: str
-    subgraph: int
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Model:
-    """The whole file. `min_runtime` is what its converter wrote there, "" when nothing."""
-
-    bytes: int
-    subgraphs: tuple[Subgraph, ...]
-    signatures: tuple[SignatureDef, ...]
-    min_runtime: str = field(default="")
-
-    def op_counts(self) -> dict[str, int]:
-        """Operators by name, over all subgraphs."""
-        return dict(sorted(Counter(op.name for graph in self.subgraphs for op in graph.ops).items()))
-
-    def custom_ops(self) -> list[str]:
-        """Names of custom operators that are not Flex."""
-        return sorted(name for name in self._custom() if not name.startswith(FLEX_PREFIX))
-
-    def flex_ops(self) -> list[str]:
-        """Names of TensorFlow (Flex) operators."""
-        return sorted(name for name in self._custom() if name.startswith(FLEX_PREFIX))
-
-    def _custom(self) -> set[str]:
-        return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
-
-    def op_versions(self) -> list[OpVersion]:
-        """Operators by name and by the version that they need, over all subgraphs."""
-        found = Counter(
-            (op.name, _needed_version(op, graph), op.custom) for graph in self.subgraphs for op in graph.ops
-        )
-        return sorted(OpVersion(*operator, count) for operator, count in found.items())
-
-    def type_counts(self) -> dict[str, int]:
-        """Tensors by element type, over all subgraphs."""
-        return dict(sorted(Counter(tensor.type for graph in self.subgraphs for tensor in graph.tensors).items()))
+def op_versions(model: Model) -> list[OpVersion]:
+    """Operators by name and by the version that they need, over all subgraphs."""
+    found = Counter((op.name, _needed_version(op, graph), op.custom) for graph in model.subgraphs for op in graph.ops)
+    return sorted(OpVersion(*operator, count) for operator, count in found.items())
 
 
 def _needed_version(op: Op, graph: Subgraph) -> int:
@@ -203,6 +115,26 @@ def _subgraph(graph: Any, root: Any) -> Subgraph:
     )
 
 
+def _options(op: Any) -> dict[str, Any]:
+    """Both kinds of builtin options, by the schema's names."""
+    found = [options for options in (op.builtinOptions, op.builtinOptions2) if options is not None]
+    return {name: _plain(value) for options in found for name, value in vars(options).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return _text(value)
+    return list(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def _values(type_name: str, elements: int, data: Any) -> tuple[Any, ...]:
+    """What stands in a small constant of numbers, flat."""
+    if type_name not in PARAMETERS or not 0 < elements <= FEW or data is None:
+        return ()
+    raw, form = bytes(data), PARAMETERS[type_name]
+    return struct.unpack(f"<{elements}{form}", raw) if len(raw) == elements * struct.calcsize(form) else ()
+
+
 def _tensor(tensor: Any, buffers: Any) -> Tensor:
     quantization = tensor.quantization
     stored = _list(tensor.shape)
@@ -222,6 +154,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         axis=quantization.quantizedDimension if quantization else 0,
         state=bool(tensor.isVariable),
         buffer=tensor.buffer,
+        values=_values(TYPES.get(tensor.type, ""), elements, data),
     )
 
 
@@ -241,6 +174,7 @@ def _op(op: Any, codes: Any) -> Op:
         getattr(options, "initSubgraphIndex", None) if name == "CALL_ONCE" else None,
         getattr(options, "tableId", None) if name == "HASHTABLE" else None,
         ACTIVATIONS.get(getattr(options, "fusedActivationFunction", 0), ""),
+        _options(op),
     )
 
 

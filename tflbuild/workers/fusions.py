@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tflbuild.workers.flatbuffer import Model
+from tflbuild.core.model import Model
 from tflbuild.workers.rules import WEIGHTED, each_operator
 
 BATCH_NORM = re.compile(r"(?P<layer>.+?)/(?:batchnorm|FusedBatchNorm\w*)(?:/|\d|$)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tflbuild.core.model import Model, Subgraph
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import Model, Subgraph
 
 FIXED = {
     "SOFTMAX": (0.0, 1.0),

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request
-from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_calibrate import (
     BINS,
     KERNELS,

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import open_signature
 from tflbuild.workers.known_ranges import complete, require_all
 from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample, load_feeds

@@ -11,9 +11,10 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from tflbuild.core.model import Model, SignatureDef, Tensor
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import IDENTIFIER, Model, SignatureDef, Tensor, read_model
+from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
 from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
 DEFAULT_KEY = "serving_default"

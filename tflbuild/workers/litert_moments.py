@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_calibrate import KERNELS, Activation, Observer, find_activations, require_fed
 from tflbuild.workers.moments import Moments, save_moments
 from tflbuild.workers.samples import count_samples, load_feeds

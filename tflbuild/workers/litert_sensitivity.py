@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.model import Model
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.flatbuffer import Model, read_model
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_quantize import load_ranges, quantize
 from tflbuild.workers.metrics import parity
 from tflbuild.workers.predictions import load_predictions

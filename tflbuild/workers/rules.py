@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.workers.flatbuffer import Model, Op, Subgraph, Tensor
 
 MOVES = ("QUANTIZE", "DEQUANTIZE")
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")

@@ -1,0 +1,123 @@
+"""A model held against a table: which operators the target takes, which not and why, in how many pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from tflbuild.core.model import Model
+from tflbuild.core.verdict import LINTED, Fallback, Verdict
+from tflbuild.targets.rules import Rule, Table, View, each_view
+
+Place = tuple[int, int]  # subgraph, index of the operator in it
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One operator. `taken` is None where the table cannot know; `broken` are the rules that it breaks."""
+
+    view: View
+    taken: bool | None
+    broken: tuple[Rule, ...] = ()
+    reason: str = ""
+    fix: str = ""
+
+    def fallback(self) -> Fallback:
+        """As the verdict lists it."""
+        view = self.view
+        return Fallback(
+            op=view.op.name,
+            layer=view.layer,
+            reason=self.reason,
+            fix=self.fix,
+            index=view.index,
+            subgraph=view.subgraph,
+        )
+
+
+def judge(table: Table, view: View, version: str = "") -> Judgement:
+    """One operator against the table, as of a version of the target."""
+    name = view.op.name
+    row = table.rows.get(name)
+    asked = version or table.version
+    fix = table.fixes.get(name, "")
+    if row is None:
+        if not table.complete:
+            return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
+        return Judgement(view, False, reason=f"{table.title} has no {name}", fix=fix)
+    if row.since and asked and _number(asked) < _number(row.since):
+        return Judgement(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
+    rules = [rule for rule in (*table.everywhere, *row.rules) if not _lapsed(rule, asked)]
+    answers = [(rule, rule.holds(view)) for rule in rules]
+    broken = tuple(rule for rule, held in answers if held is False)
+    if broken:
+        reason = f"taken only where {' and '.join(rule.text for rule in broken)}"
+        return Judgement(view, False, broken, reason, next((rule.fix for rule in broken if rule.fix), fix))
+    unsure = [rule.text for rule, held in answers if held is None]
+    return Judgement(view, None if unsure else True, reason=f"cannot tell whether {unsure[0]}" if unsure else "")
+
+
+def judge_all(table: Table, model: Model, version: str = "") -> list[Judgement]:
+    """Every operator of the model."""
+    return [judge(table, view, version) for view in each_view(model)]
+
+
+def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
+    """The verdict that the table alone allows."""
+    judged = judge_all(table, model, version)
+    refused = [one for one in judged if one.taken is False]
+    unsure = [one for one in judged if one.taken is None]
+    taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
+    runs = None if unsure and not refused else (table.sheds or not refused)
+    return Verdict(
+        target=target,
+        proof=LINTED,
+        how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
+        runs=True if table.sheds else runs,
+        ops=len(judged),
+        on_delegate=None if unsure else len(taken),
+        partitions=None if unsure else count_partitions(model, taken),
+        fallbacks=tuple(one.fallback() for one in refused),
+        unknown=tuple(dict.fromkeys(f"{one.view.op.name}: {one.reason}" for one in unsure)),
+    )
+
+
+def count_partitions(model: Model, taken: Collection[Place]) -> int:
+    """In how many pieces a delegate gets the operators that it takes.
+
+    As TensorFlow Lite's own partitioner does it (graph_info.cc, PartitionGraphIntoIndependentNodeSubsets): by turns all
+    operators of one side that have their inputs are put into one piece, until nothing more has.
+    """
+    return sum(1 for number in range(len(model.subgraphs)) for side, _ in _pieces(model, number, taken) if side)
+
+
+def _pieces(model: Model, number: int, taken: Collection[Place]) -> Iterator[tuple[bool, list[int]]]:
+    graph = model.subgraphs[number]
+    made = {output for op in graph.ops for output in op.outputs}
+    there = {index for index in range(len(graph.tensors)) if index not in made}
+    left = list(range(len(graph.ops)))
+    side, idle = bool(left) and (number, left[0]) in taken, 0
+    while left and idle < 2:
+        piece: list[int] = []
+        progress = True
+        while progress:
+            progress = False
+            for index in list(left):
+                op = graph.ops[index]
+                if ((number, index) in taken) == side and all(one < 0 or one in there for one in op.inputs):
+                    piece.append(index)
+                    left.remove(index)
+                    there.update(op.outputs)
+                    progress = True
+        if piece:
+            yield side, piece
+        idle = 0 if piece else idle + 1
+        side = not side
+
+
+def _lapsed(rule: Rule, version: str) -> bool:
+    return bool(rule.until and version and _number(version) >= _number(rule.until))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,8 @@
+"""The tables by name."""
+
+from __future__ import annotations
+
+from tflbuild.targets.rules import Table
+
+_ALL: tuple[Table, ...] = ()
+TABLES = {table.name: table for table in _ALL}

@@ -1,0 +1,113 @@
+"""What a target is tried with: inputs, what this host's CPU makes of them, and how far another's results are from that.
+
+Every step that proves a target answers with one verdict (`finish`), the same as verdict.json and as its facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tflbuild.core.verdict import Verdict
+from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.interpreters import dequantize_values, open_signature, quantize_values
+from tflbuild.workers.metrics import SNR_CEILING_DB, parity
+from tflbuild.workers.samples import Arrays, batch_of, each_sample, load_samples
+
+COUNT = 8  # calls that are compared
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Calls of one signature: `feeds` in the artifact's own types, `expected` as real values, a dict by name each.
+
+    `details` are the outputs' details by name (scales), `sampled` whether the feeds are samples of the recipe's
+    or random numbers.
+    """
+
+    key: str
+    feeds: Sequence[Arrays]
+    expected: Sequence[Arrays]
+    details: Mapping[str, Any]
+    sampled: bool
+
+    def real(self, outputs: Arrays) -> Arrays:
+        """A call's outputs in the artifact's types as real values."""
+        return {name: dequantize_values(value, self.details[name]) for name, value in outputs.items()}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near another's outputs are to the CPU's; the worst output counts. `finite`: none is NaN or infinite."""
+
+    snr_db: float
+    max_abs_error: float
+    cosine: float
+    finite: bool
+    calls: int
+
+    def figures(self) -> dict[str, float]:
+        """As a verdict's figures."""
+        return {"snr_db": self.snr_db, "max_abs_error": self.max_abs_error, "cosine": self.cosine}
+
+
+def make_trial(request: Request, kernels: str = "reference", count: int = COUNT) -> Trial:
+    """`count` calls, of the recipe's samples where the step has any, run on this host's CPU with these kernels.
+
+    Raises WorkerError when the artifact does not run.
+    """
+    signature = request.read_json("signature")
+    running = open_signature(request.inputs["model"], signature["key"], kernels)
+    sampled = "samples" in request.inputs
+    if sampled:
+        inputs, _ = load_samples(request.inputs["samples"])
+        taken = [feed for _, feed in zip(range(count), each_sample(inputs, batch=batch_of(signature)), strict=False)]
+        feeds = [
+            {name: quantize_values(np.asarray(value), running.takes[name]) for name, value in feed.items()}
+            for feed in taken
+        ]
+    else:
+        generator = np.random.default_rng(SEED)
+        feeds = [
+            {name: random_values(detail, generator) for name, detail in running.takes.items()} for _ in range(count)
+        ]
+    outputs = [running(feed) for feed in feeds]
+    expected = [{name: dequantize_values(value, running.gives[name]) for name, value in one.items()} for one in outputs]
+    return Trial(signature["key"], feeds, expected, running.gives, sampled)
+
+
+def random_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:
+    """An input of its dtype: floats from 0 to 1, 8-bit and 16-bit integers over their range, indices 0 or 1."""
+    dtype, shape = np.dtype(detail["dtype"]), tuple(detail["shape"])
+    if dtype.kind == "f":
+        return generator.random(shape).astype(dtype)
+    if dtype.itemsize <= 2 and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+    return generator.integers(0, 2, shape).astype(dtype)
+
+
+def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
+    """`found` are the outputs as real values, call by call."""
+    worst = {"snr_db": SNR_CEILING_DB, "max_abs_error": 0.0, "cosine": 1.0}
+    finite = True
+    for name in trial.expected[0]:
+        expected = np.stack([one[name] for one in trial.expected])
+        actual = np.stack([np.asarray(one[name]).reshape(trial.expected[0][name].shape) for one in found])
+        finite = finite and bool(np.isfinite(actual).all() or not np.isfinite(expected).all())
+        close = parity(np.nan_to_num(expected), np.nan_to_num(actual))
+        worst["snr_db"] = min(worst["snr_db"], close["snr_db"])
+        worst["max_abs_error"] = max(worst["max_abs_error"], close["max_abs_error"])
+        worst["cosine"] = min(worst["cosine"], close["cosine"])
+    return Agreement(**worst, finite=finite, calls=len(found))
+
+
+def finish(request: Request, verdict: Verdict) -> Facts:
+    """The step's answer. Output verdict.json; facts: the same under `verdict`."""
+    told = verdict.as_json()
+    request.write_json("verdict.json", told)
+    return {"verdict": told}
