@@ -42,7 +42,7 @@ UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
     r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|verify\.metrics|executor\.resources|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+    r"|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(
     r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"

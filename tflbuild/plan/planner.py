@@ -316,8 +316,8 @@ class Variant:
             "output_type": recipe.quantization.output_type,
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
-            "full_integer": recipe.target.full_integer,
-            "static_shapes": recipe.target.static_shapes,
+            "full_integer": recipe.full_integer,
+            "static_shapes": recipe.static_shapes,
         }
         if recipe.verify.dataset is None:
             params["run"] = self.run_params()
@@ -341,8 +341,7 @@ class Variant:
         return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
 
     def run_params(self) -> dict[str, Json]:
-        target = self.resolved.recipe.target
-        return {"delegate": target.delegate, "threads": target.threads}
+        return self.resolved.recipe.interpreter
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify
