@@ -89,6 +89,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
+    from tflbuild.report.targets import targets_table
 
     built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
     prepared, outcomes = built.prepared, built.outcomes
@@ -106,6 +107,8 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
             table += f"search  {label}\n" if options.multirun else ""
             table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
+    if not options.multirun and outcomes[0].row.manifest is not None:
+        table += targets_table(outcomes[0].row.manifest)
     if not options.json:
         print(table, end="")
     manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]

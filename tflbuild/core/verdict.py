@@ -59,6 +59,15 @@ class Verdict:
         """Plain JSON."""
         return asdict(self)
 
+    def measured(self) -> dict[str, float]:
+        """Every figure that is known, by the name that a gate has for it."""
+        counts: dict[str, float] = {"unknown_ops": len(self.unknown)}
+        if not self.unknown and self.on_delegate is not None:
+            counts["fallback_ops"] = self.ops - self.on_delegate
+        if self.partitions is not None:
+            counts["partitions"] = self.partitions
+        return {**self.figures, **counts}
+
 
 def read_verdict(value: Json) -> Verdict:
     """The verdict that `as_json` wrote. Raises ValueError for what is none."""

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize, Target
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.plan.parameters import refinements, source_params, training_params
+from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
     ARCHIVE,
     CODE,
@@ -25,8 +26,10 @@ from tflbuild.resolve.inputs import (
     WEIGHTS,
     ResolvedRecipe,
 )
+from tflbuild.resolve.tools import Tool
 
 SAMPLES = "samples/"
+VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 SECTIONS = {
     "calibration samples": "dataset",
@@ -43,6 +46,7 @@ class Surroundings:
     toolchain: Callable[[str], Mapping[str, str]]
     host: str
     cpu: str
+    tool: Callable[[Target], Tool] = lambda target: Tool(to_prove="nothing was looked for")
 
 
 @dataclass
@@ -77,7 +81,7 @@ class Variant:
     def title(self, role: str) -> str:
         """The role, and the scheme where variants of a sweep differ by it."""
         quantization = self.resolved.recipe.quantization
-        if role not in ("quantize", "check", "verify", "benchmark", "package", "sensitivity"):
+        if role.partition(" ")[0] not in VARYING:
             return role
         engine = " converter" if quantization.engine == "converter" and quantization.scheme != "none" else ""
         return f"{role} {quantization.scheme}{engine}"
@@ -103,6 +107,7 @@ class Variant:
             self.plan_verify()
         if recipe.benchmark.kind == "host":
             self.plan_benchmark()
+        add_targets(self, self.artifact(), self.of("import", "signature.json", "signature"))
         self.plan_package()
 
     def plan_float(self) -> None:

@@ -14,11 +14,22 @@ NEARNESS = ("snr_db", "max_abs_error", "cosine")  # where outputs are compared
 
 @dataclass(frozen=True)
 class Runtime:
-    """`step` proves, where what it needs is installed; without one there are rules alone. `figures` can be gated."""
+    """`step` proves, where what it needs is installed; without that there are rules alone. `figures` can be gated.
+
+    `package` is what it needs from the package index, "" for nothing or something else. What was found holds for this
+    host alone where it is `timed`.
+    """
 
     name: str
     step: str
     figures: tuple[str, ...] = ()
+    package: str = ""
+    timed: bool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether outputs are held against the CPU's."""
+        return "snr_db" in self.figures
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -30,10 +41,15 @@ LINT = "lint_target"
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (
-        Runtime("cpu", "prove_cpu", ("latency_p50_ms", "latency_p90_ms", "peak_bytes", *NEARNESS)),
-        Runtime("gpu", "prove_gpu", NEARNESS),
-        Runtime("ethos_u", "prove_ethos_u", ("sram_bytes", "flash_bytes", "cycles_total", "inference_ms")),
-        Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS)),
+        Runtime("cpu", "prove_cpu", ("latency_p50_ms", "latency_p90_ms", "peak_bytes", *NEARNESS), timed=True),
+        Runtime("gpu", "prove_gpu", NEARNESS, timed=True),
+        Runtime(
+            "ethos_u",
+            "prove_ethos_u",
+            ("sram_bytes", "flash_bytes", "cycles_total", "inference_ms"),
+            package="ethos-u-vela",
+        ),
+        Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
         Runtime("edgetpu", "prove_edgetpu", ("on_chip_bytes", "off_chip_bytes")),
         Runtime("npu", "prove_npu"),
         Runtime("table", LINT),
