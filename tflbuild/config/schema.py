@@ -52,6 +52,7 @@ from tflbuild.config.schema_optimize import (
 )
 from tflbuild.config.schema_quantization import (
     AutoQuantization,
+    ByTargetQuantization,
     DynamicInt4Quantization,
     DynamicInt8Quantization,
     Float16Quantization,
@@ -207,6 +208,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "int4": Int4Quantization,
         "int16x8": Int16x8Quantization,
         "auto": AutoQuantization,
+        "by_target": ByTargetQuantization,
     },
     "dataset": {
         "none": NoDataset,
