@@ -58,6 +58,9 @@ TRIAL = (
     *("runtimes", "samples", "target_trial"),
 )
 
+# what every step that measures on this host does it with
+TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
+
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
@@ -307,14 +310,24 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verify.json",),
         ),
-        # .tflite -> latency on this host
+        # .tflite -> latency on this host, how sure it is, its operators' shares
         StepKind(
             name="benchmark",
             server="litert",
             module="litert_benchmark",
-            uses=("interpreters",),
+            uses=("core.digest", "core.model", "flatbuffer", "interpreters", "runtimes", *TIMING),
             packages=LITERT,
             outputs=("benchmark.json",),
+            shared=False,
+        ),
+        # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
+        StepKind(
+            name="prove_cpu",
+            server="litert",
+            module="target_cpu",
+            uses=(*TRIAL, *TIMING, "litert_benchmark", "targets.rules", "targets.xnnpack"),
+            packages=LITERT,
+            outputs=("verdict.json",),
             shared=False,
         ),
         # .tflite -> what a target's published rules say of it

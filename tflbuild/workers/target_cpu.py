@@ -1,0 +1,184 @@
+"""The step `prove_cpu`: the artifact run as an app would run it on a CPU, with LiteRT and XNNPACK, on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+from tflbuild.core.digest import Json
+from tflbuild.core.model import Model
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.targets.rules import View, each_view
+from tflbuild.targets.xnnpack import why_left
+from tflbuild.workers import host
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.litert_benchmark import RUNTIME, inquiry_of, placement_of, set_inputs, timing_of
+from tflbuild.workers.partitions import Placement
+from tflbuild.workers.target_trial import Agreement, compare, finish, make_trial
+from tflbuild.workers.timing import Effort, Timing
+
+XNNPACK = "xnnpack"
+KERNELS = {XNNPACK: "its XNNPACK delegate", "none": "its optimized kernels, no delegate"}
+LEAST_SNR_DB = 20.0
+SWEPT = (1, 2, 4)
+EFFORT = Effort(runs=50, warmup=10, precision=0.02, most_seconds=10.0)  # for each number of threads
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The profile's keys. `swept` has `threads` and what else is timed, no more than this host has cores."""
+
+    name: str
+    delegate: str
+    threads: int
+    swept: tuple[int, ...]
+    least_snr_db: float
+
+    @classmethod
+    def read(cls, target: Mapping[str, Json]) -> Asked:
+        """From `params.target`, with defaults for what is not there."""
+        threads = target.get("threads", 1)
+        swept = {count for count in target.get("threads_swept", SWEPT) if count <= host.cores()}
+        return cls(
+            target["name"],
+            target.get("delegate", XNNPACK),
+            threads,
+            tuple(sorted({threads, *swept})),
+            target.get("least_snr_db", LEAST_SNR_DB),
+        )
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json. `params.target` has what `Asked` reads."""
+    asked = Asked.read(request.params["target"])
+    model, key = read_model(request.inputs["model"]), request.read_json("signature")["key"]
+    how = f"executed with {RUNTIME} {version(RUNTIME)} and {KERNELS[asked.delegate]}"
+    try:
+        running = open_signature(request.inputs["model"], key, asked.delegate)
+    except WorkerError as error:
+        return finish(request, refused(asked, model, how, error))
+    trial = make_trial(request)
+    agreement = compare(trial, [trial.real(running(feed)) for feed in trial.feeds])
+    verdict = judge(asked, model, placement_of(running, model), how)
+    verdict = judge_agreement(verdict, agreement, asked.least_snr_db)
+    feed = set_inputs(running)
+    timings = {count: time_threads(request, key, asked.delegate, count) for count in asked.swept}
+    told = inquiry_of(request, model, key, feed, asked.delegate, asked.threads).ask(0)
+    figures = {**verdict.figures, **figures_of(timings, asked.threads)}
+    if "peak_bytes" in told:
+        figures["peak_bytes"] = float(told["peak_bytes"])
+    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told)]
+    return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
+
+
+def refused(asked: Asked, model: Model, how: str, error: WorkerError) -> Verdict:
+    """The runtime did not take the model at all."""
+    why = f"{error.fields['what']}: {error.fields['why']}"
+    return Verdict(
+        target=asked.name,
+        proof=PROVEN,
+        how=how,
+        device=host.device(),
+        runs=False,
+        ops=sum(len(graph.ops) for graph in model.subgraphs),
+        notes=(why,),
+    )
+
+
+def judge(asked: Asked, model: Model, placement: Placement | None, how: str) -> Verdict:
+    """Which operators XNNPACK took. Subgraphs that the runtime does not tell of leave the counts unknown."""
+    views = list(each_view(model))
+    told = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=len(views))
+    if asked.delegate != XNNPACK:
+        return replace(
+            told, partitions=0, notes=("no delegate was asked for: all operators ran on LiteRT's own kernels",)
+        )
+    if placement is None:
+        return replace(told, unknown=("the runtime tells of the first subgraph alone, which this signature is not",))
+    by_index = {view.index: view for view in views if view.subgraph == 0}
+    untold = [
+        f"{by_index[index].op.name} {by_index[index].layer}: its outputs are not used" for index in placement.unknown
+    ]
+    if len(by_index) < len(views):
+        untold.append(f"{len(views) - len(by_index)} operators of other subgraphs, of which the runtime does not tell")
+    return replace(
+        told,
+        on_delegate=None if untold else placement.taken,
+        partitions=len(placement.pieces),
+        fallbacks=tuple(fallback(by_index[index]) for index in placement.left),
+        unknown=tuple(untold),
+    )
+
+
+def fallback(view: View) -> Fallback:
+    """An operator that XNNPACK left to LiteRT's own kernels."""
+    return Fallback(op=view.op.name, layer=view.layer, reason=why_left(view), index=view.index, subgraph=view.subgraph)
+
+
+def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float) -> Verdict:
+    """Outputs that are not the reference kernels' prove nothing."""
+    agrees = agreement.finite and agreement.snr_db >= least_snr_db
+    figures = {**verdict.figures, **agreement.figures()}
+    if agrees:
+        return replace(verdict, agrees=True, figures=figures)
+    found = "some are not finite" if not agreement.finite else f"signal-to-noise ratio {agreement.snr_db:.1f} dB"
+    how = f"{verdict.how}, but its outputs are not those of the reference kernels: {found}, asked {least_snr_db:g} dB"
+    return replace(verdict, proof=UNPROVEN, agrees=False, figures=figures, how=how)
+
+
+def time_threads(request: Request, key: str, delegate: str, threads: int) -> Timing:
+    """Latency with so many threads."""
+    running = open_signature(request.inputs["model"], key, delegate, threads)
+    set_inputs(running)
+    return timing_of(running, EFFORT)
+
+
+def figures_of(timings: Mapping[int, Timing], threads: int) -> dict[str, float]:
+    """latency_p50_ms and latency_p90_ms at `threads`, and at the others with `_threads_N` behind."""
+    found: dict[str, float] = {}
+    for count, timing in timings.items():
+        told = timing.as_json()
+        suffix = "" if count == threads else f"_threads_{count}"
+        found |= {f"latency_p50_ms{suffix}": told["p50_ms"], f"latency_p90_ms{suffix}": told["p90_ms"]}
+    return found
+
+
+def notes_of(model: Model) -> list[str]:
+    """Where this CPU's kernels are not a phone's."""
+    types = {tensor.type for graph in model.subgraphs for tensor in graph.tensors if not tensor.constant}
+    hybrid = "int8" not in types and any(
+        tensor.constant and tensor.type in ("int8", "int4") and tensor.scales
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+    )
+    if not host.is_x86():
+        return []
+    found = []
+    if "int16" in types:
+        found.append("int16 kernels are reference code on x86: their latency here says nothing of a phone's")
+    if hybrid or types & {"int8", "uint8"}:
+        what = "dynamic-range" if hybrid else "8-bit"
+        found.append(f"{what} kernels on x86 are others than on ARM: a phone's ratio to float is another")
+    return found
+
+
+def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
+    """What has to be known of the latencies."""
+    several = len(timings) > 1
+    found = [
+        f"{count} thread{'' if count == 1 else 's'}: {note}" if several else note
+        for count, timing in timings.items()
+        for note in timing.notes()
+    ]
+    crowded = [str(count) for count in timings if count > host.cores()]
+    return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
+
+
+def memory_notes(told: Mapping[str, Json]) -> list[str]:
+    """How memory was measured, or why not."""
+    if "error" in told:
+        return [f"peak memory was not measured: {told['error']}"]
+    return ["peak memory: what a fresh process grew by at most, from before the model was opened until it had run"]
