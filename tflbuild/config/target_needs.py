@@ -9,9 +9,14 @@ EACH = "quantization=by_target builds an artifact for each need"
 
 
 def check_targets(recipe: Recipe, refusals: Refusals) -> None:
-    """Raises RecipeError for the first target that cannot take what the recipe makes."""
+    """Raises RecipeError for the first target that cannot take what the recipe makes.
+
+    What a .tflite holds that is taken as it is, is not known here: the step `check` reads it.
+    """
+    as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
+    rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
     for target in recipe.targets:
-        for rule in (check_integer, check_scheme, check_flex, check_shapes, check_rank, check_granularity):
+        for rule in (*rules, check_shapes):
             rule(recipe, target, refusals)
 
 
@@ -55,8 +60,9 @@ def check_flex(recipe: Recipe, target: Target, refusals: Refusals) -> None:
 
 def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
     """What is compiled beforehand has its sizes then."""
+    converted = recipe.source.kind == "tflite"  # its sizes are its own
     free = any(
-        any(None in spec.shape for spec in entry.inputs) if entry.inputs else entry.batch is None
+        any(None in spec.shape for spec in entry.inputs) if entry.inputs else entry.batch is None and not converted
         for entry in (recipe.signature, *recipe.more_signatures)
     )
     if target.static_shapes and free:

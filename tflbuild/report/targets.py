@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
-from tflbuild.core.recipe import Recipe
+from tflbuild.core.recipe import Recipe, Target
 from tflbuild.core.result import StepResult
 from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import Fallback, Verdict, read_verdict
 from tflbuild.plan.target_steps import target_role
 from tflbuild.report.columns import align, shorten
 from tflbuild.report.summary import show_bytes
+from tflbuild.resolve.tools import Tool
 
 SHOWN = 5  # fallbacks of a target that are listed
 FIRST = ("latency_p50_ms", "latency_p90_ms", "inference_ms", "arena_bytes", "sram_bytes", "flash_bytes", "snr_db")
@@ -120,3 +121,25 @@ def _show(name: str, value: float) -> str:
 def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
     """By target, for the manifest."""
     return {one.target: one.as_json() for one in verdicts}
+
+
+Row = tuple[str, str, Target, Tool]
+
+
+def judged_by(target: Target, tool: Tool) -> str:
+    """How a verdict on it is had here: `proven`, `linted`, or not at all."""
+    return "proven" if tool.present and target.runtime != "table" else "linted" if target.table else "unproven"
+
+
+def listing_text(rows: Sequence[Row]) -> str:
+    """A row a profile; what lacks for a proof in the last column."""
+    cells = [(name, judged_by(target, tool), text, tool.to_prove) for name, text, target, tool in rows]
+    return "\n".join(align(("target", "verdicts", "what it is", "for a proof"), cells))
+
+
+def listing_json(rows: Sequence[Row]) -> Json:
+    """The same as plain JSON."""
+    return [
+        {"target": name, "verdicts": judged_by(target, tool), "text": text, "to_prove": tool.to_prove}
+        for name, text, target, tool in rows
+    ]
