@@ -12,7 +12,7 @@ from tflbuild.steps.kinds import KINDS
 PACKAGE = Path(tflbuild.__file__).parent
 HEAVY = {
     *("tensorflow", "keras", "tf_keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer"),
-    "tensorflow_model_optimization",
+    *("tensorflow_model_optimization", "tflite_micro", "ethosu", "flatbuffers"),
     *("numpy", "h5py", "PIL"),
 }
 HYDRA = {"hydra", "omegaconf"}

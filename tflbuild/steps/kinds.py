@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
-EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote", "ray": "ray"}
+EXTRAS = {
+    "tensorflow-model-optimization": "optimize",
+    "obstore": "remote",
+    "ray": "ray",
+    "ethos-u-vela": "ethos-u",
+    "tflite-micro": "tflm",
+}
 
 Server = Literal["tensorflow", "litert"]
 
@@ -60,6 +66,10 @@ TRIAL = (
 
 # what every step that measures on this host does it with
 TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
+# every table of a target's rules
+TABLES = (
+    *("targets.ethos_u", "targets.lint", "targets.operator_shapes", "targets.rules", "targets.tables", "targets.tflm"),
+)
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind
@@ -335,9 +345,27 @@ KINDS: dict[str, StepKind] = {
             name="lint_target",
             server="litert",
             module="target_lint",
-            uses=(*TRIAL, "targets.lint", "targets.rules", "targets.tables"),
+            uses=(*TRIAL, *TABLES),
             packages=LITERT,
             outputs=("verdict.json",),
+        ),
+        # .tflite -> what Vela makes of it for an Ethos-U, and its estimates
+        StepKind(
+            name="prove_ethos_u",
+            server="litert",
+            module="target_ethos_u",
+            uses=(*TRIAL, *TABLES, "vela"),
+            packages=(*LITERT, "ethos-u-vela"),
+            outputs=("verdict.json", "compiled/"),
+        ),
+        # .tflite (+ samples) -> what TensorFlow Lite Micro makes of it, and C source
+        StepKind(
+            name="prove_tflm",
+            server="litert",
+            module="target_tflm",
+            uses=(*TRIAL, *TABLES, "c_array", "forked", "op_slices", "tflm_runtime"),
+            packages=(*LITERT, "tflite-micro"),
+            outputs=("verdict.json", "compiled/"),
         ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(

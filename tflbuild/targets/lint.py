@@ -44,7 +44,8 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
     if row is None:
         if not table.complete:
             return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
-        return Judgement(view, False, reason=f"{table.title} has no {name}", fix=fix)
+        fatal = tuple(rule for rule in table.everywhere if rule.fatal and rule.holds(view) is False)
+        return Judgement(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)
     if row.since and asked and _number(asked) < _number(row.since):
         return Judgement(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
     rules = [rule for rule in (*table.everywhere, *row.rules) if not _lapsed(rule, asked)]
@@ -68,12 +69,14 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     refused = [one for one in judged if one.taken is False]
     unsure = [one for one in judged if one.taken is None]
     taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
-    runs = None if unsure and not refused else (table.sheds or not refused)
+    fatal = any(rule.fatal for one in refused for rule in one.broken)
+    sheds = table.sheds and not fatal
+    runs = None if unsure and not refused else (sheds or not refused)
     return Verdict(
         target=target,
         proof=LINTED,
         how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
-        runs=True if table.sheds else runs,
+        runs=True if sheds else runs,
         ops=len(judged),
         on_delegate=None if unsure else len(taken),
         partitions=None if unsure else count_partitions(model, taken),
