@@ -61,6 +61,12 @@ TRIAL = (
 # what every step that measures on this host does it with
 TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
 
+# the tables of rules, and what holds a model against one
+LINT = (
+    *("targets.coreml", "targets.edgetpu", "targets.forms", "targets.hexagon", "targets.lint", "targets.nnapi"),
+    *("targets.rules", "targets.tables"),
+)
+
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
@@ -335,7 +341,7 @@ KINDS: dict[str, StepKind] = {
             name="lint_target",
             server="litert",
             module="target_lint",
-            uses=(*TRIAL, "targets.lint", "targets.rules", "targets.tables"),
+            uses=(*TRIAL, *LINT),
             packages=LITERT,
             outputs=("verdict.json",),
         ),
