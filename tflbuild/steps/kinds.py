@@ -345,6 +345,18 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verdict.json",),
         ),
+        # .tflite -> Edge TPU model, as Coral's compiler makes it
+        StepKind(
+            name="prove_edgetpu",
+            server="litert",
+            module="target_edgetpu",
+            uses=(
+                *(*TRIAL, "targets.edgetpu", "targets.edgetpu_log", "targets.forms", "targets.lint"),
+                "targets.rules",
+            ),
+            packages=LITERT,
+            outputs=("verdict.json", "compiled/"),
+        ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(
             name="package",
