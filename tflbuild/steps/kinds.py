@@ -357,6 +357,17 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verdict.json", "compiled/"),
         ),
+        # .tflite -> a model with an NPU's binaries in it, as LiteRT and the vendor's SDK make it. What a version of
+        # the SDK makes depends on files that it fetched or not: it holds for this host.
+        StepKind(
+            name="prove_npu",
+            server="litert",
+            module="target_npu",
+            uses=(*TRIAL, "targets.npu", "targets.rules"),
+            packages=LITERT,
+            outputs=("verdict.json", "compiled/"),
+            shared=False,
+        ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(
             name="package",
