@@ -1,14 +1,14 @@
 """The kinds of step there are: what each makes, where it runs, what its bytes depend on.
 
 Declarations alone; the work is in `tflbuild/workers/<module>.py`, which runs in a forked child of
-a server process that has imported the heavy packages once. To add a step: a row here, a module
-there, and a call in `plan.planner`.
+a server process that has imported the heavy packages once. To add a step: a row here (or in
+`target_kinds`), a module there, and a call in `plan.planner`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from tflbuild.steps.kind import LITERT, QUANTIZER, TENSORFLOW, StepKind
+from tflbuild.steps.target_kinds import TARGET_KINDS, TIMING
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
 EXTRAS = {
@@ -19,57 +19,7 @@ EXTRAS = {
     "tflite-micro": "tflm",
 }
 
-Server = Literal["tensorflow", "litert"]
-
 LOG = "log.txt"  # what a step printed: an output of every kind
-
-COMMON_MODULES = ("server", "contract", "core.work")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepKind:
-    """A kind of step.
-
-    `module` and `uses` are the files of `tflbuild/workers/` (or of `core/`) whose text is part of the key; a test
-    holds them against the imports. `outputs` are files by name, or folders where the name ends in
-    a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
-    digest of their content that the step tells in its fact `content`, or else by the step's key.
-    A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
-    What a step that is not `shared` found holds for this host alone, and stays in this machine's store.
-    """
-
-    name: str
-    server: Server
-    module: str
-    uses: tuple[str, ...] = ()
-    packages: tuple[str, ...]
-    outputs: tuple[str, ...]
-    unstable: tuple[str, ...] = ()
-    network: bool = False
-    shared: bool = True
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Every worker module that the step's result depends on."""
-        return (*COMMON_MODULES, self.module, *self.uses)
-
-
-TENSORFLOW = ("tensorflow", "keras", "numpy")
-LITERT = ("ai-edge-litert", "numpy")
-QUANTIZER = ("litert-quantizer", "scipy", *LITERT)
-
-# what every step that judges a target reads the artifact with, and answers with
-TRIAL = (
-    *("core.digest", "core.model", "core.typed_json", "core.verdict", "flatbuffer", "interpreters", "metrics"),
-    *("runtimes", "samples", "target_trial"),
-)
-
-# what every step that measures on this host does it with
-TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
-# every table of a target's rules
-TABLES = (
-    *("targets.ethos_u", "targets.lint", "targets.operator_shapes", "targets.rules", "targets.tables", "targets.tflm"),
-)
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind
@@ -330,43 +280,6 @@ KINDS: dict[str, StepKind] = {
             outputs=("benchmark.json",),
             shared=False,
         ),
-        # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
-        StepKind(
-            name="prove_cpu",
-            server="litert",
-            module="target_cpu",
-            uses=(*TRIAL, *TIMING, "litert_benchmark", "targets.rules", "targets.xnnpack"),
-            packages=LITERT,
-            outputs=("verdict.json",),
-            shared=False,
-        ),
-        # .tflite -> what a target's published rules say of it
-        StepKind(
-            name="lint_target",
-            server="litert",
-            module="target_lint",
-            uses=(*TRIAL, *TABLES),
-            packages=LITERT,
-            outputs=("verdict.json",),
-        ),
-        # .tflite -> what Vela makes of it for an Ethos-U, and its estimates
-        StepKind(
-            name="prove_ethos_u",
-            server="litert",
-            module="target_ethos_u",
-            uses=(*TRIAL, *TABLES, "vela"),
-            packages=(*LITERT, "ethos-u-vela"),
-            outputs=("verdict.json", "compiled/"),
-        ),
-        # .tflite (+ samples) -> what TensorFlow Lite Micro makes of it, and C source
-        StepKind(
-            name="prove_tflm",
-            server="litert",
-            module="target_tflm",
-            uses=(*TRIAL, *TABLES, "c_array", "forked", "op_slices", "tflm_runtime"),
-            packages=(*LITERT, "tflite-micro"),
-            outputs=("verdict.json", "compiled/"),
-        ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(
             name="package",
@@ -376,5 +289,6 @@ KINDS: dict[str, StepKind] = {
             packages=(),
             outputs=("card.md",),
         ),
+        *TARGET_KINDS,
     )
 }
