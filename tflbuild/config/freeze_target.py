@@ -8,11 +8,14 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
+from omegaconf import MISSING
+
 from tflbuild.config import schema_target as schema
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.errors import nearest
+from tflbuild.targets.npu import VENDORS
 from tflbuild.targets.runtimes import RUNTIMES
 
 ALL = "gates"  # beside the profiles: limits of all of them
@@ -75,6 +78,17 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
         for key, values in (("threads", [profile.threads]), ("threads_swept", profile.threads_swept)):
             for value in values:
                 refusals.require(value >= 1, f"{place}.{key}", value, "at least 1")
+    if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):
+        refusals.require(profile.timeout_s >= 1, f"{place}.timeout_s", profile.timeout_s, "at least 1")
+    if isinstance(profile, schema.NpuTarget) and profile.soc != MISSING:
+        vendor = VENDORS[profile.vendor]
+        if profile.soc not in vendor.socs:
+            raise refusals.refuse(
+                f"LiteRT knows no {vendor.title} chip '{profile.soc}'",
+                f"{place}.soc",
+                why=nearest(profile.soc, list(vendor.socs)),
+                next_step=f"one of: {', '.join(vendor.socs)}",
+            )
     if profile.max_rank is not None:
         refusals.require(profile.max_rank >= 1, f"{place}.max_rank", profile.max_rank, "at least 1, or null")
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, Dict, List, Optional
 
+from omegaconf import MISSING
+
 INT8_ALONE = ["quantization=int8", "quantization.input_type=int8", "quantization.output_type=int8"]
 
 
@@ -188,6 +190,10 @@ class EdgetpuTarget(Target):
     full_integer: bool = True
     static_shapes: bool = True
     select_tf: bool = False
+    multiple_subgraphs: bool = False
+    """Let the compiler go on behind an operator that it leaves to the CPU (its experimental option -a)."""
+    timeout_s: int = 180
+    """Seconds that the compiler may take."""
 
 
 @dataclass
@@ -200,8 +206,12 @@ class NpuTarget(Target):
     preset: List[str] = field(default_factory=lambda: list(INT8_ALONE))
     static_shapes: bool = True
     select_tf: bool = False
-    soc: str = ""
-    """Model of the chip, as the vendor's SDK calls it; empty: all that it knows."""
+    soc: str = MISSING
+    """Model of the chip, as LiteRT calls it: `SM8750`, `MT6991`, `Tensor_G5`, `LNL`, `E9965`."""
+    options: Dict[str, str] = field(default_factory=dict)
+    """Flags of the vendor's compiler plugin, by name."""
+    timeout_s: int = 900
+    """Seconds that the compiler may take."""
 
 
 @dataclass
@@ -229,7 +239,7 @@ class GoogleTensorTarget(NpuTarget):
 class IntelTarget(NpuTarget):
     """Intel's NPU by OpenVINO, where its package is installed."""
 
-    vendor: ClassVar[str] = "intel_openvino"
+    vendor: ClassVar[str] = "intel"
 
 
 @dataclass

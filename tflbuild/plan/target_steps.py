@@ -27,9 +27,9 @@ def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> 
     for target in variant.resolved.recipe.targets:
         tool = variant.around.tool(target)
         runtime = RUNTIMES[target.runtime]
-        kind = runtime.step if tool.present else LINT
+        kind = runtime.step if tool.present or runtime.lints else LINT
         inputs: dict[str, Input] = {"model": artifact}
-        params = target_params(target, tool)
+        params = target_params(target, tool, proves=kind != LINT)
         if kind != LINT:
             inputs["signature"] = signature
             if runtime.timed:
@@ -42,11 +42,11 @@ def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> 
         variant.add(target_role(target.name), kind, params, inputs)
 
 
-def target_params(target: Target, tool: Tool) -> dict[str, Json]:
+def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:
     """What a verdict depends on: the profile without its limits, and what it is had with."""
     told: dict[str, Json] = {"name": target.name, "runtime": target.runtime, "table": target.table, "version": ""}
-    if not tool.present:
+    if not proves:
         known = {"version": target.options["version"]} if "version" in target.options else {}
         return {"target": told | known, "to_prove": tool.to_prove}
     told |= {name: value for name, value in target.options.items() if name != "config"}
-    return {"target": told, "tool": tool.key, "to_prove": ""}
+    return {"target": told | tool.key, "to_prove": ""}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.errors import MachineError
 from tflbuild.resolve.toolchain import is_absent
 from tflbuild.steps.kinds import EXTRAS
+from tflbuild.targets import edgetpu_log, npu
 from tflbuild.targets.runtimes import COUNTS, RUNTIMES
+from tflbuild.targets.vulkan import find_drivers
+
+PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
 
 
 @dataclass(frozen=True)
@@ -29,13 +37,49 @@ class Tool:
 
 def find_tool(target: Target) -> Tool:
     """What is here to prove a target with."""
-    runtime = RUNTIMES[target.runtime]
-    if runtime.package:
-        read = (sysconfig.get_path("purelib"),)
-        if is_absent(runtime.package):
-            return Tool(to_prove=f"pip install 'tflbuild[{EXTRAS[runtime.package]}]'", read=read)
-        return Tool(present=True, read=read)
-    return Tool(present=True)
+    find = {"edgetpu": find_edgetpu_compiler, "npu": find_sdk, "gpu": find_vulkan}.get(target.runtime, find_package)
+    return find(target)
+
+
+def find_package(target: Target) -> Tool:
+    """A package that pip installs; LiteRT itself is always there."""
+    package = RUNTIMES[target.runtime].package
+    if not package:
+        return Tool(present=True)
+    to_prove = f"pip install 'tflbuild[{EXTRAS[package]}]'" if is_absent(package) else ""
+    return Tool(present=not to_prove, to_prove=to_prove, read=(PACKAGES,))
+
+
+def find_sdk(target: Target) -> Tool:
+    """A vendor's packages. That they are there does not mean that their compiler loads: the step tries it."""
+    vendor = npu.VENDORS[str(target.options["vendor"])]
+    found = dict(npu.installed(vendor))
+    return Tool(bool(found), "" if found else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
+
+
+@cache
+def compiler_version(program: str) -> str:
+    """What edgetpu_compiler calls itself, "" when it does not say."""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return edgetpu_log.version_of(done.stdout + done.stderr)
+
+
+def find_edgetpu_compiler(_: Target) -> Tool:
+    """Coral's compiler, where it is on PATH."""
+    program = shutil.which(edgetpu_log.COMPILER)
+    version = compiler_version(program) if program else ""
+    read = tuple(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
+    return Tool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read)
+
+
+def find_vulkan(_: Target) -> Tool:
+    """A Vulkan driver, of a chip or a program, and the loader."""
+    found = find_drivers()
+    read = tuple(one.icd for one in found.candidates)
+    return Tool(not found.lacks, found.install if found.lacks else "", {"drivers": found.digest}, read)
 
 
 def require_tools(recipe: Recipe) -> None:

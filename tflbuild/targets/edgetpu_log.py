@@ -17,6 +17,11 @@ from tflbuild.core.verdict import Fallback
 from tflbuild.targets.rules import View, each_view
 
 MAPPED = "Mapped to Edge TPU"
+COMPILER = "edgetpu_compiler"
+TO_PROVE = (
+    "Coral's compiler (x86-64 Debian or Ubuntu): apt-get install edgetpu-compiler, from the repository"
+    " packages.cloud.google.com/apt coral-edgetpu-stable"
+)
 SECOND_SUBGRAPH = "More than one subgraph is not supported"
 COMPILED_OP = "edgetpu-custom-op"
 CUSTOM = "CUSTOM"  # what the table calls every custom operator
@@ -78,15 +83,20 @@ class Report:
         return [one for one in self.rows if one.op == name and one.status != MAPPED]
 
 
+def version_of(text: str) -> str:
+    """The version that the compiler gives itself in what it prints, "" where it does not."""
+    found = _VERSION.search(text)
+    return found.group(1) if found else ""
+
+
 def read_log(text: str) -> Report:
     """The report in what the compiler printed; the table may stand there twice, and is read once."""
-    version = _VERSION.search(text)
     rows = dict.fromkeys(Row(op, int(count), status) for op, count, status in _ROW.findall(text))
     failed = dict.fromkeys(f"{what}{more}".strip() for what, more in _FAILED.findall(text))
     counts = {name: re.search(re.escape(label) + r"[ \t]*(\d+)", text) for name, label in _COUNTS.items()}
     sizes = {name: re.search(re.escape(label) + _SIZE, text) for name, label in _FIGURES.items()}
     return Report(
-        version=version.group(1) if version else "",
+        version=version_of(text),
         rows=tuple(rows),
         figures={
             name: float(round(float(found.group(1)) * UNITS[f"{found.group(2) or ''}B"]))

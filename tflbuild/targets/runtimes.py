@@ -17,7 +17,7 @@ class Runtime:
     """`step` proves, where what it needs is installed; without that there are rules alone. `figures` can be gated.
 
     `package` is what it needs from the package index, "" for nothing or something else. What was found holds for this
-    host alone where it is `timed`.
+    host alone where it is `timed`. One that `lints` judges by rules itself where it cannot prove.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Runtime:
     figures: tuple[str, ...] = ()
     package: str = ""
     timed: bool = False
+    lints: bool = False
 
     @property
     def compares(self) -> bool:
@@ -50,8 +51,8 @@ RUNTIMES: dict[str, Runtime] = {
             package="ethos-u-vela",
         ),
         Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
-        Runtime("edgetpu", "prove_edgetpu", ("on_chip_bytes", "off_chip_bytes")),
-        Runtime("npu", "prove_npu"),
+        Runtime("edgetpu", "prove_edgetpu", ("on_chip_bytes", "off_chip_bytes"), lints=True),
+        Runtime("npu", "prove_npu", ("compiled_bytes",), lints=True),
         Runtime("table", LINT),
     )
 }

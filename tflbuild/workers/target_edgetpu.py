@@ -12,19 +12,14 @@ from typing import Any
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, Fallback, Verdict
 from tflbuild.targets.edgetpu import TABLE
-from tflbuild.targets.edgetpu_log import Report, name_layers, read_log
+from tflbuild.targets.edgetpu_log import COMPILER, TO_PROVE, Report, name_layers, read_log
 from tflbuild.targets.lint import lint
 from tflbuild.targets.rules import each_view
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.target_trial import finish
 
-COMPILER = "edgetpu_compiler"
 SPARE_S = 30  # the compiler ends itself at its own limit; this much later it is ended
-TO_PROVE = (
-    "Coral's compiler (x86-64 Debian or Ubuntu): apt-get install edgetpu-compiler, from the repository"
-    " packages.cloud.google.com/apt coral-edgetpu-stable"
-)
 
 
 def run(request: Request) -> Facts:
