@@ -58,6 +58,9 @@ TRIAL = (
     *("runtimes", "samples", "target_trial"),
 )
 
+# the targets' published rules, and what holds an artifact against them
+RULES = ("targets.gpu", "targets.lint", "targets.rules", "targets.tables")
+
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
@@ -322,9 +325,23 @@ KINDS: dict[str, StepKind] = {
             name="lint_target",
             server="litert",
             module="target_lint",
-            uses=(*TRIAL, "targets.lint", "targets.rules", "targets.tables"),
+            uses=(*TRIAL, *RULES),
             packages=LITERT,
             outputs=("verdict.json",),
+        ),
+        # .tflite (+ samples) -> what LiteRT's GPU delegate takes of it and makes of it, on this machine's Vulkan device
+        StepKind(
+            name="prove_gpu",
+            server="litert",
+            module="target_gpu",
+            uses=(
+                *TRIAL,
+                *("float16_range", "gpu_delegate", "gpu_layers", "slices"),
+                *(*RULES, "targets.vulkan"),
+            ),
+            packages=LITERT,
+            outputs=("verdict.json",),
+            shared=False,
         ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(

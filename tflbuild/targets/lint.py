@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.rules import Rule, Table, View, each_view
 
 Place = tuple[int, int]  # subgraph, index of the operator in it
+APART = "supported, but apart from the largest piece of neighbours that are, the only one that the delegate takes"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
     asked = version or table.version
     fix = table.fixes.get(name, "")
     if row is None:
-        if not table.complete:
+        if not table.complete and name not in table.absent:
             return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
         return Judgement(view, False, reason=f"{table.title} has no {name}", fix=fix)
     if row.since and asked and _number(asked) < _number(row.since):
@@ -67,7 +68,9 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     judged = judge_all(table, model, version)
     refused = [one for one in judged if one.taken is False]
     unsure = [one for one in judged if one.taken is None]
-    taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
+    supported = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
+    taken = _largest(model, supported, table.most_pieces)
+    apart = [one for one in judged if _place(one) in supported - taken] if not unsure else []
     runs = None if unsure and not refused else (table.sheds or not refused)
     return Verdict(
         target=target,
@@ -77,9 +80,23 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
         ops=len(judged),
         on_delegate=None if unsure else len(taken),
         partitions=None if unsure else count_partitions(model, taken),
-        fallbacks=tuple(one.fallback() for one in refused),
+        fallbacks=tuple(one.fallback() for one in (*refused, *(replace(one, reason=APART) for one in apart))),
         unknown=tuple(dict.fromkeys(f"{one.view.op.name}: {one.reason}" for one in unsure)),
     )
+
+
+def _place(judged: Judgement) -> Place:
+    return judged.view.subgraph, judged.view.index
+
+
+def _largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
+    """Of what is supported, the operators of the `most` largest pieces; all of them where `most` is 0."""
+    if not most:
+        return set(supported)
+    numbers = range(len(model.subgraphs))
+    pieces = [(number, piece) for number in numbers for side, piece in _pieces(model, number, supported) if side]
+    largest = sorted(pieces, key=lambda one: -len(one[1]))[:most]
+    return {(number, index) for number, piece in largest for index in piece}
 
 
 def count_partitions(model: Model, taken: Collection[Place]) -> int:

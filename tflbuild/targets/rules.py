@@ -87,6 +87,8 @@ class Table:
     `everywhere` holds for each operator. `complete`: an operator without a row is not supported; else it is unknown.
     `source` says where the rules come from, `checked` against what they were held, "" for nothing. `version` is the one
     that is meant where a recipe says none. `sheds`: what it does not take runs on the CPU; else it cannot run at all.
+    `absent` are operators known not to be there, where the table is not complete. `most_pieces`: how many partitions
+    the delegate takes at most, the largest first; 0 is all of them.
     """
 
     name: str
@@ -99,6 +101,8 @@ class Table:
     checked: str = ""
     sheds: bool = True
     fixes: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    most_pieces: int = 0
 
 
 def row(*rules: Rule, since: str = "") -> Row:
