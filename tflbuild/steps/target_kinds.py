@@ -15,7 +15,15 @@ TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
 
 # every table of rules, and what holds a model against one
 TABLES = (
-    *("targets.coreml", "targets.edgetpu", "targets.ethos_u", "targets.forms", "targets.hexagon", "targets.lint"),
+    *(
+        "targets.coreml",
+        "targets.edgetpu",
+        "targets.ethos_u",
+        "targets.forms",
+        "targets.gpu",
+        "targets.hexagon",
+        "targets.lint",
+    ),
     *("targets.nnapi", "targets.operator_shapes", "targets.rules", "targets.tables", "targets.tflm"),
 )
 
@@ -38,6 +46,16 @@ TARGET_KINDS = (
         uses=(*TRIAL, *TABLES),
         packages=LITERT,
         outputs=("verdict.json",),
+    ),
+    # .tflite (+ samples) -> what LiteRT's GPU delegate takes of it and makes of it, on this machine's Vulkan device
+    StepKind(
+        name="prove_gpu",
+        server="litert",
+        module="target_gpu",
+        uses=(*TRIAL, *TABLES, "float16_range", "gpu_delegate", "gpu_layers", "slices", "targets.vulkan"),
+        packages=LITERT,
+        outputs=("verdict.json",),
+        shared=False,
     ),
     # .tflite -> what Vela makes of it for an Ethos-U, and its estimates
     StepKind(

@@ -10,6 +10,7 @@ from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.rules import Rule, Table, View, each_view
 
 Place = tuple[int, int]  # subgraph, index of the operator in it
+APART = "supported, but apart from the largest piece of neighbours that are, the only one that the delegate takes"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
     asked = version or table.version
     fix = table.fixes.get(name, "")
     if row is None:
-        if not table.complete:
+        if not table.complete and name not in table.absent:
             return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
         fatal = tuple(rule for rule in table.everywhere if rule.fatal and rule.holds(view) is False)
         return Judgement(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)

@@ -93,8 +93,8 @@ class Table:
     none. `sheds`: what it does not take runs on the CPU; else it cannot run at all. `one_partition`: what depends on an
     operator that stays on the CPU stays there too, save where that one is of `passes` and nothing before it stayed.
     A partition of less than `fewest` operators stays on the CPU, as do those beyond the `most` largest (0: no limit).
-    `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `notes` are
-    told with every verdict.
+    `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `absent` are
+    operators known not to be there, where the table is not complete. `notes` are told with every verdict.
     """
 
     name: str
@@ -114,6 +114,7 @@ class Table:
     fewest: int = 1
     most: int = 0
     float16_weights: bool = False
+    absent: tuple[str, ...] = ()
 
 
 def row(*rules: Rule, since: str = "") -> Row:
