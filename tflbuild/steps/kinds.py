@@ -320,6 +320,16 @@ KINDS: dict[str, StepKind] = {
             outputs=("benchmark.json",),
             shared=False,
         ),
+        # .tflite -> latency on an Android device, by its own benchmark_model
+        StepKind(
+            name="benchmark_android",
+            server="litert",
+            module="adb",
+            uses=("benchmark_output", "core.digest"),
+            packages=(),
+            outputs=("benchmark.json",),
+            shared=False,
+        ),
         # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
         StepKind(
             name="prove_cpu",

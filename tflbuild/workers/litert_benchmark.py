@@ -52,7 +52,7 @@ def run(request: Request) -> Facts:
         "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
-        "notes": [*timing.notes(), *notes_of(before, params["threads"], disturbance)],
+        "notes": [*timing.notes(), *notes_of(before, params["threads"], disturbance, len(timing.times))],
         "profile": profile(inquiry, model, placement_of(running, model), version(RUNTIME)),
     }
     request.write_json("benchmark.json", report)
@@ -110,7 +110,7 @@ def placement_of(running: Running, model: Model) -> Placement | None:
     return place(running.interpreter._get_ops_details(), model.subgraphs[0].outputs)
 
 
-def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping[str, Json]) -> list[str]:
+def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping[str, Json], runs: int) -> list[str]:
     """What of this host speaks against the figures."""
     found = []
     cores = environment["cores"]
@@ -122,6 +122,8 @@ def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping
         found.append(f"the clock is governed by `{environment['governor']}`, so it changes with load")
     if environment["virtual"]:
         found.append("a virtual machine: others on its host may slow it down unseen")
+    if disturbance["preemptions"] > runs / 10:
+        found.append(f"other processes took the core {disturbance['preemptions']:,} times in {runs:,} runs")
     if disturbance["stolen_s"] > 0:
         found.append(f"the hypervisor took {disturbance['stolen_s']:.2f} s of CPU time away meanwhile")
     return found
