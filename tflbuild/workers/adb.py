@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def run(request: Request) -> Facts:
         timed = parse(adb.shell(binary, *flags))
         profiled = parse(adb.shell(binary, *flags, "--enable_op_profiling=true"))
     finally:
-        adb.shell("rm", "-f", model)
+        with suppress(WorkerError):  # a device that is gone: what went wrong before is the reason
+            adb.shell("rm", "-f", model)
     report = report_of(adb, target, timed, profiled)
     request.write_json("benchmark.json", report)
     return report
