@@ -29,7 +29,8 @@ class StepKind:
     a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
     digest of their content that the step tells in its fact `content`, or else by the step's key.
     A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
-    What a step that is not `shared` found holds for this host alone, and stays in this machine's store.
+    What a step that is not `shared` found holds for this host alone, and stays in this machine's store. One that is
+    `timed` runs when nothing else is ready, and while it runs no other step of the same build does.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StepKind:
     unstable: tuple[str, ...] = ()
     network: bool = False
     shared: bool = True
+    timed: bool = False
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -319,6 +321,7 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("benchmark.json",),
             shared=False,
+            timed=True,
         ),
         # .tflite -> latency on an Android device, by its own benchmark_model
         StepKind(
@@ -329,6 +332,7 @@ KINDS: dict[str, StepKind] = {
             packages=(),
             outputs=("benchmark.json",),
             shared=False,
+            timed=True,
         ),
         # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
         StepKind(
@@ -339,6 +343,7 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verdict.json",),
             shared=False,
+            timed=True,
         ),
         # .tflite -> what a target's published rules say of it
         StepKind(
