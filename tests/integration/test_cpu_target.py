@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, bias, weight, write_model
 from one_op_cases import CASES
 
@@ -37,7 +39,8 @@ def dense(name: str, width: int, height: int) -> Case:
 
 def request(folder: Path, params: dict, *cases: Case) -> Request:
     (folder / "outputs").mkdir(parents=True)
-    (folder / "model.tflite").write_bytes(write_model(*cases))
+    if cases:
+        (folder / "model.tflite").write_bytes(write_model(*cases))
     (folder / "signature.json").write_text(json.dumps({"key": "serving_default", "inputs": [{"shape": [1]}]}))
     inputs = {"model": folder / "model.tflite", "signature": folder / "signature.json"}
     return Request(folder, params, inputs, {})
@@ -58,6 +61,49 @@ def test_what_xnnpack_leaves_is_named_with_its_layer(tmp_path):
     assert "XNNPACK took no SIGN that was tried" in left.reason
     assert verdict.device.startswith("this host: ")
     assert 0 < verdict.figures["latency_p50_ms"] <= verdict.figures["latency_p90_ms"]
+
+
+def test_a_second_signature_is_told_of_as_well(tmp_path):
+    asked = request(tmp_path, {"target": {"name": "cpu", "threads_swept": []}})
+    (tmp_path / "model.tflite").write_bytes(
+        join(write_model(unary("LOGISTIC", "a")), write_model(unary("SIGN", "b"), unary("ABS", "c")))
+    )
+    target_cpu.run(asked)
+    verdict = read_verdict(json.loads((tmp_path / "outputs" / "verdict.json").read_text()))
+    assert (verdict.ops, verdict.on_delegate, verdict.partitions, verdict.unknown) == (3, 2, 2, ())
+    assert [(one.op, one.layer, one.subgraph) for one in verdict.fallbacks] == [("SIGN", "b/out0", 1)]
+
+
+def join(first: bytes, second: bytes) -> bytes:
+    """A model of two signatures: the first's, and the second's as `other`. The second has no constants."""
+    one, two = (schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0)) for raw in (first, second))
+    (graph,), (signature,) = two.subgraphs, two.signatureDefs
+    for op in graph.operators:
+        op.opcodeIndex += len(one.operatorCodes)
+    one.operatorCodes += two.operatorCodes
+    signature.signatureKey, signature.subgraphIndex = b"other", len(one.subgraphs)
+    one.subgraphs.append(graph)
+    one.signatureDefs.append(signature)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(one.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_what_nothing_uses_is_told_of_too(tmp_path):
+    dead = replace(unary("SIGN", "b"), inputs=unary("ABS", "b").inputs)
+    asked = request(tmp_path, {"target": {"name": "cpu", "threads_swept": []}}, unary("ABS", "a"), dead)
+    path = tmp_path / "model.tflite"
+    made = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
+    (graph,), (signature,) = made.subgraphs, made.signatureDefs
+    graph.outputs = list(graph.operators[0].outputs)
+    signature.outputs[0].tensorIndex = graph.outputs[0]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    target_cpu.run(asked)
+    verdict = read_verdict(json.loads((tmp_path / "outputs" / "verdict.json").read_text()))
+    assert (verdict.ops, verdict.on_delegate, verdict.unknown) == (2, 1, ())
+    assert [one.layer for one in verdict.fallbacks] == ["b/out0"]
 
 
 def test_a_disturbed_output_is_caught(tmp_path, monkeypatch):

@@ -60,6 +60,13 @@ def test_other_numbers_of_pieces_leave_all_of_them_untraced():
     assert [one.layer for one in trace(events, made, None)] == ["", ""]
 
 
+def test_another_partition_than_the_interpreters_leaves_all_untraced():
+    made = model("ABS", "NEG")
+    events = [delegated(0, "Abs (NC)"), own(1, "NEG")]
+    assert [one.layer for one in trace(events, made, Placement(((0,),), (1,), ()))] == ["layer0", "layer1"]
+    assert [one.layer for one in trace(events, made, Placement(((0, 1),), (), ()))] == ["", "layer1"]
+
+
 def test_operators_of_other_subgraphs_keep_their_names_only_where_they_exist():
     (found,) = trace([[OPERATOR, "ADD", 0, 7, 1.0]], model("ABS"), None)
     assert (found.kernel, found.op, found.layer) == ("ADD", "", "")

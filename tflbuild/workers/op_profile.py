@@ -190,7 +190,7 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | 
     total = sum(event[4] for event in events)
     layers: dict[int, int] = {}  # place of an event of a delegate -> index of the operator in subgraph 0
     pieces = pieces_of(events)
-    if placement is not None and len(pieces) == len(placement.pieces):
+    if placement is not None and len(pieces) == len(placement.pieces) and ran_the_same(events, placement):
         for places, members in zip(pieces, placement.pieces, strict=True):
             layers |= match([(place, events[place][1]) for place in places], members, model.subgraphs[0])
     found = []
@@ -200,6 +200,12 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | 
         percent = 100 * us / total if total else 0.0
         found.append(Entry(op, layer, index, tag, kind == DELEGATED, us, percent))
     return found
+
+
+def ran_the_same(events: Sequence[Sequence[Any]], placement: Placement) -> bool:
+    """Whether the library left to the CPU what the interpreter did, by which `placement` was found."""
+    ran = {event[2] for event in events if event[0] == OPERATOR and event[3] == 0}
+    return set(placement.left) <= ran <= {*placement.left, *placement.unknown}
 
 
 def pieces_of(events: Sequence[Sequence[Any]]) -> list[list[int]]:
