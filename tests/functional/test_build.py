@@ -318,7 +318,11 @@ def test_a_benchmark_is_labelled_with_its_host(warm):
     assert done.code == 0, done.err
     figures = warm.manifest(variant="benchmark.runs=10,benchmark=host")["metrics"]["benchmark"]
     assert 0 < figures["p50_ms"] <= figures["p90_ms"]
-    assert figures["host"]
+    assert figures["host"] and figures["device"].startswith("this host: ")
+    assert figures["interval_ms"][0] <= figures["p50_ms"] <= figures["interval_ms"][1]
+    assert figures["peak_bytes"] > 0, figures["peak_bytes_why"]
+    named = [one["op"] for one in figures["profile"]["operators"]]
+    assert named.count("CONV_2D") == 6 and named.count("DEPTHWISE_CONV_2D") == 5, figures["profile"]["why"]
 
 
 def test_an_integer_only_target_is_held_to_it(warm):

@@ -177,7 +177,7 @@ class Executor:
         """Start or settle what can be; True when a step waits for another process."""
         blocked = False
         full: set[Elsewhere | None] = set()
-        for step in list(self._todo.values()):
+        for step in sorted(self._todo.values(), key=lambda one: KINDS[one.kind].timed):
             if any(upstream not in self.results for upstream in step.upstream()):
                 continue
             ready = self._foregone(step)
@@ -231,7 +231,7 @@ class Executor:
     def _need(self, step: Step) -> tuple[int, int]:
         """The memory that a step is expected to take, and the size of its inputs, in bytes."""
         size = input_bytes(step, self.store, self.results)
-        alone = step.id in self._retried  # it may have been memory that ended it
+        alone = KINDS[step.kind].timed or step.id in self._retried  # which it may have been memory that ended
         return (self.memory.total if alone else self.memory.estimate(step.kind, size)), size
 
     def _warm_up_quick(self) -> None:

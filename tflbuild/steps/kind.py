@@ -19,7 +19,8 @@ class StepKind:
     a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
     digest of their content that the step tells in its fact `content`, or else by the step's key.
     A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
-    What a step that is not `shared` found holds for this host alone, and stays in this machine's store.
+    What a step that is not `shared` found holds for this host alone, and stays in this machine's store. One that is
+    `timed` runs when nothing else is ready, and while it runs no other step of the same build does.
     """
 
     name: str
@@ -31,6 +32,7 @@ class StepKind:
     unstable: tuple[str, ...] = ()
     network: bool = False
     shared: bool = True
+    timed: bool = False
 
     @property
     def modules(self) -> tuple[str, ...]:

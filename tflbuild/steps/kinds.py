@@ -279,6 +279,18 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("benchmark.json",),
             shared=False,
+            timed=True,
+        ),
+        # .tflite -> latency on an Android device, by its own benchmark_model
+        StepKind(
+            name="benchmark_android",
+            server="litert",
+            module="adb",
+            uses=("benchmark_output", "core.digest"),
+            packages=(),
+            outputs=("benchmark.json",),
+            shared=False,
+            timed=True,
         ),
         # what was found -> the page that tells a person how to feed the artifact
         StepKind(

@@ -33,10 +33,11 @@ TARGET_KINDS = (
         name="prove_cpu",
         server="litert",
         module="target_cpu",
-        uses=(*TRIAL, *TIMING, "litert_benchmark", "targets.rules", "targets.xnnpack"),
+        uses=(*TRIAL, *TIMING, "cpu_placement", "litert_benchmark", "targets.rules", "targets.xnnpack"),
         packages=LITERT,
         outputs=("verdict.json",),
         shared=False,
+        timed=True,
     ),
     # .tflite -> what a target's published rules say of it
     StepKind(

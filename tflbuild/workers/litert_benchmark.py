@@ -41,6 +41,7 @@ def run(request: Request) -> Facts:
     model = read_model(request.inputs["model"])
     inquiry = inquiry_of(request, model, key, feed, params["delegate"], params["threads"])
     told = inquiry.ask(0)
+    notes = [*timing.notes(), *notes_of(before, params["threads"], disturbance, len(timing.times))]
     report = {
         "host": params["host"],
         "device": host.device(),
@@ -52,7 +53,7 @@ def run(request: Request) -> Facts:
         "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
-        "notes": [*timing.notes(), *notes_of(before, params["threads"], disturbance)],
+        "notes": [*notes, *size_notes(running)],
         "profile": profile(inquiry, model, placement_of(running, model), version(RUNTIME)),
     }
     request.write_json("benchmark.json", report)
@@ -110,7 +111,7 @@ def placement_of(running: Running, model: Model) -> Placement | None:
     return place(running.interpreter._get_ops_details(), model.subgraphs[0].outputs)
 
 
-def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping[str, Json]) -> list[str]:
+def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping[str, Json], runs: int) -> list[str]:
     """What of this host speaks against the figures."""
     found = []
     cores = environment["cores"]
@@ -122,9 +123,17 @@ def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping
         found.append(f"the clock is governed by `{environment['governor']}`, so it changes with load")
     if environment["virtual"]:
         found.append("a virtual machine: others on its host may slow it down unseen")
+    if disturbance["preemptions"] > runs / 10:
+        found.append(f"other processes took the core {disturbance['preemptions']:,} times in {runs:,} runs")
     if disturbance["stolen_s"] > 0:
         found.append(f"the hypervisor took {disturbance['stolen_s']:.2f} s of CPU time away meanwhile")
     return found
+
+
+def size_notes(running: Running) -> list[str]:
+    """That a size which is free was taken to be the least."""
+    free = [name for name, detail in running.takes.items() if -1 in detail["shape_signature"]]
+    return [f"a free size of {', '.join(free)} was 1: a larger input takes longer"] if free else []
 
 
 def timing_of(running: Running, effort: Effort) -> Timing:

@@ -147,28 +147,37 @@ class Inquiry:
 def profile(inquiry: Inquiry, model: Model, placement: Placement | None, version: str) -> dict[str, Json]:
     """`operators`, slowest first, and how they were had; or `why` there are none."""
     answer = inquiry.ask(RUNS)
-    how = (
-        f"LiteRT's profiler (C API of ai-edge-litert {version}), mean of {RUNS} runs in a process of its own,"
-        f" each entry cut to whole microseconds"
-    )
     if "error" in answer:
         return {"how": "", "why": answer["error"], "operators": []}
     runs = [list(run) for run in answer["profiles"]]
+    threads = "1 thread" if answer["threads"] == 1 else f"{answer['threads']} threads"
+    how = (
+        f"LiteRT's profiler (C API of ai-edge-litert {version}) in a process of its own with {threads}, each entry cut"
+        f" to whole microseconds, the mean of the middle half of {len(runs)} runs"
+    )
     shapes = {tuple((kind, tag, node, graph) for kind, tag, node, graph, _ in run) for run in runs}
     if len(shapes) != 1 or not entries_of(runs[0]):
         return {"how": "", "why": "the profiler's entries differ from run to run, or are none", "operators": []}
-    mean = [[*event[:4], sum(run[place][4] for run in runs) / len(runs)] for place, event in enumerate(runs[0])]
+    mean = [[*event[:4], middle_mean([run[place][4] for run in runs])] for place, event in enumerate(runs[0])]
     entries = trace(entries_of(mean), model, placement)
     invoke = sum(event[4] for event in mean if event[0] == INVOKE and event[1] == "Invoke")
     return {
         "how": how,
         "why": "",
-        "runs": RUNS,
+        "runs": len(runs),
+        "threads": answer["threads"],
         "resolution_us": RESOLUTION_US,
         "invoke_us": invoke,
         "entries_us": sum(entry.us for entry in entries),
         "operators": [asdict(entry) for entry in sorted(entries, key=lambda one: -one.us)],
     }
+
+
+def middle_mean(values: Sequence[float]) -> float:
+    """The mean of the middle half: a run that was interrupted does not count, and parts of the unit are kept."""
+    ordered, edge = sorted(values), len(values) // 4
+    middle = ordered[edge : len(ordered) - edge]
+    return sum(middle) / len(middle)
 
 
 def entries_of(events: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
@@ -181,7 +190,7 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | 
     total = sum(event[4] for event in events)
     layers: dict[int, int] = {}  # place of an event of a delegate -> index of the operator in subgraph 0
     pieces = pieces_of(events)
-    if placement is not None and len(pieces) == len(placement.pieces):
+    if placement is not None and len(pieces) == len(placement.pieces) and ran_the_same(events, placement):
         for places, members in zip(pieces, placement.pieces, strict=True):
             layers |= match([(place, events[place][1]) for place in places], members, model.subgraphs[0])
     found = []
@@ -191,6 +200,12 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | 
         percent = 100 * us / total if total else 0.0
         found.append(Entry(op, layer, index, tag, kind == DELEGATED, us, percent))
     return found
+
+
+def ran_the_same(events: Sequence[Sequence[Any]], placement: Placement) -> bool:
+    """Whether the library left to the CPU what the interpreter did, by which `placement` was found."""
+    ran = {event[2] for event in events if event[0] == OPERATOR and event[3] == 0}
+    return set(placement.left) <= ran <= {*placement.left, *placement.unknown}
 
 
 def pieces_of(events: Sequence[Sequence[Any]]) -> list[list[int]]:

@@ -13,10 +13,10 @@ from tflbuild.targets.rules import View, each_view
 from tflbuild.targets.xnnpack import why_left
 from tflbuild.workers import host
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.cpu_placement import observe, settle
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.litert_benchmark import RUNTIME, inquiry_of, placement_of, set_inputs, timing_of
-from tflbuild.workers.partitions import Placement
+from tflbuild.workers.interpreters import Running, open_signature
+from tflbuild.workers.litert_benchmark import RUNTIME, inquiry_of, placement_of, set_inputs, size_notes, timing_of
 from tflbuild.workers.target_trial import Agreement, compare, finish, make_trial
 from tflbuild.workers.timing import Effort, Timing
 
@@ -62,15 +62,14 @@ def run(request: Request) -> Facts:
         return finish(request, refused(asked, model, how, error))
     trial = make_trial(request)
     agreement = compare(trial, [trial.real(running(feed)) for feed in trial.feeds])
-    verdict = judge(asked, model, placement_of(running, model), how)
-    verdict = judge_agreement(verdict, agreement, asked.least_snr_db)
-    feed = set_inputs(running)
+    verdict = judge_agreement(judge(asked, request, model, running, how), agreement, asked.least_snr_db)
     timings = {count: time_threads(request, key, asked.delegate, count) for count in asked.swept}
-    told = inquiry_of(request, model, key, feed, asked.delegate, asked.threads).ask(0)
+    fresh = open_signature(request.inputs["model"], key, asked.delegate)
+    told = inquiry_of(request, model, key, set_inputs(fresh), asked.delegate, asked.threads).ask(0)
     figures = {**verdict.figures, **figures_of(timings, asked.threads)}
     if "peak_bytes" in told:
         figures["peak_bytes"] = float(told["peak_bytes"])
-    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told)]
+    notes = [*verdict.notes, *notes_of(model), *size_notes(fresh), *timing_notes(timings), *memory_notes(told)]
     return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
 
 
@@ -88,28 +87,23 @@ def refused(asked: Asked, model: Model, how: str, error: WorkerError) -> Verdict
     )
 
 
-def judge(asked: Asked, model: Model, placement: Placement | None, how: str) -> Verdict:
-    """Which operators XNNPACK took. Subgraphs that the runtime does not tell of leave the counts unknown."""
-    views = list(each_view(model))
+def judge(asked: Asked, request: Request, model: Model, running: Running, how: str) -> Verdict:
+    """Which operators XNNPACK took, and in how many pieces."""
+    views = {(view.subgraph, view.index): view for view in each_view(model)}
     told = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=len(views))
     if asked.delegate != XNNPACK:
         return replace(
             told, partitions=0, notes=("no delegate was asked for: all operators ran on LiteRT's own kernels",)
         )
-    if placement is None:
-        return replace(told, unknown=("the runtime tells of the first subgraph alone, which this signature is not",))
-    by_index = {view.index: view for view in views if view.subgraph == 0}
-    untold = [
-        f"{by_index[index].op.name} {by_index[index].layer}: its outputs are not used" for index in placement.unknown
-    ]
-    if len(by_index) < len(views):
-        untold.append(f"{len(views) - len(by_index)} operators of other subgraphs, of which the runtime does not tell")
+    placement = placement_of(running, model)
+    several = len(model.subgraphs) > 1 or placement is None or placement.unknown
+    settled = settle(model, placement, observe(request, model, asked.delegate, asked.threads) if several else {})
     return replace(
         told,
-        on_delegate=None if untold else placement.taken,
-        partitions=len(placement.pieces),
-        fallbacks=tuple(fallback(by_index[index]) for index in placement.left),
-        unknown=tuple(untold),
+        on_delegate=settled.taken,
+        partitions=settled.pieces,
+        fallbacks=tuple(fallback(views[place]) for place in settled.left),
+        unknown=settled.unknown,
     )
 
 

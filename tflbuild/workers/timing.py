@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from tflbuild.core.digest import Json
 
@@ -133,10 +133,12 @@ def rank_of_interval(count: int) -> int:
 def effective_count(times: Sequence[float]) -> int:
     """How many independent runs would tell as much: fewer where slow runs come together.
 
-    As for a series in which each value remembers the one before: n (1 - r) / (1 + r), r being their correlation.
+    As for a series in which each value remembers the one before: n (1 - r) / (1 + r), r being their correlation, which
+    a short series shows too small by about (1 + 3 r) / n.
     """
-    remembered = max(0.0, serial_correlation(times))
-    return math.floor(len(times) * (1 - remembered) / (1 + remembered))
+    count, shown = len(times), serial_correlation(times)
+    remembered = min(1.0, max(0.0, shown + (1 + 3 * shown) / count))
+    return math.floor(count * (1 - remembered) / (1 + remembered))
 
 
 def interval_of_median(times: Sequence[float]) -> tuple[float, float]:
@@ -166,15 +168,23 @@ def drift(times: Sequence[float]) -> float:
 
 def serial_correlation(times: Sequence[float]) -> float:
     """How a run's rank goes with that of the next one: 0 for independent runs, 1 where slow ones follow slow ones."""
-    count = len(times)
-    if count < 3:
-        return 0.0
-    order = sorted(range(count), key=times.__getitem__)
-    ranks = [0.0] * count
-    for rank, index in enumerate(order):
-        ranks[index] = rank - (count - 1) / 2
+    ranks = centred_ranks(times)
     total = sum(rank * rank for rank in ranks)
-    return sum(one * other for one, other in pairwise(ranks)) / total
+    return sum(one * other for one, other in pairwise(ranks)) / total if total else 0.0
+
+
+def centred_ranks(values: Sequence[float]) -> list[float]:
+    """Each value's rank, 0 for the middle one. Equal values, which a coarse clock gives, share theirs."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    first = 0
+    for _, equal in groupby(order, key=values.__getitem__):
+        places = list(equal)
+        shared = first + (len(places) - len(values)) / 2
+        for place in places:
+            ranks[place] = shared
+        first += len(places)
+    return ranks
 
 
 def measure(call: Callable[[], object], effort: Effort, clock: Callable[[], int] = time.perf_counter_ns) -> Timing:
