@@ -58,6 +58,9 @@ TRIAL = (
     *("runtimes", "samples", "target_trial"),
 )
 
+# what TFLite Metadata are read and written with
+METADATA = ("metadata", "metadata_codec", "metadata_schema")
+
 KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
@@ -116,7 +119,10 @@ KINDS: dict[str, StepKind] = {
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+            uses=(
+                *("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+                *METADATA,
+            ),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -273,6 +279,15 @@ KINDS: dict[str, StepKind] = {
             packages=TENSORFLOW,
             outputs=("model.tflite",),
         ),
+        # .tflite (+ label files, calibration tables) -> itself, with metadata; nothing changes its bytes after this
+        StepKind(
+            name="annotate",
+            server="litert",
+            module="annotate",
+            uses=("annotations", "calibration_table", "core.model", "flatbuffer", "runtimes", *METADATA),
+            packages=(*LITERT, "flatbuffers"),
+            outputs=("model.tflite",),
+        ),
         # .tflite -> what it really contains, against what was declared
         StepKind(
             name="check",
@@ -291,6 +306,7 @@ KINDS: dict[str, StepKind] = {
                 ),
                 *("rules", "runtimes"),
                 "samples",
+                *METADATA,
             ),
             packages=LITERT,
             outputs=("check.json",),
