@@ -292,6 +292,49 @@ def test_labels_are_lines(data, labels):
     assert read_labels(data) == labels
 
 
+def test_metadata_are_told_in_lines():
+    """Every kind of content and of process unit that we write, and one that only others do."""
+
+    def tensor(name, *units, **fields):
+        return {"name": name, "process_units": list(units)} | fields
+
+    def unit(kind, **options):
+        return {"options_type": kind, "options": options}
+
+    def content(kind, **properties):
+        return {"content_properties_type": kind, "content_properties": properties}
+
+    outputs = [
+        tensor("a", unit("ScoreCalibrationOptions", score_transformation="INVERSE_LOGISTIC", default_score=0.5)),
+        tensor("b", unit("ScoreThresholdingOptions", global_score_threshold=0.25), description="scores"),
+        tensor("nothing"),
+    ]
+    inputs = [
+        tensor("c", content=content("AudioProperties", sample_rate=16000, channels=1)),
+        tensor("d", content=content("ImageProperties", color_space="UNKNOWN")),
+        tensor("e", unit("BertTokenizerOptions"), content=content("FeatureProperties")),
+        tensor("f", unit("9"), stats={"min": [0.0, 1.0], "max": ["nan"]}),
+    ]
+    model = {
+        "author": "me",
+        "license": "Apache-2.0",
+        "description": "what it does",
+        "subgraph_metadata": [{"input_tensor_metadata": inputs, "output_tensor_metadata": outputs}],
+    }
+    told = {"model": model, "files": [], "missing": ["gone.txt"], "damaged": ""}
+    assert metadata_text({"metadata": told}) == [
+        "metadata   by me, license Apache-2.0",
+        "metadata   what it does",
+        "  input   c  audio, 16000 Hz, channels: 1",
+        "  input   d  image",
+        "  input   e  features; BertTokenizer",
+        "  input   f  9; from [0, 1] to nan",
+        "  output  a  scores calibrated (inverse logistic, else 0.5)",
+        "  output  b  scores; scores from 0.25",
+        "missing    gone.txt: named by the metadata, and not in the artifact",
+    ]
+
+
 # --- any metadata at all
 
 

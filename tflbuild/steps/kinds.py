@@ -342,14 +342,17 @@ KINDS: dict[str, StepKind] = {
             packages=LITERT,
             outputs=("verdict.json",),
         ),
-        # what was found -> the page that tells a person how to feed the artifact
+        # what was found -> the page that tells a person how to feed the artifact, and programs that do
         StepKind(
             name="package",
             server="litert",
             module="package",
-            uses=("core.contents",),
+            uses=(
+                *("core.contents", "metadata_schema", "runner_cc", "runner_contract", "runner_kotlin", "runner_python"),
+                *("runner_swift", "runners"),
+            ),
             packages=(),
-            outputs=("card.md",),
+            outputs=("card.md", "runners/"),
         ),
     )
 }

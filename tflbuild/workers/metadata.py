@@ -21,13 +21,12 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.metadata_codec import decode_metadata, encode_metadata
-from tflbuild.workers.metadata_schema import ALIGNMENT
+from tflbuild.workers.metadata_schema import ALIGNMENT, LABEL_TYPES
 
 Json = Any
 ENTRY = b"TFLITE_METADATA"
 IDENTIFIER = b"TFL3"
 MOST_BYTES = 2**31 - 1  # a flatbuffer's offsets reach no farther
-LABEL_TYPES = ("TENSOR_AXIS_LABELS", "TENSOR_VALUE_LABELS")
 MOST_LABELS = 10_000  # that are told, rather than counted
 MOST_LABEL_BYTES = 16 * 2**20
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold

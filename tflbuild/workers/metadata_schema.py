@@ -10,6 +10,7 @@ IDENTIFIER = b"M001"  # of every version so far
 FIRST_VERSION = "1.0.0"
 ALIGNMENT = 16  # of `bytes`
 
+LABEL_TYPES = ("TENSOR_AXIS_LABELS", "TENSOR_VALUE_LABELS")
 NUMBERS = {"int": "i", "uint": "I", "float": "f"}
 
 ENUMERATIONS: dict[str, tuple[str, ...]] = {  # the values are 0, 1, ...
