@@ -19,6 +19,9 @@ EXTRAS = {
     "tflite-micro": "tflm",
 }
 
+# what TFLite Metadata are read and written with
+METADATA = ("metadata", "metadata_codec", "metadata_schema")
+
 LOG = "log.txt"  # what a step printed: an output of every kind
 
 KINDS: dict[str, StepKind] = {
@@ -79,7 +82,10 @@ KINDS: dict[str, StepKind] = {
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+            uses=(
+                *("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+                *METADATA,
+            ),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -236,6 +242,15 @@ KINDS: dict[str, StepKind] = {
             packages=TENSORFLOW,
             outputs=("model.tflite",),
         ),
+        # .tflite (+ label files, calibration tables) -> itself, with metadata; nothing changes its bytes after this
+        StepKind(
+            name="annotate",
+            server="litert",
+            module="annotate",
+            uses=("annotations", "calibration_table", "core.model", "flatbuffer", "runtimes", *METADATA),
+            packages=(*LITERT, "flatbuffers"),
+            outputs=("model.tflite",),
+        ),
         # .tflite -> what it really contains, against what was declared
         StepKind(
             name="check",
@@ -254,6 +269,7 @@ KINDS: dict[str, StepKind] = {
                 ),
                 *("rules", "runtimes"),
                 "samples",
+                *METADATA,
             ),
             packages=LITERT,
             outputs=("check.json",),
@@ -292,14 +308,17 @@ KINDS: dict[str, StepKind] = {
             shared=False,
             timed=True,
         ),
-        # what was found -> the page that tells a person how to feed the artifact
+        # what was found -> the page that tells a person how to feed the artifact, and programs that do
         StepKind(
             name="package",
             server="litert",
             module="package",
-            uses=("core.contents",),
+            uses=(
+                *("core.contents", "metadata_schema", "runner_cc", "runner_contract", "runner_kotlin", "runner_python"),
+                *("runner_swift", "runners"),
+            ),
             packages=(),
-            outputs=("card.md",),
+            outputs=("card.md", "runners/"),
         ),
         *TARGET_KINDS,
     )
