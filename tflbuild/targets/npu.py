@@ -61,7 +61,7 @@ VENDORS: dict[str, Vendor] = {
             "ai-edge-litert-sdk-google-tensor",
         ),
         Vendor(
-            "intel",
+            "intel_openvino",
             "Intel",
             "intel_openvino",
             ("LNL", "PTL"),
