@@ -17,7 +17,7 @@ from tflbuild.targets.tables import TABLES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "targets"
 WRITTEN = "by `python -m tflbuild.targets.pages --write`"
-UNCHECKED = "nothing: neither the device nor its tool was at hand"
+UNCHECKED = "nothing that is noted"
 
 
 def table_page(table: Table) -> str:
@@ -76,7 +76,7 @@ def _operators(rows: Mapping[str, Row]) -> list[str]:
 
 def _text(rule: Rule) -> str:
     bounds = [f"from {rule.since}" if rule.since else "", f"before {rule.until}" if rule.until else ""]
-    told = ", ".join(bound for bound in bounds if bound)
+    told = ", ".join(bound for bound in (*bounds, "or the whole model fails" if rule.fatal else "") if bound)
     return f"{rule.text} ({told})" if told else rule.text
 
 
