@@ -115,7 +115,7 @@ def index_page(tables: Iterable[Table], vendors: Iterable[Vendor]) -> str:
         "",
         "| maker | chips | package |",
         "| --- | --- | --- |",
-        *(f"| {one.title} | {', '.join(one.socs)} | `{' '.join((one.sdk, *one.needs))}` |" for one in vendors),
+        *(f"| {one.title} | {', '.join(one.socs)} | `{one.sdk}` |" for one in vendors),
     ]
     return "\n".join(lines) + "\n"
 

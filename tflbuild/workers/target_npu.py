@@ -34,6 +34,7 @@ DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the m
 NPU = "npu"
 TIMEOUT_S = 600
 _TROUBLE = re.compile(r"(?:ERROR|Error|Exception|cannot open shared object|Could not load)")
+_FOLDERS = re.compile(r"/(?:[^/\s:\"]+/)+")
 _PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
 
 
@@ -173,10 +174,10 @@ def select(model: Model, compiled: Model) -> Selection:
 
 
 def explain(said: str) -> str:
-    """The first line in which the program tells what went wrong."""
+    """The first line in which the program tells what went wrong, without this machine's folders."""
     lines = [line for line in said.splitlines() if _TROUBLE.search(line)]
     deepest = [line for line in lines if "cannot open" in line or "annot load" in line] or lines
-    return _PREFIX.sub("", deepest[0].strip()) if deepest else "it gave no reason"
+    return _FOLDERS.sub("", _PREFIX.sub("", deepest[0].strip())) if deepest else "it gave no reason"
 
 
 def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict:
