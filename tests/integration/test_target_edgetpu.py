@@ -37,7 +37,7 @@ PARTLY = logs.log(("CONV_2D", 1, MAPPED), ("CONV_2D", 1, SECOND_SUBGRAPH), ("HAR
 def prove(tmp_path, monkeypatch):
     """Run the step on a chain of cases; `log` None: no compiler is there. `left`: what the compiled model still has."""
 
-    def run(*names, log=None, left=None, **told):
+    def run(*names, log=None, left=None, compiler=None, **told):
         (tmp_path / "bin").mkdir()
         (tmp_path / "outputs").mkdir()
         (tmp_path / "model").write_bytes(write_model(*(CASES[name] for name in names)))
@@ -49,8 +49,9 @@ def prove(tmp_path, monkeypatch):
             program.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
         target = {"name": "coral", "runtime": "edgetpu", "table": "edgetpu", "version": ""}
-        target |= {"compiler": "" if log is None else logs.VERSION, "multiple_subgraphs": False, "timeout_s": 180}
-        request = Request(tmp_path, {"target": target | told}, {"model": tmp_path / "model"}, {}, "target")
+        tool = {} if log is None and compiler is None else {"compiler": compiler or logs.VERSION}
+        params = {"target": target | told, "tool": tool, "to_prove": ""}
+        request = Request(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
         facts = json.loads(json.dumps(target_edgetpu.run(request)))
         assert json.loads((tmp_path / "outputs" / "verdict.json").read_text()) == facts["verdict"]
         verdict = read_verdict(facts["verdict"])
@@ -108,7 +109,7 @@ def test_an_error_of_the_compiler_is_a_verdict(prove):
 
 def test_too_late_is_a_failure_that_is_not_kept(prove):
     with pytest.raises(WorkerError, match="not done in 180 s"):
-        prove("RELU_int8", log=logs.LATE)
+        prove("RELU_int8", log=logs.LATE, timeout_s=180)
 
 
 def test_another_compiler_than_the_plan_saw(prove):

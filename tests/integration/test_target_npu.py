@@ -26,15 +26,16 @@ CPU = {"intel_openvino_graph_backends": "cpu"}
 
 @pytest.fixture
 def prove(tmp_path):
-    def run(*names, vendor="intel", soc="LNL", options=None, sdk=None):
+    def run(*names, vendor="intel_openvino", soc="LNL", options=None, sdk=None):
         (tmp_path / "outputs").mkdir()
         (tmp_path / "model").write_bytes(write_model(*(CASES[name] for name in names)))
         target = {"name": f"npu_{vendor}", "runtime": "npu", "table": "", "version": "", "vendor": vendor, "soc": soc}
-        target |= {"sdk": dict(installed(VENDORS[vendor]) if sdk is None else sdk)}
         target |= {"options": options or {}, "timeout_s": 120}
-        request = Request(tmp_path, {"target": target}, {"model": tmp_path / "model"}, {}, "target")
+        tool = {"sdk": dict(installed(VENDORS[vendor]) if sdk is None else sdk)}
+        params = {"target": target, "tool": tool, "to_prove": ""}
+        request = Request(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
         verdict = read_verdict(json.loads(json.dumps(target_npu.run(request)))["verdict"])
-        return verdict, tmp_path / "outputs" / "compiled" / "model.tflite"
+        return verdict, tmp_path / "outputs" / "compiled" / f"model_{soc}.tflite"
 
     return run
 
@@ -63,6 +64,15 @@ def test_without_the_npu_compiler_the_plugin_still_selects(prove):
     assert "not compiled: " in verdict.how
     assert "libopenvino_intel_npu_compiler" in verdict.how
     assert "ai-edge-litert-sdk-intel" in verdict.to_prove
+
+
+def test_all_socs_are_tried_where_none_is_named(prove, tmp_path):
+    verdict, _ = prove(*CHAIN, soc="", options=CPU)
+    assert [note.partition(":")[0] for note in verdict.notes] == ["Intel LNL", "Intel PTL"]
+    assert sorted(path.name for path in (tmp_path / "outputs" / "compiled").iterdir()) == [
+        "model_LNL.tflite",
+        "model_PTL.tflite",
+    ]
 
 
 def test_nothing_is_taken(prove):

@@ -7,9 +7,10 @@ import pytest
 from planted import planted
 
 from tflbuild.core.model import Op, Subgraph
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Verdict
 from tflbuild.targets import npu
 from tflbuild.targets.npu import VENDORS, installed, unknown_soc
-from tflbuild.workers.target_npu import explain, select
+from tflbuild.workers.target_npu import explain, least, select
 
 MISSING = "Could not load shared library /x/libPlugin.so: libQnnHtp.so: cannot open shared object file: No such file."
 
@@ -38,7 +39,7 @@ def test_packages_are_found_without_being_imported(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(npu.metadata, "version", version)
-    assert installed(VENDORS["intel"]) == versions
+    assert installed(VENDORS["intel_openvino"]) == versions
     assert installed(VENDORS["samsung"]) == {}
 
 
@@ -75,6 +76,17 @@ def test_what_is_left_is_found_by_its_layers(keep, partitions):
 
 def test_the_first_cause_is_told():
     said = f"INFO: fine\nWARNING: [a.cc:312] Failed to load plugin at: /x with error: ERROR: [b]\n└ {MISSING}\nend"
-    assert explain(said) == MISSING
+    assert explain(said) == MISSING.replace("/x/", "")
     assert explain("ERROR: [c.cc:7] no such SoC\n") == "no such SoC"
     assert explain("nothing to see") == "it gave no reason"
+
+
+def test_of_several_socs_the_verdict_is_that_which_promises_least():
+    def one(device, proof, taken):
+        return Verdict(target="npu", proof=proof, how="", device=device, ops=5, on_delegate=taken)
+
+    found = least([one("A", PROVEN, 5), one("B", PROVEN, 3), one("C", PROVEN, 4)])
+    assert found.device == "B"
+    assert found.notes[1] == "B: proven, 3 of 5 operators"
+    assert least([one("A", PROVEN, 1), one("B", UNPROVEN, 5), one("C", UNPROVEN, None)]).device == "C"
+    assert least([one("A", PROVEN, 5)]).notes == ()

@@ -8,8 +8,6 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from omegaconf import MISSING
-
 from tflbuild.config import schema_target as schema
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json
@@ -80,7 +78,7 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
                 refusals.require(value >= 1, f"{place}.{key}", value, "at least 1")
     if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):
         refusals.require(profile.timeout_s >= 1, f"{place}.timeout_s", profile.timeout_s, "at least 1")
-    if isinstance(profile, schema.NpuTarget) and profile.soc != MISSING:
+    if isinstance(profile, schema.NpuTarget) and profile.soc:
         vendor = VENDORS[profile.vendor]
         if profile.soc not in vendor.socs:
             raise refusals.refuse(

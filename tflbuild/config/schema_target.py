@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, Dict, List, Optional
 
-from omegaconf import MISSING
-
 INT8_ALONE = ["quantization=int8", "quantization.input_type=int8", "quantization.output_type=int8"]
 
 
@@ -192,7 +190,7 @@ class EdgetpuTarget(Target):
     select_tf: bool = False
     multiple_subgraphs: bool = False
     """Let the compiler go on behind an operator that it leaves to the CPU (its experimental option -a)."""
-    timeout_s: int = 180
+    timeout_s: int = 600
     """Seconds that the compiler may take."""
 
 
@@ -206,12 +204,12 @@ class NpuTarget(Target):
     preset: List[str] = field(default_factory=lambda: list(INT8_ALONE))
     static_shapes: bool = True
     select_tf: bool = False
-    soc: str = MISSING
-    """Model of the chip, as LiteRT calls it: `SM8750`, `MT6991`, `Tensor_G5`, `LNL`, `E9965`."""
+    soc: str = ""
+    """The chip, as LiteRT calls it: `SM8750`, `MT6991`, `Tensor_G5`, `LNL`, `E9965`; empty: all that it knows."""
     options: Dict[str, str] = field(default_factory=dict)
     """Flags of the vendor's compiler plugin, by name."""
-    timeout_s: int = 900
-    """Seconds that the compiler may take."""
+    timeout_s: int = 600
+    """Seconds that the compiler may take for each chip."""
 
 
 @dataclass
@@ -239,7 +237,7 @@ class GoogleTensorTarget(NpuTarget):
 class IntelTarget(NpuTarget):
     """Intel's NPU by OpenVINO, where its package is installed."""
 
-    vendor: ClassVar[str] = "intel"
+    vendor: ClassVar[str] = "intel_openvino"
 
 
 @dataclass

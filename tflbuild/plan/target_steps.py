@@ -49,4 +49,4 @@ def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json
         known = {"version": target.options["version"]} if "version" in target.options else {}
         return {"target": told | known, "to_prove": tool.to_prove}
     told |= {name: value for name, value in target.options.items() if name != "config"}
-    return {"target": {**told, **tool.key}, "to_prove": ""}
+    return {"target": told, "tool": dict(tool.key), "to_prove": ""}

@@ -200,7 +200,6 @@ TABLE = Table(
     one_partition=True,
     passes=("QUANTIZE",),
     notes=(
-        "the compiler makes one partition: what depends on an operator that it leaves to the CPU stays there too",
         "its last release, 16.0, is of 2021: it refuses versions of operators that came later, which no table lists",
     ),
 )

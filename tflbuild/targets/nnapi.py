@@ -346,6 +346,7 @@ TABLE = Table(
         "BATCH_MATMUL": "FULLY_CONNECTED, where one side is constant",
     },
     most=3,
+    float16_weights=True,
     notes=(
         "Android 15 deprecated NNAPI: LiteRT's NPU and GPU accelerators are meant to take its place",
         "a device's own driver may take less than the delegate hands over; what it takes is known on the device alone",

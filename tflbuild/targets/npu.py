@@ -19,8 +19,9 @@ class Vendor:
     """A maker of NPUs.
 
     `backend` is the name of LiteRT's module for it, `socs` its SoCs. `sdk` is the package that brings the vendor's
-    compiler (its nightly releases are of another name), `needs` are packages that its plugin cannot load without.
-    `elsewhere` is the option by which the plugin compiles for something else than the NPU.
+    compiler (its nightly releases are of another name), `needs` are packages that it brings along, without which
+    LiteRT's plugin cannot be loaded. `elsewhere` is the option by which the plugin compiles for something else than
+    the NPU.
     """
 
     name: str
@@ -33,8 +34,7 @@ class Vendor:
 
     def to_prove(self) -> str:
         """What to install, and what then happens."""
-        packages = " ".join((self.sdk, *self.needs))
-        return f"pip install {packages} (its installation fetches {self.title}'s own files, under {self.title}'s terms)"
+        return f"pip install {self.sdk} (its installation fetches {self.title}'s own files, under {self.title}'s terms)"
 
 
 _MEDIATEK = (
@@ -61,7 +61,7 @@ VENDORS: dict[str, Vendor] = {
             "ai-edge-litert-sdk-google-tensor",
         ),
         Vendor(
-            "intel",
+            "intel_openvino",
             "Intel",
             "intel_openvino",
             ("LNL", "PTL"),

@@ -51,7 +51,12 @@ RUNTIMES: dict[str, Runtime] = {
             package="ethos-u-vela",
         ),
         Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
-        Runtime("edgetpu", "prove_edgetpu", ("on_chip_bytes", "off_chip_bytes"), lints=True),
+        Runtime(
+            "edgetpu",
+            "prove_edgetpu",
+            ("on_chip_bytes", "on_chip_left_bytes", "off_chip_bytes", "compiled_bytes"),
+            lints=True,
+        ),
         Runtime("npu", "prove_npu", ("compiled_bytes",), lints=True),
         Runtime("table", LINT),
     )

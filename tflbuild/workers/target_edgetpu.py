@@ -19,33 +19,35 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.target_trial import finish
 
+TIMEOUT_S = 600
 SPARE_S = 30  # the compiler ends itself at its own limit; this much later it is ended
 
 
 def run(request: Request) -> Facts:
     """Outputs verdict.json and compiled/, in which the compiled model lies where the compiler made one.
 
-    `params.target` has the target's name, `compiler` (the version of edgetpu_compiler that is installed, "" for
-    none), `multiple_subgraphs` and `timeout_s`. Raises WorkerError when another compiler is there than the plan saw.
+    `params.target` has the target's name, and may have `multiple_subgraphs` and `timeout_s`; `params.tool` has
+    `compiler`, the version of the edgetpu_compiler that was planned with, none where there is none. Raises WorkerError
+    when another is there now.
     """
-    target = request.params["target"]
+    target, planned = request.params["target"], request.params["tool"].get("compiler", "")
     compiled = request.outputs / "compiled"
     compiled.mkdir()
     model = read_model(request.inputs["model"])
-    table = replace(TABLE, one_partition=not target["multiple_subgraphs"])
+    table = replace(TABLE, one_partition=not target.get("multiple_subgraphs", False))
     expected = lint(table, model, target["name"], target["version"])
-    if not target["compiler"]:
+    if not planned:
         return finish(request, replace(expected, to_prove=TO_PROVE))
     report, path = compile_model(request, target)
     if report.late:
         raise WorkerError(
-            f"edgetpu_compiler was not done in {target['timeout_s']} s",
+            f"edgetpu_compiler was not done in {_seconds(target)} s",
             kind="build",
             next_step="more time: target.timeout_s; or a smaller model",
         )
-    if report.version != target["compiler"]:
+    if report.version != planned:
         raise WorkerError(
-            f"edgetpu_compiler is {report.version or 'of no known version'}, and {target['compiler']} was planned with",
+            f"edgetpu_compiler is {report.version or 'of no known version'}, and {planned} was planned with",
             kind="environment",
             next_step="build again: the plan asks for its version",
         )
@@ -68,9 +70,9 @@ def compile_model(request: Request, target: Mapping[str, Any]) -> tuple[Report, 
     place = request.folder / "edgetpu"
     place.mkdir()
     shutil.copyfile(request.inputs["model"], place / "model.tflite")
-    seconds = int(target["timeout_s"])
+    seconds = _seconds(target)
     command = [program, "-s", "-o", str(place), "-t", str(seconds), "model.tflite"]
-    command[1:1] = ["-a"] if target["multiple_subgraphs"] else []
+    command[1:1] = ["-a"] if target.get("multiple_subgraphs", False) else []
     try:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=seconds + SPARE_S)
         said = f"{done.stdout}\n{done.stderr}"
@@ -142,6 +144,10 @@ def _read(path: Path) -> Model | None:
         return read_model(path)
     except WorkerError:
         return None
+
+
+def _seconds(target: Mapping[str, Any]) -> int:
+    return int(target.get("timeout_s", TIMEOUT_S))
 
 
 def _text(said: bytes | str | None) -> str:

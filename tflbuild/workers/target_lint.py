@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tflbuild.core.verdict import UNPROVEN, Verdict
 from tflbuild.targets.lint import lint
 from tflbuild.targets.tables import TABLES
 from tflbuild.workers.contract import Facts, Request
@@ -12,7 +13,19 @@ from tflbuild.workers.target_trial import finish
 
 
 def run(request: Request) -> Facts:
-    """Outputs verdict.json. `params.target` has the target's name, table and version, `params.to_prove` what lacks."""
+    """Outputs verdict.json. `params.target` has the target's name, table and version, `params.to_prove` what lacks.
+
+    A target without a table is one whose operators nobody publishes: nothing is claimed of it.
+    """
     target = request.params["target"]
-    verdict = lint(TABLES[target["table"]], read_model(request.inputs["model"]), target["name"], target["version"])
+    model = read_model(request.inputs["model"])
+    if target["table"]:
+        verdict = lint(TABLES[target["table"]], model, target["name"], target["version"])
+    else:
+        verdict = Verdict(
+            target=target["name"],
+            proof=UNPROVEN,
+            how="no list of the operators that it takes is published, and what compiles for it is not installed",
+            ops=sum(len(graph.ops) for graph in model.subgraphs),
+        )
     return finish(request, replace(verdict, to_prove=request.params["to_prove"]))

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -32,7 +32,9 @@ from tflbuild.workers.target_trial import finish
 PROGRAM = Path("tools/apply_plugin_main")
 DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the model
 NPU = "npu"
+TIMEOUT_S = 600
 _TROUBLE = re.compile(r"(?:ERROR|Error|Exception|cannot open shared object|Could not load)")
+_FOLDERS = re.compile(r"/(?:[^/\s:\"]+/)+")
 _PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
 
 
@@ -90,16 +92,16 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
 
 
 def run(request: Request) -> Facts:
-    """Outputs verdict.json and compiled/, in which the compiled model lies where one was made.
+    """Outputs verdict.json and compiled/, in which the models lie that were compiled, one for each SoC.
 
-    `params.target` has the target's name, `vendor`, `soc`, `sdk` (versions of the vendor's packages by name, empty
-    where none is installed), `options` (flags of the vendor's plugin by name) and `timeout_s`. Raises WorkerError for
-    an SoC that LiteRT does not know.
+    `params.target` has the target's name, `vendor` and `soc` ("" for every SoC that LiteRT knows of this vendor), and
+    may have `options` (flags of the vendor's plugin by name) and `timeout_s`; `params.tool` has `sdk`, versions of the
+    vendor's packages by name, none where none is installed. Raises WorkerError for an SoC that LiteRT does not know.
     """
-    target = request.params["target"]
+    target, sdk = request.params["target"], request.params["tool"].get("sdk", {})
     vendor = VENDORS[target["vendor"]]
     (request.outputs / "compiled").mkdir()
-    near = unknown_soc(vendor, target["soc"])
+    near = unknown_soc(vendor, target["soc"]) if target["soc"] else ()
     if near:
         raise WorkerError(
             f"LiteRT knows no {vendor.title} SoC {target['soc']}",
@@ -111,39 +113,49 @@ def run(request: Request) -> Facts:
         target=target["name"],
         proof=UNPROVEN,
         how=f"{vendor.title} publishes no list of operators, and its SDK is not installed",
-        device=f"{vendor.title} {target['soc']}",
+        device=f"{vendor.title} {target['soc']}".strip(),
         ops=sum(len(graph.ops) for graph in model.subgraphs),
         to_prove=vendor.to_prove(),
     )
-    if not target["sdk"]:
+    if not sdk:
         return finish(request, verdict)
-    return finish(request, try_vendor(request, vendor, model, verdict))
+    socs = (target["soc"],) if target["soc"] else vendor.socs
+    tried = [try_soc(request, vendor, soc, model, replace(verdict, device=f"{vendor.title} {soc}")) for soc in socs]
+    return finish(request, least(tried))
 
 
-def try_vendor(request: Request, vendor: Vendor, model: Model, verdict: Verdict) -> Verdict:
-    """What the vendor's compiler makes of the model, or else what its plugin would take."""
-    target = request.params["target"]
-    by = _versions(target["sdk"])
-    applied, path = _call(request, vendor, "apply")
+def least(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that holds for all of these: the one that promises least; `notes` have them all."""
+    worst = min(verdicts, key=lambda one: (one.proof == PROVEN, -1 if one.on_delegate is None else one.on_delegate))
+    if len(verdicts) == 1:
+        return worst
+    return replace(worst, notes=(*worst.notes, *(f"{one.device}: {_counted(one)}" for one in verdicts)))
+
+
+def _counted(verdict: Verdict) -> str:
+    taken = "unknown" if verdict.on_delegate is None else str(verdict.on_delegate)
+    return f"{verdict.proof}, {taken} of {verdict.ops} operators"
+
+
+def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: Verdict) -> Verdict:
+    """What the vendor's compiler makes of the model for one SoC, or else what its plugin would take."""
+    by = _versions(request.params["tool"]["sdk"])
+    applied, path = _call(request, vendor, soc, "apply")
     if path is not None:
-        shutil.copyfile(path, request.outputs / "compiled" / "model.tflite")
-        elsewhere = str(target["options"].get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
-        for_npu = elsewhere == NPU
-        made = "compiled for it" if for_npu else f"compiled for {elsewhere}, not for the NPU,"
-        return _selected(
-            replace(
-                verdict,
-                proof=PROVEN if for_npu else UNPROVEN,
-                how=f"{made} by LiteRT's ahead-of-time compiler ({by}); not run there",
-                runs=True if for_npu else None,
-                figures={"compiled_bytes": float(path.stat().st_size)},
-                to_prove="" if for_npu else f"leave out target.options.{vendor.elsewhere}",
-            ),
-            vendor,
-            select(model, read_model(path)),
+        shutil.copyfile(path, request.outputs / "compiled" / f"model_{soc}.tflite")
+        elsewhere = str(_options(request).get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
+        made = "compiled for it" if elsewhere == NPU else f"compiled for {elsewhere}, not for the NPU,"
+        done = replace(
+            verdict,
+            proof=PROVEN if elsewhere == NPU else UNPROVEN,
+            how=f"{made} by LiteRT's ahead-of-time compiler ({by}); not run there",
+            runs=True if elsewhere == NPU else None,
+            figures={"compiled_bytes": float(path.stat().st_size)},
+            to_prove="" if elsewhere == NPU else f"leave out {vendor.elsewhere} of target.options",
         )
+        return _selected(done, vendor, select(model, read_model(path)))
     why = explain(applied.said)
-    _, path = _call(request, vendor, "partition")
+    _, path = _call(request, vendor, soc, "partition")
     if path is None:
         return replace(verdict, how=f"{vendor.title}'s compiler cannot be loaded ({by}): {why}")
     told = replace(verdict, how=f"{vendor.title}'s plugin selected operators ({by}); not compiled: {why}")
@@ -162,10 +174,10 @@ def select(model: Model, compiled: Model) -> Selection:
 
 
 def explain(said: str) -> str:
-    """The first line in which the program tells what went wrong."""
+    """The first line in which the program tells what went wrong, without this machine's folders."""
     lines = [line for line in said.splitlines() if _TROUBLE.search(line)]
     deepest = [line for line in lines if "cannot open" in line or "annot load" in line] or lines
-    return _PREFIX.sub("", deepest[0].strip()) if deepest else "it gave no reason"
+    return _FOLDERS.sub("", _PREFIX.sub("", deepest[0].strip())) if deepest else "it gave no reason"
 
 
 def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict:
@@ -186,17 +198,22 @@ def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict
     )
 
 
-def _call(request: Request, vendor: Vendor, command: str) -> tuple[Plugin, Path | None]:
+def _call(request: Request, vendor: Vendor, soc: str, command: str) -> tuple[Plugin, Path | None]:
     """The component after it ran, and the model that it wrote, None where it wrote none."""
-    target = request.params["target"]
-    folder = request.folder / command
+    folder = request.folder / f"{command}_{soc}"
     folder.mkdir()
     shutil.copyfile(request.inputs["model"], folder / "model.tflite")
-    plugin, path = Plugin(command, folder, target["options"], int(target["timeout_s"])), folder / "out.tflite"
-    _backend(vendor, target["soc"]).call_component(
+    seconds = int(request.params["target"].get("timeout_s", TIMEOUT_S))
+    plugin, path = Plugin(command, folder, _options(request), seconds), folder / "out.tflite"
+    _backend(vendor, soc).call_component(
         aot_types.Model.create_from_path(folder / "model.tflite"), aot_types.Model.create_from_path(path), plugin
     )
     return plugin, path if plugin.done else None
+
+
+def _options(request: Request) -> Mapping[str, str]:
+    options: Mapping[str, str] = request.params["target"].get("options", {})
+    return options
 
 
 def _backend(vendor: Vendor, soc: str) -> Any:

@@ -1,0 +1,53 @@
+"""The pages of docs/targets/: they are those that the tables give, and they tell what a table has."""
+
+import pytest
+
+from tflbuild.targets import pages
+from tflbuild.targets.npu import VENDORS
+from tflbuild.targets.rules import Row, Rule, Table
+from tflbuild.targets.tables import TABLES
+
+TABLE = Table(
+    name="unit",
+    title="the unit",
+    source="its manual",
+    checked="the unit itself, 3 cases",
+    rows={
+        "RELU": Row(),
+        "ADD": Row(
+            (Rule("rank is 4", bool, "reshape"), Rule("a|b", bool, until="2"), Rule("c", bool, "d", since="3")), "1.1"
+        ),
+    },
+    everywhere=(Rule("sizes are fixed", bool, "signature=static", fatal=True),),
+    fixes={"GELU": "relu"},
+    notes=("it is old",),
+    disagreements={"ADD_rank5": "it takes that too"},
+)
+
+
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_pages_are_up_to_date(path):
+    assert path.read_text() == pages.pages()[path], "python -m tflbuild.targets.pages --write"
+
+
+def test_a_page_tells_all_of_a_table():
+    text = pages.table_page(TABLE)
+    assert "| ADD | 1. rank is 4<br>2. a\\|b (before 2)<br>3. c (from 3) | 1. reshape<br>3. d | 1.1 |" in text
+    assert "| RELU | always |  |  |" in text
+    assert "- Rules from: its manual.\n- Held against: the unit itself, 3 cases.\n" in text
+    assert "- sizes are fixed (or the whole model fails); else: signature=static\n" in text
+    assert "- It is old.\n" in text
+    assert "| GELU | relu |" in text
+    assert "| ADD_rank5 | it takes that too |" in text
+    assert "An operator that is not listed is not taken." in text
+
+
+def test_the_index_has_every_target():
+    text = pages.index_page([TABLE, *TABLES.values()], VENDORS.values())
+    assert "| [the unit](unit.md) | 2 | its manual | the unit itself, 3 cases | 1 |" in text
+    assert all(f"]({name}.md)" in text for name in TABLES)
+    assert all(f"| {vendor.title} |" in text for vendor in VENDORS.values())
+
+
+def test_what_was_not_checked_says_so():
+    assert "- Held against: nothing that is noted." in pages.table_page(TABLES["coreml"])
