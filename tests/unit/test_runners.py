@@ -133,6 +133,28 @@ def test_brackets_close_and_no_mark_is_left(name):
     assert code.isascii()
 
 
+def errors(name, text):
+    """Where the grammar of the language sees none."""
+    tree_sitter = pytest.importorskip("tree_sitter")
+    grammar = pytest.importorskip({"Runner.kt": "tree_sitter_kotlin", "Runner.swift": "tree_sitter_swift"}[name])
+    todo = [tree_sitter.Parser(tree_sitter.Language(grammar.language())).parse(text.encode()).root_node]
+    found = []
+    while todo:
+        node = todo.pop()
+        found += [node.start_point] if node.is_error or node.is_missing else []
+        todo += node.children
+    return found
+
+
+@pytest.mark.parametrize("name", ["Runner.kt", "Runner.swift"])
+def test_the_grammar_of_the_language_takes_the_file(name):
+    """There is no compiler for Swift here, and not everywhere one for Kotlin."""
+    assert not errors(name, TEXTS[name])
+    assert not errors(name, RUNNERS[name](Contract("nothing to feed", (), ("Why: no reason.",), state=True)))
+    assert errors(name, TEXTS[name].replace("->", "- >"))
+    assert errors(name, TEXTS[name].replace("count: Int = 5", "count Int = 5"))
+
+
 @pytest.mark.parametrize(("name", "quote"), [("Runner.kt", runner_kotlin), ("Runner.swift", runner_swift)])
 def test_every_tensor_is_in_the_file_with_its_constants(name, quote):
     told = {port.name for entry in CONTRACT.entries[:3] for port in (*entry.inputs, *entry.outputs)}

@@ -58,7 +58,7 @@ def _title(model: Mapping[str, Json]) -> Iterator[str]:
 def _tensor(tensor: Mapping[str, Json]) -> Iterator[str]:
     """What is told beyond the name."""
     if tensor.get("description"):
-        yield tensor["description"]
+        yield tensor["description"].rstrip(".")
     content = tensor.get("content", {})
     if kind := CONTENT.get(content.get("content_properties_type", "")):
         yield _content(kind, content.get("content_properties", {}))
