@@ -66,7 +66,8 @@ TRIAL = (
 
 # every table of a target's rules
 TABLES = (
-    *("targets.ethos_u", "targets.lint", "targets.operator_shapes", "targets.rules", "targets.tables", "targets.tflm"),
+    *("targets.ethos_u", "targets.ethos_u_rules", "targets.lint", "targets.operator_shapes", "targets.rules"),
+    *("targets.tables", "targets.tflm"),
 )
 
 KINDS: dict[str, StepKind] = {
