@@ -315,8 +315,176 @@ def _as(one: T, type: str) -> T:
     return replace(one, type=type, scale=None, zero_point=None) if one.type == "int8" else one
 
 
+def farther() -> Iterator[Case]:
+    """Where rules were read and not yet tried."""
+    for depthwise, what in ((0, "CONV_2D"), (1, "DEPTHWISE_CONV_2D")):
+        yield conv(f"{what}_int8_stride4_padded", "int8", kernel=5, stride=4, size=16, depthwise=depthwise)
+    for op in POOLS:
+        yield pool(op, "stride4_padded", 6, 4, 16, SAME)
+        yield pool(op, "int16_stride3", 3, 3, 9, VALID, "int16")
+    for type in ("int8", "int16", "int32", "int64", "uint8"):
+        inputs = (T((4, 8), type), ints(0, 2))
+        yield Case(f"GATHER_{type}_first", "GATHER", inputs, (T((2, 8), type),), "GatherOptions", {"axis": 0})
+        inputs = (T((2, 1), "int32", [[0], [2]], raw=True), T((2, 8), type), ints(4, 8))
+        yield Case(f"SCATTER_ND_{type}", "SCATTER_ND", inputs, (T((4, 8), type),), "ScatterNdOptions")
+        three = (T(IMAGE, "bool"), T(IMAGE, type), T(IMAGE, type))
+        yield Case(f"SELECT_{type}", "SELECT", three, (T(IMAGE, type),), "SelectOptions")
+        yield Case(f"ZEROS_LIKE_{type}", "ZEROS_LIKE", (T(IMAGE, type),), (T(IMAGE, type),), "ZerosLikeOptions")
+        pair = (T(IMAGE, type), T(IMAGE, type))
+        yield Case(f"ADD_N_{type}", "ADD_N", pair, (T(IMAGE, type),), "AddNOptions")
+        inputs = (T((1, 8), type), ints(4, 8))
+        made = (T((4, 8), type),)
+        yield Case(f"BROADCAST_TO_{type}_edge", "BROADCAST_TO", inputs, made, "BroadcastToOptions", version=2)
+        inputs = (ints(1, 8), T((), type, raw=True))
+        yield Case(f"FILL_{type}", "FILL", inputs, (T((1, 8), type, raw=True),), "FillOptions")
+    for type in ("int16", "bool"):
+        for op, kind in (("EQUAL", "EqualOptions"), ("LESS", "LessOptions")):
+            pair = (T(IMAGE, type), T(IMAGE, type))
+            yield Case(f"{op}_{type}", op, pair, (T(IMAGE, "bool"),), kind)
+    for name, order in (("nhcw", (0, 1, 3, 2)), ("nhwc", (0, 1, 2, 3))):
+        shape = tuple(IMAGE[axis] for axis in order)
+        inputs = (T(IMAGE, "int32"), ints(*order))
+        yield Case(f"TRANSPOSE_int32_{name}", "TRANSPOSE", inputs, (T(shape, "int32"),), "TransposeOptions")
+    for name, shape, order in (
+        ("rank2", (4, 8), (1, 0)),
+        ("rank3", (2, 4, 8), (0, 2, 1)),
+        ("front", (2, 4, 8), (1, 0, 2)),
+    ):
+        for type in ("int8", "int32"):
+            made = (T(tuple(shape[axis] for axis in order), type),)
+            yield Case(
+                f"TRANSPOSE_{type}_{name}", "TRANSPOSE", (T(shape, type), ints(*order)), made, "TransposeOptions"
+            )
+    for op, kind in (
+        ("RESIZE_BILINEAR", "ResizeBilinearOptions"),
+        ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions"),
+    ):
+        yield Case(f"{op}_int16_x2", op, (T(IMAGE, "int16"), ints(16, 16)), (T((1, 16, 16, 4), "int16"),), kind)
+    for name, shape, begin, end, stride, made in (
+        ("rank2", (4, 8), (0, 0), (4, 8), (2, 1), (2, 8)),
+        ("rank2_last", (4, 8), (0, 0), (4, 8), (1, 2), (4, 4)),
+        ("rank3", (4, 8, 2), (0, 0, 0), (4, 8, 2), (1, 2, 1), (4, 4, 2)),
+        ("rank5", (1, 2, 8, 8, 4), (0, 0, 0, 0, 0), (1, 2, 8, 8, 4), (1, 1, 2, 1, 1), (1, 2, 4, 8, 4)),
+    ):
+        inputs = (T(shape, "int8"), ints(*begin), ints(*end), ints(*stride))
+        yield Case(f"STRIDED_SLICE_int8_{name}", "STRIDED_SLICE", inputs, (T(made, "int8"),), "StridedSliceOptions")
+    five = (1, 2, 8, 8, 4)
+    for op, kind in (
+        ("SOFTMAX", "SoftmaxOptions"),
+        ("MAXIMUM", "MaximumMinimumOptions"),
+        ("TANH", ""),
+        ("ABS", "AbsOptions"),
+    ):
+        tensors = (T(five, "int8"),) * (2 if op == "MAXIMUM" else 1)
+        yield Case(
+            f"{op}_int8_rank5", op, tensors, (out(op, five, "int8"),), kind, {"beta": 1.0} if op == "SOFTMAX" else {}
+        )
+    for op in ("MEAN", "SUM", "REDUCE_MAX"):
+        for name, axes, made in (("hw", (2, 3), (1, 2, 1, 1, 4)), ("last", (4,), (1, 2, 8, 8, 1))):
+            inputs = (T(five, "int8"), ints(*axes))
+            yield Case(f"{op}_int8_rank5_{name}", op, inputs, (T(made, "int8"),), "ReducerOptions", {"keepDims": True})
+    for type in INTS:
+        pair = (T((2, 3, 4, 16), type), T((2, 3, 8, 16), type))
+        options = {"adjY": True}
+        yield Case(
+            f"BATCH_MATMUL_{type}_turned", "BATCH_MATMUL", pair, (T((2, 3, 4, 8), type),), "BatchMatMulOptions", options
+        )
+    kernel = weight((8, 2, 2, 4), "int8", 0)
+    inputs = (ints(1, 16, 16, 8), kernel, T(IMAGE, "int16"), bias(8, "int16"))
+    options = {"padding": SAME, "strideW": 2, "strideH": 2}
+    made = (T((1, 16, 16, 8), "int16"),)
+    yield Case("TRANSPOSE_CONV_int16", "TRANSPOSE_CONV", inputs, made, "TransposeConvOptions", options, 3)
+    yield Case(
+        "TRANSPOSE_CONV_int8_no_bias",
+        "TRANSPOSE_CONV",
+        (ints(1, 16, 16, 8), kernel, T(IMAGE, "int8")),
+        (T((1, 16, 16, 8), "int8"),),
+        "TransposeConvOptions",
+        options,
+        3,
+    )
+    shape = weight((1, 3, 3, 4), "int8", 3)
+    plain = {"padding": SAME, "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+    yield Case(
+        "CONV_2D_int8_moving_weights",
+        "CONV_2D",
+        (T(IMAGE, "int8"), T((8, 3, 3, 4), "int8"), bias(8, "int8")),
+        (T((1, 8, 8, 8), "int8"),),
+        "Conv2DOptions",
+        plain,
+    )
+    yield Case(
+        "CONV_2D_uint8",
+        "CONV_2D",
+        (T(IMAGE, "uint8"), weight((8, 3, 3, 4), "uint8"), bias(8, "int8")),
+        (T((1, 8, 8, 8), "uint8"),),
+        "Conv2DOptions",
+        plain,
+    )
+    yield Case(
+        "DEPTHWISE_CONV_2D_int8_no_bias",
+        "DEPTHWISE_CONV_2D",
+        (T(IMAGE, "int8"), shape, None),
+        (T(IMAGE, "int8"),),
+        "DepthwiseConv2DOptions",
+        {**plain, "depthMultiplier": 1},
+    )
+    yield Case(
+        "CONV_2D_int8_no_bias",
+        "CONV_2D",
+        (T(IMAGE, "int8"), weight((8, 3, 3, 4), "int8", 0), None),
+        (T((1, 8, 8, 8), "int8"),),
+        "Conv2DOptions",
+        plain,
+    )
+    yield Case(
+        "CONV_2D_int8_two_inputs",
+        "CONV_2D",
+        (T(IMAGE, "int8"), weight((8, 3, 3, 4), "int8", 0)),
+        (T((1, 8, 8, 8), "int8"),),
+        "Conv2DOptions",
+        plain,
+    )
+    yield Case(
+        "DEPTHWISE_CONV_2D_int8_two_inputs",
+        "DEPTHWISE_CONV_2D",
+        (T(IMAGE, "int8"), shape),
+        (T(IMAGE, "int8"),),
+        "DepthwiseConv2DOptions",
+        {**plain, "depthMultiplier": 1},
+    )
+    yield Case(
+        "DEPTHWISE_CONV_2D_int8_moving_weights",
+        "DEPTHWISE_CONV_2D",
+        (T(IMAGE, "int8"), T((1, 3, 3, 4), "int8"), bias(4, "int8")),
+        (T(IMAGE, "int8"),),
+        "DepthwiseConv2DOptions",
+        {**plain, "depthMultiplier": 1},
+    )
+    moving = T((8, 2, 2, 4), "int8")
+    yield Case(
+        "TRANSPOSE_CONV_int8_moving_weights",
+        "TRANSPOSE_CONV",
+        (ints(1, 16, 16, 8), moving, T(IMAGE, "int8"), bias(8, "int8")),
+        (T((1, 16, 16, 8), "int8"),),
+        "TransposeConvOptions",
+        options,
+        3,
+    )
+    for type in ("float32", "bool"):
+        for op, kind in (("NOT_EQUAL", "NotEqualOptions"), ("GREATER", "GreaterOptions")):
+            pair = (T((1, 8), type), T((1, 8), type))
+            yield Case(f"{op}_{type}_rank2", op, pair, (T((1, 8), "bool"),), kind)
+        yield Case(
+            f"FILL_{type}", "FILL", (ints(1, 8), T((), type, raw=True)), (T((1, 8), type, raw=True),), "FillOptions"
+        )
+        yield Case(f"ADD_N_{type}", "ADD_N", (T(IMAGE, type), T(IMAGE, type)), (T(IMAGE, type),), "AddNOptions")
+        yield Case(f"ZEROS_LIKE_{type}", "ZEROS_LIKE", (T(IMAGE, type),), (T(IMAGE, type),), "ZerosLikeOptions")
+    yield conv("CONV_2D_int8_batch2_stride2", "int8", batch=2, stride=2)
+
+
 EDGES: dict[str, Case] = {
     case.name: case
-    for make in (windows, weights, elements, reductions, layouts, resizes, free_sizes, other_types)
+    for make in (windows, weights, elements, reductions, layouts, resizes, free_sizes, other_types, farther)
     for case in make()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -55,15 +56,16 @@ def _ending(code: int) -> str:
 
 def _run(work: Callable[[], Any], sender: Connection, log: Path) -> None:
     end_with_parent()
+    faulthandler.disable()  # a crash is an answer here, and needs no stack
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.dup2(file, 1)
     os.dup2(file, 2)
+    sys.stdout = sys.stderr = os.fdopen(file, "w", buffering=1)
     try:
         answer: tuple[bool, Any] = (True, work())
     except Exception as error:
         answer = (False, f"{type(error).__name__}: {error}")
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    sys.stdout.flush()
     sender.send(answer)

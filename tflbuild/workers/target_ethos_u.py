@@ -29,7 +29,8 @@ def run(request: Request) -> Facts:
     """
     target = request.params["target"]
     artifact = request.inputs["model"]
-    copy = request.folder / "model.tflite"
+    copy = request.folder / "vela" / "model.tflite"
+    copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(artifact, copy)
     done = vela.compile_model(copy, target, request.folder / "vela")
     folder = request.outputs / "compiled"

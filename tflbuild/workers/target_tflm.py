@@ -21,7 +21,7 @@ from tflbuild.workers.forked import Ended
 from tflbuild.workers.op_slices import each_slice
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
-from tflbuild.workers.tflm_runtime import Feed, Run
+from tflbuild.workers.tflm_runtime import Run
 
 TABLE = "tflm"
 NOTES: tuple[str, ...] = (
@@ -65,12 +65,12 @@ def run(request: Request) -> Facts:
     trial = _trial(request)
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
-    ended, arena = tflm_runtime.call_in_any(raw, feeds[:1], len(ports.outputs), log)
+    ended = tflm_runtime.call_in_any(raw, feeds, len(ports.outputs), log)
     print(ended.said, flush=True)
-    if not ended.good:
+    if ended.value is None:
         return finish(request, _refused(target, artifact, model, ended, log))
-    done, least = _run_in_least(raw, feeds, len(ports.outputs), ended, arena, log)
-    if not done.good or done.value is None:
+    done, least = tflm_runtime.run_in_least(raw, feeds, ended.value, tflm_runtime.read_total(ended.said), log)
+    if done.value is None:
         return finish(request, _refused(target, artifact, model, done, log))
     found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
     _write_source(request, raw, model, ports, symbol, least)
@@ -105,27 +105,30 @@ def _name_of(named: Mapping[str, Tensor], tensor: Tensor) -> str:
     return next(name for name, one in named.items() if one is tensor)
 
 
-def _run_in_least(
-    raw: bytes, feeds: Sequence[Feed], outputs: int, first: Ended[Run], arena: int, log: Path
-) -> tuple[Ended[Run], int]:
-    """Every call, in the least arena in which the model is allocated and runs, and that arena's size."""
-    least = tflm_runtime.least_arena(raw, tflm_runtime.read_total(first.said), arena, log)
-    done = tflm_runtime.call(raw, feeds, outputs, least, log)
-    while tflm_runtime.short_of_memory(done) and least < arena:
-        least = min(arena, least + tflm_runtime.PAGE)
-        done = tflm_runtime.call(raw, feeds, outputs, least, log)
-    return done, least
-
-
 def _write_source(request: Request, raw: bytes, model: Model, ports: Ports, symbol: str, arena: int) -> None:
     folder = request.outputs / "compiled"
     (folder / "model.cc").write_text(c_array.source(raw, symbol))
     (folder / "model.h").write_text(c_array.header(model, ports.taken, ports.given, symbol, arena))
 
 
+def _other_shapes(trial: Trial, found: Sequence[Arrays]) -> str:
+    """Where an output is not as large as the CPU's: TensorFlow Lite Micro keeps to the sizes that the file holds."""
+    for name, expected in trial.expected[0].items():
+        if found[0][name].size != expected.size:
+            return f"output {name} has the shape {list(found[0][name].shape)}, and {list(expected.shape)} on the CPU"
+    return ""
+
+
 def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Arrays], least: int) -> Verdict:
     target = request.params["target"]
     limit = target["least_snr_db"]
+    wrong = _other_shapes(trial, found)
+    if wrong:
+        how = f"run by TensorFlow Lite Micro ({tflm_runtime.PACKAGE} {tflm_runtime.version()}): {wrong}"
+        ops = sum(len(graph.ops) for graph in model.subgraphs)
+        return Verdict(
+            target=target["name"], proof=UNPROVEN, how=how, device=_device(), runs=True, agrees=False, ops=ops
+        )
     agreement, notes = compare(trial, [trial.real(one) for one in found]), NOTES
     if not _near(agreement, limit):
         other = make_trial(request, "none")
@@ -203,7 +206,7 @@ def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...
     table = TABLES[TABLE]
     tried: dict[tuple[int, int], str] = {}
     for one in each_slice(artifact):
-        ended, _ = tflm_runtime.call_in_any(one.model, [one.feed], one.outputs, log)
+        ended = tflm_runtime.call_in_any(one.model, [one.feed], one.outputs, log)
         tried[one.view.subgraph, one.view.index] = "" if ended.good else tflm_runtime.last_words(ended)
     fallbacks, taken = [], set()
     for judged in judge_all(table, model):

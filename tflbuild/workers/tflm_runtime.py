@@ -29,10 +29,10 @@ Feed = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class Run:
-    """Outputs of each call, in the model's order and types, and the arena's use in bytes as the allocator told it."""
+    """Outputs of each call, in the model's order and types, and the size of the arena, bytes."""
 
     outputs: list[list[np.ndarray]]
-    used: int
+    arena: int
 
 
 def version() -> str:
@@ -45,13 +45,13 @@ def call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int, log: Pat
     return in_fork(lambda: _call(model, feeds, outputs, arena), log)
 
 
-def call_in_any(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> tuple[Ended[Run], int]:
-    """The same in an arena that is large enough, and its size."""
+def call_in_any(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> Ended[Run]:
+    """The same in an arena that is large enough."""
     arena = max(LEAST_ARENA, len(model))
     while True:
         ended = call(model, feeds, outputs, arena, log)
         if ended.good or arena >= MOST_ARENA or not short_of_memory(ended):
-            return ended, arena
+            return ended
         arena = min(arena * STEP, MOST_ARENA)
 
 
@@ -60,12 +60,30 @@ def short_of_memory(ended: Ended[Any]) -> bool:
     return not ended.good and bool(SHORT_OF_MEMORY.search(ended.said))
 
 
-def least_arena(model: bytes, guess: int, works: int, log: Path) -> int:
-    """The smallest arena in which the model can be allocated, bytes, each size tried for real.
+def run_in_least(model: bytes, feeds: Sequence[Feed], right: Run, guess: int, log: Path) -> tuple[Ended[Run], int]:
+    """All calls in the smallest arena in which they give what they gave in a large one (`right`), and its size, bytes.
 
-    `works` is one that is known to do, `guess` one that may be near.
+    Every size is tried for real, first by allocating alone, which is fast; `guess` may be near.
     """
-    return smallest(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, works)
+    count = len(right.outputs[0])
+    allocated = smallest(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, right.arena)
+    first = Run(right.outputs[:1], right.arena)
+    least = smallest(lambda size: _same(call(model, feeds[:1], count, size, log), first), allocated, right.arena)
+    ended = call(model, feeds, count, least, log)
+    while not _same(ended, right) and least < right.arena:
+        least = min(right.arena, least + PAGE)
+        ended = call(model, feeds, count, least, log)
+    return ended, least
+
+
+def _same(ended: Ended[Run], right: Run) -> bool:
+    """Whether every value is."""
+    if ended.value is None:
+        return False
+    pairs = zip(ended.value.outputs, right.outputs, strict=True)
+    return all(
+        one.tobytes() == other.tobytes() for found, known in pairs for one, other in zip(found, known, strict=True)
+    )
 
 
 def smallest(fits: Callable[[int], bool], guess: int, works: int) -> int:

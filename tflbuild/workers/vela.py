@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import operator
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ MISCONFIGURED = re.compile(
 )
 LAST_LINES = 3
 KIB = 1024
+NPU_OP = "ethos-u"
 
 Place = tuple[int, int]  # subgraph, index of the operator in it
 
@@ -144,29 +146,39 @@ def _summary(folder: Path) -> dict[str, str]:
 
 
 def left_on_cpu(original: Model, compiled: Model) -> list[Place]:
-    """Places of the original's operators that are in the compiled model as they were.
+    """Places of the original's operators that are in the compiled model as they were, in order.
 
     Vela fuses and expands what it takes, into custom operators `ethos-u`, and passes on the rest under its name with
-    its output tensors' names, which is how they are found again.
+    its output tensors' names, which is how they are found again. Where it turns BOOL into INT8 beside one, its output's
+    name is a longer one.
     """
-    there: dict[tuple[str, tuple[str, ...]], int] = {}
-    for graph in compiled.subgraphs:
-        for op in graph.ops:
-            known = (op.name, tuple(graph.tensors[index].name for index in op.outputs))
-            there[known] = there.get(known, 0) + 1
+    there = [known for known in _each_op(compiled) if known[1] != NPU_OP]
+    missing = list(_each_op(original))
     found = []
-    for number, graph in enumerate(original.subgraphs):
+    for fits in (operator.eq, str.startswith):
+        for one in list(there):
+            same = next((known for known in missing if known[1] == one[1] and _all_fit(fits, one[2], known[2])), None)
+            if same:
+                there.remove(one)
+                missing.remove(same)
+                found.append(same[0])
+    return sorted(found)
+
+
+def _each_op(model: Model) -> Iterator[tuple[Place, str, tuple[str, ...]]]:
+    """Operators with their place, name, and outputs' names."""
+    for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.ops):
-            known = (op.name, tuple(graph.tensors[one].name for one in op.outputs))
-            if there.get(known, 0):
-                there[known] -= 1
-                found.append((number, index))
-    return found
+            yield (number, index), op.name, tuple(graph.tensors[one].name for one in op.outputs)
+
+
+def _all_fit(fits: Callable[[str, str], bool], found: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    return len(found) == len(known) and all(fits(new, old) for new, old in zip(found, known, strict=True))
 
 
 def count_npu_ops(compiled: Model) -> int:
     """Custom operators that call the NPU: the pieces that it gets."""
-    return sum(1 for graph in compiled.subgraphs for op in graph.ops if op.custom and op.name == "ethos-u")
+    return sum(1 for graph in compiled.subgraphs for op in graph.ops if op.custom and op.name == NPU_OP)
 
 
 def figures(summary: Mapping[str, str], whole: bool) -> dict[str, float]:
