@@ -59,7 +59,7 @@ TRIAL = (
 )
 
 # the targets' published rules, and what holds an artifact against them
-RULES = ("targets.gpu", "targets.lint", "targets.rules", "targets.tables")
+RULES = ("targets.gpu", "targets.gpu_rules", "targets.lint", "targets.rules", "targets.tables")
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind

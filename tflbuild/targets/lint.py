@@ -69,7 +69,7 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     refused = [one for one in judged if one.taken is False]
     unsure = [one for one in judged if one.taken is None]
     supported = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
-    taken = _largest(model, supported, table.most_pieces)
+    taken = largest(model, supported, table.most_pieces)
     apart = [one for one in judged if _place(one) in supported - taken] if not unsure else []
     runs = None if unsure and not refused else (table.sheds or not refused)
     return Verdict(
@@ -89,7 +89,7 @@ def _place(judged: Judgement) -> Place:
     return judged.view.subgraph, judged.view.index
 
 
-def _largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
+def largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
     """Of what is supported, the operators of the `most` largest pieces; all of them where `most` is 0."""
     if not most:
         return set(supported)

@@ -37,6 +37,8 @@ TAKEN = re.compile(r"^(No|\d+) operations will run on the GPU, and (?:all|the re
 FAULT = re.compile(
     r"environment\.cc:\d+\] ((?:Validation|Internal|Out of memory|Unknown) error: .+|.*[Dd]evice lost.*)"
 )
+CAUSE = re.compile(r"^(?:E\d{4} .*\] Failed to create \S+: (.+)|ERROR: \[model_load\.cc:\d+\] (.+))$", re.M)
+WORDS = re.compile(r"^(?:[EF]\d{4} [^\]]*\] |ERROR: (?:\[[^\]]*\] )?)(.+)$", re.M)
 NO_ADAPTER = "No adapters found"
 NO_DEVICE = "the driver has no device that the runtime takes"
 
@@ -83,6 +85,11 @@ class Outcome:
         """The adapter as a verdict names it."""
         software = self.kind.lower().startswith("cpu")
         return f"{self.adapter} ({'software, on this host' if software else self.kind})" if self.adapter else ""
+
+    @property
+    def words(self) -> list[str]:
+        """What the runtime complained of, in order, each once."""
+        return list(dict.fromkeys(line.strip() for line in WORDS.findall(self.log)))
 
     @property
     def software(self) -> bool:
@@ -228,6 +235,9 @@ def _read(folder: Path, ended: str = "") -> Outcome:
             outputs.append({name: arrays[name] for name in arrays.files})
     adapter, counts = ADAPTER.search(log), TAKEN.search(log)
     ended = str(told["ended"])
+    causes = [first or second for first, second in CAUSE.findall(log)]
+    if ended and causes:
+        ended = f"{ended}: {causes[0]}"
     if NO_ADAPTER in log:
         ended = NO_DEVICE
     return Outcome(

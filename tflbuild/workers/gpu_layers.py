@@ -10,7 +10,7 @@ import numpy as np
 
 from tflbuild.core.model import Model, Subgraph
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.lint import judge
+from tflbuild.targets.lint import APART, judge
 from tflbuild.targets.rules import Table, View, each_view
 from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
 from tflbuild.workers.interpreters import open_signature
@@ -72,19 +72,31 @@ def fallbacks(alone: Sequence[Alone], table: Table) -> list[Fallback]:
 
 def _fallback(view: View, reason: str, table: Table) -> Fallback:
     judged = judge(table, view)
-    told = f"{reason} ({judged.reason})" if judged.taken is False and judged.reason else reason
+    told = f"{reason.rstrip('.')}: {judged.reason}" if judged.broken else reason
     return Fallback(
         op=view.op.name, layer=view.layer, reason=told, fix=judged.fix, index=view.index, subgraph=view.subgraph
     )
+
+
+def left_apart(view: View) -> Fallback:
+    """One that the delegate would take, but not from where it stands."""
+    return Fallback(op=view.op.name, layer=view.layer, reason=APART, index=view.index, subgraph=view.subgraph)
 
 
 @dataclass(frozen=True)
 class Parting:
     """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
 
-    op: str
-    layer: str
+    view: View
     snr_db: float
+
+    @property
+    def op(self) -> str:
+        return self.view.op.name
+
+    @property
+    def layer(self) -> str:
+        return self.view.layer
 
 
 def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Device, scratch: Path) -> Parting | None:
@@ -108,7 +120,7 @@ def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Devi
                 found = outcome.outputs[0][f"out{at}"]
                 ratio = parity(*_finite(values[tensor], found))["snr_db"]
                 if ratio < SNR_ALONE_DB:
-                    return Parting(view.op.name, view.layer, ratio)
+                    return Parting(view, ratio)
     return None
 
 

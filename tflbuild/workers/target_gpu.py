@@ -17,7 +17,7 @@ import numpy as np
 
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.targets.lint import APART, lint
+from tflbuild.targets.lint import APART, judge, largest, lint
 from tflbuild.targets.rules import Table
 from tflbuild.targets.tables import TABLES
 from tflbuild.targets.vulkan import INSTALL, Drivers, find_drivers
@@ -25,7 +25,7 @@ from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.float16_range import Range, float16_range
 from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
-from tflbuild.workers.gpu_layers import fallbacks, first_parting, try_alone
+from tflbuild.workers.gpu_layers import Alone, fallbacks, first_parting, left_apart, try_alone
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, product
 from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
@@ -105,7 +105,7 @@ class _Proof:
             return self._failed(name)
         agreement, apart = self._agreement()
         taken, lost = self._taken()
-        good = not apart
+        good = not apart and not self.outcome.faults
         return Verdict(
             target=name,
             proof=PROVEN if good else UNPROVEN,
@@ -123,15 +123,15 @@ class _Proof:
 
     def _failed(self, name: str) -> Verdict:
         """It did not come to outputs: what the table says, and how it ended."""
-        lines = [line for line in self.outcome.log.splitlines() if line.strip()][-LOG_LINES:]
+        words = self.outcome.words[-LOG_LINES:]
         linted = lint(self.table, self.model, name, self.request.params["target"]["version"])
         return replace(
             linted,
             proof=UNPROVEN,
             how=f"{self._by()} could not run it: {self.outcome.ended}",
             device=self.outcome.device,
-            runs=None,
-            notes=(*(f"the runtime's last words: {line}" for line in lines), *self._range_notes()),
+            runs=None if self.outcome.compiled or self.outcome.crashed else False,
+            notes=(*(f"the runtime's last words: {line}" for line in words), *self._range_notes()),
             figures=self.held.figures(),
         )
 
@@ -143,7 +143,11 @@ class _Proof:
         width = "16-bit" if self.bench.float16 else "32-bit"
         how_far = f"{agreement.calls} calls of {fed}, SNR {agreement.snr_db:.1f} dB"
         told = f"executed by {self._by()}, in {width} floats; {how_far}"
-        return f"{told}: {'; '.join(apart)}" if apart else f"{told} to the CPU's outputs"
+        if not self.outcome.full and not self.outcome.taken:
+            told = f"compiled by {self._by()}, which takes none of it: all runs on the CPU; {how_far}"
+        faults = [f"the device reports: {fault}" for fault in self.outcome.faults[:1]]
+        wrong = "; ".join((*apart, *faults))
+        return f"{told}: {wrong}" if wrong else f"{told} to the CPU's outputs"
 
     def _agreement(self) -> tuple[Agreement, list[str]]:
         """How near the outputs are to the CPU's, and what parts, in words."""
@@ -170,7 +174,11 @@ class _Proof:
         path = self.request.inputs["model"]
         parting = first_parting(path, self.model, self.trial.key, self.trial.feeds[0], self.bench.device, folder)
         if parting is not None:
-            yield f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
+            told = f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
+            judged = judge(self.table, parting.view)
+            yield f"{told}: {judged.reason}" if judged.taken is False else told
+            if judged.fix:
+                yield f"try: {judged.fix}"
 
     def _taken(self) -> tuple[int, list[Fallback]]:
         """How many operators run on the GPU, and those that do not."""
@@ -178,7 +186,16 @@ class _Proof:
             return self.total, []
         alone = try_alone(self.request.inputs["model"], self.model, self.bench.device, self.request.folder / "alone")
         lost = fallbacks(alone, self.table)
-        return self.outcome.taken or 0, lost
+        return self.outcome.taken or 0, [*lost, *self._apart(alone, lost)]
+
+    def _apart(self, alone: Sequence[Alone], lost: Sequence[Fallback]) -> list[Fallback]:
+        """Operators that the delegate would take, had they stood with the others; none where its count is another."""
+        refused = {(one.subgraph, one.index) for one in lost}
+        there = {(one.view.subgraph, one.view.index): one.view for one in alone}
+        taken = largest(self.model, there.keys() - refused, 1)
+        if len(taken) != self.outcome.taken or len(there) < self.total:
+            return []
+        return [left_apart(there[place]) for place in sorted(there.keys() - refused - taken)]
 
     def _notes(self, lost: Sequence[Fallback]) -> Iterator[str]:
         if self.outcome.software:
