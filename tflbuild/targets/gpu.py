@@ -175,6 +175,7 @@ ABSENT = {
     "SQUEEZE": "reshape instead: with fixed sizes (signature.batch) tf.reshape stays a RESHAPE",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "unroll=True in Keras: LiteRT loads no file with state for the GPU",
     "WHERE": "its result has no fixed size: SELECT_V2, or leave it to the app",
+    "WHILE": "unroll the loop (unroll=True in Keras)",
     "ZEROS_LIKE": "multiply by 0",
 }
 

@@ -39,8 +39,9 @@ def fused_clamp(view: View) -> bool:
 
 
 def no_moving_scalar(view: View) -> bool:
-    """No activation is without dimensions."""
-    return all(one is None or one.constant or len(one.shape) > 0 for one in view.inputs)
+    """No activation is without dimensions, unless all inputs are."""
+    there = [one for one in view.inputs if one is not None]
+    return all(one.constant or len(one.shape) > 0 for one in there) or not any(one.shape for one in there)
 
 
 def no_stored_vector(view: View) -> bool:
@@ -205,7 +206,7 @@ FUSED = Rule(
     fused_clamp,
     "keep the converter from fusing it: something between the layer and its activation, or another activation",
 )
-SCALARS = Rule("no input is a scalar that is computed", no_moving_scalar, "give it a shape of [1]")
+SCALARS = Rule("no input beside a larger one is a scalar that is computed", no_moving_scalar, "give it a shape of [1]")
 VECTORS = Rule(
     f"no stored int32 input is a vector ({WRONG}: its shader does not compile)",
     no_stored_vector,

@@ -90,13 +90,14 @@ def _place(judged: Judgement) -> Place:
 
 
 def largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
-    """Of what is supported, the operators of the `most` largest pieces; all of them where `most` is 0."""
+    """Of what is supported, the operators of each subgraph's `most` largest pieces; all of them where `most` is 0."""
     if not most:
         return set(supported)
-    numbers = range(len(model.subgraphs))
-    pieces = [(number, piece) for number in numbers for side, piece in _pieces(model, number, supported) if side]
-    largest = sorted(pieces, key=lambda one: -len(one[1]))[:most]
-    return {(number, index) for number, piece in largest for index in piece}
+    found: set[Place] = set()
+    for number in range(len(model.subgraphs)):
+        pieces = sorted((piece for side, piece in _pieces(model, number, supported) if side), key=len, reverse=True)
+        found.update((number, index) for piece in pieces[:most] for index in piece)
+    return found
 
 
 def count_partitions(model: Model, taken: Collection[Place]) -> int:

@@ -88,7 +88,7 @@ class Table:
     `source` says where the rules come from, `checked` against what they were held, "" for nothing. `version` is the one
     that is meant where a recipe says none. `sheds`: what it does not take runs on the CPU; else it cannot run at all.
     `absent` are operators known not to be there, where the table is not complete. `most_pieces`: how many partitions
-    the delegate takes at most, the largest first; 0 is all of them.
+    of a subgraph the delegate takes at most, the largest first; 0 is all of them.
     """
 
     name: str

@@ -18,6 +18,7 @@ from tflbuild.workers.metrics import parity
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, Slices
 
+CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")  # of other subgraphs
 MOST = 200  # operators that are tried alone, of different kinds
 SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
 
@@ -38,13 +39,17 @@ class Alone:
         return reasons[0] if reasons else self.outcome.ended or "the delegate does not take it, and does not say why"
 
 
-def try_alone(path: Path, model: Model, device: Device, scratch: Path) -> list[Alone]:
-    """Every operator compiled for the GPU as a model of its own; equal ones once."""
+def try_alone(path: Path, model: Model, device: Device, scratch: Path, whole: Outcome | None = None) -> list[Alone]:
+    """Every operator compiled for the GPU as a model of its own; equal ones once.
+
+    One that calls another subgraph makes no model of its own: `whole`, how the artifact went, tells of those.
+    """
     slices = Slices(path)
     views = list(each_view(model))
     first: dict[object, int] = {}
     for number, view in enumerate(views):
-        first.setdefault(_kind(view), number)
+        if view.op.name not in CALLS:
+            first.setdefault(_kind(view), number)
     chosen = list(first.values())[:MOST]
     jobs = []
     scratch.mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,13 @@ def try_alone(path: Path, model: Model, device: Device, scratch: Path) -> list[A
         file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
         jobs.append(Job(file, KEY, alone=True))
     found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
-    return [Alone(view, found[first[_kind(view)]]) for view in views if first[_kind(view)] in found]
+    calls = [Alone(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None]
+    return [*calls, *(Alone(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found)]
+
+
+def _called(view: View, whole: Outcome) -> Outcome:
+    refused = tuple(pair for pair in whole.refused if pair[0] == view.op.name)
+    return Outcome(compiled=not refused, full=not refused, refused=refused)
 
 
 def _kind(view: View) -> object:

@@ -7,7 +7,7 @@ the results: the artifact's range is looked at on the CPU for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.targets.lint import APART, judge, largest, lint
+from tflbuild.targets.lint import Place, judge, largest, lint
 from tflbuild.targets.rules import Table
 from tflbuild.targets.tables import TABLES
 from tflbuild.targets.vulkan import INSTALL, Drivers, find_drivers
@@ -25,7 +25,7 @@ from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.float16_range import Range, float16_range
 from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
-from tflbuild.workers.gpu_layers import Alone, fallbacks, first_parting, left_apart, try_alone
+from tflbuild.workers.gpu_layers import fallbacks, first_parting, left_apart, try_alone
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, product
 from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
@@ -115,10 +115,10 @@ class _Proof:
             agrees=good,
             ops=self.total,
             on_delegate=taken,
-            partitions=min(1, taken),
+            partitions=self._partitions(taken),
             fallbacks=tuple(lost),
             figures={**agreement.figures(), **self.held.figures()},
-            notes=tuple(self._notes(lost)),
+            notes=tuple(self._notes()),
         )
 
     def _failed(self, name: str) -> Verdict:
@@ -180,30 +180,41 @@ class _Proof:
             if judged.fix:
                 yield f"try: {judged.fix}"
 
-    def _taken(self) -> tuple[int, list[Fallback]]:
-        """How many operators run on the GPU, and those that do not."""
+    def _taken(self) -> tuple[int | None, list[Fallback]]:
+        """How many operators run on the GPU, and those that do not; None where only the runtime's first count is known.
+
+        The runtime counts by subgraph and names no layers: each operator is asked about alone, and what stands apart
+        from the largest piece is found as the runtime does it. The two must come to the same.
+        """
         if self.outcome.full:
             return self.total, []
-        alone = try_alone(self.request.inputs["model"], self.model, self.bench.device, self.request.folder / "alone")
+        path, folder = self.request.inputs["model"], self.request.folder / "alone"
+        alone = try_alone(path, self.model, self.bench.device, folder, self.outcome)
         lost = fallbacks(alone, self.table)
-        return self.outcome.taken or 0, [*lost, *self._apart(alone, lost)]
-
-    def _apart(self, alone: Sequence[Alone], lost: Sequence[Fallback]) -> list[Fallback]:
-        """Operators that the delegate would take, had they stood with the others; none where its count is another."""
         refused = {(one.subgraph, one.index) for one in lost}
         there = {(one.view.subgraph, one.view.index): one.view for one in alone}
-        taken = largest(self.model, there.keys() - refused, 1)
-        if len(taken) != self.outcome.taken or len(there) < self.total:
-            return []
-        return [left_apart(there[place]) for place in sorted(there.keys() - refused - taken)]
+        taken = largest(self.model, there.keys() - refused, self.table.most_pieces)
+        if len(there) < self.total or not self._counted(taken):
+            return (self.outcome.taken if len(self.model.subgraphs) == 1 else None), lost
+        return len(taken), [*lost, *(left_apart(there[place]) for place in sorted(there.keys() - refused - taken))]
 
-    def _notes(self, lost: Sequence[Fallback]) -> Iterator[str]:
+    def _counted(self, taken: Collection[Place]) -> bool:
+        """Whether the runtime counted as many in each subgraph that is not taken as a whole."""
+        sizes = [len(graph.ops) for graph in self.model.subgraphs]
+        counts = [sum(1 for subgraph, _ in taken if subgraph == number) for number in range(len(sizes))]
+        parts = [(count, size - count) for count, size in zip(counts, sizes, strict=True) if count < size]
+        return set(parts) == set(self.outcome.counts)
+
+    def _partitions(self, taken: int | None) -> int | None:
+        if len(self.model.subgraphs) == 1 and taken is not None:
+            return min(1, taken)
+        return None
+
+    def _notes(self) -> Iterator[str]:
         if self.outcome.software:
             yield "no time was taken: the device is a program on this host's CPU, and says nothing of a GPU's speed"
         if not self.bench.float16 and self.request.params["target"]["precision"] == "float16":
             yield "this device computes in 32-bit floats; the rounding of 16-bit ones, as on a phone, was not tried"
-        if (self.outcome.left or 0) > len(lost):
-            yield f"{(self.outcome.left or 0) - len(lost)} more run on the CPU: {APART}"
         yield from self._range_notes()
 
     def _range_notes(self) -> Iterator[str]:
