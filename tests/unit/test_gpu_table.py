@@ -63,8 +63,16 @@ def test_float16_weights_are_as_good_as_stored_ones(judged):
 
 def test_weights_of_8_bits_behind_a_dequantize_are_none_for_a_dense_layer(judged):
     found = judged(packed(write_model(CASES["FULLY_CONNECTED_float32_batch1"]), "int8", least_rank=2))
-    assert [(one.view.op.name, one.taken) for one in found] == [("DEQUANTIZE", True), ("FULLY_CONNECTED", False)]
+    assert [(one.view.op.name, one.taken) for one in found] == [("DEQUANTIZE", False), ("FULLY_CONNECTED", False)]
     assert "float16" in found[1].fix
+
+
+@pytest.mark.parametrize(("name", "runs"), [("CONV_2D_float32_moving_bias", False), ("ARG_MIN_float32", True)])
+def test_what_stops_the_whole_artifact_is_told_from_what_is_left_to_the_cpu(tmp_path, name, runs):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(write_model(ALL[name]))
+    verdict = lint(TABLE, read_model(path), "gpu")
+    assert verdict.runs is runs and len(verdict.fallbacks) == 1
 
 
 def test_a_state_is_refused(judged):

@@ -26,6 +26,7 @@ from tflbuild.targets.gpu_rules import (
     SCALE,
     STATELESS,
     UNPACKED,
+    UNPACKING,
     WIDE,
     WRONG,
     binary,
@@ -33,6 +34,7 @@ from tflbuild.targets.gpu_rules import (
     computed,
     dequantizable,
     each_dimension,
+    fixed,
     flag_off,
     forward,
     is_stored,
@@ -123,7 +125,7 @@ SHAPES: dict[str, Row] = {
     ),
     "STRIDED_SLICE": row(
         type_of(0, *ALL),
-        *(constant(place, what) for place, what in ((1, "the begin"), (2, "the end"), (3, "the step"))),
+        *(fixed(place, what) for place, what in ((1, "the begin"), (2, "the end"), (3, "the step"))),
         flag_off("shrinkAxisMask", "no axis is dropped", "x[:, 0:1] and a reshape, instead of x[:, 0]"),
         flag_off("newAxisMask", "no axis is added", "reshape instead"),
         flag_off("ellipsisMask", "there is no ellipsis", "write every dimension"),
@@ -135,7 +137,7 @@ SHAPES: dict[str, Row] = {
         type_of(0, *ALL), Rule("the indices have one dimension", one_dimension, "flatten them, and reshape after it")
     ),
     **rows(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), type_of(0, *QUANTIZED), ONE_IMAGE),
-    **rows(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), type_of(0, *QUANTIZED), constant(1, "the size")),
+    **rows(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), type_of(0, *QUANTIZED), fixed(1, "the size")),
     **rows(("SELECT", "SELECT_V2"), type_of(1, *WIDE)),
     "ONE_HOT": row(output("float32", fix="dtype=tf.float32, and a cast after it")),
     "DYNAMIC_UPDATE_SLICE": row(
@@ -146,7 +148,7 @@ SHAPES: dict[str, Row] = {
     "CAST": row(Rule("types are float32, float16, int8, uint8, int32 or bool", castable, "use int32 for int64")),
     "BITCAST": row(type_of(0, "float32"), output("int32")),
     "QUANTIZE": row(type_of(0, *QUANTIZED), output("int8", "uint8", fix="quantization=int8")),
-    "DEQUANTIZE": row(Rule("the input is int8 or uint8, or stored float16", dequantizable)),
+    "DEQUANTIZE": row(Rule("the input is int8 or uint8, or stored float16", dequantizable), UNPACKING),
 }
 ABSENT = {
     "ARG_MIN": "ARG_MAX of the negated input",

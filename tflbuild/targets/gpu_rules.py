@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from tflbuild.core.model import Tensor
@@ -15,6 +16,7 @@ WIDE = (*QUANTIZED, "int32")
 ALL = (*WIDE, "int16")
 WRONG = "the delegate takes others too, with wrong results and no message"
 CRASH = "others end the app's process"
+UNPACKED_FIX = "quantization=float16, or dynamic_int8, instead of weight_only_int8"
 FLOAT_FIX = "leave the operator float, or quantize it to 8 bits"
 
 
@@ -145,6 +147,12 @@ def one_dimension(view: View) -> bool | None:
     return None if indices is None else len(indices.shape) == 1
 
 
+def unpackable(view: View) -> bool | None:
+    """A constant of 8 bits has 3 or 4 dimensions: the delegate mistakes the layout of those with fewer."""
+    given = view.input(0)
+    return None if given is None else not given.constant or given.type == "float16" or len(given.shape) >= 3
+
+
 def dequantizable(view: View) -> bool | None:
     """8 bits, or the float16 of a weight."""
     given = view.input(0)
@@ -169,7 +177,12 @@ def computed(place: int, what: str, fix: str = "", else_: str = "") -> Rule:
         tensor = view.input(place)
         return tensor is None or not tensor.constant
 
-    return Rule(f"{what} computed{f' ({else_})' if else_ else ''}", holds, fix)
+    return Rule(f"{what} computed{f' ({else_})' if else_ else ''}", holds, fix, stops=bool(else_))
+
+
+def fixed(place: int, what: str) -> Rule:
+    """An input decides the size of what comes out: where it is computed, LiteRT refuses the whole model."""
+    return replace(constant(place, what, "make it a constant of the model"), stops=True)
 
 
 def ranked(least: int, most: int, text: str, fix: str = "") -> Rule:
@@ -200,6 +213,7 @@ STATELESS = Rule(
     "it keeps no state from call to call: LiteRT loads no file that does",
     stateless,
     "unroll the layer (unroll=True in Keras), or give the state as an input and an output",
+    stops=True,
 )
 FUSED = Rule(
     f"fused activation is none, RELU, RELU6 or RELU_N1_TO_1 ({WRONG})",
@@ -212,7 +226,9 @@ VECTORS = Rule(
     no_stored_vector,
     "store it in the full shape, or compute in float",
 )
-BIAS = Rule(f"the bias is constant ({CRASH})", lambda view: is_stored(view, 2), "add a computed bias with an ADD")
+BIAS = Rule(
+    f"the bias is constant ({CRASH})", lambda view: is_stored(view, 2), "add a computed bias with an ADD", stops=True
+)
 GROUPS = Rule(f"there are no groups ({WRONG}: zeros)", no_groups, "split the channels, and join them after")
 ROWS = Rule(
     f"the input's last dimension is as long as a row of weights ({WRONG})",
@@ -222,18 +238,25 @@ ROWS = Rule(
 UNPACKED = Rule(
     "its weights are not 8-bit behind a DEQUANTIZE: LiteRT refuses the whole model",
     lambda view: unpacked_from(view, 1) not in ("int8", "int4", "uint8"),
-    "quantization=float16, or dynamic_int8, instead of weight_only_int8",
+    UNPACKED_FIX,
+    stops=True,
 )
 ALPHA = Rule(
     "alpha has one value a channel, or one an element",
     fitting_alpha,
     "spread alpha over the channels: shared_axes=[1, 2]",
 )
-AXES = constant(1, "the axis", "make it a constant of the model")
+AXES = fixed(1, "the axis")
 PADDED = (
-    constant(1, "the paddings"),
+    fixed(1, "the paddings"),
     ranked(3, 4, "the input has 3 or 4 dimensions", "reshape to 4 dimensions before it"),
     Rule(f"the first dimension is not padded ({WRONG})", batch_unpadded, "concatenate zeros along the batch"),
+)
+UNPACKING = Rule(
+    "a stored 8-bit input has 3 or 4 dimensions: LiteRT refuses the whole model else",
+    unpackable,
+    UNPACKED_FIX,
+    stops=True,
 )
 ONE_IMAGE = Rule(f"the batch is 1 ({WRONG}: its shader does not compile)", batch_is_one, "batch 1: signature.batch=1")
 

@@ -63,13 +63,15 @@ Predicate = Callable[[View], bool | None]
 class Rule:
     """What must hold of an operator. `fix` is what to do where it does not, "" when nothing is known.
 
-    `until` is the version of the target from which it is asked no more, "" for one that always is.
+    `until` is the version of the target from which it is asked no more, "" for one that always is. `stops`: one
+    operator that breaks it keeps the whole artifact from running there, and is not just left to the CPU.
     """
 
     text: str
     holds: Predicate
     fix: str = ""
     until: str = ""
+    stops: bool = False
 
 
 @dataclass(frozen=True)
