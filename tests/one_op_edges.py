@@ -891,6 +891,15 @@ def others() -> Iterator[Case]:
         (4, 8),
         "DynamicUpdateSliceOptions",
     )
+    four, kind = T((4,), "int32", raw=True), "DynamicUpdateSliceOptions"
+    yield one("moving_rank4", "DYNAMIC_UPDATE_SLICE", (T(IMAGE, F), T((1, 2, 8, 4), F), four), IMAGE, kind)
+    three = T((3,), "int32", raw=True)
+    yield one("moving_rank3", "DYNAMIC_UPDATE_SLICE", (T((1, 8, 4), F), T((1, 2, 4), F), three), (1, 8, 4), kind)
+    yield one("float32_two", "ADD_N", (T(IMAGE, F), T(IMAGE, F)), IMAGE, "AddNOptions")
+    for rank in (1, 2, 3):
+        shape = (16,) if rank == 1 else (1, 8, 4)[:rank]
+        yield one(f"int8_rank{rank}", "DEQUANTIZE", (T(shape, Q),), T(shape, F), "DequantizeOptions")
+        yield one(f"float32_rank{rank}", "QUANTIZE", (T(shape, F),), T(shape, Q), "QuantizeOptions")
     yield one("float32", "MATRIX_DIAG", (T((1, 4), F),), (1, 4, 4), "MatrixDiagOptions")
     yield one("float32", "MATRIX_SET_DIAG", (T((1, 4, 4), F), T((1, 4), F)), (1, 4, 4), "MatrixSetDiagOptions")
     yield one("float32", "SEGMENT_SUM", (T((4, 8), F), ints(0, 0, 1, 1)), (2, 8), "SegmentSumOptions")

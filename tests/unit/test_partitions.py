@@ -9,7 +9,7 @@ from one_op_cases import CASES
 from planted import planted
 
 from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.targets.lint import count_partitions, judge_all, lint, settle
+from tflbuild.targets.lint import APART, count_partitions, judge_all, lint, settle
 from tflbuild.targets.rules import Table, each_view, row
 from tflbuild.targets.tables import TABLES
 
@@ -66,7 +66,7 @@ def test_the_largest_partitions_are_taken():
     table = dataclasses.replace(TAKES_RELU, most=1)
     verdict, reasons = chain(table, RELU, TANH, RELU, RELU)
     assert (verdict.on_delegate, verdict.partitions) == (2, 1)
-    assert reasons[0] == "the relu unit takes the 1 largest partitions alone"
+    assert reasons[0] == APART
 
 
 def tensor(name, type="float32", constant=False, shape=(1, 4, 4, 2)):

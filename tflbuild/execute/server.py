@@ -25,6 +25,7 @@ PASSED_ON = (
     # how to reach a model hub, and as whom; no step but `fetch` reaches out
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),  # which Vulkan driver a person chose
     *("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR"),
 )
 FIXED = {

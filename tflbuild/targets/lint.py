@@ -144,10 +144,21 @@ def _large_partitions(table: Table, model: Model, judged: Sequence[Judgement]) -
                 reason = f"{table.title} takes no partition of less than {table.fewest} operators"
                 left.update(((number, at), reason) for at in piece)
             elif table.most and rank >= table.most:
-                reason = f"{table.title} takes the {table.most} largest partitions alone"
+                reason = f"{table.title} takes the {table.most} largest partitions alone" if table.most > 1 else APART
                 left.update(((number, at), reason) for at in piece)
     places = [(one, (one.view.subgraph, one.view.index)) for one in judged]
     return [Judgement(one.view, False, reason=left[place]) if place in left else one for one, place in places]
+
+
+def largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
+    """Of what is supported, the operators of each subgraph's `most` largest pieces; all of them where `most` is 0."""
+    if not most:
+        return set(supported)
+    found: set[Place] = set()
+    for number in range(len(model.subgraphs)):
+        pieces = sorted((piece for side, piece in _pieces(model, number, supported) if side), key=len, reverse=True)
+        found.update((number, index) for piece in pieces[:most] for index in piece)
+    return found
 
 
 def count_partitions(model: Model, taken: Collection[Place]) -> int:

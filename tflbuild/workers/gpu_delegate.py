@@ -37,6 +37,8 @@ TAKEN = re.compile(r"^(No|\d+) operations will run on the GPU, and (?:all|the re
 FAULT = re.compile(
     r"environment\.cc:\d+\] ((?:Validation|Internal|Out of memory|Unknown) error: .+|.*[Dd]evice lost.*)"
 )
+CAUSE = re.compile(r"^(?:E\d{4} .*\] Failed to create \S+: (.+)|ERROR: \[model_load\.cc:\d+\] (.+))$", re.M)
+WORDS = re.compile(r"^(?:[EF]\d{4} [^\]]*\] |ERROR: (?:\[[^\]]*\] )?)(.+)$", re.M)
 NO_ADAPTER = "No adapters found"
 NO_DEVICE = "the driver has no device that the runtime takes"
 
@@ -60,8 +62,8 @@ class Outcome:
 
     `adapter` and `kind` are the device's name and type as the runtime told them. `compiled`: the artifact was
     accepted, with the CPU's help or not. `full`: every operator runs there. `refused` are (operator, reason) as the
-    runtime says them, each once. `taken` of `taken + left` operators of a model that is not fully taken run there,
-    None when the runtime did not say. `faults` are the device's complaints, as of a shader that does not compile: the
+    runtime says them, each once. `counts` are (taken, left to the CPU) of each subgraph that is not
+    fully taken, the first one's first. `faults` are the device's complaints, as of a shader that does not compile: the
     runtime goes on, with zeros. `outputs` are by call and name, in the artifact's types.
     """
 
@@ -72,8 +74,7 @@ class Outcome:
     compiled: bool = False
     full: bool = False
     refused: tuple[tuple[str, str], ...] = ()
-    taken: int | None = None
-    left: int | None = None
+    counts: tuple[tuple[int, int], ...] = ()
     faults: tuple[str, ...] = ()
     outputs: Sequence[Arrays] = field(default=(), hash=False)
     log: str = ""
@@ -83,6 +84,16 @@ class Outcome:
         """The adapter as a verdict names it."""
         software = self.kind.lower().startswith("cpu")
         return f"{self.adapter} ({'software, on this host' if software else self.kind})" if self.adapter else ""
+
+    @property
+    def taken(self) -> int:
+        """Operators of the first subgraph that run there, where not all of them do."""
+        return self.counts[0][0] if self.counts else 0
+
+    @property
+    def words(self) -> list[str]:
+        """What the runtime complained of, in order, each once."""
+        return list(dict.fromkeys(line.strip() for line in WORDS.findall(self.log)))
 
     @property
     def software(self) -> bool:
@@ -226,8 +237,12 @@ def _read(folder: Path, ended: str = "") -> Outcome:
     for number in range(int(told["calls"])):
         with np.load(folder / f"{number}.npz") as arrays:
             outputs.append({name: arrays[name] for name in arrays.files})
-    adapter, counts = ADAPTER.search(log), TAKEN.search(log)
+    adapter = ADAPTER.search(log)
+    counts = [(0 if taken == "No" else int(taken), int(left)) for taken, left in TAKEN.findall(log)]
     ended = str(told["ended"])
+    causes = [first or second for first, second in CAUSE.findall(log)]
+    if ended and causes:
+        ended = f"{ended}: {causes[0]}"
     if NO_ADAPTER in log:
         ended = NO_DEVICE
     return Outcome(
@@ -236,10 +251,9 @@ def _read(folder: Path, ended: str = "") -> Outcome:
         adapter=adapter.group(1).strip() if adapter else "",
         kind=adapter.group(2).strip() if adapter else "",
         compiled=bool(told["compiled"]),
-        full=bool(told["full"]) and counts is None,  # where the CPU may help, the runtime calls its delegate one too
+        full=bool(told["full"]) and not counts,  # where the CPU may help, the runtime calls its delegate one too
         refused=_refused(log),
-        taken=None if counts is None else 0 if counts.group(1) == "No" else int(counts.group(1)),
-        left=None if counts is None else int(counts.group(2)),
+        counts=tuple(dict.fromkeys(counts)),
         faults=tuple(dict.fromkeys(FAULT.findall(log))),
         outputs=outputs,
         log=log[-LOG_BYTES:],

@@ -10,7 +10,7 @@ import numpy as np
 
 from tflbuild.core.model import Model, Subgraph
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.lint import judge
+from tflbuild.targets.lint import APART, judge
 from tflbuild.targets.rules import Table, View, each_view
 from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
 from tflbuild.workers.interpreters import open_signature
@@ -18,6 +18,7 @@ from tflbuild.workers.metrics import parity
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, Slices
 
+CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")  # of other subgraphs
 MOST = 200  # operators that are tried alone, of different kinds
 SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
 
@@ -38,13 +39,17 @@ class Alone:
         return reasons[0] if reasons else self.outcome.ended or "the delegate does not take it, and does not say why"
 
 
-def try_alone(path: Path, model: Model, device: Device, scratch: Path) -> list[Alone]:
-    """Every operator compiled for the GPU as a model of its own; equal ones once."""
+def try_alone(path: Path, model: Model, device: Device, scratch: Path, whole: Outcome | None = None) -> list[Alone]:
+    """Every operator compiled for the GPU as a model of its own; equal ones once.
+
+    One that calls another subgraph makes no model of its own: `whole`, how the artifact went, tells of those.
+    """
     slices = Slices(path)
     views = list(each_view(model))
     first: dict[object, int] = {}
     for number, view in enumerate(views):
-        first.setdefault(_kind(view), number)
+        if view.op.name not in CALLS:
+            first.setdefault(_kind(view), number)
     chosen = list(first.values())[:MOST]
     jobs = []
     scratch.mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,13 @@ def try_alone(path: Path, model: Model, device: Device, scratch: Path) -> list[A
         file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
         jobs.append(Job(file, KEY, alone=True))
     found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
-    return [Alone(view, found[first[_kind(view)]]) for view in views if first[_kind(view)] in found]
+    calls = [Alone(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None]
+    return [*calls, *(Alone(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found)]
+
+
+def _called(view: View, whole: Outcome) -> Outcome:
+    refused = tuple(pair for pair in whole.refused if pair[0] == view.op.name)
+    return Outcome(compiled=not refused, full=not refused, refused=refused)
 
 
 def _kind(view: View) -> object:
@@ -72,19 +83,31 @@ def fallbacks(alone: Sequence[Alone], table: Table) -> list[Fallback]:
 
 def _fallback(view: View, reason: str, table: Table) -> Fallback:
     judged = judge(table, view)
-    told = f"{reason} ({judged.reason})" if judged.taken is False and judged.reason else reason
+    told = f"{reason.rstrip('.')}: {judged.reason}" if judged.broken else reason
     return Fallback(
         op=view.op.name, layer=view.layer, reason=told, fix=judged.fix, index=view.index, subgraph=view.subgraph
     )
+
+
+def left_apart(view: View) -> Fallback:
+    """One that the delegate would take, but not from where it stands."""
+    return Fallback(op=view.op.name, layer=view.layer, reason=APART, index=view.index, subgraph=view.subgraph)
 
 
 @dataclass(frozen=True)
 class Parting:
     """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
 
-    op: str
-    layer: str
+    view: View
     snr_db: float
+
+    @property
+    def op(self) -> str:
+        return self.view.op.name
+
+    @property
+    def layer(self) -> str:
+        return self.view.layer
 
 
 def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Device, scratch: Path) -> Parting | None:
@@ -108,7 +131,7 @@ def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Devi
                 found = outcome.outputs[0][f"out{at}"]
                 ratio = parity(*_finite(values[tensor], found))["snr_db"]
                 if ratio < SNR_ALONE_DB:
-                    return Parting(view.op.name, view.layer, ratio)
+                    return Parting(view, ratio)
     return None
 
 

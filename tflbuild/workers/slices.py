@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from tflbuild.workers.flatbuffer import read_buffers
 
 KEY = "alone"
 UNPACKS = ("DEQUANTIZE", "DENSIFY")  # what stands between a packed constant and the operator that it is a weight of
@@ -20,6 +23,7 @@ class Slices:
 
     def __init__(self, path: Path) -> None:
         self.root: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
+        self.buffers = read_buffers(path)  # those behind the flatbuffer, too
 
     def inputs(self, subgraph: int, index: int) -> list[int]:
         """The tensors that the model of an operator takes: those of its inputs that are no constants, each once."""
@@ -68,17 +72,16 @@ class Slices:
         return next((name for name in UNPACKS if getattr(schema.BuiltinOperator, name) == number), "")
 
     def _stored(self, graph: Any, index: int) -> bool:
-        buffer = self.root.buffers[graph.tensors[index].buffer]
-        return (buffer.data is not None and len(buffer.data) > 0) or bool(getattr(buffer, "size", 0))
+        return len(self.buffers[graph.tensors[index].buffer]) > 0
 
     def _tensor(self, tensor: Any, buffers: list[Any]) -> Any:
         copy = schema.TensorT()
         vars(copy).update(vars(tensor))
-        data = self.root.buffers[tensor.buffer].data
+        data = self.buffers[tensor.buffer]
         copy.buffer = 0
-        if data is not None and len(data):
+        if data:
             buffers.append(schema.BufferT())
-            buffers[-1].data = data
+            buffers[-1].data = np.frombuffer(data, np.uint8)
             copy.buffer = len(buffers) - 1
         return copy
 

@@ -7,7 +7,7 @@ the results: the artifact's range is looked at on the CPU for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.targets.lint import APART, lint
+from tflbuild.targets.lint import Place, judge, largest, lint
 from tflbuild.targets.rules import Table
 from tflbuild.targets.tables import TABLES
 from tflbuild.targets.vulkan import INSTALL, Drivers, find_drivers
@@ -25,7 +25,7 @@ from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.float16_range import Range, float16_range
 from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
-from tflbuild.workers.gpu_layers import fallbacks, first_parting, try_alone
+from tflbuild.workers.gpu_layers import fallbacks, first_parting, left_apart, try_alone
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, product
 from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
@@ -105,7 +105,7 @@ class _Proof:
             return self._failed(name)
         agreement, apart = self._agreement()
         taken, lost = self._taken()
-        good = not apart
+        good = not apart and not self.outcome.faults
         return Verdict(
             target=name,
             proof=PROVEN if good else UNPROVEN,
@@ -115,23 +115,23 @@ class _Proof:
             agrees=good,
             ops=self.total,
             on_delegate=taken,
-            partitions=min(1, taken),
+            partitions=self._partitions(taken),
             fallbacks=tuple(lost),
             figures={**agreement.figures(), **self.held.figures()},
-            notes=tuple(self._notes(lost)),
+            notes=tuple(self._notes()),
         )
 
     def _failed(self, name: str) -> Verdict:
         """It did not come to outputs: what the table says, and how it ended."""
-        lines = [line for line in self.outcome.log.splitlines() if line.strip()][-LOG_LINES:]
+        words = self.outcome.words[-LOG_LINES:]
         linted = lint(self.table, self.model, name, self.request.params["target"]["version"])
         return replace(
             linted,
             proof=UNPROVEN,
             how=f"{self._by()} could not run it: {self.outcome.ended}",
             device=self.outcome.device,
-            runs=None,
-            notes=(*(f"the runtime's last words: {line}" for line in lines), *self._range_notes()),
+            runs=None if self.outcome.compiled or self.outcome.crashed else False,
+            notes=(*(f"the runtime's last words: {line}" for line in words), *self._range_notes()),
             figures=self.held.figures(),
         )
 
@@ -143,7 +143,11 @@ class _Proof:
         width = "16-bit" if self.bench.float16 else "32-bit"
         how_far = f"{agreement.calls} calls of {fed}, SNR {agreement.snr_db:.1f} dB"
         told = f"executed by {self._by()}, in {width} floats; {how_far}"
-        return f"{told}: {'; '.join(apart)}" if apart else f"{told} to the CPU's outputs"
+        if not self.outcome.full and not self.outcome.taken:
+            told = f"compiled by {self._by()}, which takes none of it: all runs on the CPU; {how_far}"
+        faults = [f"the device reports: {fault}" for fault in self.outcome.faults[:1]]
+        wrong = "; ".join((*apart, *faults))
+        return f"{told}: {wrong}" if wrong else f"{told} to the CPU's outputs"
 
     def _agreement(self) -> tuple[Agreement, list[str]]:
         """How near the outputs are to the CPU's, and what parts, in words."""
@@ -170,23 +174,47 @@ class _Proof:
         path = self.request.inputs["model"]
         parting = first_parting(path, self.model, self.trial.key, self.trial.feeds[0], self.bench.device, folder)
         if parting is not None:
-            yield f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
+            told = f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
+            judged = judge(self.table, parting.view)
+            yield f"{told}: {judged.reason}" if judged.taken is False else told
+            if judged.fix:
+                yield f"try: {judged.fix}"
 
-    def _taken(self) -> tuple[int, list[Fallback]]:
-        """How many operators run on the GPU, and those that do not."""
+    def _taken(self) -> tuple[int | None, list[Fallback]]:
+        """How many operators run on the GPU, and those that do not; None where only the runtime's first count is known.
+
+        The runtime counts by subgraph and names no layers: each operator is asked about alone, and what stands apart
+        from the largest piece is found as the runtime does it. The two must come to the same.
+        """
         if self.outcome.full:
             return self.total, []
-        alone = try_alone(self.request.inputs["model"], self.model, self.bench.device, self.request.folder / "alone")
+        path, folder = self.request.inputs["model"], self.request.folder / "alone"
+        alone = try_alone(path, self.model, self.bench.device, folder, self.outcome)
         lost = fallbacks(alone, self.table)
-        return self.outcome.taken or 0, lost
+        refused = {(one.subgraph, one.index) for one in lost}
+        there = {(one.view.subgraph, one.view.index): one.view for one in alone}
+        taken = largest(self.model, there.keys() - refused, self.table.most)
+        if len(there) < self.total or not self._counted(taken):
+            return (self.outcome.taken if len(self.model.subgraphs) == 1 else None), lost
+        return len(taken), [*lost, *(left_apart(there[place]) for place in sorted(there.keys() - refused - taken))]
 
-    def _notes(self, lost: Sequence[Fallback]) -> Iterator[str]:
+    def _counted(self, taken: Collection[Place]) -> bool:
+        """Whether the runtime counted as many in each subgraph that is not taken as a whole."""
+        sizes = [len(graph.ops) for graph in self.model.subgraphs]
+        counts = [sum(1 for subgraph, _ in taken if subgraph == number) for number in range(len(sizes))]
+        parts = [(count, size - count) for count, size in zip(counts, sizes, strict=True) if count < size]
+        return set(parts) == set(self.outcome.counts)
+
+    def _partitions(self, taken: int | None) -> int | None:
+        if len(self.model.subgraphs) == 1 and taken is not None:
+            return min(1, taken)
+        return None
+
+    def _notes(self) -> Iterator[str]:
         if self.outcome.software:
             yield "no time was taken: the device is a program on this host's CPU, and says nothing of a GPU's speed"
         if not self.bench.float16 and self.request.params["target"]["precision"] == "float16":
             yield "this device computes in 32-bit floats; the rounding of 16-bit ones, as on a phone, was not tried"
-        if (self.outcome.left or 0) > len(lost):
-            yield f"{(self.outcome.left or 0) - len(lost)} more run on the CPU: {APART}"
         yield from self._range_notes()
 
     def _range_notes(self) -> Iterator[str]:

@@ -1,0 +1,147 @@
+"""The table of the GPU target against LiteRT's own delegate: every model of one operator is judged, then really run.
+
+"Taken" means taken and computed rightly: what the delegate takes with other results than the CPU's, or ends the process
+over, counts as not taken, and the table must say so.
+"""
+
+import os
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from one_op import write_model
+from one_op_cases import CASES
+from one_op_edges import EDGES
+
+from tflbuild.targets.gpu import DISAGREEMENTS, TABLE
+from tflbuild.targets.lint import judge_all
+from tflbuild.targets.vulkan import find_drivers
+from tflbuild.workers.contract import WorkerError
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.gpu_delegate import Device, Job, run_jobs
+from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.metrics import parity
+
+pytestmark = pytest.mark.heavy
+KEY = "serving_default"
+NOT_NEGATIVE = ("LOG", "SQRT", "RSQRT", "POW", "DIV", "FLOOR_DIV", "FLOOR_MOD")
+BETWEEN = {"REDUCE_PROD": (0.9, 1.1)}  # or nothing is left of the product
+LEAST_SNR_DB = 40.0
+LEAST_AGREEMENT = 0.98
+STEP = 1.01  # of a quantized output: a value on the edge may be rounded either way
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the table said of a case, and what the delegate did: right | refused | wrong | crashed."""
+
+    said: bool | None
+    did: str
+    why: str
+
+
+def device():
+    """Skips where there is none, but not in CI: there it must be."""
+    drivers = find_drivers()
+    if drivers.lacks:
+        assert not os.environ.get("CI"), f"{drivers.lacks}: {drivers.install}"
+        pytest.skip(drivers.lacks)
+    for number, driver in enumerate(drivers.candidates):
+        found = Device(driver, drivers.loader)
+        if works(found, number):
+            return found
+    raise AssertionError("no Vulkan driver here has a device that LiteRT takes")
+
+
+def works(found, number):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(write_model(CASES["RELU_float32"]))
+        return run_jobs([Job(path, KEY, alone=True)], found, Path(folder) / "runs")[0].full
+
+
+def feed_for(op, takes):
+    """Values that the operator is defined for, different from one another."""
+    generator = np.random.default_rng(3)
+    least, found = float(op in NOT_NEGATIVE), {}
+    for name, detail in takes.items():
+        dtype, shape = np.dtype(detail["dtype"]), tuple(detail["shape"])
+        if dtype.kind == "f":
+            values = generator.uniform(*BETWEEN.get(op, (0.25 if least else -2, 2)), shape)
+        elif dtype.kind == "b":
+            values = generator.integers(0, 2, shape)
+        elif dtype.itemsize <= 2:
+            values = generator.integers(1 if least or dtype.kind == "u" else -100, 100, shape)
+        else:
+            values = generator.integers(int(least), 4, shape)  # indices, among others: of rows that are there
+        found[name] = values.astype(dtype)
+    return found
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """Every case that this host's CPU can run, by name."""
+    folder, bench = tmp_path_factory.mktemp("gpu"), device()
+    jobs, known = [], []
+    for name, case in {**CASES, **EDGES}.items():
+        path = folder / f"{name}.tflite"
+        path.write_bytes(write_model(case))
+        try:
+            running = open_signature(path, KEY, "none")
+            feed = feed_for(case.op, running.takes)
+            expected = running(feed)
+        except WorkerError:
+            continue
+        jobs.append(Job(path, KEY, (feed,), alone=True))
+        known.append((name, expected, running.gives))
+    outcomes = run_jobs(jobs, bench, folder / "runs")
+    found = {}
+    for job, (name, expected, gives), outcome in zip(jobs, known, outcomes, strict=True):
+        (judged,) = judge_all(TABLE, read_model(job.model))
+        found[name] = Tried(judged.taken, *went(outcome, expected, gives))
+    return found
+
+
+def went(outcome, expected, gives):
+    if outcome.crashed:
+        return "crashed", outcome.ended
+    if not outcome.compiled:
+        return "refused", outcome.refused[0][1] if outcome.refused else outcome.ended
+    if outcome.ended or outcome.faults:
+        return "wrong", outcome.ended or outcome.faults[0]
+    for name, value in expected.items():
+        apart = difference(value, outcome.outputs[0][name], gives[name])
+        if apart:
+            return "wrong", apart
+    return "right", ""
+
+
+def difference(expected, found, detail):
+    """In words, "" where there is none worth a word."""
+    if expected.shape != found.shape:
+        return f"shape {found.shape}, not {expected.shape}"
+    a, b = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    if not np.isfinite(b).all():
+        return "not finite"
+    if len(detail["quantization_parameters"]["scales"]):
+        most = np.abs(a - b).max(initial=0)
+        return f"{most:g} steps apart" if most > STEP else ""
+    ratio = parity(a, b)["snr_db"]
+    return f"SNR {ratio:.1f} dB" if ratio < LEAST_SNR_DB else ""
+
+
+def disagrees(one):
+    return one.said is not (one.did == "right")
+
+
+def test_the_table_is_the_delegate(tried):
+    apart = {name: one for name, one in tried.items() if disagrees(one)}
+    for name, one in apart.items():
+        print(name, one)
+    print(len(tried), Counter(one.did for one in tried.values()), len(apart))
+    assert len(tried) >= 900
+    assert set(apart) == set(DISAGREEMENTS)
+    assert 1 - len(apart) / len(tried) >= LEAST_AGREEMENT
