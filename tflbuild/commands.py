@@ -15,8 +15,8 @@ from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
 from tflbuild.options import REPORT_USAGE, make_parser, read_limits
 
-INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "report", "cache")
+INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--target NAMES] [--as-recipe]"
+VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "targets", "report", "cache")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -58,7 +58,7 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise] +recipe=NAME [key=value ...],"
+            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise|targets] +recipe=NAME [key=value ...],"
             " or inspect MODEL, or report [SWEEP ...], or cache",
         )
     verb = words[0] if words else "build"
@@ -69,6 +69,8 @@ def take_verb(options: argparse.Namespace) -> str:
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
     if options.as_recipe:
         raise UsageError("--as-recipe goes with inspect", where="command line", next_step=INSPECT_USAGE)
+    if options.target is not None:
+        raise UsageError("--target goes with inspect", where="command line", next_step="a recipe has target=NAME")
     return verb
 
 
@@ -89,6 +91,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
+    from tflbuild.report.targets import targets_table
 
     built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
     prepared, outcomes = built.prepared, built.outcomes
@@ -106,6 +109,8 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
             table += f"search  {label}\n" if options.multirun else ""
             table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
+    if not options.multirun and outcomes[0].row.manifest is not None:
+        table += targets_table(outcomes[0].row.manifest)
     if not options.json:
         print(table, end="")
     manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
@@ -269,23 +274,36 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
     from tflbuild import inquiry
     from tflbuild.report.inspection import inspection_text, proposed_recipe
+    from tflbuild.report.targets import targets_text, verdicts_json
 
     words = [text for text in options.overrides[1:] if not text.startswith("source.")]
     if len(words) != 1:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    found = inquiry.inspect(path, overrides, read_limits(options))
+    targets = [name for name in (options.target or "").split(",") if name]
+    found = inquiry.inspect(path, overrides, read_limits(options), targets)
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))
     elif options.json:
-        print(
-            json.dumps(
-                {"path": path, "kind": found.kind, "signature": found.signature, "contents": found.contents}, indent=2
-            )
-        )
+        told = {"path": path, "kind": found.kind, "signature": found.signature, "contents": found.contents}
+        print(json.dumps(told | ({"targets": verdicts_json(found.verdicts)} if targets else {}), indent=2))
     else:
         print(inspection_text(path, found.kind, found.signature, found.contents))
+        print("\n" + targets_text(found.verdicts) if targets else "", end="\n" if targets else "")
+    return EXIT_DONE
+
+
+def targets(options: argparse.Namespace, _: list[str]) -> int:
+    """List the targets that a recipe may have, and how each is judged on this machine."""
+    from tflbuild import inquiry
+    from tflbuild.report.targets import listing_json, listing_text
+
+    if options.overrides:
+        raise UsageError("targets takes no overrides", where=f"command line: {options.overrides[0]}")
+    found = inquiry.list_targets()
+    rows = [(one.name, one.text, one.target, one.tool) for one in found]
+    print(json.dumps(listing_json(rows), indent=2) if options.json else listing_text(rows))
     return EXIT_DONE
 
 
@@ -334,6 +352,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "sensitivity": sensitivity,
     "advise": advise,
     "inspect": inspect,
+    "targets": targets,
     "report": report,
     "cache": cache,
     "hydra": hydra,

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.config.mistakes import Places
+from tflbuild.config.target_listing import every_target
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import LOCATORS, Recipe
+from tflbuild.core.recipe import LOCATORS, Recipe, Target
+from tflbuild.core.verdict import Verdict
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
@@ -18,7 +20,9 @@ from tflbuild.pipeline import connect, disk_errors, execute_all, open_executor, 
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
+from tflbuild.report.targets import verdicts_of
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
+from tflbuild.resolve.tools import Tool, find_tool
 from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
@@ -83,21 +87,50 @@ class Inspected:
     kind: str
     signature: Json
     contents: Mapping[str, Json]
+    verdicts: tuple[Verdict, ...] = ()
 
 
-def inspect(path: str, settings: Sequence[str], limits: Limits) -> Inspected:
-    """Open a model, and nothing more; `settings` are overrides of its source. Raises TflbuildError for what is none."""
+def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequence[str] = ()) -> Inspected:
+    """Open a model, and ask targets of it; `settings` are overrides of its source.
+
+    Raises TflbuildError for what is no model, and for targets of one that is not converted yet.
+    """
     kind = source_kind(path)
+    if targets and kind != "tflite":
+        raise UsageError(
+            f"'{path}' is not converted yet",
+            where="command line: --target",
+            why="targets judge a .tflite file",
+            next_step=f"build it for them: target=[{','.join(targets)}]",
+        )
     store = Store(store_root())
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic", *settings]
+    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
+    overrides += [*([f"target=[{','.join(targets)}]"] if targets else []), *settings]
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
         connect(executor, prepared.shared, prepared.cluster)
         plan = make_description(prepared.resolved[0], surroundings())
-        result = execute_all(executor, plan, prepared.places[0])["describe"]
-        signature = json.loads(store.blob(result.outputs["signature.json"]).read_text())
-    return Inspected(kind, signature, result.facts.get("contents", {}))
+        results = execute_all(executor, plan, prepared.places[0])
+        described = results["describe"]
+        signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
+    verdicts = tuple(verdicts_of(prepared.resolved[0].recipe, results))
+    return Inspected(kind, signature, described.facts.get("contents", {}), verdicts)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A profile that a recipe may choose, and how its verdicts are had on this machine."""
+
+    name: str
+    text: str
+    target: Target
+    tool: Tool
+
+
+def list_targets() -> list[Listed]:
+    """Every profile, the project's own in conf/target/ included. Raises RecipeError for one that is not sound."""
+    return [Listed(name, text, target, find_tool(target)) for name, text, target in every_target()]
 
 
 def source_kind(path: str) -> str:

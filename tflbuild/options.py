@@ -45,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
+    add("--target", metavar="NAMES", help="With inspect: what these targets say of a .tflite, such as gpu,edgetpu")
     add("--since", metavar="REV", help="With report: every sweep made at that git revision or after it")
     add("--clear", action="store_true", help="With cache: empty the store")
     return parser

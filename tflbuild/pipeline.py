@@ -38,6 +38,7 @@ from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
+from tflbuild.report.targets import problems, target_gates, verdicts_json, verdicts_of
 from tflbuild.resolve.inputs import (
     ResolvedRecipe,
     resolve,
@@ -48,6 +49,7 @@ from tflbuild.resolve.toolchain import (
     package_version,
     toolchain,
 )
+from tflbuild.resolve.tools import find_tool, require_tools
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
 from tflbuild.storage.stat_cache import Snapshot
@@ -155,13 +157,14 @@ def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked
     recipe = freeze(one)
     require_candidates(recipe, one.places)
     with placed(one.places):
+        require_tools(recipe)
         read |= {path: observe(path) for path in input_paths(recipe, walked) if path not in read}
         return resolve(recipe, stats)
 
 
 def surroundings() -> Surroundings:
     """What this machine contributes to keys."""
-    return Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features())
+    return Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features(), tool=find_tool)
 
 
 @contextmanager
@@ -285,18 +288,21 @@ def report(
         return not_built(recipe, ran)
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
+    verdicts = verdicts_of(recipe, roles)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
     missed = [gate for gate in gates if not gate.passed]
-    manifest = make_manifest(resolved, roles, used_packages(), gates, git)
+    wrong = problems(recipe, verdicts)
+    held = [*gates, *target_gates(recipe, verdicts)]
+    manifest = make_manifest(resolved, roles, used_packages(), held, verdicts_json(verdicts), wrong, git)
     if found is not None:
         manifest["search"] = search_json(found)
-    written = write_outputs(folder, store, roles, manifest, accepted=not missed)
+    written = write_outputs(folder, store, roles, manifest, accepted=not (missed or wrong))
     line = summarize(written.model, manifest)
-    if missed:
+    if missed or wrong:
         gate_error = GateError(
             f"{recipe.name}/{recipe.variant} was built and does not pass its gates",
-            where=", ".join(f"verify.gates.{gate.name}" for gate in missed),
-            why="\n".join(gate.text() for gate in missed),
+            where=", ".join([*(f"verify.gates.{gate.name}" for gate in missed), *(["target"] if wrong else [])]),
+            why="\n".join([*(gate.text() for gate in missed), *wrong]),
             next_step=f"the artifact is kept for study: {show_path(written.model)}",
         )
         row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)

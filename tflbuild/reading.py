@@ -11,6 +11,7 @@ from tflbuild.core.recipe import Recipe
 from tflbuild.locations import PACKAGE, locate
 from tflbuild.resolve.inputs import code_of, codes_of, datasets_of, named_paths
 from tflbuild.resolve.toolchain import is_absent, package_record, package_version
+from tflbuild.resolve.tools import find_tool
 from tflbuild.steps.kinds import KINDS
 
 
@@ -40,6 +41,8 @@ def input_paths(recipe: Recipe, walked: set[Path]) -> Iterator[str]:
         if path not in walked:
             walked.add(path)
             yield from tree_paths(path) if path.is_dir() else (str(path),)
+    for target in recipe.targets:
+        yield from find_tool(target).read
     source_code = code_of(recipe)
     for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))

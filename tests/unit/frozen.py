@@ -11,7 +11,6 @@ from tflbuild.core.recipe import (
     Recipe,
     Signature,
     Source,
-    Target,
     Verify,
 )
 from tflbuild.core.step import FileInput
@@ -42,7 +41,7 @@ def recipe(**changes):
             dataset=Dataset(kind="npz", path="test.npz", label="label"),
             gates=(("top1_drop", 0.01),),
         ),
-        target=Target(name="cpu"),
+        targets=(),
         benchmark=Benchmark(kind="none"),
     )
     return replace(made, **changes)

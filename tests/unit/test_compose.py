@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -29,19 +30,32 @@ def test_every_shipped_recipe_composes_and_freezes(recipe):
     assert freeze(one(f"+recipe={recipe}")).name == recipe
 
 
+SOCS = {"qualcomm": "SM8750", "mediatek": "MT6991", "google_tensor": "Tensor_G5", "intel": "LNL", "samsung": "E9965"}
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_to_its_own_schema(group, option):
     required = {"dataset": ["dataset.path=x"], "verify": ["verify.dataset.path=x"]}
     required |= {"source hub": ["source.handle=x"], "source function": ["source.call=x:y"]}
     required |= {"dataset callable": ["dataset.call=x:y"], "dataset tfds": ["dataset.path=x", "dataset.split=y"]}
+    required |= {f"target npu_{vendor}": [f"target.npu_{vendor}.soc={soc}"] for vendor, soc in SOCS.items()}
     settings = required.get(f"{group} {option}", required.get(group, []))
     composed = one("source.path=x", f"{group}={option}", *settings)
-    assert type(getattr(composed.build, group)) is schema.OPTIONS[group][option]
+    made = getattr(composed.build, group)
+    if group == "target":
+        assert {name: type(node) for name, node in made.items() if name != "gates"} == (
+            {} if option == "none" else {option: schema.OPTIONS[group][option]}
+        )
+    else:
+        assert type(made) is schema.OPTIONS[group][option]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_in_conf_names_a_schema(group, option):
     config = yaml.safe_load((shipped("conf") / group / f"{option}.yaml").read_text())
+    if not fields(schema.OPTIONS[group][option]):
+        assert config is None
+        return
     assert config["defaults"][0] == f"/schema/{group}/{option}@_here_"
 
 
@@ -84,9 +98,9 @@ def test_names_that_no_folder_can_have_are_made_safe_and_stay_apart():
 
 
 def test_a_sweep_multiplies_and_drops_repeats():
-    composed = compose([RECIPE, "quantization=none,int8,int8", "target.threads=range(1,3)"], multirun=True)
+    composed = compose([RECIPE, "quantization=none,int8,int8", "verify.top_k=range(1,3)"], multirun=True)
     assert [one.variant for one in composed] == [
-        f"quantization={scheme},target.threads={threads}" for scheme in ("none", "int8") for threads in (1, 2)
+        f"quantization={scheme},verify.top_k={k}" for scheme in ("none", "int8") for k in (1, 2)
     ]
 
 
@@ -98,7 +112,13 @@ SWEPT = [
     ["quantization=auto", "quantization.budget={snr_db:20}", "++quantization.budget.outputs.probs.cosine=0.9"],
     ["dataset=callable", "dataset.call=a.py:b", "+dataset.arguments.k=1", "+dataset.arguments.l=[1,2]"],
     ["++signature.inputs.image.shape=[1,28,28,1]", "signature.batch=1", "source.path='a b'"],
-    ["target.threads=${oc.env:THREADS,3}", "name=${quantization.scheme}", "hydra.verbose=true"],
+    [
+        "target=[cpu,gpu]",
+        "target.cpu.threads=${oc.env:THREADS,3}",
+        "target.gates.partitions=1",
+        "name=${quantization.scheme}",
+        "hydra.verbose=true",
+    ],
     ["optimize=qat", "dataset@optimize.dataset=npz", "optimize.dataset.path=x", "optimize.epochs=2"],
     ["converter.unfold_batchmatmul=true", "source.lambdas=[a]", "output_root=x"],
 ]
@@ -121,7 +141,7 @@ def test_a_job_of_a_sweep_is_refused_as_it_is_alone(wrong):
             [freeze(one) for one in compose([RECIPE, *told], multirun=multirun)]
         return str(caught.value)
 
-    assert refusal(wrong, "target.threads=1,2", multirun=True) == refusal(wrong, multirun=False)
+    assert refusal(wrong, "verify.top_k=1,2", multirun=True) == refusal(wrong, multirun=False)
 
 
 def test_a_local_recipe_comes_before_the_shipped_one():

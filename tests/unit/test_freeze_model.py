@@ -11,7 +11,7 @@ FUNCTION = ("source=function", "source.call=net.py:make")
 TFLITE = ("source=tflite", "source.path=net.tflite")
 INT8 = (*KERAS, "quantization=int8", "dataset=synthetic")
 INT16X8 = (*KERAS, "quantization=int16x8", "dataset=synthetic")
-STATIC = (*KERAS, "target.static_shapes=true")
+STATIC = (*KERAS, "target=cpu", "target.cpu.static_shapes=true")
 
 
 pytestmark = pytest.mark.usefixtures("empty_folder")

@@ -12,7 +12,7 @@ from tflbuild.steps.kinds import KINDS
 PACKAGE = Path(tflbuild.__file__).parent
 HEAVY = {
     *("tensorflow", "keras", "tf_keras", "tensorflow_hub", "ai_edge_litert", "litert_quantizer"),
-    "tensorflow_model_optimization",
+    *("tensorflow_model_optimization", "tflite_micro", "ethosu", "flatbuffers"),
     *("numpy", "h5py", "PIL"),
 }
 HYDRA = {"hydra", "omegaconf"}
@@ -30,9 +30,9 @@ MAY_IMPORT = {
     "steps": set(),
     "storage": {"core"},
     "unchanged": {"locations", "storage"},
-    "config": {"core", "errors", "locations"},
-    "resolve": {"core", "errors", "locations", "storage", "steps"},
-    "plan": {"core", "resolve"},
+    "config": {"core", "errors", "locations", "targets"},
+    "resolve": {"core", "errors", "locations", "storage", "steps", "targets"},
+    "plan": {"core", "resolve", "targets"},
     "execute": {"core", "errors", "interrupts", "locations", "steps", "storage"},
     "cluster": {"core", "errors", "execute", "locations", "resolve", "steps", "storage", "__init__"},
     "search": {"core", "execute", "plan", "resolve"},

@@ -74,7 +74,7 @@ QUANTIZED = {"quantize", "check", "verify", "package"}
         ({"quantization": replace(int8(), input_type="uint8")}, QUANTIZED),
         ({"dataset": Dataset(kind="npz", path="train.npz", count=10)}, FED),
         ({"verify": replace(recipe().verify, top_k=3)}, {"verify", "package"}),
-        ({"target": Target(name="cpu", threads=2)}, {"verify", "package"}),
+        ({"targets": (Target(name="cpu", options={"threads": 2}),)}, {"verify", "package", "target cpu"}),
         ({"name": "other"}, {"package"}),
     ],
 )

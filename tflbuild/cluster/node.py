@@ -21,7 +21,8 @@ from tflbuild.execute.events import Noticed
 from tflbuild.execute.server import Answer, WorkerServer
 from tflbuild.locations import store_root
 from tflbuild.resolve.toolchain import Toolchains, toolchains
-from tflbuild.steps.kinds import LOG, Server
+from tflbuild.steps.kind import Server
+from tflbuild.steps.kinds import LOG
 from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store
 

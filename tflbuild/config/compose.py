@@ -26,6 +26,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, one_plan, schema
+from tflbuild.config.by_target import BY_TARGET, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
 from tflbuild.config.variants import name_variant, section_of
@@ -42,7 +43,7 @@ UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
     r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|verify\.metrics|executor\.resources|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+    r"|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(
     r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
@@ -204,7 +205,8 @@ class Composer:
         with mistakes.translated(overrides):
             (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
-        return list(unique.values())
+        parts = [part for job in unique.values() for part in self.split(job, shared=len(unique) > 1)]
+        return list({tuple(part): part for part in parts}.values())
 
     def parse(self, overrides: list[str]) -> list[Override]:
         """Each text is parsed once: the grammar takes milliseconds."""
@@ -246,12 +248,28 @@ class Composer:
             places=places,
         )
 
+    def split(self, job: Job, *, shared: bool) -> list[Job]:
+        """The job as several, where what is built is left to its targets and they want different artifacts."""
+        if self._base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
+            return [job]
+        return split_by_preset(self.compose(job, shared=shared).build, job, self.parse(job))
+
     def _places(self, overrides: list[str]) -> mistakes.Places:
         told = tuple(self.typed.get(override, override) for override in overrides)
         return mistakes.Places(recipe=self._recipe_file(recipe_of(self.parse(overrides))), overrides=told)
 
     def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
         """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
+        base, told = self._base_of(overrides, shared=shared)
+        if not shared:
+            return base
+        config = copy.deepcopy(base)
+        with mistakes.translated(overrides, self._places(overrides)):
+            ConfigLoaderImpl._apply_overrides_to_config(self.parse([nest(text) for text in told]), config)
+        return config
+
+    def _base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
+        """What groups and defaults come to, composed once, and the leaf values that are told besides."""
         parsed = self.parse(overrides)
         mistakes.check_overrides(parsed)
         leaves = [self._is_leaf(override) and shared for override in parsed]
@@ -265,12 +283,7 @@ class Composer:
                 with open_dict(config):
                     del config["hydra"]
                 self._bases[base] = config
-            if not shared:
-                return self._bases[base]
-            config = copy.deepcopy(self._bases[base])
-            told = [nest(text) for text, leaf in zip(overrides, leaves, strict=True) if leaf]
-            ConfigLoaderImpl._apply_overrides_to_config(self.parse(told), config)
-        return config
+        return self._bases[base], [text for text, leaf in zip(overrides, leaves, strict=True) if leaf]
 
     def _is_leaf(self, override: Override) -> bool:
         """Whether Hydra applies it to what the defaults came to. Mirrors hydra._internal.defaults_list.Overrides."""
@@ -300,7 +313,8 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
     composer = Composer(overrides)
     if not multirun:
         check_hydra_keys(composer.parse(composer.normal), multirun=False)
-        return [composer.compose(composer.normal, shared=False)]
+        parts = composer.split(composer.normal, shared=False)
+        return [composer.compose(part, shared=len(parts) > 1) for part in parts]
     drive = composer.drive()
     if drive.batches is None:
         raise UsageError(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from tflbuild.config.refusals import Refusals
+from tflbuild.config.target_needs import check_targets
 from tflbuild.core.digest import leaves
 from tflbuild.core.gates import OWN
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Recipe
@@ -28,7 +29,7 @@ def check(recipe: Recipe, refusals: Refusals) -> None:
 
 def check_quantization(recipe: Recipe, refusals: Refusals) -> None:
     """Raises RecipeError for the first contradiction between the quantization and the rest."""
-    for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_target):
+    for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_targets):
         rule(recipe, refusals)
 
 
@@ -229,33 +230,4 @@ def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
     if figure not in ("bytes", "gzip_bytes") and recipe.verify.kind not in ("classification", wanted):
         raise refusals.refuse(
             f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
-        )
-
-
-def check_target(recipe: Recipe, refusals: Refusals) -> None:
-    """What a target cannot run is not built for it."""
-    quantization, target = recipe.quantization, recipe.target
-    integer_io = "float32" not in (quantization.input_type, quantization.output_type)
-    if target.full_integer and not (quantization.scheme == "int8" and integer_io):
-        has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
-        raise refusals.refuse(
-            f"target={target.name} takes integer models alone, and the recipe makes {has}",
-            "target",
-            next_step="quantization=int8 with quantization.input_type and output_type int8 or uint8",
-        )
-    if target.full_integer and recipe.opset.select_tf:
-        raise refusals.refuse(
-            f"target={target.name} cannot run TensorFlow (Flex) operators",
-            "opset.select_tf",
-            next_step="opset=builtins",
-        )
-    free = any(
-        any(None in spec.shape for spec in entry.inputs) if entry.inputs else entry.batch is None
-        for entry in (recipe.signature, *recipe.more_signatures)
-    )
-    if target.static_shapes and free:
-        raise refusals.refuse(
-            f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
-            "signature",
-            next_step="signature=static, and sizes for every dimension in signature.inputs",
         )

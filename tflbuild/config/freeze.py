@@ -20,12 +20,12 @@ from tflbuild.config.freeze_model import (
 from tflbuild.config.freeze_optimize import freeze_optimize
 from tflbuild.config.freeze_quantization import freeze_quantization, freeze_search
 from tflbuild.config.freeze_sweep import freeze_objectives
+from tflbuild.config.freeze_target import freeze_targets
 from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import (
     Benchmark,
     Recipe,
-    Target,
 )
 
 
@@ -88,7 +88,7 @@ class _Freezer:
             search=freeze_search(self.build.quantization, self.refusals),
             dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
             verify=freeze_verify(self.build.verify, self.refusals),
-            target=self.target(),
+            targets=freeze_targets(self.build.target, self.refusals),
             benchmark=self.benchmark(),
             objectives=freeze_objectives(self.build.sweep, self.build.verify.metrics, self.refusals),
             output_root=self.build.output_root,
@@ -96,17 +96,6 @@ class _Freezer:
         )
         contradictions.check(recipe, self.refusals)
         return recipe
-
-    def target(self) -> Target:
-        target = self.build.target
-        self.require(target.threads >= 1, "target.threads", target.threads, "at least 1")
-        return Target(
-            name=target.name,
-            delegate=target.delegate.value,
-            threads=target.threads,
-            full_integer=target.full_integer,
-            static_shapes=target.static_shapes,
-        )
 
     def benchmark(self) -> Benchmark:
         benchmark = self.build.benchmark

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tflbuild.config import schema_quantization as schema
+from tflbuild.config.by_target import BY_TARGET
 from tflbuild.config.freeze_verify import freeze_gates
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
@@ -17,6 +18,12 @@ BLOCKWISE = ("dynamic_int4",)
 
 def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -> Quantization:
     """The scheme with what refines it. Raises RecipeError for what its engine cannot do."""
+    if quantization.scheme == BY_TARGET:
+        raise refusals.refuse(
+            "quantization=by_target has no target to go by",
+            "quantization",
+            next_step="choose them: target=[cpu,gpu,tflm]; a sweeper that finds its jobs as it goes takes a scheme",
+        )
     rules = tuple(freeze_rule(index, rule, refusals) for index, rule in enumerate(quantization.rules))
     used = set(type(quantization).unused)
     require_read(quantization, refusals)

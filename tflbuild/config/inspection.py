@@ -87,11 +87,11 @@ def help_text(hydra: Hydra, parser: argparse.ArgumentParser) -> str:
     """Usage, every group with its options and what they are, the flags."""
     lines = [USAGE, "Groups and their options (group=option):", ""]
     for group, options in schema.OPTIONS.items():
-        for option in _options(hydra, group):
+        for option in group_options(hydra, group):
             kind = options.get(option)
             lines += _entry(group, option, class_text(kind) if kind else "of this project")
             group = ""
-    recipes = ", ".join(_options(hydra, GROUP))
+    recipes = ", ".join(group_options(hydra, GROUP))
     lines += [*_entry(GROUP, recipes, ""), "", "Flags:", ""]
     for action in parser._actions:
         if action.option_strings:
@@ -99,7 +99,7 @@ def help_text(hydra: Hydra, parser: argparse.ArgumentParser) -> str:
     return "\n".join(lines)
 
 
-def _options(hydra: Hydra, group: str) -> list[str]:
+def group_options(hydra: Hydra, group: str) -> list[str]:
     """Options in the schema's order, a project's own after them."""
     found = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)
     known = [option for option in schema.OPTIONS.get(group, ()) if option in found]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import schema
+from tflbuild.config.target_mistakes import SEVERAL, unchosen_target
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
 # option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
@@ -162,8 +163,8 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
             where=next((f"command line: {told}" for told in places.overrides if told.endswith(f"={option}")), ""),
             next_step=f"pip install {PLUGINS[missing]}",
         )
-    known = [name for name in error.options or () if not name.startswith("schema")]
-    where = next((f"command line: {o}" for o in places.overrides if o.endswith(f"={option}")), "")
+    known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
+    where = next((f"command line: {o}" for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
     if not where and places.recipe:
         where = f"{_relative(places.recipe)}, in its defaults"
     noun = "recipe" if group == "recipe" else f"option of the group '{group}'"
@@ -214,8 +215,9 @@ def check_overrides(parsed: Iterable[Override]) -> None:
         if not override.key_or_group:
             raise UsageError(f"'{override.input_line}' sets no key", where="command line", next_step="write key=value")
         value = None if override.is_delete() else override.value()
+        several = override.key_or_group == SEVERAL and isinstance(value, list)
         if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
-            override.is_delete() or override.is_sweep_override() or isinstance(value, str)
+            override.is_delete() or override.is_sweep_override() or several or isinstance(value, str)
         ):
             raise RecipeError(
                 f"'{override.key_or_group}' takes the name of an option, not {value}",
@@ -263,7 +265,7 @@ def _unknown_key(key: str, places: Places) -> TflbuildError:
 def _key_of_another_option(key: str, places: Places) -> TflbuildError | None:
     """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
     group, _, field = key.partition(".")
-    options = schema.OPTIONS.get(group, {})
+    options = schema.OPTIONS.get(group, {}) if group != SEVERAL else {}
     having = [option for option, node in options.items() if field in {one.name for one in fields(node)}]
     if not having or len(having) == len(options):
         return None
@@ -278,12 +280,13 @@ def _key_of_another_option(key: str, places: Places) -> TflbuildError | None:
 def _known_keys() -> list[str]:
     keys: set[str] = set()
     for group, options in schema.OPTIONS.items():
-        for node in options.values():
+        for option, node in options.items():
+            place = f"{group}.{option}" if group == SEVERAL else group
             for spec in fields(node):
-                keys.add(f"{group}.{spec.name}")
+                keys.add(f"{place}.{spec.name}")
                 nested = spec.default_factory
                 if isinstance(nested, type) and is_dataclass(nested):
-                    keys.update(f"{group}.{spec.name}.{inner.name}" for inner in fields(nested))
+                    keys.update(f"{place}.{spec.name}.{inner.name}" for inner in fields(nested))
     keys.update(spec.name for spec in fields(schema.Build))
     keys.update(f"store.{spec.name}" for spec in fields(schema.Store))
     return sorted(keys)
@@ -315,7 +318,7 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
         known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
         if not known and isinstance(parent, DictConfig):
             known = [str(name) for name in parent]
-        if other := _key_of_another_option(key, places):
+        if other := unchosen_target(key, places.find(key)) or _key_of_another_option(key, places):
             return other
         owner = key.rpartition(".")[0]
         return RecipeError(

@@ -18,11 +18,20 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_verify
+from tflbuild.config import (
+    schema,
+    schema_data,
+    schema_model,
+    schema_optimize,
+    schema_quantization,
+    schema_target,
+    schema_verify,
+)
 from tflbuild.locations import shipped
 
-PARTS = (schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_verify)
+PARTS = (schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_target, schema_verify)
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
+TARGET_GATES = "Limits of every target that has such a figure, exit code 3: `{fallback_ops: 0}` (docs/targets.md)."
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
 
 
@@ -103,10 +112,18 @@ def _yaml_fields(kind: type, indent: str = "") -> list[str]:
     return lines
 
 
+def package(group: str, option: str) -> str:
+    """Where an option's keys stand. A recipe may have several targets, so each has a node of its own."""
+    return f"{group}.{option}" if group == "target" and fields(schema.OPTIONS[group][option]) else group
+
+
 def option_yaml(group: str, option: str) -> str:
     """The file conf/<group>/<option>.yaml."""
     kind = schema.OPTIONS[group][option]
-    lines = [HEADER.rstrip(), f"# {class_text(kind)}", "defaults:", f"  - /schema/{group}/{option}@_here_"]
+    place = [f"# @package {package(group, option)}"] if package(group, option) != group else []
+    if not fields(kind):
+        return "\n".join([f"# @package {group}", HEADER.rstrip(), f"# {class_text(kind)}"]) + "\n"
+    lines = [*place, HEADER.rstrip(), f"# {class_text(kind)}", "defaults:", f"  - /schema/{group}/{option}@_here_"]
     if "dataset" not in _unused(kind) and _nested(kind, "dataset") is not None:
         lines.append(f"  - /dataset@dataset: {NESTED_DATASET}")
     lines += ["  - _self_", "", *_yaml_fields(kind)]
@@ -147,12 +164,13 @@ def reference_page() -> str:
         ),
         *_table(schema.Sweep, "sweep."),
         *_table(schema.Store, "store."),
+        f"| `target.gates` | `{{}}` | {TARGET_GATES} |",
     ]
     for group, options in schema.OPTIONS.items():
         lines += ["", f"## {group}"]
         for option, kind in options.items():
             lines += ["", f"### `{group}={option}`", "", class_text(kind)]
-            rows = _table(kind, f"{group}.")
+            rows = _table(kind, f"{package(group, option)}.")
             if rows:
                 lines += ["", "| key | default | what it does |", "| --- | --- | --- |", *rows]
     return "\n".join(lines) + "\n"

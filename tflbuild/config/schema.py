@@ -8,8 +8,7 @@ what leaving it out means. Options of a group are listed in OPTIONS at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from omegaconf import MISSING
 
@@ -53,6 +52,7 @@ from tflbuild.config.schema_optimize import (
 )
 from tflbuild.config.schema_quantization import (
     AutoQuantization,
+    ByTargetQuantization,
     DynamicInt4Quantization,
     DynamicInt8Quantization,
     Float16Quantization,
@@ -63,46 +63,26 @@ from tflbuild.config.schema_quantization import (
     WeightOnlyInt4Quantization,
     WeightOnlyInt8Quantization,
 )
+from tflbuild.config.schema_target import (
+    CoremlTarget,
+    CpuTarget,
+    EdgetpuTarget,
+    EthosU55Target,
+    EthosU65Target,
+    EthosU85Target,
+    GoogleTensorTarget,
+    GpuTarget,
+    HexagonTarget,
+    IntegerOnlyTarget,
+    IntelTarget,
+    MediatekTarget,
+    NnapiTarget,
+    NoTarget,
+    QualcommTarget,
+    SamsungTarget,
+    TflmTarget,
+)
 from tflbuild.config.schema_verify import ClassificationVerify, NoVerify, ParityVerify, Verify
-
-
-class Delegate(Enum):
-    """What runs the operators on this host."""
-
-    xnnpack = "xnnpack"
-    none = "none"
-
-
-@dataclass
-class Target:
-    """The device the artifact is for."""
-
-    name: str = MISSING
-    delegate: Delegate = Delegate.xnnpack
-    """What runs the operators on this host: `xnnpack`, or `none` for the plain optimized kernels."""
-    threads: int = 1
-    """Threads of the interpreter when the artifact is verified and timed."""
-    full_integer: bool = False
-    """Require that no tensor of the artifact is floating point."""
-    static_shapes: bool = False
-    """Require that every dimension is fixed."""
-
-
-@dataclass
-class CpuTarget(Target):
-    """Phone, server and board CPUs, through XNNPACK; verified by running on this host's CPU."""
-
-    name: str = "cpu"
-
-
-@dataclass
-class IntegerOnlyTarget(Target):
-    """What has no floating point: full int8, inputs and outputs included, fixed shapes."""
-
-    name: str = "integer_only"
-    delegate: Delegate = Delegate.none
-    full_integer: bool = True
-    static_shapes: bool = True
 
 
 @dataclass
@@ -182,7 +162,7 @@ class Build:
     converter: Converter = field(default_factory=Converter)
     quantization: Quantization = field(default_factory=Quantization)
     dataset: Dataset = field(default_factory=Dataset)
-    target: Target = field(default_factory=Target)
+    target: Dict[str, Any] = field(default_factory=dict)
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
     sweep: Sweep = field(default_factory=Sweep)
@@ -228,6 +208,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "int4": Int4Quantization,
         "int16x8": Int16x8Quantization,
         "auto": AutoQuantization,
+        "by_target": ByTargetQuantization,
     },
     "dataset": {
         "none": NoDataset,
@@ -241,7 +222,25 @@ OPTIONS: dict[str, dict[str, type]] = {
         "callable": CallableDataset,
         "synthetic": SyntheticDataset,
     },
-    "target": {"cpu": CpuTarget, "integer_only": IntegerOnlyTarget},
+    "target": {
+        "none": NoTarget,
+        "cpu": CpuTarget,
+        "integer_only": IntegerOnlyTarget,
+        "gpu": GpuTarget,
+        "ethos_u55": EthosU55Target,
+        "ethos_u65": EthosU65Target,
+        "ethos_u85": EthosU85Target,
+        "tflm": TflmTarget,
+        "edgetpu": EdgetpuTarget,
+        "npu_qualcomm": QualcommTarget,
+        "npu_mediatek": MediatekTarget,
+        "npu_google_tensor": GoogleTensorTarget,
+        "npu_intel": IntelTarget,
+        "npu_samsung": SamsungTarget,
+        "nnapi": NnapiTarget,
+        "hexagon": HexagonTarget,
+        "coreml": CoremlTarget,
+    },
     "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
     "benchmark": {"none": Benchmark, "host": HostBenchmark},
     "executor": {"local": Executor, "ray": RayExecutor},

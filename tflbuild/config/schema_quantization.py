@@ -196,6 +196,15 @@ class Objective(Enum):
 
 
 @dataclass
+class ByTargetQuantization(Quantization):
+    """What each target's `preset` says: one artifact for all targets that want the same, else one each."""
+
+    unused: ClassVar[tuple[str, ...]] = ("engine", "algorithm", "granularity", "rules")
+
+    scheme: str = "by_target"
+
+
+@dataclass
 class AutoQuantization(Quantization):
     """The smallest, or the fastest, artifact within a budget: found by building and measuring, given as plain rules."""
 

@@ -25,7 +25,7 @@ def name_variant(overrides: list[Override]) -> str:
     if not told:
         return DEFAULT_VARIANT
     text = ",".join(told)
-    safe = re.sub(r"[^A-Za-z0-9._=,@-]", "_", text)
+    safe = re.sub(r"[^A-Za-z0-9._=,@+-]", "_", text)
     if len(safe) > LONGEST_VARIANT or safe != text:
         digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
         safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
@@ -42,4 +42,7 @@ def _key(override: Override) -> str:
 
 
 def _plain(override: Override) -> str:
+    value = None if override.is_delete() else override.value()
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "+".join(value)
     return "" if override.is_delete() else str(override.get_value_element_as_str(space_after_sep=False))

@@ -32,11 +32,11 @@ class NotMeasuredError(KeyError):
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit and what was measured against it."""
+    """A limit and what was measured against it; a `value` that is not known is none, and no limit allows it."""
 
     name: str
     limit: float
-    value: float
+    value: float | None
 
     @property
     def is_least(self) -> bool:
@@ -46,11 +46,15 @@ class Gate:
     @property
     def passed(self) -> bool:
         """Whether the value is on the right side, or on the limit itself."""
+        if self.value is None:
+            return False
         return self.value >= self.limit if self.is_least else self.value <= self.limit
 
     def text(self) -> str:
         """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
         bound = "at least" if self.is_least else "at most"
+        if self.value is None:
+            return f"{self.name} is not known, {bound} {show_figure(self.name, self.limit, 6)} is allowed"
         excess = show_figure(self.name, abs(self.value - self.limit))
         verdict = "" if self.passed else f": {excess} too {'low' if self.is_least else 'high'}"
         name = self.name.partition(".")[2] if self.name.partition(".")[0] in OWN else self.name
@@ -64,9 +68,12 @@ def is_least(name: str) -> bool:
     return side == "at_least" or (side != "at_most" and (rest or side).rpartition(".")[2] in AT_LEAST)
 
 
-def show_figure(name: str, value: float, digits: int = 4) -> str:
-    """Bytes in full, anything else to so many digits."""
-    return f"{value:,.0f}" if name in WHOLE else f"{value:.{digits}g}"
+def show_figure(name: str, value: float | None, digits: int = 4) -> str:
+    """Bytes in full, anything else to so many digits; what is not known is said to be so."""
+    if value is None:
+        return "unknown"
+    whole = name in WHOLE or name.endswith("_bytes")
+    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
 
 
 def strictest(*several: Limits) -> tuple[tuple[str, float], ...]:

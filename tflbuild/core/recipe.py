@@ -251,13 +251,25 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The device profile: what it requires, and how its artifacts are run here."""
+    """A device profile: what it needs, and how a verdict on it is had.
+
+    `runtime` and `table` are names of `tflbuild.targets`, `options` what its runtime alone has, as plain
+    JSON. `schemes` are those it has kernels for, empty for all. `gates` are (figure, limit), those of all
+    targets included. With `must_be_proven` a verdict by rules will not do.
+    """
 
     name: str
-    delegate: str = "xnnpack"
-    threads: int = 1
+    runtime: str = "cpu"
+    table: str = ""
+    schemes: tuple[str, ...] = ()
     full_integer: bool = False
     static_shapes: bool = False
+    per_tensor: bool = False
+    select_tf: bool = True
+    max_rank: int | None = None
+    must_be_proven: bool = False
+    gates: tuple[tuple[str, float], ...] = ()
+    options: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +298,7 @@ class Recipe:
     quantization: Quantization
     dataset: Dataset | None
     verify: Verify
-    target: Target
+    targets: tuple[Target, ...]
     benchmark: Benchmark
     search: Search | None = None
     more_signatures: tuple[Signature, ...] = ()
@@ -300,6 +312,22 @@ class Recipe:
     def ranges_trained(self) -> bool:
         """Whether quantization-aware training brings activation ranges along."""
         return self.optimize is not None and "qat" in self.optimize.steps
+
+    @property
+    def full_integer(self) -> bool:
+        """Whether a target has no floating point."""
+        return any(target.full_integer for target in self.targets)
+
+    @property
+    def static_shapes(self) -> bool:
+        """Whether a target needs fixed sizes."""
+        return any(target.static_shapes for target in self.targets)
+
+    @property
+    def interpreter(self) -> dict[str, Json]:
+        """How the artifact is run on this host's CPU: `delegate` and `threads`, of the first target that has them."""
+        told = next((one.options for one in self.targets if one.runtime == "cpu"), {})
+        return {"delegate": told.get("delegate", "xnnpack"), "threads": told.get("threads", 1)}
 
     def as_json(self) -> Json:
         """The recipe as plain JSON, for the manifest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from tflbuild.core.digest import Json
+from tflbuild.core.digest import Json, plain_json
 from tflbuild.core.typed_json import from_json
 
 PROVEN, LINTED, UNPROVEN = "proven", "linted", "unproven"
@@ -57,7 +57,16 @@ class Verdict:
 
     def as_json(self) -> Json:
         """Plain JSON."""
-        return asdict(self)
+        return plain_json(asdict(self))
+
+    def measured(self) -> dict[str, float]:
+        """Every figure that is known, by the name that a gate has for it."""
+        counts: dict[str, float] = {"unknown_ops": len(self.unknown)}
+        if not self.unknown and self.on_delegate is not None:
+            counts["fallback_ops"] = self.ops - self.on_delegate
+        if self.partitions is not None:
+            counts["partitions"] = self.partitions
+        return {**self.figures, **counts}
 
 
 def read_verdict(value: Json) -> Verdict:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tflbuild.steps.kinds import KINDS, Server
+from tflbuild.steps.kind import Server
+from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import replace_json
 
 FIRST_GUESS: dict[Server, int] = {"tensorflow": 1 << 30, "litert": 256 << 20}  # imports and a small model

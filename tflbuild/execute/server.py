@@ -17,7 +17,7 @@ from tflbuild.core.step import Step
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.locations import PACKAGE
-from tflbuild.steps.kinds import Server
+from tflbuild.steps.kind import Server
 from tflbuild.storage.store import Store
 
 PASSED_ON = (

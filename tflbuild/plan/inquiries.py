@@ -9,6 +9,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
 from tflbuild.plan.parameters import source_params
 from tflbuild.plan.planner import SAMPLES, Surroundings, Variant
+from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
 
 Inquiry = Callable[[ResolvedRecipe, Surroundings], Plan]
@@ -21,6 +22,10 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
         signature = {**asdict(resolved.recipe.signature), "key": ""}  # whichever the file has first
         params: dict[str, Json] = {"signature": signature, "must_be_float": False}
         variant.add("describe", "import_tflite", params, {"source": variant.file(SOURCE, "source")})
+        model, told = (
+            variant.of("describe", name, name.partition(".")[0]) for name in ("model.tflite", "signature.json")
+        )
+        add_targets(variant, model, told)
     else:
         variant.plan_fetch()
         variant.add("describe", "describe", source_params(resolved), variant.source_inputs())

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize, Target
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
 from tflbuild.plan.parameters import refinements, source_params, training_params
+from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
     ARCHIVE,
     CODE,
@@ -25,8 +26,10 @@ from tflbuild.resolve.inputs import (
     WEIGHTS,
     ResolvedRecipe,
 )
+from tflbuild.resolve.tools import Tool
 
 SAMPLES = "samples/"
+VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 SECTIONS = {
     "calibration samples": "dataset",
@@ -43,6 +46,7 @@ class Surroundings:
     toolchain: Callable[[str], Mapping[str, str]]
     host: str
     cpu: str
+    tool: Callable[[Target], Tool] = lambda target: Tool(to_prove="nothing was looked for")
 
 
 @dataclass
@@ -77,7 +81,7 @@ class Variant:
     def title(self, role: str) -> str:
         """The role, and the scheme where variants of a sweep differ by it."""
         quantization = self.resolved.recipe.quantization
-        if role not in ("quantize", "check", "verify", "benchmark", "package", "sensitivity"):
+        if role.partition(" ")[0] not in VARYING:
             return role
         engine = " converter" if quantization.engine == "converter" and quantization.scheme != "none" else ""
         return f"{role} {quantization.scheme}{engine}"
@@ -103,6 +107,7 @@ class Variant:
             self.plan_verify()
         if recipe.benchmark.kind == "host":
             self.plan_benchmark()
+        add_targets(self, self.artifact(), self.of("import", "signature.json", "signature"))
         self.plan_package()
 
     def plan_float(self) -> None:
@@ -316,8 +321,8 @@ class Variant:
             "output_type": recipe.quantization.output_type,
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
-            "full_integer": recipe.target.full_integer,
-            "static_shapes": recipe.target.static_shapes,
+            "full_integer": recipe.full_integer,
+            "static_shapes": recipe.static_shapes,
         }
         if recipe.verify.dataset is None:
             params["run"] = self.run_params()
@@ -341,8 +346,7 @@ class Variant:
         return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
 
     def run_params(self) -> dict[str, Json]:
-        target = self.resolved.recipe.target
-        return {"delegate": target.delegate, "threads": target.threads}
+        return self.resolved.recipe.interpreter
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify

@@ -49,13 +49,15 @@ def make_manifest(
     roles: Mapping[str, StepResult],
     toolchain: Mapping[str, str],
     gates: list[Gate],
+    targets: Json,
+    wrong: list[str],
     git: dict[str, Any] | None,
 ) -> dict[str, Json]:
-    """The manifest as JSON. `roles` are the variant's finished steps."""
+    """The manifest as JSON. `roles` are the variant's finished steps, `wrong` what fails on a target, in words."""
     recipe = resolved.recipe
     facts = {role: result.facts for role, result in roles.items()}
     verified = "unverified" if "verify" not in roles else "passed"
-    if not all(gate.passed for gate in gates):
+    if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
     return {
@@ -76,6 +78,8 @@ def make_manifest(
         "training_overlap": describe_overlap(facts.get("training overlap")),
         "verification": verified,
         "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
+        "targets": targets,
+        "problems": wrong,
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
         "steps": {role: describe_step(result) for role, result in roles.items()},
     }

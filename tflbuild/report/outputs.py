@@ -11,13 +11,16 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.errors import MachineError
+from tflbuild.execute.layout import output_of
 from tflbuild.storage.atomic import replace_bytes, replace_copy
+from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store, replace_json
 
 MODEL = "model.tflite"
 REJECTED = "model.rejected.tflite"
 MANIFEST = "manifest.json"
 CARD = "card.md"
+COMPILED = "compiled/"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ def write_outputs(
         _bring(store, artifact.outputs[MODEL], model)
         _bring(store, roles["package"].outputs[CARD], folder / CARD)
         files += write_logs(folder, store, roles)
+        for role, result in roles.items():
+            if COMPILED in result.outputs:
+                files += _bring_folder(store, result, folder / role.removeprefix("target "))
         replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -104,3 +110,14 @@ def _bring(store: Store, digest: str, place: Path) -> None:
     except OSError:
         pass
     replace_copy(store.blob(digest), place)
+
+
+def _bring_folder(store: Store, result: StepResult, place: Path) -> list[Path]:
+    """What a target's compiler made, and nothing that an earlier one left there."""
+    made = output_of(result, COMPILED, store).files
+    for name, digest in made.items():
+        _bring(store, digest, place / name)
+    for stale in walk_files(place) if place.is_dir() else ():
+        if stale.relative_to(place).as_posix() not in made:
+            stale.unlink()
+    return [place / name for name in made]

@@ -74,6 +74,14 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     for role, dataset in datasets_of(recipe):
         if dataset.path:
             yield role, f"{DATASET_KEYS[role]}.path", dataset.path
+    for target in recipe.targets:
+        if path := target.options.get("config"):
+            yield config_role(target.name), f"target.{target.name}.config", path
+
+
+def config_role(target: str) -> str:
+    """The role of a target's own configuration file."""
+    return f"config of {target}"
 
 
 def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:

@@ -49,7 +49,7 @@ class Trials:
     def floats(self) -> bool:
         """Whether operators may stay in float; where there are none, exceptions are int16."""
         recipe = self.resolved.recipe
-        return "none" in self.search.schemes and not recipe.target.full_integer and recipe.opset.arithmetic == "any"
+        return "none" in self.search.schemes and not recipe.full_integer and recipe.opset.arithmetic == "any"
 
     @property
     def left(self) -> int:

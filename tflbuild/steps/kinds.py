@@ -1,67 +1,28 @@
 """The kinds of step there are: what each makes, where it runs, what its bytes depend on.
 
 Declarations alone; the work is in `tflbuild/workers/<module>.py`, which runs in a forked child of
-a server process that has imported the heavy packages once. To add a step: a row here, a module
-there, and a call in `plan.planner`.
+a server process that has imported the heavy packages once. To add a step: a row here (or in
+`target_kinds`), a module there, and a call in `plan.planner`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from tflbuild.steps.kind import LITERT, QUANTIZER, TENSORFLOW, StepKind
+from tflbuild.steps.target_kinds import TARGET_KINDS, TIMING
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
-EXTRAS = {"tensorflow-model-optimization": "optimize", "obstore": "remote", "ray": "ray"}
+EXTRAS = {
+    "tensorflow-model-optimization": "optimize",
+    "obstore": "remote",
+    "ray": "ray",
+    "ethos-u-vela": "ethos-u",
+    "tflite-micro": "tflm",
+}
 
-Server = Literal["tensorflow", "litert"]
+# what TFLite Metadata are read and written with
+METADATA = ("metadata", "metadata_codec", "metadata_schema")
 
 LOG = "log.txt"  # what a step printed: an output of every kind
-
-COMMON_MODULES = ("server", "contract", "core.work")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepKind:
-    """A kind of step.
-
-    `module` and `uses` are the files of `tflbuild/workers/` (or of `core/`) whose text is part of the key; a test
-    holds them against the imports. `outputs` are files by name, or folders where the name ends in
-    a slash. Outputs in `unstable` differ from run to run for the same model; they are known by the
-    digest of their content that the step tells in its fact `content`, or else by the step's key.
-    A step with `network` may reach out; what it brought stays in the store, whatever code brought it.
-    What a step that is not `shared` found holds for this host alone, and stays in this machine's store. One that is
-    `timed` runs when nothing else is ready, and while it runs no other step of the same build does.
-    """
-
-    name: str
-    server: Server
-    module: str
-    uses: tuple[str, ...] = ()
-    packages: tuple[str, ...]
-    outputs: tuple[str, ...]
-    unstable: tuple[str, ...] = ()
-    network: bool = False
-    shared: bool = True
-    timed: bool = False
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Every worker module that the step's result depends on."""
-        return (*COMMON_MODULES, self.module, *self.uses)
-
-
-TENSORFLOW = ("tensorflow", "keras", "numpy")
-LITERT = ("ai-edge-litert", "numpy")
-QUANTIZER = ("litert-quantizer", "scipy", *LITERT)
-
-# what every step that judges a target reads the artifact with, and answers with
-TRIAL = (
-    *("core.digest", "core.model", "core.typed_json", "core.verdict", "flatbuffer", "interpreters", "metrics"),
-    *("runtimes", "samples", "target_trial"),
-)
-
-# what every step that measures on this host does it with
-TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind
@@ -121,7 +82,10 @@ KINDS: dict[str, StepKind] = {
             name="import_tflite",
             server="litert",
             module="litert_import",
-            uses=("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+            uses=(
+                *("contents", "core.model", "core.schemes", "flatbuffer", "fusions", "rules", "runtimes", "signatures"),
+                *METADATA,
+            ),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
         ),
@@ -278,6 +242,15 @@ KINDS: dict[str, StepKind] = {
             packages=TENSORFLOW,
             outputs=("model.tflite",),
         ),
+        # .tflite (+ label files, calibration tables) -> itself, with metadata; nothing changes its bytes after this
+        StepKind(
+            name="annotate",
+            server="litert",
+            module="annotate",
+            uses=("annotations", "calibration_table", "core.model", "flatbuffer", "runtimes", *METADATA),
+            packages=(*LITERT, "flatbuffers"),
+            outputs=("model.tflite",),
+        ),
         # .tflite -> what it really contains, against what was declared
         StepKind(
             name="check",
@@ -296,6 +269,7 @@ KINDS: dict[str, StepKind] = {
                 ),
                 *("rules", "runtimes"),
                 "samples",
+                *METADATA,
             ),
             packages=LITERT,
             outputs=("check.json",),
@@ -334,34 +308,18 @@ KINDS: dict[str, StepKind] = {
             shared=False,
             timed=True,
         ),
-        # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
-        StepKind(
-            name="prove_cpu",
-            server="litert",
-            module="target_cpu",
-            uses=(*TRIAL, *TIMING, "cpu_placement", "litert_benchmark", "targets.rules", "targets.xnnpack"),
-            packages=LITERT,
-            outputs=("verdict.json",),
-            shared=False,
-            timed=True,
-        ),
-        # .tflite -> what a target's published rules say of it
-        StepKind(
-            name="lint_target",
-            server="litert",
-            module="target_lint",
-            uses=(*TRIAL, "targets.lint", "targets.rules", "targets.tables"),
-            packages=LITERT,
-            outputs=("verdict.json",),
-        ),
-        # what was found -> the page that tells a person how to feed the artifact
+        # what was found -> the page that tells a person how to feed the artifact, and programs that do
         StepKind(
             name="package",
             server="litert",
             module="package",
-            uses=("core.contents",),
+            uses=(
+                *("core.contents", "metadata_schema", "runner_cc", "runner_contract", "runner_kotlin", "runner_python"),
+                *("runner_swift", "runners"),
+            ),
             packages=(),
-            outputs=("card.md",),
+            outputs=("card.md", "runners/"),
         ),
+        *TARGET_KINDS,
     )
 }

@@ -29,6 +29,7 @@ from tflbuild.storage.stat_cache import StatCache, walk_files
 
 FORMAT = 1
 TREE_SUFFIX = "/"
+EMPTY_FOLDER = hash_tree({})
 STALE_SECONDS = 3600
 
 
@@ -42,6 +43,8 @@ class Output:
 
     def blobs(self) -> list[str]:
         """Digests of the blobs that hold it."""
+        if self.digest == EMPTY_FOLDER:
+            return []
         return list(self.files.values()) if self.files else [self.digest]
 
 
@@ -184,6 +187,9 @@ class Store:
 
     def lay_out(self, output: Output, place: Path) -> None:
         """Show an output at `place` for a step to read: links to blobs, which are read-only."""
+        if output.digest == EMPTY_FOLDER:
+            place.mkdir(parents=True, exist_ok=True)
+            return
         if not output.files:
             place.symlink_to(self.blob(output.digest))
             return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tflbuild.core.model import Model
+from tflbuild.core.model import Model, Op
 from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.rules import Rule, Table, View, each_view
 
 Place = tuple[int, int]  # subgraph, index of the operator in it
+APART = "supported, but apart from the largest piece of neighbours that are, the only one that the delegate takes"
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
     asked = version or table.version
     fix = table.fixes.get(name, "")
     if row is None:
-        if not table.complete:
+        if not table.complete and name not in table.absent:
             return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
-        return Judgement(view, False, reason=f"{table.title} has no {name}", fix=fix)
+        fatal = tuple(rule for rule in table.everywhere if rule.fatal and rule.holds(view) is False)
+        return Judgement(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)
     if row.since and asked and _number(asked) < _number(row.since):
         return Judgement(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
     rules = [rule for rule in (*table.everywhere, *row.rules) if not _lapsed(rule, asked)]
@@ -59,27 +61,93 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
 
 def judge_all(table: Table, model: Model, version: str = "") -> list[Judgement]:
     """Every operator of the model."""
-    return [judge(table, view, version) for view in each_view(model)]
+    if not table.float16_weights:
+        return [judge(table, view, version) for view in each_view(model)]
+    stored = _float16_weights(model)
+    seen = [(view, replace(view, op=_with_inputs(view, stored))) for view in each_view(model)]
+    judged = [(view, judge(table, other, version)) for view, other in seen]
+    return [Judgement(view, True) if _makes(view, stored) else replace(one, view=view) for view, one in judged]
+
+
+def _float16_weights(model: Model) -> dict[Place, int]:
+    """Tensors that a DEQUANTIZE makes of stored float16 -> the stored ones."""
+    return {
+        (view.subgraph, view.op.outputs[0]): view.op.inputs[0]
+        for view in each_view(model)
+        if view.op.name == "DEQUANTIZE" and (given := view.input(0)) and given.constant and given.type == "float16"
+    }
+
+
+def _with_inputs(view: View, stored: Mapping[Place, int]) -> Op:
+    return replace(view.op, inputs=tuple(stored.get((view.subgraph, at), at) for at in view.op.inputs))
+
+
+def _makes(view: View, stored: Mapping[Place, int]) -> bool:
+    return any((view.subgraph, at) in stored for at in view.op.outputs)
 
 
 def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     """The verdict that the table alone allows."""
-    judged = judge_all(table, model, version)
+    judged = settle(table, model, judge_all(table, model, version))
     refused = [one for one in judged if one.taken is False]
     unsure = [one for one in judged if one.taken is None]
     taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
-    runs = None if unsure and not refused else (table.sheds or not refused)
+    fatal = any(rule.fatal for one in refused for rule in one.broken)
+    sheds = table.sheds and not fatal
+    runs = None if unsure and not refused else (sheds or not refused)
     return Verdict(
         target=target,
         proof=LINTED,
         how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
-        runs=True if table.sheds else runs,
+        runs=True if sheds else runs,
         ops=len(judged),
         on_delegate=None if unsure else len(taken),
         partitions=None if unsure else count_partitions(model, taken),
         fallbacks=tuple(one.fallback() for one in refused),
         unknown=tuple(dict.fromkeys(f"{one.view.op.name}: {one.reason}" for one in unsure)),
+        notes=table.notes,
     )
+
+
+def settle(table: Table, model: Model, judged: Sequence[Judgement]) -> list[Judgement]:
+    """The same operators in one model, where the target leaves some out for what surrounds them."""
+    settled = _first_partition(table, judged) if table.one_partition else list(judged)
+    if (table.fewest > 1 or table.most) and all(one.taken is not None for one in settled):
+        return _large_partitions(table, model, settled)
+    return settled
+
+
+def _first_partition(table: Table, judged: Sequence[Judgement]) -> list[Judgement]:
+    behind: dict[Place, Judgement] = {}  # a tensor -> the operator after which it is made
+    settled = []
+    for one in judged:
+        view = one.view
+        cause = next((behind[view.subgraph, at] for at in view.op.inputs if (view.subgraph, at) in behind), None)
+        if cause is not None and one.taken is not False and (one.taken or cause.taken is False):
+            stays = "stays on the CPU" if cause.taken is False else "may stay on the CPU"
+            reason = f"comes after {cause.view.op.name} ({cause.view.layer}), which {stays}"
+            one = Judgement(view, cause.taken, reason=reason)
+        ends = cause or (one if one.taken is not True and view.op.name not in table.passes else None)
+        if ends is not None:
+            behind.update(((view.subgraph, at), ends) for at in view.op.outputs)
+        settled.append(one)
+    return settled
+
+
+def _large_partitions(table: Table, model: Model, judged: Sequence[Judgement]) -> list[Judgement]:
+    taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
+    left: dict[Place, str] = {}
+    for number in range(len(model.subgraphs)):
+        pieces = sorted((piece for side, piece in _pieces(model, number, taken) if side), key=len, reverse=True)
+        for rank, piece in enumerate(pieces):
+            if len(piece) < table.fewest:
+                reason = f"{table.title} takes no partition of less than {table.fewest} operators"
+                left.update(((number, at), reason) for at in piece)
+            elif table.most and rank >= table.most:
+                reason = f"{table.title} takes the {table.most} largest partitions alone"
+                left.update(((number, at), reason) for at in piece)
+    places = [(one, (one.view.subgraph, one.view.index)) for one in judged]
+    return [Judgement(one.view, False, reason=left[place]) if place in left else one for one, place in places]
 
 
 def count_partitions(model: Model, taken: Collection[Place]) -> int:
@@ -116,7 +184,8 @@ def _pieces(model: Model, number: int, taken: Collection[Place]) -> Iterator[tup
 
 
 def _lapsed(rule: Rule, version: str) -> bool:
-    return bool(rule.until and version and _number(version) >= _number(rule.until))
+    after = bool(rule.until and version and _number(version) >= _number(rule.until))
+    return after or bool(rule.since and version and _number(version) < _number(rule.since))
 
 
 def _number(version: str) -> tuple[int, ...]:

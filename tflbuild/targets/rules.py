@@ -63,13 +63,16 @@ Predicate = Callable[[View], bool | None]
 class Rule:
     """What must hold of an operator. `fix` is what to do where it does not, "" when nothing is known.
 
-    `until` is the version of the target from which it is asked no more, "" for one that always is.
+    `until` is the version of the target from which it is asked no more, `since` that from which it is; "" for none.
+    `fatal`: where it does not hold, the target's tool fails on the whole model, and nothing is left to the CPU.
     """
 
     text: str
     holds: Predicate
     fix: str = ""
     until: str = ""
+    fatal: bool = False
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,13 @@ class Table:
     """All that is known of a target's operators.
 
     `everywhere` holds for each operator. `complete`: an operator without a row is not supported; else it is unknown.
-    `source` says where the rules come from, `checked` against what they were held, "" for nothing. `version` is the one
-    that is meant where a recipe says none. `sheds`: what it does not take runs on the CPU; else it cannot run at all.
+    `source` says where the rules come from, `checked` against what they were held, "" for nothing; `disagreements` are
+    the cases in which the real thing did otherwise, and why. `version` is the one that is meant where a recipe says
+    none. `sheds`: what it does not take runs on the CPU; else it cannot run at all. `one_partition`: what depends on an
+    operator that stays on the CPU stays there too, save where that one is of `passes` and nothing before it stayed.
+    A partition of less than `fewest` operators stays on the CPU, as do those beyond the `most` largest (0: no limit).
+    `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `absent` are
+    operators known not to be there, where the table is not complete. `notes` are told with every verdict.
     """
 
     name: str
@@ -99,6 +107,14 @@ class Table:
     checked: str = ""
     sheds: bool = True
     fixes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    disagreements: Mapping[str, str] = field(default_factory=dict)
+    one_partition: bool = False
+    passes: tuple[str, ...] = ()
+    fewest: int = 1
+    most: int = 0
+    float16_weights: bool = False
+    absent: tuple[str, ...] = ()
 
 
 def row(*rules: Rule, since: str = "") -> Row:

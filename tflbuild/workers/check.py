@@ -15,6 +15,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import open_signature, zeros
+from tflbuild.workers.metadata import read_metadata
 from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
@@ -41,7 +42,8 @@ def run(request: Request) -> Facts:
     model = read_model(request.inputs["model"])
     signature = request.read_json("signature")
     findings = list(examine(model, request.params, signature, measured_ranges(request)))
-    report = describe_model(model) | {"gzip_bytes": compression.gzip_bytes(request.inputs["model"])}
+    path = request.inputs["model"]
+    report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
     if "optimized" in request.inputs:
         weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
         findings += compression.lost(weights, optimized)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tflbuild.core.model import Model, Tensor
@@ -10,11 +11,11 @@ from tflbuild.workers.fusions import describe_fusions
 from tflbuild.workers.runtimes import first_runtime, least_runtime
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The contents as JSON.
 
     `least_runtime` is ours, from the operators; `min_runtime` is what the file's converter wrote there,
-    which a quantizer leaves as it was.
+    which a quantizer leaves as it was. `metadata` are those of `metadata.read_metadata`, {} for none.
     """
     versions = op_versions(model)
     return {
@@ -29,6 +30,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "min_runtime": model.min_runtime,
         "least_runtime": least_runtime((op.name, op.version) for op in versions if not op.custom),
         "state_tensors": sum(tensor.state for graph in model.subgraphs for tensor in graph.tensors),
+        "metadata": dict(metadata or {}),
         "signatures": [
             {
                 "key": entry.key,

@@ -15,6 +15,7 @@ from tflbuild.core.model import Model, SignatureDef, Tensor
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
+from tflbuild.workers.metadata import read_metadata
 from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
 
 DEFAULT_KEY = "serving_default"
@@ -43,7 +44,7 @@ def run(request: Request) -> Facts:
     signature = signature_json(found.key, specs, outputs, found.key)
     more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
     request.write_json("signature.json", {**signature, "more": more})
-    return {"contents": describe_model(model)}
+    return {"contents": describe_model(model, read_metadata(path))}
 
 
 def describe_signature(entry: SignatureDef) -> dict[str, Any]:

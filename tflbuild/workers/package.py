@@ -1,4 +1,4 @@
-"""The step `package`: the page that tells a person what the artifact is and how to feed it."""
+"""The step `package`: the page that tells a person what the artifact is and how to feed it, and programs that do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from tflbuild.core.contents import fused_text, unknown_versions
 from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.runners import write_runners
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 def run(request: Request) -> Facts:
-    """Outputs card.md; facts: bytes of artifact and float model."""
+    """Outputs card.md and runners/; facts: bytes of artifact and float model."""
     check = request.read_json("check")
     verify = request.read_json("verify") if "verify" in request.inputs else None
     float_bytes = request.inputs["float"].stat().st_size
@@ -22,6 +23,7 @@ def run(request: Request) -> Facts:
     if verify is not None:
         lines += ["", *measured(verify)]
     (request.outputs / "card.md").write_text("\n".join(lines) + "\n")
+    write_runners(request.outputs / "runners", str(request.params["name"]), check)
     return {"bytes": check["bytes"], "float_bytes": float_bytes}
 
 

@@ -1,0 +1,242 @@
+"""Targets from the recipe to the verdict: what is refused, which steps are planned, what a gate says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from freezing import frozen, refused
+from frozen import around, recipe, resolved
+
+from tflbuild.config.compose import compose
+from tflbuild.config.target_listing import every_target
+from tflbuild.core.recipe import Target
+from tflbuild.core.target_gates import faults, hold
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
+from tflbuild.errors import MachineError
+from tflbuild.plan.planner import make_plan
+from tflbuild.report.targets import fallback_lines, problems, targets_text
+from tflbuild.resolve import tools
+from tflbuild.resolve.tools import Tool, find_tool, require_tools
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
+MODEL = ("source.path=x.keras",)
+INT8 = (*MODEL, "quantization=int8", "dataset=synthetic")
+INT8_IO = (*INT8, "quantization.input_type=int8", "quantization.output_type=int8")
+
+
+def test_several_targets_are_frozen_in_their_order_with_their_own_keys():
+    made = frozen(*MODEL, "target=[gpu,cpu]", "target.cpu.threads=3", "target.gpu.precision=float32")
+    assert [target.name for target in made.targets] == ["gpu", "cpu"]
+    assert made.targets[0].options == {"precision": "float32", "least_snr_db": 20.0}
+    assert made.interpreter == {"delegate": "xnnpack", "threads": 3}
+
+
+def test_without_a_target_nothing_is_required():
+    made = frozen(*MODEL)
+    assert made.targets == () and made.interpreter == {"delegate": "xnnpack", "threads": 1}
+
+
+def test_limits_of_all_reach_those_that_have_such_a_figure_and_a_target_s_own_come_first():
+    told = ("target.gates.fallback_ops=0", "target.gates.arena_bytes=9000", "target.cpu.gates.fallback_ops=2")
+    cpu, tflm = frozen(*INT8_IO, "target=[cpu,tflm]", *told).targets
+    assert cpu.gates == (("fallback_ops", 2.0),)
+    assert tflm.gates == (("arena_bytes", 9000.0), ("fallback_ops", 0.0))
+
+
+@pytest.mark.parametrize(
+    ("told", "what", "why"),
+    [
+        (("target=cpu", "target.gates.fallback_opz=0"), "'fallback_opz' is no figure of 'target'", "fallback_ops"),
+        (("target=cpu", "target.cpu.gates.arena_bytes=1"), "'arena_bytes' is no figure of 'target.cpu'", ""),
+        (("target.gates.fallback_ops=0",), "'fallback_ops' is no figure of a target: none is chosen", ""),
+        (("target=cpu", "target.gates.fallback_ops=x"), "'target.gates.fallback_ops' is x, and must be a finite", ""),
+        (("target=cpu", "target.cpu.threads_swept=[0]"), "'target.cpu.threads_swept' is 0, and must be at least 1", ""),
+        (("target=cpu", "+target.gpu.precision=float32"), "'target.gpu' is no profile that was chosen", ""),
+    ],
+)
+def test_what_no_target_can_mean_is_refused(told, what, why):
+    error = refused(*MODEL, *told)
+    assert error.what.startswith(what) and why in error.why
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ((*INT8, "quantization.input_type=float32", "target=edgetpu"), "target=edgetpu takes integer models alone"),
+        ((*MODEL, "target=ethos_u55"), "target=ethos_u55 has no kernels for quantization=none"),
+        ((*INT8_IO, "target=gpu", "opset=select_tf"), "target=gpu cannot run TensorFlow (Flex) operators"),
+        ((*INT8_IO, "target=tflm", "signature.batch=null"), "target=tflm needs fixed shapes"),
+        ((*INT8_IO, "target=cpu", "target.cpu.per_tensor=true"), "target=cpu takes one scale a tensor"),
+        (
+            (*MODEL, "target=cpu", "target.cpu.max_rank=2", "signature.inputs={x: {shape: [1, 2, 3]}}"),
+            "target=cpu takes inputs of at most 2 dimensions, and 'x' has 3",
+        ),
+    ],
+)
+def test_what_a_target_needs_is_held_before_anything_is_read(told, what):
+    assert refused(*told).what.startswith(what)
+
+
+def test_a_converted_model_is_judged_by_its_contents():
+    """Whether a .tflite that is taken as it is holds floats is not in the recipe: `check` reads it."""
+    assert frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu").full_integer
+
+
+def test_by_target_makes_one_job_for_each_preset():
+    parts = compose([*INT8, "target=[cpu,tflm,ethos_u55]", "quantization=by_target", "target.cpu.threads=2"])
+    found = [(part.build.quantization.scheme, set(part.build.target) - {"gates"}) for part in parts]
+    assert found == [("dynamic_int8", {"cpu"}), ("int8", {"tflm", "ethos_u55"})]
+    assert parts[0].build.target["cpu"].threads == 2
+    assert len({part.variant for part in parts}) == 2
+
+
+def test_by_target_with_one_need_is_one_build():
+    (part,) = compose([*INT8, "target=[tflm,ethos_u55]", "quantization=by_target"])
+    assert part.build.quantization.input_type.value == "int8"
+
+
+def test_by_target_in_a_sweep_stands_for_its_parts():
+    parts = compose([*INT8, "target=[cpu,tflm]", "quantization=by_target,float16"], multirun=True)
+    assert [part.build.quantization.scheme for part in parts] == ["dynamic_int8", "int8", "float16"]
+
+
+def test_by_target_without_a_target_is_refused():
+    assert refused(*MODEL, "quantization=by_target").what == "quantization=by_target has no target to go by"
+
+
+# steps
+
+
+def steps_of(target, tool, **changes):
+    surroundings = replace(around(), tool=lambda _: tool)
+    plan = make_plan([resolved(**recipe_changes(target), **changes)], surroundings)
+    return plan.steps[plan.goals[0][f"target {target.name}"]]
+
+
+def recipe_changes(target):
+    return {"targets": (target,)}
+
+
+TFLM = Target(name="tflm", runtime="tflm", table="tflm", options={"symbol": "model"})
+
+
+def test_a_target_that_can_be_proven_here_is_run_on_the_evaluation_samples():
+    step = steps_of(TFLM, Tool(present=True))
+    assert step.kind == "prove_tflm" and [port.name for port in step.inputs] == ["model", "signature", "samples"]
+    assert step.params["target"]["symbol"] == "model" and "host" not in step.params
+
+
+def test_a_target_that_cannot_be_proven_here_is_held_against_rules():
+    step = steps_of(TFLM, Tool(to_prove="pip install it"))
+    assert step.kind == "lint_target" and [port.name for port in step.inputs] == ["model"]
+    assert step.params["to_prove"] == "pip install it"
+
+
+def test_what_is_timed_holds_for_this_host_alone():
+    assert steps_of(Target(name="cpu"), Tool(present=True)).params["host"] == "host"
+
+
+def test_limits_are_in_no_key():
+    assert (
+        steps_of(TFLM, Tool(present=True)).id
+        == steps_of(replace(TFLM, gates=(("arena_bytes", 1.0),), must_be_proven=True), Tool(present=True)).id
+    )
+
+
+# what is here
+
+
+def test_a_proof_that_is_asked_for_and_cannot_be_had_is_the_machine_s_fault(monkeypatch):
+    monkeypatch.setattr(tools, "is_absent", lambda package: True)
+    assert find_tool(TFLM).to_prove == "pip install 'tflbuild[tflm]'"
+    for change in ({"must_be_proven": True}, {"gates": (("arena_bytes", 9.0),)}):
+        with pytest.raises(MachineError) as caught:
+            require_tools(recipe(targets=(replace(TFLM, **change),)))
+        assert caught.value.what == "target=tflm cannot be proven here"
+    require_tools(recipe(targets=(replace(TFLM, gates=(("fallback_ops", 0.0),)),)))
+
+
+def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
+    Path("conf/target").mkdir(parents=True)
+    Path("conf/target/board.yaml").write_text(
+        "# @package target.board\ndefaults: [/schema/target/ethos_u55@_here_, _self_]\naccelerator: ethos-u55-64\n"
+    )
+    found = {name: target for name, _, target in every_target()}
+    assert {"cpu", "gpu", "tflm", "edgetpu", "npu_qualcomm", "nnapi", "board"} <= set(found)
+    assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
+
+
+# verdicts
+
+GATHER = Fallback(op="GATHER", layer="head/gather", reason="taken only where input 1 is constant", fix="use SLICE")
+VERDICT = Verdict(
+    target="gpu",
+    proof=PROVEN,
+    how="executed",
+    runs=True,
+    ops=3,
+    on_delegate=2,
+    partitions=2,
+    fallbacks=(GATHER,),
+    figures={"snr_db": 40.0},
+)
+
+
+def test_a_verdict_survives_json():
+    assert read_verdict(VERDICT.as_json()) == VERDICT
+
+
+def test_limits_are_held_against_what_is_known():
+    limits = (("fallback_ops", 0.0), ("partitions", 2.0), ("snr_db", 50.0), ("latency_p90_ms", 1.0))
+    gates = {gate.name: gate for gate in hold(VERDICT, limits)}
+    assert {name: gate.passed for name, gate in gates.items()} == {
+        "gpu.fallback_ops": False,
+        "gpu.partitions": True,
+        "gpu.snr_db": False,
+        "gpu.latency_p90_ms": False,
+    }
+    assert gates["gpu.latency_p90_ms"].text() == "gpu.latency_p90_ms is not known, at most 1 is allowed"
+    assert gates["gpu.snr_db"].text() == "gpu.snr_db is 40, at least 50 is allowed: 10 too low"
+
+
+def test_an_operator_that_nothing_is_known_of_makes_the_count_unknown():
+    (gate,) = hold(replace(VERDICT, unknown=("FOO: not in the rules",), on_delegate=None), (("fallback_ops", 9.0),))
+    assert gate.value is None and not gate.passed
+
+
+@pytest.mark.parametrize(
+    ("verdict", "strict", "texts"),
+    [
+        (VERDICT, True, []),
+        (replace(VERDICT, runs=False), False, ["gpu cannot run it"]),
+        (replace(VERDICT, proof=UNPROVEN, how="no driver"), True, ["gpu is unproven, not proven: no driver"]),
+        (replace(VERDICT, proof=UNPROVEN, how="no driver"), False, []),
+        (
+            replace(VERDICT, proof=UNPROVEN, agrees=False, how="SNR 3 dB"),
+            False,
+            ["gpu gives other results than the CPU: SNR 3 dB"],
+        ),
+    ],
+)
+def test_faults_that_no_limit_allows(verdict, strict, texts):
+    assert list(faults(verdict, must_be_proven=strict)) == texts
+
+
+def test_a_missed_limit_names_operator_layer_reason_and_fix():
+    made = recipe(targets=(Target(name="gpu", runtime="gpu", gates=(("fallback_ops", 0.0),)),))
+    first, second = problems(made, [VERDICT])
+    assert first == "gpu.fallback_ops is 1, at most 0 is allowed: 1 too high"
+    assert second.strip() == "GATHER 'head/gather': taken only where input 1 is constant; use SLICE"
+
+
+def test_the_table_says_operators_partitions_and_figures():
+    lines = targets_text([VERDICT, replace(VERDICT, target="tflm", runs=False, partitions=None)]).split("\n")
+    assert lines[0].split() == ["target", "verdict", "operators", "partitions", "figures", "had", "by"]
+    assert lines[1].split("  ")[0] == "gpu" and "2 of 3" in lines[1] and "SNR 40.0 dB" in lines[1]
+    assert "proven: cannot run" in lines[2]
+
+
+def test_many_fallbacks_are_counted_not_listed():
+    lines = list(fallback_lines(replace(VERDICT, fallbacks=(GATHER,) * 9)))
+    assert len(lines) == 6 and lines[-1] == "and 4 more, in the manifest"

@@ -1,0 +1,119 @@
+"""Schema -> Recipe, the part that says where the artifact must run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from tflbuild.config import schema_target as schema
+from tflbuild.config.refusals import Refusals
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Target
+from tflbuild.errors import nearest
+from tflbuild.targets.npu import VENDORS
+from tflbuild.targets.runtimes import RUNTIMES
+
+ALL = "gates"  # beside the profiles: limits of all of them
+COMMON = {spec.name for spec in fields(schema.Target)}
+
+
+def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target, ...]:
+    """The profiles in the order they were chosen. Raises RecipeError for what is none, and for unknown limits."""
+    profiles = {name: profile for name, profile in node.items() if name != ALL}
+    for name, profile in profiles.items():
+        if not isinstance(profile, schema.Target):
+            raise refusals.refuse(
+                f"'target.{name}' is no profile that was chosen",
+                f"target.{name}",
+                why=nearest(str(name), list(profiles)) if isinstance(profile, dict) else "",
+                next_step=f"choose it: target={name}, or target=[cpu,{name}]",
+            )
+    everywhere = freeze_limits(node.get(ALL) or {}, f"target.{ALL}", refusals)
+    known = {name: RUNTIMES[profile.runtime].limits for name, profile in profiles.items()}
+    require_known(everywhere, tuple(limit for limits in known.values() for limit in limits), f"target.{ALL}", refusals)
+    return tuple(
+        freeze_target(str(name), profile, [one for one in everywhere if one[0] in known[name]], refusals)
+        for name, profile in profiles.items()
+    )
+
+
+def freeze_target(name: str, profile: schema.Target, everywhere: list[tuple[str, float]], refusals: Refusals) -> Target:
+    """One profile; its own limits stand before those of all."""
+    place = f"target.{name}"
+    check_numbers(profile, place, refusals)
+    own = freeze_limits(profile.gates, f"{place}.gates", refusals)
+    require_known(own, RUNTIMES[profile.runtime].limits, f"{place}.gates", refusals)
+    return Target(
+        name=name,
+        runtime=profile.runtime,
+        table=profile.table,
+        schemes=tuple(profile.schemes),
+        full_integer=profile.full_integer,
+        static_shapes=profile.static_shapes,
+        per_tensor=profile.per_tensor,
+        select_tf=profile.select_tf,
+        max_rank=profile.max_rank,
+        must_be_proven=profile.require is schema.Require.proven,
+        gates=tuple(sorted({**dict(everywhere), **dict(own)}.items())),
+        options=own_options(profile),
+    )
+
+
+def own_options(profile: schema.Target) -> dict[str, Json]:
+    """What this kind of profile alone has."""
+    told = {spec.name: getattr(profile, spec.name) for spec in fields(profile) if spec.name not in COMMON}
+    if isinstance(profile, schema.NpuTarget):
+        told["vendor"] = profile.vendor
+    return {name: value.value if isinstance(value, Enum) else value for name, value in told.items()}
+
+
+def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> None:
+    """Raises RecipeError for a number out of range."""
+    if isinstance(profile, schema.CpuTarget):
+        for key, values in (("threads", [profile.threads]), ("threads_swept", profile.threads_swept)):
+            for value in values:
+                refusals.require(value >= 1, f"{place}.{key}", value, "at least 1")
+    if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):
+        refusals.require(profile.timeout_s >= 1, f"{place}.timeout_s", profile.timeout_s, "at least 1")
+    if isinstance(profile, schema.NpuTarget) and profile.soc != MISSING:
+        vendor = VENDORS[profile.vendor]
+        if profile.soc not in vendor.socs:
+            raise refusals.refuse(
+                f"LiteRT knows no {vendor.title} chip '{profile.soc}'",
+                f"{place}.soc",
+                why=nearest(profile.soc, list(vendor.socs)),
+                next_step=f"one of: {', '.join(vendor.socs)}",
+            )
+    if profile.max_rank is not None:
+        refusals.require(profile.max_rank >= 1, f"{place}.max_rank", profile.max_rank, "at least 1, or null")
+
+
+def freeze_limits(told: Mapping[str, Any], place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:
+    """(figure, limit) of each that is set. Raises RecipeError for what is no number."""
+    if not isinstance(told, Mapping):
+        raise refusals.refuse(f"'{place}' takes limits by name", place, next_step=f"{place}={{fallback_ops: 0}}")
+    for name, limit in told.items():
+        number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
+        if limit is not None and not (number and math.isfinite(limit)):
+            raise refusals.refuse(f"'{place}.{name}' is {limit}, and must be a finite number, or null", place)
+    return tuple(sorted((str(name), float(limit)) for name, limit in told.items() if limit is not None))
+
+
+def require_known(
+    limits: tuple[tuple[str, float], ...], known: tuple[str, ...], place: str, refusals: Refusals
+) -> None:
+    """Raises RecipeError for a limit on what no verdict of the targets has."""
+    for name, _ in limits:
+        if name not in known:
+            raise refusals.refuse(
+                f"'{name}' is no figure of "
+                + (f"'{place.rpartition('.')[0]}'" if known else "a target: none is chosen"),
+                f"{place}.{name}",
+                why=nearest(name, list(known)),
+                next_step=f"known here: {', '.join(dict.fromkeys(known))}" if known else "target=cpu, gpu, ...",
+            )

@@ -1,0 +1,24 @@
+"""Verdicts held against the limits that a recipe sets for its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tflbuild.core.gates import Gate, Limits
+from tflbuild.core.verdict import PROVEN, Verdict
+
+
+def hold(verdict: Verdict, limits: Limits) -> list[Gate]:
+    """The limits with what is known, named `<target>.<figure>`. What is not known has no value, and fails."""
+    measured = verdict.measured()
+    return [Gate(f"{verdict.target}.{name}", limit, measured.get(name)) for name, limit in limits]
+
+
+def faults(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
+    """What no limit allows: it does not run there, gives other results, or is not proven where it must be."""
+    if verdict.runs is False:
+        yield f"{verdict.target} cannot run it"
+    if verdict.agrees is False:
+        yield f"{verdict.target} gives other results than the CPU: {verdict.how}"
+    elif must_be_proven and verdict.proof != PROVEN:
+        yield f"{verdict.target} is {verdict.proof}, not proven: {verdict.how}"

@@ -1,0 +1,52 @@
+"""The steps that judge an artifact on the recipe's targets: a proof where one can be had here, else rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Target
+from tflbuild.core.step import Input, StepInput
+from tflbuild.resolve.inputs import config_role
+from tflbuild.resolve.tools import Tool
+from tflbuild.targets.runtimes import LINT, RUNTIMES
+
+if TYPE_CHECKING:
+    from tflbuild.plan.planner import Variant
+
+SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
+
+
+def target_role(target: str) -> str:
+    """What the step is called that judges a target."""
+    return f"target {target}"
+
+
+def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> None:
+    """One step a target, all of the same artifact."""
+    for target in variant.resolved.recipe.targets:
+        tool = variant.around.tool(target)
+        runtime = RUNTIMES[target.runtime]
+        kind = runtime.step if tool.present or runtime.lints else LINT
+        inputs: dict[str, Input] = {"model": artifact}
+        params = target_params(target, tool, proves=kind != LINT)
+        if kind != LINT:
+            inputs["signature"] = signature
+            if runtime.timed:
+                params["host"] = variant.around.host
+            sampled = next((role for role in SAMPLES_OF if role in variant.goals), None)
+            if runtime.compares and sampled is not None:
+                inputs["samples"] = variant.of(sampled, "samples/", "samples")
+            if target.options.get("config"):
+                inputs["config"] = variant.file(config_role(target.name), "config")
+        variant.add(target_role(target.name), kind, params, inputs)
+
+
+def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:
+    """What a verdict depends on: the profile without its limits, and what it is had with."""
+    told: dict[str, Json] = {"name": target.name, "runtime": target.runtime, "table": target.table, "version": ""}
+    if not proves:
+        known = {"version": target.options["version"]} if "version" in target.options else {}
+        return {"target": told | known, "to_prove": tool.to_prove}
+    told |= {name: value for name, value in target.options.items() if name != "config"}
+    return {"target": {**told, **tool.key}, "to_prove": ""}

@@ -1,0 +1,145 @@
+"""Verdicts as a person reads them: a row a target, and what falls back and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tflbuild.core.digest import Json
+from tflbuild.core.gates import Gate
+from tflbuild.core.recipe import Recipe, Target
+from tflbuild.core.result import StepResult
+from tflbuild.core.target_gates import faults, hold
+from tflbuild.core.verdict import Fallback, Verdict, read_verdict
+from tflbuild.plan.target_steps import target_role
+from tflbuild.report.columns import align, shorten
+from tflbuild.report.summary import show_bytes
+from tflbuild.resolve.tools import Tool
+
+SHOWN = 5  # fallbacks of a target that are listed
+FIRST = ("latency_p50_ms", "latency_p90_ms", "inference_ms", "arena_bytes", "sram_bytes", "flash_bytes", "snr_db")
+WORDS = {
+    "latency_p50_ms": "p50",
+    "latency_p90_ms": "p90",
+    "inference_ms": "inference",
+    "arena_bytes": "arena",
+    "sram_bytes": "SRAM",
+    "flash_bytes": "flash",
+    "snr_db": "SNR",
+    "on_chip_bytes": "on chip",
+}
+
+
+def verdicts_of(recipe: Recipe, roles: Mapping[str, StepResult]) -> list[Verdict]:
+    """The verdicts of a variant's finished steps, in the order of its targets."""
+    return [read_verdict(roles[target_role(target.name)].facts["verdict"]) for target in recipe.targets]
+
+
+def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
+    """Every limit of every target with what is known."""
+    return [
+        gate for target, verdict in zip(recipe.targets, verdicts, strict=True) for gate in hold(verdict, target.gates)
+    ]
+
+
+def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[str]:
+    """What fails the build, in words: faults that no limit allows, limits that are missed, and what causes them."""
+    found: list[str] = []
+    for target, verdict in zip(recipe.targets, verdicts, strict=True):
+        wrong = list(faults(verdict, must_be_proven=target.must_be_proven))
+        missed = [gate.text() for gate in hold(verdict, target.gates) if not gate.passed]
+        found += [*wrong, *missed]
+        if missed or verdict.runs is False:
+            found += [f"  {line}" for line in fallback_lines(verdict)]
+    return found
+
+
+def fallback_lines(verdict: Verdict) -> Iterator[str]:
+    """The operators that the target does not take: operator, layer, reason, fix."""
+    for fallback in verdict.fallbacks[:SHOWN]:
+        yield show_fallback(fallback)
+    if len(verdict.fallbacks) > SHOWN:
+        yield f"and {len(verdict.fallbacks) - SHOWN} more, in the manifest"
+    for text in verdict.unknown[:SHOWN]:
+        yield f"unknown: {text}"
+    if len(verdict.unknown) > SHOWN:
+        yield f"and {len(verdict.unknown) - SHOWN} more that are unknown"
+
+
+def show_fallback(fallback: Fallback) -> str:
+    """`GATHER 'head/gather': taken only where ...; fix`."""
+    layer = f" '{shorten(fallback.layer)}'" if fallback.layer else ""
+    return f"{fallback.op}{layer}: {fallback.reason}" + (f"; {fallback.fix}" if fallback.fix else "")
+
+
+def targets_text(verdicts: Sequence[Verdict]) -> str:
+    """The table, and below it what a person must know of each."""
+    headings = ("target", "verdict", "operators", "partitions", "figures", "had by")
+    rows = [
+        (
+            one.target,
+            one.proof if one.runs is not False else f"{one.proof}: cannot run",
+            _operators(one),
+            "" if one.partitions is None else str(one.partitions),
+            figures_text(one.figures),
+            one.device or one.how,
+        )
+        for one in verdicts
+    ]
+    lines = align(headings, rows, right=("partitions",))
+    for one in verdicts:
+        told = [*fallback_lines(one), *one.notes, *([f"to prove it: {one.to_prove}"] if one.to_prove else [])]
+        if one.proof == "unproven":
+            told.insert(0, one.how)
+        lines += [f"{one.target}: {text}" for text in told]
+    return "\n".join(lines)
+
+
+def targets_table(manifest: Mapping[str, Json]) -> str:
+    """The same of a variant that was built, a blank line behind it; "" where it has no targets."""
+    verdicts = [read_verdict(one) for one in manifest["targets"].values()]
+    return targets_text(verdicts) + "\n\n" if verdicts else ""
+
+
+def _operators(verdict: Verdict) -> str:
+    taken = "?" if verdict.on_delegate is None else str(verdict.on_delegate)
+    return f"{taken} of {verdict.ops}"
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """The few figures that a person looks for first."""
+    return ", ".join(f"{WORDS.get(name, name)} {_show(name, figures[name])}" for name in FIRST if name in figures)
+
+
+def _show(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return show_bytes(value)
+    if name.endswith("_ms"):
+        return f"{value:.3g} ms"
+    return f"{value:.1f} dB" if name.endswith("_db") else f"{value:,.4g}"
+
+
+def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
+    """By target, for the manifest."""
+    return {one.target: one.as_json() for one in verdicts}
+
+
+Row = tuple[str, str, Target, Tool]
+
+
+def judged_by(target: Target, tool: Tool) -> str:
+    """How a verdict on it is had here: `proven`, `linted`, or not at all."""
+    return "proven" if tool.present and target.runtime != "table" else "linted" if target.table else "unproven"
+
+
+def listing_text(rows: Sequence[Row]) -> str:
+    """A row a profile; what lacks for a proof in the last column."""
+    cells = [(name, judged_by(target, tool), text, tool.to_prove) for name, text, target, tool in rows]
+    return "\n".join(align(("target", "verdicts", "what it is", "for a proof"), cells))
+
+
+def listing_json(rows: Sequence[Row]) -> Json:
+    """The same as plain JSON."""
+    return [
+        {"target": name, "verdicts": judged_by(target, tool), "text": text, "to_prove": tool.to_prove}
+        for name, text, target, tool in rows
+    ]

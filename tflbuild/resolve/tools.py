@@ -1,0 +1,97 @@
+"""What can prove a target here: packages, programs on PATH, drivers. Looked up without importing any of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from tflbuild.core.digest import Json
+from tflbuild.core.recipe import Recipe, Target
+from tflbuild.errors import MachineError
+from tflbuild.resolve.toolchain import is_absent
+from tflbuild.steps.kinds import EXTRAS
+from tflbuild.targets import edgetpu_log, npu
+from tflbuild.targets.runtimes import COUNTS, RUNTIMES
+from tflbuild.targets.vulkan import find_drivers
+
+PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What proves a target. `present` unless something lacks, which `to_prove` says how to install.
+
+    `key` is what its results depend on besides packages, as plain JSON; `read` are paths whose change may change this.
+    """
+
+    present: bool = False
+    to_prove: str = ""
+    key: Mapping[str, Json] = field(default_factory=dict)
+    read: tuple[str, ...] = ()
+
+
+def find_tool(target: Target) -> Tool:
+    """What is here to prove a target with."""
+    find = {"edgetpu": find_edgetpu_compiler, "npu": find_sdk, "gpu": find_vulkan}.get(target.runtime, find_package)
+    return find(target)
+
+
+def find_package(target: Target) -> Tool:
+    """A package that pip installs; LiteRT itself is always there."""
+    package = RUNTIMES[target.runtime].package
+    if not package:
+        return Tool(present=True)
+    to_prove = f"pip install 'tflbuild[{EXTRAS[package]}]'" if is_absent(package) else ""
+    return Tool(present=not to_prove, to_prove=to_prove, read=(PACKAGES,))
+
+
+def find_sdk(target: Target) -> Tool:
+    """A vendor's packages. That they are there does not mean that their compiler loads: the step tries it."""
+    vendor = npu.VENDORS[str(target.options["vendor"])]
+    found = dict(npu.installed(vendor))
+    return Tool(bool(found), "" if found else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
+
+
+@cache
+def compiler_version(program: str) -> str:
+    """What edgetpu_compiler calls itself, "" when it does not say."""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return edgetpu_log.version_of(done.stdout + done.stderr)
+
+
+def find_edgetpu_compiler(_: Target) -> Tool:
+    """Coral's compiler, where it is on PATH."""
+    program = shutil.which(edgetpu_log.COMPILER)
+    version = compiler_version(program) if program else ""
+    read = tuple(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
+    return Tool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read)
+
+
+def find_vulkan(_: Target) -> Tool:
+    """A Vulkan driver, of a chip or a program, and the loader."""
+    found = find_drivers()
+    read = tuple(one.icd for one in found.candidates)
+    return Tool(not found.lacks, found.install if found.lacks else "", {"drivers": found.digest}, read)
+
+
+def require_tools(recipe: Recipe) -> None:
+    """Raises MachineError for a target that must be proven, or has a limit on what only a proof brings, and cannot."""
+    for target in recipe.targets:
+        limit = next((name for name, _ in target.gates if name not in COUNTS), None)
+        tool = find_tool(target) if target.must_be_proven or limit else None
+        if tool is None or tool.present:
+            continue
+        raise MachineError(
+            f"target={target.name} cannot be proven here",
+            where=f"target.{target.name}.require" if target.must_be_proven else f"target.{target.name}.gates.{limit}",
+            why="the recipe asks for a proof" if target.must_be_proven else f"'{limit}' is had by proving it",
+            next_step=tool.to_prove,
+        )

@@ -1,0 +1,386 @@
+"""What Arm's Ethos-U55, U65 and U85 take, as their compiler Vela decides it.
+
+From `vela --supported-ops-report` of Vela 5.2.0 and from compiling a set of one-operator models with it: where the two
+differ, what it did counts. What an Ethos-U does not take runs on the CPU beside it, but for rules that are `fatal`:
+there Vela 5.2.0 fails on the whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflbuild.targets.operator_shapes import (
+    axes_of,
+    four,
+    padding_of,
+    permutation_of,
+    scale_factors,
+    strides_of_slice,
+)
+from tflbuild.targets.rules import Row, Rule, Table, View, constant, option, row, rows, type_of
+
+VELA = "5.2"
+INT8_FIX = "quantization=int8"
+BYTES = ("int8", "uint8")
+NARROW = (*BYTES, "int16")
+WITH_32 = (*NARROW, "int32")
+WITH_64 = (*WITH_32, "int64")
+LOGIC = (*WITH_32, "bool")
+MOVED = (*WITH_64, "bool")
+
+MOST_REDUCED = {"int8": 1 << 24, "uint8": 1 << 23, "int16": 1 << 16}
+MOST_AREA = 1 << 16
+
+
+def integers(*types: str, fatal: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """Activations are of these types; `fatal` are others that Vela fails on."""
+    taken = Rule(
+        f"activations are {_either(types)}", lambda view: all(one.type in types for one in view.moving), INT8_FIX
+    )
+    if not fatal:
+        return (taken,)
+    text = f"activations are not {_either(fatal)}, on which Vela {VELA} fails"
+    return (Rule(text, lambda view: all(one.type not in fatal for one in view.moving), fatal=True), taken)
+
+
+def only_bytes_or_fails() -> Rule:
+    """Vela cannot even read the model else."""
+    return Rule(
+        f"input 0 is {_either(BYTES)}: Vela {VELA} does not read a model where it is not",
+        lambda view: (tensor := view.input(0)) is None or tensor.type in BYTES,
+        INT8_FIX,
+        fatal=True,
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _scaled(view: View) -> bool:
+    return all(one.scales for one in view.moving if one.type in NARROW)
+
+
+def _same_scales(view: View) -> bool:
+    tensors = [one for one in (*view.inputs, *view.outputs) if one is not None]
+    return len({(one.scales, one.zero_points) for one in tensors}) == 1
+
+
+def _strides(view: View) -> bool | None:
+    sides = [view.option("strideH"), view.option("strideW")]
+    if None in sides:
+        return None
+    if max(sides) <= 3:
+        return True
+    dilated = max(view.option("dilationHFactor") or 1, view.option("dilationWFactor") or 1) > 1
+    padding = padding_of(view)
+    return None if padding is None else not dilated and padding == (0, 0)
+
+
+def _window(view: View) -> bool | None:
+    """An average pool's: small where it reaches over the edge."""
+    height, width = view.option("filterHeight"), view.option("filterWidth")
+    if height is None or width is None:
+        return None
+    padding = padding_of(view)
+    if padding is None:
+        return None
+    most_high, most_wide, most = (256, MOST_AREA, MOST_AREA) if padding == (0, 0) else (8, 8, 64)
+    return bool(height <= most_high and width <= most_wide and height * width <= most)
+
+
+def _transposed_strides(view: View) -> bool | None:
+    down, across = view.option("strideH"), view.option("strideW")
+    image, kernel = view.input(2), view.input(1)
+    if image is None or kernel is None or down is None or across is None:
+        return None
+    flat = image.shape[1] == 1 and kernel.shape[1] == 1
+    thin = image.shape[2] == 1 and kernel.shape[2] == 1
+    return (
+        (down, across) in ((1, 1), (2, 2)) or (flat and (down, across) == (1, 2)) or (thin and (down, across) == (2, 1))
+    )
+
+
+def _upscaled(view: View) -> bool | None:
+    """A transposed convolution's output is as large as its stride says."""
+    image, kernel = view.input(2), view.input(1)
+    strides = (view.option("strideH"), view.option("strideW"))
+    if image is None or kernel is None or None in strides:
+        return None
+    made = view.outputs[0].shape[1:3]
+    grown = [side * stride for side, stride in zip(image.shape[1:3], strides, strict=True)]
+    if view.option("padding") == 1:
+        grown = [
+            side + max(size - stride, 0) for side, size, stride in zip(grown, kernel.shape[1:3], strides, strict=True)
+        ]
+    return list(made) == grown
+
+
+def _mean_batch(view: View) -> bool:
+    tensor = view.input(0)
+    return tensor is None or four(tensor.shape)[0] == 1
+
+
+def _mean_depth(view: View) -> bool | None:
+    tensor, axes = view.input(0), axes_of(view)
+    if tensor is None or axes is None:
+        return None
+    return len(tensor.shape) - 1 not in axes or 1 in four(tensor.shape)[1:]
+
+
+def _mean_size(view: View) -> bool | None:
+    tensor, axes = view.input(0), axes_of(view)
+    if tensor is None or axes is None:
+        return None
+    sizes = [tensor.shape[axis] for axis in axes]
+    count = 1
+    for size in sizes:
+        count *= size
+    return max(sizes, default=1) <= 4096 and count <= MOST_REDUCED.get(tensor.type, 1 << 16)
+
+
+def _area(view: View) -> bool:
+    tensor = view.input(0)
+    return tensor is None or four(tensor.shape)[1] * four(tensor.shape)[2] < MOST_AREA
+
+
+def _last_axis(view: View) -> bool | None:
+    tensor, axes = view.input(0), axes_of(view)
+    return None if tensor is None or axes is None else set(axes) == {len(tensor.shape) - 1}
+
+
+def _few_deep(view: View) -> bool:
+    tensor = view.input(0)
+    return tensor is None or tensor.shape[-1] <= 127
+
+
+def _turned(view: View) -> bool | None:
+    """32 bits: only neighbours among the last three axes change places."""
+    tensor, order = view.input(0), permutation_of(view)
+    if tensor is None or order is None:
+        return None
+    return tensor.type != "int32" or order in ((0, 1, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2))
+
+
+def _sliced(view: View) -> bool | None:
+    strides = strides_of_slice(view)
+    return None if strides is None else min(strides) > 0 and strides[0] == strides[-1] == 1
+
+
+def _gathered(view: View) -> bool | None:
+    axis = view.option("axis")
+    return None if axis is None else axis == (view.option("batchDims") or 0)
+
+
+def _resized_small(view: View) -> bool | None:
+    """The U55's and U65's: by 2, 4 or 8, both ways alike."""
+    factors = scale_factors(view)
+    if factors is None or isinstance(factors, str):
+        return None if factors is None else True
+    down, across = factors
+    if down != across:
+        made = view.outputs[0].shape
+        return (made[1] == 1 and down == 1) or (made[2] == 1 and across == 1)
+    bilinear = view.op.name == "RESIZE_BILINEAR"
+    return down == 2 if bilinear and view.option("halfPixelCenters") else down in (2, 4, 8)
+
+
+def _resized_large(view: View) -> bool | None:
+    """The U85's bilinear: each way by a power of two."""
+    factors = scale_factors(view)
+    if factors is None or isinstance(factors, str):
+        return None if factors is None else True
+    most = 2048 if view.option("alignCorners") else 1024
+    return all(one.denominator == 1 and one <= most and one.numerator & (one.numerator - 1) == 0 for one in factors)
+
+
+def _never(view: View) -> bool | None:
+    return None
+
+
+def _whole_lstm(view: View) -> bool:
+    """No gate is left out, no peepholes, no projection, no normalization."""
+    absent = {place for place in range(24) if view.input(place) is None}
+    return 1 not in absent and absent >= {9, 10, 11, 16, 17, 20, 21, 22, 23}
+
+
+FREE = Rule(
+    "only the first size is free",
+    lambda view: all(-1 not in one.shape[1:] for one in view.moving),
+    "declare every size: signature=static",
+)
+NO_BOOL = Rule(
+    f"no tensor is BOOL, on which Vela {VELA} fails",
+    lambda view: all(one.type != "bool" for one in view.moving),
+    "an Ethos-U85 takes it",
+    fatal=True,
+)
+SCALED = Rule("8-bit and 16-bit activations have scales", _scaled)
+SAME_SCALES = Rule("inputs and output have the same scale and zero point", _same_scales)
+WEIGHTS = type_of(1, *BYTES, fix=INT8_FIX)
+BIAS = (constant(2, "bias"), type_of(2, "int32", "int64"))
+STRIDES = Rule("strides are at most 3, or nothing is dilated or padded", _strides)
+STRIDE_3 = (option("strideH", "vertical stride", 1, 3), option("strideW", "horizontal stride", 1, 3))
+WINDOW = Rule("the window is at most 8x8 where it is padded, and at most 256 high", _window)
+HEIGHT = option("filterHeight", "the window's height", 1, 256)
+UPSCALED = Rule("the output is the input times the stride", _upscaled)
+AXES = constant(1, "what tells the axes or sizes")
+MEANS = (
+    AXES,
+    Rule("the batch is 1", _mean_batch),
+    Rule("channels are averaged only where the height, the width or their number is 1", _mean_depth),
+    Rule(
+        "an axis of at most 4096 is reduced, and at most 2^24 elements (INT8), 2^23 (UINT8), 2^16 (INT16)", _mean_size
+    ),
+)
+SLICES = (
+    *(constant(place, "what tells the slice") for place in (1, 2, 3)),
+    Rule("strides are positive, and 1 for batch and channels", _sliced),
+)
+UNTRIED = Rule("its variable is of integers", _never)
+WHOLE_LSTM = Rule("it has all four gates, no peepholes, projection or normalization", _whole_lstm)
+TURNED = Rule("32 bits are only turned so that neighbours change places", _turned)
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+MOVES = ("CONCATENATION", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "TILE")
+CURVES = ("LOGISTIC", "TANH", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
+COMPARISONS = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
+
+
+def _narrow_rows() -> dict[str, Row]:
+    """U55 and U65: integers of 8 and 16 bits, few of 32."""
+    narrow, with_32 = integers(*NARROW), integers(*WITH_32)
+    return {
+        **rows(("ADD", "SUB", "MUL", "NEG", "SQUEEZE", "RESHAPE"), *with_32, SCALED),
+        **rows(("EXPAND_DIMS",), *with_32),
+        "SUM": row(*with_32, SCALED, AXES),
+        "TRANSPOSE": row(*with_32, AXES, TURNED),
+        "MIRROR_PAD": row(*with_32, AXES),
+        **rows((*CURVES, "ABS", "LEAKY_RELU", "EXP", "SQUARED_DIFFERENCE", *MOVES), *narrow, SCALED),
+        "PRELU": row(*narrow, SCALED, _slopes()),
+        **rows(("MAXIMUM", "MINIMUM"), *narrow, SCALED, SAME_SCALES),
+        **rows(("PAD", "PADV2"), *narrow, AXES),
+        "QUANTIZE": row(*narrow),
+        "SLICE": row(*narrow, SCALED, AXES, constant(2, "what tells the sizes")),
+        "STRIDED_SLICE": row(*narrow, SCALED, *SLICES),
+        "CONV_2D": row(*narrow, WEIGHTS, *BIAS, SCALED, STRIDES),
+        "DEPTHWISE_CONV_2D": row(*narrow, WEIGHTS, *BIAS, SCALED, *STRIDE_3),
+        "TRANSPOSE_CONV": row(
+            *narrow, WEIGHTS, constant(3, "bias"), SCALED, UPSCALED, Rule("strides are 1x1 or 2x2", _transposed_strides)
+        ),
+        "FULLY_CONNECTED": row(*narrow, WEIGHTS, *BIAS, SCALED, _still_weights()),
+        "BATCH_MATMUL": row(*integers("int8"), SCALED),
+        "AVERAGE_POOL_2D": row(*narrow, SCALED, WINDOW, STRIDES),
+        "MAX_POOL_2D": row(*narrow, SCALED, HEIGHT, STRIDES),
+        **rows(("REDUCE_MAX", "REDUCE_MIN"), *narrow, SCALED, AXES),
+        "MEAN": row(*narrow, SCALED, *MEANS),
+        "SOFTMAX": row(*narrow, SCALED, Rule("height times width is less than 65536", _area)),
+        **rows(
+            ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+            *narrow,
+            SCALED,
+            AXES,
+            Rule("it grows by 2, 4 or 8 (half pixels, bilinear: by 2), both ways alike", _resized_small),
+        ),
+        "ARG_MAX": row(
+            only_bytes_or_fails(),
+            AXES,
+            Rule("it is along the last axis", _last_axis),
+            Rule("that axis has at most 127 elements", _few_deep),
+        ),
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(*narrow, SCALED, WHOLE_LSTM),
+        **_common(),
+    }
+
+
+def _common() -> dict[str, Row]:
+    """Alike on all three."""
+    return {
+        "HARD_SWISH": row(only_bytes_or_fails(), SCALED),
+        "ELU": row(*integers("int8"), SCALED),
+        "GELU": row(*integers(*BYTES), SCALED),
+        "LOG": row(*integers("int8", "int16"), SCALED),
+        "RSQRT": row(*integers("int8", "int16"), SCALED),
+    }
+
+
+def _slopes() -> Rule:
+    """Vela multiplies by them in the activations' type."""
+
+    def holds(view: View) -> bool:
+        image, slopes = view.input(0), view.input(1)
+        return image is None or slopes is None or image.type != "int16" or slopes.type == "int16"
+
+    return Rule(f"slopes of INT16 activations are INT16: Vela {VELA} fails else", holds, fatal=True)
+
+
+def _still_weights() -> Rule:
+    def holds(view: View) -> bool:
+        kernel, image = view.input(1), view.input(0)
+        return kernel is None or kernel.constant or (image is not None and image.type in BYTES)
+
+    return Rule("weights are constant, or activations 8-bit", holds, INT8_FIX)
+
+
+def _wide_rows() -> dict[str, Row]:
+    """U85: more operators, integers of 32 bits, what only moves values of 64 bits and BOOL as well."""
+    narrow = integers(*NARROW, fatal=("int32", "int64"))
+    with_32, moved = integers(*WITH_32, fatal=("int64",)), integers(*MOVED)
+    return {
+        **rows(("ABS", "NEG", "ADD", "SUB", "MUL", "DIV", "LEAKY_RELU"), *with_32, SCALED),
+        **rows(("MAXIMUM", "MINIMUM"), *with_32, SCALED, SAME_SCALES),
+        **rows((*CURVES, "EXP", "SQUARED_DIFFERENCE"), *narrow, SCALED),
+        "PRELU": row(*narrow, SCALED, _slopes()),
+        **rows((*MOVES, "RESHAPE", "SQUEEZE", "REVERSE_V2"), *moved, SCALED),
+        "EXPAND_DIMS": row(*moved),
+        **rows(("TRANSPOSE", "MIRROR_PAD", "PAD", "PADV2"), *moved, AXES),
+        "SLICE": row(*moved, SCALED, AXES, constant(2, "what tells the sizes")),
+        "STRIDED_SLICE": row(*moved, SCALED, *SLICES),
+        **rows(("SUM", "REDUCE_MAX", "REDUCE_MIN"), *with_32, SCALED, AXES),
+        **rows(("REDUCE_ANY", "REDUCE_ALL"), *integers("bool"), AXES),
+        "QUANTIZE": row(_no_wide_source(), *integers(*WITH_32)),
+        "CAST": row(*integers(*MOVED), SCALED),
+        **rows(COMPARISONS, *integers(*LOGIC, fatal=("int64",)), SCALED),
+        **rows(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), *integers("bool")),
+        **rows(("SELECT", "SELECT_V2"), *integers("int8", "int16", "int32", "bool", fatal=("uint8", "int64")), SCALED),
+        "GATHER": row(*integers(*WITH_32), Rule("the axis is the number of batch dimensions", _gathered)),
+        "SCATTER_ND": row(*integers(*WITH_32), constant(0, "indices"), constant(2, "the shape")),
+        **rows(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), *integers(*NARROW), WEIGHTS, *BIAS, SCALED),
+        "TRANSPOSE_CONV": row(*integers(*NARROW), WEIGHTS, constant(3, "bias"), SCALED, UPSCALED),
+        "BATCH_MATMUL": row(*narrow, SCALED),
+        "AVERAGE_POOL_2D": row(*narrow, SCALED, WINDOW),
+        "MAX_POOL_2D": row(*narrow, SCALED, HEIGHT),
+        "MEAN": row(*integers(*NARROW), SCALED, *MEANS),
+        "SOFTMAX": row(*narrow, SCALED, Rule("height times width is less than 65536", _area)),
+        "RESIZE_BILINEAR": row(*narrow, SCALED, AXES, Rule("each side grows by a power of two", _resized_large)),
+        "RESIZE_NEAREST_NEIGHBOR": row(*narrow, SCALED, AXES),
+        "ARG_MAX": row(only_bytes_or_fails(), AXES),
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(*narrow, SCALED, WHOLE_LSTM),
+        **rows(("READ_VARIABLE", "ASSIGN_VARIABLE"), UNTRIED),
+        **_common(),
+    }
+
+
+def _no_wide_source() -> Rule:
+    def holds(view: View) -> bool:
+        tensor = view.input(0)
+        return tensor is None or tensor.type not in ("int32", "int64")
+
+    return Rule(f"input 0 is not INT32, on which Vela {VELA} fails", holds, fatal=True)
+
+
+FIXES = {
+    "RESIZE_BILINEAR": "resize by 2, 4 or 8",
+    "RESIZE_NEAREST_NEIGHBOR": "resize by 2, 4 or 8",
+    "DEQUANTIZE": "give the outputs as integers: quantization.io=int8",
+}
+SOURCE = "vela --supported-ops-report of Vela 5.2.0, and what it does with one-operator models"
+
+
+def _table(name: str, title: str, found: dict[str, Row], *everywhere: Rule) -> Table:
+    return Table(name=name, title=title, source=SOURCE, rows=found, everywhere=everywhere, version=VELA, fixes=FIXES)
+
+
+U55 = _table("ethos_u55", "Ethos-U55", _narrow_rows(), NO_BOOL, FREE)
+U65 = _table("ethos_u65", "Ethos-U65", _narrow_rows(), NO_BOOL, FREE)
+U85 = _table("ethos_u85", "Ethos-U85", _wide_rows(), FREE)

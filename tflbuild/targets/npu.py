@@ -1,0 +1,101 @@
+"""The NPUs that LiteRT compiles for ahead of time: vendors, their SoCs as LiteRT names them, and what each needs.
+
+No vendor publishes which operators its compiler takes: there is no table of them here. What is known of an artifact
+comes from the vendor's own compiler plugin, which LiteRT brings, and from its SDK, which it does not.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+NIGHTLY = "-nightly"
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A maker of NPUs.
+
+    `backend` is the name of LiteRT's module for it, `socs` its SoCs. `sdk` is the package that brings the vendor's
+    compiler (its nightly releases are of another name), `needs` are packages that its plugin cannot load without.
+    `elsewhere` is the option by which the plugin compiles for something else than the NPU.
+    """
+
+    name: str
+    title: str
+    backend: str
+    socs: tuple[str, ...]
+    sdk: str
+    needs: tuple[str, ...] = ()
+    elsewhere: str = ""
+
+    def to_prove(self) -> str:
+        """What to install, and what then happens."""
+        packages = " ".join((self.sdk, *self.needs))
+        return f"pip install {packages} (its installation fetches {self.title}'s own files, under {self.title}'s terms)"
+
+
+_MEDIATEK = (
+    *("MT6853", "MT6877", "MT6878", "MT6879", "MT6886", "MT6893", "MT6895", "MT6897", "MT6983", "MT6985", "MT6989"),
+    *("MT6991", "MT6993", "MT8171", "MT8188", "MT8189"),
+)
+
+VENDORS: dict[str, Vendor] = {
+    vendor.name: vendor
+    for vendor in (
+        Vendor(
+            "qualcomm",
+            "Qualcomm",
+            "qualcomm",
+            ("SA8255", "SA8295", "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850"),
+            "ai-edge-litert-sdk-qualcomm",
+        ),
+        Vendor("mediatek", "MediaTek", "mediatek", _MEDIATEK, "ai-edge-litert-sdk-mediatek"),
+        Vendor(
+            "google_tensor",
+            "Google Tensor",
+            "google_tensor",
+            ("Tensor_G3", "Tensor_G4", "Tensor_G5", "Tensor_G6"),
+            "ai-edge-litert-sdk-google-tensor",
+        ),
+        Vendor(
+            "intel",
+            "Intel",
+            "intel_openvino",
+            ("LNL", "PTL"),
+            "ai-edge-litert-sdk-intel",
+            needs=("openvino",),
+            elsewhere="intel_openvino_graph_backends",
+        ),
+        Vendor("samsung", "Samsung", "samsung", ("E9965",), f"ai-edge-litert-sdk-samsung{NIGHTLY}"),
+    )
+}
+
+
+def nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that may be meant by one that is not known, the nearest first; all of a few where none is near."""
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
+    return tuple(folded[one] for one in close) or known[:3]
+
+
+def unknown_soc(vendor: Vendor, soc: str) -> tuple[str, ...]:
+    """Nothing for an SoC that LiteRT knows, else the nearest names."""
+    return () if soc in vendor.socs else nearest(soc, vendor.socs)
+
+
+def installed(vendor: Vendor) -> Mapping[str, str]:
+    """Versions by package, of those that the vendor's compiler needs and that are installed; none is imported.
+
+    That a package is there does not mean that its files are: it fetches them while it is installed, or does not.
+    """
+    base = vendor.sdk.removesuffix(NIGHTLY)
+    found = {}
+    for name in (base, f"{base}{NIGHTLY}", *vendor.needs):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

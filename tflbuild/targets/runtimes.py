@@ -1,0 +1,58 @@
+"""How verdicts are had: for each runtime the step that proves, and the figures that it brings.
+
+To add a runtime: a row here, a kind of step in `steps.kinds` with its module in `workers/`, and a profile of it in
+`config.schema_target`; docs/adding-a-target.md walks through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COUNTS = ("fallback_ops", "partitions", "unknown_ops")  # every verdict has them
+NEARNESS = ("snr_db", "max_abs_error", "cosine")  # where outputs are compared
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """`step` proves, where what it needs is installed; without that there are rules alone. `figures` can be gated.
+
+    `package` is what it needs from the package index, "" for nothing or something else. What was found holds for this
+    host alone where it is `timed`. One that `lints` judges by rules itself where it cannot prove.
+    """
+
+    name: str
+    step: str
+    figures: tuple[str, ...] = ()
+    package: str = ""
+    timed: bool = False
+    lints: bool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether outputs are held against the CPU's."""
+        return "snr_db" in self.figures
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The names that a gate on such a target may have."""
+        return (*COUNTS, *self.figures)
+
+
+LINT = "lint_target"
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime("cpu", "prove_cpu", ("latency_p50_ms", "latency_p90_ms", "peak_bytes", *NEARNESS), timed=True),
+        Runtime("gpu", "prove_gpu", NEARNESS, timed=True),
+        Runtime(
+            "ethos_u",
+            "prove_ethos_u",
+            ("sram_bytes", "flash_bytes", "cycles_total", "inference_ms"),
+            package="ethos-u-vela",
+        ),
+        Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
+        Runtime("edgetpu", "prove_edgetpu", ("on_chip_bytes", "off_chip_bytes"), lints=True),
+        Runtime("npu", "prove_npu", ("compiled_bytes",), lints=True),
+        Runtime("table", LINT),
+    )
+}

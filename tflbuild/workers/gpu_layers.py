@@ -1,0 +1,135 @@
+"""Layers of an artifact on the GPU, each alone: which the delegate does not take and why, and where results part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tflbuild.core.model import Model, Subgraph
+from tflbuild.core.verdict import Fallback
+from tflbuild.targets.lint import judge
+from tflbuild.targets.rules import Table, View, each_view
+from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
+from tflbuild.workers.interpreters import open_signature
+from tflbuild.workers.metrics import parity
+from tflbuild.workers.samples import Arrays
+from tflbuild.workers.slices import KEY, Slices
+
+MOST = 200  # operators that are tried alone, of different kinds
+SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
+
+
+@dataclass(frozen=True)
+class Alone:
+    """An operator and how it went by itself."""
+
+    view: View
+    outcome: Outcome
+
+    @property
+    def reason(self) -> str:
+        """Why the delegate does not take it, "" where it does."""
+        if self.outcome.full:
+            return ""
+        reasons = [reason for op, reason in self.outcome.refused if op == self.view.op.name]
+        return reasons[0] if reasons else self.outcome.ended or "the delegate does not take it, and does not say why"
+
+
+def try_alone(path: Path, model: Model, device: Device, scratch: Path) -> list[Alone]:
+    """Every operator compiled for the GPU as a model of its own; equal ones once."""
+    slices = Slices(path)
+    views = list(each_view(model))
+    first: dict[object, int] = {}
+    for number, view in enumerate(views):
+        first.setdefault(_kind(view), number)
+    chosen = list(first.values())[:MOST]
+    jobs = []
+    scratch.mkdir(parents=True, exist_ok=True)
+    for number in chosen:
+        file = scratch / f"{number}.tflite"
+        file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
+        jobs.append(Job(file, KEY, alone=True))
+    found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
+    return [Alone(view, found[first[_kind(view)]]) for view in views if first[_kind(view)] in found]
+
+
+def _kind(view: View) -> object:
+    """What decides whether a delegate takes an operator."""
+    tensors = tuple(
+        None if one is None else (one.type, one.shape, one.constant, len(one.scales), one.values)
+        for one in (*view.inputs, *view.outputs)
+    )
+    return view.op.name, view.op.version, view.op.activation, repr(sorted(view.op.options.items())), tensors
+
+
+def fallbacks(alone: Sequence[Alone], table: Table) -> list[Fallback]:
+    """Those that the delegate refuses: its own reason, the table's rule and fix beside it."""
+    return [_fallback(one.view, one.reason, table) for one in alone if one.reason]
+
+
+def _fallback(view: View, reason: str, table: Table) -> Fallback:
+    judged = judge(table, view)
+    told = f"{reason} ({judged.reason})" if judged.taken is False and judged.reason else reason
+    return Fallback(
+        op=view.op.name, layer=view.layer, reason=told, fix=judged.fix, index=view.index, subgraph=view.subgraph
+    )
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
+
+    op: str
+    layer: str
+    snr_db: float
+
+
+def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Device, scratch: Path) -> Parting | None:
+    """Feeds every operator of a signature's subgraph, alone, what it had on the CPU; None where all agree."""
+    running = open_signature(path, key, "none", preserve=True)
+    running(feed)
+    graph = model.subgraphs[running.subgraph]
+    values = _kept(running.interpreter, running.subgraph, graph)
+    scratch.mkdir(parents=True, exist_ok=True)
+    slices = Slices(path)
+    views = [view for view in each_view(model) if view.subgraph == running.subgraph and _known(view, values)][:MOST]
+    jobs = []
+    for view in views:
+        file = scratch / f"{view.index}.tflite"
+        file.write_bytes(slices.operator(view.subgraph, view.index))
+        takes = slices.inputs(view.subgraph, view.index)
+        jobs.append(Job(file, KEY, ({f"in{at}": values[one] for at, one in enumerate(takes)},)))
+    for view, outcome in zip(views, run_jobs(jobs, device, scratch / "runs"), strict=True):
+        for at, tensor in enumerate(view.op.outputs):
+            if outcome.full and outcome.outputs:
+                found = outcome.outputs[0][f"out{at}"]
+                ratio = parity(*_finite(values[tensor], found))["snr_db"]
+                if ratio < SNR_ALONE_DB:
+                    return Parting(view.op.name, view.layer, ratio)
+    return None
+
+
+def _finite(expected: np.ndarray, found: np.ndarray) -> Iterator[np.ndarray]:
+    yield np.nan_to_num(np.asarray(expected, np.float64))
+    yield np.nan_to_num(np.asarray(found, np.float64))
+
+
+def _known(view: View, values: dict[int, np.ndarray]) -> bool:
+    return all(
+        one < 0 or view.graph.tensors[one].constant or one in values for one in (*view.op.inputs, *view.op.outputs)
+    )
+
+
+def _kept(interpreter: object, subgraph: int, graph: Subgraph) -> dict[int, np.ndarray]:
+    """What each tensor held after the call, those that were computed."""
+    found = {}
+    for index, tensor in enumerate(graph.tensors):
+        if not tensor.constant:
+            try:
+                found[index] = np.array(interpreter.get_tensor(index, subgraph))  # type: ignore[attr-defined]
+            except ValueError:
+                continue
+    return found

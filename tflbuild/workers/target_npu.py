@@ -1,0 +1,212 @@
+"""The step `prove_npu`: an artifact compiled ahead of time by LiteRT, with a vendor's plugin and SDK.
+
+LiteRT brings a compiler plugin for each vendor, which selects the operators that it takes, and the program that runs
+it (`apply_plugin_main`); the SDK that then compiles them is the vendor's. Where the SDK is not complete the plugin may
+still select: what it would take is known then, and that it compiles is not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert.aot.core import aot_types, common, components
+from ai_edge_litert.aot.vendors import import_vendor
+
+from tflbuild.core.model import Model
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.targets.npu import VENDORS, Vendor, unknown_soc
+from tflbuild.targets.rules import View, each_view
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.target_trial import finish
+
+PROGRAM = Path("tools/apply_plugin_main")
+DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the model
+NPU = "npu"
+_TROUBLE = re.compile(r"(?:ERROR|Error|Exception|cannot open shared object|Could not load)")
+_PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a plugin took of a model: operators left to the CPU, and the number of its partitions."""
+
+    left: tuple[View, ...]
+    partitions: int
+
+
+class Plugin(components.ApplyPluginT):  # type: ignore[misc]
+    """LiteRT's program, as one component of its ahead-of-time compiler. `said` is what it printed.
+
+    `command`: `apply` selects and compiles, `partition` selects alone. `options` are flags of the vendor's. Unlike
+    LiteRT's own component it has a limit of time, and keeps what was said.
+    """
+
+    def __init__(self, command: str, folder: Path, options: Mapping[str, str], seconds: int) -> None:
+        self.command, self.folder, self.options, self.seconds = command, folder, options, seconds
+        self.said, self.done = "", False
+
+    def __call__(
+        self,
+        input_model: Any,
+        output_model: Any,
+        soc_manufacturer: str,
+        soc_model: str,
+        sdk_libs_path: str | None = None,
+        **flags: Any,
+    ) -> None:
+        """Run it. What it needs of libraries comes from LiteRT's backend for the vendor."""
+        options = {"cmd": self.command, "model": input_model.path, "o": output_model.path, "err": "--"}
+        options |= {"soc_manufacturer": soc_manufacturer, "soc_model": soc_model, **flags, **self.options}
+        paths = [path for path in (sdk_libs_path, common.construct_ld_library_path()) if path]
+        try:
+            done = subprocess.run(
+                [str(common.get_resource(PROGRAM)), *(f"--{name}={value}" for name, value in options.items())],
+                cwd=self.folder,
+                env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(paths)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=self.seconds,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise WorkerError(
+                f"the NPU's compiler was not done in {self.seconds} s", kind="build", next_step="target.timeout_s"
+            ) from late
+        self.said = done.stdout
+        path = output_model.path
+        self.done = done.returncode == 0 and path.is_file() and path.stat().st_size > 0
+        print(self.said)
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json and compiled/, in which the compiled model lies where one was made.
+
+    `params.target` has the target's name, `vendor`, `soc`, `sdk` (versions of the vendor's packages by name, empty
+    where none is installed), `options` (flags of the vendor's plugin by name) and `timeout_s`. Raises WorkerError for
+    an SoC that LiteRT does not know.
+    """
+    target = request.params["target"]
+    vendor = VENDORS[target["vendor"]]
+    (request.outputs / "compiled").mkdir()
+    near = unknown_soc(vendor, target["soc"])
+    if near:
+        raise WorkerError(
+            f"LiteRT knows no {vendor.title} SoC {target['soc']}",
+            where="target.soc",
+            next_step=f"one of {', '.join(near)}",
+        )
+    model = read_model(request.inputs["model"])
+    verdict = Verdict(
+        target=target["name"],
+        proof=UNPROVEN,
+        how=f"{vendor.title} publishes no list of operators, and its SDK is not installed",
+        device=f"{vendor.title} {target['soc']}",
+        ops=sum(len(graph.ops) for graph in model.subgraphs),
+        to_prove=vendor.to_prove(),
+    )
+    if not target["sdk"]:
+        return finish(request, verdict)
+    return finish(request, try_vendor(request, vendor, model, verdict))
+
+
+def try_vendor(request: Request, vendor: Vendor, model: Model, verdict: Verdict) -> Verdict:
+    """What the vendor's compiler makes of the model, or else what its plugin would take."""
+    target = request.params["target"]
+    by = _versions(target["sdk"])
+    applied, path = _call(request, vendor, "apply")
+    if path is not None:
+        shutil.copyfile(path, request.outputs / "compiled" / "model.tflite")
+        elsewhere = str(target["options"].get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
+        for_npu = elsewhere == NPU
+        made = "compiled for it" if for_npu else f"compiled for {elsewhere}, not for the NPU,"
+        return _selected(
+            replace(
+                verdict,
+                proof=PROVEN if for_npu else UNPROVEN,
+                how=f"{made} by LiteRT's ahead-of-time compiler ({by}); not run there",
+                runs=True if for_npu else None,
+                figures={"compiled_bytes": float(path.stat().st_size)},
+                to_prove="" if for_npu else f"leave out target.options.{vendor.elsewhere}",
+            ),
+            vendor,
+            select(model, read_model(path)),
+        )
+    why = explain(applied.said)
+    _, path = _call(request, vendor, "partition")
+    if path is None:
+        return replace(verdict, how=f"{vendor.title}'s compiler cannot be loaded ({by}): {why}")
+    told = replace(verdict, how=f"{vendor.title}'s plugin selected operators ({by}); not compiled: {why}")
+    return _selected(told, vendor, select(model, read_model(path)))
+
+
+def select(model: Model, compiled: Model) -> Selection:
+    """Which operators of a model are still there in what was made of it. New subgraphs come behind the model's own."""
+    left: list[View] = []
+    partitions = 0
+    for number, graph in enumerate(model.subgraphs):
+        stays = {(view.op.name, view.layer) for view in each_view(compiled) if view.subgraph == number}
+        left += [view for view in each_view(model) if view.subgraph == number and (view.op.name, view.layer) in stays]
+        partitions += sum(1 for op in compiled.subgraphs[number].ops if op.name == DISPATCH) if graph.ops else 0
+    return Selection(tuple(left), partitions)
+
+
+def explain(said: str) -> str:
+    """The first line in which the program tells what went wrong."""
+    lines = [line for line in said.splitlines() if _TROUBLE.search(line)]
+    deepest = [line for line in lines if "cannot open" in line or "annot load" in line] or lines
+    return _PREFIX.sub("", deepest[0].strip()) if deepest else "it gave no reason"
+
+
+def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict:
+    return replace(
+        verdict,
+        on_delegate=verdict.ops - len(selection.left),
+        partitions=selection.partitions,
+        fallbacks=tuple(
+            Fallback(
+                op=view.op.name,
+                layer=view.layer,
+                reason=f"{vendor.title}'s compiler plugin does not take it, and gives no reason",
+                index=view.index,
+                subgraph=view.subgraph,
+            )
+            for view in selection.left
+        ),
+    )
+
+
+def _call(request: Request, vendor: Vendor, command: str) -> tuple[Plugin, Path | None]:
+    """The component after it ran, and the model that it wrote, None where it wrote none."""
+    target = request.params["target"]
+    folder = request.folder / command
+    folder.mkdir()
+    shutil.copyfile(request.inputs["model"], folder / "model.tflite")
+    plugin, path = Plugin(command, folder, target["options"], int(target["timeout_s"])), folder / "out.tflite"
+    _backend(vendor, target["soc"]).call_component(
+        aot_types.Model.create_from_path(folder / "model.tflite"), aot_types.Model.create_from_path(path), plugin
+    )
+    return plugin, path if plugin.done else None
+
+
+def _backend(vendor: Vendor, soc: str) -> Any:
+    place = f"ai_edge_litert.aot.vendors.{vendor.backend}"
+    importlib.import_module(f"{place}.{vendor.backend}_backend")
+    names = importlib.import_module(f"{place}.target")
+    config = aot_types.CompilationConfig(target=names.Target(names.SocModel(soc))).to_dict()
+    return import_vendor.import_vendor(config["backend_id"]).create(config)
+
+
+def _versions(sdk: Mapping[str, str]) -> str:
+    packages = {"ai-edge-litert": metadata.version("ai-edge-litert"), **sdk}
+    return ", ".join(f"{name} {version}" for name, version in packages.items())

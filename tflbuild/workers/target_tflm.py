@@ -1,0 +1,223 @@
+"""The step `prove_tflm`: an artifact run by TensorFlow Lite Micro, its least arena found, and its bytes as C source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflbuild.core.model import Model, Tensor
+from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.targets.lint import count_partitions, judge, judge_all
+from tflbuild.targets.rules import View
+from tflbuild.targets.tables import TABLES
+from tflbuild.workers import c_array, tflm_runtime
+from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.forked import Ended
+from tflbuild.workers.op_slices import each_slice
+from tflbuild.workers.samples import Arrays
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
+from tflbuild.workers.tflm_runtime import Feed, Run
+
+TABLE = "tflm"
+NOTES: tuple[str, ...] = (
+    "the arena was found on a 64-bit host with the reference kernels: pointers are smaller on a microcontroller,"
+    " and optimized kernels such as CMSIS-NN's may ask for scratch memory of their own",
+)
+# LiteRT 2.3: SUM of integers
+DOUBTFUL_REFERENCE = (
+    "the CPU's own kernels do not agree with each other: the outputs are those of the optimized ones ({snr:.1f} dB),"
+    " not those of the reference ones"
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """One signature's inputs and outputs in the model's own order, which is how TensorFlow Lite Micro numbers them."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    taken: tuple[Tensor, ...]
+    given: tuple[Tensor, ...]
+
+    def feed(self, call: Arrays) -> list[np.ndarray]:
+        return [np.asarray(call[name]) for name in self.inputs]
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json and compiled/model.cc, compiled/model.h, where the artifact runs.
+
+    `params.target`: name, table, version, least_snr_db (how near to the CPU's the outputs must be), symbol (the C
+    names' prefix, `model` by default).
+    """
+    target = request.params["target"]
+    symbol = c_array.check_symbol(target.get("symbol") or "model")
+    (request.outputs / "compiled").mkdir(parents=True, exist_ok=True)
+    artifact, model = request.inputs["model"], read_model(request.inputs["model"])
+    key = request.read_json("signature")["key"]
+    ports = find_ports(model, key)
+    if ports is None:
+        return finish(request, _unreachable(target, model, key))
+    trial = _trial(request)
+    raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
+    feeds = [ports.feed(call) for call in trial.feeds]
+    ended, arena = tflm_runtime.call_in_any(raw, feeds[:1], len(ports.outputs), log)
+    print(ended.said, flush=True)
+    if not ended.good:
+        return finish(request, _refused(target, artifact, model, ended, log))
+    done, least = _run_in_least(raw, feeds, len(ports.outputs), ended, arena, log)
+    if not done.good or done.value is None:
+        return finish(request, _refused(target, artifact, model, done, log))
+    found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
+    _write_source(request, raw, model, ports, symbol, least)
+    return finish(request, _verdict(request, model, trial, found, least))
+
+
+def _trial(request: Request) -> Trial:
+    """Against the reference kernels, which are those of TensorFlow Lite Micro; they lack some that the others have."""
+    try:
+        return make_trial(request, "reference")
+    except WorkerError:
+        return make_trial(request, "none")
+
+
+def find_ports(model: Model, key: str) -> Ports | None:
+    """The signature's names in the order of the first subgraph's tensors; None where it is another subgraph's."""
+    signature = next((one for one in model.signatures if one.key == key), None)
+    if signature is None or signature.subgraph != 0:
+        return None
+    graph = model.subgraphs[0]
+    inputs = tuple(_name_of(signature.inputs, graph.tensors[index]) for index in graph.inputs)
+    outputs = tuple(_name_of(signature.outputs, graph.tensors[index]) for index in graph.outputs)
+    return Ports(
+        inputs,
+        outputs,
+        tuple(graph.tensors[index] for index in graph.inputs),
+        tuple(graph.tensors[index] for index in graph.outputs),
+    )
+
+
+def _name_of(named: Mapping[str, Tensor], tensor: Tensor) -> str:
+    return next(name for name, one in named.items() if one is tensor)
+
+
+def _run_in_least(
+    raw: bytes, feeds: Sequence[Feed], outputs: int, first: Ended[Run], arena: int, log: Path
+) -> tuple[Ended[Run], int]:
+    """Every call, in the least arena in which the model is allocated and runs, and that arena's size."""
+    least = tflm_runtime.least_arena(raw, tflm_runtime.read_total(first.said), arena, log)
+    done = tflm_runtime.call(raw, feeds, outputs, least, log)
+    while tflm_runtime.short_of_memory(done) and least < arena:
+        least = min(arena, least + tflm_runtime.PAGE)
+        done = tflm_runtime.call(raw, feeds, outputs, least, log)
+    return done, least
+
+
+def _write_source(request: Request, raw: bytes, model: Model, ports: Ports, symbol: str, arena: int) -> None:
+    folder = request.outputs / "compiled"
+    (folder / "model.cc").write_text(c_array.source(raw, symbol))
+    (folder / "model.h").write_text(c_array.header(model, ports.taken, ports.given, symbol, arena))
+
+
+def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Arrays], least: int) -> Verdict:
+    target = request.params["target"]
+    limit = target["least_snr_db"]
+    agreement, notes = compare(trial, [trial.real(one) for one in found]), NOTES
+    if not _near(agreement, limit):
+        other = make_trial(request, "none")
+        second = compare(other, [other.real(one) for one in found])
+        if _near(second, limit):
+            agreement, notes = second, (*NOTES, DOUBTFUL_REFERENCE.format(snr=second.snr_db))
+    agrees = _near(agreement, limit)
+    ops = sum(len(graph.ops) for graph in model.subgraphs)
+    return Verdict(
+        target=target["name"],
+        proof=PROVEN if agrees else UNPROVEN,
+        how=_how(agreement, agrees, limit, trial.sampled),
+        device=_device(),
+        runs=True,
+        agrees=agrees,
+        ops=ops,
+        on_delegate=ops,
+        partitions=1,
+        figures={"arena_bytes": least, "model_bytes": model.bytes, **agreement.figures()},
+        notes=notes,
+    )
+
+
+def _near(agreement: Agreement, limit: float) -> bool:
+    return agreement.finite and agreement.snr_db >= limit
+
+
+def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str:
+    what = f"{agreement.calls} {'samples' if sampled else 'random inputs'}"
+    ran = f"run by TensorFlow Lite Micro ({tflm_runtime.PACKAGE} {tflm_runtime.version()}) on {what}"
+    if agrees:
+        return f"{ran}, as on the CPU: {agreement.snr_db:.1f} dB"
+    if not agreement.finite:
+        return f"{ran}: outputs are not finite where the CPU's are"
+    return f"{ran}: {agreement.snr_db:.1f} dB from the CPU's outputs, less than {limit:g}"
+
+
+def _device() -> str:
+    return f"{tflm_runtime.PACKAGE} {tflm_runtime.version()} on this host (reference kernels)"
+
+
+def _unreachable(target: Mapping[str, Any], model: Model, key: str) -> Verdict:
+    return Verdict(
+        target=target["name"],
+        proof=LINTED,
+        how=f"TensorFlow Lite Micro runs a file's first subgraph, and the signature {key} is another's",
+        device=_device(),
+        runs=False,
+        ops=sum(len(graph.ops) for graph in model.subgraphs),
+        notes=("convert the signature alone: signature lists no other",),
+    )
+
+
+def _refused(target: Mapping[str, Any], artifact: Path, model: Model, ended: Ended[Run], log: Path) -> Verdict:
+    """It does not run: every operator that is to blame is named, each tried alone where it can be."""
+    fallbacks, taken = _blame(artifact, model, log)
+    said = tflm_runtime.last_words(ended)
+    return Verdict(
+        target=target["name"],
+        proof=PROVEN if fallbacks else UNPROVEN,
+        how=f"run by TensorFlow Lite Micro ({tflm_runtime.PACKAGE} {tflm_runtime.version()}), which says: {said}",
+        device=_device(),
+        runs=False,
+        ops=sum(len(graph.ops) for graph in model.subgraphs),
+        on_delegate=len(taken),
+        partitions=count_partitions(model, taken),
+        fallbacks=fallbacks,
+        figures={"model_bytes": model.bytes},
+        notes=("there is no other CPU to leave an operator to: each one below must go",) if fallbacks else (),
+    )
+
+
+def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...], set[tuple[int, int]]]:
+    """Operators that do not run, and the places of those that do."""
+    table = TABLES[TABLE]
+    tried: dict[tuple[int, int], str] = {}
+    for one in each_slice(artifact):
+        ended, _ = tflm_runtime.call_in_any(one.model, [one.feed], one.outputs, log)
+        tried[one.view.subgraph, one.view.index] = "" if ended.good else tflm_runtime.last_words(ended)
+    fallbacks, taken = [], set()
+    for judged in judge_all(table, model):
+        place = (judged.view.subgraph, judged.view.index)
+        said = tried.get(place)
+        if said:
+            fallbacks.append(_fallback(judged.view, said))
+        elif said is None and judged.taken is False:
+            fallbacks.append(judged.fallback())
+        else:
+            taken.add(place)
+    return tuple(fallbacks), taken
+
+
+def _fallback(view: View, said: str) -> Fallback:
+    judged = judge(TABLES[TABLE], view)
+    return replace(replace(judged, taken=False).fallback(), reason=f"TensorFlow Lite Micro: {said}")
