@@ -191,7 +191,7 @@ def test_a_benchmark_tells_how_sure_it_is_and_where_the_time_goes(tmp_path):
         "small/out0": True,
     }
     assert found["environment"]["cores"] >= 1
-    assert found["peak_bytes"] > 4 * WIDE * WIDE
+    assert found["model_peak_bytes"] > 4 * WIDE * WIDE
 
 
 def unary_of(width: int) -> Case:
@@ -201,7 +201,7 @@ def unary_of(width: int) -> Case:
 def test_what_the_library_cannot_do_is_said_and_nothing_made_up(tmp_path):
     asked = request(tmp_path, {**BENCHMARK, "delegate": "reference"}, dense("one", 8, 8))
     found = litert_benchmark.run(asked)
-    assert found["peak_bytes"] is None
+    assert found["model_peak_bytes"] is None
     assert found["profile"]["operators"] == []
     assert "no reference kernels" in found["profile"]["why"]
 

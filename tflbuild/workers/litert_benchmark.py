@@ -48,8 +48,8 @@ def run(request: Request) -> Facts:
         "delegate": params["delegate"],
         "threads": params["threads"],
         **timing.as_json(),
-        "peak_bytes": told.get("peak_bytes"),
-        "peak_bytes_why": told.get("error", ""),
+        "model_peak_bytes": told.get("peak_bytes"),  # `peak_bytes` is what the executor calls a step's own memory
+        "model_peak_bytes_why": told.get("error", ""),
         "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
