@@ -24,7 +24,7 @@ FOUND = {
     "reached_precision": 0.0083,
     "reached": True,
     "drift": -0.005,
-    "peak_bytes": 4 << 20,
+    "model_peak_bytes": 4 << 20,
     "environment": {"cpu": "Some CPU", "governor": "", "mhz": None, "load_average": 0.25, "virtual": False},
     "disturbance": {"preemptions": 3, "stolen_s": 0.0},
     "notes": ["the host was busy"],
@@ -50,6 +50,7 @@ FOUND = {
 def test_the_headline_has_the_interval():
     lines = benchmark_text(FOUND).split("\n")
     assert lines[0] == "this host: Some CPU, 2 cores, delegate xnnpack, 1 thread"
+    assert "4.0 MiB" in lines[4]
     assert lines[1] == "median 1.2 ms (95% confidence: 1.19 ms to 1.21 ms, ±0.8%), 2,896 runs"
 
 

@@ -74,7 +74,7 @@ def test_operators_of_other_subgraphs_keep_their_names_only_where_they_exist():
 
 def test_the_kind_is_what_stands_before_the_types():
     assert kind_of("Batch Matrix Multiply (NC, F32)") == ("BATCH_MATMUL",)
-    assert kind_of("Copy (NC, X32)") == ()
+    assert kind_of("Fuse Dims (NC)") == ()
 
 
 def test_an_interrupted_run_does_not_count():

@@ -57,7 +57,7 @@ def latency_table(found: Mapping[str, Json]) -> list[str]:
         "init_ms": "init",
     }
     told = [(name, show_ms(found[key])) for key, name in names.items() if found.get(key) is not None]
-    memory = found.get("peak_bytes") or found.get("memory_delta_bytes")
+    memory = found.get("model_peak_bytes") or found.get("memory_delta_bytes")
     told += [("memory", show_bytes(memory))] if memory else []
     told += [("drift", f"{found['drift']:+.1%}")] if "drift" in found else []
     if not told:

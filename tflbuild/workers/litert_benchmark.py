@@ -11,7 +11,7 @@ import numpy as np
 from tflbuild.core.digest import Json
 from tflbuild.core.model import Model
 from tflbuild.workers import host
-from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import Running, open_signature, zeros
 from tflbuild.workers.op_profile import Inquiry, profile
@@ -48,8 +48,8 @@ def run(request: Request) -> Facts:
         "delegate": params["delegate"],
         "threads": params["threads"],
         **timing.as_json(),
-        "peak_bytes": told.get("peak_bytes"),
-        "peak_bytes_why": told.get("error", ""),
+        "model_peak_bytes": told.get("peak_bytes"),  # `peak_bytes` is what the executor calls a step's own memory
+        "model_peak_bytes_why": told.get("error", ""),
         "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
@@ -137,5 +137,13 @@ def size_notes(running: Running) -> list[str]:
 
 
 def timing_of(running: Running, effort: Effort) -> Timing:
-    """The latency of an open model whose inputs are set."""
-    return measure(lambda: running.interpreter._interpreter.Invoke(running.subgraph), effort)
+    """The latency of an open model whose inputs are set. Raises WorkerError when it does not run with them."""
+    try:
+        return measure(lambda: running.interpreter._interpreter.Invoke(running.subgraph), effort)
+    except (RuntimeError, ValueError) as error:
+        raise WorkerError(
+            "the artifact does not run on the inputs that it is timed with",
+            kind="build",
+            why=str(error).strip().split("\n")[0],
+            next_step="they are random reals and zeros; benchmark=none builds it",
+        ) from error

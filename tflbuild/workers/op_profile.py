@@ -65,6 +65,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "Cosine": ("COS",),
     "Floor": ("FLOOR",),
     "Ceiling": ("CEIL",),
+    "Bankders Rounding": ("ROUND",),  # as XNNPACK spells it
     "Square": ("SQUARE",),
     "Square Root": ("SQRT",),
     "Reciprocal Square Root": ("RSQRT",),
@@ -74,6 +75,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "Constant Pad": ("PAD",),
     "Transpose": ("TRANSPOSE",),
     "Slice": ("SLICE",),
+    "Copy": ("CONCATENATION", "SPLIT"),
+    "Convert": ("QUANTIZE", "DEQUANTIZE"),
     "Static Reshape": ("RESHAPE",),
     "Resize Bilinear": ("RESIZE_BILINEAR",),
     "Depth To Space": ("DEPTH_TO_SPACE",),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+
+import numpy as np
 
 from tflbuild.core.digest import Json
 from tflbuild.core.model import Model
@@ -17,11 +19,17 @@ from tflbuild.workers.cpu_placement import observe, settle
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import Running, open_signature
 from tflbuild.workers.litert_benchmark import RUNTIME, inquiry_of, placement_of, set_inputs, size_notes, timing_of
+from tflbuild.workers.samples import Arrays
 from tflbuild.workers.target_trial import Agreement, compare, finish, make_trial
 from tflbuild.workers.timing import Effort, Timing
 
 XNNPACK = "xnnpack"
 KERNELS = {XNNPACK: "its XNNPACK delegate", "none": "its optimized kernels, no delegate"}
+REFERENCE, OPTIMIZED = "reference", "none"
+OTHERS = {
+    REFERENCE: "the reference kernels",
+    OPTIMIZED: "LiteRT's optimized kernels, since the reference kernels do not run it",
+}
 LEAST_SNR_DB = 20.0
 SWEPT = (1, 2, 4)
 EFFORT = Effort(runs=50, warmup=10, precision=0.02, most_seconds=10.0)  # for each number of threads
@@ -60,16 +68,17 @@ def run(request: Request) -> Facts:
         running = open_signature(request.inputs["model"], key, asked.delegate)
     except WorkerError as error:
         return finish(request, refused(asked, model, how, error))
-    trial = make_trial(request)
-    agreement = compare(trial, [trial.real(running(feed)) for feed in trial.feeds])
-    verdict = judge_agreement(judge(asked, request, model, running, how), agreement, asked.least_snr_db)
-    timings = {count: time_threads(request, key, asked.delegate, count) for count in asked.swept}
-    fresh = open_signature(request.inputs["model"], key, asked.delegate)
-    told = inquiry_of(request, model, key, set_inputs(fresh), asked.delegate, asked.threads).ask(0)
+    verdict = judge(asked, request, model, running, how)
+    try:
+        verdict, feed = held_against_others(verdict, request, running, asked)
+    except WorkerError as error:
+        return finish(request, failed(verdict, error, "samples" in request.inputs))
+    timings = {count: time_threads(request, key, asked.delegate, count, feed) for count in asked.swept}
+    told, sizes = memory_of(request, model, key, asked, feed)
     figures = {**verdict.figures, **figures_of(timings, asked.threads)}
     if "peak_bytes" in told:
         figures["peak_bytes"] = float(told["peak_bytes"])
-    notes = [*verdict.notes, *notes_of(model), *size_notes(fresh), *timing_notes(timings), *memory_notes(told)]
+    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told, sizes)]
     return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
 
 
@@ -85,6 +94,15 @@ def refused(asked: Asked, model: Model, how: str, error: WorkerError) -> Verdict
         ops=sum(len(graph.ops) for graph in model.subgraphs),
         notes=(why,),
     )
+
+
+def failed(verdict: Verdict, error: WorkerError, sampled: bool) -> Verdict:
+    """It was opened and did not run. On random numbers that may be for their values: a division by zero."""
+    why = f"{error.fields['what']}: {error.fields['why']}"
+    if sampled:
+        return replace(verdict, runs=False, notes=(*verdict.notes, why))
+    how = f"{verdict.how}, but it did not run on random numbers, which samples of a dataset might: {why}"
+    return replace(verdict, proof=UNPROVEN, runs=None, how=how)
 
 
 def judge(asked: Asked, request: Request, model: Model, running: Running, how: str) -> Verdict:
@@ -112,22 +130,65 @@ def fallback(view: View) -> Fallback:
     return Fallback(op=view.op.name, layer=view.layer, reason=why_left(view), index=view.index, subgraph=view.subgraph)
 
 
-def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float) -> Verdict:
-    """Outputs that are not the reference kernels' prove nothing."""
+def held_against_others(verdict: Verdict, request: Request, running: Running, asked: Asked) -> tuple[Verdict, Arrays]:
+    """(the verdict once its outputs were compared, a call's inputs). Raises WorkerError where it does not run.
+
+    With the reference kernels', of which LiteRT lacks some: then with the optimized ones', unless those were run.
+    """
+    kernels = REFERENCE
+    try:
+        trial = make_trial(request)
+    except WorkerError:
+        kernels = OPTIMIZED
+        trial = make_trial(request, OPTIMIZED)
+    found = [trial.real(running(feed)) for feed in trial.feeds]
+    if kernels == asked.delegate:
+        how = f"{verdict.how}; outputs not compared, since the reference kernels do not run it"
+        return replace(verdict, how=how), trial.feeds[0]
+    verdict = judge_agreement(verdict, compare(trial, found), asked.least_snr_db, kernels)
+    if not verdict.agrees and OPTIMIZED not in (kernels, asked.delegate):
+        verdict = replace(verdict, notes=(*verdict.notes, *second_opinion(request, found, asked.least_snr_db)))
+    return verdict, trial.feeds[0]
+
+
+def second_opinion(request: Request, found: Sequence[Arrays], least_snr_db: float) -> list[str]:
+    """Which of two that differ may be wrong: a third's results."""
+    try:
+        second = compare(make_trial(request, OPTIMIZED), found)
+    except WorkerError:
+        return []
+    blame = ": it may be the reference kernels that are wrong" if second.snr_db >= least_snr_db else ""
+    return [f"signal-to-noise ratio against LiteRT's optimized kernels: {second.snr_db:.1f} dB{blame}"]
+
+
+def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float, kernels: str) -> Verdict:
+    """Outputs that are not those of the other kernels prove nothing."""
     agrees = agreement.finite and agreement.snr_db >= least_snr_db
     figures = {**verdict.figures, **agreement.figures()}
+    others = OTHERS[kernels]
     if agrees:
-        return replace(verdict, agrees=True, figures=figures)
+        return replace(verdict, agrees=True, figures=figures, how=f"{verdict.how}; outputs compared with {others}")
     found = "some are not finite" if not agreement.finite else f"signal-to-noise ratio {agreement.snr_db:.1f} dB"
-    how = f"{verdict.how}, but its outputs are not those of the reference kernels: {found}, asked {least_snr_db:g} dB"
+    how = f"{verdict.how}, but its outputs are not those of {others}: {found}, asked {least_snr_db:g} dB"
     return replace(verdict, proof=UNPROVEN, agrees=False, figures=figures, how=how)
 
 
-def time_threads(request: Request, key: str, delegate: str, threads: int) -> Timing:
-    """Latency with so many threads."""
+def time_threads(request: Request, key: str, delegate: str, threads: int, feed: Arrays) -> Timing:
+    """Latency with so many threads, of inputs that were run before."""
     running = open_signature(request.inputs["model"], key, delegate, threads)
-    set_inputs(running)
+    running(feed)
     return timing_of(running, EFFORT)
+
+
+def memory_of(
+    request: Request, model: Model, key: str, asked: Asked, feed: Arrays
+) -> tuple[dict[str, Json], list[str]]:
+    """(the answer of a process of its own, what is to be said of the sizes): free ones are the least there."""
+    fresh = open_signature(request.inputs["model"], key, asked.delegate)
+    stored = {name: tuple(detail["shape"]) for name, detail in fresh.takes.items()}
+    same = all(np.asarray(value).shape == stored[name] for name, value in feed.items())
+    used = feed if same else set_inputs(fresh)
+    return inquiry_of(request, model, key, used, asked.delegate, asked.threads).ask(0), size_notes(fresh)
 
 
 def figures_of(timings: Mapping[int, Timing], threads: int) -> dict[str, float]:
@@ -171,8 +232,9 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
     return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
 
 
-def memory_notes(told: Mapping[str, Json]) -> list[str]:
+def memory_notes(told: Mapping[str, Json], sizes: Sequence[str]) -> list[str]:
     """How memory was measured, or why not."""
     if "error" in told:
         return [f"peak memory was not measured: {told['error']}"]
-    return ["peak memory: what a fresh process grew by at most, from before the model was opened until it had run"]
+    grown = "peak memory: what a fresh process grew by at most, from before the model was opened until it had run"
+    return [grown, *sizes]
