@@ -43,10 +43,10 @@ UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
     r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+    r"|metadata\.(inputs|outputs|more|files)|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(
-    r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
+    r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|metadata\.(inputs|outputs|more|files)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
 )
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tflbuild.config import contradictions, schema
 from tflbuild.config.compose import Composed
 from tflbuild.config.freeze_data import freeze_dataset
+from tflbuild.config.freeze_metadata import freeze_metadata
 from tflbuild.config.freeze_model import (
     freeze_converter,
     freeze_more,
@@ -90,6 +91,7 @@ class _Freezer:
             verify=freeze_verify(self.build.verify, self.refusals),
             targets=freeze_targets(self.build.target, self.refusals),
             benchmark=self.benchmark(),
+            metadata=freeze_metadata(self.build.metadata, self.composed.name, self.refusals),
             objectives=freeze_objectives(self.build.sweep, self.build.verify.metrics, self.refusals),
             output_root=self.build.output_root,
             overrides=self.composed.overrides,

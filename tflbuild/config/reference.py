@@ -21,6 +21,7 @@ from omegaconf import MISSING, OmegaConf
 from tflbuild.config import (
     schema,
     schema_data,
+    schema_metadata,
     schema_model,
     schema_optimize,
     schema_quantization,
@@ -29,7 +30,16 @@ from tflbuild.config import (
 )
 from tflbuild.locations import shipped
 
-PARTS = (schema, schema_data, schema_model, schema_optimize, schema_quantization, schema_target, schema_verify)
+PARTS = (
+    schema,
+    schema_data,
+    schema_metadata,
+    schema_model,
+    schema_optimize,
+    schema_quantization,
+    schema_target,
+    schema_verify,
+)
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
 TARGET_GATES = "Limits of every target that has such a figure, exit code 3: `{fallback_ops: 0}` (docs/targets.md)."
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
@@ -164,6 +174,10 @@ def reference_page() -> str:
         ),
         *_table(schema.Sweep, "sweep."),
         *_table(schema.Store, "store."),
+        *_table(schema_metadata.Metadata, "metadata."),
+        *_table(schema_metadata.InputMetadata, "metadata.inputs.NAME."),
+        *_table(schema_metadata.OutputMetadata, "metadata.outputs.NAME."),
+        *_table(schema_metadata.ScoreCalibration, "metadata.outputs.NAME.score_calibration."),
         f"| `target.gates` | `{{}}` | {TARGET_GATES} |",
     ]
     for group, options in schema.OPTIONS.items():

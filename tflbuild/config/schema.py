@@ -25,6 +25,7 @@ from tflbuild.config.schema_data import (
     TfdsDataset,
     TfrecordDataset,
 )
+from tflbuild.config.schema_metadata import Metadata
 from tflbuild.config.schema_model import (
     Converter,
     CustomOpset,
@@ -165,6 +166,7 @@ class Build:
     target: Dict[str, Any] = field(default_factory=dict)
     verify: Verify = field(default_factory=Verify)
     benchmark: Benchmark = field(default_factory=Benchmark)
+    metadata: Metadata = field(default_factory=Metadata)
     sweep: Sweep = field(default_factory=Sweep)
     store: Store = field(default_factory=Store)
     executor: Executor = field(default_factory=Executor)

@@ -272,6 +272,17 @@ class Target:
     options: Mapping[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Metadata:
+    """What the artifact says of itself: `described` as plain JSON that names files by their names in the artifact.
+
+    `files` are (name in the artifact, key in the recipe, path).
+    """
+
+    described: Mapping[str, Json]
+    files: tuple[tuple[str, str, str], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """Latency on this host. `kind`: none | host."""
@@ -303,6 +314,7 @@ class Recipe:
     search: Search | None = None
     more_signatures: tuple[Signature, ...] = ()
     optimize: Optimize | None = None
+    metadata: Metadata | None = None
     converter: tuple[tuple[str, Json], ...] = ()
     output_root: str = "outputs"
     objectives: tuple[Objective, ...] = ()

@@ -8,7 +8,7 @@ not run again when its inputs came out the same (early cutoff).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -78,6 +78,11 @@ class Step:
         for port in self.inputs:
             if isinstance(port, StepInput):
                 yield port.step_id
+
+
+def artifact_role(roles: Container[str]) -> str:
+    """Of a variant's steps the one whose model.tflite is shipped."""
+    return next(role for role in ("annotate", "quantize", "convert") if role in roles)
 
 
 def hash_action(action: Mapping[str, Json]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
-from tflbuild.plan.parameters import source_params
-from tflbuild.plan.planner import SAMPLES, Surroundings, Variant
+from tflbuild.plan.parameters import SAMPLES, source_params
+from tflbuild.plan.planner import Surroundings, Variant
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
 

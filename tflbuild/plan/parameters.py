@@ -8,6 +8,8 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Optimize, Quantization, Signature
 from tflbuild.resolve.inputs import ResolvedRecipe
 
+SAMPLES = "samples/"  # the output of every step that samples
+
 
 def source_params(resolved: ResolvedRecipe) -> dict[str, Json]:
     """What importing depends on besides bytes, and nothing that this kind of source has no use for."""

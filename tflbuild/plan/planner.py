@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize, Target
-from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput
-from tflbuild.plan.parameters import refinements, source_params, training_params
+from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput, artifact_role
+from tflbuild.plan.parameters import SAMPLES, refinements, source_params, training_params
+from tflbuild.plan.side_steps import add_metadata, add_overlaps
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
     ARCHIVE,
@@ -28,7 +29,6 @@ from tflbuild.resolve.inputs import (
 )
 from tflbuild.resolve.tools import Tool
 
-SAMPLES = "samples/"
 VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 SECTIONS = {
@@ -101,7 +101,8 @@ class Variant:
         if recipe.search is not None:
             return  # what follows is found out by trials
         self.plan_quantize()
-        self.plan_overlap()
+        add_metadata(self)
+        add_overlaps(self)
         self.plan_check()
         if recipe.verify.dataset is not None:
             self.plan_verify()
@@ -214,18 +215,6 @@ class Variant:
         if code is not None and CODE_OF[role] in self.resolved.files:
             inputs[CODE] = self.file(CODE_OF[role], CODE)
 
-    def plan_overlap(self) -> None:
-        """Train and test kept apart: random numbers are neither."""
-        recipe = self.resolved.recipe
-        training = None if recipe.optimize is None else recipe.optimize.dataset
-        sides = (("overlap", "calibration samples", recipe.dataset), ("training overlap", "training samples", training))
-        for role, used, dataset in sides:
-            kinds = {one.kind for one in (dataset, recipe.verify.dataset) if one is not None}
-            if used in self.goals and "evaluation samples" in self.goals and "synthetic" not in kinds:
-                inputs = {"used": self.of(used, SAMPLES, "used")}
-                inputs["evaluation"] = self.of("evaluation samples", SAMPLES, "evaluation")
-                self.add(role, "compare_samples", {}, inputs)
-
     def plan_quantize(self) -> None:
         quantization = self.resolved.recipe.quantization
         if quantization.scheme == "none":
@@ -310,8 +299,7 @@ class Variant:
         return params | ({"options": options} if options else {})
 
     def artifact(self) -> StepInput:
-        role = "quantize" if "quantize" in self.goals else "convert"
-        return self.of(role, "model.tflite", "model")
+        return self.of(artifact_role(self.goals), "model.tflite", "model")
 
     def plan_check(self) -> None:
         recipe = self.resolved.recipe

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
+from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
 from tflbuild.targets.runtimes import LINT, RUNTIMES
@@ -36,7 +37,7 @@ def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> 
                 params["host"] = variant.around.host
             sampled = next((role for role in SAMPLES_OF if role in variant.goals), None)
             if runtime.compares and sampled is not None:
-                inputs["samples"] = variant.of(sampled, "samples/", "samples")
+                inputs["samples"] = variant.of(sampled, SAMPLES, "samples")
             if target.options.get("config"):
                 inputs["config"] = variant.file(config_role(target.name), "config")
         variant.add(target_role(target.name), kind, params, inputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tflbuild.core.contents import fused_text, unknown_versions
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS
+from tflbuild.report.metadata import metadata_text
 from tflbuild.report.summary import show_bytes
 
 
@@ -20,7 +21,7 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
         if fused := fused_text(contents):
             lines.append(f"fused      {fused}")
         lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
-        lines += runtime_lines(contents)
+        lines += [*runtime_lines(contents), *metadata_text(contents)]
     for entry in contents.get("signatures") or every_signature(signature):
         lines.append(f"signature  {entry['key']}")
         tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]

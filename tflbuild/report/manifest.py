@@ -13,6 +13,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
+from tflbuild.core.step import artifact_role
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 
 FORMAT = 1
@@ -125,7 +126,7 @@ def describe_artifact(roles: Mapping[str, StepResult]) -> Json:
     """The artifact beside the float model that it came from, and what `check` read in it."""
     found = roles["check"].facts
     return {
-        "sha256": roles.get("quantize", roles["convert"]).outputs["model.tflite"],
+        "sha256": roles[artifact_role(roles)].outputs["model.tflite"],
         "bytes": found["bytes"],
         "gzip_bytes": found["gzip_bytes"],
         "float_sha256": roles["convert"].outputs["model.tflite"],

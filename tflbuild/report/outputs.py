@@ -10,6 +10,7 @@ from pathlib import Path
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
+from tflbuild.core.step import artifact_role
 from tflbuild.errors import MachineError
 from tflbuild.execute.layout import output_of
 from tflbuild.storage.atomic import replace_bytes, replace_copy
@@ -21,6 +22,7 @@ REJECTED = "model.rejected.tflite"
 MANIFEST = "manifest.json"
 CARD = "card.md"
 COMPILED = "compiled/"
+RUNNERS = "runners/"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def write_outputs(
     folder: Path, store: Store, roles: Mapping[str, StepResult], manifest: Mapping[str, Json], accepted: bool
 ) -> Written:
     """Bring the folder up to date. What failed its gates is kept under another name, for study."""
-    artifact = roles.get("quantize", roles["convert"])
+    artifact = roles[artifact_role(roles)]
     model = folder / (MODEL if accepted else REJECTED)
     files = [model, folder / CARD]
     try:
@@ -69,9 +71,10 @@ def write_outputs(
         _bring(store, artifact.outputs[MODEL], model)
         _bring(store, roles["package"].outputs[CARD], folder / CARD)
         files += write_logs(folder, store, roles)
+        files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
         for role, result in roles.items():
             if COMPILED in result.outputs:
-                files += _bring_folder(store, result, folder / role.removeprefix("target "))
+                files += _bring_folder(store, result, COMPILED, folder / role.removeprefix("target "))
         replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -112,9 +115,9 @@ def _bring(store: Store, digest: str, place: Path) -> None:
     replace_copy(store.blob(digest), place)
 
 
-def _bring_folder(store: Store, result: StepResult, place: Path) -> list[Path]:
-    """What a target's compiler made, and nothing that an earlier one left there."""
-    made = output_of(result, COMPILED, store).files
+def _bring_folder(store: Store, result: StepResult, output: str, place: Path) -> list[Path]:
+    """A folder that a step made, and nothing that an earlier run of it left there."""
+    made = output_of(result, output, store).files
     for name, digest in made.items():
         _bring(store, digest, place / name)
     for stale in walk_files(place) if place.is_dir() else ():

@@ -74,9 +74,17 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     for role, dataset in datasets_of(recipe):
         if dataset.path:
             yield role, f"{DATASET_KEYS[role]}.path", dataset.path
+    if recipe.metadata is not None:
+        for name, key, file in recipe.metadata.files:
+            yield file_role(name), key, file
     for target in recipe.targets:
         if path := target.options.get("config"):
             yield config_role(target.name), f"target.{target.name}.config", path
+
+
+def file_role(name: str) -> str:
+    """The role of a file that goes into the artifact."""
+    return f"file:{name}"
 
 
 def config_role(target: str) -> str:

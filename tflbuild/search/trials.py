@@ -9,6 +9,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import Limits, evaluate, show_figure
 from tflbuild.core.recipe import Quantization, Recipe, Search
 from tflbuild.core.result import StepResult
+from tflbuild.core.step import artifact_role
 from tflbuild.core.trial import Trial
 from tflbuild.execute.executor import Executor
 from tflbuild.plan.inquiries import make_sensitivities, make_trials
@@ -68,7 +69,7 @@ class Trials:
             results = self.executor.execute(plan)
         for quantization, goals in zip(fresh, plan.goals, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
-            made = roles.get("quantize", roles["convert"])
+            made = roles[artifact_role(roles)]
             first = self._makers.setdefault(made.outputs["model.tflite"], quantization) if made.ok else quantization
             self.same[quantization] = first
             if first == quantization:
