@@ -16,7 +16,20 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageErr
 from tflbuild.options import REPORT_USAGE, make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--target NAMES] [--as-recipe]"
-VERBS = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "inspect", "targets", "report", "cache")
+BENCHMARK_USAGE = "tflbuild benchmark +recipe=NAME [key=value ...], or benchmark MODEL.tflite"
+VERBS = (
+    "build",
+    "plan",
+    "explain",
+    "doctor",
+    "sensitivity",
+    "advise",
+    "benchmark",
+    "inspect",
+    "targets",
+    "report",
+    "cache",
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,6 +61,9 @@ def take_verb(options: argparse.Namespace) -> str:
         raise UsageError("--since goes with report", where="command line", next_step=REPORT_USAGE)
     if options.overrides[:1] == ["inspect"]:
         return "inspect"
+    if options.overrides[:1] == ["benchmark"] and any(text.endswith(".tflite") for text in options.overrides):
+        options.overrides.pop(0)
+        return "benchmark"
     words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
     options.overrides = [text for text in options.overrides if text not in words]
     if len(words) > 1 and all(word in VERBS for word in words):
@@ -58,8 +74,8 @@ def take_verb(options: argparse.Namespace) -> str:
             f"'{stray}' is neither a command nor an override",
             where="command line",
             why=nearest(stray, VERBS),
-            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise|targets] +recipe=NAME [key=value ...],"
-            " or inspect MODEL, or report [SWEEP ...], or cache",
+            next_step="tflbuild [build|plan|explain|doctor|sensitivity|advise|benchmark] +recipe=NAME [key=value ...],"
+            " or inspect MODEL, or targets, or report [SWEEP ...], or cache",
         )
     verb = words[0] if words else "build"
     if verb == "report":
@@ -259,6 +275,20 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
     return EXIT_DONE
 
 
+def benchmark(options: argparse.Namespace, _: list[str]) -> int:
+    """Time the artifact anew."""
+    from tflbuild import inquiry
+    from tflbuild.report.benchmark import benchmark_text
+
+    require_one_variant(options, "benchmark")
+    words = [text for text in options.overrides if "=" not in text and not text.startswith("~")]
+    if len(words) > 1:
+        raise UsageError("benchmark takes one model", where="command line", next_step=BENCHMARK_USAGE)
+    answer = inquiry.benchmark(options.overrides, read_limits(options))
+    print(json.dumps(answer.found, indent=2) if options.json else benchmark_text(answer.found))
+    return EXIT_DONE
+
+
 def _print_answer(options: argparse.Namespace, found: Mapping[str, Json], text: str, page: Path) -> None:
     from tflbuild.report.summary import show_path
 
@@ -351,6 +381,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "doctor": doctor,
     "sensitivity": sensitivity,
     "advise": advise,
+    "benchmark": benchmark,
     "inspect": inspect,
     "targets": targets,
     "report": report,

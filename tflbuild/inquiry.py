@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tflbuild.config.mistakes import Places
 from tflbuild.config.target_listing import every_target
@@ -17,7 +19,7 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import locate, store_root
 from tflbuild.pipeline import connect, disk_errors, execute_all, open_executor, prepare_plan, surroundings
-from tflbuild.plan.inquiries import Inquiry, make_advice, make_description, make_sensitivity
+from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
 from tflbuild.report.targets import verdicts_of
@@ -44,6 +46,27 @@ def sensitivity(overrides: Sequence[str], limits: Limits) -> Answer:
 def advise(overrides: Sequence[str], limits: Limits) -> Answer:
     """Whether the calibration samples are enough. Raises TflbuildError for a recipe without any."""
     return _ask(overrides, limits, _require_samples, make_advice, "advise")
+
+
+def benchmark(overrides: Sequence[str], limits: Limits) -> Answer:
+    """Time the artifact of a recipe anew, or a .tflite that stands for one; on this host unless the recipe says where.
+
+    Raises TflbuildError where it cannot be built or timed.
+    """
+    words = [text for text in overrides if "=" not in text and not text.startswith("~")]
+    told = [text for text in overrides if text not in words]
+    if not any(text.lstrip("+").startswith("benchmark=") for text in told):
+        told.insert(0, "benchmark=host")
+    if words:
+        told = [*_as_source("tflite", words[0]), *told]
+    make = partial(make_benchmark, again=uuid.uuid4().hex)
+    return _ask(told, limits, lambda recipe, places: None, make, "benchmark")
+
+
+def _as_source(kind: str, path: str) -> list[str]:
+    """The overrides that make a model the source, taken as it is."""
+    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+    return [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
 
 
 def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str) -> Answer:
@@ -104,9 +127,7 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
             next_step=f"build it for them: target=[{','.join(targets)}]",
         )
     store = Store(store_root())
-    quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-    overrides = [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
-    overrides += [*([f"target=[{','.join(targets)}]"] if targets else []), *settings]
+    overrides = [*_as_source(kind, path), *([f"target=[{','.join(targets)}]"] if targets else []), *settings]
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
         connect(executor, prepared.shared, prepared.cluster)

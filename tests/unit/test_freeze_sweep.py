@@ -85,6 +85,6 @@ def test_an_objective_that_no_variant_measures_is_refused_before_anything_runs(a
 
 
 def test_one_variant_that_measures_it_is_enough():
-    timed = recipe(objectives=(LATENCY,), benchmark=Benchmark(kind="host", runs=10))
+    timed = recipe(objectives=(LATENCY,), benchmark=Benchmark(kind="host", options={"runs": 10}))
     require_one_aim([timed, recipe(objectives=(LATENCY,))], [Places()] * 2)
     require_one_aim([], [])

@@ -119,7 +119,7 @@ def test_fast_kernels_tie_the_ranges_to_this_cpu():
 
 
 def test_a_benchmark_belongs_to_its_host():
-    plan = make_plan([resolved(benchmark=Benchmark(kind="host", runs=10))], around())
+    plan = make_plan([resolved(benchmark=Benchmark(kind="host", options={"runs": 10}))], around())
     assert plan.steps[plan.goals[0]["benchmark"]].params["host"] == "host"
 
 

@@ -195,7 +195,7 @@ def check_search(recipe: Recipe, refusals: Refusals) -> None:
             why="what each artifact loses is measured on evaluation samples",
             next_step="verify=parity verify.dataset.path=..., or verify=classification",
         )
-    if recipe.search.objective == "latency" and recipe.benchmark.kind == "none":
+    if recipe.search.objective == "latency" and recipe.benchmark.kind != "host":
         raise refusals.refuse(
             "quantization.objective=latency needs a benchmark",
             "quantization.objective",

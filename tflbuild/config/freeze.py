@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tflbuild.config import contradictions, schema
+from tflbuild.config import contradictions
 from tflbuild.config.compose import Composed
+from tflbuild.config.freeze_benchmark import freeze_benchmark
 from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_metadata import freeze_metadata
 from tflbuild.config.freeze_model import (
@@ -24,10 +25,7 @@ from tflbuild.config.freeze_sweep import freeze_objectives
 from tflbuild.config.freeze_target import freeze_targets
 from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
-from tflbuild.core.recipe import (
-    Benchmark,
-    Recipe,
-)
+from tflbuild.core.recipe import Recipe
 
 
 class _Freezer:
@@ -90,7 +88,7 @@ class _Freezer:
             dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
             verify=freeze_verify(self.build.verify, self.refusals),
             targets=freeze_targets(self.build.target, self.refusals),
-            benchmark=self.benchmark(),
+            benchmark=freeze_benchmark(self.build.benchmark, self.refusals),
             metadata=freeze_metadata(self.build.metadata, self.composed.name, self.refusals),
             objectives=freeze_objectives(self.build.sweep, self.build.verify.metrics, self.refusals),
             output_root=self.build.output_root,
@@ -98,14 +96,6 @@ class _Freezer:
         )
         contradictions.check(recipe, self.refusals)
         return recipe
-
-    def benchmark(self) -> Benchmark:
-        benchmark = self.build.benchmark
-        if not isinstance(benchmark, schema.HostBenchmark):
-            return Benchmark(kind=benchmark.kind)
-        self.require(benchmark.runs >= 10, "benchmark.runs", benchmark.runs, "at least 10, for a 90th percentile")
-        self.require(benchmark.warmup >= 0, "benchmark.warmup", benchmark.warmup, "at least 0")
-        return Benchmark(kind=benchmark.kind, runs=benchmark.runs, warmup=benchmark.warmup)
 
 
 def freeze(composed: Composed) -> Recipe:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from omegaconf import MISSING
 
+from tflbuild.config.schema_benchmark import AndroidBenchmark, Benchmark, HostBenchmark
 from tflbuild.config.schema_data import (
     AudioFolderDataset,
     CallableDataset,
@@ -84,24 +85,6 @@ from tflbuild.config.schema_target import (
     TflmTarget,
 )
 from tflbuild.config.schema_verify import ClassificationVerify, NoVerify, ParityVerify, Verify
-
-
-@dataclass
-class Benchmark:
-    """No timing."""
-
-    kind: str = "none"
-
-
-@dataclass
-class HostBenchmark(Benchmark):
-    """Latency of the artifact on this host, after warm-up; it says nothing about another device."""
-
-    kind: str = "host"
-    runs: int = 200
-    """Timed inferences."""
-    warmup: int = 20
-    """Inferences before timing starts."""
 
 
 @dataclass
@@ -244,6 +227,6 @@ OPTIONS: dict[str, dict[str, type]] = {
         "coreml": CoremlTarget,
     },
     "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
-    "benchmark": {"none": Benchmark, "host": HostBenchmark},
+    "benchmark": {"none": Benchmark, "host": HostBenchmark, "android": AndroidBenchmark},
     "executor": {"local": Executor, "ray": RayExecutor},
 }

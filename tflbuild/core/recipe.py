@@ -285,11 +285,10 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Latency on this host. `kind`: none | host."""
+    """Latency. `kind`: none | host | android; `options` are what a kind alone has, as plain JSON."""
 
     kind: str
-    runs: int = 0
-    warmup: int = 0
+    options: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

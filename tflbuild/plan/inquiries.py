@@ -9,6 +9,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
 from tflbuild.plan.parameters import SAMPLES, source_params
 from tflbuild.plan.planner import Surroundings, Variant
+from tflbuild.plan.side_steps import ANDROID, add_benchmark, add_metadata
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
 
@@ -78,7 +79,7 @@ def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: 
         if last in ("verify", "benchmark"):
             variant.plan_verify()
         if last == "benchmark":
-            variant.plan_benchmark()
+            add_benchmark(variant)
     return plan_of(*variants)
 
 
@@ -98,6 +99,18 @@ def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
         variant.plan_calibrate()
         inputs["ranges"] = variant.of("calibrate", "ranges.json", "ranges")
     variant.add("advise", "advise", variant.kernel_params(), inputs)
+    return plan_of(variant)
+
+
+def make_benchmark(resolved: ResolvedRecipe, around: Surroundings, again: str) -> Plan:
+    """The plan that times the artifact anew: role `benchmark`, on this host or on Android. `again` makes it another."""
+    variant = Variant(resolved, around, {})
+    variant.plan_model()
+    variant.plan_quantize()
+    add_metadata(variant)
+    add_benchmark(variant, again)
+    if ANDROID in variant.goals:
+        variant.goals["benchmark"] = variant.goals.pop(ANDROID)
     return plan_of(variant)
 
 

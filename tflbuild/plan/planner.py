@@ -13,7 +13,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize, Target
 from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput, artifact_role
 from tflbuild.plan.parameters import SAMPLES, refinements, source_params, training_params
-from tflbuild.plan.side_steps import add_metadata, add_overlaps
+from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
     ARCHIVE,
@@ -106,21 +106,24 @@ class Variant:
         self.plan_check()
         if recipe.verify.dataset is not None:
             self.plan_verify()
-        if recipe.benchmark.kind == "host":
-            self.plan_benchmark()
+        add_benchmark(self)
         add_targets(self, self.artifact(), self.of("import", "signature.json", "signature"))
         self.plan_package()
 
     def plan_float(self) -> None:
         """The float model, and what the source itself, as it was given, says to the evaluation samples."""
-        recipe = self.resolved.recipe
-        self.plan_import()
-        if recipe.optimize is not None:
-            self.plan_optimize(recipe.optimize)
-        self.plan_convert()
-        if recipe.verify.dataset is not None:
+        self.plan_model()
+        if self.resolved.recipe.verify.dataset is not None:
             self.plan_evaluation_samples()
             self.plan_predict("predict", "import")
+
+    def plan_model(self) -> None:
+        """The float model alone."""
+        optimize = self.resolved.recipe.optimize
+        self.plan_import()
+        if optimize is not None:
+            self.plan_optimize(optimize)
+        self.plan_convert()
 
     def plan_predict(self, role: str, model: str) -> None:
         inputs = {**self.signed_snapshot(model), "samples": self.of("evaluation samples", SAMPLES, "samples")}
@@ -351,15 +354,6 @@ class Variant:
             params["metrics"] = {name: entry for (name, _), entry in zip(verify.metrics, entries, strict=True)}
         self.add_code(METRICS, params, inputs)
         self.add("verify", "verify", params, inputs)
-
-    def plan_benchmark(self) -> None:
-        benchmark = self.resolved.recipe.benchmark
-        params = {"runs": benchmark.runs, "warmup": benchmark.warmup, "host": self.around.host, **self.run_params()}
-        inputs: dict[str, Input] = {
-            "model": self.artifact(),
-            "signature": self.of("import", "signature.json", "signature"),
-        }
-        self.add("benchmark", "benchmark", params, inputs)
 
     def plan_package(self) -> None:
         inputs: dict[str, Input] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tflbuild.core.digest import Json
 from tflbuild.core.step import Input
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import file_role
@@ -33,3 +34,21 @@ def add_overlaps(variant: Variant) -> None:
             inputs = {"used": variant.of(used, SAMPLES, "used")}
             inputs["evaluation"] = variant.of("evaluation samples", SAMPLES, "evaluation")
             variant.add(role, "compare_samples", {}, inputs)
+
+
+ANDROID = "benchmark android"
+
+
+def add_benchmark(variant: Variant, again: str = "") -> None:
+    """What times the artifact; with `again` it is timed anew, whatever was found before."""
+    benchmark = variant.resolved.recipe.benchmark
+    inputs: dict[str, Input] = {"model": variant.artifact()}
+    params: dict[str, Json] = {"host": variant.around.host, **({"again": again} if again else {})}
+    if benchmark.kind == "host":
+        inputs["signature"] = variant.of("import", "signature.json", "signature")
+        params |= {**benchmark.options, **variant.run_params()}
+        variant.add("benchmark", "benchmark", params, inputs)
+    elif benchmark.kind == "android":
+        target = {name: value for name, value in benchmark.options.items() if name != "runs"}
+        params |= {"runs": benchmark.options["runs"], "target": target}
+        variant.add(ANDROID, "benchmark_android", params, inputs)

@@ -78,7 +78,7 @@ def make_manifest(
         "overlap": describe_overlap(facts.get("overlap")),
         "training_overlap": describe_overlap(facts.get("training overlap")),
         "verification": verified,
-        "metrics": {role: facts[role] for role in ("verify", "benchmark") if role in facts},
+        "metrics": {role: facts[role] for role in ("verify", "benchmark", "benchmark android") if role in facts},
         "targets": targets,
         "problems": wrong,
         "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
