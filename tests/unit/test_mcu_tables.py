@@ -23,7 +23,7 @@ def read(tmp_path):
 
 def test_edges_are_beside_the_shared_cases():
     assert not set(EDGES) & set(CASES)
-    assert len(EDGES) >= 400
+    assert len(EDGES) >= 500
 
 
 @pytest.mark.parametrize(
