@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +29,9 @@ NOTES: tuple[str, ...] = (
     "the arena was found on a 64-bit host with the reference kernels: pointers are smaller on a microcontroller,"
     " and optimized kernels such as CMSIS-NN's may ask for scratch memory of their own",
 )
-# LiteRT 2.3: SUM of integers
-DOUBTFUL_REFERENCE = (
+
+UNREACHABLE = "TensorFlow Lite Micro calls a file's first subgraph alone: signatures {keys} cannot be called there"
+DOUBTFUL_REFERENCE = (  # LiteRT 2.3: SUM of integers
     "the CPU's own kernels do not agree with each other: the outputs are those of the optimized ones ({snr:.1f} dB),"
     " not those of the reference ones"
 )
@@ -137,6 +139,9 @@ def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Array
             agreement, notes = second, (*NOTES, DOUBTFUL_REFERENCE.format(snr=second.snr_db))
     agrees = _near(agreement, limit)
     ops = sum(len(graph.ops) for graph in model.subgraphs)
+    unreachable = [one for one in model.signatures if one.subgraph != 0]
+    if unreachable:
+        notes = (*notes, UNREACHABLE.format(keys=", ".join(one.key for one in unreachable)))
     return Verdict(
         target=target["name"],
         proof=PROVEN if agrees else UNPROVEN,
@@ -145,7 +150,7 @@ def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Array
         runs=True,
         agrees=agrees,
         ops=ops,
-        on_delegate=ops,
+        on_delegate=ops - sum(len(model.subgraphs[one.subgraph].ops) for one in unreachable),
         partitions=1,
         figures={"arena_bytes": least, "model_bytes": model.bytes, **agreement.figures()},
         notes=notes,
@@ -167,7 +172,7 @@ def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str
 
 
 def _device() -> str:
-    return f"{tflm_runtime.PACKAGE} {tflm_runtime.version()} on this host (reference kernels)"
+    return f"{tflm_runtime.PACKAGE} {tflm_runtime.version()} on this host ({platform.machine()} reference kernels)"
 
 
 def _unreachable(target: Mapping[str, Any], model: Model, key: str) -> Verdict:
