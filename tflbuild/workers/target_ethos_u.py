@@ -15,7 +15,7 @@ from tflbuild.targets.tables import TABLES
 from tflbuild.workers import vela
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.target_trial import finish
+from tflbuild.workers.target_trial import finish, finish_without
 
 COMPILED = "model_vela.tflite"
 
@@ -37,7 +37,7 @@ def run(request: Request) -> Facts:
     folder.mkdir(parents=True, exist_ok=True)
     original = read_model(artifact)
     if done.model is None:
-        return finish(request, _failed(target, original, done))
+        return finish_without(request, _failed(target, original, done))
     shutil.copyfile(done.model, folder / COMPILED)
     return finish(request, _compiled(target, original, read_model(folder / COMPILED), done))
 

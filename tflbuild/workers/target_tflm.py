@@ -21,7 +21,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.forked import Ended
 from tflbuild.workers.op_slices import each_slice
 from tflbuild.workers.samples import Arrays
-from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial
 from tflbuild.workers.tflm_runtime import Run
 
 TABLE = "tflm"
@@ -63,17 +63,17 @@ def run(request: Request) -> Facts:
     key = request.read_json("signature")["key"]
     ports = find_ports(model, key)
     if ports is None:
-        return finish(request, _unreachable(target, model, key))
+        return finish_without(request, _unreachable(target, model, key))
     trial = _trial(request)
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
     ended = tflm_runtime.call_in_any(raw, feeds, len(ports.outputs), log)
     print(ended.said, flush=True)
     if ended.value is None:
-        return finish(request, _refused(target, artifact, model, ended, log))
+        return finish_without(request, _refused(target, artifact, model, ended, log))
     done, least = tflm_runtime.run_in_least(raw, feeds, ended.value, tflm_runtime.read_total(ended.said), log)
     if done.value is None:
-        return finish(request, _refused(target, artifact, model, done, log))
+        return finish_without(request, _refused(target, artifact, model, done, log))
     found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
     _write_source(request, raw, model, ports, symbol, least)
     return finish(request, _verdict(request, model, trial, found, least))

@@ -19,6 +19,7 @@ from tflbuild.workers.samples import Arrays, batch_of, each_sample, load_samples
 
 COUNT = 8  # calls that are compared
 SEED = 20
+NOTHING = "nothing.txt"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
         worst["max_abs_error"] = max(worst["max_abs_error"], close["max_abs_error"])
         worst["cosine"] = min(worst["cosine"], close["cosine"])
     return Agreement(**worst, finite=finite, calls=len(found))
+
+
+def finish_without(request: Request, verdict: Verdict) -> Facts:
+    """The answer of a step that has nothing for its folder `compiled/`, which says why: none that is kept is empty."""
+    folder = request.outputs / "compiled"
+    folder.mkdir(exist_ok=True)
+    (folder / NOTHING).write_text(f"There is nothing to deploy to {verdict.target}: {verdict.how}\n")
+    return finish(request, verdict)
 
 
 def finish(request: Request, verdict: Verdict) -> Facts:
