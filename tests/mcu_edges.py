@@ -483,8 +483,40 @@ def farther() -> Iterator[Case]:
     yield conv("CONV_2D_int8_batch2_stride2", "int8", batch=2, stride=2)
 
 
+def odd_weights() -> Iterator[Case]:
+    """Weights of 4 bits, weights quantized where activations are floats, halves."""
+    packed = [17 * (place % 5) for place in range(64)]
+    for type in ("float32", "int8"):
+        inputs = (T((1, 16), type), T((8, 16), "int4", packed, scale=1 / 512, zero_point=0), bias(8, type))
+        made = (T((1, 8), type),)
+        yield Case(f"FULLY_CONNECTED_{type}_int4", "FULLY_CONNECTED", inputs, made, "FullyConnectedOptions")
+        kernel = T((8, 1, 1, 16), "int4", packed, scale=1 / 512, zero_point=0, channels=0)
+        inputs = (T((1, 8, 8, 16), type), kernel, bias(8, type))
+        options = {"padding": SAME, "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+        yield Case(f"CONV_2D_{type}_int4", "CONV_2D", inputs, (T((1, 8, 8, 8), type),), "Conv2DOptions", options)
+    hybrid = (T(IMAGE, "float32"), weight((8, 3, 3, 4), "int8", 0), bias(8, "float32"))
+    yield Case("CONV_2D_hybrid", "CONV_2D", hybrid, (T((1, 8, 8, 8), "float32"),), "Conv2DOptions", options)
+    halves = T((8, 16), "float16", [[0.5] * 16] * 8)
+    yield Case("DEQUANTIZE_float16_const", "DEQUANTIZE", (halves,), (T((8, 16), "float32"),), "DequantizeOptions")
+    yield Case("DEQUANTIZE_float16", "DEQUANTIZE", (T(IMAGE, "float16"),), (T(IMAGE, "float32"),), "DequantizeOptions")
+    begin = (T(IMAGE, "int8"), T((4,), "int32", raw=True), ints(1, 8, 8, 4), ints(1, 2, 2, 1))
+    made = (T((1, 4, 4, 4), "int8"),)
+    yield Case("STRIDED_SLICE_int8_moving", "STRIDED_SLICE", begin, made, "StridedSliceOptions")
+
+
 EDGES: dict[str, Case] = {
     case.name: case
-    for make in (windows, weights, elements, reductions, layouts, resizes, free_sizes, other_types, farther)
+    for make in (
+        windows,
+        weights,
+        elements,
+        reductions,
+        layouts,
+        resizes,
+        free_sizes,
+        other_types,
+        farther,
+        odd_weights,
+    )
     for case in make()
 }

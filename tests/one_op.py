@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 TYPE = {
     "float32": schema.TensorType.FLOAT32,
     "float16": schema.TensorType.FLOAT16,
+    "int4": schema.TensorType.INT4,  # two to a byte: values are given packed
     "int8": schema.TensorType.INT8,
     "uint8": schema.TensorType.UINT8,
     "int16": schema.TensorType.INT16,
@@ -24,7 +25,7 @@ TYPE = {
     "int64": schema.TensorType.INT64,
     "bool": schema.TensorType.BOOL,
 }
-NUMPY = {name: np.dtype("bool" if name == "bool" else name) for name in TYPE}
+NUMPY = {name: np.dtype({"int4": "int8"}.get(name, name)) for name in TYPE}
 SCALES = {"int8": (1 / 32, 0), "uint8": (1 / 32, 128), "int16": (1 / 8192, 0)}
 SAME, VALID = 0, 1
 RELU, RELU_N1, RELU6, TANH = 1, 2, 3, 4

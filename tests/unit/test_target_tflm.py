@@ -1,7 +1,9 @@
 """The proof by TensorFlow Lite Micro: what agrees, what was disturbed, what it has no kernel for. Forks alone."""
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, write_model
 from one_op_cases import CASES
 from proving import prove, request
@@ -88,7 +90,7 @@ def test_every_operator_without_a_kernel_is_named(tmp_path):
     ]
     assert verdict.fallbacks[0].reason == "TensorFlow Lite Micro: Didn't find op for builtin opcode 'GELU'"
     assert verdict.fallbacks[0].fix == "use ReLU or HardSwish"
-    assert list((tmp_path / "outputs" / "compiled").iterdir()) == []
+    assert not list((tmp_path / "outputs" / "compiled").iterdir())
 
 
 def test_a_type_without_a_kernel_is_told_in_its_own_words(tmp_path):
@@ -123,3 +125,18 @@ def test_a_signature_that_is_not_there_cannot_be_reached(tmp_path):
     (tmp_path / "signature.json").write_text('{"key": "other", "inputs": []}')
     verdict = prove(target_tflm.run, step)
     assert (verdict.proof, verdict.runs) == ("linted", False)
+
+
+def test_signatures_that_cannot_be_called_there_are_told(tmp_path):
+    step = asked(tmp_path, "RELU_int8")
+    both = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel((tmp_path / "model.tflite").read_bytes(), 0))
+    other = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(write_model(CASES["RELU_int8"]), 0))
+    other.signatureDefs[0].subgraphIndex, other.signatureDefs[0].signatureKey = 1, b"second"
+    both.subgraphs += other.subgraphs
+    both.signatureDefs += other.signatureDefs
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(both.Pack(builder), b"TFL3")
+    (tmp_path / "model.tflite").write_bytes(bytes(builder.Output()))
+    verdict = prove(target_tflm.run, step)
+    assert (verdict.ops, verdict.on_delegate) == (2, 1)
+    assert any("signatures second cannot be called" in note for note in verdict.notes)

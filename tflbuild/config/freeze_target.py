@@ -76,6 +76,8 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
         for key, values in (("threads", [profile.threads]), ("threads_swept", profile.threads_swept)):
             for value in values:
                 refusals.require(value >= 1, f"{place}.{key}", value, "at least 1")
+    if isinstance(profile, schema.EthosUTarget):
+        check_ethos_u(profile, place, refusals)
     if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):
         refusals.require(profile.timeout_s >= 1, f"{place}.timeout_s", profile.timeout_s, "at least 1")
     if isinstance(profile, schema.NpuTarget) and profile.soc:
@@ -89,6 +91,35 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
             )
     if profile.max_rank is not None:
         refusals.require(profile.max_rank >= 1, f"{place}.max_rank", profile.max_rank, "at least 1, or null")
+
+
+ACCELERATORS = {
+    "ethos_u55": (32, 64, 128, 256),
+    "ethos_u65": (256, 512),
+    "ethos_u85": (128, 256, 512, 1024, 2048),
+}
+
+
+def check_ethos_u(profile: schema.EthosUTarget, place: str, refusals: Refusals) -> None:
+    """Raises RecipeError for an accelerator that this NPU does not come as, and for half a configuration."""
+    known = [f"{profile.table.replace('_', '-')}-{macs}" for macs in ACCELERATORS[profile.table]]
+    if profile.accelerator not in known:
+        raise refusals.refuse(
+            f"'{profile.accelerator}' is no accelerator of {profile.table}",
+            f"{place}.accelerator",
+            why=nearest(profile.accelerator, known),
+            next_step=f"one of: {', '.join(known)}",
+        )
+    if bool(profile.system_config) != bool(profile.memory_mode):
+        lacking = "memory_mode" if profile.system_config else "system_config"
+        raise refusals.refuse(
+            f"'{place}.{lacking}' is not set",
+            f"{place}.{lacking}",
+            why="Vela takes a system configuration together with a memory mode",
+        )
+    refusals.require(
+        profile.arena_cache_bytes >= 0, f"{place}.arena_cache_bytes", profile.arena_cache_bytes, "at least 0"
+    )
 
 
 def freeze_limits(told: Mapping[str, Any], place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:

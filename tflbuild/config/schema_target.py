@@ -27,6 +27,13 @@ class Precision(Enum):
     float32 = "float32"
 
 
+class Optimise(Enum):
+    """What Vela aims at."""
+
+    Performance = "Performance"
+    Size = "Size"
+
+
 class Require(Enum):
     """How sure a verdict must be."""
 
@@ -123,13 +130,15 @@ class EthosUTarget(Target):
     accelerator: str = "ethos-u55-128"
     """Vela's name of the accelerator and its size: `ethos-u55-128` has 128 multipliers."""
     system_config: str = ""
-    """Vela's system configuration (clock and memories of the chip); empty: its own default."""
+    """Vela's system configuration (clock and memories of the chip), named with `memory_mode`; empty: its default."""
     memory_mode: str = ""
-    """Vela's memory mode; empty: its own default."""
+    """Vela's memory mode, named with `system_config`; empty: its default."""
     config: str = ""
     """A vela.ini that has system configurations of your own; empty: none."""
-    optimise: str = "Performance"
+    optimise: Optimise = Optimise.Performance
     """`Performance` or `Size`, which takes less SRAM."""
+    arena_cache_bytes: int = 0
+    """SRAM that activations may take, in bytes; 0: as the memory mode says."""
 
 
 @dataclass

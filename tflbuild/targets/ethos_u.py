@@ -18,11 +18,13 @@ from tflbuild.targets.ethos_u_rules import (
     HEIGHT,
     LAST_AXIS,
     LOGIC,
+    LSTM_TYPES,
     MEANS,
     MOVED,
     NARROW,
     NARROW_SOURCE,
     NO_BOOL,
+    NO_INT4,
     READABLE,
     RESIZED,
     RESIZED_WIDE,
@@ -100,7 +102,7 @@ def _narrow_rows() -> dict[str, Row]:
             LAST_AXIS,
             FEW_DEEP,
         ),
-        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(*narrow, SCALED, WHOLE_LSTM),
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(LSTM_TYPES, SCALED, WHOLE_LSTM),
         **_common(),
     }
 
@@ -149,7 +151,7 @@ def _wide_rows() -> dict[str, Row]:
         "RESIZE_BILINEAR": row(*narrow, SCALED, AXES, RESIZED_WIDE),
         "RESIZE_NEAREST_NEIGHBOR": row(*narrow, SCALED, AXES),
         "ARG_MAX": row(READABLE, AXES),
-        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(*narrow, SCALED, WHOLE_LSTM),
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(LSTM_TYPES, SCALED, WHOLE_LSTM),
         **rows(("READ_VARIABLE", "ASSIGN_VARIABLE"), UNTRIED),
         **_common(),
     }
@@ -178,6 +180,6 @@ def _table(name: str, title: str, accelerator: str, found: dict[str, Row], *ever
     )
 
 
-U55 = _table("ethos_u55", "Ethos-U55", "ethos-u55-128", _narrow_rows(), NO_BOOL, FREE)
-U65 = _table("ethos_u65", "Ethos-U65", "ethos-u65-256", _narrow_rows(), NO_BOOL, FREE)
-U85 = _table("ethos_u85", "Ethos-U85", "ethos-u85-256", _wide_rows(), FREE)
+U55 = _table("ethos_u55", "Ethos-U55", "ethos-u55-128", _narrow_rows(), NO_BOOL, NO_INT4, FREE)
+U65 = _table("ethos_u65", "Ethos-U65", "ethos-u65-256", _narrow_rows(), NO_BOOL, NO_INT4, FREE)
+U85 = _table("ethos_u85", "Ethos-U85", "ethos-u85-256", _wide_rows(), NO_INT4, FREE)

@@ -211,6 +211,18 @@ NO_BOOL = Rule(
     "an Ethos-U85 takes it",
     fatal=True,
 )
+NO_INT4 = Rule(
+    f"nothing is INT4, on which Vela {VELA} crashes",
+    lambda view: all(one is None or one.type != "int4" for one in view.inputs),
+    INT8_FIX,
+    fatal=True,
+)
+LSTM_TYPES = Rule(
+    f"input 0 is int8 or int16: Vela {VELA} does not read a model where it is not",
+    lambda view: (tensor := view.input(0)) is None or tensor.type in ("int8", "int16"),
+    INT8_FIX,
+    fatal=True,
+)
 SCALED = Rule("8-bit and 16-bit activations have scales", _scaled)
 SAME_SCALES = Rule("inputs and output have the same scale and zero point", _same_scales)
 STILL = Rule(

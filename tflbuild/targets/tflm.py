@@ -6,7 +6,7 @@ nothing to leave an operator to: one without a kernel, and the model does not ru
 
 from __future__ import annotations
 
-from tflbuild.targets.rules import Row, Rule, Table, View, activations, rank, row, rows, type_of
+from tflbuild.targets.rules import Row, Rule, Table, View, activations, constant, rank, row, rows, type_of
 
 FLOAT = "float32"
 INT8_FIX = "quantization=int8"
@@ -89,7 +89,7 @@ REALS = (
 )
 ANY_TYPE = ("RESHAPE", "SQUEEZE", "REVERSE_V2")
 NEVER_TRIED = (
-    *("SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "IF", "WHILE", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE"),
+    *("SVDF", "IF", "WHILE", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE"),
     *("ASSIGN_VARIABLE", "BROADCAST_ARGS", "DYNAMIC_UPDATE_SLICE"),
     *("TFLite_Detection_PostProcess", "CIRCULAR_BUFFER"),
 )
@@ -117,7 +117,11 @@ def _rows() -> dict[str, Row]:
         "CONCATENATION": row(
             activations(*REAL_32, "int64", fix=INT8_FIX), Rule("INT8 tensors have the same scale", _same_scales)
         ),
-        "STRIDED_SLICE": row(activations(*REAL_32, fix=INT8_FIX), rank(4)),
+        "STRIDED_SLICE": row(
+            activations(*REAL_32, fix=INT8_FIX),
+            rank(4),
+            *(constant(place, "what tells the slice") for place in (1, 2, 3)),
+        ),
         **rows(("PAD", "PADV2", "SLICE", "SPLIT", "SPLIT_V"), activations(*REAL_32, fix=INT8_FIX)),
         "UNPACK": row(activations(*REAL_32, fix=INT8_FIX)),
         "PACK": row(activations(*REAL_32, "int64", fix=INT8_FIX)),
@@ -131,6 +135,8 @@ def _rows() -> dict[str, Row]:
         "PRELU": row(
             activations(*REAL, fix=INT8_FIX), Rule("slopes are FLOAT32 with floats, else INT8", _slopes, INT8_FIX)
         ),
+        # floats with quantized weights run, and give what is not a number
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": row(WEIGHTS, UNTRIED),
         "SELECT_V2": row(Rule("values are FLOAT32, INT8 or INT16", _chosen, INT8_FIX)),
         "ADD_N": row(activations(FLOAT, "int8", fix=INT8_FIX)),
         "ZEROS_LIKE": row(activations(FLOAT, "int8", "int32", "int64")),

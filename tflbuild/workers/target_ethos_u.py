@@ -15,7 +15,7 @@ from tflbuild.targets.tables import TABLES
 from tflbuild.workers import vela
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.target_trial import finish
+from tflbuild.workers.target_trial import finish, finish_without
 
 COMPILED = "model_vela.tflite"
 
@@ -24,10 +24,12 @@ def run(request: Request) -> Facts:
     """Outputs verdict.json and compiled/model_vela.tflite, where Vela made one.
 
     `params.target`: name, table, version, accelerator (`ethos-u55-128`), system_config, memory_mode, optimise
-    (`Performance` or `Size`), config (the text of a configuration file, or nothing), arena_cache_bytes (0: the
-    configuration's).
+    (`Performance` or `Size`), arena_cache_bytes (0: the
+    configuration's). Input `config`: a configuration file of Vela's, or none.
     """
     target = request.params["target"]
+    if "config" in request.inputs:
+        target = {**target, "config": request.inputs["config"].read_text()}
     artifact = request.inputs["model"]
     copy = request.folder / "vela" / "model.tflite"
     copy.parent.mkdir(exist_ok=True)
@@ -37,7 +39,7 @@ def run(request: Request) -> Facts:
     folder.mkdir(parents=True, exist_ok=True)
     original = read_model(artifact)
     if done.model is None:
-        return finish(request, _failed(target, original, done))
+        return finish_without(request, _failed(target, original, done))
     shutil.copyfile(done.model, folder / COMPILED)
     return finish(request, _compiled(target, original, read_model(folder / COMPILED), done))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.forked import Ended
 from tflbuild.workers.op_slices import each_slice
 from tflbuild.workers.samples import Arrays
-from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial
 from tflbuild.workers.tflm_runtime import Run
 
 TABLE = "tflm"
@@ -28,8 +29,9 @@ NOTES: tuple[str, ...] = (
     "the arena was found on a 64-bit host with the reference kernels: pointers are smaller on a microcontroller,"
     " and optimized kernels such as CMSIS-NN's may ask for scratch memory of their own",
 )
-# LiteRT 2.3: SUM of integers
-DOUBTFUL_REFERENCE = (
+
+UNREACHABLE = "TensorFlow Lite Micro calls a file's first subgraph alone: signatures {keys} cannot be called there"
+DOUBTFUL_REFERENCE = (  # LiteRT 2.3: SUM of integers
     "the CPU's own kernels do not agree with each other: the outputs are those of the optimized ones ({snr:.1f} dB),"
     " not those of the reference ones"
 )
@@ -61,17 +63,17 @@ def run(request: Request) -> Facts:
     key = request.read_json("signature")["key"]
     ports = find_ports(model, key)
     if ports is None:
-        return finish(request, _unreachable(target, model, key))
+        return finish_without(request, _unreachable(target, model, key))
     trial = _trial(request)
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
     ended = tflm_runtime.call_in_any(raw, feeds, len(ports.outputs), log)
     print(ended.said, flush=True)
     if ended.value is None:
-        return finish(request, _refused(target, artifact, model, ended, log))
+        return finish_without(request, _refused(target, artifact, model, ended, log))
     done, least = tflm_runtime.run_in_least(raw, feeds, ended.value, tflm_runtime.read_total(ended.said), log)
     if done.value is None:
-        return finish(request, _refused(target, artifact, model, done, log))
+        return finish_without(request, _refused(target, artifact, model, done, log))
     found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
     _write_source(request, raw, model, ports, symbol, least)
     return finish(request, _verdict(request, model, trial, found, least))
@@ -137,6 +139,9 @@ def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Array
             agreement, notes = second, (*NOTES, DOUBTFUL_REFERENCE.format(snr=second.snr_db))
     agrees = _near(agreement, limit)
     ops = sum(len(graph.ops) for graph in model.subgraphs)
+    unreachable = [one for one in model.signatures if one.subgraph != 0]
+    if unreachable:
+        notes = (*notes, UNREACHABLE.format(keys=", ".join(one.key for one in unreachable)))
     return Verdict(
         target=target["name"],
         proof=PROVEN if agrees else UNPROVEN,
@@ -145,7 +150,7 @@ def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Array
         runs=True,
         agrees=agrees,
         ops=ops,
-        on_delegate=ops,
+        on_delegate=ops - sum(len(model.subgraphs[one.subgraph].ops) for one in unreachable),
         partitions=1,
         figures={"arena_bytes": least, "model_bytes": model.bytes, **agreement.figures()},
         notes=notes,
@@ -167,7 +172,7 @@ def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str
 
 
 def _device() -> str:
-    return f"{tflm_runtime.PACKAGE} {tflm_runtime.version()} on this host (reference kernels)"
+    return f"{tflm_runtime.PACKAGE} {tflm_runtime.version()} on this host ({platform.machine()} reference kernels)"
 
 
 def _unreachable(target: Mapping[str, Any], model: Model, key: str) -> Verdict:

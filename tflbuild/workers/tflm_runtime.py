@@ -128,7 +128,7 @@ def _call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int) -> Run:
     for feed in feeds:
         interpreter.reset()
         for index, value in enumerate(feed):
-            interpreter.set_input(np.ascontiguousarray(value), index)
+            interpreter.set_input(np.asarray(value, order="C"), index)
         interpreter.invoke()
         found.append([np.array(interpreter.get_output(index)) for index in range(outputs)])
     interpreter.print_allocations()

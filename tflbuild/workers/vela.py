@@ -119,7 +119,7 @@ def read_refusals(said: str) -> Iterator[Refusal]:
         if head:
             why = []
             for following in lines:
-                if not following.strip():
+                if not following.strip() or following.startswith("Traceback ("):
                     break
                 why.append(following.strip().removeprefix("Reason: "))
             yield Refusal(head[1], head[2], "; ".join(why))
