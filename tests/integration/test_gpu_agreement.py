@@ -15,8 +15,10 @@ import pytest
 from one_op import write_model
 from one_op_cases import CASES
 from one_op_edges import EDGES
+from packed_weights import packed
 
-from tflbuild.targets.gpu import DISAGREEMENTS, TABLE
+from tflbuild.targets.gpu import TABLE
+from tflbuild.targets.gpu_measured import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.lint import judge_all
 from tflbuild.targets.vulkan import find_drivers
 from tflbuild.workers.contract import WorkerError
@@ -27,6 +29,7 @@ from tflbuild.workers.metrics import parity
 
 pytestmark = pytest.mark.heavy
 KEY = "serving_default"
+ALL = {**CASES, **EDGES}
 NOT_NEGATIVE = ("LOG", "SQRT", "RSQRT", "POW", "DIV", "FLOOR_DIV", "FLOOR_MOD")
 BETWEEN = {"REDUCE_PROD": (0.9, 1.1)}  # or nothing is left of the product
 LEAST_SNR_DB = 40.0
@@ -86,7 +89,7 @@ def tried(tmp_path_factory):
     """Every case that this host's CPU can run, by name."""
     folder, bench = tmp_path_factory.mktemp("gpu"), device()
     jobs, known = [], []
-    for name, case in {**CASES, **EDGES}.items():
+    for name, case in ALL.items():
         path = folder / f"{name}.tflite"
         path.write_bytes(write_model(case))
         try:
@@ -133,6 +136,16 @@ def difference(expected, found, detail):
     return f"SNR {ratio:.1f} dB" if ratio < LEAST_SNR_DB else ""
 
 
+@pytest.mark.parametrize("type", ["float16", "int8"])
+@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"])
+def test_packed_weights_are_judged_as_the_delegate_does(tmp_path, op, type):
+    name = {"FULLY_CONNECTED": "FULLY_CONNECTED_float32_batch1", "BATCH_MATMUL": "BATCH_MATMUL_float32_stored"}
+    path = tmp_path / "model.tflite"
+    path.write_bytes(packed(write_model(ALL[name.get(op, f"{op}_float32")]), type, least_rank=2))
+    (outcome,) = run_jobs([Job(path, KEY)], device(), tmp_path / "runs")
+    assert all(one.taken for one in judge_all(TABLE, read_model(path))) is outcome.full
+
+
 def disagrees(one):
     return one.said is not (one.did == "right")
 
@@ -145,3 +158,13 @@ def test_the_table_is_the_delegate(tried):
     assert len(tried) >= 900
     assert set(apart) == set(DISAGREEMENTS)
     assert 1 - len(apart) / len(tried) >= LEAST_AGREEMENT
+
+
+def test_what_is_silently_wrong_and_what_ends_the_process_is_what_is_listed(tried):
+    """The repository's lists, which docs/targets/ shows, are what is seen now."""
+    assert {name: kind(one) for name, one in tried.items() if one.did == "wrong"} == SILENTLY_WRONG
+    assert {name: one.why.split()[-1] for name, one in tried.items() if one.did == "crashed"} == CRASHED
+
+
+def kind(one):
+    return "a shader that does not compile: zeros" if "rror" in one.why else "other values"

@@ -11,6 +11,7 @@ from one_op_cases import CASES, IMAGE
 from one_op_edges import EDGES
 
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN
+from tflbuild.execute.server import WorkerServer
 from tflbuild.targets.vulkan import find_drivers
 from tflbuild.workers import gpu_delegate, target_gpu
 from tflbuild.workers.contract import Request
@@ -189,3 +190,28 @@ def test_where_the_cpu_may_help_all_on_the_cpu_is_not_taken_for_the_gpu(tmp_path
     device = gpu_delegate.Device(drivers.candidates[0], drivers.loader)
     (outcome,) = gpu_delegate.run_jobs([gpu_delegate.Job(path, "serving_default")], device, tmp_path / "runs")
     assert outcome.compiled and not outcome.full and outcome.taken == 0
+
+
+def test_it_runs_in_a_worker_whose_environment_is_scrubbed(tmp_path, monkeypatch):
+    """As a build runs it: a child of the warm server, which passes on next to nothing of the environment."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    folder = tmp_path / "step"
+    (folder / "inputs").mkdir(parents=True)
+    (folder / "outputs").mkdir()
+    (folder / "inputs" / "model").write_bytes(write_model(ALL["CONV_2D_int8"]))
+    (folder / "inputs" / "signature").write_text(json.dumps({"key": "serving_default", "batch": 1}))
+    target = {"name": "gpu", "table": "gpu", "version": "", "precision": "float16", "least_snr_db": 30.0}
+    given = {"params": {"target": target}, "labels": {}, "section": "target"}
+    given["inputs"] = {"model": "model", "signature": "signature"}
+    (folder / "input.json").write_text(json.dumps(given))
+    server = WorkerServer("litert", tmp_path)
+    try:
+        server.send(1, "target_gpu", folder, 120.0)
+        answers = []
+        while not answers:
+            answers = server.receive()
+    finally:
+        server.close()
+    assert (answers[0].exit, answers[0].signal) == (0, None), (folder / "log.txt").read_text()[-2000:]
+    assert json.loads((folder / "outputs" / "verdict.json").read_text())["proof"] == PROVEN
+    assert "Selected adapter" in (folder / "log.txt").read_text()

@@ -6,7 +6,8 @@ from one_op_cases import CASES
 from one_op_edges import EDGES
 from packed_weights import lstm, packed
 
-from tflbuild.targets.gpu import ABSENT, DISAGREEMENTS, TABLE
+from tflbuild.targets.gpu import ABSENT, TABLE
+from tflbuild.targets.gpu_measured import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.lint import APART, judge_all, lint
 from tflbuild.workers.flatbuffer import read_model
 
@@ -97,8 +98,10 @@ def test_only_the_largest_piece_runs_there(tmp_path):
 
 
 def test_disagreements_are_cases_and_say_why():
-    assert set(DISAGREEMENTS) <= set(ALL)
-    assert all(DISAGREEMENTS.values())
+    for listed in (DISAGREEMENTS, SILENTLY_WRONG, CRASHED):
+        assert set(listed) <= set(ALL)
+        assert all(listed.values())
+    assert not set(SILENTLY_WRONG) & set(CRASHED)
 
 
 def test_the_edges_are_other_cases():

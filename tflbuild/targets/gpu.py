@@ -193,9 +193,3 @@ TABLE = Table(
     checked="ai-edge-litert 2.3.0's own delegate on a software Vulkan device (SwiftShader), results against the CPU's",
     fixes={name: fix for name, fix in ABSENT.items() if fix},
 )
-
-# Cases of the one-operator models whose judgement by the table is not the delegate's, and why that is let stand.
-DISAGREEMENTS: dict[str, str] = {
-    "REDUCE_PROD_int8_channels": "the product did not overflow here; where it does, the delegate's is another",
-    "REDUCE_PROD_int16_hw": "the product did not overflow here; where it does, the delegate's is another",
-}
