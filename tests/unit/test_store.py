@@ -120,6 +120,14 @@ def test_an_action_of_another_key_is_not_believed(store, publish):
     assert store.find(other) is None
 
 
+def test_a_folder_with_nothing_in_it_is_kept_too(store, tmp_path):
+    (tmp_path / "made").mkdir()
+    store.publish(KEY, ACTION, {"compiled/": tmp_path / "made"}, {}, 0.0)
+    record = store.find(KEY)
+    store.lay_out(record.outputs["compiled/"], tmp_path / "input")
+    assert list((tmp_path / "input").iterdir()) == []
+
+
 def test_a_folder_is_kept_file_by_file_and_laid_out_again(store, tmp_path):
     folder = tmp_path / "snapshot"
     (folder / "variables").mkdir(parents=True)
