@@ -995,6 +995,33 @@ def batches() -> Iterator[Case]:
     yield one("float32_moving_weights", "TRANSPOSE_CONV", given, (1, 17, 17, 8), "TransposeConvOptions", **options)
 
 
+def fours() -> Iterator[Case]:
+    """The GPU keeps channels in fours: along the last dimension, what fills the last four must not join in."""
+    for channels in (4, 6, 7):
+        shape, one_less = (1, 5, 5, channels), (1, 5, 5)
+        last, image = f"channels{channels}", T((1, 5, 5, channels), F)
+        for op in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
+            yield one(f"{last}_last", op, (image, ints(3)), (*one_less, 1), "ReducerOptions", keepDims=True)
+            yield one(f"{last}_whole", op, (image, ints(1, 2, 3)), (1, 1, 1, 1), "ReducerOptions", keepDims=True)
+        best = T(one_less, "int32", raw=True)
+        yield one(f"{last}_last", "ARG_MAX", (image, scalar(3)), best, "ArgMaxOptions", outputType=2)
+        best = T((1, 5, channels), "int32", raw=True)
+        yield one(f"{last}_h", "ARG_MAX", (image, scalar(1)), best, "ArgMaxOptions", outputType=2)
+        yield one(last, "SOFTMAX", (image,), shape, "SoftmaxOptions", beta=1.0)
+        yield one(last, "CUMSUM", (image, scalar(3)), shape, "CumsumOptions")
+        yield one(f"{last}_last", "REVERSE_V2", (image, ints(3)), shape, "ReverseV2Options")
+        yield one(f"{last}_h", "REVERSE_V2", (image, ints(1)), shape, "ReverseV2Options")
+    for size in (8, 7, 10):
+        found = (T((1, 3), F), T((1, 3), "int32", raw=True))
+        yield Case(f"TOPK_V2_of{size}", "TOPK_V2", (T((1, size), F), scalar(3)), found, "TopKV2Options")
+    deep = T((1, 8, 8, 4), F, np.linspace(0, 1, 256))
+    yield one("stored_deeper", "ADD", (T((8, 8, 4), F), deep), (1, 8, 8, 4), "AddOptions")
+    yield one("rank3_of_2", "PAD", (T((2, 4, 8), F), pads((0, 0), (1, 1), (0, 0))), (2, 6, 8), "PadOptions")
+    alpha = weight((8, 8, 4), F)
+    yield one("alpha_whole_batch2", "PRELU", (T((2, 8, 8, 4), F), alpha), (2, 8, 8, 4))
+    yield one("alpha_whole_rank3", "PRELU", (T((8, 8, 4), F), alpha), (8, 8, 4))
+
+
 def twins() -> Iterator[Case]:
     """What 8-bit cases without weights are with unsigned bytes, as older models have them."""
     weighted = (
@@ -1028,7 +1055,7 @@ def _unsigned(tensor: T) -> T:
 
 MAKERS = (
     *(elementwise, binary, integers, convolutions, products, flattened, matrices, pools),
-    *(reductions, shapes, slices, resizes, batches, others),
+    *(reductions, shapes, slices, resizes, batches, fours, others),
 )
 TAKEN = {case.name for make in MAKERS for case in make()}
 EDGES: dict[str, Case] = {case.name: case for make in (*MAKERS, twins) for case in make()}

@@ -15,6 +15,7 @@ from tflbuild.targets.gpu_rules import (
     CRASH,
     FLOAT,
     FLOAT_FIX,
+    FOURS,
     FUSED,
     GROUPS,
     ONE_IMAGE,
@@ -95,7 +96,7 @@ REDUCTIONS: dict[str, Row] = {
     **rows(("SUM", "REDUCE_MAX", "REDUCE_MIN"), type_of(0, *ALL), AXES),
     "REDUCE_PROD": row(type_of(0, "float32", "int32", fix=f"leave it float ({WRONG} where it overflows)"), AXES),
     **rows(("REDUCE_ANY", "REDUCE_ALL"), type_of(0, "bool"), AXES),
-    "ARG_MAX": row(TYPES, AXES, output("int32", fix="output_type=tf.int32")),
+    "ARG_MAX": row(TYPES, AXES, FOURS, output("int32", fix="output_type=tf.int32")),
     "CUMSUM": row(
         type_of(0, "float32"),
         AXES,
@@ -108,12 +109,13 @@ REDUCTIONS: dict[str, Row] = {
         option("beta", "beta", 1, 1, "multiply by it before"),
         ranked(2, 4, f"the input has at least 2 dimensions ({WRONG})", "reshape to [1, n] before it"),
     ),
-    "TOPK_V2": row(type_of(0, *QUANTIZED)),
+    "TOPK_V2": row(type_of(0, *QUANTIZED), FOURS),
     **rows(("AVERAGE_POOL_2D", "MAX_POOL_2D"), TYPES, FUSED),
 }
 SHAPES: dict[str, Row] = {
     **rows(("RESHAPE", "CONCATENATION"), type_of(0, *ALL, "bool")),
-    **rows(("PACK", "TILE", "REVERSE_V2", "TRANSPOSE"), type_of(0, *ALL)),
+    **rows(("PACK", "TILE", "TRANSPOSE"), type_of(0, *ALL)),
+    "REVERSE_V2": row(type_of(0, *ALL), FOURS),
     "SPLIT": row(type_of(1, *QUANTIZED)),
     **rows(("SPLIT_V", "UNPACK"), type_of(0, *QUANTIZED)),
     "PAD": row(type_of(0, *QUANTIZED, fix=f"pad in float ({WRONG}: its shader does not compile)"), *PADDED),
@@ -184,7 +186,7 @@ ABSENT = {
 TABLE = Table(
     name="gpu",
     title="LiteRT's GPU delegate",
-    source="ai-edge-litert 2.3.0, its WebGPU accelerator: every rule measured on models of one operator",
+    source="measured on ai-edge-litert 2.3.0's own delegate (WebGPU), model of one operator by model",
     rows={**ELEMENTWISE, **BINARY, **WEIGHTED, **REDUCTIONS, **SHAPES},
     everywhere=(RANK, SCALE, STATELESS),
     complete=False,

@@ -106,6 +106,31 @@ def not_first_axis(view: View) -> bool | None:
     return None if given is None or axis is None else axis[0] % max(1, len(given.shape)) != 0
 
 
+def in_fours(view: View) -> bool | None:
+    """Along the last dimension it is a multiple of 4: channels lie in fours, and what fills the last four joins in."""
+    given, axis = view.input(0), values(view.input(1))
+    if given is None or not given.shape:
+        return None
+    if given.shape[-1] % 4 == 0:
+        return True
+    if view.op.name == "TOPK_V2":
+        return False
+    return None if axis is None else all(one % len(given.shape) != len(given.shape) - 1 for one in axis)
+
+
+def no_deeper_constant(view: View) -> bool | None:
+    """A stored input has no more dimensions than the computed one."""
+    there = [one for one in view.inputs if one is not None]
+    computed_ranks = [len(one.shape) for one in there if not one.constant]
+    return None if not computed_ranks else all(len(one.shape) <= max(computed_ranks) for one in there)
+
+
+def three_are_one_image(view: View) -> bool | None:
+    """Of 3 dimensions the first is 1."""
+    given = view.input(0)
+    return None if given is None or not given.shape else len(given.shape) != 3 or given.shape[0] == 1
+
+
 def batch_unpadded(view: View) -> bool | None:
     """Nothing is put before or behind the first dimension."""
     borders = values(view.input(1))
@@ -138,7 +163,8 @@ def fitting_alpha(view: View) -> bool | None:
     if not alpha.shape or alpha.shape[-1] != given.shape[-1]:
         return False
     lead = alpha.shape[:-1]
-    return all(size == 1 for size in lead) or lead == given.shape[-len(alpha.shape) : -1]
+    image = len(given.shape) == 4 and given.shape[0] == 1
+    return all(size == 1 for size in lead) or (image and lead == given.shape[-len(alpha.shape) : -1])
 
 
 def one_dimension(view: View) -> bool | None:
@@ -226,6 +252,12 @@ VECTORS = Rule(
     no_stored_vector,
     "store it in the full shape, or compute in float",
 )
+FOURS = Rule(
+    f"along the last dimension, that is a multiple of 4 ({WRONG})", in_fours, "transpose, or pad to a multiple of 4"
+)
+DEPTHS = Rule(
+    f"a stored input has no more dimensions than the other ({WRONG})", no_deeper_constant, "store it in fewer"
+)
 BIAS = Rule(
     f"the bias is constant ({CRASH})", lambda view: is_stored(view, 2), "add a computed bias with an ADD", fatal=True
 )
@@ -242,7 +274,7 @@ UNPACKED = Rule(
     fatal=True,
 )
 ALPHA = Rule(
-    "alpha has one value a channel, or one an element",
+    "alpha has one value a channel, or one an element of one image",
     fitting_alpha,
     "spread alpha over the channels: shared_axes=[1, 2]",
 )
@@ -250,6 +282,7 @@ AXES = fixed(1, "the axis")
 PADDED = (
     fixed(1, "the paddings"),
     ranked(3, 4, "the input has 3 or 4 dimensions", "reshape to 4 dimensions before it"),
+    Rule(f"of 3 dimensions the first is 1 ({WRONG})", three_are_one_image, "reshape to 4 dimensions before it"),
     Rule(f"the first dimension is not padded ({WRONG})", batch_unpadded, "concatenate zeros along the batch"),
 )
 UNPACKING = Rule(
@@ -263,4 +296,4 @@ ONE_IMAGE = Rule(f"the batch is 1 ({WRONG}: its shader does not compile)", batch
 
 def binary(*types: str) -> Row:
     """An operator of two inputs, which broadcast."""
-    return row(type_of(0, *types, fix=FLOAT_FIX), FUSED, SCALARS, VECTORS)
+    return row(type_of(0, *types, fix=FLOAT_FIX), FUSED, SCALARS, VECTORS, DEPTHS)
