@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tflbuild.targets.measured import DISAGREEMENTS, FOUND
 from tflbuild.targets.npu import VENDORS, Vendor
 from tflbuild.targets.rules import Row, Rule, Table
 from tflbuild.targets.tables import TABLES
@@ -30,9 +31,12 @@ def table_page(table: Table) -> str:
     lines += ["", f"An operator that is not listed {other}."]
     if table.fixes:
         lines += ["", "## Instead of what it does not take", "", *_pairs("operator", "instead", table.fixes)]
-    if table.disagreements:
-        lines += ["", "## Where the real thing does otherwise", ""]
-        lines += _pairs("case", "what was found", table.disagreements)
+    differ = DISAGREEMENTS.get(table.name)
+    if differ is not None:
+        lines += ["", "## Cases in which these rules and the real thing differ", ""]
+        lines += _pairs("case", "what was found", differ) if differ else ["None of those that were tried."]
+    for heading, cases in FOUND.get(table.name, ()):
+        lines += ["", f"## {heading}", "", *_pairs("case", "what was found", cases)]
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +108,7 @@ def index_page(tables: Iterable[Table], vendors: Iterable[Vendor]) -> str:
         "| --- | ---: | --- | --- | ---: |",
         *(
             f"| [{table.title}]({table.name}.md) | {len(table.rows)} | {_cell(table.source)} |"
-            f" {_cell(table.checked or UNCHECKED)} | {len(table.disagreements) if table.checked else ''} |"
+            f" {_cell(table.checked or UNCHECKED)} | {_differing(table)} |"
             for table in tables
         ),
         "",
@@ -118,6 +122,11 @@ def index_page(tables: Iterable[Table], vendors: Iterable[Vendor]) -> str:
         *(f"| {one.title} | {', '.join(one.socs)} | `{one.sdk}` |" for one in vendors),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _differing(table: Table) -> str:
+    differ = DISAGREEMENTS.get(table.name)
+    return "" if differ is None else str(len(differ))
 
 
 def pages() -> dict[Path, str]:

@@ -88,10 +88,10 @@ class Table:
     """All that is known of a target's operators.
 
     `everywhere` holds for each operator. `complete`: an operator without a row is not supported; else it is unknown.
-    `source` says where the rules come from, `checked` against what they were held, "" for nothing; `disagreements` are
-    the cases in which the real thing did otherwise, and why. `version` is the one that is meant where a recipe says
-    none. `sheds`: what it does not take runs on the CPU; else it cannot run at all. `one_partition`: what depends on an
-    operator that stays on the CPU stays there too, save where that one is of `passes` and nothing before it stayed.
+    `source` says where the rules come from, `checked` against what they were held, "" for nothing. `version` is the
+    one that is meant where a recipe says none. `sheds`: what it does not take runs on the CPU; else it cannot run at
+    all. `one_partition`: what depends on an operator that stays on the CPU stays there too, save where that one is of
+    `passes` and nothing before it stayed.
     A partition of less than `fewest` operators stays on the CPU, as do those beyond the `most` largest (0: no limit).
     `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `absent` are
     operators known not to be there, where the table is not complete. `notes` are told with every verdict.
@@ -108,7 +108,6 @@ class Table:
     sheds: bool = True
     fixes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    disagreements: Mapping[str, str] = field(default_factory=dict)
     one_partition: bool = False
     passes: tuple[str, ...] = ()
     fewest: int = 1

@@ -1,0 +1,24 @@
+"""What was seen when tables were held against the real thing: for the docs, and in no key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tflbuild.targets import ethos_u, gpu_measured, tflm
+
+Cases = Mapping[str, str]  # a case of tests/one_op_cases.py and its like -> what was found
+
+# by table: the cases that it judges otherwise than the real thing does, and why that is let stand
+DISAGREEMENTS: dict[str, Cases] = {
+    "gpu": gpu_measured.DISAGREEMENTS,
+    **ethos_u.DISAGREEMENTS,
+    "tflm": tflm.DISAGREEMENTS,
+}
+
+# by table: what else was found, under a heading
+FOUND: dict[str, tuple[tuple[str, Cases], ...]] = {
+    "gpu": (
+        ("Taken, with other results than the CPU's", gpu_measured.SILENTLY_WRONG),
+        ("Ends the process", gpu_measured.CRASHED),
+    ),
+}
