@@ -17,6 +17,7 @@ from tflbuild.options import REPORT_USAGE, make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--target NAMES] [--as-recipe]"
 BENCHMARK_USAGE = "tflbuild benchmark +recipe=NAME [key=value ...], or benchmark MODEL.tflite"
+TOLD_IN_FULL = 3  # variants whose verdicts are tables of their own
 VERBS = (
     "build",
     "plan",
@@ -113,7 +114,8 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     prepared, outcomes = built.prepared, built.outcomes
     errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
     ran = any(outcome.ran for outcome in outcomes)
-    swept = sweeps.record(arguments, prepared, outcomes) if options.multirun else None
+    several = options.multirun or len(outcomes) > 1  # targets that want different artifacts are a sweep of them
+    swept = sweeps.record(arguments, prepared, outcomes) if several else None
     if options.json:
         more = [{}] * len(outcomes) if swept is None else sweeps.told_of_variants(swept)
         rows_json = [{**_outcome_json(outcome), **told} for outcome, told in zip(outcomes, more, strict=True)]
@@ -122,11 +124,12 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     table = ""
     for outcome, label in zip(outcomes, labels(rows), strict=True):
         if outcome.found is not None:
-            table += f"search  {label}\n" if options.multirun else ""
-            table += search_text(outcome.found) + ("\n\n" if options.multirun else "\n")
+            table += f"search  {label}\n" if several else ""
+            table += search_text(outcome.found) + ("\n\n" if several else "\n")
+    for outcome, label in zip(outcomes, labels(rows), strict=True) if len(rows) <= TOLD_IN_FULL else ():
+        judged = targets_table(outcome.row.manifest or {})
+        table += (f"{label}\n" if several and judged else "") + judged
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
-    if not options.multirun and outcomes[0].row.manifest is not None:
-        table += targets_table(outcomes[0].row.manifest)
     if not options.json:
         print(table, end="")
     manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
@@ -134,7 +137,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     for error in _distinct(errors):
         print(error, file=sys.stderr)
-    answer = _last_line(outcomes, options.multirun)
+    answer = _last_line(outcomes, several)
     if answer and not options.json:
         print(("built  " if ran else "up to date  ") + answer)
     last = "" if swept is None else f"report  {show_path(swept.files[-1])}"
@@ -182,6 +185,7 @@ def _outcome_json(outcome: Json) -> Json:
         "files": [str(file) for file in outcome.files],
         "artifact": None if manifest is None else {k: v for k, v in manifest["artifact"].items() if k != "contents"},
         "metrics": None if manifest is None else manifest["metrics"],
+        "targets": None if manifest is None else manifest["targets"],
         "search": None if outcome.found is None else search_json(outcome.found),
         "error": None if outcome.error is None else str(outcome.error),
     }

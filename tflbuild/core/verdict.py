@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json, plain_json
@@ -72,3 +72,15 @@ class Verdict:
 def read_verdict(value: Json) -> Verdict:
     """The verdict that `as_json` wrote. Raises ValueError for what is none."""
     return from_json(Verdict, value)
+
+
+def short_verdict(verdict: Verdict) -> str:
+    """`gpu 14/14`; what is no proof is said."""
+    taken = "?" if verdict.on_delegate is None else verdict.on_delegate
+    told = "cannot run" if verdict.runs is False else f"{taken}/{verdict.ops}"
+    return f"{verdict.target} {told}" + ("" if verdict.proof == PROVEN else f" {verdict.proof}")
+
+
+def target_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Every figure of several verdicts, as `<target>.<figure>`."""
+    return {f"{one.target}.{name}": float(value) for one in verdicts for name, value in one.measured().items()}

@@ -124,7 +124,7 @@ def columns_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list
     columns += [figure_column(name) for name in usual]
     shown = {"bytes", *usual, *(("gzip_bytes",) if packed else ())}
     columns += [figure_column(aim.figure) for aim in aims if aim.figure not in shown]
-    return [*columns, sha]
+    return [*columns, Column("targets", lambda one: one.entry.targets), sha]
 
 
 def sweep_table(sweep: Sweep) -> str:

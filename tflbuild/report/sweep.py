@@ -14,6 +14,7 @@ from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, 
 from tflbuild.core.objective import Objective
 from tflbuild.core.result import StepResult
 from tflbuild.core.typed_json import from_json
+from tflbuild.core.verdict import read_verdict, short_verdict, target_figures
 from tflbuild.errors import TflbuildError, UsageError
 from tflbuild.report.front import costs_of, pareto, usual_objectives
 from tflbuild.report.summary import Row, is_optimized
@@ -25,7 +26,7 @@ PAGE = "report.html"
 FIGURES = (*WHOLE, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
-    *("samples", "latency_host", "sha256", "path", "error_kind", "error"),
+    *("samples", "latency_host", "targets", "sha256", "path", "error_kind", "error"),
 )
 
 
@@ -90,8 +91,8 @@ class Layers:
 class Entry:
     """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples.
 
-    `steps` are by role. `latency_host` is where the latency was measured. `sensitivity` is the key under which a
-    store may hold the error by operator, `layers` that error where it was there.
+    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each
+    says, in short. `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Entry:
     figures: Mapping[str, float] = field(default_factory=dict)
     samples: int | None = None
     latency_host: str = ""
+    targets: str = ""
     steps: Mapping[str, StepEnd] = field(default_factory=dict)
     sensitivity: str = ""
     layers: Layers | None = None
@@ -202,6 +204,7 @@ def of_variant(row: Row) -> tuple[str, ...]:
 
 def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | None) -> Entry:
     made, metrics = manifest["artifact"], manifest["metrics"]
+    verdicts = [read_verdict(one) for one in manifest.get("targets", {}).values()]
     pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
     artifact = Artifact(
         path="" if model is None else str(model),
@@ -214,7 +217,8 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
             **vars(entry),
             "artifact": artifact,
             "scheme": manifest["recipe"]["quantization"]["scheme"],
-            "figures": measured(manifest),
+            "figures": {**measured(manifest), **target_figures(verdicts)},
+            "targets": ", ".join(short_verdict(one) for one in verdicts),
             "samples": metrics.get("verify", {}).get("samples"),
             "latency_host": metrics.get("benchmark", {}).get("host", ""),
         }
@@ -280,6 +284,7 @@ def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
         "float_bytes": "" if artifact is None else artifact.float_bytes,
         "samples": "" if entry.samples is None else entry.samples,
         "latency_host": entry.latency_host,
+        "targets": entry.targets,
         "sha256": "" if artifact is None else artifact.sha256,
         "path": "" if artifact is None else artifact.path,
         "error_kind": "" if trouble is None else trouble.kind,

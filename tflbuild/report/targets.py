@@ -11,6 +11,7 @@ from tflbuild.core.result import StepResult
 from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import Fallback, Verdict, read_verdict
 from tflbuild.plan.target_steps import target_role
+from tflbuild.report.benchmark import show_ms
 from tflbuild.report.columns import align, shorten
 from tflbuild.report.summary import show_bytes
 from tflbuild.resolve.tools import Tool
@@ -96,7 +97,7 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
 
 def targets_table(manifest: Mapping[str, Json]) -> str:
     """The same of a variant that was built, a blank line behind it; "" where it has no targets."""
-    verdicts = [read_verdict(one) for one in manifest["targets"].values()]
+    verdicts = [read_verdict(one) for one in manifest.get("targets", {}).values()]
     return targets_text(verdicts) + "\n\n" if verdicts else ""
 
 
@@ -114,7 +115,7 @@ def _show(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return show_bytes(value)
     if name.endswith("_ms"):
-        return f"{value:.3g} ms"
+        return show_ms(value)
     return f"{value:.1f} dB" if name.endswith("_db") else f"{value:,.4g}"
 
 
