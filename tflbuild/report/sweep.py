@@ -91,8 +91,8 @@ class Layers:
 class Entry:
     """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples.
 
-    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each
-    says, in short. `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
+    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short.
+    `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
     """
 
     name: str
