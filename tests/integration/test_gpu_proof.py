@@ -56,7 +56,7 @@ def prove(tmp_path):
 def test_what_runs_is_proven_and_the_device_is_said_to_be_a_program(prove):
     told = prove("CONV_2D_float32")
     assert (told["proof"], told["runs"], told["agrees"]) == (PROVEN, True, True)
-    assert (told["ops"], told["on_delegate"], told["partitions"], told["fallbacks"]) == (1, 1, 1, ())
+    assert (told["ops"], told["on_delegate"], told["partitions"], told["fallbacks"]) == (1, 1, 1, [])
     assert told["figures"]["snr_db"] > 60 and told["figures"]["float16_headroom"] > 1000
     assert not [name for name in told["figures"] if name.endswith("_ms")]
     assert "8 calls" in told["how"]
