@@ -1,4 +1,4 @@
-"""The schema's own texts, as the YAML files of conf/ and as docs/reference.md.
+"""All that is generated: the schema's texts, as the YAML files of conf/ and docs/reference.md; docs/targets/.
 
 python -m tflbuild.config.reference --check     say what is out of date (exit 1)
 python -m tflbuild.config.reference --write     write it
@@ -29,6 +29,7 @@ from tflbuild.config import (
     schema_verify,
 )
 from tflbuild.locations import shipped
+from tflbuild.targets.pages import pages as target_pages
 
 PARTS = (
     schema,
@@ -198,7 +199,8 @@ def pages() -> dict[Path, str]:
         for group, options in schema.OPTIONS.items()
         for option in options
     }
-    return files | {conf.parent / "docs" / "reference.md": reference_page()}
+    docs = conf.parent / "docs"
+    return files | {docs / "reference.md": reference_page()} | target_pages(docs / "targets")
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ TARGET_KINDS = (
         name="prove_tflm",
         server="litert",
         module="target_tflm",
-        uses=(*TRIAL, *TABLES, "c_array", "forked", "op_slices", "tflm_runtime"),
+        uses=(*TRIAL, *TABLES, "c_array", "forked", "op_slices", "slices", "tflm_runtime"),
         packages=(*LITERT, "tflite-micro"),
         outputs=("verdict.json", "compiled/"),
     ),

@@ -1,13 +1,10 @@
 """The tables as pages of docs/targets/, and what there is of each target as its index.
 
-python -m tflbuild.targets.pages --check     say what is out of date (exit 1)
-python -m tflbuild.targets.pages --write     write it
+`python -m tflbuild.config.reference --write` writes them, with everything else that is generated.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,8 +13,7 @@ from tflbuild.targets.npu import VENDORS, Vendor
 from tflbuild.targets.rules import Row, Rule, Table
 from tflbuild.targets.tables import TABLES
 
-FOLDER = Path(__file__).parents[2] / "docs" / "targets"
-WRITTEN = "by `python -m tflbuild.targets.pages --write`"
+WRITTEN = "by `python -m tflbuild.config.reference --write`"
 UNCHECKED = "nothing that is noted"
 
 
@@ -129,27 +125,8 @@ def _differing(table: Table) -> str:
     return "" if differ is None else str(len(differ))
 
 
-def pages() -> dict[Path, str]:
-    """Every generated file and its text."""
+def pages(folder: Path) -> dict[Path, str]:
+    """Every page below a folder, and its text."""
     tables = [TABLES[name] for name in sorted(TABLES)]
-    files = {FOLDER / f"{table.name}.md": table_page(table) for table in tables}
-    return files | {FOLDER / "README.md": index_page(tables, VENDORS.values())}
-
-
-def main() -> None:
-    """The command line of this module."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write the files")
-    parser.add_argument("--check", action="store_true", help="exit 1 when one is out of date")
-    options = parser.parse_args()
-    stale = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
-    for path in stale:
-        if options.write:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(pages()[path])
-        print(f"{'written' if options.write else 'out of date'}: {path}")
-    sys.exit(1 if stale and not options.write else 0)
-
-
-if __name__ == "__main__":
-    main()
+    files = {folder / f"{table.name}.md": table_page(table) for table in tables}
+    return files | {folder / "README.md": index_page(tables, VENDORS.values())}

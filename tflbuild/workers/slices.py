@@ -26,19 +26,20 @@ class Slices:
         self.buffers = read_buffers(path)  # those behind the flatbuffer, too
 
     def inputs(self, subgraph: int, index: int) -> list[int]:
-        """The tensors that the model of an operator takes: those of its inputs that are no constants, each once."""
+        """The tensors that the model of an operator takes, each once: inputs that are neither constant nor state."""
         graph = self.root.subgraphs[subgraph]
         made = {one for op in self._with_constants(graph, index) for one in op.outputs}
         taken = [int(one) for op in self._with_constants(graph, index) for one in op.inputs]
-        return list(
-            dict.fromkeys(one for one in taken if one >= 0 and one not in made and not self._stored(graph, one))
-        )
+        fed = (one for one in taken if one >= 0 and one not in made and not self._stored(graph, one))
+        return list(dict.fromkeys(one for one in fed if not graph.tensors[one].isVariable))
 
     def operator(self, subgraph: int, index: int) -> bytes:
         """The model of one operator, with the constants that it takes."""
         graph = self.root.subgraphs[subgraph]
         ops = self._with_constants(graph, index)
-        used = dict.fromkeys(int(one) for op in ops for one in (*op.inputs, *op.outputs) if one >= 0)
+        used = dict.fromkeys(
+            int(one) for op in ops for one in (*op.inputs, *op.outputs, *_intermediates(op)) if one >= 0
+        )
         place = {old: new for new, old in enumerate(used)}
         part = schema.SubGraphT()
         part.name, part.operators = b"main", []
@@ -92,7 +93,12 @@ class Slices:
         copy.opcodeIndex = len(codes) - 1
         copy.inputs = [place.get(int(one), -1) for one in op.inputs]
         copy.outputs = [place[int(one)] for one in op.outputs]
+        copy.intermediates = [place[int(one)] for one in _intermediates(op)] or None
         return copy
+
+
+def _intermediates(op: Any) -> list[int]:
+    return [] if op.intermediates is None else [int(one) for one in op.intermediates]
 
 
 def product(size: int = 8) -> bytes:
