@@ -292,8 +292,9 @@ def report(
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
     missed = [gate for gate in gates if not gate.passed]
     wrong = problems(recipe, verdicts)
+    told = [line for lines in wrong.values() for line in lines]
     held = [*gates, *target_gates(recipe, verdicts)]
-    manifest = make_manifest(resolved, roles, used_packages(), held, verdicts_json(verdicts), wrong, git)
+    manifest = make_manifest(resolved, roles, used_packages(), held, verdicts_json(verdicts), told, git)
     if found is not None:
         manifest["search"] = search_json(found)
     written = write_outputs(folder, store, roles, manifest, accepted=not (missed or wrong))
@@ -301,8 +302,8 @@ def report(
     if missed or wrong:
         gate_error = GateError(
             f"{recipe.name}/{recipe.variant} was built and does not pass its gates",
-            where=", ".join([*(f"verify.gates.{gate.name}" for gate in missed), *(["target"] if wrong else [])]),
-            why="\n".join([*(gate.text() for gate in missed), *wrong]),
+            where=", ".join([*(f"verify.gates.{gate.name}" for gate in missed), *(f"target.{name}" for name in wrong)]),
+            why="\n".join([*(gate.text() for gate in missed), *told]),
             next_step=f"the artifact is kept for study: {show_path(written.model)}",
         )
         row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)

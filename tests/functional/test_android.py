@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_op import write_model
+from one_op_cases import CASES
 
 from tflbuild.workers.adb import BINARY, run
 from tflbuild.workers.contract import Request, WorkerError
@@ -39,7 +41,7 @@ elif rest[0].startswith("rm -f "):
     (state / rest[0].split()[2].rpartition("/")[2]).unlink()
 elif rest[0].startswith("/data/local/tmp/"):
     graph = next(word for word in rest[0].split() if word.startswith("--graph="))
-    assert (state / graph.rpartition("/")[2]).read_bytes() == b"the model"
+    assert (state / graph.rpartition("/")[2]).read_bytes()
     print((state / "new.txt").read_text(), end="")
     if "--enable_op_profiling=true" in rest[0]:
         print((state / "delegated.txt").read_text(), end="")
@@ -110,3 +112,16 @@ def test_a_tool_that_fails_there_fails_here_and_the_model_goes(tmp_path, device)
         ask(tmp_path, device)
     assert raised.value.fields["why"] == "ERROR: Failed to initialize"
     assert not list(device.glob("*.tflite"))
+
+
+@pytest.mark.heavy
+def test_the_command_line_times_a_model_on_a_device(device, project):
+    (device / BINARY.rpartition("/")[2]).write_text("the tool")
+    (project.folder / "planted.tflite").write_bytes(write_model(CASES["RELU_float32"]))
+    told = ("benchmark", "planted.tflite", "benchmark=android", f"benchmark.adb={device / 'adb'}")
+    done = project.run(*told)
+    assert done.code == 0, done.err
+    assert "Pixel 7" in done.out and "Android 14" in done.out
+    (device / "devices.txt").write_text("List of devices attached\n\n")
+    gone = project.run(*told)
+    assert gone.code == 4 and "step 'benchmark" in gone.err

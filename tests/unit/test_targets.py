@@ -167,6 +167,14 @@ def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
     assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
 
 
+def test_a_profile_without_its_package_line_is_refused():
+    Path("conf/target").mkdir(parents=True)
+    Path("conf/target/board.yaml").write_text("defaults: [/schema/target/ethos_u55@_here_, _self_]\n")
+    error = refused(*INT8_IO, "target=[cpu,board]")
+    assert error.what == "a target of this project lacks its package"
+    assert "# @package target.NAME" in error.next_step
+
+
 # verdicts
 
 GATHER = Fallback(op="GATHER", layer="head/gather", reason="taken only where input 1 is constant", fix="use SLICE")
@@ -225,7 +233,7 @@ def test_faults_that_no_limit_allows(verdict, strict, texts):
 
 def test_a_missed_limit_names_operator_layer_reason_and_fix():
     made = recipe(targets=(Target(name="gpu", runtime="gpu", gates=(("fallback_ops", 0.0),)),))
-    first, second = problems(made, [VERDICT])
+    first, second = problems(made, [VERDICT])["gpu"]
     assert first == "gpu.fallback_ops is 1, at most 0 is allowed: 1 too high"
     assert second.strip() == "GATHER 'head/gather': taken only where input 1 is constant; use SLICE"
 

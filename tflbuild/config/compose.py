@@ -29,6 +29,7 @@ from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
+from tflbuild.config.target_mistakes import refuse_unplaced
 from tflbuild.config.variants import name_variant, section_of
 from tflbuild.errors import RecipeError, UsageError, nearest
 from tflbuild.locations import shipped
@@ -228,6 +229,7 @@ class Composer:
                 why="one sweeper finds the jobs, and one launcher runs them",
                 next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
             )
+        refuse_unplaced(config.target, places.find("target"))
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)

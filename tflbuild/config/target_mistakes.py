@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+
+from omegaconf import OmegaConf
 
 from tflbuild.config import schema
 from tflbuild.errors import RecipeError
@@ -28,3 +30,15 @@ def unchosen_target(key: str, where: str) -> RecipeError | None:
         where=where,
         next_step=f"target={name}, or several: target=[cpu,{name}]",
     )
+
+
+def refuse_unplaced(target: object, where: str) -> None:
+    """Raises RecipeError where a project's own profile lacks the line that puts its keys below its name."""
+    kind = OmegaConf.get_type(target)
+    if is_dataclass(kind):
+        raise RecipeError(
+            "a target of this project lacks its package",
+            where=where,
+            why="its keys came to stand at 'target', where those of all targets would",
+            next_step="conf/target/NAME.yaml begins with the line: # @package target.NAME",
+        )

@@ -42,15 +42,15 @@ def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
     ]
 
 
-def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[str]:
-    """What fails the build, in words: faults that no limit allows, limits that are missed, and what causes them."""
-    found: list[str] = []
+def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    """Target -> what fails the build there: faults that no limit allows, limits that are missed, what causes them."""
+    found: dict[str, list[str]] = {}
     for target, verdict in zip(recipe.targets, verdicts, strict=True):
         wrong = list(faults(verdict, must_be_proven=target.must_be_proven))
         missed = [gate.text() for gate in hold(verdict, target.gates) if not gate.passed]
-        found += [*wrong, *missed]
-        if missed or verdict.runs is False:
-            found += [f"  {line}" for line in fallback_lines(verdict)]
+        causes = fallback_lines(verdict) if missed or verdict.runs is False else ()
+        if wrong or missed:
+            found[target.name] = [*wrong, *missed, *(f"  {line}" for line in causes)]
     return found
 
 
@@ -133,9 +133,13 @@ def judged_by(target: Target, tool: Tool) -> str:
 
 
 def listing_text(rows: Sequence[Row]) -> str:
-    """A row a profile; what lacks for a proof in the last column."""
-    cells = [(name, judged_by(target, tool), text, tool.to_prove) for name, text, target, tool in rows]
-    return "\n".join(align(("target", "verdicts", "what it is", "for a proof"), cells))
+    """A row a profile, and below what a proof needs that is not here."""
+    cells = [(name, judged_by(target, tool), text) for name, text, target, tool in rows]
+    lines = align(("target", "verdicts here", "what it is"), cells)
+    lacking = [(name, tool.to_prove) for name, _, _, tool in rows if tool.to_prove]
+    if lacking:
+        lines += ["", *align(("for a proof of", "install"), lacking)]
+    return "\n".join(lines)
 
 
 def listing_json(rows: Sequence[Row]) -> Json:

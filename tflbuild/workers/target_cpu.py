@@ -233,8 +233,7 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
 
 
 def memory_notes(told: Mapping[str, Json], sizes: Sequence[str]) -> list[str]:
-    """How memory was measured, or why not."""
+    """What a person must know of the memory that was measured, or why none was."""
     if "error" in told:
         return [f"peak memory was not measured: {told['error']}"]
-    grown = "peak memory: what a fresh process grew by at most, from before the model was opened until it had run"
-    return [grown, *sizes]
+    return list(sizes)
