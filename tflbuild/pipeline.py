@@ -31,7 +31,8 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.locations import store_root
-from tflbuild.plan.planner import Surroundings, make_plan
+from tflbuild.plan.draft import Surroundings
+from tflbuild.plan.planner import make_plan
 from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest

@@ -16,7 +16,7 @@ from tflbuild.core.schemes import CALIBRATED
 from tflbuild.core.trial import Found
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.execute.executor import Executor
-from tflbuild.plan.planner import Surroundings
+from tflbuild.plan.draft import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.search import candidates
 from tflbuild.search.find import Finder

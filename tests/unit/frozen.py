@@ -14,7 +14,7 @@ from tflbuild.core.recipe import (
     Verify,
 )
 from tflbuild.core.step import FileInput
-from tflbuild.plan.planner import Surroundings
+from tflbuild.plan.draft import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
 
 FILES = {

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
+from tflbuild.plan.draft import Surroundings
 from tflbuild.plan.parameters import SAMPLES, source_params
-from tflbuild.plan.planner import Surroundings, Variant
+from tflbuild.plan.planner import Variant
 from tflbuild.plan.side_steps import ANDROID, add_benchmark, add_metadata
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe

@@ -5,13 +5,13 @@ Pure: same recipes and toolchain, same plan. Equal steps of several variants are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize, Target
-from tflbuild.core.step import FileInput, Input, Plan, Step, StepInput, artifact_role
+from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
+from tflbuild.core.step import Input, Plan, Step
+from tflbuild.plan.draft import Draft, Surroundings
 from tflbuild.plan.parameters import SAMPLES, refinements, source_params, training_params
 from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps
 from tflbuild.plan.target_steps import add_targets
@@ -27,71 +27,13 @@ from tflbuild.resolve.inputs import (
     WEIGHTS,
     ResolvedRecipe,
 )
-from tflbuild.resolve.tools import Tool
 
-VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
-SECTIONS = {
-    "calibration samples": "dataset",
-    "evaluation samples": "verify.dataset",
-    "training samples": "optimize.dataset",
-}
 OPTIMIZED = "import optimized"
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the machine contributes to keys, looked up before planning."""
-
-    toolchain: Callable[[str], Mapping[str, str]]
-    host: str
-    cpu: str
-    tool: Callable[[Target], Tool] = lambda target: Tool(to_prove="nothing was looked for")
-
-
-@dataclass
-class Variant:
-    """The steps of one variant, as they are added."""
-
-    resolved: ResolvedRecipe
-    around: Surroundings
-    steps: dict[str, Step]
-    goals: dict[str, str] = field(default_factory=dict)
-
-    def add(
-        self,
-        role: str,
-        kind: str,
-        params: Mapping[str, Json],
-        inputs: Mapping[str, Input],
-        expect: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        step = Step(
-            kind=kind,
-            params=params,
-            inputs=tuple(inputs.values()),
-            toolchain=self.around.toolchain(kind),
-            expect=tuple(expect.items()),
-            title=self.title(role),
-            section=SECTIONS.get(role, ""),
-        )
-        self.steps.setdefault(step.id, step)
-        self.goals[role] = step.id
-
-    def title(self, role: str) -> str:
-        """The role, and the scheme where variants of a sweep differ by it."""
-        quantization = self.resolved.recipe.quantization
-        if role.partition(" ")[0] not in VARYING:
-            return role
-        engine = " converter" if quantization.engine == "converter" and quantization.scheme != "none" else ""
-        return f"{role} {quantization.scheme}{engine}"
-
-    def of(self, role: str, output: str, name: str) -> StepInput:
-        return StepInput(name=name, step_id=self.goals[role], output=output)
-
-    def file(self, role: str, name: str) -> FileInput:
-        found = self.resolved.files[role]
-        return replace(found, name=name)
+class Variant(Draft):
+    """The steps of one variant, one after another."""
 
     # the corridor, step by step
 
@@ -301,9 +243,6 @@ class Variant:
             params["allow_custom"] = True
         return params | ({"options": options} if options else {})
 
-    def artifact(self) -> StepInput:
-        return self.of(artifact_role(self.goals), "model.tflite", "model")
-
     def plan_check(self) -> None:
         recipe = self.resolved.recipe
         params: dict[str, Json] = {
@@ -335,9 +274,6 @@ class Variant:
         """What refines the scheme. The linear algebra of gptq and oscar rounds as this CPU's instruction set does."""
         quantization = self.resolved.recipe.quantization
         return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
-
-    def run_params(self) -> dict[str, Json]:
-        return self.resolved.recipe.interpreter
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
+from tflbuild.plan.draft import Draft
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
 from tflbuild.targets.runtimes import LINT, RUNTIMES
-
-if TYPE_CHECKING:
-    from tflbuild.plan.planner import Variant
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
 
@@ -23,10 +19,10 @@ def target_role(target: str) -> str:
     return f"target {target}"
 
 
-def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> None:
+def add_targets(draft: Draft, artifact: StepInput, signature: StepInput) -> None:
     """One step a target, all of the same artifact."""
-    for target in variant.resolved.recipe.targets:
-        tool = variant.around.tool(target)
+    for target in draft.resolved.recipe.targets:
+        tool = draft.around.tool(target)
         runtime = RUNTIMES[target.runtime]
         kind = runtime.step if tool.present or runtime.lints else LINT
         inputs: dict[str, Input] = {"model": artifact}
@@ -34,13 +30,13 @@ def add_targets(variant: Variant, artifact: StepInput, signature: StepInput) -> 
         if kind != LINT:
             inputs["signature"] = signature
             if runtime.timed:
-                params["host"] = variant.around.host
-            sampled = next((role for role in SAMPLES_OF if role in variant.goals), None)
+                params["host"] = draft.around.host
+            sampled = next((role for role in SAMPLES_OF if role in draft.goals), None)
             if runtime.compares and sampled is not None:
-                inputs["samples"] = variant.of(sampled, SAMPLES, "samples")
+                inputs["samples"] = draft.of(sampled, SAMPLES, "samples")
             if target.options.get("config"):
-                inputs["config"] = variant.file(config_role(target.name), "config")
-        variant.add(target_role(target.name), kind, params, inputs)
+                inputs["config"] = draft.file(config_role(target.name), "config")
+        draft.add(target_role(target.name), kind, params, inputs)
 
 
 def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:

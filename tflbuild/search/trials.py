@@ -12,8 +12,8 @@ from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
 from tflbuild.core.trial import Trial
 from tflbuild.execute.executor import Executor
+from tflbuild.plan.draft import Surroundings
 from tflbuild.plan.inquiries import make_sensitivities, make_trials
-from tflbuild.plan.planner import Surroundings
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.search.candidates import describe, limits, settle
 
