@@ -240,7 +240,7 @@ def test_a_missed_limit_names_operator_layer_reason_and_fix():
 
 def test_the_table_says_operators_partitions_and_figures():
     lines = targets_text([VERDICT, replace(VERDICT, target="tflm", runs=False, partitions=None)]).split("\n")
-    assert lines[0].split() == ["target", "verdict", "operators", "partitions", "figures", "had", "by"]
+    assert lines[0].split() == ["target", "verdict", "operators", "partitions", "figures"]
     assert lines[1].split("  ")[0] == "gpu" and "2 of 3" in lines[1] and "SNR 40.0 dB" in lines[1]
     assert "proven: cannot run" in lines[2]
 

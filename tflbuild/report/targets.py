@@ -73,8 +73,8 @@ def show_fallback(fallback: Fallback) -> str:
 
 
 def targets_text(verdicts: Sequence[Verdict]) -> str:
-    """The table, and below it what a person must know of each."""
-    headings = ("target", "verdict", "operators", "partitions", "figures", "had by")
+    """The table, and below it by what each was judged, what falls back and what a person must know."""
+    headings = ("target", "verdict", "operators", "partitions", "figures")
     rows = [
         (
             one.target,
@@ -82,17 +82,24 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
             _operators(one),
             "" if one.partitions is None else str(one.partitions),
             figures_text(one.figures),
-            one.device or one.how,
         )
         for one in verdicts
     ]
-    lines = align(headings, rows, right=("partitions",))
+    width = max(len(one.target) for one in verdicts)
+    lines = [*align(headings, rows, right=("partitions",)), ""]
     for one in verdicts:
-        told = [*fallback_lines(one), *one.notes, *([f"to prove it: {one.to_prove}"] if one.to_prove else [])]
-        if one.proof == "unproven":
-            told.insert(0, one.how)
-        lines += [f"{one.target}: {text}" for text in told]
+        told = [judged_text(one), *fallback_lines(one), *(f"note: {note}" for note in one.notes)]
+        told += [f"to prove it: {one.to_prove}"] if one.to_prove else []
+        lines += [
+            f"{name:<{width}}  {text}" for name, text in zip((one.target, *("",) * len(told)), told, strict=False)
+        ]
     return "\n".join(lines)
+
+
+def judged_text(verdict: Verdict) -> str:
+    """By what it was judged, and on which device its figures were had."""
+    device = f"; figures: {verdict.device}" if verdict.device and verdict.device not in verdict.how else ""
+    return verdict.how + device
 
 
 def targets_table(manifest: Mapping[str, Json]) -> str:
