@@ -247,4 +247,4 @@ def test_the_table_says_operators_partitions_and_figures():
 
 def test_many_fallbacks_are_counted_not_listed():
     lines = list(fallback_lines(replace(VERDICT, fallbacks=(GATHER,) * 9)))
-    assert len(lines) == 6 and lines[-1] == "and 4 more, in the manifest"
+    assert len(lines) == 6 and lines[-1] == "and 4 more: --json has all"

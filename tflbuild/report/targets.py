@@ -59,7 +59,7 @@ def fallback_lines(verdict: Verdict) -> Iterator[str]:
     for fallback in verdict.fallbacks[:SHOWN]:
         yield show_fallback(fallback)
     if len(verdict.fallbacks) > SHOWN:
-        yield f"and {len(verdict.fallbacks) - SHOWN} more, in the manifest"
+        yield f"and {len(verdict.fallbacks) - SHOWN} more: --json has all"
     for text in verdict.unknown[:SHOWN]:
         yield f"unknown: {text}"
     if len(verdict.unknown) > SHOWN:
@@ -90,9 +90,8 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
     for one in verdicts:
         told = [judged_text(one), *fallback_lines(one), *(f"note: {note}" for note in one.notes)]
         told += [f"to prove it: {one.to_prove}"] if one.to_prove else []
-        lines += [
-            f"{name:<{width}}  {text}" for name, text in zip((one.target, *("",) * len(told)), told, strict=False)
-        ]
+        lines.append(f"{one.target:<{width}}  {told[0]}")
+        lines += [f"{'':<{width}}  {text}" for text in told[1:]]
     return "\n".join(lines)
 
 
