@@ -17,7 +17,7 @@ from tflbuild.resolve.toolchain import is_absent
 from tflbuild.steps.kinds import EXTRAS
 from tflbuild.targets import edgetpu_log, npu
 from tflbuild.targets.runtimes import COUNTS, RUNTIMES
-from tflbuild.targets.vulkan import find_drivers
+from tflbuild.targets.vulkan import BROWSERS, ICD_FOLDERS, find_drivers
 
 PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
 
@@ -77,9 +77,16 @@ def find_edgetpu_compiler(_: Target) -> Tool:
 
 def find_vulkan(_: Target) -> Tool:
     """A Vulkan driver, of a chip or a program, and the loader."""
+    return vulkan_here()
+
+
+@cache
+def vulkan_here() -> Tool:
+    """The same, looked up once: drivers are digested."""
     found = find_drivers()
-    read = tuple(one.icd for one in found.candidates)
-    return Tool(not found.lacks, found.install if found.lacks else "", {"drivers": found.digest}, read)
+    read = (*ICD_FOLDERS, *BROWSERS, *(one.icd for one in found.candidates))
+    to_prove = f"{found.lacks}: {found.install}" if found.lacks else ""
+    return Tool(not found.lacks, to_prove, {"drivers": found.digest}, read)
 
 
 def require_tools(recipe: Recipe) -> None:
