@@ -14,7 +14,7 @@ from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
 from tflbuild.errors import MachineError
 from tflbuild.plan.planner import make_plan
-from tflbuild.report.targets import fallback_lines, problems, targets_text
+from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import tools
 from tflbuild.resolve.tools import Tool, find_tool, require_tools
 
@@ -248,3 +248,14 @@ def test_the_table_says_operators_partitions_and_figures():
 def test_many_fallbacks_are_counted_not_listed():
     lines = list(fallback_lines(replace(VERDICT, fallbacks=(GATHER,) * 9)))
     assert len(lines) == 6 and lines[-1] == "and 4 more: --json has all"
+
+
+def test_other_numbers_of_threads_and_memory_have_a_line_of_their_own():
+    figures = {
+        "latency_p50_ms": 1.0,
+        "latency_p50_ms_threads_4": 0.25,
+        "latency_p50_ms_threads_2": 0.5,
+        "peak_bytes": 2e6,
+    }
+    assert list(more_figures(figures)) == ["p50 with 2 threads 500 µs, 4 threads 250 µs", "peak memory 2 MB"]
+    assert list(more_figures({"snr_db": 3.0})) == []

@@ -88,11 +88,28 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
     width = max(len(one.target) for one in verdicts)
     lines = [*align(headings, rows, right=("partitions",)), ""]
     for one in verdicts:
-        told = [judged_text(one), *fallback_lines(one), *(f"note: {note}" for note in one.notes)]
+        told = [
+            judged_text(one),
+            *more_figures(one.figures),
+            *fallback_lines(one),
+            *(f"note: {note}" for note in one.notes),
+        ]
         told += [f"to prove it: {one.to_prove}"] if one.to_prove else []
         lines.append(f"{one.target:<{width}}  {told[0]}")
         lines += [f"{'':<{width}}  {text}" for text in told[1:]]
     return "\n".join(lines)
+
+
+def more_figures(figures: Mapping[str, float]) -> Iterator[str]:
+    """What a line of the table has no room for: other numbers of threads, memory, cycles."""
+    mark = "latency_p50_ms_threads_"
+    threads = sorted((int(name.removeprefix(mark)), value) for name, value in figures.items() if name.startswith(mark))
+    if threads:
+        yield "p50 with " + ", ".join(f"{count} threads {show_ms(value)}" for count, value in threads)
+    rest = (("peak_bytes", "peak memory"), ("cycles_total", "cycles"), ("dram_bytes", "DRAM"), ("macs", "MACs"))
+    told = [f"{word} {_show(name, figures[name])}" for name, word in rest if figures.get(name)]
+    if told:
+        yield ", ".join(told)
 
 
 def judged_text(verdict: Verdict) -> str:
@@ -122,7 +139,7 @@ def _show(name: str, value: float) -> str:
         return show_bytes(value)
     if name.endswith("_ms"):
         return show_ms(value)
-    return f"{value:.1f} dB" if name.endswith("_db") else f"{value:,.4g}"
+    return f"{value:.1f} dB" if name.endswith("_db") else f"{value:,.10g}"
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
