@@ -156,3 +156,10 @@ def test_what_differs_on_a_machine_is_told_once():
     lacking = {kind: parts for kind, parts in here.items() if kind != "convert"}
     assert differences(here, lacking) == ["a package that the step 'convert' needs is not installed there"]
     assert differences(here, {kind: parts for kind, parts in here.items() if kind != "optimize"}) == []
+
+
+def test_what_proves_a_target_runs_where_its_tool_was_found():
+    cluster = RayCluster(Cluster(address="auto"))
+    for params, goes in (({"tool": {}}, False), ({"to_prove": "x"}, True), ({"host": "me"}, False)):
+        step = Step(kind="lint_target", params=params, inputs=(), toolchain={})
+        assert cluster.takes(step) is goes

@@ -22,7 +22,7 @@ from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 
 NAME = "ray"
-TIED = ("host", "cpu")  # parameters that name this machine
+TIED = ("host", "cpu", "tool")  # parameters that name this machine, or what was found on it
 FAREWELL_SECONDS = 3.0
 
 
