@@ -315,7 +315,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
     path = words[0]
     overrides = [text for text in options.overrides[1:] if text != path]
-    targets = [name for name in (options.target or "").split(",") if name]
+    targets = [name for name in (options.target or "").strip("[] ").split(",") if name]
     found = inquiry.inspect(path, overrides, read_limits(options), targets)
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature))

@@ -15,7 +15,7 @@ from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline import as_error, connect, disk_errors, prepare_plan
+from tflbuild.pipeline import as_error, connect, disk_errors, prepare_plan, require_one_artifact
 from tflbuild.report.console import show_notices
 from tflbuild.report.diagnosis import Trial
 from tflbuild.storage.store import Store
@@ -68,6 +68,7 @@ class _Ward:
             print(f"trying  {fix}", file=sys.stderr)
         try:
             prepared = prepare_plan([*overrides, *fix.split()], multirun=False, store=self.store)
+            require_one_artifact(prepared)
         except RecipeError as error:
             if not fix:
                 raise

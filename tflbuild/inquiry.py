@@ -6,9 +6,10 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from tflbuild.config.compose import compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.digest import Json
@@ -18,7 +19,15 @@ from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import locate, store_root
-from tflbuild.pipeline import connect, disk_errors, execute_all, open_executor, prepare_plan, surroundings
+from tflbuild.pipeline import (
+    connect,
+    disk_errors,
+    execute_all,
+    open_executor,
+    prepare_plan,
+    require_one_artifact,
+    surroundings,
+)
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
@@ -55,12 +64,15 @@ def benchmark(overrides: Sequence[str], limits: Limits) -> Answer:
     """
     words = [text for text in overrides if "=" not in text and not text.startswith("~")]
     told = [text for text in overrides if text not in words]
-    if not any(text.lstrip("+").startswith("benchmark=") for text in told):
-        told.insert(0, "benchmark=host")
     if words:
         told = [*_as_source("tflite", words[0]), *told]
+    if any(text.lstrip("+") == "benchmark=none" for text in told):
+        raise UsageError("benchmark=none leaves nothing to time", where="command line: benchmark=none")
+    plain = [text for text in told if not text.lstrip("+").startswith("benchmark.")]
+    if compose(plain)[0].build.benchmark.kind == "none":
+        told.insert(0, "benchmark=host")
     make = partial(make_benchmark, again=uuid.uuid4().hex)
-    return _ask(told, limits, lambda recipe, places: None, make, "benchmark")
+    return _ask(told, limits, _require_settled, make, "benchmark")
 
 
 def _as_source(kind: str, path: str) -> list[str]:
@@ -72,6 +84,7 @@ def _as_source(kind: str, path: str) -> list[str]:
 def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str) -> Answer:
     with open_executor(limits) as (executor, _):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
+        require_one_artifact(prepared)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         prepare(variant_folder(resolved.recipe))
@@ -79,6 +92,15 @@ def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inqui
         plan = make(resolved, surroundings())
         found = execute_all(executor, plan, places)[role].facts
     return Answer(resolved.recipe, {name: value for name, value in found.items() if name != "peak_bytes"})
+
+
+def _require_settled(recipe: Recipe, places: Places) -> None:
+    if recipe.search is not None:
+        raise RecipeError(
+            "what quantization=auto ends with is not known",
+            where=places.find("quantization"),
+            next_step="build it: its last line names the artifact, which `tflbuild benchmark MODEL.tflite` times",
+        )
 
 
 def _require_sensitive(recipe: Recipe, places: Places) -> None:
@@ -135,8 +157,25 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
         results = execute_all(executor, plan, prepared.places[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
-    verdicts = tuple(verdicts_of(prepared.resolved[0].recipe, results))
+    recipe = prepared.resolved[0].recipe
+    if targets and not recipe.targets:
+        raise UsageError(
+            f"'{','.join(targets)}' names no target", where="command line: --target", next_step="tflbuild targets"
+        )
+    types = described.facts.get("contents", {}).get("tensor_types", {})
+    verdicts = tuple(
+        held_to(one, types, two) for one, two in zip(recipe.targets, verdicts_of(recipe, results), strict=True)
+    )
     return Inspected(kind, signature, described.facts.get("contents", {}), verdicts)
+
+
+def held_to(target: Target, types: Mapping[str, int], verdict: Verdict) -> Verdict:
+    """A verdict on a model that no `check` has seen: what has no floating point cannot hold float tensors."""
+    floats = [name for name in types if name.startswith(("float", "bfloat"))]
+    if not target.full_integer or not floats:
+        return verdict
+    why = f"it has {', '.join(floats)} tensors, and {target.name} has no floating point"
+    return replace(verdict, runs=False, notes=(why, *verdict.notes))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError
+from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
@@ -57,6 +58,7 @@ from tflbuild.storage.stat_cache import Snapshot
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
+SESSION = uuid.uuid4().hex
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
@@ -146,11 +148,17 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
         places=places,
         plan=make_plan(resolved, surroundings()),
         read=read,
-        environment=frozenset(name for one in composed for name in one.environment),
+        environment=frozenset(name for one in composed for name in one.environment) | tool_variables(resolved),
         refused=refused,
         shared=shared,
         cluster=cluster,
     )
+
+
+def tool_variables(resolved: Sequence[ResolvedRecipe]) -> frozenset[str]:
+    """The variables that decide what can prove the recipes' targets here."""
+    tools = [find_tool(target) for one in resolved for target in one.recipe.targets]
+    return frozenset(name for tool in tools for name in tool.environment)
 
 
 def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
@@ -165,7 +173,19 @@ def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked
 
 def surroundings() -> Surroundings:
     """What this machine contributes to keys."""
-    return Surroundings(toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features(), tool=find_tool)
+    return Surroundings(
+        toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features(), session=SESSION, tool=find_tool
+    )
+
+
+def require_one_artifact(prepared: Prepared) -> None:
+    """Raises UsageError for a recipe whose targets get an artifact each: a question is about one."""
+    if len(prepared.resolved) + len(prepared.refused) != 1:
+        raise UsageError(
+            "the recipe's targets get an artifact each, and this is asked of one",
+            where="command line",
+            next_step="name a target: target=gpu",
+        )
 
 
 @contextmanager
@@ -357,6 +377,8 @@ def keep_note(
     arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], more: Sequence[Path], answer: str
 ) -> None:
     """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`."""
+    if any(one.recipe.benchmark.kind == "android" for one in prepared.resolved):
+        return  # which device is attached shows when it is asked
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer)

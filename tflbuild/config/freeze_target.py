@@ -17,12 +17,15 @@ from tflbuild.targets.npu import VENDORS
 from tflbuild.targets.runtimes import RUNTIMES
 
 ALL = "gates"  # beside the profiles: limits of all of them
+ONLY = "only"  # and those that are meant, where a recipe is built in parts
+VERSIONS = {"nnapi": ("1.0", "1.1", "1.2", "1.3"), "coreml": ("2", "3")}
+FOLDERS = ("logs", "runners")
 COMMON = {spec.name for spec in fields(schema.Target)}
 
 
 def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target, ...]:
     """The profiles in the order they were chosen. Raises RecipeError for what is none, and for unknown limits."""
-    profiles = {name: profile for name, profile in node.items() if name != ALL}
+    profiles = {name: profile for name, profile in node.items() if name not in (ALL, ONLY)}
     for name, profile in profiles.items():
         if not isinstance(profile, schema.Target):
             raise refusals.refuse(
@@ -37,12 +40,14 @@ def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target,
     return tuple(
         freeze_target(str(name), profile, [one for one in everywhere if one[0] in known[name]], refusals)
         for name, profile in profiles.items()
+        if name in (node.get(ONLY) or profiles)
     )
 
 
 def freeze_target(name: str, profile: schema.Target, everywhere: list[tuple[str, float]], refusals: Refusals) -> Target:
     """One profile; its own limits stand before those of all."""
     place = f"target.{name}"
+    refusals.require(name not in FOLDERS, place, f"'{name}'", "called otherwise: artifacts have a folder of that name")
     check_numbers(profile, place, refusals)
     own = freeze_limits(profile.gates, f"{place}.gates", refusals)
     require_known(own, RUNTIMES[profile.runtime].limits, f"{place}.gates", refusals)
@@ -76,6 +81,14 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
         for key, values in (("threads", [profile.threads]), ("threads_swept", profile.threads_swept)):
             for value in values:
                 refusals.require(value >= 1, f"{place}.{key}", value, "at least 1")
+    if isinstance(profile, schema.TableTarget) and profile.version not in ("", *VERSIONS.get(profile.table, ())):
+        known = VERSIONS.get(profile.table, ())
+        rule = f"one of {', '.join(known)}" if known else "empty: its rules know no versions"
+        refusals.require(False, f"{place}.version", f"'{profile.version}'", rule)
+    if isinstance(profile, schema.TflmTarget):
+        name = profile.symbol
+        plain = name.isascii() and name.isidentifier()
+        refusals.require(plain, f"{place}.symbol", f"'{name}'", "a name as C has them")
     if isinstance(profile, schema.EthosUTarget):
         check_ethos_u(profile, place, refusals)
     if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):

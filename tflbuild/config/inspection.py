@@ -92,7 +92,7 @@ def help_text(hydra: Hydra, parser: argparse.ArgumentParser) -> str:
             lines += _entry(group, option, class_text(kind) if kind else "of this project")
             group = ""
     recipes = ", ".join(group_options(hydra, GROUP))
-    lines += [*_entry(GROUP, recipes, ""), "", "Flags:", ""]
+    lines += [*_entry(GROUP, "", recipes), "", "Flags:", ""]
     for action in parser._actions:
         if action.option_strings:
             lines += _entry("", ", ".join(action.option_strings), action.help or "", second=26)

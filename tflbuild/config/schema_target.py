@@ -180,7 +180,7 @@ class TflmTarget(Target):
     static_shapes: bool = True
     select_tf: bool = False
     symbol: str = "model"
-    """Name of the C array, and of its files: `<symbol>.cc` and `<symbol>.h`."""
+    """What the names in `model.cc` and `model.h` begin with."""
     least_snr_db: float = 20.0
     """Least signal-to-noise ratio of its outputs against the CPU's, in dB."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 from omegaconf import OmegaConf
@@ -42,3 +43,9 @@ def refuse_unplaced(target: object, where: str) -> None:
             why="its keys came to stand at 'target', where those of all targets would",
             next_step="conf/target/NAME.yaml begins with the line: # @package target.NAME",
         )
+
+
+def refuse_only(target: Mapping[str, object], overrides: Sequence[str], where: str) -> None:
+    """Raises RecipeError for a key that only parts of a recipe have, which tflbuild itself makes."""
+    if "only" in target and not any(text.startswith("++target.only=") for text in overrides):
+        raise RecipeError("'target.only' is no key of a recipe", where=where, next_step="target=[NAME, ...] chooses")

@@ -8,6 +8,7 @@ import re
 
 from hydra.core.override_parser.types import Override
 
+from tflbuild.config.by_target import ONLY
 from tflbuild.config.recipe_source import GROUP
 from tflbuild.core.recipe import DEFAULT_VARIANT
 
@@ -17,10 +18,13 @@ NOT_A_VARIANT = ("name", "output_root", "store", "sweep", "executor")
 
 def name_variant(overrides: list[Override]) -> str:
     """A folder name from what was changed on the command line: `default` when nothing was."""
+    parts = any(override.key_or_group == ONLY for override in overrides)
     told = sorted(
-        f"{_key(override)}={_plain(override)}"
+        f"{'target' if override.key_or_group == ONLY else _key(override)}={_plain(override)}"
         for override in overrides
-        if section_of(override) not in (GROUP, *NOT_A_VARIANT) and not override.key_or_group.startswith("hydra")
+        if not (parts and override.key_or_group == "target")
+        and section_of(override) not in (GROUP, *NOT_A_VARIANT)
+        and not override.key_or_group.startswith("hydra")
     )
     if not told:
         return DEFAULT_VARIANT

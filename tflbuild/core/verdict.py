@@ -36,8 +36,8 @@ class Verdict:
     versions, or why not. `runs`: whether the target takes the artifact at all, with operators left to the CPU if it can
     do that; None where that is not known. `agrees`: whether its outputs were those of the CPU, None where they were
     not compared. `on_delegate` of `ops` operators run on the delegate, in `partitions` pieces; None is unknown.
-    `unknown` are operators that the rules say nothing about. `figures` were measured or estimated on or for `device`,
-    units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
+    `unknown` are operators that nothing is known of, one text each. `figures` were measured or estimated on or for
+    `device`, units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
     """
 
     target: str
@@ -61,7 +61,9 @@ class Verdict:
 
     def measured(self) -> dict[str, float]:
         """Every figure that is known, by the name that a gate has for it."""
-        counts: dict[str, float] = {"unknown_ops": len(self.unknown)}
+        counts: dict[str, float] = {}
+        if self.unknown or self.on_delegate is not None:
+            counts["unknown_ops"] = len(self.unknown)
         if not self.unknown and self.on_delegate is not None:
             counts["fallback_ops"] = self.ops - self.on_delegate
         if self.partitions is not None:

@@ -27,6 +27,7 @@ class Surroundings:
     toolchain: Callable[[str], Mapping[str, str]]
     host: str
     cpu: str
+    session: str = ""  # names this run: of what is measured on a device that nobody here can name
     tool: Callable[[Target], Tool] = lambda target: Tool(to_prove="nothing was looked for")
 
 

@@ -76,6 +76,7 @@ def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: 
     for variant in variants:
         variant.plan_float()
         variant.plan_quantize()
+        add_metadata(variant)
         variant.plan_check()
         if last in ("verify", "benchmark"):
             variant.plan_verify()

@@ -46,5 +46,5 @@ def add_benchmark(draft: Draft, again: str = "") -> None:
         draft.add("benchmark", "benchmark", params, inputs)
     elif benchmark.kind == "android":
         target = {name: value for name, value in benchmark.options.items() if name != "runs"}
-        params |= {"runs": benchmark.options["runs"], "target": target}
+        params |= {"runs": benchmark.options["runs"], "target": target, "again": again or draft.around.session}
         draft.add(ANDROID, "benchmark_android", params, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,8 +74,11 @@ def write_outputs(
         files += write_logs(folder, store, roles)
         files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
         for role, result in roles.items():
-            if COMPILED in result.outputs:
-                files += _bring_folder(store, result, COMPILED, folder / role.removeprefix("target "))
+            place = folder / role.removeprefix("target ")
+            if role.startswith("target ") and place.is_dir():
+                shutil.rmtree(place)  # what an earlier artifact was compiled to
+            if COMPILED in result.outputs and accepted:
+                files += _bring_folder(store, result, COMPILED, place)
         replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflbuild.core.digest import Json
@@ -60,10 +61,11 @@ def fallback_lines(verdict: Verdict) -> Iterator[str]:
         yield show_fallback(fallback)
     if len(verdict.fallbacks) > SHOWN:
         yield f"and {len(verdict.fallbacks) - SHOWN} more: --json has all"
-    for text in verdict.unknown[:SHOWN]:
-        yield f"unknown: {text}"
-    if len(verdict.unknown) > SHOWN:
-        yield f"and {len(verdict.unknown) - SHOWN} more that are unknown"
+    unknown = Counter(verdict.unknown)
+    for text, count in list(unknown.items())[:SHOWN]:
+        yield f"unknown: {text}" + (f" ({count} times)" if count > 1 else "")
+    if len(unknown) > SHOWN:
+        yield f"and {len(unknown) - SHOWN} kinds more that are unknown"
 
 
 def show_fallback(fallback: Fallback) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ def host_fingerprint() -> str:
                 break
     except OSError:
         model = platform.processor()
-    return f"{platform.node()}, {model or platform.machine()}"
+    return f"{platform.node()}, {model or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 @cache

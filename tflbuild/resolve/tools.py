@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -12,12 +13,12 @@ from functools import cache
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe, Target
-from tflbuild.errors import MachineError
+from tflbuild.errors import MachineError, RecipeError
 from tflbuild.resolve.toolchain import is_absent
 from tflbuild.steps.kinds import EXTRAS
 from tflbuild.targets import edgetpu_log, npu
 from tflbuild.targets.runtimes import COUNTS, RUNTIMES
-from tflbuild.targets.vulkan import BROWSERS, ICD_FOLDERS, find_drivers
+from tflbuild.targets.vulkan import BROWSERS, HOME_FOLDERS, ICD_FOLDERS, LIBRARIES, NAMED_BY, find_drivers
 
 PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
 
@@ -26,13 +27,15 @@ PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes
 class Tool:
     """What proves a target. `present` unless something lacks, which `to_prove` says how to install.
 
-    `key` is what its results depend on besides packages, as plain JSON; `read` are paths whose change may change this.
+    `key` is what its results depend on besides packages, as plain JSON; `read` are paths whose change
+    may change this, `environment` variables.
     """
 
     present: bool = False
     to_prove: str = ""
     key: Mapping[str, Json] = field(default_factory=dict)
     read: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
 
 
 def find_tool(target: Target) -> Tool:
@@ -54,7 +57,8 @@ def find_sdk(target: Target) -> Tool:
     """A vendor's packages. That they are there does not mean that their compiler loads: the step tries it."""
     vendor = npu.VENDORS[str(target.options["vendor"])]
     found = dict(npu.installed(vendor))
-    return Tool(bool(found), "" if found else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
+    complete = any(name not in vendor.needs for name in found) and set(vendor.needs) <= set(found)
+    return Tool(complete, "" if complete else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
 
 
 @cache
@@ -72,7 +76,7 @@ def find_edgetpu_compiler(_: Target) -> Tool:
     program = shutil.which(edgetpu_log.COMPILER)
     version = compiler_version(program) if program else ""
     read = tuple(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
-    return Tool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read)
+    return Tool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read, ("PATH",))
 
 
 def find_vulkan(_: Target) -> Tool:
@@ -84,14 +88,25 @@ def find_vulkan(_: Target) -> Tool:
 def vulkan_here() -> Tool:
     """The same, looked up once: drivers are digested."""
     found = find_drivers()
-    read = (*ICD_FOLDERS, *BROWSERS, *(one.icd for one in found.candidates))
+    home = os.path.expanduser("~")
+    folders = [*ICD_FOLDERS, *BROWSERS, *(os.path.join(home, name) for name in HOME_FOLDERS)]
+    libraries = [path for pattern in LIBRARIES for path in glob.glob(f"/{pattern}")]
+    candidates = [path for one in found.candidates for path in (one.icd, one.library) if path]
+    read = (*folders, *libraries, *candidates)
     to_prove = f"{found.lacks}: {found.install}" if found.lacks else ""
-    return Tool(not found.lacks, to_prove, {"drivers": found.digest}, read)
+    return Tool(not found.lacks, to_prove, {"drivers": found.digest}, read, (*NAMED_BY, "LD_LIBRARY_PATH", "HOME"))
 
 
 def require_tools(recipe: Recipe) -> None:
     """Raises MachineError for a target that must be proven, or has a limit on what only a proof brings, and cannot."""
     for target in recipe.targets:
+        if target.must_be_proven and target.runtime == "table":
+            raise RecipeError(
+                f"nothing can prove target={target.name}",
+                where=f"target.{target.name}.require",
+                why="it is known by its published operators alone",
+                next_step="require=any, or try the artifact on a device",
+            )
         limit = next((name for name, _ in target.gates if name not in COUNTS), None)
         tool = find_tool(target) if target.must_be_proven or limit else None
         if tool is None or tool.present:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from tflbuild.core.digest import hash_tree
 from tflbuild.core.step import hash_action
-from tflbuild.storage.store import TREE_SUFFIX, Output, Record, parse_record
+from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, Output, Record, parse_record
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_RECORD = 64 << 20  # bytes; the folder of a large dataset lists one line a file
@@ -31,7 +31,7 @@ def _sound(name: str, output: Output) -> bool:
     if not isinstance(output.size, int) or output.size < 0:
         return False
     if not name.endswith(TREE_SUFFIX):
-        return not output.files and bool(DIGEST.fullmatch(output.digest))
+        return not output.files and output.digest != EMPTY_FOLDER and bool(DIGEST.fullmatch(output.digest))
     safe = all(_stays_below(path) and DIGEST.fullmatch(digest) for path, digest in output.files.items())
     return safe and hash_tree(output.files) == output.digest
 

@@ -104,7 +104,7 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
         on_delegate=None if unsure else len(taken),
         partitions=None if unsure else count_partitions(model, taken),
         fallbacks=tuple(one.fallback() for one in refused),
-        unknown=tuple(dict.fromkeys(f"{one.view.op.name}: {one.reason}" for one in unsure)),
+        unknown=tuple(f"{one.view.op.name}: {one.reason}" for one in unsure),
         notes=table.notes,
     )
 

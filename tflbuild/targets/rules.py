@@ -14,8 +14,6 @@ from typing import Any
 
 from tflbuild.core.model import Model, Op, Subgraph, Tensor
 
-PADDING = ("SAME", "VALID")
-
 
 @dataclass(frozen=True)
 class View:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tflbuild.core.digest import Json
 from tflbuild.workers.benchmark_output import Run, parse
-from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.contract import Facts, Request, WorkerError, end_with_parent
 
 FOLDER = "/data/local/tmp"
 BINARY = f"{FOLDER}/benchmark_model"
@@ -70,6 +70,7 @@ class Adb:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=SECONDS,
+                preexec_fn=end_with_parent,
                 check=False,
                 env={"HOME": str(Path.home()), **os.environ},  # where adb has the key that the device knows
             )

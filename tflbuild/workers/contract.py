@@ -49,6 +49,11 @@ class WorkerError(Exception):
         return _rebuild, (self.fields,)
 
 
+def killed(what: str) -> WorkerError:
+    """The system ended a program, as it does when memory runs out: no verdict on a model."""
+    return WorkerError(f"{what} was killed", kind="environment", why="memory may have run out", transient=True)
+
+
 def _rebuild(fields: dict[str, Any]) -> WorkerError:
     return WorkerError(fields["what"], **{name: text for name, text in fields.items() if name != "what"})
 

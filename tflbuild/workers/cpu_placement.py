@@ -80,5 +80,5 @@ def settle(model: Model, placement: Placement | None, observed: Mapping[int, See
             unknown += [f"{op.name} of subgraph {number}: the runtime does not tell of it" for op in graph.ops]
         left += [(number, index) for index in sorted(own)]
     if unknown:
-        return Settled(tuple(left), None, None, tuple(dict.fromkeys(unknown)))
+        return Settled(tuple(left), None, None, tuple(unknown))
     return Settled(tuple(left), taken, pieces, ())

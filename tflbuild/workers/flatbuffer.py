@@ -77,7 +77,7 @@ def read_model(path: Path) -> Model:
             signatures=tuple(_signature(entry, graphs) for entry in root.signatureDefs or ()),
             min_runtime=_minimum_runtime(root),
         )
-    except (IndexError, struct.error, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, struct.error, ValueError) as error:
         raise WorkerError(
             "the artifact is no sound .tflite file",
             kind="build",

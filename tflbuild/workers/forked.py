@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tflbuild.workers.contract import end_with_parent
+from tflbuild.workers.contract import end_with_parent, killed
 
 Result = TypeVar("Result")
 
@@ -47,6 +47,8 @@ def in_fork(work: Callable[[], Result], log: Path) -> Ended[Result]:
     if good:
         return Ended(value, "", said)
     code = process.exitcode or 0
+    if code == -signal.SIGKILL:
+        raise killed("the runtime")
     return Ended(None, value or f"it was ended by {_ending(code)}", said)
 
 

@@ -26,6 +26,7 @@ from tflbuild.targets.vulkan import Driver, variables_for
 from tflbuild.workers.contract import end_with_parent
 from tflbuild.workers.samples import Arrays
 
+LATE = "it ran longer than"
 SECONDS = 120.0  # that one job may take, the compilation of its shaders included
 LOG_BYTES = 20_000
 ADAPTER = re.compile(r"Selected adapter: (.+?), arch=.*adapterType=(.+)")
@@ -133,7 +134,7 @@ def _batch(jobs: Sequence[Job], first: int, device: Device, scratch: Path, secon
     while first + len(done) < len(jobs):
         if not select.select([reading], [], [], seconds)[0]:
             os.kill(pid, signal.SIGKILL)
-            ended = f"it ran longer than {seconds:g} s"
+            ended = f"{LATE} {seconds:g} s"
             break
         if not os.read(reading, 1):
             break

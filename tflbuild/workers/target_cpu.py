@@ -85,12 +85,15 @@ def run(request: Request) -> Facts:
 def refused(asked: Asked, model: Model, how: str, error: WorkerError) -> Verdict:
     """The runtime did not take the model at all."""
     why = f"{error.fields['what']}: {error.fields['why']}"
+    linked = [*model.flex_ops(), *model.custom_ops()]
+    if linked:
+        how = f"this host's runtime has no kernels for {', '.join(linked)}, which an app must link: it was not run"
     return Verdict(
         target=asked.name,
-        proof=PROVEN,
+        proof=UNPROVEN if linked else PROVEN,
         how=how,
         device=host.device(),
-        runs=False,
+        runs=None if linked else False,
         ops=sum(len(graph.ops) for graph in model.subgraphs),
         notes=(why,),
     )
@@ -110,9 +113,8 @@ def judge(asked: Asked, request: Request, model: Model, running: Running, how: s
     views = {(view.subgraph, view.index): view for view in each_view(model)}
     told = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=len(views))
     if asked.delegate != XNNPACK:
-        return replace(
-            told, partitions=0, notes=("no delegate was asked for: all operators ran on LiteRT's own kernels",)
-        )
+        own = "no delegate was asked for: all operators ran on LiteRT's own kernels"
+        return replace(told, on_delegate=len(views), partitions=0, notes=(own,))
     placement = placement_of(running, model)
     several = len(model.subgraphs) > 1 or placement is None or placement.unknown
     settled = settle(model, placement, observe(request, model, asked.delegate, asked.threads) if several else {})

@@ -15,7 +15,7 @@ from tflbuild.targets.edgetpu import TABLE
 from tflbuild.targets.edgetpu_log import COMPILER, TO_PROVE, Report, name_layers, read_log
 from tflbuild.targets.lint import lint
 from tflbuild.targets.rules import each_view
-from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.contract import Facts, Request, WorkerError, end_with_parent
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.target_trial import finish
 
@@ -74,7 +74,9 @@ def compile_model(request: Request, target: Mapping[str, Any]) -> tuple[Report, 
     command = [program, "-s", "-o", str(place), "-t", str(seconds), "model.tflite"]
     command[1:1] = ["-a"] if target.get("multiple_subgraphs", False) else []
     try:
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=seconds + SPARE_S)
+        done = subprocess.run(
+            command, cwd=place, capture_output=True, text=True, timeout=seconds + SPARE_S, preexec_fn=end_with_parent
+        )
         said = f"{done.stdout}\n{done.stderr}"
     except subprocess.TimeoutExpired as late:
         said = f"{_text(late.stdout)}\ncompilation timed out after {seconds + SPARE_S} s"

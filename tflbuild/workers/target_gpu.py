@@ -21,14 +21,14 @@ from tflbuild.targets.lint import Place, judge, largest, lint
 from tflbuild.targets.rules import Table
 from tflbuild.targets.tables import TABLES
 from tflbuild.targets.vulkan import INSTALL, Drivers, find_drivers
-from tflbuild.workers.contract import Facts, Request
+from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.float16_range import Range, float16_range
-from tflbuild.workers.gpu_delegate import Device, Job, Outcome, run_jobs
+from tflbuild.workers.gpu_delegate import LATE, Device, Job, Outcome, run_jobs
 from tflbuild.workers.gpu_layers import fallbacks, first_parting, left_apart, try_alone
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.slices import KEY, product
-from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial, untried
 
 KERNELS = "none"  # the optimized kernels have all operators, the reference ones not
 FACTOR = 300.0  # its square is more than 16-bit floats can hold
@@ -55,7 +55,10 @@ def run(request: Request) -> Facts:
     if bench is None:
         lacks = drivers.lacks or f"none of the Vulkan drivers here has a device that LiteRT takes: {_names(drivers)}"
         return finish(request, replace(linted, to_prove=f"{lacks}; {INSTALL}"))
-    trial = make_trial(request, KERNELS)
+    try:
+        trial = make_trial(request, KERNELS)
+    except WorkerError as error:
+        return finish(request, untried(linted, error))
     job = Job(request.inputs["model"], trial.key, trial.feeds)
     (outcome,) = run_jobs([job], bench.device, request.folder / "run")
     print(outcome.log)
@@ -122,7 +125,14 @@ class _Proof:
         )
 
     def _failed(self, name: str) -> Verdict:
-        """It did not come to outputs: what the table says, and how it ended."""
+        """It did not come to outputs: what the table says, and how it ended. Raises WorkerError for want of time."""
+        if self.outcome.ended.startswith(LATE):
+            raise WorkerError(
+                f"{self._by()} was not done: {self.outcome.ended}",
+                kind="environment",
+                next_step="build again when the machine has less to do",
+                transient=True,
+            )
         words = self.outcome.words[-LOG_LINES:]
         linted = lint(self.table, self.model, name, self.request.params["target"]["version"])
         return replace(
@@ -131,6 +141,8 @@ class _Proof:
             how=f"{self._by()} could not run it: {self.outcome.ended}",
             device=self.outcome.device,
             runs=None if self.outcome.compiled or self.outcome.crashed else False,
+            on_delegate=None,
+            partitions=None,
             notes=(*(f"the runtime's last words: {line}" for line in words), *self._range_notes()),
             figures=self.held.figures(),
         )
@@ -154,7 +166,6 @@ class _Proof:
         least = self.request.params["target"]["least_snr_db"]
         found = [self.trial.real(outputs) for outputs in self.outcome.outputs]
         apart = []
-        worst: Agreement | None = None
         for name in self.trial.expected[0]:
             one = _of_output(self.trial, found, name)
             if not one.finite:
@@ -164,9 +175,7 @@ class _Proof:
                     f"output {name} is not the CPU's: SNR {one.snr_db:.1f} dB (at least {least:g} is asked),"
                     f" off by up to {one.max_abs_error:.4g}"
                 )
-            worst = one if worst is None or one.snr_db < worst.snr_db else worst
-        assert worst is not None
-        return worst, [*apart, *self._where()] if apart else apart
+        return compare(self.trial, found), [*apart, *self._where()] if apart else apart
 
     def _where(self) -> Iterator[str]:
         """The layer that makes the difference, where one does alone."""

@@ -25,7 +25,7 @@ from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
 from tflbuild.targets.npu import VENDORS, Vendor, unknown_soc
 from tflbuild.targets.rules import View, each_view
-from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.contract import Facts, Request, WorkerError, end_with_parent
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.target_trial import finish
 
@@ -80,6 +80,7 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
                 text=True,
                 errors="replace",
                 timeout=self.seconds,
+                preexec_fn=end_with_parent,
             )
         except subprocess.TimeoutExpired as late:
             raise WorkerError(

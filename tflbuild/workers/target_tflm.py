@@ -12,7 +12,7 @@ import numpy as np
 
 from tflbuild.core.model import Model, Tensor
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.targets.lint import count_partitions, judge, judge_all
+from tflbuild.targets.lint import count_partitions, judge, judge_all, lint
 from tflbuild.targets.rules import View
 from tflbuild.targets.tables import TABLES
 from tflbuild.workers import c_array, tflm_runtime
@@ -21,7 +21,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.forked import Ended
 from tflbuild.workers.op_slices import each_slice
 from tflbuild.workers.samples import Arrays
-from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial, untried
 from tflbuild.workers.tflm_runtime import Run
 
 TABLE = "tflm"
@@ -64,7 +64,10 @@ def run(request: Request) -> Facts:
     ports = find_ports(model, key)
     if ports is None:
         return finish_without(request, _unreachable(target, model, key))
-    trial = _trial(request)
+    try:
+        trial = _trial(request)
+    except WorkerError as error:
+        return finish_without(request, untried(lint(TABLES[target["table"]], model, target["name"]), error))
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
     ended = tflm_runtime.call_in_any(raw, feeds, len(ports.outputs), log)

@@ -6,19 +6,20 @@ Every step that proves a target answers with one verdict (`finish`), the same as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tflbuild.core.verdict import Verdict
-from tflbuild.workers.contract import Facts, Request
+from tflbuild.core.verdict import UNPROVEN, Verdict
+from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.interpreters import dequantize_values, open_signature, quantize_values
 from tflbuild.workers.metrics import SNR_CEILING_DB, parity
 from tflbuild.workers.samples import Arrays, batch_of, each_sample, load_samples
 
 COUNT = 8  # calls that are compared
 SEED = 20
+NO_NOISE = 1e-6  # of an output that is zero on the CPU
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,42 @@ def random_values(detail: Mapping[str, Any], generator: np.random.Generator) -> 
 
 
 def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
-    """`found` are the outputs as real values, call by call."""
+    """`found` are the outputs as real values, call by call. The worst output counts, over all calls together.
+
+    An output of another size is none of the CPU's; strings are the same or not. Where the CPU gives nothing but zeros,
+    noise below float32's own counts as none.
+    """
     worst = {"snr_db": SNR_CEILING_DB, "max_abs_error": 0.0, "cosine": 1.0}
     finite = True
     for name in trial.expected[0]:
-        expected = np.stack([one[name] for one in trial.expected])
-        actual = np.stack([np.asarray(one[name]).reshape(trial.expected[0][name].shape) for one in found])
+        pairs = [(one[name], np.asarray(other[name])) for one, other in zip(trial.expected, found, strict=True)]
+        if any(mine.size != other.size for mine, other in pairs):
+            worst |= {"snr_db": -SNR_CEILING_DB, "cosine": min(worst["cosine"], 0.0)}
+            continue
+        expected = np.concatenate([np.asarray(mine).ravel() for mine, _ in pairs])
+        actual = np.concatenate([other.ravel() for _, other in pairs])
+        if expected.dtype.kind not in "fiub":
+            if (expected != actual).any():
+                worst |= {"snr_db": -SNR_CEILING_DB, "cosine": min(worst["cosine"], 0.0)}
+            continue
+        expected, actual = expected.astype(np.float64), actual.astype(np.float64)
         finite = finite and bool(np.isfinite(actual).all() or not np.isfinite(expected).all())
         close = parity(np.nan_to_num(expected), np.nan_to_num(actual))
+        if not expected.any() and close["max_abs_error"] <= NO_NOISE:
+            close |= {"snr_db": SNR_CEILING_DB, "cosine": 1.0}
         worst["snr_db"] = min(worst["snr_db"], close["snr_db"])
         worst["max_abs_error"] = max(worst["max_abs_error"], close["max_abs_error"])
         worst["cosine"] = min(worst["cosine"], close["cosine"])
     return Agreement(**worst, finite=finite, calls=len(found))
+
+
+def untried(linted: Verdict, error: WorkerError) -> Verdict:
+    """Of an artifact that this host's CPU does not run either: what the rules say, and why it was not tried."""
+    told = error.fields
+    how = f"not tried, since this host's CPU does not run it: {told['what']}" + (
+        f" ({told['why']})" if told["why"] else ""
+    )
+    return replace(linted, proof=UNPROVEN, how=how, runs=linted.runs if linted.runs is False else None)
 
 
 def finish_without(request: Request, verdict: Verdict) -> Facts:

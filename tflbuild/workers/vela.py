@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import operator
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.core.model import Model
-from tflbuild.workers.contract import WorkerError, end_with_parent
+from tflbuild.workers.contract import WorkerError, end_with_parent, killed
 
 PACKAGE = "ethos-u-vela"
 OWN_CONFIG = "Arm/vela.ini"  # the one that lies in the package
@@ -73,6 +74,8 @@ def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> Compi
         check=False,
     )
     print(ended.stdout, flush=True)
+    if ended.returncode == -signal.SIGKILL:
+        raise killed("Vela")
     found = folder / f"{model.stem}_vela.tflite"
     if ended.returncode or not found.exists():
         _blame_configuration(ended.stdout, target)
@@ -119,7 +122,7 @@ def read_refusals(said: str) -> Iterator[Refusal]:
         if head:
             why = []
             for following in lines:
-                if not following.strip() or following.startswith("Traceback ("):
+                if not following.strip() or following.startswith(("Traceback (", "Warning: ")):
                     break
                 why.append(following.strip().removeprefix("Reason: "))
             yield Refusal(head[1], head[2], "; ".join(why))
