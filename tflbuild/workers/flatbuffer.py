@@ -71,6 +71,8 @@ def read_model(path: Path) -> Model:
     try:
         root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0))
         graphs = tuple(_subgraph(graph, root) for graph in root.subgraphs)
+        if not graphs:
+            raise ValueError("it has no subgraph")
         return Model(
             bytes=len(raw),
             subgraphs=graphs,
