@@ -11,7 +11,7 @@ EACH = "quantization=by_target builds an artifact for each need"
 def check_targets(recipe: Recipe, refusals: Refusals) -> None:
     """Raises RecipeError for the first target that cannot take what the recipe makes.
 
-    What a .tflite holds that is taken as it is, is not known here: the step `check` reads it.
+    What a .tflite holds that is taken as it is, is not known here: `check` looks for floating point in it.
     """
     as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
     rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
@@ -74,7 +74,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
 
 
 def check_rank(recipe: Recipe, target: Target, refusals: Refusals) -> None:
-    """Inputs that were declared; the others are seen in the artifact."""
+    """Inputs that were declared; those that the source has by itself are not known here."""
     for spec in recipe.signature.inputs:
         if target.max_rank is not None and len(spec.shape) > target.max_rank:
             raise refusals.refuse(
