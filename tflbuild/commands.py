@@ -336,8 +336,7 @@ def targets(options: argparse.Namespace, _: list[str]) -> int:
     if options.overrides:
         raise UsageError("targets takes no overrides", where=f"command line: {options.overrides[0]}")
     found = inquiry.list_targets()
-    rows = [(one.name, one.text, one.target, one.tool) for one in found]
-    print(json.dumps(listing_json(rows), indent=2) if options.json else listing_text(rows))
+    print(json.dumps(listing_json(found), indent=2) if options.json else listing_text(found))
     return EXIT_DONE
 
 

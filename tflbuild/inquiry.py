@@ -31,9 +31,9 @@ from tflbuild.pipeline import (
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import prepare, variant_folder
-from tflbuild.report.targets import verdicts_of
+from tflbuild.report.targets import Listed, verdicts_of
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
-from tflbuild.resolve.tools import Tool, find_tool
+from tflbuild.resolve.tools import find_tool
 from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
@@ -152,16 +152,16 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
     overrides = [*_as_source(kind, path), *([f"target=[{','.join(targets)}]"] if targets else []), *settings]
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
         prepared = prepare_plan(overrides, multirun=False, store=store)
+        recipe = prepared.resolved[0].recipe
+        if targets and not recipe.targets:
+            raise UsageError(
+                f"'{','.join(targets)}' names no target", where="command line: --target", next_step="tflbuild targets"
+            )
         connect(executor, prepared.shared, prepared.cluster)
         plan = make_description(prepared.resolved[0], surroundings())
         results = execute_all(executor, plan, prepared.places[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
-    recipe = prepared.resolved[0].recipe
-    if targets and not recipe.targets:
-        raise UsageError(
-            f"'{','.join(targets)}' names no target", where="command line: --target", next_step="tflbuild targets"
-        )
     types = described.facts.get("contents", {}).get("tensor_types", {})
     verdicts = tuple(
         held_to(one, types, two) for one, two in zip(recipe.targets, verdicts_of(recipe, results), strict=True)
@@ -178,19 +178,9 @@ def held_to(target: Target, types: Mapping[str, int], verdict: Verdict) -> Verdi
     return replace(verdict, runs=False, notes=(why, *verdict.notes))
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A profile that a recipe may choose, and how its verdicts are had on this machine."""
-
-    name: str
-    text: str
-    target: Target
-    tool: Tool
-
-
 def list_targets() -> list[Listed]:
     """Every profile, the project's own in conf/target/ included. Raises RecipeError for one that is not sound."""
-    return [Listed(name, text, target, find_tool(target)) for name, text, target in every_target()]
+    return [Listed(text, target, find_tool(target)) for text, target in every_target()]
 
 
 def source_kind(path: str) -> str:

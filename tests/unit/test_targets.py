@@ -175,7 +175,7 @@ def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
     Path("conf/target/board.yaml").write_text(
         "# @package target.board\ndefaults: [/schema/target/ethos_u55@_here_, _self_]\naccelerator: ethos-u55-64\n"
     )
-    found = {name: target for name, _, target in every_target()}
+    found = {target.name: target for _, target in every_target()}
     assert {"cpu", "gpu", "tflm", "edgetpu", "npu_qualcomm", "nnapi", "board"} <= set(found)
     assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
 

@@ -17,8 +17,8 @@ from tflbuild.core.recipe import Target
 GROUP = "target"
 
 
-def every_target() -> Iterator[tuple[str, str, Target]]:
-    """(name, what it is, the profile) of each. Raises RecipeError for one that is not sound."""
+def every_target() -> Iterator[tuple[str, Target]]:
+    """(what it is, the profile) of each. Raises RecipeError for one that is not sound."""
     composer = Composer([])
     for name in group_options(composer.hydra, GROUP):
         kind = OPTIONS[GROUP].get(name)
@@ -27,4 +27,4 @@ def every_target() -> Iterator[tuple[str, str, Target]]:
         overrides = ["source.path=model", f"{GROUP}={name}"]
         profiles = {name: kind()} if kind else composer.compose(overrides, shared=False).build.target
         for target in freeze_targets(profiles, Refusals(Places(overrides=tuple(overrides)))):
-            yield target.name, class_text(kind) if kind else "of this project", target
+            yield class_text(kind) if kind else "of this project", target

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from omegaconf import OmegaConf
 
 from tflbuild.config import schema
+from tflbuild.config.by_target import ONLY
 from tflbuild.errors import RecipeError
 
 SEVERAL = "target"
@@ -47,5 +48,5 @@ def refuse_unplaced(target: object, where: str) -> None:
 
 def refuse_only(target: Mapping[str, object], overrides: Sequence[str], where: str) -> None:
     """Raises RecipeError for a key that only parts of a recipe have, which tflbuild itself makes."""
-    if "only" in target and not any(text.startswith("++target.only=") for text in overrides):
-        raise RecipeError("'target.only' is no key of a recipe", where=where, next_step="target=[NAME, ...] chooses")
+    if "only" in target and not any(text.startswith(f"++{ONLY}=") for text in overrides):
+        raise RecipeError(f"'{ONLY}' is no key of a recipe", where=where, next_step="target=[NAME, ...] chooses")

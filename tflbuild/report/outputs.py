@@ -75,10 +75,10 @@ def write_outputs(
         files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
         for role, result in roles.items():
             place = folder / role.removeprefix("target ")
-            if role.startswith("target ") and place.is_dir():
-                shutil.rmtree(place)  # what an earlier artifact was compiled to
             if COMPILED in result.outputs and accepted:
                 files += _bring_folder(store, result, COMPILED, place)
+            elif role.startswith("target ") and place.is_dir():
+                shutil.rmtree(place)  # what an earlier artifact was compiled to
         replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None

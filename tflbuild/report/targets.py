@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.core.result import StepResult
 from tflbuild.core.target_gates import faults, hold
-from tflbuild.core.verdict import Fallback, Verdict, read_verdict
+from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
 from tflbuild.plan.target_steps import target_role
 from tflbuild.report.benchmark import show_ms
 from tflbuild.report.columns import align, shorten
@@ -149,27 +150,35 @@ def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
     return {one.target: one.as_json() for one in verdicts}
 
 
-Row = tuple[str, str, Target, Tool]
+@dataclass(frozen=True)
+class Listed:
+    """A profile that a recipe may choose, what it is, and what proves it on this machine."""
+
+    text: str
+    target: Target
+    tool: Tool
+
+    @property
+    def verdicts(self) -> str:
+        """How a verdict on it is had here: `proven`, `linted`, or not at all."""
+        if self.tool.present and self.target.runtime != "table":
+            return PROVEN
+        return LINTED if self.target.table else UNPROVEN
 
 
-def judged_by(target: Target, tool: Tool) -> str:
-    """How a verdict on it is had here: `proven`, `linted`, or not at all."""
-    return "proven" if tool.present and target.runtime != "table" else "linted" if target.table else "unproven"
-
-
-def listing_text(rows: Sequence[Row]) -> str:
+def listing_text(listed: Sequence[Listed]) -> str:
     """A row a profile, and below what a proof needs that is not here."""
-    cells = [(name, judged_by(target, tool), text) for name, text, target, tool in rows]
+    cells = [(one.target.name, one.verdicts, one.text) for one in listed]
     lines = align(("target", "verdicts here", "what it is"), cells)
-    lacking = [(name, tool.to_prove) for name, _, _, tool in rows if tool.to_prove]
+    lacking = [(one.target.name, one.tool.to_prove) for one in listed if one.tool.to_prove]
     if lacking:
         lines += ["", *align(("for a proof of", "install"), lacking)]
     return "\n".join(lines)
 
 
-def listing_json(rows: Sequence[Row]) -> Json:
+def listing_json(listed: Sequence[Listed]) -> Json:
     """The same as plain JSON."""
     return [
-        {"target": name, "verdicts": judged_by(target, tool), "text": text, "to_prove": tool.to_prove}
-        for name, text, target, tool in rows
+        {"target": one.target.name, "verdicts": one.verdicts, "text": one.text, "to_prove": one.tool.to_prove}
+        for one in listed
     ]
