@@ -12,11 +12,12 @@ from tflbuild.resolve.tools import Tool
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
+TARGET_ROLE = "target "
 
 
 def target_role(target: str) -> str:
     """What the step is called that judges a target."""
-    return f"target {target}"
+    return TARGET_ROLE + target
 
 
 def add_targets(draft: Draft, artifact: StepInput, signature: StepInput) -> None:

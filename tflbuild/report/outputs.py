@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.core.digest import Json
+from tflbuild.core.digest import Json, hash_bytes
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
 from tflbuild.errors import MachineError
 from tflbuild.execute.layout import output_of
+from tflbuild.plan.target_steps import TARGET_ROLE
 from tflbuild.storage.atomic import replace_bytes, replace_copy
 from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store, replace_json
@@ -68,21 +71,35 @@ def write_outputs(
     model = folder / (MODEL if accepted else REJECTED)
     files = [model, folder / CARD]
     try:
-        (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
-        _bring(store, artifact.outputs[MODEL], model)
-        _bring(store, roles["package"].outputs[CARD], folder / CARD)
-        files += write_logs(folder, store, roles)
-        files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
-        for role, result in roles.items():
-            place = folder / role.removeprefix("target ")
-            if COMPILED in result.outputs and accepted:
-                files += _bring_folder(store, result, COMPILED, place)
-            elif role.startswith("target ") and place.is_dir():
-                shutil.rmtree(place)  # what an earlier artifact was compiled to
-        replace_json(folder / MANIFEST, manifest)
+        with store.lock(_lock_name(folder)):  # the manifest tells of these files, not of a build beside it
+            (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
+            _bring(store, artifact.outputs[MODEL], model)
+            _bring(store, roles["package"].outputs[CARD], folder / CARD)
+            files += write_logs(folder, store, roles)
+            files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
+            files += _bring_compiled(folder, store, roles if accepted else {})
+            replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return Written(folder, model, (*files, folder / MANIFEST))
+
+
+def _bring_compiled(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
+    """A folder for each target that compiles. What an earlier artifact was compiled to goes."""
+    compiled = {role.removeprefix(TARGET_ROLE): result for role, result in roles.items() if COMPILED in result.outputs}
+    stale = _judged_before(folder / MANIFEST) - compiled.keys()
+    for place in folder.iterdir():
+        if place.name in stale and place.is_dir():
+            shutil.rmtree(place)
+    return [path for name, result in compiled.items() for path in _bring_folder(store, result, COMPILED, folder / name)]
+
+
+def _judged_before(manifest: Path) -> set[str]:
+    """The targets of the build that lies there: only what one made may be removed."""
+    try:
+        return set(json.loads(manifest.read_bytes())["targets"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def write_page(folder: Path, name: str, text: str) -> Path:
@@ -126,5 +143,9 @@ def _bring_folder(store: Store, result: StepResult, output: str, place: Path) ->
         _bring(store, digest, place / name)
     for stale in walk_files(place) if place.is_dir() else ():
         if stale.relative_to(place).as_posix() not in made:
-            stale.unlink()
+            stale.unlink(missing_ok=True)
     return [place / name for name in made]
+
+
+def _lock_name(folder: Path) -> str:
+    return f"outputs-{hash_bytes(os.fsencode(folder.resolve()))[:32]}"

@@ -198,11 +198,15 @@ class Store:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.symlink_to(self.blob(digest))
 
-    def try_lock(self, name: str) -> FileLock | None:
-        """The lock of that name, held, or None while another process has it."""
+    def lock(self, name: str) -> FileLock:
+        """The lock of that name, not held yet: among all processes that use this store."""
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / name)
+        return FileLock(folder / name)
+
+    def try_lock(self, name: str) -> FileLock | None:
+        """The lock of that name, held, or None while another process has it."""
+        lock = self.lock(name)
         try:
             lock.acquire(blocking=False)
         except Timeout:
