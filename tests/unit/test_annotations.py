@@ -55,6 +55,14 @@ def test_tensors_stand_in_the_order_of_the_subgraph():
     assert [one["name"] for one in graph["output_tensor_metadata"]] == ["scores", "boxes"]
 
 
+def test_a_file_of_text_that_is_not_utf8_is_refused_with_its_line():
+    files = {"labels.txt": "cat\nd\u00f6g\nbird".encode("latin-1"), "words.txt": b"\xff\xfeh\x00i\x00"}
+    fields = refusal({"outputs": {"scores": {"labels": "labels.txt"}}}, files)
+    assert fields["what"] == "labels.txt is not UTF-8: line 2 has the byte 0xf6"
+    assert fields["where"] == "metadata.outputs.scores.labels"
+    assert "words.txt" in refusal({"inputs": {"mask": {"vocabulary": "words.txt"}}}, files)["what"]
+
+
 def test_every_signature_has_its_subgraph():
     model = Model(1, (GRAPH, SECOND), (OTHER, ENTRY))
     found = tree({"more": {"encode": {"inputs": {"picture": {"description": "what"}}}}}, model)["subgraph_metadata"]

@@ -65,6 +65,12 @@ def test_generated_files_are_up_to_date():
     assert stale == [], "run: python -m tflbuild.config.reference --write"
 
 
+def test_every_key_is_explained():
+    text = next(text for path, text in pages().items() if path.name == "reference.md")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 300 and [row[0] for row in rows if not row[-1].strip()] == []
+
+
 def test_the_default_recipe_says_what_it_always_said():
     recipe = freeze(one(RECIPE))
     assert (recipe.quantization.scheme, recipe.quantization.input_type) == ("int8", "int8")

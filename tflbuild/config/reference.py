@@ -13,62 +13,39 @@ import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from tflbuild.config import (
-    schema,
-    schema_data,
-    schema_metadata,
-    schema_model,
-    schema_optimize,
-    schema_quantization,
-    schema_target,
-    schema_verify,
-)
+from tflbuild.config import schema, schema_metadata
 from tflbuild.locations import shipped
 from tflbuild.targets.pages import pages as target_pages
 
-PARTS = (
-    schema,
-    schema_data,
-    schema_metadata,
-    schema_model,
-    schema_optimize,
-    schema_quantization,
-    schema_target,
-    schema_verify,
-)
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
 TARGET_GATES = "Limits of every target that has such a figure, exit code 3: `{fallback_ops: 0}` (docs/targets.md)."
 HEADER = "# Written from tflbuild/config/schema.py by `python -m tflbuild.config.reference --write`.\n"
 
 
 @cache
-def _field_texts() -> dict[str, dict[str, str]]:
-    """Class -> field -> the string that stands below the field."""
-    texts: dict[str, dict[str, str]] = {}
-    for node in (node for part in PARTS for node in ast.parse(inspect.getsource(part)).body):
-        if isinstance(node, ast.ClassDef):
-            body = texts.setdefault(node.name, {})
-            for field, below in zip(node.body, node.body[1:], strict=False):
-                if (
-                    isinstance(field, ast.AnnAssign)
-                    and isinstance(field.target, ast.Name)
-                    and isinstance(below, ast.Expr)
-                    and isinstance(below.value, ast.Constant)
-                ):
-                    body[field.target.id] = str(below.value.value)
-    return texts
+def _field_texts(kind: type) -> dict[str, str]:
+    """Field -> the string that stands below it, of the fields that the class itself declares."""
+    (body,) = (node.body for node in ast.parse(dedent(inspect.getsource(kind))).body if isinstance(node, ast.ClassDef))
+    return {
+        field.target.id: str(below.value.value)
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
 
 
 def field_text(kind: type, name: str) -> str:
     """The documentation of a field, the nearest in the class's line of descent; "" for tags."""
-    return next(
-        (_field_texts()[c.__name__][name] for c in kind.__mro__ if name in _field_texts().get(c.__name__, {})), ""
-    )
+    return next((_field_texts(c)[name] for c in kind.__mro__ if is_dataclass(c) and name in _field_texts(c)), "")
 
 
 def class_text(kind: type) -> str:

@@ -27,6 +27,7 @@ FILE_TYPES = {
     "vocabulary": "VOCABULARY",
     "score_calibration": "TENSOR_AXIS_SCORE_CALIBRATION",
 }
+TEXTS = ("labels", "value_labels", "vocabulary")
 PROPERTIES = {"color_space": "image", "sample_rate": "audio", "channels": "audio"}
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
 GREATEST = 3.4028234663852886e38  # of a float32
@@ -232,9 +233,24 @@ def _file(
         rows = calibration_rows(value, classes, f"{where}.{role}", files)
         file = value.get("file") or f"{name.replace('/', '_')}_score_calibration.csv"
         return file, files[file] if value.get("file") else show_rows(rows)
+    if role in TEXTS:
+        _require_utf8(value, files[value], f"{where}.{role}")
     if role == "labels":
         _require_labels(value, read_labels(files[value]), tensor, f"{where}.{role}")
     return value, files[value]
+
+
+def _require_utf8(file: str, data: bytes, where: str) -> None:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise WorkerError(
+            f"{file} is not UTF-8: line {line} has the byte 0x{data[error.start]:02x}",
+            where=where,
+            why="apps read this file as UTF-8",
+            next_step="save it as UTF-8",
+        ) from None
 
 
 def _require_labels(file: str, labels: Sequence[str], tensor: Tensor, where: str) -> None:

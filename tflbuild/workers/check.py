@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tflbuild.core.model import Model
 from tflbuild.workers import compression
 from tflbuild.workers.contents import describe_model
@@ -70,10 +72,11 @@ def run(request: Request) -> Facts:
 
 
 def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:
-    """One call, on zeros, of an artifact that no other step will run: a kernel may refuse what converted.
+    """One call of an artifact that no other step will run: a kernel may refuse what converted.
 
-    Raises WorkerError when it does. Sizes that are free within a sample, strings, and operators that no
-    Python package has, cannot be tried like this, and the log says so.
+    On zeros, and where these are refused on ones, since not every function is defined at zero. Raises WorkerError when
+    both are. Sizes that are free within a sample, strings, and operators that no Python package has, cannot be tried
+    like this, and the log says so.
     """
     shapes = [tuple(spec["shape"] or (None, None)) for spec in signature["inputs"]]
     told = any(spec["dtype"] == "string" for spec in signature["inputs"]) or any(None in one[1:] for one in shapes)
@@ -83,7 +86,12 @@ def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> No
     run = request.params["run"]
     running = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
     takes = running.runner.get_input_details()
-    running({name: zeros(detail) for name, detail in takes.items()})
+    feed = {name: zeros(detail) for name, detail in takes.items()}
+    try:
+        running(feed)
+    except WorkerError:
+        print("refused on zeros; tried on ones")
+        running({name: np.ones_like(values) for name, values in feed.items()})
 
 
 def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:
