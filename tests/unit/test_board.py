@@ -44,6 +44,13 @@ def test_the_time_left_is_told_when_each_kind_has_run_once():
     assert BOARD.seconds_left(at_work, jobs=1) == pytest.approx(28 * 3.0 + 2.0)
 
 
+def test_a_step_that_tells_how_far_it_is_is_believed():
+    half = {SHARED.id: Progress("convert", "running", 6.0, 0.6, 4.0)}
+    assert {one.share for one in BOARD.standings(half)} == {0.6}
+    one = Plan(steps={SHARED.id: SHARED}, goals=({"convert": SHARED.id},))
+    assert Board(["a"], one).seconds_left(half, jobs=1) == pytest.approx(4.0)
+
+
 def test_the_last_line_counts():
     standings = BOARD.standings({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})
     assert count(standings, 40.2) == "1 of 30 variants done, 1 failed, about 40 s left"

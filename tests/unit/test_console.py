@@ -2,7 +2,7 @@ import io
 
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Noticed, StepEnded, StepFetches, StepStarted
+from tflbuild.execute.events import Noticed, StepAdvanced, StepEnded, StepFetches, StepStarted
 from tflbuild.report.console import LiveConsole, QuietConsole, show_notices
 
 
@@ -49,6 +49,31 @@ def test_the_live_table_names_step_state_and_time():
     lines = stream.getvalue().splitlines()
     assert lines[0].split() == ["import", "ran", "2.00", "s"]
     assert "running" in lines[1]
+
+
+def test_the_live_table_tells_how_far_a_step_is_and_the_quiet_one_does_not():
+    now = [0.0]
+    live, quiet = io.StringIO(), io.StringIO()
+    console = LiveConsole(live, clock=lambda: now[0])
+    console.show(StepAdvanced(step("hidden"), 0.5))
+    console.show(StepStarted(step("verify")))
+    now[0] = 10.0
+    console.show(StepAdvanced(step("verify"), 0.05))
+    console.screen.print(console.render())
+    assert live.getvalue().split()[2:] == ["running", "5%", "10.0", "s"]
+    now[0] = 12.0
+    console.show(StepAdvanced(step("verify"), 0.25))
+    console.screen.print(console.render())
+    left = ["about", "8", "s", "left"]  # a fifth took two seconds; what came before was not counted
+    assert live.getvalue().splitlines()[-1].split()[2:] == ["running", "25%", "12.0", "s", *left]
+    console.show(StepAdvanced(step("verify"), 1.0))
+    console.screen.print(console.render())
+    assert live.getvalue().splitlines()[-1].split()[2:] == ["running", "99%", "12.0", "s"]
+    console.show(ended("verify", "ran", 10.5))
+    console.screen.print(console.render())
+    assert live.getvalue().splitlines()[-1].split() == ["verify", "ran", "10.50", "s"]
+    QuietConsole(quiet).show(StepAdvanced(step("verify"), 0.25))
+    assert quiet.getvalue() == ""
 
 
 def test_a_note_of_a_worker_is_shown():

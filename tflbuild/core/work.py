@@ -2,4 +2,6 @@
 
 DISK_FULL_EXIT = 74  # a child that could not even write its answer; EX_IOERR of sysexits.h
 DISK_FULL = "no space left on device"
+PARTS = "parts"  # files of a step's folder, whose sizes say how much there is to do, and how much is done
+PARTS_DONE = "parts-done"
 DISK_ADVICE = "free space, or put the store elsewhere with the variable TFLBUILD_STORE"

@@ -1,4 +1,4 @@
-"""What a step's child left behind -> facts, or a failure in words."""
+"""What a step's child left behind, or would -> facts, or a failure in words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure
+from tflbuild.core.step import Step
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.execute.server import Answer
+from tflbuild.storage.store import Record
 
 LOG = "log.txt"
 
@@ -55,3 +57,27 @@ def _killed(folder: Path, number: int) -> Failure:
     what = f"the step's process was ended by {name}"
     transient = number == signal.SIGKILL
     return Failure(kind="build", what=what, why=tail[:400], next_step=hint, transient=transient)
+
+
+def unexpected(step: Step, record: Record) -> Failure | None:
+    """Why a result is not the one that the recipe pins, when it is not."""
+    for name, digest in step.expect:
+        if record.outputs[name].digest != digest:
+            return Failure(
+                kind="recipe",
+                what=f"'{step.params.get('handle', name)}' is not the model that the recipe pins",
+                where="source.sha256",
+                why=f"its digest is {record.outputs[name].digest}\npinned is     {digest}",
+                next_step="find out why it changed before you pin the new one",
+            )
+    return None
+
+
+def needs_network(step: Step) -> Failure:
+    """Why a step that fetches cannot be begun without the network."""
+    return Failure(
+        kind="environment",
+        what=f"'{step.params.get('handle', '')}' is not in the store, and --offline forbids fetching it",
+        where="source.handle",
+        next_step="build once without --offline; what was fetched then stays in the store",
+    )

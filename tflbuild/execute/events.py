@@ -16,6 +16,14 @@ class StepStarted:
 
 
 @dataclass(frozen=True)
+class StepAdvanced:
+    """How much of a step's work is done, from 0 to 1; steps that cannot tell are silent."""
+
+    step: Step
+    share: float
+
+
+@dataclass(frozen=True)
 class StepWaits:
     """Another tflbuild process is running the same step; its result will be taken."""
 
@@ -52,4 +60,4 @@ class Noticed:
     text: str
 
 
-Event = StepStarted | StepWaits | StepFetches | StepRetries | StepEnded | Noticed
+Event = StepStarted | StepAdvanced | StepWaits | StepFetches | StepRetries | StepEnded | Noticed

@@ -20,10 +20,10 @@ from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Plan, Step, hash_action
-from tflbuild.execute.answers import read_answer
-from tflbuild.execute.events import Event, Noticed, StepEnded, StepRetries, StepStarted, StepWaits
+from tflbuild.execute.answers import needs_network, read_answer, unexpected
+from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
-from tflbuild.execute.layout import changed_input, input_bytes, lay_out
+from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
 from tflbuild.execute.memory import MemoryBudget
 from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
@@ -77,6 +77,7 @@ class _Running:
     lock: FileLock
     server: StepServer
     input_bytes: int
+    share: float | None = None  # of its work that was done when it was last looked at
 
 
 class Executor:
@@ -171,6 +172,7 @@ class Executor:
             blocked = self._advance()
             if self.running or blocked or (self.exchange is not None and self.exchange.busy):
                 self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
+                self._tell_progress()
         return self.results
 
     def _advance(self) -> bool:
@@ -213,7 +215,7 @@ class Executor:
         if self._stopping:
             return skipped
         if self.limits.offline and KINDS[step.kind].network and not step.inputs:
-            return StepResult(step_id=step.id, status="failed", failure=_needs_network(step))
+            return StepResult(step_id=step.id, status="failed", failure=needs_network(step))
         return None
 
     def _action(self, step: Step) -> tuple[str, Mapping[str, Json]]:
@@ -226,7 +228,7 @@ class Executor:
     def _find(self, step: Step, key: str) -> Record | None:
         """The record of a key, unless it holds something else than the step expects."""
         record = self.store.find(key)
-        return None if record is None or _unexpected(step, record) else record
+        return None if record is None or unexpected(step, record) else record
 
     def _need(self, step: Step) -> tuple[int, int]:
         """The memory that a step is expected to take, and the size of its inputs, in bytes."""
@@ -288,6 +290,13 @@ class Executor:
                 else:
                     self._settle(answer)
 
+    def _tell_progress(self) -> None:
+        for running in self.running.values():
+            share = done_share(running.folder)
+            if share != running.share:
+                running.share = share
+                self.on_event(StepAdvanced(running.step, share or 0.0))
+
     def _lose(self, server: StepServer, error: ServerDiedError) -> None:
         """A server is gone, and its children with it: begin again. Raises the error when that happens too often."""
         self._deaths[server.name] += 1
@@ -348,10 +357,10 @@ class Executor:
         outputs[LOG] = running.folder / LOG
         measured = {**facts, "peak_bytes": answer.peak_bytes}
         step = running.step
-        wrong = bool(step.expect)  # what stands there was not what is expected
-        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=wrong)
-        if unexpected := _unexpected(step, record):
-            return StepResult(step_id=step.id, status="failed", failure=unexpected)
+        pinned = bool(step.expect)  # what stands there was not what is expected
+        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=pinned)
+        if wrong := unexpected(step, record):
+            return StepResult(step_id=step.id, status="failed", failure=wrong)
         if self.exchange is not None:
             self.exchange.send(step.kind, record)
         return result_of(step, record, "ran")
@@ -366,26 +375,3 @@ class Executor:
         self.results[step.id] = result
         self._stopping = self._stopping or (self.limits.fail_fast and result.status == "failed")
         self.on_event(StepEnded(step, result))
-
-
-def _unexpected(step: Step, record: Record) -> Failure | None:
-    """Why a result is not the one that the recipe pins, when it is not."""
-    for name, digest in step.expect:
-        if record.outputs[name].digest != digest:
-            return Failure(
-                kind="recipe",
-                what=f"'{step.params.get('handle', name)}' is not the model that the recipe pins",
-                where="source.sha256",
-                why=f"its digest is {record.outputs[name].digest}\npinned is     {digest}",
-                next_step="find out why it changed before you pin the new one",
-            )
-    return None
-
-
-def _needs_network(step: Step) -> Failure:
-    return Failure(
-        kind="environment",
-        what=f"'{step.params.get('handle', '')}' is not in the store, and --offline forbids fetching it",
-        where="source.handle",
-        next_step="build once without --offline; what was fetched then stays in the store",
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Step
+from tflbuild.core.work import PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
 from tflbuild.storage.store import Output, Store
 
@@ -31,6 +32,15 @@ def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepRe
         store.lay_out(output_of(results[port.step_id], port.output, store), folder / "inputs" / names[port.name])
     request = {"params": dict(step.params), "inputs": names, "labels": labels, "section": step.section}
     (folder / "input.json").write_text(json.dumps(request))
+
+
+def done_share(folder: Path) -> float | None:
+    """How much of its work the child says is done, from 0 to 1; None while it expects none that can be counted."""
+    try:
+        parts, done = ((folder / name).stat().st_size for name in (PARTS, PARTS_DONE))
+    except OSError:
+        return None
+    return min(1.0, done / parts) if parts else None
 
 
 def output_of(result: StepResult, name: str, store: Store) -> Output:

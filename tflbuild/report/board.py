@@ -14,11 +14,13 @@ ORDER: tuple[State, ...] = ("failed", "done", "running", "waits")
 
 @dataclass(frozen=True)
 class Progress:
-    """A step so far: its kind, its state, the seconds that it took or has taken."""
+    """A step so far: its kind, its state, the seconds that it took or has taken; how far it is, if it tells."""
 
     kind: str
     state: str
     seconds: float
+    share: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Standing:
     done: int
     steps: int
     seconds: float
+    share: float | None = None
 
 
 class Board:
@@ -54,10 +57,14 @@ class Board:
         state: State = "failed" if failed else "done" if done == len(goals) else "running" if at_work else "waits"
         shown = (failed or at_work or [""])[0]
         title = self.plan.steps[shown].title if shown else ""
-        return Standing(label, state, title, done, len(goals), steps[shown].seconds if shown else 0.0)
+        now = steps[shown] if shown else Progress("", "", 0.0)
+        return Standing(label, state, title, done, len(goals), now.seconds, now.share)
 
     def seconds_left(self, steps: Mapping[str, Progress], jobs: int) -> float | None:
-        """What the rest takes, by what steps of its kinds took in this run; None while one of them is unknown."""
+        """What the rest takes, by how far a step says it is, or by what steps of its kind took in this run.
+
+        None while one of them is unknown.
+        """
         took: dict[str, list[float]] = {}
         for one in steps.values():
             if one.state == "ran":
@@ -66,6 +73,9 @@ class Board:
         for step in self.plan.steps.values():
             so_far = steps.get(step.id)
             if so_far is not None and so_far.state in ("ran", "hit", "failed", "skipped"):
+                continue
+            if so_far is not None and so_far.seconds_left is not None:
+                left += so_far.seconds_left
                 continue
             if step.kind not in took:
                 return None

@@ -5,19 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, Noticed, StepEnded, StepFetches, StepRetries, StepStarted
-from tflbuild.report.board import Board, Progress, Standing, count
+from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepFetches, StepRetries, StepStarted
+from tflbuild.report.board import Board, Progress, Standing, count, show_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 30
 STATES = {"done": "green", "failed": "bold red", "waits": "dim"}
+LEAST_SHARE = 0.05  # of a step that is done before its speed is believed
+LEAST_LEFT = 2.0  # seconds; less is not worth a word
 MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
 
 
@@ -54,6 +56,14 @@ class Row:
     state: str
     moment: float
     note: str = ""
+    share: float | None = None  # of its work that is done, while it runs and can tell
+    first: tuple[float, float] = (0.0, 0.0)  # the moment when it first told, and the share that it told
+
+    def seconds_left(self, now: float) -> float | None:
+        """By how fast it went since it first told; None while that says little."""
+        since, start = self.first
+        done = (self.share or 0.0) - start
+        return (now - since) * (1.0 - start - done) / done if done >= LEAST_SHARE else None
 
 
 class QuietConsole:
@@ -123,12 +133,20 @@ class LiveConsole:
             self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
         elif isinstance(event, StepStarted):
             self.rows[step.id] = Row(step, "running", self.clock())
+        elif isinstance(event, StepAdvanced):
+            self._advance(step, event.share)
         elif isinstance(event, StepRetries):
             self.rows[step.id] = Row(step, f"again: {event.why}", self.clock())
         elif isinstance(event, StepFetches):
             self.rows[step.id] = Row(step, "looked up in the shared store", self.clock())
         else:
             self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
+
+    def _advance(self, step: Step, share: float) -> None:
+        row = self.rows.get(step.id)
+        if row is not None:
+            first = (self.clock(), share) if row.share is None or share < row.share else row.first
+            self.rows[step.id] = replace(row, share=share, first=first)
 
     def visible(self) -> list[Row]:
         """The rows that fit on the screen: those at work, and what ended last. All of them at the end."""
@@ -160,20 +178,23 @@ class LiveConsole:
         from rich.table import Table
         from rich.text import Text
 
-        steps = {step_id: Progress(row.step.kind, row.state, self._seconds(row)) for step_id, row in self.rows.items()}
+        steps = {step_id: self._progress(row) for step_id, row in self.rows.items()}
         standings = board.standings(steps)
         table = Table.grid(padding=(0, 2))
         for justify in ("left", "left", "right", "right"):
             table.add_column(justify=justify)
         for one in self.visible_variants(standings):
-            state = Spinner("dots", one.step) if one.state == "running" else Text(one.state, STATES[one.state])
+            doing = f"{one.step}  {show_share(one.share)}".rstrip()
+            state = Spinner("dots", doing) if one.state == "running" else Text(one.state, STATES[one.state])
             elapsed = f"{one.seconds:.1f} s" if one.state == "running" else ""
             table.add_row(one.label, state, f"{one.done}/{one.steps}", elapsed)
         table.add_row(Text(count(standings, board.seconds_left(steps, self.jobs)), "bold"))
         return table
 
-    def _seconds(self, row: Row) -> float:
-        return row.moment if row.state in MARKS else self.clock() - row.moment
+    def _progress(self, row: Row) -> Progress:
+        now = self.clock()
+        seconds = row.moment if row.state in MARKS else now - row.moment
+        return Progress(row.step.kind, row.state, seconds, row.share, row.seconds_left(now))
 
     def _render_steps(self) -> Table:
         from rich.spinner import Spinner
@@ -191,8 +212,17 @@ class LiveConsole:
                 elapsed = f"{row.moment:.2f} s" if row.state in ("ran", "failed") else ""
                 table.add_row(row.step.title, mark, elapsed, row.note)
             else:
-                table.add_row(row.step.title, Spinner("dots", row.state), f"{self._seconds(row):.1f} s", "")
+                progress = self._progress(row)
+                left = progress.seconds_left or 0.0
+                note = f"about {show_seconds(left)} left" if left >= LEAST_LEFT else ""
+                state = f"{row.state}  {show_share(row.share)}".rstrip()
+                table.add_row(row.step.title, Spinner("dots", state), f"{progress.seconds:.1f} s", note)
         return table
+
+
+def show_share(share: float | None) -> str:
+    """`42%`; never all of it, since what is counted is not all that a step does."""
+    return "" if share is None else f"{min(99, int(share * 100))}%"
 
 
 def show_notices(event: Event) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.workers import progress
 from tflbuild.workers.interpreters import Running, dequantize_values, open_signature, quantize_values
 from tflbuild.workers.predictions import take_turns
 from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample
@@ -32,6 +33,8 @@ def run_samples(
             for name, value in run_real(running, feed).items():
                 split = batch > 1 and value.shape[:1] == (batch,)
                 collected.setdefault(name, []).extend(value if split else [value] * batch)
+            if parts is None:
+                progress.advance()
         return {name: np.stack(values) for name, values in collected.items()}
 
     made = map_shards(shard, -(-count // batch), parts)

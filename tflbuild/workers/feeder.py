@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.datasets import Block, Declared, Held, Opened, near
 from tflbuild.workers.samples import Arrays
@@ -216,6 +217,7 @@ class Feeder:
         """Blocks of (inputs, labels, inputs of further signatures), as they are fed."""
         available = self.available()
         picked = None if available is None else self.pick(available)
+        progress.expect((available or 0) if picked is None else len(picked))
         specs = {spec["name"]: spec for spec in self.declared.wanted}
         others = {key: {spec["name"]: spec for spec in self.others[key]} for key in self.more}
         for block in self.opened.read(list(dict.fromkeys(self.used().values())), picked):
@@ -225,6 +227,7 @@ class Feeder:
                 for key, names in self.more.items()
             }
             yield inputs, self.labels(block) if self.label else None, more
+            progress.advance(len(next(iter(block.values()))))
 
     def fit(self, spec: Mapping[str, Any], name: str, block: Block) -> np.ndarray:
         """A block of one input, in its dtype."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.model import Model
+from tflbuild.workers import progress
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import open_signature
@@ -152,6 +153,7 @@ class Observer:
                 except ValueError:  # loops leave tensors that hold no data once they have run
                     continue
                 show(activation, values)
+            progress.advance()
 
 
 def per_sample_ranges(observer: Observer) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tflbuild.core.model import Model
 from tflbuild.core.schemes import SCHEMES
+from tflbuild.workers import progress
 from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
@@ -61,6 +62,7 @@ def run(request: Request) -> Facts:
                 measured = damage(reference, run_samples(artifact, signature, inputs, params, parts=1))
                 row |= {"bytes": artifact.stat().st_size, **measured} if math.isfinite(measured["rmse"]) else {}
             found.append(row)
+            progress.advance()
         return found
 
     rows = [row for part in map_shards(shard, len(units)) for row in part] if units else []

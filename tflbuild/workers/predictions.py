@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.probes import make_probes
-from tflbuild.workers.samples import Arrays, batch_of, each_sample
+from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample
 from tflbuild.workers.signatures import each_signature
 
 PROBE = "probe"
@@ -57,7 +58,8 @@ def take_turns(
     """Signature -> outputs, calls first: one call of each signature after the other, as long as samples last."""
     collected: dict[str, dict[str, list[np.ndarray]]] = {one["key"]: {} for one in signatures}
     turns = zip(*(each_sample(feeds[one["key"]], batch=batch_of(one)) for one in signatures), strict=False)
-    for turn in turns:
+    count = min(-(-count_samples(feeds[one["key"]]) // batch_of(one)) for one in signatures)
+    for turn in progress.track(turns, count):
         for one, feed in zip(signatures, turn, strict=True):
             for name, value in calls[one["key"]](feed).items():
                 collected[one["key"]].setdefault(name, []).append(value)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import WorkerError, end_with_parent
 
 Result = TypeVar("Result")
@@ -30,8 +31,11 @@ def cores() -> int:
 def map_shards(work: Callable[[range], Result], count: int, parts: int | None = None) -> list[Result]:
     """`work` of each range, in order. Forks: what `work` closes over is shared, not copied.
 
+    Unless `parts` are given, `count` parts are expected, and `work` tells of each that is done (`workers.progress`).
     Raises what `work` raises, and WorkerError when a process is ended from outside.
     """
+    if parts is None:
+        progress.expect(count)
     ranges = split(count, cores() if parts is None else parts)
     if len(ranges) == 1:
         return [work(ranges[0])]

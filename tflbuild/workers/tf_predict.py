@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.predictions import (
     Call,
@@ -71,7 +72,7 @@ def predict(signature: Mapping[str, Any], inputs: Arrays, functions: Mapping[str
         if not agrees(outputs, alone, inputs, size):
             outputs = {}
     if not outputs:
-        found = [alone(feed) for feed in each_sample(inputs, batch=size)]
+        found = [alone(feed) for feed in progress.track(each_sample(inputs, batch=size), -(-count // size))]
         outputs = {n: np.concatenate([by_sample(one[n], size) for one in found])[:count] for n in found[0]}
     return Predictions(outputs, tuple(probe(signature, inputs, alone)))
 
@@ -80,7 +81,7 @@ def predict_many(inputs: Arrays, call: Call) -> Arrays:
     """Outputs with samples first, BATCH at a time; {} where an output does not go by samples."""
     parts: dict[str, list[np.ndarray]] = {}
     count = count_samples(inputs)
-    for start in range(0, count, BATCH):
+    for start in progress.track(range(0, count, BATCH), -(-count // BATCH)):
         here = min(BATCH, count - start)
         for name, array in call({n: a[start : start + BATCH] for n, a in inputs.items()}).items():
             if array.shape[:1] != (here,):

@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
-from tflbuild.workers.samples import batch_of, each_sample, load_feeds
+from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
 from tflbuild.workers.uint8_interface import quantize_raw_inputs
@@ -77,6 +78,8 @@ def representative(request: Request) -> Callable[[], Iterator[tuple[str, dict[st
     def feed() -> Iterator[tuple[str, dict[str, Any]]]:
         for one in each_signature(signature):
             if one["key"] in feeds:
-                yield from ((one["key"], sample) for sample in each_sample(feeds[one["key"]], batch=batch_of(one)))
+                samples, batch = feeds[one["key"]], batch_of(one)
+                for sample in progress.track(each_sample(samples, batch=batch), -(-count_samples(samples) // batch)):
+                    yield one["key"], sample
 
     return feed

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tflbuild.workers import progress
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.preprocess import fold
 from tflbuild.workers.samples import Arrays, count_samples
@@ -82,9 +83,10 @@ class Training:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """All epochs, each in an order of its own."""
         count, batch = count_samples(self.inputs), int(self.params["batch"])
+        progress.expect(self.steps)
         for epoch in range(int(self.params["epochs"])):
             order = np.random.default_rng([int(self.params["seed"]), epoch]).permutation(count)
-            for start in range(0, count, batch):
+            for start in progress.track(range(0, count, batch), 0):
                 indices = np.sort(order[start : start + batch])  # sorted: mapped files are read forwards
                 fed = self.feed(indices)
                 yield fed, self.targets(indices, fed)

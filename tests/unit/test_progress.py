@@ -1,0 +1,62 @@
+import pytest
+
+from tflbuild.core.work import PARTS
+from tflbuild.execute.layout import done_share
+from tflbuild.workers import progress
+from tflbuild.workers.shards import map_shards
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_files", {})
+    progress.begin(tmp_path)
+    return tmp_path
+
+
+def test_what_is_done_is_a_share_of_what_is_expected(folder):
+    assert done_share(folder) is None
+    progress.expect(4)
+    assert done_share(folder) == 0.0
+    progress.advance()
+    assert done_share(folder) == 0.25
+    progress.expect(4)
+    progress.advance(3)
+    assert done_share(folder) == 0.5
+
+
+def test_an_item_is_done_when_the_next_is_asked_for(folder):
+    items = progress.track("ab", 2)
+    next(items)
+    assert done_share(folder) == 0.0
+    next(items)
+    assert done_share(folder) == 0.5
+    assert list(items) == [] and done_share(folder) == 1.0
+
+
+def test_processes_count_together(folder):
+    def work(indices):
+        for _ in indices:
+            progress.advance()
+
+    map_shards(work, 1001, parts=2)
+    assert done_share(folder) is None
+    progress.expect(2002)
+    assert done_share(folder) == 0.5
+
+
+def test_more_than_was_expected_is_all_of_it(folder):
+    progress.expect(1)
+    progress.advance(3)
+    assert done_share(folder) == 1.0
+
+
+def test_a_step_that_is_not_counted_has_no_share(tmp_path):
+    progress.expect(4)
+    progress.advance()
+    assert done_share(tmp_path) is None
+
+
+def test_what_cannot_be_written_fails_no_step(folder):
+    progress.begin(folder)
+    progress._files[PARTS] = 10**6  # no such descriptor
+    progress.expect(3)
