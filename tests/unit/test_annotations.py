@@ -106,7 +106,7 @@ def test_an_output_is_told():
         {"name": "labels.txt", "type": "TENSOR_AXIS_LABELS"},
         {"name": "scores_score_calibration.csv", "type": "TENSOR_AXIS_SCORE_CALIBRATION"},
     ]
-    assert packed == LABELS | {"scores_score_calibration.csv": b"1,1,0\n1,2,0\n1,3,0\n"}
+    assert packed == LABELS | {"scores_score_calibration.csv": b"1,1,0\n1,2,0\n1,3,0"}
 
 
 def test_a_threshold_of_zero_is_one():
@@ -199,7 +199,7 @@ def test_one_name_is_one_file():
     )
 )
 def test_calibration_rows_come_back(rows):
-    assert [tuple(map(np.float32, row)) for row in parse_rows(show_rows(rows).decode(), "")] == [
+    assert [tuple(map(np.float32, row)) for row in parse_rows(show_rows(rows).decode(), len(rows), "")] == [
         tuple(map(np.float32, row)) for row in rows
     ]
 

@@ -232,7 +232,7 @@ def _file(
         classes = tensor.shape[-1] if tensor.shape else 1
         rows = calibration_rows(value, classes, f"{where}.{role}", files)
         file = value.get("file") or f"{name.replace('/', '_')}_score_calibration.csv"
-        return file, files[file] if value.get("file") else show_rows(rows)
+        return file, show_rows(rows)
     if role in TEXTS:
         _require_utf8(value, files[value], f"{where}.{role}")
     if role == "labels":

@@ -22,7 +22,7 @@ def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, file
     Raises WorkerError where they do not fit.
     """
     if declared.get("file"):
-        rows = parse_rows(files[declared["file"]].decode("utf-8", "replace"), f"{where}.file")
+        rows = parse_rows(files[declared["file"]].decode("utf-8", "replace"), classes, f"{where}.file")
     else:
         names = [*PARAMETERS, *(["min_score"] if declared.get("min_score") not in (None, []) else [])]
         if lacking := [name for name in names if declared.get(name) in (None, [])]:
@@ -40,11 +40,16 @@ def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, file
     return rows
 
 
-def parse_rows(text: str, where: str) -> list[Row]:
-    """The lines of a file. Raises WorkerError for a line that is none."""
+def parse_rows(text: str, classes: int, where: str) -> list[Row]:
+    """The lines of a file. An empty one at its end is none, unless a class needs it.
+
+    Raises WorkerError for a line that has no parameters.
+    """
     lines = text.split("\n")
+    if lines[-1] == "" and len(lines) != classes:
+        lines.pop()
     rows: list[Row] = []
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
+    for number, line in enumerate(lines, 1):
         try:
             row = tuple(float(part) for part in line.split(",")) if line.strip() else ()
         except ValueError:
@@ -60,8 +65,11 @@ def parse_rows(text: str, where: str) -> list[Row]:
 
 
 def show_rows(rows: Sequence[Row]) -> bytes:
-    """The file of these rows; numbers keep their float32 value."""
-    return "".join(",".join(f"{number:.9g}" for number in row) + "\n" for row in rows).encode()
+    """The file of these rows; numbers keep their float32 value.
+
+    No newline ends it: MediaPipe (1.2.2) takes one for a further class, and refuses the model.
+    """
+    return "\n".join(",".join(f"{number:.9g}" for number in row) for row in rows).encode()
 
 
 def _column(value: Any, classes: int, where: str) -> list[float]:
