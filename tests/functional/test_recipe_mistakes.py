@@ -448,6 +448,8 @@ def test_cfg_shows_the_composed_recipe(project):
 
 def test_cfg_of_a_wrong_recipe_is_refused_alike(project):
     assert "did you mean: int8" in refused_at_once(project.run(RECIPE, "quantization=int9", "--cfg", "job")).why
+    wrong = refused_at_once(project.run(RECIPE, "verify=[1]", "--cfg", "job"))
+    assert wrong.what == "'verify' takes the name of an option, not [1]"
 
 
 def test_help_lists_the_verbs_the_groups_and_the_flags(project):

@@ -101,7 +101,7 @@ def test_a_variable_that_is_neither_true_nor_false_is_refused(monkeypatch, value
 
 def test_a_misspelt_key_is_named():
     assert "did you mean: remote" in refused("store.remot=http://h").why
-    assert refused("store=http").what == "'store' takes keys, not a value"
+    assert refused("store=http").what == "'store' takes keys, not http"
 
 
 def test_variants_of_a_sweep_have_one_store():

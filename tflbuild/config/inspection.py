@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, schema
-from tflbuild.config.compose import PRIMARY, normalise, open_hydra
+from tflbuild.config.compose import PRIMARY, nest, normalise, open_hydra
 from tflbuild.config.recipe_source import GROUP
 from tflbuild.config.reference import class_text
 from tflbuild.errors import UsageError, nearest
@@ -51,6 +52,8 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Se
         print(help_text(hydra, parser))
         return
     with mistakes.translated(overrides):
+        mistakes.check_overrides(OverridesParser.create().parse_overrides(overrides))
+        overrides = [nest(text) for text in overrides]
         if options.hydra_help:
             hydra.hydra_help(PRIMARY, parser, options)
         elif options.info:

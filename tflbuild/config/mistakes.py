@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import schema
 from tflbuild.config.target_mistakes import SEVERAL, unchosen_target
+from tflbuild.config.wrong_types import wrong_type
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
 # option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
@@ -54,6 +55,11 @@ class Places:
         if self.recipe is None or line is None:
             return key
         return f"{_relative(self.recipe)}:{line}: {key}"
+
+    def override(self, key: str) -> str:
+        """The override that set this very key, the last one; "" where none did."""
+        told = (one for one in reversed(self.overrides) if one.lstrip("+~").partition("=")[0] == key)
+        return next(told, "")
 
     def written(self, key: str) -> str:
         """A plain value as it was written, before YAML made a number of it; "" when it was quoted, or not found."""
@@ -346,10 +352,6 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:
         return _scalar_for_group(scalar[1], scalar[2], places)
-    if "is not a subclass of Store." in text:
-        return RecipeError(
-            "'store' takes keys, not a value", where=places.find("store"), next_step="store.remote=https://HOST/PATH"
-        )
     if "is not a subclass of TensorDeclaration" in text:
         return RecipeError(
             "an input cannot be added on the command line",
@@ -373,4 +375,6 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
             why=nearest(choices[1], names),
             next_step=f"choose one of: {', '.join(names)}",
         )
-    return RecipeError(text, where=places.find(key) if key else places.recipe_text())
+    return wrong_type(text, key, places.override(key), places.find(key)) or RecipeError(
+        text, where=places.find(key) if key else places.recipe_text()
+    )
