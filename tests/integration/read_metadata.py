@@ -2,6 +2,7 @@
 
 python read_metadata.py describe model.tflite               {"tree": ..., "files": [...]}, by tflite-support
 python read_metadata.py image model.tflite image.npy        [[label, score], ...], by MediaPipe; uint8 RGB pixels
+python read_metadata.py task_image model.tflite image.npy   the same, by the Task Library
 python read_metadata.py audio model.tflite samples.npy      the same; float32 [samples], 16 kHz
 """
 
@@ -31,6 +32,14 @@ def image(model, place):
         return categories(classifier.classify(pixels))
 
 
+def task_image(model, place):
+    import numpy as np
+    from tflite_support.task import vision
+
+    classifier = vision.ImageClassifier.create_from_file(model)
+    return categories(classifier.classify(vision.TensorImage.create_from_array(np.load(place))))
+
+
 def audio(model, place):
     import numpy as np
     from mediapipe.tasks.python import BaseOptions, audio
@@ -42,4 +51,5 @@ def audio(model, place):
 
 
 if __name__ == "__main__":
-    print(json.dumps({"describe": describe, "image": image, "audio": audio}[sys.argv[1]](*sys.argv[2:])))
+    readers = {"describe": describe, "image": image, "task_image": task_image, "audio": audio}
+    print(json.dumps(readers[sys.argv[1]](*sys.argv[2:])))

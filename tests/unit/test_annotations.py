@@ -63,6 +63,12 @@ def test_a_file_of_text_that_is_not_utf8_is_refused_with_its_line():
     assert "words.txt" in refusal({"inputs": {"mask": {"vocabulary": "words.txt"}}}, files)["what"]
 
 
+def test_text_is_packed_as_every_reader_takes_it():
+    files = {"labels.txt": b"\xef\xbb\xbfcat\r\ndog\r\nbird\r\n"}
+    _, packed = model_metadata({"outputs": {"scores": {"labels": "labels.txt"}}}, MODEL, "serving_default", files)
+    assert packed == {"labels.txt": b"cat\ndog\nbird\n"}
+
+
 def test_every_signature_has_its_subgraph():
     model = Model(1, (GRAPH, SECOND), (OTHER, ENTRY))
     found = tree({"more": {"encode": {"inputs": {"picture": {"description": "what"}}}}}, model)["subgraph_metadata"]

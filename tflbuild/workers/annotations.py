@@ -27,7 +27,6 @@ FILE_TYPES = {
     "vocabulary": "VOCABULARY",
     "score_calibration": "TENSOR_AXIS_SCORE_CALIBRATION",
 }
-TEXTS = ("labels", "value_labels", "vocabulary")
 PROPERTIES = {"color_space": "image", "sample_rate": "audio", "channels": "audio"}
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
 GREATEST = 3.4028234663852886e38  # of a float32
@@ -233,16 +232,19 @@ def _file(
         rows = calibration_rows(value, classes, f"{where}.{role}", files)
         file = value.get("file") or f"{name.replace('/', '_')}_score_calibration.csv"
         return file, show_rows(rows)
-    if role in TEXTS:
-        _require_utf8(value, files[value], f"{where}.{role}")
+    data = _plain_text(value, files[value], f"{where}.{role}")
     if role == "labels":
-        _require_labels(value, read_labels(files[value]), tensor, f"{where}.{role}")
-    return value, files[value]
+        _require_labels(value, read_labels(data), tensor, f"{where}.{role}")
+    return value, data
 
 
-def _require_utf8(file: str, data: bytes, where: str) -> None:
+def _plain_text(file: str, data: bytes, where: str) -> bytes:
+    """The file without what readers take for a part of a line: a mark of its encoding, carriage returns.
+
+    The Task Library (tflite-support 0.4.4) keeps them. Raises WorkerError for what is not UTF-8.
+    """
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").encode()
     except UnicodeDecodeError as error:
         line = 1 + data.count(b"\n", 0, error.start)
         raise WorkerError(
