@@ -63,6 +63,32 @@ def test_what_xnnpack_leaves_is_named_with_its_layer(tmp_path):
     assert 0 < verdict.figures["latency_p50_ms"] <= verdict.figures["latency_p90_ms"]
 
 
+FREE = T((-1, WIDE), "float32")
+
+
+def free(op: str, name: str) -> Case:
+    return replace(unary(op, name), inputs=(FREE,), outputs=(FREE,))
+
+
+def test_what_is_taken_of_a_model_with_free_sizes_is_told_when_they_are_known(tmp_path):
+    cases = free("LOGISTIC", "a"), free("SIGN", "b"), free("ABS", "c")
+    verdict = prove(tmp_path, *cases)
+    assert (verdict.ops, verdict.on_delegate, verdict.partitions) == (3, 2, 2)
+    assert [one.op for one in verdict.fallbacks] == ["SIGN"]
+    assert verdict.figures["peak_bytes"] > 0 and not [note for note in verdict.notes if "peak" in note]
+
+
+def test_a_model_with_free_sizes_is_profiled_at_those_that_it_is_fed(tmp_path):
+    asked = request(tmp_path, BENCHMARK, free("LOGISTIC", "a"), free("SIGN", "b"))
+    path = asked.inputs["model"]
+    feed = {"in0": np.ones((7, WIDE), np.float32)}
+    inquiry = litert_benchmark.inquiry_of(asked, read_model(path), "serving_default", feed, "xnnpack", 1)
+    assert len(inquiry.ask(3)["profiles"]) == 3
+    found = litert_benchmark.run(asked)
+    assert {one["op"] for one in found["profile"]["operators"]} >= {"SIGN"} and found["model_peak_bytes"] > 0
+    assert "a free size of in0 was 1: a larger input takes longer" in found["notes"]
+
+
 def test_a_second_signature_is_told_of_as_well(tmp_path):
     asked = request(tmp_path, {"target": {"name": "cpu", "threads_swept": []}})
     (tmp_path / "model.tflite").write_bytes(

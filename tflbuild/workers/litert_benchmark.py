@@ -76,7 +76,9 @@ def inquiry_of(
 ) -> Inquiry:
     """The same model, fed the same, in a process of its own."""
     number = next((place for place, one in enumerate(model.signatures) if one.key == key), 0)
-    return Inquiry(request.inputs["model"], number, threads, delegate, feed, request.folder)
+    inputs = model.signatures[number].inputs if model.signatures else {}
+    free = frozenset(name for name, tensor in inputs.items() if -1 in tensor.shape)
+    return Inquiry(request.inputs["model"], number, threads, delegate, feed, request.folder, free)
 
 
 def set_inputs(running: Running) -> dict[str, np.ndarray]:
@@ -130,9 +132,14 @@ def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping
     return found
 
 
+def free_sized(running: Running) -> list[str]:
+    """The inputs of which the model leaves a size open: what a delegate takes is known when it was called."""
+    return [name for name, detail in running.takes.items() if -1 in detail["shape_signature"]]
+
+
 def size_notes(running: Running) -> list[str]:
     """That a size which is free was taken to be the least."""
-    free = [name for name, detail in running.takes.items() if -1 in detail["shape_signature"]]
+    free = free_sized(running)
     return [f"a free size of {', '.join(free)} was 1: a larger input takes longer"] if free else []
 
 

@@ -4,10 +4,10 @@
 
 The request is JSON: `library` (the path of libLiteRt.so), `model`, `signature` (its number in the file), `threads`,
 `kernels` (xnnpack | none; this library has no reference kernels, and would take the optimized ones without a word),
-`inputs` (name -> a file of its bytes), `runs`, how many are profiled at most. The answer is `error`, or `threads`, how
-many there were (the optimized kernels get but one here, whatever is asked), and either `profiles`, one a run,
-[[type, tag, node, subgraph, microseconds], ...], or, where none is profiled, `peak_bytes`: the profiler takes 60 MB for
-itself, so memory is measured without it.
+`inputs` (name -> a file of its bytes), `shapes` (name -> its sizes, where the model leaves some free), `runs`, how
+many are profiled at most. The answer is `error`, or `threads`, how many there were (the optimized kernels get but one
+here, whatever is asked), and either `profiles`, one a run, [[type, tag, node, subgraph, microseconds], ...], or,
+where none is profiled, `peak_bytes`: the profiler takes 60 MB for itself, so memory is measured without it.
 
 It imports nothing but the standard library: what it measures of its memory is the runtime's and the model's, and where
 the runtime crashes nothing else goes with it. The declarations are those of litert/c/*.h of LiteRT 2.
@@ -21,7 +21,7 @@ import os
 import signal
 import sys
 import time
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from ctypes import byref, c_bool, c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ KERNELS = {"xnnpack": "delegate", "none": "builtin"}  # how LiteRT calls them
 WARMUPS = 5
 LEAST_PROFILED, PROFILE_SECONDS = 5, 10.0  # runs are profiled until that time is over, but no fewer than those
 TYPE_BYTES = 4096  # room for a LiteRtRankedTensorType, which is below 128 bytes
+LAYOUT_START, LAYOUT_BYTES = 4, 68  # of the LiteRtLayout in it: rank, 8 sizes, 8 strides, 4 bytes each
 PR_SET_PDEATHSIG = 1
 
 Deleter = ctypes.CFUNCTYPE(None, c_void_p)
@@ -111,9 +112,12 @@ class Compiled:
         self.number = c_size_t(request["signature"])
         self.signature = runtime.handle("LiteRtGetModelSignature", model, self.number)
         self.model = runtime.handle("LiteRtCreateCompiledModel", environment, model, options)
+        names = self._input_names()
+        for place, name in enumerate(names):
+            self._resize(place, request["shapes"].get(name, []))
         self.inputs = self._buffers("Input")
         self.outputs = self._buffers("Output")
-        for place, name in enumerate(self._input_names()):
+        for place, name in enumerate(names):
             self._write(self.inputs[place], Path(request["inputs"][name]).read_bytes())
 
     def run(self) -> None:
@@ -147,19 +151,40 @@ class Compiled:
 
     def _input_names(self) -> list[str]:
         names = []
-        for place in range(len(self.inputs)):
+        for place in range(self._count("Input")):
             name = c_char_p()
             self.runtime("LiteRtGetSignatureInputName", self.signature, c_size_t(place), byref(name))
             names.append((name.value or b"").decode())
         return names
 
+    def _count(self, side: str) -> int:
+        return self.runtime.count(f"LiteRtGetNumSignature{side}s", self.signature)
+
+    def _resize(self, place: int, sizes: list[int]) -> None:
+        if sizes:
+            given, count = (c_int * len(sizes))(*sizes), c_size_t(len(sizes))
+            self.runtime("LiteRtCompiledModelResizeInputTensor", self.model, self.number, c_size_t(place), given, count)
+
+    def _layouts(self, side: str) -> list[bytes]:
+        """The LiteRtLayout of each tensor, with the sizes that it has now: the file tells of others."""
+        count = self._count(side)
+        room = ctypes.create_string_buffer(LAYOUT_BYTES * max(1, count))
+        if side == "Output":
+            name = "LiteRtGetCompiledModelOutputTensorLayouts"
+            self.runtime(name, self.model, self.number, c_size_t(count), room, c_bool(True))
+        for place in range(count if side == "Input" else 0):
+            start = byref(room, LAYOUT_BYTES * place)
+            self.runtime("LiteRtGetCompiledModelInputTensorLayout", self.model, self.number, c_size_t(place), start)
+        return [room.raw[LAYOUT_BYTES * place : LAYOUT_BYTES * (place + 1)] for place in range(count)]
+
     def _buffers(self, side: str) -> list[int]:
         made = []
-        for place in range(self.runtime.count(f"LiteRtGetNumSignature{side}s", self.signature)):
+        for place, layout in enumerate(self._layouts(side)):
             index = c_size_t(place)
             tensor = self.runtime.handle(f"LiteRtGetSignature{side}TensorByIndex", self.signature, index)
             kind = ctypes.create_string_buffer(TYPE_BYTES)
             self.runtime("LiteRtGetRankedTensorType", tensor, kind)
+            ctypes.memmove(byref(kind, LAYOUT_START), layout, LAYOUT_BYTES)
             needs = self.runtime.handle(
                 f"LiteRtGetCompiledModel{side}BufferRequirements", self.model, self.number, index
             )

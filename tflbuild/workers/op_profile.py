@@ -110,6 +110,7 @@ class Inquiry:
     kernels: str
     feed: Mapping[str, np.ndarray]
     folder: Path
+    free: frozenset[str] = frozenset()  # the inputs of which the model leaves a size open
 
     def ask(self, runs: int) -> dict[str, Any]:
         """The process's answer; `error` says why there is none."""
@@ -128,6 +129,7 @@ class Inquiry:
             "threads": self.threads,
             "kernels": self.kernels,
             "inputs": files,
+            "shapes": {name: list(np.asarray(self.feed[name]).shape) for name in sorted(self.free)},
             "runs": runs,
         }
         return self._run(request)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-import numpy as np
-
 from tflbuild.core.digest import Json
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
@@ -18,7 +16,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.cpu_placement import observe, settle
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import Running, open_signature
-from tflbuild.workers.litert_benchmark import RUNTIME, inquiry_of, placement_of, set_inputs, size_notes, timing_of
+from tflbuild.workers.litert_benchmark import RUNTIME, free_sized, inquiry_of, placement_of, timing_of
 from tflbuild.workers.samples import Arrays
 from tflbuild.workers.target_trial import Agreement, compare, finish, make_trial
 from tflbuild.workers.timing import Effort, Timing
@@ -68,17 +66,21 @@ def run(request: Request) -> Facts:
         running = open_signature(request.inputs["model"], key, asked.delegate)
     except WorkerError as error:
         return finish(request, refused(asked, model, how, error))
-    verdict = judge(asked, request, model, running, how)
+    ops = sum(len(graph.ops) for graph in model.subgraphs)
+    verdict = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=ops)
     try:
         verdict, feed = held_against_others(verdict, request, running, asked)
     except WorkerError as error:
+        if not free_sized(running):
+            verdict = placed(verdict, asked, request, model, running)
         return finish(request, failed(verdict, error, "samples" in request.inputs))
+    verdict = placed(verdict, asked, request, model, running)
     timings = {count: time_threads(request, key, asked.delegate, count, feed) for count in asked.swept}
-    told, sizes = memory_of(request, model, key, asked, feed)
+    told = inquiry_of(request, model, key, feed, asked.delegate, asked.threads).ask(0)
     figures = {**verdict.figures, **figures_of(timings, asked.threads)}
     if "peak_bytes" in told:
         figures["peak_bytes"] = float(told["peak_bytes"])
-    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told, sizes)]
+    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told)]
     return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
 
 
@@ -108,18 +110,17 @@ def failed(verdict: Verdict, error: WorkerError, sampled: bool) -> Verdict:
     return replace(verdict, proof=UNPROVEN, runs=None, how=how)
 
 
-def judge(asked: Asked, request: Request, model: Model, running: Running, how: str) -> Verdict:
-    """Which operators XNNPACK took, and in how many pieces."""
-    views = {(view.subgraph, view.index): view for view in each_view(model)}
-    told = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=len(views))
+def placed(verdict: Verdict, asked: Asked, request: Request, model: Model, running: Running) -> Verdict:
+    """With the operators that XNNPACK took, in how many pieces. It is asked when all sizes are known: `running` ran."""
     if asked.delegate != XNNPACK:
         own = "no delegate was asked for: all operators ran on LiteRT's own kernels"
-        return replace(told, on_delegate=len(views), partitions=0, notes=(own,))
+        return replace(verdict, on_delegate=verdict.ops, partitions=0, notes=(own, *verdict.notes))
+    views = {(view.subgraph, view.index): view for view in each_view(model)}
     placement = placement_of(running, model)
     several = len(model.subgraphs) > 1 or placement is None or placement.unknown
     settled = settle(model, placement, observe(request, model, asked.delegate, asked.threads) if several else {})
     return replace(
-        told,
+        verdict,
         on_delegate=settled.taken,
         partitions=settled.pieces,
         fallbacks=tuple(fallback(views[place]) for place in settled.left),
@@ -182,17 +183,6 @@ def time_threads(request: Request, key: str, delegate: str, threads: int, feed: 
     return timing_of(running, EFFORT)
 
 
-def memory_of(
-    request: Request, model: Model, key: str, asked: Asked, feed: Arrays
-) -> tuple[dict[str, Json], list[str]]:
-    """(the answer of a process of its own, what is to be said of the sizes): free ones are the least there."""
-    fresh = open_signature(request.inputs["model"], key, asked.delegate)
-    stored = {name: tuple(detail["shape"]) for name, detail in fresh.takes.items()}
-    same = all(np.asarray(value).shape == stored[name] for name, value in feed.items())
-    used = feed if same else set_inputs(fresh)
-    return inquiry_of(request, model, key, used, asked.delegate, asked.threads).ask(0), size_notes(fresh)
-
-
 def figures_of(timings: Mapping[int, Timing], threads: int) -> dict[str, float]:
     """latency_p50_ms and latency_p90_ms at `threads`, and at the others with `_threads_N` behind."""
     found: dict[str, float] = {}
@@ -234,8 +224,6 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
     return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
 
 
-def memory_notes(told: Mapping[str, Json], sizes: Sequence[str]) -> list[str]:
-    """What a person must know of the memory that was measured, or why none was."""
-    if "error" in told:
-        return [f"peak memory was not measured: {told['error']}"]
-    return list(sizes)
+def memory_notes(told: Mapping[str, Json]) -> list[str]:
+    """Why no memory was measured."""
+    return [f"peak memory was not measured: {told['error']}"] if "error" in told else []

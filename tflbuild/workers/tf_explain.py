@@ -124,7 +124,7 @@ def find_places(names: set[str], snapshot: Path) -> dict[str, list[str]]:
     return found
 
 
-def has_free_sizes(request: Request) -> bool:
+def free_sized(request: Request) -> bool:
     """Whether a signature leaves a dimension free."""
     signatures = each_signature(request.read_json("signature"))
     return any(None in (spec["shape"] or [None]) for one in signatures for spec in one["inputs"])
@@ -149,7 +149,7 @@ def pin(request: Request) -> Fix:
 
 def fixes_for(culprits: list[Culprit], request: Request) -> Iterator[Fix]:
     """In the order to be tried."""
-    if has_free_sizes(request):
+    if free_sized(request):
         yield pin(request)
     for culprit in culprits:
         if culprit.operator in REWRITES:
@@ -170,7 +170,7 @@ def explain_lists(names: list[str], request: Request) -> WorkerError:
     places = find_places(set(names), request.inputs["snapshot"])
     shown = "; ".join(place for name in names for place in places.get(name, ())[:1]) or ", ".join(names)
     fixes = []
-    if has_free_sizes(request):
+    if free_sized(request):
         fixes.append(pin(request))
         single = "converter._experimental_default_to_single_batch_in_tensor_list_ops=true"
         fixes.append(Fix(f"{single} takes the free batch inside the loop to be 1", single))
@@ -184,7 +184,7 @@ def explain_lists(names: list[str], request: Request) -> WorkerError:
 def explain_other(text: str, request: Request) -> WorkerError:
     """What the converter itself says, its stack of locations left to the log."""
     line = re.sub(r"<unknown>:0: |loc\(.*?\)\)+: ", "", text.strip().split("\n")[0])[:400]
-    fixes = [pin(request)] if has_free_sizes(request) else []
+    fixes = [pin(request)] if free_sized(request) else []
     if not request.params["select_tf"]:
         fixes.append(Fix("opset=select_tf may lower it another way", "opset=select_tf"))
     return make_error("TFLiteConverter cannot convert the model", line, fixes)
