@@ -162,6 +162,20 @@ def test_what_the_reference_kernels_lack_is_held_against_the_optimized_ones(tmp_
     assert "optimized kernels, since the reference kernels do not run it" in verdict.how
 
 
+def test_what_xnnpack_alone_runs_is_run_and_not_compared(tmp_path, monkeypatch):
+    real = target_cpu.make_trial
+
+    def lacking(asked, kernels="reference"):
+        if kernels != "xnnpack":
+            raise WorkerError("the artifact converts and does not load", why="Encountered unresolved custom op")
+        return real(asked, kernels)
+
+    monkeypatch.setattr(target_cpu, "make_trial", lacking)
+    verdict = prove(tmp_path, unary("LOGISTIC", "a"))
+    assert (verdict.proof, verdict.runs, verdict.agrees, verdict.on_delegate) == (PROVEN, True, None, 1)
+    assert "outputs not compared, since LiteRT's own kernels do not run it" in verdict.how
+
+
 def test_what_fails_on_random_numbers_is_not_said_to_fail(tmp_path):
     verdict = prove(tmp_path, CASES["DIV_int32"])
     assert (verdict.proof, verdict.runs, verdict.agrees) == (UNPROVEN, None, None)

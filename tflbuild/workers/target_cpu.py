@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import Running, open_signature
 from tflbuild.workers.litert_benchmark import RUNTIME, free_sized, inquiry_of, placement_of, timing_of
 from tflbuild.workers.samples import Arrays
-from tflbuild.workers.target_trial import Agreement, compare, finish, make_trial
+from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, make_trial
 from tflbuild.workers.timing import Effort, Timing
 
 XNNPACK = "xnnpack"
@@ -136,22 +137,28 @@ def fallback(view: View) -> Fallback:
 def held_against_others(verdict: Verdict, request: Request, running: Running, asked: Asked) -> tuple[Verdict, Arrays]:
     """(the verdict once its outputs were compared, a call's inputs). Raises WorkerError where it does not run.
 
-    With the reference kernels', of which LiteRT lacks some: then with the optimized ones', unless those were run.
+    With the reference kernels', of which LiteRT lacks some: then with the optimized ones', unless those were run, or
+    XNNPACK alone runs it, which has operators that LiteRT's own kernels lack.
     """
-    kernels = REFERENCE
-    try:
-        trial = make_trial(request)
-    except WorkerError:
-        kernels = OPTIMIZED
-        trial = make_trial(request, OPTIMIZED)
+    kernels, trial = run_elsewhere(request, asked.delegate)
     found = [trial.real(running(feed)) for feed in trial.feeds]
     if kernels == asked.delegate:
-        how = f"{verdict.how}; outputs not compared, since the reference kernels do not run it"
+        lacking = "the reference kernels do" if kernels == OPTIMIZED else "LiteRT's own kernels do"
+        how = f"{verdict.how}; outputs not compared, since {lacking} not run it"
         return replace(verdict, how=how), trial.feeds[0]
     verdict = judge_agreement(verdict, compare(trial, found), asked.least_snr_db, kernels)
     if not verdict.agrees and OPTIMIZED not in (kernels, asked.delegate):
         verdict = replace(verdict, notes=(*verdict.notes, *second_opinion(request, found, asked.least_snr_db)))
     return verdict, trial.feeds[0]
+
+
+def run_elsewhere(request: Request, delegate: str) -> tuple[str, Trial]:
+    """(the kernels, their run): the first that run it. Raises WorkerError where not even the delegate does."""
+    for kernels in (REFERENCE, OPTIMIZED):
+        if kernels != delegate:
+            with contextlib.suppress(WorkerError):
+                return kernels, make_trial(request, kernels)
+    return delegate, make_trial(request, delegate)
 
 
 def second_opinion(request: Request, found: Sequence[Arrays], least_snr_db: float) -> list[str]:
