@@ -30,6 +30,7 @@ def run(request: Request) -> Facts:
     path.write_bytes(raw)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
+        path.write_bytes(raw := with_current_codes(raw))
     if not model.signatures:
         path.write_bytes(with_signature(raw, declared["key"] or DEFAULT_KEY))
         model = read_model(path)
@@ -97,6 +98,20 @@ def require_as_stored(has: Specs, wanted: Specs) -> None:
                 why="the shapes of a .tflite are fixed when it is converted",
                 next_step="signature=dynamic keeps a free batch; for another shape start from the original model",
             )
+
+
+def with_current_codes(raw: bytes) -> bytes:
+    """The model with every operator's code in the field that has held it since 2020, as most tools alone read it.
+
+    Files from before (schema v3) have it in `deprecated_builtin_code`, and 0 in the other, which is ADD: the LiteRT
+    quantizer would take each of their operators for one. Others stay as they are.
+    """
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(raw))
+    if all(code.builtinCode >= code.deprecatedBuiltinCode for code in root.operatorCodes or ()):
+        return raw
+    for code in root.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
 
 
 def with_signature(raw: bytes, key: str) -> bytes:

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+from one_op import write_model
+from one_op_cases import CASES
+
+from tflbuild.workers import litert_import
+from tflbuild.workers.contract import Request
+from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.litert_import import with_current_codes
+from tflbuild.workers.litert_quantize import quantize, statistics
+from tflbuild.workers.quantizer_recipe import make_recipe
+
+CONV = CASES["CONV_2D_float32"]
+INT8 = {"scheme": "int8", "granularity": "per_channel", "input_type": "int8", "output_type": "int8"}
+
+
+def as_before_2020(raw):
+    """The code of each operator where files of schema v3 have it."""
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(raw))
+    for code in root.operatorCodes:
+        code.deprecatedBuiltinCode, code.builtinCode = code.builtinCode, 0
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+
+
+def test_a_file_from_before_2020_gets_the_codes_that_tools_read():
+    current = write_model(CONV)
+    assert with_current_codes(current) is current
+    old = as_before_2020(current)
+    (code,) = flatbuffer_utils.read_model_from_bytearray(bytearray(with_current_codes(old))).operatorCodes
+    assert code.builtinCode == schema.BuiltinOperator.CONV_2D
+
+
+def do_import(folder, *, must_be_float):
+    (folder / "in.tflite").write_bytes(as_before_2020(write_model(CONV)))
+    (folder / "outputs").mkdir()
+    declared = {"key": "serving_default", "entry": "", "batch": 1, "inputs": [], "outputs": {}, "preprocess": {}}
+    params = {"signature": declared, "must_be_float": must_be_float}
+    litert_import.run(Request(folder, params, {"source": folder / "in.tflite"}, {"source": "in.tflite"}))
+    assert json.loads((folder / "outputs" / "signature.json").read_text())["key"] == "serving_default"
+    return folder / "outputs" / "model.tflite"
+
+
+def test_its_convolution_is_quantized_as_one(tmp_path):
+    """Without its code the quantizer takes it for ADD: its bias would be int8, and its weights have zero points."""
+    path = do_import(tmp_path, must_be_float=True)
+    tensors = [tensor for tensor in read_model(path).subgraphs[0].tensors if not tensor.constant]
+    ranges = {one.name: {"min": -1.0, "max": 1.0, "rank": len(one.shape)} for one in tensors}
+    (tmp_path / "int8.tflite").write_bytes(quantize(path.read_bytes(), make_recipe(INT8), statistics(ranges)))
+    graph = read_model(tmp_path / "int8.tflite").subgraphs[0]
+    (conv,) = graph.ops
+    _, kernel, bias = (graph.tensors[index] for index in conv.inputs)
+    assert (kernel.type, set(kernel.zero_points), bias.type) == ("int8", {0}, "int32")
+
+
+def test_what_is_taken_as_it_is_keeps_its_bytes(tmp_path):
+    made = do_import(tmp_path, must_be_float=False)
+    assert made.read_bytes() == (tmp_path / "in.tflite").read_bytes()
+
+
+@pytest.mark.parametrize("form", [bytes, as_before_2020])
+def test_both_forms_are_read_alike(tmp_path, form):
+    (tmp_path / "net.tflite").write_bytes(form(write_model(CONV)))
+    (op,) = read_model(tmp_path / "net.tflite").subgraphs[0].ops
+    assert op.name == "CONV_2D"
