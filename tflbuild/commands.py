@@ -318,7 +318,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     targets = [name for name in (options.target or "").strip("[] ").split(",") if name]
     found = inquiry.inspect(path, overrides, read_limits(options), targets)
     if options.as_recipe:
-        print(proposed_recipe(path, found.kind, found.signature))
+        print(proposed_recipe(path, found.kind, found.signature, found.contents))
     elif options.json:
         told = {"path": path, "kind": found.kind, "signature": found.signature, "contents": found.contents}
         print(json.dumps(told | ({"targets": verdicts_json(found.verdicts)} if targets else {}), indent=2))

@@ -33,6 +33,26 @@ def test_a_proposed_recipe_is_yaml_with_the_batch_pinned_and_other_free_sizes_op
     assert {"override /quantization": "int8"} in recipe["defaults"]
 
 
+STORED = SIGNATURE | {"inputs": [{"name": "x", "shape": [None, 8], "dtype": "float32"}]}
+
+
+def test_a_tflite_keeps_its_free_sizes():
+    recipe = yaml.safe_load(proposed_recipe("net.tflite", "tflite", STORED, {"tensor_types": {"float32": 3}}))
+    assert recipe["signature"]["inputs"]["x"]["shape"] == [None, 8]
+    assert {"override /signature": "dynamic"} in recipe["defaults"] and "dataset" in recipe
+    fixed = SIGNATURE | {"inputs": [{"name": "x", "shape": [1, None], "dtype": "float32"}]}
+    assert "override /signature" not in proposed_recipe("net.tflite", "tflite", fixed)
+
+
+def test_a_tflite_that_is_quantized_already_is_taken_as_it_is():
+    scaled = SIGNATURE | {"outputs": [{"name": "y", "shape": [1, 2], "dtype": "uint8", "scale": 0.5, "zero_point": 3}]}
+    for signature, types in ((STORED, {"float32": 3, "float16": 2}), (STORED, {"int8": 9}), (scaled, {"uint8": 9})):
+        recipe = yaml.safe_load(proposed_recipe("net.tflite", "tflite", signature, {"tensor_types": types}))
+        assert {"override /quantization": "none"} in recipe["defaults"]
+        assert {"override /verify": "none"} in recipe["defaults"]
+        assert "dataset" not in recipe and "verify" not in recipe
+
+
 def test_it_takes_five_lines_and_a_comment():
     lines = proposed_recipe("net.keras", "keras", SIGNATURE).splitlines()
     assert lines[0].startswith("# recipes/net.yaml")

@@ -12,6 +12,8 @@ from tflbuild.core.recipe import LOCATORS
 from tflbuild.report.metadata import metadata_text
 from tflbuild.report.summary import show_bytes
 
+QUANTIZED = {"float16", "int16", "int8", "int4", "int2"}  # types that weights have behind a quantizer
+
 
 def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str, Json]) -> str:
     """Source, inputs and outputs; of a .tflite also size, operators and scales."""
@@ -76,39 +78,58 @@ def _is_free(size: int | None) -> bool:
     return size is None or size < 0
 
 
-def proposed_recipe(path: str, kind: str, signature: Json) -> str:
-    """A recipe in five lines that makes an int8 artifact of the model, or a float one where it takes text."""
+def proposed_recipe(path: str, kind: str, signature: Json, contents: Json | None = None) -> str:
+    """A recipe in a few lines that makes an int8 artifact of the model.
+
+    A float one where it takes text; the model itself where it is a .tflite whose `contents` are quantized already.
+    A .tflite keeps its shapes, free ones too.
+    """
+    stored = kind == "tflite"
     inputs = ", ".join(
-        f"{_key(t['name'])}: {{shape: {_shape(t['shape'])}, dtype: {t['dtype']}}}" for t in signature["inputs"]
+        f"{_key(t['name'])}: {{shape: {_shape(t['shape'], stored)}, dtype: {t['dtype']}}}" for t in signature["inputs"]
     )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path.rpartition(":")[2] if kind == "function" else path).stem)
     every = every_signature(signature)
-    text = any(t["dtype"] == "string" for entry in every for t in entry["inputs"])
-    options = {"source": kind} | ({} if text else {"quantization": "int8", "dataset": "npz"}) | {"verify": "parity"}
-    defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items())
-    more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in every[1:] if kind != "tflite")
+    ready = stored and _is_quantized(contents or {}, signature)
+    sampled = not ready and not any(t["dtype"] == "string" for entry in every for t in entry["inputs"])
+    options = {"source": kind, "quantization": "none" if ready else "int8" if sampled else ""}
+    options |= (
+        {"signature": "dynamic"}
+        if stored and any(_is_free((t["shape"] or [0])[0]) for t in signature["inputs"])
+        else {}
+    )
+    options |= {"dataset": "npz" if sampled else "", "verify": "none" if ready else "parity"}
+    defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items() if option)
+    more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in every[1:] if not stored)
     others = f", more: {{{more}}}" if more else ""
+    told = f"arrays in the .npz files: {_names(signature['inputs'])}"
     return "\n".join(
         [
-            f"# recipes/{name}.yaml; arrays in the .npz files: {_names(signature['inputs'])}",
+            f"# recipes/{name}.yaml; {'quantized already, and taken as it is' if ready else told}",
             f"defaults: [{defaults}]",
             f"source: {{{LOCATORS.get(kind, 'path')}: {_key(path)}}}",
             f"signature: {{key: {_key(signature['key'])}, inputs: {{{inputs}}}{others}}}",
-            *([] if text else ["dataset: {path: data/calibration.npz}"]),
-            "verify: {dataset: {path: data/test.npz}}",
+            *(["dataset: {path: data/calibration.npz}"] if sampled else []),
+            *([] if ready else ["verify: {dataset: {path: data/test.npz}}"]),
         ]
     )
+
+
+def _is_quantized(contents: Json, signature: Json) -> bool:
+    """Whether the quantizer would find nothing to do: other weights than floats, or inputs and outputs with scales."""
+    borders = [*signature["inputs"], *signature["outputs"]]
+    return bool(QUANTIZED & set(contents.get("tensor_types", {}))) or any(t.get("scale") is not None for t in borders)
 
 
 def _names(tensors: Sequence[Mapping[str, Json]]) -> str:
     return ", ".join(tensor["name"] for tensor in tensors)
 
 
-def _shape(shape: Sequence[int | None] | None) -> str:
-    """The batch pinned to 1; other free sizes are left for the user to choose."""
+def _shape(shape: Sequence[int | None] | None, stored: bool) -> str:
+    """The batch pinned to 1, unless it is `stored` so; other free sizes are left for the user to choose."""
     if shape is None:
         return "[1]"
-    sizes = [1 if index == 0 and _is_free(size) else size for index, size in enumerate(shape)]
+    sizes = [1 if index == 0 and _is_free(size) and not stored else size for index, size in enumerate(shape)]
     return "[" + ", ".join("null" if _is_free(size) else str(size) for size in sizes) + "]"
 
 
