@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert.tools import flatbuffer_utils
 from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
@@ -18,11 +20,13 @@ from tflbuild.workers.quantizer_recipe import make_recipe
 from tflbuild.workers.rules import asked, each_operator, unmatched
 from tflbuild.workers.uint8_interface import give_uint8, quantize_raw_inputs, raw_ranges
 
+UNMEASURED = re.compile(r"Failed to get quantization parameters for tensor: (\S+)\. Error: .* not found in")
+
 
 def run(request: Request) -> Facts:
     """Outputs model.tflite; facts: bytes."""
     params = request.params
-    model = request.inputs["model"].read_bytes()
+    model = with_unique_names(request.inputs["model"].read_bytes())
     operators = find_operators(request.inputs["model"], params.get("rules", ()))
     ranges = load_ranges(request, model)
     quantized = quantize(model, make_recipe(params, operators), ranges)
@@ -32,6 +36,25 @@ def run(request: Request) -> Facts:
     path = request.outputs / "model.tflite"
     path.write_bytes(with_uint8(with_prelu(quantized, params), params))
     return {"bytes": path.stat().st_size}
+
+
+def with_unique_names(model: bytes) -> bytes:
+    """The model with no tensor named as one of a subgraph before it: the quantizer knows tensors by name alone.
+
+    The branches of a condition and the bodies of a loop have such names. The first keeps its own, which is the one that
+    ranges are known by.
+    """
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    seen: set[bytes] = set()
+    renamed = False
+    for number, graph in enumerate(root.subgraphs):
+        for tensor in graph.tensors:
+            name, turn = tensor.name or b"", 0
+            while tensor.name and tensor.name in seen:
+                turn, renamed = turn + 1, True
+                tensor.name = b"%s;%d" % (name, number) + (b".%d" % turn if turn > 1 else b"")
+            seen.add(tensor.name or b"")
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if renamed else model
 
 
 def find_operators(path: Path, rules: Any) -> list[tuple[str, str]]:
@@ -72,7 +95,7 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
         raise WorkerError(
             "the LiteRT quantizer refused the model",
             kind="build",
-            why=str(error).strip().split("\n")[0][:500],
+            why=refusal(str(error), model),
             next_step="the other engine may take it, or a scheme that leaves activations as they are:\n"
             "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=("quantization.engine=converter", "source.fused_lstm=true", "quantization=dynamic_int8"),
@@ -80,6 +103,22 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
     return bytes(result.quantized_model)
+
+
+def refusal(text: str, model: bytes) -> str:
+    """What the quantizer says, or what it means where it knows no range of a tensor that nothing measures."""
+    first = text.strip().split("\n")[0][:500]
+    found = UNMEASURED.match(first)
+    if found is None:
+        return first
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    run = {entry.subgraphIndex for entry in root.signatureDefs or ()} or {0}
+    inner = {
+        tensor.name for number, graph in enumerate(root.subgraphs) if number not in run for tensor in graph.tensors
+    }
+    if found[1].encode() not in inner:
+        return first
+    return f"'{found[1]}' is in the body of a loop or of a condition, whose activations the runtime does not show"
 
 
 def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
