@@ -1,23 +1,29 @@
 """Targets from the recipe to the verdict: what is refused, which steps are planned, what a gate says."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from freezing import frozen, refused
 from frozen import around, recipe, resolved
+from one_op import write_model
+from one_op_cases import CASES
 
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
-from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
 from tflbuild.errors import MachineError
 from tflbuild.plan.planner import make_plan
+from tflbuild.plan.target_steps import target_params
 from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import tools
 from tflbuild.resolve.tools import Tool, find_tool, require_tools
+from tflbuild.workers.contract import Request
+from tflbuild.workers.target_trial import finish
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -80,8 +86,30 @@ def test_what_a_target_needs_is_held_before_anything_is_read(told, what):
 
 
 def test_a_converted_model_is_judged_by_its_contents():
-    """Whether a .tflite that is taken as it is holds floats is not in the recipe: `check` reads it."""
-    assert frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu").full_integer
+    """Whether a .tflite that is taken as it is holds floats is not in the recipe: the target's own step reads it."""
+    made = frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu")
+    assert made.full_integer
+    params = target_params(made.targets[0], Tool(), proves=False)
+    assert params["target"]["needs"] == {
+        "schemes": ("int8",),
+        "full_integer": True,
+        "static_shapes": True,
+        "select_tf": False,
+    }
+    assert "needs" not in target_params(Target(name="cpu"), Tool(), proves=False)["target"]
+
+
+@pytest.mark.parametrize(("needs", "places"), [({}, []), ({"full_integer": True}, ["in0", "RELU_float32/out0"])])
+def test_every_verdict_is_held_against_the_profile_s_needs(needs, places, tmp_path):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(write_model(CASES["RELU_float32"]))
+    (tmp_path / "outputs").mkdir()
+    params = {"target": {"name": "board", "needs": needs}}
+    request = Request(params=params, inputs={"model": model}, labels={}, folder=tmp_path)
+    verdict = read_verdict(finish(request, replace(VERDICT, target="board"))["verdict"])
+    assert [one.layer for one in verdict.unmet] == places
+    assert replace(verdict, unmet=(), target="gpu") == VERDICT
+    assert read_verdict(json.loads((request.outputs / "verdict.json").read_text())) == verdict
 
 
 def test_by_target_makes_one_job_for_each_preset():
@@ -231,6 +259,7 @@ def test_an_operator_that_nothing_is_known_of_makes_the_count_unknown():
     [
         (VERDICT, True, []),
         (replace(VERDICT, runs=False), False, ["gpu cannot run it"]),
+        (replace(VERDICT, unmet=(GATHER,)), False, ["the artifact is not what gpu needs:"]),
         (replace(VERDICT, proof=UNPROVEN, how="no driver"), True, ["gpu is unproven, not proven: no driver"]),
         (replace(VERDICT, proof=UNPROVEN, how="no driver"), False, []),
         (
@@ -249,6 +278,22 @@ def test_a_missed_limit_names_operator_layer_reason_and_fix():
     first, second = problems(made, [VERDICT])["gpu"]
     assert first == "gpu.fallback_ops is 1, at most 0 is allowed: 1 too high"
     assert second.strip() == "GATHER 'head/gather': taken only where input 1 is constant; use SLICE"
+
+
+FLOAT = Fallback(op="input", layer="image", reason="it is float32", fix="quantization=int8")
+
+
+def test_an_unmet_need_fails_without_a_limit_and_says_where():
+    made = recipe(targets=(Target(name="gpu", runtime="gpu"),))
+    assert problems(made, [replace(VERDICT, unmet=(FLOAT,) * 7)])["gpu"] == [
+        "the artifact is not what gpu needs:",
+        *["  input 'image': it is float32; quantization=int8"] * 5,
+        "  and 2 more: --json has all",
+    ]
+    table = targets_text([replace(VERDICT, unmet=(FLOAT,))]).splitlines()
+    assert "proven: needs unmet" in table[1]
+    assert table[4].strip() == "unmet need: input 'image': it is float32; quantization=int8"
+    assert short_verdict(replace(VERDICT, unmet=(FLOAT,))) == "gpu needs unmet"
 
 
 def test_the_table_says_operators_partitions_and_figures():

@@ -1,18 +1,19 @@
-"""What targets need of a recipe, held against it before anything is read: minutes are not spent on what cannot run."""
+"""What targets need of a recipe, held against it before anything is read: minutes are not spent on what cannot run.
+
+What the recipe does not say is held against the artifact: `targets.needs`.
+"""
 
 from __future__ import annotations
 
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Recipe, Target
+from tflbuild.targets.needs import FLEX_FIX, GRANULARITY_FIX, INTEGER_FIX, RANK_FIX, STATIC_FIX
 
 EACH = "quantization=by_target builds an artifact for each need"
 
 
 def check_targets(recipe: Recipe, refusals: Refusals) -> None:
-    """Raises RecipeError for the first target that cannot take what the recipe makes.
-
-    What a .tflite holds that is taken as it is, is not known here: `check` looks for floating point in it.
-    """
+    """Raises RecipeError for the first target that cannot take what the recipe makes."""
     as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
     rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
     for target in recipe.targets:
@@ -29,8 +30,7 @@ def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} takes integer models alone, and the recipe makes {has}",
             "target",
-            next_step="quantization=int8 with quantization.input_type and output_type int8 or uint8"
-            + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
+            next_step=INTEGER_FIX + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
         )
 
 
@@ -54,7 +54,7 @@ def check_flex(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} cannot run TensorFlow (Flex) operators",
             "opset.select_tf",
-            next_step="opset=builtins",
+            next_step=FLEX_FIX,
         )
 
 
@@ -69,7 +69,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
             "signature",
-            next_step="signature=static, and sizes for every dimension in signature.inputs",
+            next_step=STATIC_FIX,
         )
 
 
@@ -81,7 +81,7 @@ def check_rank(recipe: Recipe, target: Target, refusals: Refusals) -> None:
                 f"target={target.name} takes inputs of at most {target.max_rank} dimensions,"
                 f" and '{spec.name}' has {len(spec.shape)}",
                 f"signature.inputs.{spec.name}",
-                next_step="fold a dimension of 1 into another in the model",
+                next_step=RANK_FIX,
             )
 
 
@@ -92,5 +92,5 @@ def check_granularity(recipe: Recipe, target: Target, refusals: Refusals) -> Non
         raise refusals.refuse(
             f"target={target.name} takes one scale a tensor, and the recipe makes them {quantization.granularity}",
             "quantization.granularity",
-            next_step="quantization.granularity=per_tensor",
+            next_step=GRANULARITY_FIX,
         )

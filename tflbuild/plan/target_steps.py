@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
@@ -9,6 +11,7 @@ from tflbuild.plan.draft import Draft
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
+from tflbuild.targets.needs import Needs
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
@@ -42,7 +45,10 @@ def add_targets(draft: Draft, artifact: StepInput, signature: StepInput) -> None
 
 def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:
     """What a verdict depends on: the profile without its limits, and what it is had with."""
+    usual = asdict(Needs())
+    needs = {name: value for name in usual if (value := getattr(target, name)) != usual[name]}
     told: dict[str, Json] = {"name": target.name, "runtime": target.runtime, "table": target.table, "version": ""}
+    told |= {"needs": needs} if needs else {}
     if not proves:
         known = {"version": target.options["version"]} if "version" in target.options else {}
         return {"target": told | known, "to_prove": tool.to_prove}

@@ -7,16 +7,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import op_versions
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
-FLOATS = (
-    *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
-    *("complex64", "complex128"),
-)
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
 BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
@@ -53,11 +49,7 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
         yield from check_calibrated(model, params, signature, ranges)
     if params.get("symmetric"):
         yield from check_symmetric(model)
-    if params["full_integer"]:
-        yield from check_full_integer(model, "target", "the target cannot hold")
     yield from check_arithmetic(model, params)
-    if params["static_shapes"]:
-        yield from check_static(model)
 
 
 def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
@@ -67,7 +59,9 @@ def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Findin
         return
     if params["rules"] or arithmetic != params["scheme"]:
         yield from SCHEME_RULES[arithmetic](model)
-    yield from check_full_integer(model, "opset", f"opset.arithmetic={arithmetic} excludes")
+    names = [tensor.name for graph in model.subgraphs for tensor in graph.tensors if tensor.type in FLOATS]
+    if names:
+        yield Finding("opset", f"floating-point tensors, which opset.arithmetic={arithmetic} excludes: {_some(names)}")
 
 
 def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
@@ -318,7 +312,7 @@ SCHEME_RULES = {
 }
 
 
-# data and target
+# data
 
 
 def check_calibrated(
@@ -347,20 +341,6 @@ def check_symmetric(model: Model) -> Iterator[Finding]:
                 yield Finding(
                     "scale", f"{op.name} gives int8 with the zero point {tensor.zero_points[0]}: {tensor.name}"
                 )
-
-
-def check_full_integer(model: Model, rule: str, why: str) -> Iterator[Finding]:
-    """No floating point at all, borders included."""
-    names = [t.name for graph in model.subgraphs for t in graph.tensors if t.type in FLOATS]
-    if names:
-        yield Finding(rule, f"floating-point tensors, which {why}: {_some(names)}")
-
-
-def check_static(model: Model) -> Iterator[Finding]:
-    """The target needs fixed shapes."""
-    names = [t.name for graph in model.subgraphs for t in graph.tensors if -1 in t.shape]
-    if names:
-        yield Finding("target", f"free dimensions, which the target cannot have: {_some(names)}")
 
 
 def _constants(model: Model) -> Iterator[Tensor]:
