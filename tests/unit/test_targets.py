@@ -112,6 +112,19 @@ def test_every_verdict_is_held_against_the_profile_s_needs(needs, places, tmp_pa
     assert read_verdict(json.loads((request.outputs / "verdict.json").read_text())) == verdict
 
 
+@pytest.mark.parametrize(
+    ("soc", "near"), [("SM8650", None), ("sm8650", "SM8650"), ("SM8651", "SM8650"), ("a chip", "")]
+)
+def test_an_unknown_chip_gets_the_nearest_name(soc, near):
+    told = (*INT8_IO, "target=npu_qualcomm", f"target.npu_qualcomm.soc='{soc}'")
+    if near is None:
+        assert frozen(*told).targets[0].options["soc"] == soc
+        return
+    error = refused(*told)
+    assert error.what == f"LiteRT knows no Qualcomm chip '{soc}'" and error.next_step.startswith("one of: SA8255")
+    assert near in error.why
+
+
 def test_by_target_makes_one_job_for_each_preset():
     parts = compose([*INT8, "target=[cpu,tflm,ethos_u55]", "quantization=by_target", "target.cpu.threads=2"])
     made = [freeze(part) for part in parts]
@@ -176,6 +189,16 @@ def test_a_target_that_cannot_be_proven_here_is_held_against_rules():
 
 def test_what_is_timed_holds_for_this_host_alone():
     assert steps_of(Target(name="cpu"), Tool(present=True)).params["host"] == "host"
+
+
+def test_a_compiler_that_may_take_long_is_given_the_time_for_each_of_its_runs():
+    hour = 3600.0
+    coral = Target(name="edgetpu", runtime="edgetpu", table="edgetpu", options={"timeout_s": 7200})
+    assert steps_of(coral, Tool(present=True)).seconds == hour + 7200
+    intel = Target(name="npu_intel", runtime="npu", options={"vendor": "intel_openvino", "soc": "LNL", "timeout_s": 9})
+    assert steps_of(intel, Tool(present=True)).seconds == hour + 2 * 9
+    assert steps_of(replace(intel, options={**intel.options, "soc": ""}), Tool()).seconds == hour + 2 * 2 * 9
+    assert steps_of(TFLM, Tool(present=True)).seconds is None
 
 
 def test_limits_are_in_no_key():
