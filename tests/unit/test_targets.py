@@ -16,7 +16,7 @@ from tflbuild.config.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
-from tflbuild.errors import MachineError
+from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.plan.planner import make_plan
 from tflbuild.plan.target_steps import target_params
 from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
@@ -231,12 +231,94 @@ def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
     assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
 
 
-def test_a_profile_without_its_package_line_is_refused():
+HEAD = "# @package target.board\n"
+START = "defaults: [/schema/target/ethos_u55@_here_, _self_]\n"
+
+
+def write_board(text):
     Path("conf/target").mkdir(parents=True)
-    Path("conf/target/board.yaml").write_text("defaults: [/schema/target/ethos_u55@_here_, _self_]\n")
-    error = refused(*INT8_IO, "target=[cpu,board]")
-    assert error.what == "a target of this project lacks its package"
-    assert "# @package target.NAME" in error.next_step
+    Path("conf/target/board.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("chosen", ["board", "[cpu,board]", "[board,cpu]"])
+@pytest.mark.parametrize(
+    ("text", "what", "where"),
+    [
+        ("", "target 'board' is an empty profile", "conf/target/board.yaml"),
+        ("# to be written\n", "target 'board' is an empty profile", "conf/target/board.yaml"),
+        (HEAD, "target 'board' is an empty profile", "conf/target/board.yaml"),
+        (START, "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        ("max_rank: 4\n", "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        (f"# @package target.other\n{START}", "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        (f"{HEAD}max_rank: 4\n", "target 'board' starts from no profile", "conf/target/board.yaml"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(text, what, where, chosen):
+    write_board(text)
+    error = refused(*INT8_IO, f"target={chosen}")
+    assert (error.what, error.where) == (what, where)
+    assert error.why and ("/schema/target/" in error.next_step or HEAD.strip() in error.next_step)
+    with pytest.raises(RecipeError, match=what):
+        list(every_target())
+    assert frozen(*INT8_IO, "target=cpu").targets[0].name == "cpu", "what is not chosen is in nobody's way"
+
+
+def test_a_file_in_a_recipe_s_defaults_is_held_to_the_same():
+    write_board(HEAD)
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text("defaults: [{override /target: [board]}]\nsource: {path: x.keras}\n")
+    assert refused("+recipe=net").what == "target 'board' is an empty profile"
+    Path("conf/target/board.yaml").write_text(HEAD + START)
+    assert refused("+recipe=net").what.startswith("target=board has no kernels")
+
+
+BY_TARGET = (*MODEL, "dataset=synthetic", "quantization=by_target")
+
+
+@pytest.mark.parametrize(
+    ("preset", "what"),
+    [
+        ("quantization=int9", "no option of the group 'quantization' is called 'int9'"),
+        ("quantisation=int8", "'quantisation' is not a key of a recipe"),
+        ("quantization.input_type=int9", "'int9' is no value of 'quantization.input_type'"),
+        ("quantization=[int8]", "'quantization' takes the name of an option"),
+        ("quantization=[int8", "cannot read the override"),
+        ("quantization=float16", "target=board has no kernels for quantization=float16"),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_said_of_the_profile(preset, what):
+    lead = "quantization=int8" if "input_type" in preset else "quantization.engine=litert"
+    write_board(f"{HEAD}{START}preset:\n  - {lead}\n  - '{preset}'\n")
+    with pytest.raises(TflbuildError) as caught:
+        [freeze(part) for part in compose([*BY_TARGET, "target=[cpu,board]"])]
+    assert what in caught.value.what
+    assert caught.value.where.startswith("conf/target/board.yaml:3: target.board.preset")
+
+
+def test_a_preset_is_blamed_where_it_was_said_last(tmp_path):
+    write_board(HEAD + START)
+
+    def where(*told):
+        with pytest.raises(TflbuildError) as caught:
+            compose([*told, "quantization=by_target"])
+        return caught.value.where
+
+    told = "target.board.preset=['quantization=int9']"
+    assert where(*MODEL, "target=board", told) == f"command line: {told}: quantization=int9"
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(
+        "defaults: [{override /target: [board]}]\nsource: {path: x.keras}\n"
+        "target: {board: {preset: [quantization=int9]}}\n"
+    )
+    assert where("+recipe=net") == "recipes/net.yaml:3: target.board.preset: quantization=int9"
+
+
+def test_a_preset_that_comes_with_tflbuild_is_named_by_its_key():
+    (part,) = compose([*MODEL, "quantization=by_target", "target=tflm"])
+    with pytest.raises(RecipeError) as caught:
+        freeze(part)
+    assert "no calibration data" in caught.value.what
+    assert "target.tflm.preset: quantization=int8" in f"{caught.value.where} {part.places.find('quantization')}"
 
 
 # verdicts

@@ -21,6 +21,16 @@ def check_targets(recipe: Recipe, refusals: Refusals) -> None:
             rule(recipe, target, refusals)
 
 
+def place_of(refusals: Refusals) -> str:
+    """The key to blame where scheme and target do not go together: the profile's preset, where that made the scheme."""
+    return "quantization" if refusals.places.in_preset("quantization") else "target"
+
+
+def or_each(recipe: Recipe, refusals: Refusals) -> str:
+    """What else may be done where targets want different artifacts, and the recipe does not yet leave it to them."""
+    return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.places.in_preset("quantization") else ""
+
+
 def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
     """Without floating point, inputs and outputs are integers too."""
     quantization = recipe.quantization
@@ -29,8 +39,8 @@ def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
         raise refusals.refuse(
             f"target={target.name} takes integer models alone, and the recipe makes {has}",
-            "target",
-            next_step=INTEGER_FIX + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
+            place_of(refusals),
+            next_step=INTEGER_FIX + or_each(recipe, refusals),
         )
 
 
@@ -42,9 +52,9 @@ def check_scheme(recipe: Recipe, target: Target, refusals: Refusals) -> None:
     if lacking:
         raise refusals.refuse(
             f"target={target.name} has no kernels for quantization={', '.join(lacking)}",
-            "target",
+            place_of(refusals),
             why=f"it takes {', '.join(target.schemes)}",
-            next_step=f"quantization={target.schemes[0]}" + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
+            next_step=f"quantization={target.schemes[0]}" + or_each(recipe, refusals),
         )
 
 
