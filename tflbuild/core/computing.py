@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tflbuild.core.model import Op, Subgraph, Tensor
 
@@ -23,28 +23,34 @@ def widened(graph: Subgraph) -> dict[int, Tensor]:
 def scheme_of(graph: Subgraph, op: Op, stored: Mapping[int, Tensor]) -> str:
     """The scheme that an operator computes by, "" for a conversion and for what computes on no real values.
 
-    `stored` is what `widened` found. 8-bit is `int8`, of uint8 too. Weights of another width than any scheme's give a
-    name that none has (`dynamic_int2`). An int8 LSTM's state is int16 all the same, and no activation.
+    `stored` is what `widened` found. What is of 8 bits is `int8`, of uint8 too. Weights of another width than any
+    scheme's give a name that none has (`dynamic_int2`). An int8 LSTM's state is int16 all the same, and no activation.
     """
     if op.name in CONVERSIONS:
         return ""
     there = [index for index in (*op.inputs, *op.outputs) if index >= 0]
     tensors = [graph.tensors[index] for index in there]
-    moving = {one.type for one in tensors if not (one.constant or one.state) and (one.scales or one.type in REAL)}
-    direct = {NARROW[one.type] for one in tensors if one.constant and one.quantized and one.type in NARROW}
     behind = [stored[index] for index in there if index in stored]
-    wide = {NARROW[one.type] for one in behind if one.quantized and one.type in NARROW}
+    direct = [one for one in tensors if one.constant and (one.quantized or one.type == "float16")]
+    return scheme_by(tensors, direct, [one for one in behind if one.quantized or one.type == "float16"])
+
+
+def scheme_by(tensors: Iterable[Tensor], direct: Iterable[Tensor], behind: Iterable[Tensor]) -> str:
+    """The same of an operator's tensors, its weights, and those that a conversion before it widens."""
+    moving = {one.type for one in tensors if not (one.constant or one.state) and (one.scales or one.type in REAL)}
+    own = {NARROW[one.type] for one in direct if one.type in NARROW}
+    wide = {NARROW[one.type] for one in behind if one.type in NARROW}
     if "int16" in moving:
         return "int16x8"
     if moving & {"int8", "uint8"}:
-        return "int4" if "int4" in direct | wide else "int8"
+        return "int4" if "int4" in own | wide else "int8"
     if not moving:
         return ""
-    if direct:
-        return f"dynamic_{min(direct, key=_bits)}"
+    if own:
+        return f"dynamic_{min(own, key=_bits)}"
     if wide:
         return f"weight_only_{min(wide, key=_bits)}"
-    halves = any(one.type == "float16" for one in (*tensors, *behind))
+    halves = "float16" in {*moving, *(one.type for one in (*direct, *behind))}
     return "float16" if halves else "none"
 
 

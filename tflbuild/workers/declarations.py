@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import op_versions
@@ -14,7 +15,6 @@ from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, hono
 from tflbuild.workers.runtimes import first_runtime, parse
 
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
-BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
 BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}  # which input it is
 RANGE_TOLERANCE = 0.02
@@ -277,7 +277,7 @@ def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Find
 def _float_operators(graph: Subgraph) -> Iterator[Finding]:
     """A finding for each kind of operator; conversions last, which are there for the others' sake."""
     found: dict[str, list[str]] = {}
-    for op in sorted(graph.ops, key=lambda op: op.name in BOUNDARY):
+    for op in sorted(graph.ops, key=lambda op: op.name in CONVERSIONS):
         floats = [tensor.name for tensor in _inner(graph, op) if tensor.type in FLOATS]
         if floats:
             found.setdefault(op.name, []).extend(floats)
@@ -287,7 +287,7 @@ def _float_operators(graph: Subgraph) -> Iterator[Finding]:
 
 def _inner(graph: Subgraph, op: Op) -> list[Tensor]:
     """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
-    border = {*graph.inputs, *graph.outputs} if op.name in BOUNDARY else set()
+    border = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
     return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in border]
 
 
