@@ -272,6 +272,15 @@ def test_a_file_in_a_recipe_s_defaults_is_held_to_the_same():
     assert refused("+recipe=net").what.startswith("target=board has no kernels")
 
 
+def test_a_file_in_a_folder_of_profiles_is_held_to_the_same():
+    Path("conf/target/boards").mkdir(parents=True)
+    Path("conf/target/boards/m4.yaml").write_text("")
+    error = refused(*INT8_IO, "target=boards/m4")
+    assert (error.what, error.where) == ("target 'm4' is an empty profile", "conf/target/boards/m4.yaml")
+    Path("conf/target/boards/m4.yaml").write_text(f"# @package target.m4\n{START}")
+    assert [target.name for target in frozen(*INT8_IO, "target=[boards/m4,cpu]").targets] == ["m4", "cpu"]
+
+
 BY_TARGET = (*MODEL, "dataset=synthetic", "quantization=by_target")
 
 

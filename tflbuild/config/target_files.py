@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,7 +26,7 @@ def own_options(loader: ConfigLoader, primary: str, overrides: list[str]) -> lis
 
     Raises RecipeError for one without content, which Hydra takes without a word, and for one with keys elsewhere.
     """
-    if set(loader.get_group_options(GROUP, ObjectType.CONFIG)) <= schema.OPTIONS[GROUP].keys():
+    if set(loader.get_group_options(GROUP, None)) <= schema.OPTIONS[GROUP].keys():  # files, and folders of such
         return []
     chosen = [
         one.config_path.removeprefix(f"{GROUP}/")
