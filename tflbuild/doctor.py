@@ -7,17 +7,19 @@ written but the store, where a fix that is then taken is a hit.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
-from tflbuild.errors import RecipeError, UsageError
+from tflbuild.errors import GateError, RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
 from tflbuild.pipeline import as_error, connect, disk_errors, prepare_plan, require_one_artifact
 from tflbuild.report.console import show_notices
 from tflbuild.report.diagnosis import Trial
+from tflbuild.report.targets import problems, verdicts_of
 from tflbuild.storage.store import Store
 
 ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top
@@ -84,12 +86,25 @@ class _Ward:
         roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
         failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)
         if failed is None:
-            return Trial(fix, None, built_facts(roles))
+            fault = target_fault(prepared.resolved[0].recipe, roles)
+            if fault is not None and not fix:
+                self.told = str(GateError(fault.what, where=fault.where, why=fault.why))
+            return Trial(fix, fault, built_facts(roles))
         role, result = failed
         assert result.failure is not None
         if not fix:
             self.told = str(as_error(role, result.failure, prepared.places[0], None))
         return Trial(fix, result.failure, built_facts(roles))
+
+
+def target_fault(recipe: Recipe, roles: Mapping[str, StepResult]) -> Failure | None:
+    """What fails the build on the recipe's targets, though every step went well."""
+    wrong = problems(recipe, verdicts_of(recipe, roles))
+    if not wrong:
+        return None
+    where = ", ".join(f"target.{name}" for name in wrong)
+    why = "\n".join(line for lines in wrong.values() for line in lines)
+    return Failure(kind="gate", what=f"it was built, and will not do for {', '.join(wrong)}", where=where, why=why)
 
 
 def combine(first: str, second: str) -> str:

@@ -6,14 +6,14 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from tflbuild.config.compose import compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import LOCATORS, Recipe, Target
+from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.verdict import Verdict
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
@@ -162,20 +162,7 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
         results = execute_all(executor, plan, prepared.places[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
-    types = described.facts.get("contents", {}).get("tensor_types", {})
-    verdicts = tuple(
-        held_to(one, types, two) for one, two in zip(recipe.targets, verdicts_of(recipe, results), strict=True)
-    )
-    return Inspected(kind, signature, described.facts.get("contents", {}), verdicts)
-
-
-def held_to(target: Target, types: Mapping[str, int], verdict: Verdict) -> Verdict:
-    """A verdict on a model that no `check` has seen: what has no floating point cannot hold float tensors."""
-    floats = [name for name in types if name.startswith(("float", "bfloat"))]
-    if not target.full_integer or not floats:
-        return verdict
-    why = f"it has {', '.join(floats)} tensors, and {target.name} has no floating point"
-    return replace(verdict, runs=False, notes=(why, *verdict.notes))
+    return Inspected(kind, signature, described.facts.get("contents", {}), tuple(verdicts_of(recipe, results)))
 
 
 def list_targets() -> list[Listed]:

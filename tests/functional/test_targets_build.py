@@ -106,6 +106,49 @@ def test_what_cannot_run_at_all_fails_without_a_gate(project):
     assert "tflm cannot run it" in done.err and "GELU 'GELU_int8/out0'" in done.err
 
 
+BOARD = """# @package target.board
+defaults: [/schema/target/tflm@_here_, _self_]
+schemes: [none, int8]
+per_tensor: true
+max_rank: 3
+"""
+
+
+def test_what_a_profile_needs_is_read_in_the_artifact(project):
+    """The recipe says nothing of a .tflite that is taken as it is."""
+    project.write("conf/target/board.yaml", BOARD)
+    plant(project, "CONV_2D_int8")
+    done = project.run(*AS_IT_IS, "target=[cpu,board,tflm]")
+    assert done.code == 3, done.err
+    assert "where: target.board\n" in done.err, "the others are not to blame"
+    told = [line.strip() for line in done.err.splitlines() if "and board takes" in line]
+    assert told[0].startswith("input 'in0': it has 4 dimensions, and board takes inputs of at most 3; fold")
+    assert told[1].startswith("CONV_2D 'CONV_2D_int8/out0': its input 'CONV_2D_int8/in1' has 8 scales, and board takes")
+    assert told[1].endswith("quantization.granularity=per_tensor") and len(told) == 2
+    found = verdicts(project, "o")
+    assert [one["op"] for one in found["board"]["unmet"]] == ["input", "CONV_2D"]
+    assert found["board"]["proof"] == "proven" and found["cpu"]["unmet"] == found["tflm"]["unmet"] == []
+    (project.folder / "o").rename(project.folder / "before")
+    project.write("conf/target/board.yaml", BOARD.replace("3", "4").replace("true", "false"))
+    assert project.run(*AS_IT_IS, "target=[cpu,board,tflm]").code == 0
+
+
+def test_each_target_that_forbids_floating_point_is_named(project):
+    plant(project, "RELU_float32")
+    done = project.run(*AS_IT_IS, "target=[cpu,edgetpu,integer_only]")
+    assert done.code == 3, done.err
+    assert "where: target.edgetpu, target.integer_only\n" in done.err
+    for name in ("edgetpu", "integer_only"):
+        assert f"input 'in0': it is float32, and {name} takes integers alone; quantization=int8" in done.err
+    doctor = project.run("doctor", *AS_IT_IS, "target=[cpu,edgetpu,integer_only]")
+    assert doctor.code == 1, doctor.out
+    assert "it was built, and will not do for edgetpu, integer_only" in doctor.out + doctor.err
+    asked = project.run("inspect", "planted.tflite", "--target", "cpu,edgetpu,integer_only", "--json")
+    assert asked.code == 0, asked.err
+    found = json.loads(asked.out)["targets"]
+    assert [name for name, one in found.items() if one["unmet"]] == ["edgetpu", "integer_only"]
+
+
 def test_any_tflite_file_is_asked_without_tensorflow(project):
     plant(project, "RELU_float32", "COS_float32")
     done = project.run("inspect", "planted.tflite", "--target", "gpu,edgetpu,nnapi", "--json", **watch_imports(project))

@@ -13,8 +13,6 @@ PARAMS = {
     "output_type": "int8",
     "opset": {"select_tf": False, "custom": [], "deny": [], "max_runtime": "", "arithmetic": "any"},
     "rules": [],
-    "full_integer": False,
-    "static_shapes": False,
 }
 SIGNATURE = {
     "key": "serving_default",
@@ -435,20 +433,6 @@ def test_a_missing_signature_is_found():
 )
 def test_another_name_or_shape_is_found(inputs):
     assert rules(model(), signature=SIGNATURE | {"inputs": inputs}) == ["signature"]
-
-
-def test_an_integer_only_target_takes_no_float():
-    made = model("float32", "int8")
-    assert "target" in rules(made, **as_float("dynamic_int8"), full_integer=True)
-    assert rules(model(), full_integer=True) == []
-
-
-def test_a_static_target_takes_no_free_dimension():
-    made = model()
-    (graph,) = made.subgraphs
-    free = replace(graph.tensors[0], shape=(-1, 4))
-    made = replace(made, subgraphs=(replace(graph, tensors=(free, *graph.tensors[1:])),))
-    assert rules(made, static_shapes=True) == ["target"]
 
 
 def test_symmetric_activations_have_the_zero_point_0():

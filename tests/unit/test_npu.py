@@ -9,25 +9,10 @@ from planted import planted
 from tflbuild.core.model import Op, Subgraph
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Verdict
 from tflbuild.targets import npu
-from tflbuild.targets.npu import VENDORS, installed, unknown_soc
+from tflbuild.targets.npu import VENDORS, installed
 from tflbuild.workers.target_npu import explain, least, select
 
 MISSING = "Could not load shared library /x/libPlugin.so: libQnnHtp.so: cannot open shared object file: No such file."
-
-
-@pytest.mark.parametrize(
-    ("vendor", "soc", "near"),
-    [
-        ("qualcomm", "SM8650", ()),
-        ("qualcomm", "sm8650", ("SM8650",)),
-        ("qualcomm", "SM8651", ("SM8650",)),
-        ("mediatek", "MT6989X", ("MT6989",)),
-        ("google_tensor", "tensor g5", ("Tensor_G5",)),
-        ("samsung", "Exynos", ("E9965",)),
-    ],
-)
-def test_an_unknown_soc_gets_the_nearest_names(vendor, soc, near):
-    assert unknown_soc(VENDORS[vendor], soc)[:1] == near
 
 
 def test_packages_are_found_without_being_imported(monkeypatch):

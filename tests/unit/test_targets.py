@@ -1,23 +1,29 @@
 """Targets from the recipe to the verdict: what is refused, which steps are planned, what a gate says."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from freezing import frozen, refused
 from frozen import around, recipe, resolved
+from one_op import write_model
+from one_op_cases import CASES
 
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
-from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
-from tflbuild.errors import MachineError
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
+from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.plan.planner import make_plan
+from tflbuild.plan.target_steps import target_params
 from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import tools
 from tflbuild.resolve.tools import Tool, find_tool, require_tools
+from tflbuild.workers.contract import Request
+from tflbuild.workers.target_trial import finish
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -80,8 +86,43 @@ def test_what_a_target_needs_is_held_before_anything_is_read(told, what):
 
 
 def test_a_converted_model_is_judged_by_its_contents():
-    """Whether a .tflite that is taken as it is holds floats is not in the recipe: `check` reads it."""
-    assert frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu").full_integer
+    """Whether a .tflite that is taken as it is holds floats is not in the recipe: the target's own step reads it."""
+    made = frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu")
+    assert made.full_integer
+    params = target_params(made.targets[0], Tool(), proves=False)
+    assert params["target"]["needs"] == {
+        "schemes": ("int8",),
+        "full_integer": True,
+        "static_shapes": True,
+        "select_tf": False,
+    }
+    assert "needs" not in target_params(Target(name="cpu"), Tool(), proves=False)["target"]
+
+
+@pytest.mark.parametrize(("needs", "places"), [({}, []), ({"full_integer": True}, ["in0", "RELU_float32/out0"])])
+def test_every_verdict_is_held_against_the_profile_s_needs(needs, places, tmp_path):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(write_model(CASES["RELU_float32"]))
+    (tmp_path / "outputs").mkdir()
+    params = {"target": {"name": "board", "needs": needs}}
+    request = Request(params=params, inputs={"model": model}, labels={}, folder=tmp_path)
+    verdict = read_verdict(finish(request, replace(VERDICT, target="board"))["verdict"])
+    assert [one.layer for one in verdict.unmet] == places
+    assert replace(verdict, unmet=(), target="gpu") == VERDICT
+    assert read_verdict(json.loads((request.outputs / "verdict.json").read_text())) == verdict
+
+
+@pytest.mark.parametrize(
+    ("soc", "near"), [("SM8650", None), ("sm8650", "SM8650"), ("SM8651", "SM8650"), ("a chip", "")]
+)
+def test_an_unknown_chip_gets_the_nearest_name(soc, near):
+    told = (*INT8_IO, "target=npu_qualcomm", f"target.npu_qualcomm.soc='{soc}'")
+    if near is None:
+        assert frozen(*told).targets[0].options["soc"] == soc
+        return
+    error = refused(*told)
+    assert error.what == f"LiteRT knows no Qualcomm chip '{soc}'" and error.next_step.startswith("one of: SA8255")
+    assert near in error.why
 
 
 def test_by_target_makes_one_job_for_each_preset():
@@ -150,6 +191,16 @@ def test_what_is_timed_holds_for_this_host_alone():
     assert steps_of(Target(name="cpu"), Tool(present=True)).params["host"] == "host"
 
 
+def test_a_compiler_that_may_take_long_is_given_the_time_for_each_of_its_runs():
+    hour = 3600.0
+    coral = Target(name="edgetpu", runtime="edgetpu", table="edgetpu", options={"timeout_s": 7200})
+    assert steps_of(coral, Tool(present=True)).seconds == hour + 7200
+    intel = Target(name="npu_intel", runtime="npu", options={"vendor": "intel_openvino", "soc": "LNL", "timeout_s": 9})
+    assert steps_of(intel, Tool(present=True)).seconds == hour + 2 * 9
+    assert steps_of(replace(intel, options={**intel.options, "soc": ""}), Tool()).seconds == hour + 2 * 2 * 9
+    assert steps_of(TFLM, Tool(present=True)).seconds is None
+
+
 def test_limits_are_in_no_key():
     assert (
         steps_of(TFLM, Tool(present=True)).id
@@ -180,12 +231,103 @@ def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
     assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
 
 
-def test_a_profile_without_its_package_line_is_refused():
+HEAD = "# @package target.board\n"
+START = "defaults: [/schema/target/ethos_u55@_here_, _self_]\n"
+
+
+def write_board(text):
     Path("conf/target").mkdir(parents=True)
-    Path("conf/target/board.yaml").write_text("defaults: [/schema/target/ethos_u55@_here_, _self_]\n")
-    error = refused(*INT8_IO, "target=[cpu,board]")
-    assert error.what == "a target of this project lacks its package"
-    assert "# @package target.NAME" in error.next_step
+    Path("conf/target/board.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("chosen", ["board", "[cpu,board]", "[board,cpu]"])
+@pytest.mark.parametrize(
+    ("text", "what", "where"),
+    [
+        ("", "target 'board' is an empty profile", "conf/target/board.yaml"),
+        ("# to be written\n", "target 'board' is an empty profile", "conf/target/board.yaml"),
+        (HEAD, "target 'board' is an empty profile", "conf/target/board.yaml"),
+        (START, "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        ("max_rank: 4\n", "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        (f"# @package target.other\n{START}", "target 'board' lacks its package", "conf/target/board.yaml:1"),
+        (f"{HEAD}max_rank: 4\n", "target 'board' starts from no profile", "conf/target/board.yaml"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(text, what, where, chosen):
+    write_board(text)
+    error = refused(*INT8_IO, f"target={chosen}")
+    assert (error.what, error.where) == (what, where)
+    assert error.why and ("/schema/target/" in error.next_step or HEAD.strip() in error.next_step)
+    with pytest.raises(RecipeError, match=what):
+        list(every_target())
+    assert frozen(*INT8_IO, "target=cpu").targets[0].name == "cpu", "what is not chosen is in nobody's way"
+
+
+def test_a_file_in_a_recipe_s_defaults_is_held_to_the_same():
+    write_board(HEAD)
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text("defaults: [{override /target: [board]}]\nsource: {path: x.keras}\n")
+    assert refused("+recipe=net").what == "target 'board' is an empty profile"
+    Path("conf/target/board.yaml").write_text(HEAD + START)
+    assert refused("+recipe=net").what.startswith("target=board has no kernels")
+
+
+def test_a_file_in_a_folder_of_profiles_is_held_to_the_same():
+    Path("conf/target/boards").mkdir(parents=True)
+    Path("conf/target/boards/m4.yaml").write_text("")
+    error = refused(*INT8_IO, "target=boards/m4")
+    assert (error.what, error.where) == ("target 'm4' is an empty profile", "conf/target/boards/m4.yaml")
+    Path("conf/target/boards/m4.yaml").write_text(f"# @package target.m4\n{START}")
+    assert [target.name for target in frozen(*INT8_IO, "target=[boards/m4,cpu]").targets] == ["m4", "cpu"]
+
+
+BY_TARGET = (*MODEL, "dataset=synthetic", "quantization=by_target")
+
+
+@pytest.mark.parametrize(
+    ("preset", "what"),
+    [
+        ("quantization=int9", "no option of the group 'quantization' is called 'int9'"),
+        ("quantisation=int8", "'quantisation' is not a key of a recipe"),
+        ("quantization.input_type=int9", "'int9' is no value of 'quantization.input_type'"),
+        ("quantization=[int8]", "'quantization' takes the name of an option"),
+        ("quantization=[int8", "cannot read the override"),
+        ("quantization=float16", "target=board has no kernels for quantization=float16"),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_said_of_the_profile(preset, what):
+    lead = "quantization=int8" if "input_type" in preset else "quantization.engine=litert"
+    write_board(f"{HEAD}{START}preset:\n  - {lead}\n  - '{preset}'\n")
+    with pytest.raises(TflbuildError) as caught:
+        [freeze(part) for part in compose([*BY_TARGET, "target=[cpu,board]"])]
+    assert what in caught.value.what
+    assert caught.value.where.startswith("conf/target/board.yaml:3: target.board.preset")
+
+
+def test_a_preset_is_blamed_where_it_was_said_last(tmp_path):
+    write_board(HEAD + START)
+
+    def where(*told):
+        with pytest.raises(TflbuildError) as caught:
+            compose([*told, "quantization=by_target"])
+        return caught.value.where
+
+    told = "target.board.preset=['quantization=int9']"
+    assert where(*MODEL, "target=board", told) == f"command line: {told}: quantization=int9"
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(
+        "defaults: [{override /target: [board]}]\nsource: {path: x.keras}\n"
+        "target: {board: {preset: [quantization=int9]}}\n"
+    )
+    assert where("+recipe=net") == "recipes/net.yaml:3: target.board.preset: quantization=int9"
+
+
+def test_a_preset_that_comes_with_tflbuild_is_named_by_its_key():
+    (part,) = compose([*MODEL, "quantization=by_target", "target=tflm"])
+    with pytest.raises(RecipeError) as caught:
+        freeze(part)
+    assert "no calibration data" in caught.value.what
+    assert "target.tflm.preset: quantization=int8" in f"{caught.value.where} {part.places.find('quantization')}"
 
 
 # verdicts
@@ -231,6 +373,7 @@ def test_an_operator_that_nothing_is_known_of_makes_the_count_unknown():
     [
         (VERDICT, True, []),
         (replace(VERDICT, runs=False), False, ["gpu cannot run it"]),
+        (replace(VERDICT, unmet=(GATHER,)), False, ["the artifact is not what gpu needs:"]),
         (replace(VERDICT, proof=UNPROVEN, how="no driver"), True, ["gpu is unproven, not proven: no driver"]),
         (replace(VERDICT, proof=UNPROVEN, how="no driver"), False, []),
         (
@@ -249,6 +392,22 @@ def test_a_missed_limit_names_operator_layer_reason_and_fix():
     first, second = problems(made, [VERDICT])["gpu"]
     assert first == "gpu.fallback_ops is 1, at most 0 is allowed: 1 too high"
     assert second.strip() == "GATHER 'head/gather': taken only where input 1 is constant; use SLICE"
+
+
+FLOAT = Fallback(op="input", layer="image", reason="it is float32", fix="quantization=int8")
+
+
+def test_an_unmet_need_fails_without_a_limit_and_says_where():
+    made = recipe(targets=(Target(name="gpu", runtime="gpu"),))
+    assert problems(made, [replace(VERDICT, unmet=(FLOAT,) * 7)])["gpu"] == [
+        "the artifact is not what gpu needs:",
+        *["  input 'image': it is float32; quantization=int8"] * 5,
+        "  and 2 more: --json has all",
+    ]
+    table = targets_text([replace(VERDICT, unmet=(FLOAT,))]).splitlines()
+    assert "proven: needs unmet" in table[1]
+    assert table[4].strip() == "unmet need: input 'image': it is float32; quantization=int8"
+    assert short_verdict(replace(VERDICT, unmet=(FLOAT,))) == "gpu needs unmet"
 
 
 def test_the_table_says_operators_partitions_and_figures():

@@ -20,7 +20,7 @@ class Server(StepServer):
     def __init__(self):
         self.name = "litert"
         self.ear, self.mouth = os.pipe()
-        self.at_work, self.beside = [], {}
+        self.at_work, self.beside, self.allowed = [], {}, {}
 
     def fileno(self):
         return self.ear
@@ -28,6 +28,7 @@ class Server(StepServer):
     def send(self, request, module, folder, seconds):
         number = json.loads((folder / "input.json").read_text())["params"]["n"]
         self.beside[number] = [other for _, other, _ in self.at_work]
+        self.allowed[number] = seconds
         self.at_work.append((request, number, folder))
         os.write(self.mouth, b".")
 
@@ -57,6 +58,21 @@ def test_what_is_timed_comes_last_and_alone(tmp_path, monkeypatch):
     assert list(server.beside) == [1, 2, 4, 0, 3]
     assert server.beside[0] == server.beside[3] == []
     assert server.beside[4] == [1, 2], "others do run together"
+
+
+def test_a_step_that_asks_for_time_of_its_own_gets_it_unless_the_run_has_a_limit(tmp_path, monkeypatch):
+    for limit, told in ((None, [None, 9000.0]), (60.0, [60.0, 60.0])):
+        server = Server()
+        monkeypatch.setattr(executors, "WorkerServer", lambda name, folder, server=server: server)
+        steps = [
+            Step(kind="check", params={"n": n}, inputs=(), toolchain={}, seconds=seconds)
+            for n, seconds in enumerate((None, 9000.0))
+        ]
+        plan = Plan(steps={step.id: step for step in steps}, goals=())
+        limits = Limits(jobs=1, memory=64 << 30, seconds=limit)
+        with Executor(Store(tmp_path / f"store {limit}"), lambda event: None, limits) as executor:
+            executor.execute(plan)
+        assert [server.allowed[n] for n in range(2)] == told
 
 
 def test_every_step_that_tells_a_latency_is_timed():

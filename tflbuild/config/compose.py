@@ -29,8 +29,9 @@ from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
-from tflbuild.config.target_mistakes import refuse_only, refuse_unplaced
-from tflbuild.config.variants import name_variant, section_of
+from tflbuild.config.target_files import own_options, preset_origins, require_profiles
+from tflbuild.config.target_mistakes import refuse_only
+from tflbuild.config.variants import name_variant, told_overrides
 from tflbuild.errors import RecipeError, UsageError, nearest
 from tflbuild.locations import shipped
 
@@ -39,7 +40,6 @@ Job = list[str]
 PRIMARY = "tflbuild"
 BASIC = "basic"
 UNNAMED = "unnamed"
-NOT_TOLD = ("store", "executor")  # where results lie, or are made, is no part of them; a URL may hold a password
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 OPEN_MAPPING = re.compile(
     r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
@@ -142,6 +142,7 @@ class Composer:
         self.overrides = tuple(overrides)
         self.normal = normalise(overrides)
         self.typed = dict(zip(self.normal, overrides, strict=True))  # -> what the user wrote
+        self._origins: dict[str, str] = {}  # an override that a target's preset stands for -> where that is said
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._recipes: dict[str, Path | None] = {}
@@ -212,7 +213,7 @@ class Composer:
     def parse(self, overrides: list[str]) -> list[Override]:
         """Each text is parsed once: the grammar takes milliseconds."""
         new = [text for text in overrides if text not in self._parsed]
-        with mistakes.translated(overrides):
+        with mistakes.translated(overrides, mistakes.Places(overrides=tuple(overrides), origins=self._origins)):
             parsed = OverridesParser.create(self.hydra.config_loader).parse_overrides(new)
         self._parsed |= zip(new, parsed, strict=True)
         return [self._parsed[text] for text in overrides]
@@ -230,7 +231,6 @@ class Composer:
                 next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
             )
         refuse_only(config.target, overrides, places.find(ONLY))
-        refuse_unplaced(config.target, places.find("target"))
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
@@ -245,7 +245,7 @@ class Composer:
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=tuple(told_of(t) for t, one in zip(overrides, parsed, strict=True) if is_told(one, parsed)),
+            overrides=told_overrides(overrides, parsed),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
@@ -255,11 +255,14 @@ class Composer:
         """The job as several, where what is built is left to its targets and they want different artifacts."""
         if self._base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
             return [job]
-        return split_by_preset(self.compose(job, shared=shared).build, job, self.parse(job))
+        composed = self.compose(job, shared=shared)
+        origins = preset_origins(composed.build.target, composed.places)
+        self._origins |= {text: place for text, place in origins.items() if text not in self.normal}
+        return split_by_preset(composed.build, job, self.parse(job))
 
     def _places(self, overrides: list[str]) -> mistakes.Places:
         told = tuple(self.typed.get(override, override) for override in overrides)
-        return mistakes.Places(recipe=self._recipe_file(recipe_of(self.parse(overrides))), overrides=told)
+        return mistakes.Places(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
     def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
         """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
@@ -274,17 +277,19 @@ class Composer:
     def _base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
         """What groups and defaults come to, composed once, and the leaf values that are told besides."""
         parsed = self.parse(overrides)
-        mistakes.check_overrides(parsed)
+        mistakes.check_overrides(parsed, self._places(overrides))
         leaves = [self._is_leaf(override) and shared for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
         with mistakes.translated(overrides, self._places(overrides)):
             if base not in self._bases:
+                own = own_options(self.hydra.config_loader, PRIMARY, list(base))
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
                 self._own = self._own or config.hydra
                 if not _is_usual(config.hydra):
                     self._driving.add(recipe_of(parsed))
                 with open_dict(config):
                     del config["hydra"]
+                require_profiles(own, config.target)
                 self._bases[base] = config
         return self._bases[base], [text for text, leaf in zip(overrides, leaves, strict=True) if leaf]
 
@@ -328,17 +333,6 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
         )
     jobs = [job for batch in drive.batches for job in batch]
     return [composer.compose(job, shared=len(jobs) > 1) for job in jobs]
-
-
-def is_told(override: Override, job: list[Override]) -> bool:
-    """Whether an override is part of what a variant is; of a part of a recipe, its own targets are told alone."""
-    parts = any(one.key_or_group == ONLY for one in job)
-    return section_of(override) not in NOT_TOLD and not (parts and override.key_or_group == "target")
-
-
-def told_of(text: str) -> str:
-    """As a person would write it."""
-    return text.replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else text
 
 
 def _missing(node: object, key: str = "") -> Iterator[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import yaml
@@ -31,10 +31,22 @@ PLUGINS = {
 
 @dataclass(frozen=True)
 class Places:
-    """Where a key of one variant may have been written: its recipe file or the command line."""
+    """Where a key of one variant may have been written: its recipe file or the command line.
+
+    `origins` has the overrides that stand elsewhere, in a target's preset, and where.
+    """
 
     recipe: Path | None = None
     overrides: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, override: str) -> str:
+        """Where an override was written."""
+        return f"{self.origins.get(override, 'command line')}: {override}"
+
+    def in_preset(self, key: str) -> bool:
+        """Whether a target's preset set it."""
+        return any(text in self.origins and text.lstrip("+").startswith(f"{key}=") for text in self.overrides)
 
     def recipe_text(self) -> str:
         """The recipe's file, for an error about the whole of it."""
@@ -47,7 +59,7 @@ class Places:
             told, _, value = override.lstrip("+~").partition("=")
             inside = value.startswith("{") and key.startswith(f"{told}.")
             if told == key or inside:
-                return f"command line: {override}"
+                return self.origin(override)
             near += [told] if told.startswith(f"{key}.") else []
         if near:
             return self.find(near[-1])
@@ -128,7 +140,7 @@ def translated(overrides: list[str], places: Places | None = None) -> Iterator[N
     except OverrideParseException as error:
         raise UsageError(
             f"cannot read the override '{error.override}'",
-            where="command line",
+            where=places.origins.get(error.override or "", "command line"),
             why=str(error).split("\n")[0],
             next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
         ) from None
@@ -166,11 +178,11 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
     if missing in PLUGINS:
         return MachineError(
             f"{group}={option} needs a package that is not installed",
-            where=next((f"command line: {told}" for told in places.overrides if told.endswith(f"={option}")), ""),
+            where=next((places.origin(told) for told in places.overrides if told.endswith(f"={option}")), ""),
             next_step=f"pip install {PLUGINS[missing]}",
         )
     known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
-    where = next((f"command line: {o}" for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
+    where = next((places.origin(o) for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
     if not where and places.recipe:
         where = f"{_relative(places.recipe)}, in its defaults"
     noun = "recipe" if group == "recipe" else f"option of the group '{group}'"
@@ -215,11 +227,15 @@ def _composition(error: ConfigCompositionException, places: Places) -> TflbuildE
     return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
 
 
-def check_overrides(parsed: Iterable[Override]) -> None:
+def check_overrides(parsed: Iterable[Override], places: Places) -> None:
     """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
     for override in parsed:
         if not override.key_or_group:
-            raise UsageError(f"'{override.input_line}' sets no key", where="command line", next_step="write key=value")
+            raise UsageError(
+                f"'{override.input_line}' sets no key",
+                where=places.origins.get(str(override.input_line), "command line"),
+                next_step="write key=value",
+            )
         value = None if override.is_delete() else override.value()
         several = override.key_or_group == SEVERAL and isinstance(value, list)
         if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
@@ -227,7 +243,7 @@ def check_overrides(parsed: Iterable[Override]) -> None:
         ):
             raise RecipeError(
                 f"'{override.key_or_group}' takes the name of an option, not {value}",
-                where=f"command line: {override.input_line}",
+                where=places.origin(str(override.input_line)),
                 next_step="tflbuild --help lists the options",
             )
 

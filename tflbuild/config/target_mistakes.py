@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-
-from omegaconf import OmegaConf
+from dataclasses import fields
 
 from tflbuild.config import schema
 from tflbuild.config.by_target import ONLY
@@ -32,18 +30,6 @@ def unchosen_target(key: str, where: str) -> RecipeError | None:
         where=where,
         next_step=f"target={name}, or several: target=[cpu,{name}]",
     )
-
-
-def refuse_unplaced(target: object, where: str) -> None:
-    """Raises RecipeError where a project's own profile lacks the line that puts its keys below its name."""
-    kind = OmegaConf.get_type(target)
-    if is_dataclass(kind):
-        raise RecipeError(
-            "a target of this project lacks its package",
-            where=where,
-            why="its keys came to stand at 'target', where those of all targets would",
-            next_step="conf/target/NAME.yaml begins with the line: # @package target.NAME",
-        )
 
 
 def refuse_only(target: Mapping[str, object], overrides: Sequence[str], where: str) -> None:

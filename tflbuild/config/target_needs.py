@@ -1,23 +1,34 @@
-"""What targets need of a recipe, held against it before anything is read: minutes are not spent on what cannot run."""
+"""What targets need of a recipe, held against it before anything is read: minutes are not spent on what cannot run.
+
+What the recipe does not say is held against the artifact: `targets.needs`.
+"""
 
 from __future__ import annotations
 
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Recipe, Target
+from tflbuild.targets.needs import FLEX_FIX, GRANULARITY_FIX, INTEGER_FIX, RANK_FIX, STATIC_FIX
 
 EACH = "quantization=by_target builds an artifact for each need"
 
 
 def check_targets(recipe: Recipe, refusals: Refusals) -> None:
-    """Raises RecipeError for the first target that cannot take what the recipe makes.
-
-    What a .tflite holds that is taken as it is, is not known here: `check` looks for floating point in it.
-    """
+    """Raises RecipeError for the first target that cannot take what the recipe makes."""
     as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
     rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
     for target in recipe.targets:
         for rule in (*rules, check_shapes):
             rule(recipe, target, refusals)
+
+
+def place_of(refusals: Refusals) -> str:
+    """The key to blame where scheme and target do not go together: the profile's preset, where that made the scheme."""
+    return "quantization" if refusals.places.in_preset("quantization") else "target"
+
+
+def or_each(recipe: Recipe, refusals: Refusals) -> str:
+    """What else may be done where targets want different artifacts, and the recipe does not yet leave it to them."""
+    return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.places.in_preset("quantization") else ""
 
 
 def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
@@ -28,9 +39,8 @@ def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
         raise refusals.refuse(
             f"target={target.name} takes integer models alone, and the recipe makes {has}",
-            "target",
-            next_step="quantization=int8 with quantization.input_type and output_type int8 or uint8"
-            + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
+            place_of(refusals),
+            next_step=INTEGER_FIX + or_each(recipe, refusals),
         )
 
 
@@ -42,9 +52,9 @@ def check_scheme(recipe: Recipe, target: Target, refusals: Refusals) -> None:
     if lacking:
         raise refusals.refuse(
             f"target={target.name} has no kernels for quantization={', '.join(lacking)}",
-            "target",
+            place_of(refusals),
             why=f"it takes {', '.join(target.schemes)}",
-            next_step=f"quantization={target.schemes[0]}" + (f"; {EACH}" if len(recipe.targets) > 1 else ""),
+            next_step=f"quantization={target.schemes[0]}" + or_each(recipe, refusals),
         )
 
 
@@ -54,7 +64,7 @@ def check_flex(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} cannot run TensorFlow (Flex) operators",
             "opset.select_tf",
-            next_step="opset=builtins",
+            next_step=FLEX_FIX,
         )
 
 
@@ -69,7 +79,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
             "signature",
-            next_step="signature=static, and sizes for every dimension in signature.inputs",
+            next_step=STATIC_FIX,
         )
 
 
@@ -81,7 +91,7 @@ def check_rank(recipe: Recipe, target: Target, refusals: Refusals) -> None:
                 f"target={target.name} takes inputs of at most {target.max_rank} dimensions,"
                 f" and '{spec.name}' has {len(spec.shape)}",
                 f"signature.inputs.{spec.name}",
-                next_step="fold a dimension of 1 into another in the model",
+                next_step=RANK_FIX,
             )
 
 
@@ -92,5 +102,5 @@ def check_granularity(recipe: Recipe, target: Target, refusals: Refusals) -> Non
         raise refusals.refuse(
             f"target={target.name} takes one scale a tensor, and the recipe makes them {quantization.granularity}",
             "quantization.granularity",
-            next_step="quantization.granularity=per_tensor",
+            next_step=GRANULARITY_FIX,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
 
@@ -13,6 +14,7 @@ from tflbuild.config.recipe_source import GROUP
 from tflbuild.core.recipe import DEFAULT_VARIANT
 
 LONGEST_VARIANT = 100
+NOT_TOLD = ("store", "executor")  # where results lie, or are made, is no part of them; a URL may hold a password
 NOT_A_VARIANT = ("name", "output_root", "store", "sweep", "executor")
 
 
@@ -34,6 +36,16 @@ def name_variant(overrides: list[Override]) -> str:
         digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
         safe = f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
     return safe
+
+
+def told_overrides(texts: Sequence[str], overrides: Sequence[Override]) -> tuple[str, ...]:
+    """Those that are part of what a variant is, as a person would write them; of a part, its own targets alone."""
+    parts = any(one.key_or_group == ONLY for one in overrides)
+    return tuple(
+        text.replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else text
+        for text, one in zip(texts, overrides, strict=True)
+        if section_of(one) not in NOT_TOLD and not (parts and one.key_or_group == "target")
+    )
 
 
 def section_of(override: Override) -> str:

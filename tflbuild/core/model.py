@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FLEX_PREFIX = "Flex"
+FLOATS = (
+    *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+    *("complex64", "complex128"),
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Tensor:
     `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
     from one call to the next. `buffer` is where its values lie: tensors may share them. `values` are
     those of a constant of numbers that is small enough to be a parameter (an axis, a padding), flat.
+    `block`: so many elements share a scale, which lie in a tensor of their own, and `scales` is empty; 0 where not so.
     """
 
     name: str
@@ -30,6 +35,12 @@ class Tensor:
     state: bool = False
     buffer: int = 0
     values: tuple[Any, ...] = ()
+    block: int = 0
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its integers stand for real values."""
+        return bool(self.scales or self.block)
 
 
 @dataclass(frozen=True)

@@ -330,11 +330,6 @@ class Recipe:
         return any(target.full_integer for target in self.targets)
 
     @property
-    def static_shapes(self) -> bool:
-        """Whether a target needs fixed sizes."""
-        return any(target.static_shapes for target in self.targets)
-
-    @property
     def interpreter(self) -> dict[str, Json]:
         """How the artifact is run on this host's CPU: `delegate` and `threads`, of the first target that has them."""
         told = next((one.options for one in self.targets if one.runtime == "cpu"), {})

@@ -49,7 +49,8 @@ class Step:
     `toolchain` maps what the step's bytes depend on (packages, the implementation, the platform)
     to versions and digests. `expect` pins outputs: (name, digest); a result with others is none.
     `title` and `section` (the part of the recipe that it comes from) are for
-    people and belong to no name.
+    people and belong to no name. `seconds` is how long it may take where the run has no limit of its own, None what any
+    step may.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Step:
     expect: tuple[tuple[str, str], ...] = ()
     title: str = field(default="", compare=False)
     section: str = field(default="", compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
     @cached_property
     def id(self) -> str:

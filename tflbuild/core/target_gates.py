@@ -15,10 +15,15 @@ def hold(verdict: Verdict, limits: Limits) -> list[Gate]:
 
 
 def faults(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
-    """What no limit allows: it does not run there, gives other results, or is not proven where it must be."""
+    """What no limit allows.
+
+    It does not run there, gives other results, is not proven where it must be, or is not what the profile needs.
+    """
     if verdict.runs is False:
         yield f"{verdict.target} cannot run it"
     if verdict.agrees is False:
         yield f"{verdict.target} gives other results than the CPU: {verdict.how}"
     elif must_be_proven and verdict.proof != PROVEN:
         yield f"{verdict.target} is {verdict.proof}, not proven: {verdict.how}"
+    if verdict.unmet:
+        yield f"the artifact is not what {verdict.target} needs:"

@@ -36,8 +36,9 @@ class Verdict:
     versions, or why not. `runs`: whether the target takes the artifact at all, with operators left to the CPU if it can
     do that; None where that is not known. `agrees`: whether its outputs were those of the CPU, None where they were
     not compared. `on_delegate` of `ops` operators run on the delegate, in `partitions` pieces; None is unknown.
-    `unknown` are operators that nothing is known of, one text each. `figures` were measured or estimated on or for
-    `device`, units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
+    `unknown` are operators that nothing is known of, one text each. `unmet` is where the artifact is not what the
+    profile needs (`targets.needs`), however it was judged. `figures` were measured or estimated on or for `device`,
+    units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
     """
 
     target: str
@@ -51,6 +52,7 @@ class Verdict:
     partitions: int | None = None
     fallbacks: tuple[Fallback, ...] = ()
     unknown: tuple[str, ...] = ()
+    unmet: tuple[Fallback, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     to_prove: str = ""
     notes: tuple[str, ...] = ()
@@ -79,7 +81,7 @@ def read_verdict(value: Json) -> Verdict:
 def short_verdict(verdict: Verdict) -> str:
     """`gpu 14/14`; what is no proof is said."""
     taken = "?" if verdict.on_delegate is None else verdict.on_delegate
-    told = "cannot run" if verdict.runs is False else f"{taken}/{verdict.ops}"
+    told = "cannot run" if verdict.runs is False else "needs unmet" if verdict.unmet else f"{taken}/{verdict.ops}"
     return f"{verdict.target} {told}" + ("" if verdict.proof == PROVEN else f" {verdict.proof}")
 
 

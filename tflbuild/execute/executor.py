@@ -267,7 +267,7 @@ class Executor:
         del self._todo[step.id]
         self.on_event(StepStarted(step))
         try:
-            server.send(self._sent, kind.module, folder, self.limits.seconds)
+            server.send(self._sent, kind.module, folder, self.limits.seconds or step.seconds)
         except ServerDiedError as error:
             self._lose(server, error)
         return True

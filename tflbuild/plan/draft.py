@@ -47,6 +47,7 @@ class Draft:
         params: Mapping[str, Json],
         inputs: Mapping[str, Input],
         expect: Mapping[str, str] = MappingProxyType({}),
+        seconds: float | None = None,
     ) -> None:
         step = Step(
             kind=kind,
@@ -56,6 +57,7 @@ class Draft:
             expect=tuple(expect.items()),
             title=self.title(role),
             section=SECTIONS.get(role, ""),
+            seconds=seconds,
         )
         self.steps.setdefault(step.id, step)
         self.goals[role] = step.id

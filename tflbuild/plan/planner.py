@@ -251,8 +251,6 @@ class Variant(Draft):
             "output_type": recipe.quantization.output_type,
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
-            "full_integer": recipe.full_integer,
-            "static_shapes": recipe.static_shapes,
         }
         if recipe.verify.dataset is None:
             params["run"] = self.run_params()

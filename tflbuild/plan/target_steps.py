@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
@@ -9,10 +11,13 @@ from tflbuild.plan.draft import Draft
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
+from tflbuild.targets.needs import Needs
+from tflbuild.targets.npu import VENDORS
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
 TARGET_ROLE = "target "
+BESIDE_S = 3600.0  # for all that is done beside the compiler's runs
 
 
 def target_role(target: str) -> str:
@@ -37,12 +42,28 @@ def add_targets(draft: Draft, artifact: StepInput, signature: StepInput) -> None
                 inputs["samples"] = draft.of(sampled, SAMPLES, "samples")
             if target.options.get("config"):
                 inputs["config"] = draft.file(config_role(target.name), "config")
-        draft.add(target_role(target.name), kind, params, inputs)
+        draft.add(target_role(target.name), kind, params, inputs, seconds=seconds_of(target))
+
+
+def seconds_of(target: Target) -> float | None:
+    """What the step may take, so that each run of its compiler has the time that the profile gives it; None: as any.
+
+    For each chip of an NPU there are two: LiteRT's compiler is asked again when nothing was made.
+    """
+    each = target.options.get("timeout_s")
+    if each is None:
+        return None
+    vendor = VENDORS.get(str(target.options.get("vendor", "")))
+    chips = 1 if vendor is None or target.options.get("soc") else len(vendor.socs)
+    return BESIDE_S + float(each) * chips * (1 if vendor is None else 2)
 
 
 def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:
     """What a verdict depends on: the profile without its limits, and what it is had with."""
+    usual = asdict(Needs())
+    needs = {name: value for name in usual if (value := getattr(target, name)) != usual[name]}
     told: dict[str, Json] = {"name": target.name, "runtime": target.runtime, "table": target.table, "version": ""}
+    told |= {"needs": needs} if needs else {}
     if not proves:
         known = {"version": target.options["version"]} if "version" in target.options else {}
         return {"target": told | known, "to_prove": tool.to_prove}

@@ -52,21 +52,31 @@ def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> dict[str, list[str]
         missed = [gate.text() for gate in hold(verdict, target.gates) if not gate.passed]
         causes = fallback_lines(verdict) if missed or verdict.runs is False else ()
         if wrong or missed:
-            found[target.name] = [*wrong, *missed, *(f"  {line}" for line in causes)]
+            needs = (f"  {line}" for line in unmet_lines(verdict))
+            found[target.name] = [*wrong, *needs, *missed, *(f"  {line}" for line in causes)]
     return found
 
 
 def fallback_lines(verdict: Verdict) -> Iterator[str]:
     """The operators that the target does not take: operator, layer, reason, fix."""
-    for fallback in verdict.fallbacks[:SHOWN]:
-        yield show_fallback(fallback)
-    if len(verdict.fallbacks) > SHOWN:
-        yield f"and {len(verdict.fallbacks) - SHOWN} more: --json has all"
+    yield from _some(verdict.fallbacks)
     unknown = Counter(verdict.unknown)
     for text, count in list(unknown.items())[:SHOWN]:
         yield f"unknown: {text}" + (f" ({count} times)" if count > 1 else "")
     if len(unknown) > SHOWN:
         yield f"and {len(unknown) - SHOWN} kinds more that are unknown"
+
+
+def unmet_lines(verdict: Verdict) -> Iterator[str]:
+    """Where the artifact is not what the profile needs."""
+    yield from _some(verdict.unmet)
+
+
+def _some(found: Sequence[Fallback]) -> Iterator[str]:
+    for fallback in found[:SHOWN]:
+        yield show_fallback(fallback)
+    if len(found) > SHOWN:
+        yield f"and {len(found) - SHOWN} more: --json has all"
 
 
 def show_fallback(fallback: Fallback) -> str:
@@ -81,7 +91,7 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
     rows = [
         (
             one.target,
-            one.proof if one.runs is not False else f"{one.proof}: cannot run",
+            one.proof + (": cannot run" if one.runs is False else ": needs unmet" if one.unmet else ""),
             _operators(one),
             "" if one.partitions is None else str(one.partitions),
             figures_text(one.figures),
@@ -94,6 +104,7 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
         told = [
             judged_text(one),
             *more_figures(one.figures),
+            *(f"unmet need: {line}" for line in unmet_lines(one)),
             *fallback_lines(one),
             *(f"note: {note}" for note in one.notes),
         ]

@@ -6,8 +6,8 @@ from tflbuild.steps.kind import LITERT, StepKind
 
 # what every step that judges a target reads the artifact with, and answers with
 TRIAL = (
-    *("core.digest", "core.model", "core.typed_json", "core.verdict", "flatbuffer", "interpreters", "metrics"),
-    *("runtimes", "samples", "target_trial"),
+    *("core.computing", "core.digest", "core.model", "core.typed_json", "core.verdict", "flatbuffer", "interpreters"),
+    *("metrics", "runtimes", "samples", "target_trial", "targets.needs", "targets.rules"),
 )
 
 # what every step that measures on this host does it with
@@ -17,7 +17,7 @@ TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
 TABLES = (
     *("targets.coreml", "targets.edgetpu", "targets.ethos_u", "targets.ethos_u_rules", "targets.forms"),
     *("targets.gpu", "targets.gpu_rules", "targets.hexagon", "targets.lint", "targets.nnapi"),
-    *("targets.operator_shapes", "targets.rules", "targets.tables", "targets.tflm"),
+    *("targets.operator_shapes", "targets.tables", "targets.tflm"),
 )
 
 TARGET_KINDS = (
@@ -26,7 +26,7 @@ TARGET_KINDS = (
         name="prove_cpu",
         server="litert",
         module="target_cpu",
-        uses=(*TRIAL, *TIMING, "cpu_placement", "litert_benchmark", "targets.rules", "targets.xnnpack"),
+        uses=(*TRIAL, *TIMING, "cpu_placement", "litert_benchmark", "targets.xnnpack"),
         packages=LITERT,
         outputs=("verdict.json",),
         shared=False,
@@ -74,10 +74,7 @@ TARGET_KINDS = (
         name="prove_edgetpu",
         server="litert",
         module="target_edgetpu",
-        uses=(
-            *(*TRIAL, "targets.edgetpu", "targets.edgetpu_log", "targets.forms", "targets.lint"),
-            "targets.rules",
-        ),
+        uses=(*TRIAL, "targets.edgetpu", "targets.edgetpu_log", "targets.forms", "targets.lint"),
         packages=LITERT,
         outputs=("verdict.json", "compiled/"),
     ),
@@ -87,7 +84,7 @@ TARGET_KINDS = (
         name="prove_npu",
         server="litert",
         module="target_npu",
-        uses=(*TRIAL, "targets.npu", "targets.rules"),
+        uses=(*TRIAL, "targets.npu"),
         packages=LITERT,
         outputs=("verdict.json", "compiled/"),
         shared=False,

@@ -6,7 +6,6 @@ comes from the vendor's own compiler plugin, which LiteRT brings, and from its S
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -72,18 +71,6 @@ VENDORS: dict[str, Vendor] = {
         Vendor("samsung", "Samsung", "samsung", ("E9965",), f"ai-edge-litert-sdk-samsung{NIGHTLY}"),
     )
 }
-
-
-def nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that may be meant by one that is not known, the nearest first; all of a few where none is near."""
-    folded = {one.casefold(): one for one in known}
-    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
-    return tuple(folded[one] for one in close) or known[:3]
-
-
-def unknown_soc(vendor: Vendor, soc: str) -> tuple[str, ...]:
-    """Nothing for an SoC that LiteRT knows, else the nearest names."""
-    return () if soc in vendor.socs else nearest(soc, vendor.socs)
 
 
 def installed(vendor: Vendor) -> Mapping[str, str]:

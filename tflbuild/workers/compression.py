@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.model import Model, Subgraph, Tensor
 from tflbuild.workers.declarations import Finding
 from tflbuild.workers.flatbuffer import read_buffers
-from tflbuild.workers.rules import MOVES, REAL
+from tflbuild.workers.rules import REAL
 
 GROUP = 4
 KEPT = 2  # of each group
@@ -56,7 +57,7 @@ def stored(graph: Subgraph) -> Iterator[tuple[str, Tensor]]:
     """(operator, tensor) of all that is stored and has two dimensions or more, through what widens it."""
     widened = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE"}
     for op in graph.ops:
-        if op.name in MOVES or op.name in NEVER_TRAINED:
+        if op.name in CONVERSIONS or op.name in NEVER_TRAINED:
             continue
         for index in op.inputs:
             tensor = graph.tensors[widened.get(index, index)]

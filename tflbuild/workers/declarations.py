@@ -7,18 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.core.computing import CONVERSIONS
+from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import op_versions
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
-FLOATS = (
-    *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
-    *("complex64", "complex128"),
-)
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
-BOUNDARY = ("QUANTIZE", "DEQUANTIZE")
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
 BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}  # which input it is
 RANGE_TOLERANCE = 0.02
@@ -53,11 +49,7 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
         yield from check_calibrated(model, params, signature, ranges)
     if params.get("symmetric"):
         yield from check_symmetric(model)
-    if params["full_integer"]:
-        yield from check_full_integer(model, "target", "the target cannot hold")
     yield from check_arithmetic(model, params)
-    if params["static_shapes"]:
-        yield from check_static(model)
 
 
 def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
@@ -67,7 +59,9 @@ def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Findin
         return
     if params["rules"] or arithmetic != params["scheme"]:
         yield from SCHEME_RULES[arithmetic](model)
-    yield from check_full_integer(model, "opset", f"opset.arithmetic={arithmetic} excludes")
+    names = [tensor.name for graph in model.subgraphs for tensor in graph.tensors if tensor.type in FLOATS]
+    if names:
+        yield Finding("opset", f"floating-point tensors, which opset.arithmetic={arithmetic} excludes: {_some(names)}")
 
 
 def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
@@ -283,7 +277,7 @@ def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Find
 def _float_operators(graph: Subgraph) -> Iterator[Finding]:
     """A finding for each kind of operator; conversions last, which are there for the others' sake."""
     found: dict[str, list[str]] = {}
-    for op in sorted(graph.ops, key=lambda op: op.name in BOUNDARY):
+    for op in sorted(graph.ops, key=lambda op: op.name in CONVERSIONS):
         floats = [tensor.name for tensor in _inner(graph, op) if tensor.type in FLOATS]
         if floats:
             found.setdefault(op.name, []).extend(floats)
@@ -293,7 +287,7 @@ def _float_operators(graph: Subgraph) -> Iterator[Finding]:
 
 def _inner(graph: Subgraph, op: Op) -> list[Tensor]:
     """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
-    border = {*graph.inputs, *graph.outputs} if op.name in BOUNDARY else set()
+    border = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
     return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in border]
 
 
@@ -318,7 +312,7 @@ SCHEME_RULES = {
 }
 
 
-# data and target
+# data
 
 
 def check_calibrated(
@@ -347,20 +341,6 @@ def check_symmetric(model: Model) -> Iterator[Finding]:
                 yield Finding(
                     "scale", f"{op.name} gives int8 with the zero point {tensor.zero_points[0]}: {tensor.name}"
                 )
-
-
-def check_full_integer(model: Model, rule: str, why: str) -> Iterator[Finding]:
-    """No floating point at all, borders included."""
-    names = [t.name for graph in model.subgraphs for t in graph.tensors if t.type in FLOATS]
-    if names:
-        yield Finding(rule, f"floating-point tensors, which {why}: {_some(names)}")
-
-
-def check_static(model: Model) -> Iterator[Finding]:
-    """The target needs fixed shapes."""
-    names = [t.name for graph in model.subgraphs for t in graph.tensors if -1 in t.shape]
-    if names:
-        yield Finding("target", f"free dimensions, which the target cannot have: {_some(names)}")
 
 
 def _constants(model: Model) -> Iterator[Tensor]:

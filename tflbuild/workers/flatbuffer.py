@@ -137,6 +137,11 @@ def _values(type_name: str, elements: int, data: Any) -> tuple[Any, ...]:
     return struct.unpack(f"<{elements}{form}", raw) if len(raw) == elements * struct.calcsize(form) else ()
 
 
+def _block(quantization: Any) -> int:
+    details = quantization.details if quantization else None
+    return int(details.blockSize) if isinstance(details, schema.BlockwiseQuantizationT) else 0
+
+
 def _tensor(tensor: Any, buffers: Any) -> Tensor:
     quantization = tensor.quantization
     stored = _list(tensor.shape)
@@ -157,6 +162,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         state=bool(tensor.isVariable),
         buffer=tensor.buffer,
         values=_values(TYPES.get(tensor.type, ""), elements, data),
+        block=_block(quantization),
     )
 
 

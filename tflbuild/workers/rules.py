@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tflbuild.core.computing import CONVERSIONS, scheme_by
 from tflbuild.core.model import Model, Op, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 
-MOVES = ("QUANTIZE", "DEQUANTIZE")
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
 REAL = ("float32", "float16", "int8", "int16", "int4")
@@ -41,7 +41,7 @@ def each_operator(model: Model) -> Iterator[tuple[Subgraph, Op, str]]:
     """Every operator that computes on real values, with its name."""
     for graph in model.subgraphs:
         for op in graph.ops:
-            if op.name in MOVES or not op.outputs:
+            if op.name in CONVERSIONS or not op.outputs:
                 continue
             tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
             if any(tensor.type in REAL for tensor in tensors):
@@ -62,23 +62,12 @@ def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
 
 
 def applied(graph: Subgraph, op: Op) -> str:
-    """How an operator of an artifact computes: the name of a scheme."""
+    """How an operator of an artifact computes: the name of a scheme. Nothing but what it multiplies by is weights."""
     tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
-    moving = {tensor.type for tensor in tensors if not tensor.constant}
     weights = weight_of(graph, op)
-    bits = {"int8": "int8", "int4": "int4"}.get(weights.type if weights is not None else "", "")
-    if "int16" in moving:
-        return "int16x8"
-    if "int8" in moving or "uint8" in moving:
-        return "int4" if bits == "int4" else "int8"
-    if weights is None:
-        return "none"
-    if weights.type == "float16":
-        return "float16"
-    if not bits:
-        return "none"
-    direct = any(graph.tensors[index] is weights for index in op.inputs if index >= 0)
-    return f"dynamic_{bits}" if direct else f"weight_only_{bits}"
+    direct = [tensor for tensor in tensors if tensor is weights]
+    behind = [weights] if weights is not None and not direct else []
+    return scheme_by(tensors, direct, behind) or "none"
 
 
 def weight_of(graph: Subgraph, op: Op) -> Tensor | None:

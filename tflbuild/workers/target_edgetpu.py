@@ -43,7 +43,7 @@ def run(request: Request) -> Facts:
         raise WorkerError(
             f"edgetpu_compiler was not done in {_seconds(target)} s",
             kind="build",
-            next_step="more time: target.timeout_s; or a smaller model",
+            next_step=f"more time: target.{target['name']}.timeout_s; or a smaller model",
         )
     if report.version != planned:
         raise WorkerError(

@@ -23,7 +23,7 @@ from ai_edge_litert.aot.vendors import import_vendor
 
 from tflbuild.core.model import Model
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.targets.npu import VENDORS, Vendor, unknown_soc
+from tflbuild.targets.npu import VENDORS, Vendor
 from tflbuild.targets.rules import View, each_view
 from tflbuild.workers.contract import Facts, Request, WorkerError, end_with_parent
 from tflbuild.workers.flatbuffer import read_model
@@ -49,12 +49,13 @@ class Selection:
 class Plugin(components.ApplyPluginT):  # type: ignore[misc]
     """LiteRT's program, as one component of its ahead-of-time compiler. `said` is what it printed.
 
-    `command`: `apply` selects and compiles, `partition` selects alone. `options` are flags of the vendor's. Unlike
-    LiteRT's own component it has a limit of time, and keeps what was said.
+    `command`: `apply` selects and compiles, `partition` selects alone. `target` is the profile. Unlike LiteRT's own
+    component it has a limit of time, and keeps what was said.
     """
 
-    def __init__(self, command: str, folder: Path, options: Mapping[str, str], seconds: int) -> None:
-        self.command, self.folder, self.options, self.seconds = command, folder, options, seconds
+    def __init__(self, command: str, folder: Path, target: Mapping[str, Any]) -> None:
+        self.command, self.folder, self.name = command, folder, str(target["name"])
+        self.options, self.seconds = _options(target), int(target.get("timeout_s", TIMEOUT_S))
         self.said, self.done = "", False
 
     def __call__(
@@ -84,7 +85,9 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
             )
         except subprocess.TimeoutExpired as late:
             raise WorkerError(
-                f"the NPU's compiler was not done in {self.seconds} s", kind="build", next_step="target.timeout_s"
+                f"the NPU's compiler was not done in {self.seconds} s",
+                kind="build",
+                next_step=f"more time: target.{self.name}.timeout_s; or a smaller model",
             ) from late
         self.said = done.stdout
         path = output_model.path
@@ -97,18 +100,11 @@ def run(request: Request) -> Facts:
 
     `params.target` has the target's name, `vendor` and `soc` ("" for every SoC that LiteRT knows of this vendor), and
     may have `options` (flags of the vendor's plugin by name) and `timeout_s`; `params.tool` has `sdk`, versions of the
-    vendor's packages by name, none where none is installed. Raises WorkerError for an SoC that LiteRT does not know.
+    vendor's packages by name, none where none is installed. Raises WorkerError when the compiler is not done in time.
     """
     target, sdk = request.params["target"], request.params["tool"].get("sdk", {})
     vendor = VENDORS[target["vendor"]]
     (request.outputs / "compiled").mkdir()
-    near = unknown_soc(vendor, target["soc"]) if target["soc"] else ()
-    if near:
-        raise WorkerError(
-            f"LiteRT knows no {vendor.title} SoC {target['soc']}",
-            where="target.soc",
-            next_step=f"one of {', '.join(near)}",
-        )
     model = read_model(request.inputs["model"])
     verdict = Verdict(
         target=target["name"],
@@ -144,7 +140,7 @@ def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: V
     applied, path = _call(request, vendor, soc, "apply")
     if path is not None:
         shutil.copyfile(path, request.outputs / "compiled" / f"model_{soc}.tflite")
-        elsewhere = str(_options(request).get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
+        elsewhere = str(_options(request.params["target"]).get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
         made = "compiled for it" if elsewhere == NPU else f"compiled for {elsewhere}, not for the NPU,"
         done = replace(
             verdict,
@@ -152,7 +148,7 @@ def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: V
             how=f"{made} by LiteRT's ahead-of-time compiler ({by}); not run there",
             runs=True if elsewhere == NPU else None,
             figures={"compiled_bytes": float(path.stat().st_size)},
-            to_prove="" if elsewhere == NPU else f"leave out {vendor.elsewhere} of target.options",
+            to_prove="" if elsewhere == NPU else f"leave out {vendor.elsewhere} of target.{verdict.target}.options",
         )
         return _selected(done, vendor, select(model, read_model(path)))
     why = explain(applied.said)
@@ -204,16 +200,15 @@ def _call(request: Request, vendor: Vendor, soc: str, command: str) -> tuple[Plu
     folder = request.folder / f"{command}_{soc}"
     folder.mkdir()
     shutil.copyfile(request.inputs["model"], folder / "model.tflite")
-    seconds = int(request.params["target"].get("timeout_s", TIMEOUT_S))
-    plugin, path = Plugin(command, folder, _options(request), seconds), folder / "out.tflite"
+    plugin, path = Plugin(command, folder, request.params["target"]), folder / "out.tflite"
     _backend(vendor, soc).call_component(
         aot_types.Model.create_from_path(folder / "model.tflite"), aot_types.Model.create_from_path(path), plugin
     )
     return plugin, path if plugin.done else None
 
 
-def _options(request: Request) -> Mapping[str, str]:
-    options: Mapping[str, str] = request.params["target"].get("options", {})
+def _options(target: Mapping[str, Any]) -> Mapping[str, str]:
+    options: Mapping[str, str] = target.get("options", {})
     return options
 
 

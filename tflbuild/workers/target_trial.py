@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import UNPROVEN, Verdict
+from tflbuild.targets.needs import Needs, unmet
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import dequantize_values, open_signature, quantize_values
 from tflbuild.workers.metrics import SNR_CEILING_DB, parity
 from tflbuild.workers.samples import Arrays, batch_of, each_sample, load_samples
@@ -138,7 +141,12 @@ def finish_without(request: Request, verdict: Verdict) -> Facts:
 
 
 def finish(request: Request, verdict: Verdict) -> Facts:
-    """The step's answer. Output verdict.json; facts: the same under `verdict`."""
-    told = verdict.as_json()
+    """The step's answer, held against the profile's needs. Output verdict.json; facts: the same under `verdict`.
+
+    `params.target.needs` has those that the profile has, by the names of `targets.needs.Needs`.
+    """
+    needs = from_json(Needs, request.params["target"].get("needs", {}))
+    found = tuple(unmet(needs, read_model(request.inputs["model"]), verdict.target)) if needs != Needs() else ()
+    told = replace(verdict, unmet=found).as_json()
     request.write_json("verdict.json", told)
     return {"verdict": told}
