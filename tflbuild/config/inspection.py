@@ -52,7 +52,8 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Se
         print(help_text(hydra, parser))
         return
     with mistakes.translated(overrides):
-        mistakes.check_overrides(OverridesParser.create().parse_overrides(overrides))
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        mistakes.check_overrides(parsed, mistakes.Places(overrides=tuple(overrides)))
         overrides = [nest(text) for text in overrides]
         if options.hydra_help:
             hydra.hydra_help(PRIMARY, parser, options)

@@ -176,7 +176,7 @@ class TflmTarget(Target):
     table: ClassVar[str] = "tflm"
 
     preset: List[str] = field(default_factory=lambda: list(INT8_ALONE))
-    schemes: List[str] = field(default_factory=lambda: ["none", "int8", "int16x8", "dynamic_int8"])
+    schemes: List[str] = field(default_factory=lambda: ["none", "int8", "int16x8"])
     static_shapes: bool = True
     select_tf: bool = False
     symbol: str = "model"
