@@ -401,8 +401,7 @@ def test_an_unmet_need_fails_without_a_limit_and_says_where():
     made = recipe(targets=(Target(name="gpu", runtime="gpu"),))
     assert problems(made, [replace(VERDICT, unmet=(FLOAT,) * 7)])["gpu"] == [
         "the artifact is not what gpu needs:",
-        *["  input 'image': it is float32; quantization=int8"] * 5,
-        "  and 2 more: --json has all",
+        "  input x7 'image', 'image', 'image' and 4 more: it is float32; quantization=int8",
     ]
     table = targets_text([replace(VERDICT, unmet=(FLOAT,))]).splitlines()
     assert "proven: needs unmet" in table[1]
@@ -417,9 +416,26 @@ def test_the_table_says_operators_partitions_and_figures():
     assert "proven: cannot run" in lines[2]
 
 
-def test_many_fallbacks_are_counted_not_listed():
-    lines = list(fallback_lines(replace(VERDICT, fallbacks=(GATHER,) * 9)))
+def test_fallbacks_of_one_reason_are_a_line_and_many_reasons_are_counted():
+    layers = tuple(replace(GATHER, layer=f"layer{number}") for number in range(5))
+    (line,) = fallback_lines(replace(VERDICT, fallbacks=layers))
+    assert line.startswith("GATHER x5 'layer0', 'layer1', 'layer2' and 2 more: ")
+    (line,) = fallback_lines(replace(VERDICT, fallbacks=layers[:2]))
+    assert line.startswith("GATHER x2 'layer0', 'layer1': ")
+    (line,) = fallback_lines(replace(VERDICT, fallbacks=(replace(GATHER, layer=""),) * 4))
+    assert line.startswith("GATHER x4: ")
+    reasons = tuple(replace(GATHER, reason=f"reason {number % 7}") for number in range(14))
+    lines = list(fallback_lines(replace(VERDICT, fallbacks=reasons)))
     assert len(lines) == 6 and lines[-1] == "and 4 more: --json has all"
+
+
+def test_lines_are_folded_to_the_screen_and_nowhere_else():
+    verdict = replace(VERDICT, how="executed " * 30, notes=("word " * 40,))
+    folded = targets_text([verdict], 80).splitlines()[3:]
+    assert max(map(len, folded)) <= 80 and len(folded) >= 8
+    assert all(line.startswith((verdict.target, " ")) for line in folded)
+    assert "".join(targets_text([verdict], 80).split()) == "".join(targets_text([verdict]).split())
+    assert targets_text([verdict], 30) == targets_text([verdict])
 
 
 def test_other_numbers_of_threads_and_memory_have_a_line_of_their_own():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from tflbuild.report.columns import align, shorten
 from tflbuild.report.summary import show_bytes
 from tflbuild.resolve.tools import Tool
 
-SHOWN = 5  # fallbacks of a target that are listed
+SHOWN = 5  # kinds of fallbacks of a target that are listed
+LEAST_ROOM = 40  # characters; a narrower screen folds lines by itself
+LAYERS_SHOWN = 3  # of those of one kind
 FIRST = ("latency_p50_ms", "latency_p90_ms", "inference_ms", "arena_bytes", "sram_bytes", "flash_bytes", "snr_db")
 WORDS = {
     "latency_p50_ms": "p50",
@@ -73,20 +76,30 @@ def unmet_lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _some(found: Sequence[Fallback]) -> Iterator[str]:
-    for fallback in found[:SHOWN]:
-        yield show_fallback(fallback)
-    if len(found) > SHOWN:
-        yield f"and {len(found) - SHOWN} more: --json has all"
+    alike: dict[tuple[str, str, str], list[Fallback]] = {}
+    for one in found:
+        alike.setdefault((one.op, one.reason, one.fix), []).append(one)
+    shown = list(alike.values())[:SHOWN]
+    yield from map(show_fallbacks, shown)
+    if rest := len(found) - sum(map(len, shown)):
+        yield f"and {rest} more: --json has all"
 
 
-def show_fallback(fallback: Fallback) -> str:
-    """`GATHER 'head/gather': taken only where ...; fix`."""
-    layer = f" '{shorten(fallback.layer)}'" if fallback.layer else ""
-    return f"{fallback.op}{layer}: {fallback.reason}" + (f"; {fallback.fix}" if fallback.fix else "")
+def show_fallbacks(alike: Sequence[Fallback]) -> str:
+    """`GATHER x12 'head/gather', 'tail/gather' and 10 more: taken only where ...; fix`, of operators of one reason."""
+    first, count = alike[0], len(alike)
+    layers = ", ".join(f"'{shorten(one.layer)}'" for one in alike[:LAYERS_SHOWN] if one.layer)
+    more = f" and {count - LAYERS_SHOWN} more" if layers and count > LAYERS_SHOWN else ""
+    named = f"{first.op} x{count}" if count > 1 else first.op
+    what = f"{named} {layers}{more}".rstrip()
+    return f"{what}: {first.reason}" + (f"; {first.fix}" if first.fix else "")
 
 
-def targets_text(verdicts: Sequence[Verdict]) -> str:
-    """The table, and below it by what each was judged, what falls back and what a person must know."""
+def targets_text(verdicts: Sequence[Verdict], room: int | None = None) -> str:
+    """The table, and below it by what each was judged, what falls back and what a person must know.
+
+    Lines are no longer than `room` characters, the table's own aside; None: as long as they are.
+    """
     headings = ("target", "verdict", "operators", "partitions", "figures")
     rows = [
         (
@@ -109,9 +122,16 @@ def targets_text(verdicts: Sequence[Verdict]) -> str:
             *(f"note: {note}" for note in one.notes),
         ]
         told += [f"to prove it: {one.to_prove}"] if one.to_prove else []
+        told = [line for text in told for line in _fold(text, room and room - width - 2)]
         lines.append(f"{one.target:<{width}}  {told[0]}")
         lines += [f"{'':<{width}}  {text}" for text in told[1:]]
     return "\n".join(lines)
+
+
+def _fold(text: str, room: int | None) -> list[str]:
+    if room is None or room < LEAST_ROOM:
+        return [text]
+    return textwrap.wrap(text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def more_figures(figures: Mapping[str, float]) -> Iterator[str]:
@@ -132,10 +152,10 @@ def judged_text(verdict: Verdict) -> str:
     return verdict.how + device
 
 
-def targets_table(manifest: Mapping[str, Json]) -> str:
+def targets_table(manifest: Mapping[str, Json], room: int | None = None) -> str:
     """The same of a variant that was built, a blank line behind it; "" where it has no targets."""
     verdicts = [read_verdict(one) for one in manifest.get("targets", {}).values()]
-    return targets_text(verdicts) + "\n\n" if verdicts else ""
+    return targets_text(verdicts, room) + "\n\n" if verdicts else ""
 
 
 def _operators(verdict: Verdict) -> str:
