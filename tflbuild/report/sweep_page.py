@@ -11,7 +11,7 @@ from html import escape
 from tflbuild.core.objective import Objective
 from tflbuild.locations import ASSETS
 from tflbuild.report.columns import shorten
-from tflbuild.report.drawing import STYLE, document
+from tflbuild.report.drawing import STYLE, VIEWPORT, document
 from tflbuild.report.figures import heading, is_cost, is_of_a_host, plain, show_figure
 from tflbuild.report.front import usual_objectives
 from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend
@@ -53,7 +53,7 @@ def sweep_page(sweeps: Sequence[Sweep]) -> str:
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{trusted}'"
     head = [
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        VIEWPORT,
         '<link rel="icon" href="data:,">',
     ]
     style = STYLE + (ASSETS / "report" / "sweep.css").read_text(encoding="utf-8")
