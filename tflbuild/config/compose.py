@@ -253,7 +253,7 @@ class Composer:
 
     def split(self, job: Job, *, shared: bool) -> list[Job]:
         """The job as several, where what is built is left to its targets and they want different artifacts."""
-        if self._base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
+        if self.base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
             return [job]
         return split_by_preset(self.compose(job, shared=shared).build, job, self.parse(job))
 
@@ -263,7 +263,7 @@ class Composer:
 
     def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
         """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
-        base, told = self._base_of(overrides, shared=shared)
+        base, told = self.base_of(overrides, shared=shared)
         if not shared:
             return base
         config = copy.deepcopy(base)
@@ -271,7 +271,7 @@ class Composer:
             ConfigLoaderImpl._apply_overrides_to_config(self.parse([nest(text) for text in told]), config)
         return config
 
-    def _base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
+    def base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
         """What groups and defaults come to, composed once, and the leaf values that are told besides."""
         parsed = self.parse(overrides)
         mistakes.check_overrides(parsed)
