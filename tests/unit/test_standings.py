@@ -99,6 +99,16 @@ def test_several_devices_are_told_together():
     assert together(["a b", "c"]) == "a b; c"
 
 
+def test_what_targets_say_is_a_column_where_it_differs_and_else_a_line():
+    same = [replace(entry(f"a={n}"), targets="tflm 3/3") for n in range(2)]
+    table = sweep_table(sweep(*same, failed("a=9")))
+    assert "targets" not in table.splitlines()[0]
+    assert table.splitlines()[-1] == "targets, the same of all that was built: tflm 3/3"
+    table = sweep_table(sweep(*same, replace(entry("a=3"), targets="tflm cannot run")))
+    assert "  targets  " in table.splitlines()[0] and "the same of all" not in table
+    assert "targets" not in sweep_table(sweep(*FOUR))
+
+
 def test_without_a_front_it_is_said_why():
     one, other = judged(entry("a=1"), tflm__arena_bytes=1), judged(entry("a=2"), ethos_u55__inference_ms=1)
     last = sweep_table(sweep(one, other, objectives=(NPU, ARENA))).splitlines()[-1]

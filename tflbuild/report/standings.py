@@ -119,7 +119,14 @@ def columns_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list
     columns += [figure_column("bytes"), Column("of float", percent(share_of_float), share_of_float)]
     columns += [figure_column("gzip_bytes"), Column("zeros", percent(zeros), zeros)] if packed else []
     columns += [figure_column(name) for name in usual]
-    return [*columns, Column("targets", lambda one: one.entry.targets), sha]
+    targets = [] if common_targets(standings) else [Column("targets", lambda one: one.entry.targets)]
+    return [*columns, *targets, sha]
+
+
+def common_targets(standings: Sequence[Standing]) -> str:
+    """What targets say of all that was built, where that is the same: a line, and no column; else ""."""
+    told = {one.entry.targets for one in standings if one.entry.artifact is not None}
+    return told.pop() if len(told) == 1 else ""
 
 
 def sweep_table(sweep: Sweep) -> str:
@@ -138,6 +145,7 @@ def explained(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[
     told = [front_text(aims)] if any(one.best for one in standings) else []
     if passed and not told:
         told = [f"no Pareto front: no variant that passed has all of {', '.join(aim.figure for aim in aims)}"]
+    told += [f"targets, the same of all that was built: {same}"] if (same := common_targets(standings)) else []
     return [*told, *sources([one.entry for one in standings], [split_target(aim.figure)[0] for aim in aims])]
 
 

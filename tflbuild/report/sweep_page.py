@@ -177,7 +177,7 @@ def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
             label = labels[entry.recipe, entry.name]
             for figure, value in entry.figures.items():
                 found.setdefault(figure, {}).setdefault(label, {})[places[sweep.git.short]] = value  # type: ignore[union-attr]
-    wanted = [*(view.y.figure for view in views_of(standings, aims)), *(aim.figure for aim in aims)]
+    wanted = [*(aim.figure for aim in aims), *(view.y.figure for view in views_of(standings, aims))]
     figures = dict.fromkeys(["bytes", *(figure for figure in wanted if not is_of_a_host(figure))])
     parts = ["<h2>Over commits</h2>"]
     for figure in figures:
