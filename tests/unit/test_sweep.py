@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from sweep_records import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, judged, sweep, timed
 from test_summary import VERIFY, manifest
 
 from tflbuild.core.objective import Objective
@@ -131,7 +131,7 @@ def test_the_columns_of_the_csv_stay_whatever_was_measured():
     expected = (
         "sweep,created,commit,recipe,variant,overrides,result,pareto,bytes,gzip_bytes,top1,top1_source,top1_drop,topk,"
         "topk_source,agreement,max_abs_error,rmse,cosine,snr_db,latency_ms,latency_p10_ms,latency_p90_ms,float_bytes,"
-        "samples,latency_host,targets,sha256,path,error_kind,error"
+        "samples,latency_host,targets,devices,sha256,path,error_kind,error"
     )
     assert ",".join(CSV_COLUMNS) == expected
     for variants in (FOUR, (failed("a=1"),), ()):
@@ -144,6 +144,11 @@ def test_the_csv_has_the_figures_as_they_are():
     first, second, *_ = lines_of(*FOUR)
     assert (first["top1"], first["bytes"], first["pareto"], second["pareto"]) == ("0.932", "550704", "0", "1")
     assert first["overrides"] == "recipe=net quantization=none" and first["latency_ms"] == ""
+
+
+def test_the_csv_says_where_figures_of_targets_were_had():
+    (line,) = lines_of(judged(entry("a=1"), {"ethos_u55": "estimate by Vela", "cpu": "this host"}, cpu__peak_bytes=9))
+    assert line["devices"] == "ethos_u55: estimate by Vela; cpu: this host" and line["cpu.peak_bytes"] == "9"
 
 
 def test_what_stands_in_a_csv_cannot_break_it():

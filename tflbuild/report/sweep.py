@@ -27,7 +27,7 @@ PAGE = "report.html"
 FIGURES = (*WHOLE, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
-    *("samples", "latency_host", "targets", "sha256", "path", "error_kind", "error"),
+    *("samples", "latency_host", "targets", "devices", "sha256", "path", "error_kind", "error"),
 )
 
 
@@ -294,6 +294,7 @@ def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
         "samples": "" if entry.samples is None else entry.samples,
         "latency_host": entry.latency_host,
         "targets": entry.targets,
+        "devices": "; ".join(f"{target}: {device}" for target, device in entry.devices.items()),
         "sha256": "" if artifact is None else artifact.sha256,
         "path": "" if artifact is None else artifact.path,
         "error_kind": "" if trouble is None else trouble.kind,
