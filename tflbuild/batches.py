@@ -101,7 +101,7 @@ class Batches:
             shared = len(new) > 1 or self.drive.batches is None
             composed = [self.composer.compose(list(job), shared=shared) for job in new]
             self.prepared.append(prepared := prepare_all(composed, self.read, self.executor.store))
-            hold_aims(self.prepared)  # by chance a later batch may measure less than those before
+            hold_aims(self.prepared, complete=not sweepers.may_differ(self.composer, self.drive))
             self.outcomes |= zip(new, self._carry_out(prepared), strict=True)
         return [self.outcomes[tuple(job)] for job in batch]
 

@@ -122,11 +122,12 @@ def observe_configuration() -> dict[str, Stat | None]:
     return {path: observe(path) for path in configuration_paths()}
 
 
-def hold_aims(batches: Sequence[Prepared]) -> None:
-    """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures."""
+def hold_aims(batches: Sequence[Prepared], *, complete: bool = True) -> None:
+    """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures, where
+    those that may come later would not either: `complete`."""
     pairs = [pair for one in batches for pair in zip(one.resolved, one.places, strict=True)]
     recipes, places = [one.recipe for one, _ in pairs], [place for _, place in pairs]
-    require_one_aim(recipes, places, lambda target: find_tool(target).to_prove)
+    require_one_aim(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
 
 
 def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:

@@ -277,6 +277,23 @@ def test_a_variant_is_worth_what_targets_measured():
     assert isinstance(value_of(made, aims), NoValue)
 
 
+@pytest.mark.parametrize(
+    ("told", "differs"),
+    [
+        (("target=tflm,cpu", "hydra.sweeper.max_batch_size=1"), True),
+        (("quantization=none,int8", "hydra.sweeper.max_batch_size=1"), False),
+        (("target=tflm,cpu",), False),  # all jobs are one batch
+        (("+recipe=net", "hydra.sweeper.max_batch_size=1"), True),
+    ],
+)
+def test_a_batch_decides_nothing_where_what_is_measured_is_swept(told, differs):
+    Path("recipes").mkdir()
+    params = "{quantization: 'none,int8', benchmark: 'none,host'}"
+    Path("recipes/net.yaml").write_text(f"defaults: [mobilenet_int8]\nhydra: {{sweeper: {{params: {params}}}}}\n")
+    composer = Composer(list(told) if "+recipe=net" in told else [RECIPE, *told])
+    assert sweepers.may_differ(composer, composer.drive()) is differs
+
+
 def test_a_later_batch_may_measure_less_than_the_first():
     aims = (Objective("latency_ms", "min"),)
     timed, plain = (
@@ -284,6 +301,10 @@ def test_a_later_batch_may_measure_less_than_the_first():
         for benchmark in (Benchmark(kind="host"), Benchmark(kind="none"))
     )
     hold_aims([timed, plain])
+    hold_aims([plain], complete=False)
+    other = replace(plain, resolved=(resolved(),))
+    with pytest.raises(RecipeError, match="different objectives"):
+        hold_aims([plain, other], complete=False)
     with pytest.raises(RecipeError, match="no variant of this sweep measures"):
         hold_aims([plain])
 

@@ -183,7 +183,8 @@ class Composer:
         """The file of the recipe that is named; None for none, and for several."""
         return self._recipe_file(recipe_of(self.parse(self.normal)))
 
-    def _swept(self) -> list[Override]:
+    def swept(self) -> list[Override]:
+        """The overrides that stand for several values."""
         return [override for override in self.parse(self.normal) if override.is_sweep_override()]
 
     @property
@@ -222,7 +223,7 @@ class Composer:
         parsed = self.parse(overrides)
         places = self._places(overrides)
         config = self._config_of(overrides, shared=shared)
-        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self._swept()):
+        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self.swept()):
             raise RecipeError(
                 f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
                 where=places.find("hydra"),

@@ -64,11 +64,16 @@ def require_figure(figure: str, metrics: Collection[str], refusals: Refusals) ->
 
 
 def require_one_aim(
-    recipes: Sequence[Recipe], places: Sequence[Places], to_prove: Callable[[Target], str] = lambda _: ""
+    recipes: Sequence[Recipe],
+    places: Sequence[Places],
+    to_prove: Callable[[Target], str] = lambda _: "",
+    *,
+    complete: bool = True,
 ) -> None:
     """Raises RecipeError for variants of a sweep with different objectives, and for one that none of them measures.
 
     `to_prove` says what to install where a target can only be held against rules here, "" where it can be proven.
+    Not `complete`: others follow, which may measure what these do not.
     """
     aims = list(dict.fromkeys(recipe.objectives for recipe in recipes))
     if len(aims) > 1:
@@ -78,7 +83,7 @@ def require_one_aim(
             why="\n".join(", ".join(one.text for one in aim) or "none, so accuracy and bytes" for aim in aims),
             next_step="one list for all of them, on the command line: sweep.objectives=[...]",
         )
-    for objective in aims[0] if aims else ():
+    for objective in aims[0] if aims and complete else ():
         if split_target(objective.figure)[0]:
             require_reported(objective.figure, recipes, places[0].find(KEY), to_prove)
             continue
