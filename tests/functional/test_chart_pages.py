@@ -25,7 +25,10 @@ def test_a_page_does_not_scroll_sideways_and_its_letters_stay_legible(browser, t
     column = Column("a figure, %", [1.0, 50.0], ["1.0 %", "50.0 %"])
     across, up = plot_scales(1, 256, 0.1)
     lines = draw_lines(
-        Axes(across, up, ("x", "y"), ([], [])), [Line(LONG, [(1, 90), (256, 1)], COLOURS[0])], (900, 490), 2
+        Axes(across, up, ("samples", "of the range lacking, %"), ([], [])),
+        [Line(LONG, [(1, 90), (256, 1)], COLOURS[0])],
+        (900, 490),
+        2,
     )
     text = page(
         "Charts", ["Words"], [("Bars", "Bars", draw_bars([LONG, "SOFTMAX  out"], [column] * 3)), ("L", "L", lines)]
