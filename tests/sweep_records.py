@@ -36,6 +36,12 @@ def timed(made, latency, host="this cpu"):
     return replace(made, figures={**made.figures, **figures}, latency_host=host)
 
 
+def judged(made, devices=None, **figures):
+    """With figures of targets: `tflm__arena_bytes` is that of `tflm`."""
+    told = {name.replace("__", "."): float(value) for name, value in figures.items()}
+    return replace(made, figures={**made.figures, **told}, devices=devices or {})
+
+
 def failed(told, trouble=BROKEN, verdict="failed in calibrate"):
     steps = {"import": end("a"), "calibrate": end("broken", "failed", 0.5), "quantize": end("none", "skipped", 0.0)}
     return Entry(

@@ -13,7 +13,6 @@ from tflbuild.config import sweepers
 from tflbuild.config.compose import Composer, Drive, Job
 from tflbuild.config.mistakes import Places
 from tflbuild.config.one_plan import NAME
-from tflbuild.core.gates import figures
 from tflbuild.core.objective import Objective
 from tflbuild.errors import TflbuildError
 from tflbuild.execute.executor import Executor
@@ -24,6 +23,7 @@ from tflbuild.pipeline import (
     Refused,
     carry_out,
     connect,
+    hold_aims,
     observe_configuration,
     open_executor,
     prepare_all,
@@ -32,6 +32,7 @@ from tflbuild.plan.planner import make_plan
 from tflbuild.report.board import Board
 from tflbuild.report.console import Console
 from tflbuild.report.summary import Row, labels
+from tflbuild.report.sweep import measured
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Batches:
         if new:
             shared = len(new) > 1 or self.drive.batches is None
             composed = [self.composer.compose(list(job), shared=shared) for job in new]
-            prepared = prepare_all(composed, self.read, self.executor.store, swept=True)
-            self.prepared.append(prepared)
+            self.prepared.append(prepared := prepare_all(composed, self.read, self.executor.store))
+            hold_aims(self.prepared, complete=not sweepers.may_differ(self.composer, self.drive))
             self.outcomes |= zip(new, self._carry_out(prepared), strict=True)
         return [self.outcomes[tuple(job)] for job in batch]
 
@@ -129,12 +130,11 @@ def value_of(outcome: Outcome, aims: Sequence[Objective]) -> sweepers.Value | sw
     """The figures of the objectives, in their order; what did not pass has none, however good it is."""
     if outcome.error is not None or outcome.row.manifest is None:
         return sweepers.NoValue(f"{outcome.row.name}: {outcome.row.verdict}")
-    manifest = outcome.row.manifest
-    measured = figures({"check": manifest["artifact"], **manifest["metrics"]})
-    missing = [one.figure for one in aims if one.cost(measured) is None]
+    known = measured(outcome.row.manifest)
+    missing = [one.figure for one in aims if one.cost(known) is None]
     if missing:
         return sweepers.NoValue(f"{outcome.row.name}: {', '.join(missing)} was not measured")
-    found = tuple(measured[one.figure] for one in aims)
+    found = tuple(known[one.figure] for one in aims)
     return found if len(found) > 1 else found[0] if found else None
 
 

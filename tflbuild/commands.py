@@ -105,6 +105,7 @@ def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
 def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
     from tflbuild import batches, pipeline, sweeps
+    from tflbuild.report.benchmark import latency_line
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
@@ -128,6 +129,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
             table += search_text(outcome.found) + ("\n\n" if several else "\n")
     for outcome, label in zip(outcomes, labels(rows), strict=True) if len(rows) <= TOLD_IN_FULL else ():
         judged = targets_table(outcome.row.manifest or {})
+        judged += "" if several else latency_line(outcome.row.manifest or {})
         table += (f"{label}\n" if several and judged else "") + judged
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
     if not options.json:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tflbuild.config.compose import compose
+from tflbuild.config.compose import Composed, compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.target_listing import every_target
+from tflbuild.config.timed import compose_timed
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.verdict import Verdict
@@ -23,7 +24,9 @@ from tflbuild.pipeline import (
     connect,
     disk_errors,
     execute_all,
+    observe_configuration,
     open_executor,
+    prepare_all,
     prepare_plan,
     require_one_artifact,
     surroundings,
@@ -37,6 +40,7 @@ from tflbuild.resolve.tools import find_tool
 from tflbuild.storage.store import Store
 
 Require = Callable[[Recipe, Places], None]
+Composing = Callable[[list[str]], list[Composed]]
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,8 @@ def benchmark(overrides: Sequence[str], limits: Limits) -> Answer:
         told = [*_as_source("tflite", words[0]), *told]
     if any(text.lstrip("+") == "benchmark=none" for text in told):
         raise UsageError("benchmark=none leaves nothing to time", where="command line: benchmark=none")
-    plain = [text for text in told if not text.lstrip("+").startswith("benchmark.")]
-    if compose(plain)[0].build.benchmark.kind == "none":
-        told.insert(0, "benchmark=host")
     make = partial(make_benchmark, again=uuid.uuid4().hex)
-    return _ask(told, limits, _require_settled, make, "benchmark")
+    return _ask(told, limits, _require_settled, make, "benchmark", compose_timed)
 
 
 def _as_source(kind: str, path: str) -> list[str]:
@@ -81,9 +82,13 @@ def _as_source(kind: str, path: str) -> list[str]:
     return [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
 
 
-def _ask(overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str) -> Answer:
+def _ask(
+    overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str, by: Composing = compose
+) -> Answer:
     with open_executor(limits) as (executor, _):
-        prepared = prepare_plan(overrides, multirun=False, store=executor.store)
+        read = observe_configuration()
+        prepared = prepare_all(by(list(overrides)), read, executor.store)
+        prepared.require_any()
         require_one_artifact(prepared)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)

@@ -41,16 +41,8 @@ from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_fol
 from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import problems, target_gates, verdicts_json, verdicts_of
-from tflbuild.resolve.inputs import (
-    ResolvedRecipe,
-    resolve,
-)
-from tflbuild.resolve.toolchain import (
-    cpu_features,
-    host_fingerprint,
-    package_version,
-    toolchain,
-)
+from tflbuild.resolve.inputs import ResolvedRecipe, resolve
+from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_version, toolchain
 from tflbuild.resolve.tools import find_tool, require_tools
 from tflbuild.settlement import hold, limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
@@ -118,7 +110,9 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
     A sweep goes on without the jobs that are refused, unless all are.
     """
     read = observe_configuration()
-    prepared = prepare_all(compose(list(overrides), multirun=multirun), read, store, swept=multirun)
+    prepared = prepare_all(compose(list(overrides), multirun=multirun), read, store)
+    if multirun:
+        hold_aims([prepared])
     prepared.require_any()
     return prepared
 
@@ -128,7 +122,15 @@ def observe_configuration() -> dict[str, Stat | None]:
     return {path: observe(path) for path in configuration_paths()}
 
 
-def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store, *, swept: bool) -> Prepared:
+def hold_aims(batches: Sequence[Prepared], *, complete: bool = True) -> None:
+    """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures, where
+    those that may come later would not either: `complete`."""
+    pairs = [pair for one in batches for pair in zip(one.resolved, one.places, strict=True)]
+    recipes, places = [one.recipe for one, _ in pairs], [place for _, place in pairs]
+    require_one_aim(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
+
+
+def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:
     """The same from what was composed, refusals included; `read` grows."""
     shared, cluster = freeze_store(composed), freeze_executor(composed)
     stats, walked = Snapshot(store.stats.folder), set[Path]()
@@ -141,8 +143,6 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
             refused[index] = Refused(one.variant, one.overrides, error)
     resolved = tuple(accepted.values())
     places = tuple(composed[index].places for index in accepted)
-    if swept:
-        require_one_aim([one.recipe for one in resolved], places)
     return Prepared(
         resolved=resolved,
         places=places,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -316,6 +317,9 @@ def test_synthetic_data_is_stamped(warm):
 def test_a_benchmark_is_labelled_with_its_host(warm):
     done = warm.run(RECIPE, "benchmark=host", "benchmark.runs=10")
     assert done.code == 0, done.err
+    latency, made = done.out.splitlines()
+    assert re.match(r"latency  median \S+ [mµ]?s \(.*\), [\d,]+ runs; this host: ", latency)
+    assert made.startswith("built  ")
     figures = warm.manifest(variant="benchmark.runs=10,benchmark=host")["metrics"]["benchmark"]
     assert 0 < figures["p50_ms"] <= figures["p90_ms"]
     assert figures["host"] and figures["device"].startswith("this host: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tflbuild.report.benchmark import BAR, bar, benchmark_text, show_bytes, show_ms
+from tflbuild.report.benchmark import BAR, bar, benchmark_text, latency_line, show_bytes, show_ms
 
 FOUND = {
     "device": "this host: Some CPU, 2 cores",
@@ -52,6 +52,17 @@ def test_the_headline_has_the_interval():
     assert lines[0] == "this host: Some CPU, 2 cores, delegate xnnpack, 1 thread"
     assert "4.0 MiB" in lines[4]
     assert lines[1] == "median 1.2 ms (95% confidence: 1.19 ms to 1.21 ms, ±0.8%), 2,896 runs"
+
+
+def test_a_build_ends_with_what_it_timed_and_where():
+    line = latency_line({"metrics": {"benchmark": FOUND}})
+    assert line == (
+        "latency  median 1.2 ms (95% confidence: 1.19 ms to 1.21 ms, ±0.8%), 2,896 runs;"
+        " this host: Some CPU, 2 cores, delegate xnnpack, 1 thread\n"
+    )
+    mean = latency_line({"metrics": {"benchmark": {"device": "Google Pixel 7", "p50_ms": None, "mean_ms": 55.04}}})
+    assert mean.startswith("latency  mean 55 ms") and mean.endswith("; Google Pixel 7\n")
+    assert latency_line({}) == latency_line({"metrics": {"verify": {}}}) == ""
 
 
 def test_what_was_not_reached_is_said():

@@ -1,5 +1,7 @@
 """Objectives: what may be one, and what the variants of a sweep must agree on."""
 
+from dataclasses import replace
+
 import freezing
 import pytest
 from frozen import around, recipe, resolved
@@ -8,7 +10,7 @@ from tflbuild.config.compose import compose
 from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.core.objective import Objective
-from tflbuild.core.recipe import Benchmark, Verify
+from tflbuild.core.recipe import Benchmark, Target, Verify
 from tflbuild.errors import RecipeError
 from tflbuild.plan.planner import make_plan
 
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 RECIPE = "+recipe=mobilenet_int8"
 TOP1 = Objective("top1", "max")
 LATENCY = Objective("latency_ms", "min")
+TFLM = Target(name="tflm", runtime="tflm", table="tflm")
+GPU = Target(name="gpu", runtime="gpu", table="gpu")
 
 
 def test_objectives_are_frozen_in_their_order():
@@ -24,6 +28,12 @@ def test_objectives_are_frozen_in_their_order():
     found = freezing.frozen(RECIPE, f"sweep.objectives={told}").objectives
     assert f"[{','.join(one.text for one in found)}]" == told
     assert freezing.frozen(RECIPE).objectives == ()
+
+
+def test_a_figure_of_a_target_is_an_objective_whichever_targets_a_variant_has():
+    told = "[tflm.arena_bytes:min,cpu.latency_p50_ms_threads_4:min,gpu.on_delegate:max,mine.partitions:min]"
+    found = freezing.frozen(RECIPE, f"sweep.objectives={told}").objectives
+    assert f"[{','.join(one.text for one in found)}]" == told
 
 
 def test_a_metric_of_ones_own_is_a_figure_where_the_recipe_has_it():
@@ -43,6 +53,11 @@ def test_a_metric_of_ones_own_is_a_figure_where_the_recipe_has_it():
         ("[latncy_ms:min]", "'latncy_ms' is no figure that is measured", "did you mean: latency_ms"),
         ("[outputs.y:max]", "'outputs.y' is no figure that is measured", "outputs.NAME.snr_db"),
         ("[outputs.y.top1:max]", "'outputs.y.top1' is no figure that is measured", "outputs.NAME.snr_db"),
+        ("[arena_bytes:min]", "'arena_bytes' does not say of which target", "tflm.arena_bytes"),
+        ("[tflm.arena_byte:min]", "'tflm.arena_byte' is no figure that is measured", "did you mean: tflm.arena_bytes"),
+        ("[tflm.arena_byte:min]", "'tflm.arena_byte' is no figure that is measured", "known of target=tflm: fallback"),
+        ("[mine.cycles:min]", "'mine.cycles' is no figure that is measured", "did you mean: mine.cycles"),
+        ("[tflm.:min]", "'tflm.' is no figure that is measured", "TARGET.FIGURE"),
         ("[bytes:min,bytes:max]", "'bytes' is an objective twice", "name it once"),
     ],
 )
@@ -88,3 +103,35 @@ def test_one_variant_that_measures_it_is_enough():
     timed = recipe(objectives=(LATENCY,), benchmark=Benchmark(kind="host", options={"runs": 10}))
     require_one_aim([timed, recipe(objectives=(LATENCY,))], [Places()] * 2)
     require_one_aim([], [])
+
+
+def aimed(figure, *targets):
+    return recipe(objectives=(Objective(figure, "min"),), targets=targets)
+
+
+def test_one_variant_with_such_a_target_is_enough():
+    require_one_aim([aimed("tflm.arena_bytes"), aimed("tflm.arena_bytes", TFLM)], [Places()] * 2)
+    require_one_aim([aimed("gpu.fallback_ops", GPU)], [Places()], lambda _: "a driver")  # rules count operators
+
+
+@pytest.mark.parametrize(
+    ("figure", "targets", "to_prove", "what", "more"),
+    [
+        ("tfml.arena_bytes", (TFLM,), "", "no variant of this sweep has target 'tfml'", "did you mean: tflm"),
+        ("gpu.snr_db", (TFLM,), "", "no variant of this sweep has target 'gpu'", "target=gpu, or"),
+        ("gpu.snr_db", (), "", "no variant of this sweep has target 'gpu'", "none of them has a target"),
+        ("tflm.inference_ms", (TFLM, GPU), "", "target=tflm reports no 'inference_ms'", "known of it: fallback_ops, "),
+        ("tflm.model_bytes", (GPU, replace(TFLM, runtime="table")), "", "target=tflm reports no 'model_bytes'", ""),
+        (
+            "gpu.snr_db",
+            (GPU,),
+            "install a driver",
+            "no variant of this sweep measures 'gpu.snr_db'",
+            "install a driver",
+        ),
+    ],
+)
+def test_a_figure_that_no_target_of_the_sweep_will_have_is_refused(figure, targets, to_prove, what, more):
+    with pytest.raises(RecipeError) as caught:
+        require_one_aim([aimed(figure), aimed(figure, *targets)], [Places()] * 2, lambda _: to_prove)
+    assert what in caught.value.what and more in caught.value.why + caught.value.next_step

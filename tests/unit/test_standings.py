@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from sweep_records import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
+from tflbuild.report.figures import show_figure
 from tflbuild.report.sharing import share
-from tflbuild.report.standings import aims_of, count_text, front_text, show_figure, stand, sweep_table
+from tflbuild.report.standings import aims_of, count_text, front_text, stand, sweep_table, together
 
 
 def first_words(table):
@@ -69,6 +70,60 @@ def test_latency_is_shown_where_it_was_measured_and_not_an_objective_over_severa
     assert aims_of([sweep(one, objectives=wanted), sweep(other, objectives=wanted)]) == wanted[1:]
     both = [sweep(one, objectives=wanted[:1]), sweep(other, objectives=wanted[:1])]
     assert [aim.text for aim in aims_of(both)] == ["top1:max", "bytes:min"]
+
+
+NPU = Objective("ethos_u55.inference_ms", "min")
+ARENA = Objective("tflm.arena_bytes", "min")
+VELA = {"ethos_u55": "estimate by Vela for ethos-u55-64, 500 MHz"}
+
+
+def test_figures_of_targets_sort_and_mark_and_have_their_columns_and_what_is_unknown_comes_after():
+    slow = judged(entry("a=1"), VELA, ethos_u55__inference_ms=2, tflm__arena_bytes=91000)
+    fast = judged(entry("a=2"), VELA, ethos_u55__inference_ms=1, tflm__arena_bytes=92000)
+    worse = judged(entry("a=3"), VELA, ethos_u55__inference_ms=3, tflm__arena_bytes=92000)
+    unknown = judged(entry("a=4"), tflm__arena_bytes=10)
+    head, *rows = sweep_table(sweep(unknown, worse, slow, fast, objectives=(NPU, ARENA))).splitlines()
+    assert " ".join(head.split()).startswith("variant result front ethos_u55 inference ms tflm arena bytes bytes")
+    assert [row.split()[0] for row in rows[:4]] == ["a=2", "a=1", "a=3", "a=4"]
+    assert [row[head.index("front")] for row in rows[:4]] == ["*", "*", " ", " "]
+    assert rows[0].split()[:5] == ["a=2", "ok", "*", "1", "92,000"]
+    assert "by least ethos_u55 inference and least tflm arena: " in rows[4]
+    assert rows[5:] == ["ethos_u55: estimate by Vela for ethos-u55-64, 500 MHz"]
+
+
+def test_several_devices_are_told_together():
+    other = {"ethos_u55": "estimate by Vela for ethos-u55-128, 500 MHz"}
+    made = [judged(entry(f"a={n}"), told, ethos_u55__inference_ms=n) for n, told in enumerate((VELA, other))]
+    last = sweep_table(sweep(*made, objectives=(NPU,))).splitlines()[-1]
+    assert last == "ethos_u55: estimate by Vela for ethos-u55-64, / ethos-u55-128, 500 MHz".replace(", /", " /")
+    assert together(["a b", "c"]) == "a b; c"
+
+
+def test_what_targets_say_is_a_column_where_it_differs_and_else_a_line():
+    same = [replace(entry(f"a={n}"), targets="tflm 3/3") for n in range(2)]
+    table = sweep_table(sweep(*same, failed("a=9")))
+    assert "targets" not in table.splitlines()[0]
+    assert table.splitlines()[-1] == "targets, the same of all that was built: tflm 3/3"
+    table = sweep_table(sweep(*same, replace(entry("a=3"), targets="tflm cannot run")))
+    assert "  targets  " in table.splitlines()[0] and "the same of all" not in table
+    assert "targets" not in sweep_table(sweep(*FOUR))
+
+
+def test_without_a_front_it_is_said_why():
+    one, other = judged(entry("a=1"), tflm__arena_bytes=1), judged(entry("a=2"), ethos_u55__inference_ms=1)
+    last = sweep_table(sweep(one, other, objectives=(NPU, ARENA))).splitlines()[-1]
+    assert last == "no Pareto front: no variant that passed has all of ethos_u55.inference_ms, tflm.arena_bytes"
+    assert "front" not in sweep_table(sweep(failed("a=1"), objectives=(NPU, ARENA)))
+
+
+def test_a_targets_latency_is_no_objective_over_several_hosts_and_its_estimate_is():
+    wanted = (Objective("cpu.latency_p50_ms", "min"), NPU, Objective("top1", "max"))
+    here, there = ({"cpu": f"this host: {name}", "ethos_u55": "Vela"} for name in ("one", "another"))
+    made = [
+        sweep(judged(entry("a=1"), told, cpu__latency_p50_ms=1, ethos_u55__inference_ms=1), objectives=wanted)
+        for told in (here, there)
+    ]
+    assert aims_of(made) == wanted[1:] and aims_of(made[:1]) == wanted
 
 
 def test_several_sweeps_are_held_against_each_other_by_what_the_newest_wants():

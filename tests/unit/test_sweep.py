@@ -7,11 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from sweep_records import FOUR, entry, failed, sweep, timed
+from sweep_records import FOUR, entry, failed, judged, sweep, timed
 from test_summary import VERIFY, manifest
 
 from tflbuild.core.objective import Objective
 from tflbuild.core.result import StepResult
+from tflbuild.core.verdict import LINTED, PROVEN, Verdict
 from tflbuild.errors import GateError, UsageError
 from tflbuild.report.summary import Row
 from tflbuild.report.sweep import CSV_COLUMNS, Sweep, make_entry, read_record, write_csv, write_record
@@ -34,6 +35,21 @@ def test_an_entry_has_all_that_was_measured():
     assert (made.figures["latency_ms"], made.figures["latency_p90_ms"]) == (2.0, 3.0)
     assert (made.artifact.bytes, made.artifact.float_bytes, made.artifact.zeros) == (187464, 550704, None)
     assert asdict(made.steps["convert"]) == {"id": "i", "key": "k", "status": "ran", "seconds": 1.235}
+
+
+def test_an_entry_has_what_its_targets_measured_and_on_what():
+    verdicts = (
+        Verdict(
+            target="tflm", proof=PROVEN, how="run", device="here", ops=3, on_delegate=3, figures={"arena_bytes": 9.0}
+        ),
+        Verdict(target="gpu", proof=LINTED, how="rules", ops=3, unknown=("A: ?",)),
+    )
+    manifest = {**built(verify=VERIFY), "targets": {one.target: one.as_json() for one in verdicts}}
+    made = make_entry(Row("a=1", "ok", manifest), "net", Path("m"), STEPS, None)
+    of_targets = {name: value for name, value in made.figures.items() if name.startswith(("tflm.", "gpu."))}
+    counts = {"tflm.unknown_ops": 0.0, "tflm.fallback_ops": 0.0, "tflm.on_delegate": 3.0, "gpu.unknown_ops": 1.0}
+    assert of_targets == {"tflm.arena_bytes": 9.0, **counts}
+    assert made.devices == {"tflm": "here"} and made.targets == "tflm 3/3, gpu ?/3 linted"
 
 
 def test_how_it_is_judged_is_no_part_of_a_variant():
@@ -115,7 +131,7 @@ def test_the_columns_of_the_csv_stay_whatever_was_measured():
     expected = (
         "sweep,created,commit,recipe,variant,overrides,result,pareto,bytes,gzip_bytes,top1,top1_source,top1_drop,topk,"
         "topk_source,agreement,max_abs_error,rmse,cosine,snr_db,latency_ms,latency_p10_ms,latency_p90_ms,float_bytes,"
-        "samples,latency_host,targets,sha256,path,error_kind,error"
+        "samples,latency_host,targets,devices,sha256,path,error_kind,error"
     )
     assert ",".join(CSV_COLUMNS) == expected
     for variants in (FOUR, (failed("a=1"),), ()):
@@ -128,6 +144,11 @@ def test_the_csv_has_the_figures_as_they_are():
     first, second, *_ = lines_of(*FOUR)
     assert (first["top1"], first["bytes"], first["pareto"], second["pareto"]) == ("0.932", "550704", "0", "1")
     assert first["overrides"] == "recipe=net quantization=none" and first["latency_ms"] == ""
+
+
+def test_the_csv_says_where_figures_of_targets_were_had():
+    (line,) = lines_of(judged(entry("a=1"), {"ethos_u55": "estimate by Vela", "cpu": "this host"}, cpu__peak_bytes=9))
+    assert line["devices"] == "ethos_u55: estimate by Vela; cpu: this host" and line["cpu.peak_bytes"] == "9"
 
 
 def test_what_stands_in_a_csv_cannot_break_it():

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from sweep_records import BROKEN, FOUR, entry, failed, sweep, timed
+from sweep_records import BROKEN, FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.drawing import Scale
-from tflbuild.report.scatter import WIDE, View, draw_scatter, label_points, make_scale, thin
+from tflbuild.report.scatter import WIDE, View, draw_scatter, label_points, make_scale, short_label, thin
 from tflbuild.report.standings import stand
 from tflbuild.report.sweep import Commit, Layer, Layers
 from tflbuild.report.sweep_page import sweep_page
@@ -183,6 +183,57 @@ def test_latency_can_be_chosen_where_one_host_measured_it():
     page = Page(sweep_page([sweep(one, elsewhere)]))
     assert not [found for found in page.all("button") if "data-view" in found]
     assert "measured on 2 hosts" in page.text
+
+
+def views(page):
+    return [found["data-view"] for found in page.all("button") if "data-view" in found]
+
+
+def test_wanted_figures_of_targets_are_drawn_with_their_units_and_told_of_each_point():
+    npu, arena = Objective("ethos_u55.inference_ms", "min"), Objective("tflm.arena_bytes", "min")
+    made = [
+        judged(entry(f"a={n}", top1=0.9 + n / 100), ethos_u55__inference_ms=n, tflm__arena_bytes=91000 + 30 * n)
+        for n in (1, 2, 3)
+    ]
+    page = Page(sweep_page([sweep(*made, objectives=(npu, Objective("top1", "max"), arena))]))
+    assert views(page) == [npu.figure, arena.figure, "bytes", f"{npu.figure} {arena.figure}"]
+    assert {"ethos_u55 inference, ms", "tflm arena, bytes", "ethos_u55 inference ms"} <= set(page.words)
+    assert {"91,040", "91,060"} <= set(page.words) and "91 KB" not in page.words  # too near to be told in KB
+    assert "ethos_u55 inference, upwards tflm arena" in page.words
+    assert page.words.count("ethos_u55 inference, ms") == 3 + 2 * 2  # each point, two views, wide and narrow
+    only = Page(sweep_page([sweep(*(replace(one, figures=dict(one.figures, top1=0.9)) for one in made))]))
+    assert views(only) == []  # figures of targets are drawn where they are wanted
+
+
+def test_two_costs_are_drawn_without_any_accuracy():
+    aims = (Objective("tflm.arena_bytes", "min"), Objective("bytes", "min"))
+    made = [judged(entry(f"a={n}", n, top1=None), tflm__arena_bytes=9 - n) for n in (1, 2)]
+    page = Page(sweep_page([sweep(*made, objectives=aims)]))
+    assert len(page.all("svg")) == 2 and {"tflm arena, bytes", "bytes"} <= set(page.words)
+    assert "Nothing was verified" in Page(sweep_page([sweep(*made)])).text
+
+
+def test_a_wanted_figure_of_a_target_is_a_line_over_commits_but_for_latency_of_a_host():
+    aims = (Objective("tflm.arena_bytes", "min"), Objective("cpu.latency_p50_ms", "min"))
+    told = [
+        replace(
+            one,
+            objectives=aims,
+            variants=tuple(judged(v, tflm__arena_bytes=n, cpu__latency_p50_ms=1) for v in one.variants),
+        )
+        for n, one in enumerate(over_commits(*(Commit(commit=letter * 40, dirty=False) for letter in "ab")))
+    ]
+    page = Page(sweep_page(told))
+    upwards = [found for found in page.words if found == "tflm arena, bytes"]
+    across = len([one for one in told for _ in one.variants]) + 2 * 2  # told of each point; two scatters
+    assert len(upwards) == across + 2 and "cpu latency p50, ms" in page.words
+    assert len([found for found in page.all("polyline") if found.get("class") != "front"]) == 2 * 3 * 2
+
+
+def test_labels_in_a_picture_leave_out_the_keys_of_names():
+    told = "quantization=none granularity=per_channel accelerator=ethos-u55-64 count=64 fused=true recipe=net"
+    label = short_label(replace(stand([sweep(entry("a=1"))])[0], label=told))
+    assert label == "none per_channel ethos-u55-64 count=64 fused=true net"
 
 
 def test_what_failed_is_told_once_a_reason():

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from frozen import resolved
 
 from tflbuild.batches import merge, value_of
 from tflbuild.config import sweepers
@@ -11,8 +12,10 @@ from tflbuild.config.compose import Composer, compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.one_plan import NoValue
 from tflbuild.core.objective import Objective
+from tflbuild.core.recipe import Benchmark
+from tflbuild.core.verdict import PROVEN, Verdict
 from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
-from tflbuild.pipeline import Outcome, Prepared, Refused
+from tflbuild.pipeline import Outcome, Prepared, Refused, hold_aims
 from tflbuild.report.summary import Row
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -261,6 +264,49 @@ def test_what_did_not_pass_is_worth_nothing(bad):
 def test_what_was_not_measured_is_worth_nothing():
     found = value_of(outcome(), (BYTES, Objective("latency_ms", "min")))
     assert isinstance(found, NoValue) and "latency_ms" in str(found)
+
+
+def test_a_variant_is_worth_what_targets_measured():
+    verdict = Verdict(target="tflm", proof=PROVEN, how="run", ops=3, on_delegate=3, figures={"arena_bytes": 9000.0})
+    made = outcome()
+    judged = replace(
+        made, row=replace(made.row, manifest={**made.row.manifest, "targets": {"tflm": verdict.as_json()}})
+    )
+    aims = (Objective("tflm.arena_bytes", "min"), Objective("tflm.on_delegate", "max"), BYTES)
+    assert value_of(judged, aims) == (9000.0, 3.0, 1000.0)
+    assert isinstance(value_of(made, aims), NoValue)
+
+
+@pytest.mark.parametrize(
+    ("told", "differs"),
+    [
+        (("target=tflm,cpu", "hydra.sweeper.max_batch_size=1"), True),
+        (("quantization=none,int8", "hydra.sweeper.max_batch_size=1"), False),
+        (("target=tflm,cpu",), False),  # all jobs are one batch
+        (("+recipe=net", "hydra.sweeper.max_batch_size=1"), True),
+    ],
+)
+def test_a_batch_decides_nothing_where_what_is_measured_is_swept(told, differs):
+    Path("recipes").mkdir()
+    params = "{quantization: 'none,int8', benchmark: 'none,host'}"
+    Path("recipes/net.yaml").write_text(f"defaults: [mobilenet_int8]\nhydra: {{sweeper: {{params: {params}}}}}\n")
+    composer = Composer(list(told) if "+recipe=net" in told else [RECIPE, *told])
+    assert sweepers.may_differ(composer, composer.drive()) is differs
+
+
+def test_a_later_batch_may_measure_less_than_the_first():
+    aims = (Objective("latency_ms", "min"),)
+    timed, plain = (
+        Prepared((resolved(objectives=aims, benchmark=benchmark),), (Places(),), None, {}, frozenset(), {}, None)
+        for benchmark in (Benchmark(kind="host"), Benchmark(kind="none"))
+    )
+    hold_aims([timed, plain])
+    hold_aims([plain], complete=False)
+    other = replace(plain, resolved=(resolved(),))
+    with pytest.raises(RecipeError, match="different objectives"):
+        hold_aims([plain, other], complete=False)
+    with pytest.raises(RecipeError, match="no variant of this sweep measures"):
+        hold_aims([plain])
 
 
 def test_batches_are_counted_on():

@@ -184,7 +184,8 @@ class Composer:
         """The file of the recipe that is named; None for none, and for several."""
         return self._recipe_file(recipe_of(self.parse(self.normal)))
 
-    def _swept(self) -> list[Override]:
+    def swept(self) -> list[Override]:
+        """The overrides that stand for several values."""
         return [override for override in self.parse(self.normal) if override.is_sweep_override()]
 
     @property
@@ -223,7 +224,7 @@ class Composer:
         parsed = self.parse(overrides)
         places = self._places(overrides)
         config = self._config_of(overrides, shared=shared)
-        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self._swept()):
+        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self.swept()):
             raise RecipeError(
                 f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
                 where=places.find("hydra"),
@@ -253,7 +254,7 @@ class Composer:
 
     def split(self, job: Job, *, shared: bool) -> list[Job]:
         """The job as several, where what is built is left to its targets and they want different artifacts."""
-        if self._base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
+        if self.base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
             return [job]
         composed = self.compose(job, shared=shared)
         origins = preset_origins(composed.build.target, composed.places)
@@ -266,7 +267,7 @@ class Composer:
 
     def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
         """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
-        base, told = self._base_of(overrides, shared=shared)
+        base, told = self.base_of(overrides, shared=shared)
         if not shared:
             return base
         config = copy.deepcopy(base)
@@ -274,7 +275,7 @@ class Composer:
             ConfigLoaderImpl._apply_overrides_to_config(self.parse([nest(text) for text in told]), config)
         return config
 
-    def _base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
+    def base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
         """What groups and defaults come to, composed once, and the leaf values that are told besides."""
         parsed = self.parse(overrides)
         mistakes.check_overrides(parsed, self._places(overrides))

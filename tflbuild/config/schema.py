@@ -118,7 +118,8 @@ class Sweep:
     """How the variants of a sweep (`-m`) are held against each other."""
 
     objectives: List[str] = field(default_factory=list)
-    """`FIGURE:min` or `FIGURE:max`, the first sorts (docs/sweeps.md). Empty: accuracy, then bytes."""
+    """`FIGURE:min` or `FIGURE:max`, of a target `TARGET.FIGURE:min`; the first sorts (docs/sweeps.md). Empty: accuracy,
+    then bytes."""
 
 
 @dataclass

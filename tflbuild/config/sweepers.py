@@ -34,9 +34,10 @@ from tflbuild.config.refusals import Refusals
 from tflbuild.core.objective import Objective
 from tflbuild.errors import MachineError, RecipeError, StepError, TflbuildError
 
-__all__ = ["Enough", "NoValue", "Value", "find_jobs", "launch", "objectives_of"]
+__all__ = ["Enough", "NoValue", "Value", "find_jobs", "launch", "may_differ", "objectives_of"]
 
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
+MEASURING = ("recipe", "target", "verify", "benchmark")  # what decides which figures a variant will have
 SILENT = {"version": 1, "disable_existing_loggers": False, "root": None}
 NOTHING_FOUND = "No trials are completed"  # how Optuna ends a study in which every trial failed
 
@@ -55,6 +56,15 @@ def objectives_of(drive: Drive, places: Places) -> tuple[Objective, ...]:
             next_step="sweep.objectives=[top1:max,bytes:min]",
         )
     return found
+
+
+def may_differ(composer: Composer, drive: Drive) -> bool:
+    """Whether a later batch may measure what those before it did not: some of what is swept decides that."""
+    if drive.batches is not None and len(drive.batches) == 1:
+        return False
+    params = drive.config and drive.config.hydra.sweeper.get("params")
+    names = [*(one.key_or_group for one in composer.swept()), *(str(key) for key in params or ())]
+    return any(name.partition(".")[0] in MEASURING for name in names)
 
 
 def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> TflbuildError | None:

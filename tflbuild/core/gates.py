@@ -18,6 +18,7 @@ WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": 
 OWN = ("at_least", "at_most")
 WHOLE = ("bytes", "gzip_bytes")
 ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")  # shares, of labelled samples
+ELSEWHERE = ("outputs", "metrics")  # what begins so is no target's
 LATENCIES = {"latency_ms": "p50_ms", "latency_p10_ms": "p10_ms", "latency_p90_ms": "p90_ms"}  # as `benchmark` has them
 
 
@@ -88,6 +89,12 @@ def figure_name(limit: str) -> str:
     """The figure that a limit is about."""
     first, _, rest = limit.partition(".")
     return f"metrics.{rest}" if first in OWN else limit
+
+
+def split_target(figure: str) -> tuple[str, str]:
+    """(target, what it is called there) of `TARGET.FIGURE`; ("", figure) of what is no target's."""
+    target, _, own = figure.partition(".")
+    return (target, own) if own and target not in ELSEWHERE else ("", figure)
 
 
 def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]]) -> list[Gate]:

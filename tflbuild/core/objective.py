@@ -11,7 +11,7 @@ DIRECTIONS = ("min", "max")
 
 @dataclass(frozen=True)
 class Objective:
-    """A figure as `core.gates` names it, and `min` or `max`: which of its values are wanted."""
+    """A figure as `core.gates` names it, of a target `TARGET.FIGURE`, and `min` or `max`: which values are wanted."""
 
     figure: str
     direction: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tflbuild.core.gates import Gate, Limits
-from tflbuild.core.verdict import PROVEN, Verdict
+from tflbuild.core.verdict import PROVEN, Verdict, target_figures
+
+ON_DELEGATE = "on_delegate"  # how many operators the delegate takes: no limit, but a sweep may want the most of it
 
 
 def hold(verdict: Verdict, limits: Limits) -> list[Gate]:
@@ -27,3 +29,10 @@ def faults(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
         yield f"{verdict.target} is {verdict.proof}, not proven: {verdict.how}"
     if verdict.unmet:
         yield f"the artifact is not what {verdict.target} needs:"
+
+
+def judged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """What a sweep is judged by: the figures of several verdicts that are known, as `<target>.<figure>`."""
+    taken = {f"{one.target}.{ON_DELEGATE}": one.on_delegate for one in verdicts}
+    counted = {name: float(count) for name, count in taken.items() if count is not None}
+    return {**target_figures(verdicts), **counted}

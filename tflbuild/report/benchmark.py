@@ -21,15 +21,31 @@ def benchmark_text(found: Mapping[str, Json]) -> str:
 
 def headline(found: Mapping[str, Json]) -> list[str]:
     """The median with its interval, and where it was had."""
+    return [line for line in (place_text(found), median_text(found)) if line]
+
+
+def place_text(found: Mapping[str, Json]) -> str:
+    """The device, the delegate and the threads, as far as they are known."""
     where = [str(found["device"])] if found.get("device") else []
     where += [f"delegate {found['delegate']}"] if found.get("delegate") else []
     where += [f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"] if found.get("threads") else []
-    lines = [", ".join(where)] if where else []
+    return ", ".join(where)
+
+
+def median_text(found: Mapping[str, Json]) -> str:
+    """The median and how sure it is; the mean where no median is known."""
     if found.get("p50_ms") is not None:
-        lines.append(f"median {show_ms(found['p50_ms'])}{interval_text(found)}")
-    elif found.get("mean_ms") is not None:
-        lines.append(f"mean {show_ms(found['mean_ms'])}; the tool on the device tells no median")
-    return lines
+        return f"median {show_ms(found['p50_ms'])}{interval_text(found)}"
+    if found.get("mean_ms") is not None:
+        return f"mean {show_ms(found['mean_ms'])}; the tool on the device tells no median"
+    return ""
+
+
+def latency_line(manifest: Mapping[str, Json]) -> str:
+    """What a build timed, a line for its end: `latency  median 59.8 µs (...), 1,024 runs; this host: ...`, or ""."""
+    found = manifest.get("metrics", {}).get("benchmark") or {}
+    told = median_text(found)
+    return f"latency  {told}; {place_text(found)}\n" if told else ""
 
 
 def interval_text(found: Mapping[str, Json]) -> str:

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-LABELS = 560
-PANEL = 240
-GAP = 70  # room for a bar's figure
+LABELS = 560  # at most
+LETTER = 7
+PANEL = 190
+GAP = 62  # room for a bar's figure
 ROW = 19
 TOP = 44
 CHART = (900, 420)  # width and height of the lines' area
 MARGIN = 70
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 COLOURS = ("#c0392b", "#1f77b4", "#e08e0b", "#2c8c3c", "#7d3c98", "#17a2a2", "#8c564b", "#d14ba0")
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #666; --ground: #fff; --grid: #ddd; --axis: #888; --dull: #bbb; }
@@ -25,7 +27,8 @@ STYLE = """
 }
 body { font: 14px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 2em; }
 h1 { font-size: 1.3em; } h2 { font-size: 1.05em; margin-top: 2em; } p { max-width: 62em; }
-svg { display: block; } text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+svg { display: block; max-width: 100%; height: auto; } .chart { overflow-x: auto; }
+.chart svg { min-width: calc(0.85 * var(--wide)); } text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 .grid { stroke: var(--grid); } .axis { stroke: var(--axis); } .soft { fill: var(--soft); } .head { font-weight: bold; }
 .dull { stroke: var(--dull); } .limit { stroke: var(--ink); stroke-dasharray: 5 4; }
 """
@@ -99,11 +102,12 @@ def rule(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
 
 def draw_bars(labels: Sequence[str], columns: Sequence[Column]) -> str:
     """A row a label, a bar in each column; every column has an axis of its own above."""
-    width = LABELS + len(columns) * (PANEL + GAP)
+    left = min(LABELS, 20 + LETTER * max((len(label) for label in labels), default=0))
+    width = left + len(columns) * (PANEL + GAP)
     height = TOP + ROW * len(labels) + 10
-    parts = [text(LABELS - 10, TOP + ROW * row + 14, label, "end") for row, label in enumerate(labels)]
+    parts = [text(left - 10, TOP + ROW * row + 14, label, "end") for row, label in enumerate(labels)]
     for place, column in enumerate(columns):
-        parts += _draw_column(column, LABELS + place * (PANEL + GAP), height)
+        parts += _draw_column(column, left + place * (PANEL + GAP), height)
     return svg(width, height, parts)
 
 
@@ -180,16 +184,21 @@ def plot_scales(first: float, last: float, lowest: float) -> tuple[Scale, Scale]
 
 def svg(width: float, height: float, parts: Sequence[str], role: str = "img") -> str:
     """The picture that holds these parts; a `group` is one in which some can be reached by themselves."""
-    size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
+    size = (
+        f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="--wide:{width:.0f}px"'
+    )
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}">', *parts, "</svg>"])
 
 
 def page(title: str, lead: Sequence[str], charts: Sequence[tuple[str, str, str]]) -> str:
-    """One HTML file: a title, paragraphs, and charts as (heading, what it shows, SVG)."""
+    """One HTML file: a title, paragraphs, and charts as (heading, what it shows, SVG).
+
+    A chart shrinks with the window as far as it can be read, then scrolls by itself.
+    """
     body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(words)}</p>" for words in lead)]
     for heading, words, chart in charts:
-        body += [f"<h2>{escape(heading)}</h2>", f"<p>{escape(words)}</p>", chart]
-    return document(title, STYLE, body)
+        body += [f"<h2>{escape(heading)}</h2>", f"<p>{escape(words)}</p>", f'<div class="chart">{chart}</div>']
+    return document(title, STYLE, body, [VIEWPORT])
 
 
 def document(title: str, style: str, body: Sequence[str], head: Sequence[str] = ()) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tflbuild.core.gates import ACCURACIES, WHOLE
+from tflbuild.core.gates import ACCURACIES
 from tflbuild.core.objective import Objective
 from tflbuild.report.drawing import COLOURS, Axes, Line, Scale, draw_lines, round_step, svg, text
+from tflbuild.report.figures import BYTES, heading, show_figure, show_tick, unit
 from tflbuild.report.front import costs_of, pareto
-from tflbuild.report.standings import PLAIN, Standing
-from tflbuild.report.summary import show_bytes
+from tflbuild.report.standings import Standing
 
 WIDE = (900, 420)
 NARROW = (350, 330)  # the picture that a phone gets, whose letters would be too small in the other
@@ -20,7 +21,7 @@ LETTER = 6.6  # width of a letter of 12 pixels, on average
 LINE = 15
 RADIUS = 5.5
 LOGARITHMIC_FROM = 12.0  # times the least value
-UNITS = {"snr_db": "dB", "latency_ms": "ms", "latency_p10_ms": "ms", "latency_p90_ms": "ms", "top1_drop": "points"}
+NAMED = re.compile(r"^[\w.@/]+=(?=[A-Za-z][\w.-]*$)(?!(true|false|null|none)$)")  # the key of a value that is a name
 
 Box = tuple[float, float, float, float]
 
@@ -31,22 +32,6 @@ class View:
 
     x: Objective
     y: Objective
-
-
-def show_tick(figure: str, value: float) -> str:
-    """A value at an axis."""
-    if figure in WHOLE:
-        return show_bytes(value)
-    if figure in ACCURACIES:
-        return f"{100 * value:.4g} %"
-    return f"{value:.4g}"
-
-
-def heading(figure: str) -> str:
-    """What a figure is called where its value stands beside it, with the unit."""
-    unit = UNITS.get(figure.rpartition(".")[2], "")
-    name = PLAIN.get(figure, figure)
-    return f"{name}, {unit}" if unit else name
 
 
 def make_scale(values: Sequence[float], start: float, stop: float, figure: str, logarithmic: bool = False) -> Scale:
@@ -63,10 +48,18 @@ def make_scale(values: Sequence[float], start: float, stop: float, figure: str, 
 def thin(scale: Scale, most: int) -> list[float]:
     """Round values of a scale, no more than so many."""
     ticks = scale.ticks()
+    if len(ticks) <= most:
+        return ticks
     if scale.logarithmic:
         return ticks[:: -(-len(ticks) // most)]
     step = round_step((scale.high - scale.low) / most)
     return [value for value in ticks if abs(value / step - round(value / step)) < 1e-6] or ticks[:1]
+
+
+def tell_ticks(figure: str, values: Sequence[float]) -> list[tuple[float, str]]:
+    """Values at an axis with their words: bytes in full where three digits would be too few for one of them."""
+    full = unit(figure) == BYTES and any(abs(float(f"{value:.3g}") - value) > 0.5 for value in values)
+    return [(value, show_figure(figure, value) if full else show_tick(figure, value)) for value in values]
 
 
 def make_axes(view: View, shown: Sequence[Standing], size: tuple[float, float]) -> Axes:
@@ -76,10 +69,7 @@ def make_axes(view: View, shown: Sequence[Standing], size: tuple[float, float]) 
     across = make_scale(across_values, LEFT, size[0] - RIGHT, view.x.figure, logarithmic=True)
     up = make_scale(up_values, size[1] - BOTTOM, TOP, view.y.figure)
     columns, rows = (8 if size[0] > 500 else 4), 6
-    ticks = (
-        [(value, show_tick(view.x.figure, value)) for value in thin(across, columns)],
-        [(value, show_tick(view.y.figure, value)) for value in thin(up, rows)],
-    )
+    ticks = tell_ticks(view.x.figure, thin(across, columns)), tell_ticks(view.y.figure, thin(up, rows))
     return Axes(across, up, (heading(view.x.figure), heading(view.y.figure)), ticks)
 
 
@@ -110,8 +100,9 @@ def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, f
 
 
 def short_label(one: Standing) -> str:
-    """A label for a picture: what is chosen without saying that it is the quantization, or the recipe."""
-    return " ".join(word.removeprefix("quantization=").removeprefix("recipe=") for word in one.label.split(" "))
+    """A label for a picture: of what is chosen by a name of its own, the name; that it is the quantization, not."""
+    named = (NAMED.sub("", word) for word in one.label.split(" "))
+    return " ".join(word.removeprefix("quantization=").removeprefix("recipe=") for word in named)
 
 
 def draw_point(place: int, one: Standing, x: float, y: float) -> str:
@@ -177,7 +168,7 @@ def draw_trend(
     up = make_scale(values, size[1] - BOTTOM, TOP, figure)
     every = -(-len(names) // max(1, size[0] // 110))
     below = [(float(place), name) for place, name in enumerate(names) if place % every == 0]
-    beside = [(value, show_tick(figure, value)) for value in thin(up, 6)]
+    beside = tell_ticks(figure, thin(up, 6))
     room = int((size[0] - LEFT - 30) / LETTER)
     drawn = [
         Line(

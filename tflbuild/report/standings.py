@@ -6,22 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE
+from tflbuild.core.gates import split_target
 from tflbuild.core.objective import Objective
 from tflbuild.report.columns import align
+from tflbuild.report.figures import column_heading, is_of_a_host, plain, show_figure
 from tflbuild.report.front import usual_objectives
 from tflbuild.report.summary import SHOWN_SHA, labels
 from tflbuild.report.sweep import Entry, Sweep, front_of, ranked
 
 MARK = "*"
-HEADINGS = {"top1": "top-1", "top1_drop": "drop", "snr_db": "SNR dB", "gzip_bytes": "gzip", "latency_ms": "p50 ms"}
-PLAIN = {  # in a sentence
-    "top1": "top-1",
-    "top1_drop": "top-1 drop",
-    "snr_db": "SNR",
-    "latency_ms": "median latency",
-    "gzip_bytes": "bytes after gzip",
-}
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,30 @@ class Column:
 def aims_of(sweeps: Sequence[Sweep]) -> tuple[Objective, ...]:
     """The objectives of the newest sweep, but for latency where it was measured on several hosts; never none."""
     aims = max(sweeps, key=lambda one: one.created).aims
-    if len(hosts_of(sweeps)) < 2:
-        return aims
-    comparable = tuple(one for one in aims if one.figure not in LATENCIES)
-    return comparable or usual_objectives([entry.figures for sweep in sweeps for entry in sweep.variants])
+    entries = [entry for sweep in sweeps for entry in sweep.variants]
+    comparable = tuple(one for one in aims if is_comparable(one.figure, entries))
+    return comparable or usual_objectives([entry.figures for entry in entries])
+
+
+def is_comparable(figure: str, entries: Sequence[Entry]) -> bool:
+    """Whether it can be held against that of another variant: latency only where one host has measured it."""
+    target = split_target(figure)[0]
+    return not is_of_a_host(figure) or len(devices_of(target, entries) if target else benchmarked_on(entries)) < 2
+
+
+def benchmarked_on(entries: Sequence[Entry]) -> set[str]:
+    """The hosts that a benchmark timed variants on."""
+    return {entry.latency_host for entry in entries if entry.latency_host}
+
+
+def devices_of(target: str, entries: Sequence[Entry]) -> list[str]:
+    """Where a target's figures were had, or by whose estimate."""
+    return list(dict.fromkeys(entry.devices[target] for entry in entries if target in entry.devices))
 
 
 def hosts_of(sweeps: Sequence[Sweep]) -> set[str]:
-    """Where latency was measured."""
-    return {entry.latency_host for sweep in sweeps for entry in sweep.variants if entry.latency_host}
+    """Where latency was measured, by a benchmark."""
+    return benchmarked_on([entry for sweep in sweeps for entry in sweep.variants])
 
 
 def stand(sweeps: Sequence[Sweep]) -> list[Standing]:
@@ -66,25 +74,13 @@ def stand(sweeps: Sequence[Sweep]) -> list[Standing]:
     return [Standing(told[place], *pairs[place][::-1], place in front) for place in ranked(entries, aims)]
 
 
-def show_figure(name: str, value: float) -> str:
-    """Bytes in full, shares in percent, differences of shares in points, the rest to four digits."""
-    last = name.rpartition(".")[2]
-    if name in WHOLE:
-        return f"{value:,.0f}"
-    if name == "top1_drop":
-        return f"{100 * value:+.2f}"
-    if name in ACCURACIES:
-        return f"{value:.2%}"
-    return f"{value:.1f}" if last == "snr_db" else f"{value:.{6 if last == 'cosine' else 4}g}"
-
-
 def figure_column(name: str) -> Column:
     """A figure as a column."""
 
     def words(one: Standing) -> str:
         return show_figure(name, one.entry.figures[name]) if name in one.entry.figures else ""
 
-    return Column(HEADINGS.get(name, name), words, lambda one: one.entry.figures.get(name))
+    return Column(column_heading(name), words, lambda one: one.entry.figures.get(name))
 
 
 def share_of_float(one: Standing) -> float | None:
@@ -109,22 +105,28 @@ def percent(take: Callable[[Standing], float | None]) -> Callable[[Standing], st
 
 
 def columns_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[Column]:
-    """What tells of them: the usual, sizes after gzip where a model was trained for them, every objective."""
+    """What tells of them: objectives of their own, the usual, sizes after gzip where a model was trained for them."""
     packed = any(one.entry.artifact is not None and one.entry.artifact.optimized for one in standings)
     sha = Column("sha256", lambda one: one.entry.artifact.sha256[:SHOWN_SHA] if one.entry.artifact else "")
     columns = [
         Column("variant", lambda one: one.label),
         Column("result", lambda one: one.entry.verdict),
         Column("front", lambda one: MARK if one.best else ""),
-        figure_column("bytes"),
-        Column("of float", percent(share_of_float), share_of_float),
     ]
-    columns += [figure_column("gzip_bytes"), Column("zeros", percent(zeros), zeros)] if packed else []
     usual = ("top1", "top1_drop", "snr_db", "latency_ms")
-    columns += [figure_column(name) for name in usual]
     shown = {"bytes", *usual, *(("gzip_bytes",) if packed else ())}
     columns += [figure_column(aim.figure) for aim in aims if aim.figure not in shown]
-    return [*columns, Column("targets", lambda one: one.entry.targets), sha]
+    columns += [figure_column("bytes"), Column("of float", percent(share_of_float), share_of_float)]
+    columns += [figure_column("gzip_bytes"), Column("zeros", percent(zeros), zeros)] if packed else []
+    columns += [figure_column(name) for name in usual]
+    targets = [] if common_targets(standings) else [Column("targets", lambda one: one.entry.targets)]
+    return [*columns, *targets, sha]
+
+
+def common_targets(standings: Sequence[Standing]) -> str:
+    """What targets say of all that was built, where that is the same: a line, and no column; else ""."""
+    told = {one.entry.targets for one in standings if one.entry.artifact is not None}
+    return told.pop() if len(told) == 1 else ""
 
 
 def sweep_table(sweep: Sweep) -> str:
@@ -134,13 +136,36 @@ def sweep_table(sweep: Sweep) -> str:
     cells = [tuple(column.words(one) for column in columns) for one in standings]
     headings = [column.heading for column in columns]
     right = [column.heading for column in columns if column.value is not None]
+    return "\n".join([*align(headings, cells, right=right), *explained(standings, aims)])
+
+
+def explained(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """Below a table: what the order and the mark mean, or why none has it; where the figures of targets were had."""
+    passed = [one.entry for one in standings if one.entry.passed]
     told = [front_text(aims)] if any(one.best for one in standings) else []
-    return "\n".join([*align(headings, cells, right=right), *told])
+    if passed and not told:
+        told = [f"no Pareto front: no variant that passed has all of {', '.join(aim.figure for aim in aims)}"]
+    told += [f"targets, the same of all that was built: {same}"] if (same := common_targets(standings)) else []
+    return [*told, *sources([one.entry for one in standings], [split_target(aim.figure)[0] for aim in aims])]
+
+
+def sources(entries: Sequence[Entry], targets: Sequence[str]) -> list[str]:
+    """Where the figures of these targets were had; what a compiler works out is called an estimate there."""
+    told = {target: devices_of(target, entries) for target in targets if target}
+    return [f"{target}: {together(devices)}" for target, devices in told.items() if devices]
+
+
+def together(texts: Sequence[str]) -> str:
+    """Texts that differ in single words as one: `for ethos-u55-64 / ethos-u55-128, 500 MHz`; else all, one by one."""
+    words = [text.split(" ") for text in texts]
+    if len({len(one) for one in words}) > 1:
+        return "; ".join(texts)
+    return " ".join(" / ".join(dict.fromkeys(place)).replace(", /", " /") for place in zip(*words, strict=True))
 
 
 def front_text(aims: Sequence[Objective]) -> str:
     """What `*` means."""
-    names = [f"{'most' if aim.direction == 'max' else 'least'} {PLAIN.get(aim.figure, aim.figure)}" for aim in aims]
+    names = [f"{'most' if aim.direction == 'max' else 'least'} {plain(aim.figure)}" for aim in aims]
     if len(names) == 1:
         return f"{MARK} the best: {names[0]}"
     wanted = f"{', '.join(names[:-1])} and {names[-1]}"

@@ -13,8 +13,9 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, figures
 from tflbuild.core.objective import Objective
 from tflbuild.core.result import StepResult
+from tflbuild.core.target_gates import judged_figures
 from tflbuild.core.typed_json import from_json
-from tflbuild.core.verdict import read_verdict, short_verdict, target_figures
+from tflbuild.core.verdict import Verdict, read_verdict, short_verdict
 from tflbuild.errors import TflbuildError, UsageError
 from tflbuild.report.front import costs_of, pareto, usual_objectives
 from tflbuild.report.summary import Row, is_optimized
@@ -26,7 +27,7 @@ PAGE = "report.html"
 FIGURES = (*WHOLE, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
-    *("samples", "latency_host", "targets", "sha256", "path", "error_kind", "error"),
+    *("samples", "latency_host", "targets", "devices", "sha256", "path", "error_kind", "error"),
 )
 
 
@@ -89,9 +90,10 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples.
+    """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets.
 
-    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short.
+    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short, `devices`
+    where the figures of each were had, or by whose estimate.
     `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
     """
 
@@ -106,6 +108,7 @@ class Entry:
     samples: int | None = None
     latency_host: str = ""
     targets: str = ""
+    devices: Mapping[str, str] = field(default_factory=dict)
     steps: Mapping[str, StepEnd] = field(default_factory=dict)
     sensitivity: str = ""
     layers: Layers | None = None
@@ -171,8 +174,13 @@ def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
 
 
 def measured(manifest: Mapping[str, Json]) -> dict[str, float]:
-    """The figures of a manifest."""
-    return figures({"check": manifest["artifact"], **manifest["metrics"]})
+    """The figures of a manifest, those of its targets included."""
+    return {**figures({"check": manifest["artifact"], **manifest["metrics"]}), **judged_figures(verdicts_in(manifest))}
+
+
+def verdicts_in(manifest: Mapping[str, Json]) -> list[Verdict]:
+    """What each target says."""
+    return [read_verdict(one) for one in manifest.get("targets", {}).values()]
 
 
 def make_entry(
@@ -204,7 +212,7 @@ def of_variant(row: Row) -> tuple[str, ...]:
 
 def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | None) -> Entry:
     made, metrics = manifest["artifact"], manifest["metrics"]
-    verdicts = [read_verdict(one) for one in manifest.get("targets", {}).values()]
+    verdicts = verdicts_in(manifest)
     pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
     artifact = Artifact(
         path="" if model is None else str(model),
@@ -217,7 +225,8 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
             **vars(entry),
             "artifact": artifact,
             "scheme": manifest["recipe"]["quantization"]["scheme"],
-            "figures": {**measured(manifest), **target_figures(verdicts)},
+            "figures": measured(manifest),
+            "devices": {one.target: one.device for one in verdicts if one.figures and one.device},
             "targets": ", ".join(short_verdict(one) for one in verdicts),
             "samples": metrics.get("verify", {}).get("samples"),
             "latency_host": metrics.get("benchmark", {}).get("host", ""),
@@ -285,6 +294,7 @@ def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
         "samples": "" if entry.samples is None else entry.samples,
         "latency_host": entry.latency_host,
         "targets": entry.targets,
+        "devices": "; ".join(f"{target}: {device}" for target, device in entry.devices.items()),
         "sha256": "" if artifact is None else artifact.sha256,
         "path": "" if artifact is None else artifact.path,
         "error_kind": "" if trouble is None else trouble.kind,

@@ -8,24 +8,23 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
-from tflbuild.core.gates import LATENCIES, WHOLE
 from tflbuild.core.objective import Objective
 from tflbuild.locations import ASSETS
 from tflbuild.report.columns import shorten
-from tflbuild.report.drawing import STYLE, document
+from tflbuild.report.drawing import STYLE, VIEWPORT, document
+from tflbuild.report.figures import heading, is_cost, is_of_a_host, plain, show_figure
 from tflbuild.report.front import usual_objectives
-from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend, heading
+from tflbuild.report.scatter import NARROW, WIDE, View, draw_scatter, draw_trend
 from tflbuild.report.sharing import share
 from tflbuild.report.standings import (
-    PLAIN,
     Column,
     Standing,
     aims_of,
     columns_of,
     count_text,
-    front_text,
+    explained,
     hosts_of,
-    show_figure,
+    is_comparable,
     stand,
 )
 from tflbuild.report.sweep import Entry, Layers, Sweep, Trouble
@@ -41,7 +40,7 @@ def sweep_page(sweeps: Sequence[Sweep]) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         *lead(sweeps),
-        *scatter_section(standings, aims, hosts_of(sweeps)),
+        *scatter_section(standings, aims),
         *trend_section(sweeps, standings, aims),
         *table_section(sweeps, standings, aims),
         *shared_section([one.entry for one in standings]),
@@ -54,7 +53,7 @@ def sweep_page(sweeps: Sequence[Sweep]) -> str:
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{trusted}'"
     head = [
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        VIEWPORT,
         '<link rel="icon" href="data:,">',
     ]
     style = STYLE + (ASSETS / "report" / "sweep.css").read_text(encoding="utf-8")
@@ -89,23 +88,26 @@ def lead(sweeps: Sequence[Sweep]) -> list[str]:
     return parts
 
 
-def views_of(standings: Sequence[Standing], aims: Sequence[Objective], hosts: set[str]) -> list[View]:
-    """What can be drawn: each size and the latency that was measured, against the first figure that is neither."""
-    figures = [one.entry.figures for one in standings]
-    wanted = [*aims, *usual_objectives(figures)]
-    up = next((aim for aim in wanted if aim.figure not in (*WHOLE, *LATENCIES)), None)
-    if up is None:
-        return []
-    packed = any(one.entry.artifact is not None and one.entry.artifact.optimized for one in standings)
-    names = ["bytes", *(["gzip_bytes"] if packed or "gzip_bytes" in [aim.figure for aim in aims] else [])]
-    names += ["latency_ms"] if len(hosts) == 1 else []
-    drawn = [any(name in found and up.figure in found for found in figures) for name in names]
-    return [View(Objective(name, "min"), up) for name, there in zip(names, drawn, strict=True) if there]
+def views_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[View]:
+    """What can be drawn: each cost that is wanted, and the usual ones, against the first figure that is none; then the
+    first of the wanted costs against the others."""
+    entries = [one.entry for one in standings]
+    figures = [entry.figures for entry in entries]
+    wanted = [aim for aim in (*aims, *usual_objectives(figures)) if any(aim.figure in found for found in figures)]
+    up = next((aim for aim in wanted if not is_cost(aim.figure)), None)
+    costs = [aim for aim in aims if is_cost(aim.figure)]
+    packed = any(entry.artifact is not None and entry.artifact.optimized for entry in entries)
+    usual = ["bytes", *(["gzip_bytes"] if packed else [])]
+    usual += ["latency_ms"] if is_comparable("latency_ms", entries) else []
+    across = [*costs, *(Objective(name, "min") for name in usual if name not in [aim.figure for aim in costs])]
+    views = [View(aim, up) for aim in across] if up is not None else []
+    views += [View(costs[0], other) for other in costs[1:]]
+    return [one for one in views if any(one.x.figure in found and one.y.figure in found for found in figures)]
 
 
-def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective], hosts: set[str]) -> list[str]:
+def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
     """The picture, with a switch where there are several, and what is told of each point."""
-    views = views_of(standings, aims, hosts)
+    views = views_of(standings, aims)
     parts = ["<h2>Pareto front</h2>"]
     if not views:
         return [*parts, paragraph("Nothing was verified, so there is no accuracy to draw.")]
@@ -113,20 +115,27 @@ def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective], ho
     parts.append(
         paragraph(f"{words} in the two figures drawn. Point at a circle, or go to it with Tab, for its recipe.")
     )
+    names = [one.x.figure if one.y == views[0].y else f"{one.x.figure} {one.y.figure}" for one in views]
     if len(views) > 1:
         buttons = [
-            f'<button type="button" data-view="{view.x.figure}" aria-pressed="{str(not place).lower()}">'
-            f"{escape(PLAIN.get(view.x.figure, view.x.figure))}</button>"
-            for place, view in enumerate(views)
+            f'<button type="button" data-view="{escape(name)}" aria-pressed="{str(not place).lower()}">'
+            f"{escape(view_title(view, views[0]))}</button>"
+            for place, (name, view) in enumerate(zip(names, views, strict=True))
         ]
         parts.append(f'<p class="views">Across: {" ".join(buttons)}</p>')
-    for place, view in enumerate(views):
+    for place, (name, view) in enumerate(zip(names, views, strict=True)):
         hidden = " hidden" if place else ""
         wide, narrow = (draw_scatter(view, standings, size) for size in (WIDE, NARROW))
-        parts.append(f'<div data-plot="{view.x.figure}"{hidden}>{both(wide, narrow)}</div>')
+        parts.append(f'<div data-plot="{escape(name)}"{hidden}>{both(wide, narrow)}</div>')
     differing = differences([one.entry for one in standings])
-    told = [entry_html(place, one, differing[place]) for place, one in enumerate(standings)]
+    figures = list(dict.fromkeys([*(aim.figure for aim in aims), *TOLD_FIGURES]))
+    told = [entry_html(place, one, differing[place], figures) for place, one in enumerate(standings)]
     return [*parts, f"<div hidden>{''.join(told)}</div>"]
+
+
+def view_title(view: View, first: View) -> str:
+    """What lies across, and what stands upwards where that is not the same as in the first view."""
+    return plain(view.x.figure) + ("" if view.y == first.y else f", upwards {plain(view.y.figure)}")
 
 
 def both(wide: str, narrow: str) -> str:
@@ -140,17 +149,18 @@ def differences(entries: Sequence[Entry]) -> list[list[str]]:
     return [[text.lstrip("+") for text in entry.overrides if text not in common] for entry in entries]
 
 
-def entry_html(place: int, one: Standing, differing: Sequence[str]) -> str:
+def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Sequence[str]) -> str:
     """What is told of a variant: how it differs from the others, and its figures."""
     entry = one.entry
     diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
-    rows = [(heading(name), show_figure(name, entry.figures[name])) for name in TOLD_FIGURES if name in entry.figures]
+    rows = [(heading(name), show_figure(name, entry.figures[name])) for name in figures if name in entry.figures]
+    rows += [("targets", entry.targets)] if entry.targets else []
     rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
-    figures = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
     front = ", on the front" if one.best else ""
     return (
         f'<div class="entry" id="entry-{place}"><b>{escape(one.label)}</b> {escape(entry.verdict + front)}'
-        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{figures}</dl></div>"
+        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{told}</dl></div>"
     )
 
 
@@ -167,7 +177,8 @@ def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
             label = labels[entry.recipe, entry.name]
             for figure, value in entry.figures.items():
                 found.setdefault(figure, {}).setdefault(label, {})[places[sweep.git.short]] = value  # type: ignore[union-attr]
-    figures = dict.fromkeys(["bytes", *(view.y.figure for view in views_of(standings, aims, set()))])
+    wanted = [*(aim.figure for aim in aims), *(view.y.figure for view in views_of(standings, aims))]
+    figures = dict.fromkeys(["bytes", *(figure for figure in wanted if not is_of_a_host(figure))])
     parts = ["<h2>Over commits</h2>"]
     for figure in figures:
         lines = [(label, sorted(points.items())) for label, points in found.get(figure, {}).items() if len(points) > 1]
@@ -191,7 +202,7 @@ def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
     )
     rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
     body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    told = [paragraph(front_text(aims) + ".")] if any(one.best for one in standings) else []
+    told = [paragraph(words + ".") for words in explained(standings, aims)]
     return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
 
 
