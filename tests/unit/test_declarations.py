@@ -134,6 +134,7 @@ def test_dynamic_int8_means_int8_weights_and_float_activations():
 def test_none_means_no_half_precision():
     assert rules(model("float32", "float32"), **as_float("none")) == []
     assert rules(model("float32", "float16"), **as_float("none")) == ["scheme"]
+    assert rules(model("float32", "float16"), **as_float("none"), as_it_is=True) == []
 
 
 def test_small_weights_may_stay_float():

@@ -9,6 +9,7 @@ from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.targets.needs import FLEX_FIX, GRANULARITY_FIX, INTEGER_FIX, RANK_FIX, STATIC_FIX
 
+STORED_FIX = "a .tflite keeps the sizes that it has: start from the model that it was made of"
 EACH = "quantization=by_target builds an artifact for each need"
 
 
@@ -79,7 +80,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         raise refusals.refuse(
             f"target={target.name} needs fixed shapes, and the signature leaves a dimension free",
             "signature",
-            next_step=STATIC_FIX,
+            next_step=STORED_FIX if converted else STATIC_FIX,
         )
 
 

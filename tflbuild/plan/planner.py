@@ -252,6 +252,8 @@ class Variant(Draft):
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
         }
+        if recipe.source.kind == "tflite" and recipe.quantization.scheme == "none":
+            params["as_it_is"] = True
         if recipe.verify.dataset is None:
             params["run"] = self.run_params()
         if recipe.quantization.symmetric:
