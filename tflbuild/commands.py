@@ -106,6 +106,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     """Build one variant or a sweep."""
     from tflbuild import batches, pipeline, sweeps
     from tflbuild.report.benchmark import latency_line
+    from tflbuild.report.columns import screen_width
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
     from tflbuild.report.summary import labels, show_path, warnings
@@ -128,7 +129,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
             table += f"search  {label}\n" if several else ""
             table += search_text(outcome.found) + ("\n\n" if several else "\n")
     for outcome, label in zip(outcomes, labels(rows), strict=True) if len(rows) <= TOLD_IN_FULL else ():
-        judged = targets_table(outcome.row.manifest or {})
+        judged = targets_table(outcome.row.manifest or {}, screen_width())
         judged += "" if several else latency_line(outcome.row.manifest or {})
         table += (f"{label}\n" if several and judged else "") + judged
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
@@ -309,6 +310,7 @@ def _as_build(arguments: Sequence[str], verb: str) -> str:
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
     """Say what a model takes and gives, or write its recipe."""
     from tflbuild import inquiry
+    from tflbuild.report.columns import screen_width
     from tflbuild.report.inspection import inspection_text, proposed_recipe
     from tflbuild.report.targets import targets_text, verdicts_json
 
@@ -326,7 +328,7 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
         print(json.dumps(told | ({"targets": verdicts_json(found.verdicts)} if targets else {}), indent=2))
     else:
         print(inspection_text(path, found.kind, found.signature, found.contents))
-        print("\n" + targets_text(found.verdicts) if targets else "", end="\n" if targets else "")
+        print("\n" + targets_text(found.verdicts, screen_width()) if targets else "", end="\n" if targets else "")
     return EXIT_DONE
 
 
