@@ -15,9 +15,14 @@ DISAGREEMENTS: dict[str, Cases] = {
     "tflm": tflm.DISAGREEMENTS,
 }
 
-# by table: how many models, drawn at random after its last rule was written, it judged as the real thing did
-DRAWN = 1000
-PREDICTED: dict[str, int] = {"tflm": 996, "ethos_u55": 999, "ethos_u65": 999, "ethos_u85": 998}
+# by table: of models drawn at random after its last rule was written, how many it judged right, and how many there were
+PREDICTED: dict[str, tuple[int, int]] = {
+    "gpu": (404, 453),
+    "tflm": (996, 1000),
+    "ethos_u55": (999, 1000),
+    "ethos_u65": (999, 1000),
+    "ethos_u85": (998, 1000),
+}
 
 # by table: what else was found, under a heading
 FOUND: dict[str, tuple[tuple[str, Cases], ...]] = {
