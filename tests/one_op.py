@@ -42,11 +42,15 @@ class T:
     zero_point: int | None = None
     channels: int | None = None  # axis along which scales differ
     raw: bool = False  # integers that are indices or sizes: no scale
+    state: bool = False  # a variable: it is kept from call to call, and is no input of the model
 
 
 @dataclass(frozen=True)
 class Case:
-    """One operator. `options` are the fields of its builtin options, `kind` their class's name, "" for none."""
+    """One operator. `options` are the fields of its builtin options, `kind` their class's name, "" for none.
+
+    An `op` that the schema does not have is a custom one, `custom` its options; `intermediates` are an LSTM's.
+    """
 
     name: str
     op: str
@@ -55,6 +59,8 @@ class Case:
     kind: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     version: int = 1
+    intermediates: tuple[T, ...] = ()
+    custom: bytes = b""
 
 
 def write_model(*cases: Case) -> bytes:
@@ -67,10 +73,7 @@ def write_model(*cases: Case) -> bytes:
     before: int | None = None
     given: list[int] = []
     for number, case in enumerate(cases):
-        code = schema.OperatorCodeT()
-        builtin = getattr(schema.BuiltinOperator, case.op)
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), case.version
-        model.operatorCodes.append(code)
+        model.operatorCodes.append(operator_code(case))
         op = schema.OperatorT()
         op.opcodeIndex, op.inputs, op.outputs = number, [], []
         for place, one in enumerate(case.inputs):
@@ -78,9 +81,12 @@ def write_model(*cases: Case) -> bytes:
                 op.inputs.append(before)
                 continue
             op.inputs.append(-1 if one is None else add_tensor(model, graph, one, f"{case.name}/in{place}"))
-            if one is not None and one.values is None:
+            if one is not None and one.values is None and not one.state:
                 given.append(op.inputs[-1])
         op.outputs = [add_tensor(model, graph, one, f"{case.name}/out{at}") for at, one in enumerate(case.outputs)]
+        op.intermediates = [
+            add_tensor(model, graph, one, f"{case.name}/mid{at}") for at, one in enumerate(case.intermediates)
+        ]
         set_options(op, case)
         graph.operators.append(op)
         before = op.outputs[0]
@@ -91,7 +97,18 @@ def write_model(*cases: Case) -> bytes:
     return bytes(builder.Output())
 
 
+def operator_code(case: Case) -> Any:
+    code = schema.OperatorCodeT()
+    builtin = getattr(schema.BuiltinOperator, case.op, schema.BuiltinOperator.CUSTOM)
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), case.version
+    if builtin == schema.BuiltinOperator.CUSTOM:
+        code.customCode = case.op.encode()
+    return code
+
+
 def set_options(op: Any, case: Case) -> None:
+    if case.custom:
+        op.customOptions = np.frombuffer(case.custom, np.uint8)
     if not case.kind:
         return
     options = getattr(schema, f"{case.kind}T")()
@@ -116,7 +133,7 @@ def add_tensor(model: Any, graph: Any, one: T, name: str) -> int:
         quantization.scale = [scale] * count
         quantization.zeroPoint = [zero_point if one.zero_point is None else one.zero_point] * count
         quantization.quantizedDimension = one.channels or 0
-    tensor.quantization = quantization
+    tensor.quantization, tensor.isVariable = quantization, one.state
     if one.values is not None:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.asarray(one.values, NUMPY[one.type]).tobytes(), np.uint8)

@@ -424,6 +424,9 @@ def test_fallbacks_of_one_reason_are_a_line_and_many_reasons_are_counted():
     assert line.startswith("GATHER x2 'layer0', 'layer1': ")
     (line,) = fallback_lines(replace(VERDICT, fallbacks=(replace(GATHER, layer=""),) * 4))
     assert line.startswith("GATHER x4: ")
+    kinds = (*layers, *(replace(GATHER, op=op, layer=f"of {op}") for op in ("ADD", "MUL", "SUB")))
+    (line,) = fallback_lines(replace(VERDICT, fallbacks=kinds))
+    assert line.startswith("GATHER x5, ADD, MUL and 1 kinds more, the first 'layer0': ")
     reasons = tuple(replace(GATHER, reason=f"reason {number % 7}") for number in range(14))
     lines = list(fallback_lines(replace(VERDICT, fallbacks=reasons)))
     assert len(lines) == 6 and lines[-1] == "and 4 more: --json has all"

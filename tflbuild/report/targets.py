@@ -19,9 +19,9 @@ from tflbuild.report.columns import align, shorten
 from tflbuild.report.summary import show_bytes
 from tflbuild.resolve.tools import Tool
 
-SHOWN = 5  # kinds of fallbacks of a target that are listed
+SHOWN = 5  # reasons of a target's fallbacks that are listed
 LEAST_ROOM = 40  # characters; a narrower screen folds lines by itself
-LAYERS_SHOWN = 3  # of those of one kind
+NAMED = 3  # layers of one reason, or kinds of operators
 FIRST = ("latency_p50_ms", "latency_p90_ms", "inference_ms", "arena_bytes", "sram_bytes", "flash_bytes", "snr_db")
 WORDS = {
     "latency_p50_ms": "p50",
@@ -76,9 +76,9 @@ def unmet_lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _some(found: Sequence[Fallback]) -> Iterator[str]:
-    alike: dict[tuple[str, str, str], list[Fallback]] = {}
+    alike: dict[tuple[str, str], list[Fallback]] = {}
     for one in found:
-        alike.setdefault((one.op, one.reason, one.fix), []).append(one)
+        alike.setdefault((one.reason, one.fix), []).append(one)
     shown = list(alike.values())[:SHOWN]
     yield from map(show_fallbacks, shown)
     if rest := len(found) - sum(map(len, shown)):
@@ -86,13 +86,22 @@ def _some(found: Sequence[Fallback]) -> Iterator[str]:
 
 
 def show_fallbacks(alike: Sequence[Fallback]) -> str:
-    """`GATHER x12 'head/gather', 'tail/gather' and 10 more: taken only where ...; fix`, of operators of one reason."""
-    first, count = alike[0], len(alike)
-    layers = ", ".join(f"'{shorten(one.layer)}'" for one in alike[:LAYERS_SHOWN] if one.layer)
-    more = f" and {count - LAYERS_SHOWN} more" if layers and count > LAYERS_SHOWN else ""
-    named = f"{first.op} x{count}" if count > 1 else first.op
-    what = f"{named} {layers}{more}".rstrip()
-    return f"{what}: {first.reason}" + (f"; {first.fix}" if first.fix else "")
+    """`GATHER x12 'head/gather', 'tail/gather' and 10 more: taken only where ...; fix`, of operators of one reason.
+
+    Of several kinds of operators the first layer alone is named.
+    """
+    kinds = [f"{op} x{count}" if count > 1 else op for op, count in Counter(one.op for one in alike).items()]
+    layers = [f"'{shorten(one.layer)}'" for one in alike if one.layer]
+    what = _first(kinds, "kinds more")
+    if layers:
+        what += f" {_first(layers, 'more')}" if len(kinds) == 1 else f", the first {layers[0]}"
+    fix = f"; {alike[0].fix}" if alike[0].fix else ""
+    return f"{what}: {alike[0].reason}{fix}"
+
+
+def _first(names: Sequence[str], more: str) -> str:
+    rest = f" and {len(names) - NAMED} {more}" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest
 
 
 def targets_text(verdicts: Sequence[Verdict], room: int | None = None) -> str:

@@ -15,9 +15,10 @@ TIMING = ("host", "litert_process", "op_profile", "partitions", "timing")
 
 # every table of rules, and what holds a model against one
 TABLES = (
-    *("targets.coreml", "targets.edgetpu", "targets.ethos_u", "targets.ethos_u_rules", "targets.forms"),
-    *("targets.gpu", "targets.gpu_rules", "targets.hexagon", "targets.lint", "targets.nnapi"),
-    *("targets.operator_shapes", "targets.tables", "targets.tflm"),
+    *("targets.coreml", "targets.edgetpu", "targets.ethos_u", "targets.ethos_u_reader", "targets.ethos_u_rules"),
+    *("targets.forms", "targets.gpu", "targets.gpu_options", "targets.gpu_rules"),
+    *("targets.hexagon", "targets.lint", "targets.nnapi"),
+    *("targets.operator_shapes", "targets.tables", "targets.tflm", "targets.tflm_rules"),
 )
 
 TARGET_KINDS = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
+from tflbuild.targets.ethos_u_reader import VELA, leading
 from tflbuild.targets.operator_shapes import (
     axes_of,
     four,
@@ -14,7 +16,6 @@ from tflbuild.targets.operator_shapes import (
 )
 from tflbuild.targets.rules import Rule, View, constant, option, type_of
 
-VELA = "5.2"
 INT8_FIX = "quantization=int8"
 BYTES = ("int8", "uint8")
 NARROW = (*BYTES, "int16")
@@ -25,6 +26,11 @@ MOVED = (*WITH_64, "bool")
 
 MOST_REDUCED = {"int8": 1 << 24, "uint8": 1 << 23, "int16": 1 << 16}
 MOST_AREA = 1 << 16
+BINARY = (
+    *("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"),
+    *("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"),
+)
+NOT_CENTRED = ("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 
 
 def integers(*types: str, fatal: Sequence[str] = ()) -> tuple[Rule, ...]:
@@ -35,7 +41,33 @@ def integers(*types: str, fatal: Sequence[str] = ()) -> tuple[Rule, ...]:
     if not fatal:
         return (taken,)
     text = f"activations are not {_either(fatal)}, on which Vela {VELA} fails"
-    return (Rule(text, lambda view: all(one.type not in fatal for one in view.moving), fatal=True), taken)
+
+    def holds(view: View) -> bool:
+        return not _no_scalars(view) or all(one.type not in fatal for one in view.moving)
+
+    return (Rule(text, holds, fatal=True), taken)
+
+
+def data(*types: str) -> Rule:
+    """The first input and what is made are of these types; parameters beside them are not asked."""
+
+    def holds(view: View) -> bool:
+        given = view.input(0)
+        return all(one.type in types for one in (given, *view.outputs) if one is not None)
+
+    return Rule(f"input 0 and the output are {_either(types)}", holds, INT8_FIX)
+
+
+def data_but(*types: str, fatal: Sequence[str]) -> tuple[Rule, ...]:
+    """The same, and types that Vela fails on."""
+
+    def holds(view: View) -> bool:
+        given = view.input(0)
+        types = [one.type for one in (given, *view.outputs) if one is not None]
+        return not _no_scalars(view) or not any(type in fatal for type in types)
+
+    text = f"input 0 and the output are not {_either(fatal)}, on which Vela {VELA} fails"
+    return (Rule(text, holds, fatal=True), data(*types))
 
 
 def _either(names: Sequence[str]) -> str:
@@ -43,7 +75,8 @@ def _either(names: Sequence[str]) -> str:
 
 
 def _scaled(view: View) -> bool:
-    return all(one.scales for one in view.moving if one.type in NARROW)
+    stored = view.inputs[:2] if view.op.name in BINARY else ()
+    return all(one.scales for one in (*view.moving, *stored) if one is not None and one.type in NARROW)
 
 
 def _same_scales(view: View) -> bool:
@@ -55,7 +88,8 @@ def _strides(view: View) -> bool | None:
     sides = [view.option("strideH"), view.option("strideW")]
     if None in sides:
         return None
-    if max(sides) <= 3:
+    made = view.outputs[0].shape[1:3]  # along a side with one place there is no stride
+    if all(stride <= 3 or size == 1 for stride, size in zip(sides, made, strict=True)):
         return True
     dilated = max(view.option("dilationHFactor") or 1, view.option("dilationWFactor") or 1) > 1
     padding = padding_of(view)
@@ -153,8 +187,10 @@ def _sliced(view: View) -> bool | None:
 
 
 def _gathered(view: View) -> bool | None:
-    axis = view.option("axis")
-    return None if axis is None else axis == (view.option("batchDims") or 0)
+    axis, given = view.option("axis"), view.input(0)
+    if axis is None or given is None:
+        return None
+    return bool(axis % max(1, len(given.shape)) == (view.option("batchDims") or 0))
 
 
 def _resized_small(view: View) -> bool | None:
@@ -163,11 +199,58 @@ def _resized_small(view: View) -> bool | None:
     if factors is None or isinstance(factors, str):
         return None if factors is None else True
     down, across = factors
+    halves = view.op.name == "RESIZE_BILINEAR" and view.option("halfPixelCenters")
     if down != across:
         made = view.outputs[0].shape
-        return (made[1] == 1 and down == 1) or (made[2] == 1 and across == 1)
-    bilinear = view.op.name == "RESIZE_BILINEAR"
-    return down == 2 if bilinear and view.option("halfPixelCenters") else down in (2, 4, 8)
+        flat = (made[1] == 1 and down == 1) or (made[2] == 1 and across == 1)
+        return bool(flat and not halves and max(down, across) in (2, 4, 8))
+    return down == 2 if halves else down in (2, 4, 8)
+
+
+def _resized_one(view: View) -> bool:
+    """What grows from more than a pixel has a batch of 1."""
+    return isinstance(scale_factors(view), str) or leading(view) <= 1
+
+
+def _same_types(view: View) -> bool:
+    given = view.input(0)
+    return given is None or view.outputs[0].type == given.type
+
+
+def _plain_int32(view: View) -> bool:
+    return not view.op.activation or view.outputs[0].type != "int32"
+
+
+def _clamped_int32(view: View) -> bool:
+    """Fused into 32 bits are clamps, where nothing is spread over several images."""
+    out, a, b = view.outputs[0], view.input(0), view.input(1)
+    if out.type not in ("int32", "int64") or not view.op.activation:
+        return True
+    if view.op.activation == "TANH" or view.op.name == "CONCATENATION" or a is None or b is None:
+        return False
+    return a.shape == b.shape or 1 in (a.elements, b.elements) or prod(out.shape[:-3]) <= 1
+
+
+def _no_scalars(view: View) -> bool:
+    return all(one.shape for one in view.moving)
+
+
+def _centred(view: View) -> bool:
+    if view.op.name in NOT_CENTRED or (view.op.name == "DIV" and not view.op.activation):
+        return True
+    made = view.outputs if view.op.activation else ()
+    there = (one for one in (*view.inputs, *made) if one is not None)
+    return not any(any(one.zero_points) for one in there if one.type in ("int16", "int32"))
+
+
+def _narrow_axis(view: View) -> bool:
+    given = view.input(1)
+    return given is None or given.type != "int64"
+
+
+def _tiled(view: View) -> bool:
+    times = view.input(1)
+    return times is None or times.constant
 
 
 def _resized_large(view: View) -> bool | None:
@@ -179,10 +262,12 @@ def _resized_large(view: View) -> bool | None:
     return all(one.denominator == 1 and one <= most and one.numerator & (one.numerator - 1) == 0 for one in factors)
 
 
-def _slopes_fit(view: View) -> bool:
+def _slopes_fit(view: View) -> bool | None:
     """Vela multiplies by them in the activations' type."""
     image, slopes = view.input(0), view.input(1)
-    return image is None or slopes is None or image.type != "int16" or slopes.type == "int16"
+    if image is None or slopes is None or image.type != "int16" or slopes.type == "int16":
+        return True
+    return None if slopes.elements == 1 else False
 
 
 def _still_or_bytes(view: View) -> bool:
@@ -200,6 +285,20 @@ def _whole_lstm(view: View) -> bool:
     return 1 not in absent and absent >= {9, 10, 11, 16, 17, 20, 21, 22, 23}
 
 
+SAME_TYPES = Rule("the output is of the input's type", _same_types)
+PLAIN_INT32 = Rule("nothing is fused where INT32 is made", _plain_int32)
+CLAMPED_INT32 = Rule(
+    f"where 32 bits are made, only clamps are fused, and nothing is broadcast over a batch: Vela {VELA} fails else",
+    _clamped_int32,
+    fatal=True,
+)
+SAME_CURVE = Rule(f"the output is of the input's type: Vela {VELA} fails else", _same_types, fatal=True)
+NO_SCALARS = Rule("no tensor that is computed is without dimensions", _no_scalars, "give it a shape of [1]")
+CENTRED = Rule("zero points of INT16 and INT32 inputs are 0", _centred)
+NARROW_AXIS = Rule("the axis is int32", _narrow_axis)
+TILED = Rule(f"what tells how often is constant: Vela {VELA} fails else", _tiled, fatal=True)
+RESIZED_ONE = Rule(f"the batch is 1 where it grows: Vela {VELA} fails else", _resized_one, fatal=True)
+CENTRED_16 = Rule(f"an INT16 input's zero point is 0: Vela {VELA} fails else", _centred, fatal=True)
 FREE = Rule(
     "only the first size is free",
     lambda view: all(-1 not in one.shape[1:] for one in view.moving),
@@ -264,7 +363,9 @@ NARROW_SOURCE = Rule(
     lambda view: (tensor := view.input(0)) is None or tensor.type not in ("int32", "int64"),
     fatal=True,
 )
-SLOPES = Rule(f"slopes of INT16 activations are INT16: Vela {VELA} fails else", _slopes_fit, fatal=True)
+SLOPES = Rule(
+    f"slopes of INT16 activations are INT16 (one alone may do): Vela {VELA} fails else", _slopes_fit, fatal=True
+)
 STILL_OR_BYTES = Rule("weights are constant, or activations 8-bit", _still_or_bytes, INT8_FIX)
 TWO_STRIDES = Rule("strides are 1x1 or 2x2", _transposed_strides)
 AREA = Rule("height times width is less than 65536", _area)

@@ -7,6 +7,18 @@ that it then computes wrongly, or ends the app's process over: those count as no
 
 from __future__ import annotations
 
+from tflbuild.targets.gpu_options import (
+    BEGIN,
+    BLOCK,
+    COMPUTED,
+    FRONT,
+    INDICES,
+    PIECES,
+    RESCALED,
+    SAME_TYPES,
+    SEVERAL,
+    TURNED,
+)
 from tflbuild.targets.gpu_rules import (
     ALL,
     ALPHA,
@@ -53,7 +65,7 @@ CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "ELU", "GELU")
 CURVES = ("LOGISTIC", "TANH", "EXP", "LOG", "SQRT", "RSQRT")
 
 ELEMENTWISE: dict[str, Row] = {
-    **rows((*CLAMPS, *CURVES), TYPES),
+    **rows((*CLAMPS, *CURVES), TYPES, SAME_TYPES),
     **rows(("SIN", "COS", "FLOOR", "CEIL", "ROUND", "SQUARE"), type_of(0, *FLOAT)),
     **rows(("ABS", "NEG"), type_of(0, *ALL)),
     "SIGN": row(type_of(0, "float32", "int32")),
@@ -70,7 +82,7 @@ BINARY: dict[str, Row] = {
     "FLOOR_MOD": binary("float32", "int8", "int32", "int16"),
     "RIGHT_SHIFT": binary("int32"),
     "ADD_N": row(type_of(0, "float32"), Rule("it has two inputs", lambda view: len(view.inputs) == 2, "ADDs of two")),
-    **rows(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), type_of(0, "bool"), SCALARS),
+    **rows(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), type_of(0, "bool"), SCALARS, COMPUTED),
 }
 WEIGHTED: dict[str, Row] = {
     "CONV_2D": row(TYPES, GROUPS, FUSED, BIAS),
@@ -100,6 +112,7 @@ REDUCTIONS: dict[str, Row] = {
     "CUMSUM": row(
         type_of(0, "float32"),
         AXES,
+        FRONT,
         Rule(f"the axis is not the first ({WRONG})", not_first_axis, "put a dimension of 1 before it"),
         flag_off("exclusive", f"it is not exclusive ({WRONG})", "subtract the input after it"),
         flag_off("reverse", f"it is not reverse ({WRONG})", "reverse before and after it"),
@@ -110,13 +123,15 @@ REDUCTIONS: dict[str, Row] = {
         ranked(2, 4, f"the input has at least 2 dimensions ({WRONG})", "reshape to [1, n] before it"),
     ),
     "TOPK_V2": row(type_of(0, *QUANTIZED), FOURS),
-    **rows(("AVERAGE_POOL_2D", "MAX_POOL_2D"), TYPES, FUSED),
+    **rows(("AVERAGE_POOL_2D", "MAX_POOL_2D"), TYPES, FUSED, RESCALED),
 }
 SHAPES: dict[str, Row] = {
-    **rows(("RESHAPE", "CONCATENATION"), type_of(0, *ALL, "bool")),
-    **rows(("PACK", "TILE", "TRANSPOSE"), type_of(0, *ALL)),
+    "RESHAPE": row(type_of(0, *ALL, "bool")),
+    "CONCATENATION": row(type_of(0, *ALL, "bool"), SEVERAL),
+    **rows(("PACK", "TILE"), type_of(0, *ALL)),
+    "TRANSPOSE": row(type_of(0, *ALL), TURNED),
     "REVERSE_V2": row(type_of(0, *ALL), FOURS),
-    "SPLIT": row(type_of(1, *QUANTIZED)),
+    "SPLIT": row(type_of(1, *QUANTIZED), PIECES),
     **rows(("SPLIT_V", "UNPACK"), type_of(0, *QUANTIZED)),
     "PAD": row(type_of(0, *QUANTIZED, fix=f"pad in float ({WRONG}: its shader does not compile)"), *PADDED),
     "PADV2": row(type_of(0, *QUANTIZED, fix=f"pad in float ({CRASH})"), *PADDED),
@@ -134,11 +149,13 @@ SHAPES: dict[str, Row] = {
         Rule("every dimension is written", each_dimension, "write every dimension"),
         Rule("steps go forward", forward, "use a reverse"),
     ),
-    "SLICE": row(type_of(0, *ALL), constant(1, "the begin"), constant(2, "the size")),
+    "SLICE": row(type_of(0, *ALL), constant(1, "the begin"), constant(2, "the size"), BEGIN),
     "GATHER": row(
-        type_of(0, *ALL), Rule("the indices have one dimension", one_dimension, "flatten them, and reshape after it")
+        type_of(0, *ALL),
+        Rule("the indices have one dimension", one_dimension, "flatten them, and reshape after it"),
+        INDICES,
     ),
-    **rows(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), type_of(0, *QUANTIZED), ONE_IMAGE),
+    **rows(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), type_of(0, *QUANTIZED), BLOCK, ONE_IMAGE),
     **rows(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), type_of(0, *QUANTIZED), fixed(1, "the size")),
     **rows(("SELECT", "SELECT_V2"), type_of(1, *WIDE)),
     "ONE_HOT": row(output("float32", fix="dtype=tf.float32, and a cast after it")),

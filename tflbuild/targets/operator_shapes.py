@@ -78,8 +78,11 @@ def scale_factors(view: View) -> tuple[Fraction, Fraction] | str | None:
         return SAME
     if given == (1, 1):
         return OF_ONE
-    less = 1 if view.option("alignCorners") else 0
-    if 0 in (given[0] - less, given[1] - less):
-        return None
-    down, across = (Fraction(new - less, old - less) for old, new in zip(given, made, strict=True))
+    corners = bool(view.option("alignCorners"))
+    down, across = (_grown(old, new, corners) for old, new in zip(given, made, strict=True))
     return down, across
+
+
+def _grown(old: int, new: int, corners: bool) -> Fraction:
+    """Between corners pixels' distances count; a single pixel has none, and is as wide as it is."""
+    return Fraction(new - 1, old - 1) if corners and old > 1 else Fraction(new, old)
