@@ -54,7 +54,7 @@ def shorten(outputs):
 @pytest.mark.parametrize(
     ("name", "change", "told"),
     [
-        ("RELU_int8", disturb, "dB from the CPU's outputs, less than 40"),
+        ("RELU_int8", disturb, "of their scale, from the CPU's outputs, and 40 dB is asked for"),
         ("RELU_float32", lose, "not finite"),
         ("RELU_float32", shorten, "output out0 has the shape [1, 4, 8, 4], and [1, 8, 8, 4] on the CPU"),
     ],

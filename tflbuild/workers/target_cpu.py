@@ -178,7 +178,7 @@ def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float,
     others = OTHERS[kernels]
     if agrees:
         return replace(verdict, agrees=True, figures=figures, how=f"{verdict.how}; outputs compared with {others}")
-    found = "some are not finite" if not agreement.finite else f"signal-to-noise ratio {agreement.snr_db:.1f} dB"
+    found = "some are not finite" if not agreement.finite else f"signal-to-noise ratio {agreement.distance()}"
     how = f"{verdict.how}, but its outputs are not those of {others}: {found}, asked {least_snr_db:g} dB"
     return replace(verdict, proof=UNPROVEN, agrees=False, figures=figures, how=how)
 

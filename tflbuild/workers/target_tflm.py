@@ -171,7 +171,7 @@ def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str
         return f"{ran}, as on the CPU: {agreement.snr_db:.1f} dB"
     if not agreement.finite:
         return f"{ran}: outputs are not finite where the CPU's are"
-    return f"{ran}: {agreement.snr_db:.1f} dB from the CPU's outputs, less than {limit:g}"
+    return f"{ran}: {agreement.distance()}, from the CPU's outputs, and {limit:g} dB is asked for"
 
 
 def _device() -> str:

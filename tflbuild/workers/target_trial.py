@@ -46,13 +46,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near another's outputs are to the CPU's; the worst output counts. `finite`: none is NaN or infinite."""
+    """How near another's outputs are to the CPU's; the worst output counts. `finite`: none is NaN or infinite.
+
+    `steps` is the greatest difference in steps of a quantized output's scale, 0 where no output is quantized.
+    """
 
     snr_db: float
     max_abs_error: float
     cosine: float
     finite: bool
     calls: int
+    steps: float = 0.0
+
+    def distance(self) -> str:
+        """`-8.5 dB, at most 2 steps of their scale`: beside small signals a single step is much noise."""
+        steps = f", at most {self.steps:.3g} step{'' if self.steps == 1 else 's'} of their scale" if self.steps else ""
+        return f"{self.snr_db:.1f} dB{steps}"
 
     def figures(self) -> dict[str, float]:
         """As a verdict's figures."""
@@ -101,7 +110,7 @@ def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
     An output of another size is none of the CPU's; strings are the same or not. Where the CPU gives nothing but zeros,
     noise below float32's own counts as none.
     """
-    worst = {"snr_db": SNR_CEILING_DB, "max_abs_error": 0.0, "cosine": 1.0}
+    worst = {"snr_db": SNR_CEILING_DB, "max_abs_error": 0.0, "cosine": 1.0, "steps": 0.0}
     finite = True
     for name in trial.expected[0]:
         pairs = [(one[name], np.asarray(other[name])) for one, other in zip(trial.expected, found, strict=True)]
@@ -122,6 +131,8 @@ def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
         worst["snr_db"] = min(worst["snr_db"], close["snr_db"])
         worst["max_abs_error"] = max(worst["max_abs_error"], close["max_abs_error"])
         worst["cosine"] = min(worst["cosine"], close["cosine"])
+        scale = float(trial.details[name]["quantization"][0])
+        worst["steps"] = max(worst["steps"], close["max_abs_error"] / scale if scale > 0 else 0.0)
     return Agreement(**worst, finite=finite, calls=len(found))
 
 
