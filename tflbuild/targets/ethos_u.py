@@ -183,7 +183,7 @@ def _wide_rows() -> dict[str, Row]:
         "RESIZE_BILINEAR": row(once_taken(resized[0], RESIZED_WIDE), *resized[1:], SCALED, RESIZED_WIDE),
         "RESIZE_NEAREST_NEIGHBOR": row(*resized, SCALED),
         "ARG_MAX": row(READABLE, AXES),
-        **rows(("READ_VARIABLE", "ASSIGN_VARIABLE"), UNTRIED),
+        **rows(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), UNTRIED),
         **_common(),
     }
 

@@ -232,7 +232,7 @@ def _clamped_int32(view: View) -> bool:
 
 
 def _no_scalars(view: View) -> bool:
-    return all(one.shape for one in view.moving)
+    return all(one.shape or one.type == "resource" for one in view.moving)  # what a variable is held by has none
 
 
 def _centred(view: View) -> bool:
