@@ -140,3 +140,14 @@ def test_signatures_that_cannot_be_called_there_are_told(tmp_path):
     verdict = prove(target_tflm.run, step)
     assert (verdict.ops, verdict.on_delegate) == (2, 1)
     assert any("signatures second cannot be called" in note for note in verdict.notes)
+
+
+def test_what_is_tried_with_its_weights_is_not_blamed_for_what_unpacks_them(tmp_path):
+    half, real = T((1, 8), "float16", [[0.5] * 8]), T((1, 8), "float32")
+    unpack = Case("unpack", "DEQUANTIZE", (half,), (real,), "DequantizeOptions")
+    scale = Case("scale", "MUL", (real, real), (real,), "MulOptions")
+    verdict = prove(target_tflm.run, request(tmp_path, TARGET, unpack, scale))
+    assert verdict.runs is False
+    first, second = verdict.fallbacks
+    assert first.op == "DEQUANTIZE" and first.reason.startswith("TensorFlow Lite Micro: ")
+    assert (second.op, second.reason) == ("MUL", "DEQUANTIZE, which its weights come from, is not taken")

@@ -13,7 +13,7 @@ import numpy as np
 from tflbuild.core.model import Model, Tensor
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
 from tflbuild.targets.lint import count_partitions, judge, judge_all, lint
-from tflbuild.targets.rules import View
+from tflbuild.targets.rules import View, each_view
 from tflbuild.targets.tables import TABLES
 from tflbuild.workers import c_array, tflm_runtime
 from tflbuild.workers.contract import Facts, Request, WorkerError
@@ -21,6 +21,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.forked import Ended
 from tflbuild.workers.op_slices import each_slice
 from tflbuild.workers.samples import Arrays
+from tflbuild.workers.slices import UNPACKS
 from tflbuild.workers.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial, untried
 from tflbuild.workers.tflm_runtime import Run
 
@@ -216,19 +217,28 @@ def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...
     for one in each_slice(artifact):
         ended = tflm_runtime.call_in_any(one.model, [one.feed], one.outputs, log)
         tried[one.view.subgraph, one.view.index] = "" if ended.good else tflm_runtime.last_words(ended)
+    unpacked = {(view.subgraph, made): view for view in each_view(model) for made in view.op.outputs if _unpacks(view)}
     fallbacks, taken = [], set()
     for judged in judge_all(table, model):
-        place = (judged.view.subgraph, judged.view.index)
-        said = tried.get(place)
+        view = judged.view
+        said = tried.get((view.subgraph, view.index))
         if said:
-            fallbacks.append(_fallback(judged.view, said))
+            before = [unpacked[view.subgraph, one] for one in view.op.inputs if (view.subgraph, one) in unpacked]
+            blamed = [one.op.name for one in before if tried.get((one.subgraph, one.index)) == said]
+            fallbacks.append(_fallback(view, said, *blamed))
         elif said is None and judged.taken is False:
             fallbacks.append(judged.fallback())
         else:
-            taken.add(place)
+            taken.add((view.subgraph, view.index))
     return tuple(fallbacks), taken
 
 
-def _fallback(view: View, said: str) -> Fallback:
+def _unpacks(view: View) -> bool:
+    return view.op.name in UNPACKS
+
+
+def _fallback(view: View, said: str, *blamed: str) -> Fallback:
+    """`said` is what the runtime said; of an operator that was tried with what unpacks its weights, those `blamed`."""
     judged = judge(TABLES[TABLE], view)
-    return replace(replace(judged, taken=False).fallback(), reason=f"TensorFlow Lite Micro: {said}")
+    why = f"{blamed[0]}, which its weights come from, is not taken" if blamed else f"TensorFlow Lite Micro: {said}"
+    return replace(replace(judged, taken=False).fallback(), reason=why)
