@@ -16,6 +16,7 @@ from tflbuild.core.recipe import Metadata
 
 FILE_KEYS = ("labels", "value_labels", "vocabulary", "file", "path")
 PLACE = "metadata"
+COUNTED, GREATEST = ("sample_rate", "channels"), 2**32 - 1  # 32 bits in the format
 UNSAID_AT_ZERO = ("sample_rate", "channels", "default_score")
 
 
@@ -27,6 +28,8 @@ def freeze_metadata(metadata: schema.Metadata, name: str, refusals: Refusals) ->
     for key, value in _leaves(told, PLACE):
         if isinstance(value, float) and not math.isfinite(value):
             raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
+        if key.rpartition(".")[2] in COUNTED and not 0 <= value <= GREATEST:
+            raise refusals.refuse(f"'{key}' is {value}, and must be from 1 to {GREATEST:,}", key)
     for file, packed in metadata.files.items():
         plain = bool(file) and PurePosixPath(file).name == file and file not in (".", "..")
         refusals.require(

@@ -11,12 +11,12 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import schema
 from tflbuild.config.target_mistakes import SEVERAL, unchosen_target
-from tflbuild.config.wrong_types import wrong_type
+from tflbuild.config.wrong_types import require_plain, scalar_for_keys, wrong_type
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
 # option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
@@ -237,7 +237,8 @@ def check_overrides(parsed: Iterable[Override], places: Places) -> None:
                 next_step="write key=value",
             )
         value = None if override.is_delete() else override.value()
-        several = override.key_or_group == SEVERAL and isinstance(value, list)
+        names = value if override.key_or_group == SEVERAL and isinstance(value, list) else None
+        several = names is not None and all(isinstance(one, str) for one in names)
         if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
             override.is_delete() or override.is_sweep_override() or several or isinstance(value, str)
         ):
@@ -256,8 +257,12 @@ def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None
         key = f"{prefix}{name}"
         if known is not None and name not in known:
             raise _unknown_key(key, places)
-        if not OmegaConf.is_missing(config, name) and isinstance(node := config._get_node(name), DictConfig):
+        if OmegaConf.is_missing(config, name):
+            continue
+        if isinstance(node := config._get_node(name), DictConfig):
             refuse_unknown(node, places, f"{key}.")
+        elif isinstance(node, ListConfig):
+            require_plain(node, key, places.find)
 
 
 def _unknown_key(key: str, places: Places) -> TflbuildError:
@@ -314,21 +319,6 @@ def _known_keys() -> list[str]:
     return sorted(keys)
 
 
-def _scalar_for_group(kind: str, value: str, places: Places) -> TflbuildError:
-    """`quantization: int8` in the body of a recipe, where keys belong."""
-    group = next((g for g, options in schema.OPTIONS.items() if kind in _class_names(options.values())), kind)
-    return RecipeError(
-        f"'{group}' takes keys, not the value {value}",
-        where=places.find(group),
-        why="an option is chosen in the recipe's defaults, or on the command line",
-        next_step=f"defaults:\n  - override /{group}: {value}",
-    )
-
-
-def _class_names(kinds: Iterable[type]) -> set[str]:
-    return {base.__name__ for kind in kinds for base in kind.__mro__}
-
-
 def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildError:
     """A key or value that the schema refuses."""
     key = getattr(error, "full_key", "") or ""
@@ -367,7 +357,7 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
         )
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:
-        return _scalar_for_group(scalar[1], scalar[2], places)
+        return scalar_for_keys(scalar[1], scalar[2], places.find)
     if "is not a subclass of TensorDeclaration" in text:
         return RecipeError(
             "an input cannot be added on the command line",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, ListConfig
 
 from tflbuild.config import schema
 from tflbuild.config.target_mistakes import SEVERAL
@@ -18,6 +20,7 @@ COMPLAINT = re.compile(
     r"|is not a subclass of|is not a valid input for|is not Optional|Cannot merge \w+ with \w+"
 )
 VALUE = re.compile(r"Value '?(.*?)'? (?:of type|\(|is not)|Cannot convert '\w+' to string: '(.*)'$|value: (.*)$")
+Find = Callable[[str], str]  # where a key was written
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -37,6 +40,45 @@ def wrong_type(text: str, key: str, override: str, where: str) -> RecipeError | 
         why=f"its keys: {', '.join(one.name for one in fields(hint))}" if is_dataclass(hint) else "",
         next_step=_example(key, hint),
     )
+
+
+def require_plain(values: ListConfig, key: str, find: Find) -> None:
+    """Raises RecipeError for a mapping or a list in a list of plain values, as `a: b` is: OmegaConf takes it."""
+    plain = PLAIN.get(values._metadata.element_type)
+    if plain is None or values._is_none() or values._is_missing():
+        return
+    for index, node in enumerate(values._iter_ex(resolve=False)):
+        if isinstance(node, DictConfig | ListConfig):
+            raise RecipeError(
+                f"'{key}[{index}]' takes {plain}, not {node}", where=find(key), next_step="quote it, if it is one text"
+            )
+
+
+def scalar_for_keys(kind: str, value: str, find: Find) -> RecipeError:
+    """`quantization: int8` or `verify: {gates: 3}` in a recipe, where keys belong; `kind` is their class."""
+    for group, options in schema.OPTIONS.items():
+        if kind in {base.__name__ for option in options.values() for base in option.__mro__}:
+            return RecipeError(
+                f"'{group}' takes keys, not the value {value}",
+                where=find(group),
+                why="an option is chosen in the recipe's defaults, or on the command line",
+                next_step=f"defaults:\n  - override /{group}: {value}",
+            )
+    keys = [*_keys_of(kind), (kind, None)]
+    key, hint = next((one for one in keys if find(one[0]) != one[0]), keys[0])  # several keys may be of the class
+    names = ", ".join(one.name for one in fields(hint)) if hint is not None else ""
+    return RecipeError(
+        f"'{key}' takes keys, not the value {value}", where=find(key), why=f"its keys: {names}" if names else ""
+    )
+
+
+def _keys_of(kind: str) -> Iterator[tuple[str, Any]]:
+    """Where the schema has a class of this name: the key, and the class."""
+    options = [(f"{group}.", node) for group, nodes in schema.OPTIONS.items() for node in nodes.values()]
+    for prefix, start in [("", schema.Build), *options]:
+        for name, hint in get_type_hints(start).items():
+            if is_dataclass(hint) and getattr(hint, "__name__", "") == kind:
+                yield f"{prefix}{name}", hint
 
 
 def takes(hint: Any) -> str:

@@ -191,7 +191,7 @@ def _wide_rows() -> dict[str, Row]:
 FIXES = {
     "RESIZE_BILINEAR": "resize by 2, 4 or 8",
     "RESIZE_NEAREST_NEIGHBOR": "resize by 2, 4 or 8",
-    "DEQUANTIZE": "give the outputs as integers: quantization.io=int8",
+    "DEQUANTIZE": "give the outputs as integers (quantization.output_type=int8), and the weights (quantization=int8)",
 }
 SOURCE = "vela --supported-ops-report of Vela 5.2.0, and what it does with one-operator models"
 # one-operator models on which a table and Vela disagree, by table, and why; docs/ tells them, a test holds them

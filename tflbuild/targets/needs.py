@@ -15,7 +15,7 @@ from tflbuild.core.verdict import Fallback
 from tflbuild.targets.rules import View, each_view
 
 INTEGER_FIX = "quantization=int8 with quantization.input_type and output_type int8 or uint8"
-STATIC_FIX = "signature=static, and sizes for every dimension in signature.inputs"
+STATIC_FIX = "signature=static and sizes for every dimension in signature.inputs, where it is converted"
 GRANULARITY_FIX = "quantization.granularity=per_tensor"
 FLEX_FIX = "opset=builtins"
 RANK_FIX = "fold a dimension of 1 into another in the model"

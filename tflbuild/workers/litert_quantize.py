@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ UNMEASURED = re.compile(r"Failed to get quantization parameters for tensor: (\S+
 def run(request: Request) -> Facts:
     """Outputs model.tflite; facts: bytes."""
     params = request.params
-    model = with_unique_names(request.inputs["model"].read_bytes())
+    model = request.inputs["model"].read_bytes()
     operators = find_operators(request.inputs["model"], params.get("rules", ()))
     ranges = load_ranges(request, model)
     quantized = quantize(model, make_recipe(params, operators), ranges)
@@ -38,23 +39,43 @@ def run(request: Request) -> Facts:
     return {"bytes": path.stat().st_size}
 
 
-def with_unique_names(model: bytes) -> bytes:
-    """The model with no tensor named as one of a subgraph before it: the quantizer knows tensors by name alone.
+def with_unique_names(model: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """(the model with no tensor of a body named as one before it, those names -> what they were).
 
-    The branches of a condition and the bodies of a loop have such names. The first keeps its own, which is the one that
-    ranges are known by.
+    The quantizer knows tensors by name alone, and the branches of a condition and the bodies of a loop share theirs.
+    What signatures run keeps its names: its ranges and rules go by them.
     """
     root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    seen: set[bytes] = set()
-    renamed = False
-    for number, graph in enumerate(root.subgraphs):
+    bodies = _bodies(root)
+    seen = {tensor.name for graph in root.subgraphs if graph not in bodies for tensor in graph.tensors}
+    renamed: dict[bytes, bytes] = {}
+    for number, graph in enumerate(bodies):
         for tensor in graph.tensors:
-            name, turn = tensor.name or b"", 0
-            while tensor.name and tensor.name in seen:
-                turn, renamed = turn + 1, True
-                tensor.name = b"%s;%d" % (name, number) + (b".%d" % turn if turn > 1 else b"")
-            seen.add(tensor.name or b"")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if renamed else model
+            name, turn = tensor.name, 0
+            while name and tensor.name in seen:
+                turn += 1
+                tensor.name = b"%s;%d.%d" % (name, number, turn)
+            if tensor.name != name:
+                renamed[tensor.name] = name
+            seen.add(tensor.name)
+    return (bytes(flatbuffer_utils.convert_object_to_bytearray(root)), renamed) if renamed else (model, {})
+
+
+def _bodies(root: Any) -> list[Any]:
+    """The subgraphs that no signature runs."""
+    run = {entry.subgraphIndex for entry in root.signatureDefs or ()} or {0}
+    return [graph for number, graph in enumerate(root.subgraphs) if number not in run]
+
+
+def with_names(model: bytes, renamed: Mapping[bytes, bytes]) -> bytes:
+    """The model with these tensors called as they were."""
+    if not renamed:
+        return model
+    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    for graph in root.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = renamed.get(tensor.name, tensor.name)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
 
 
 def find_operators(path: Path, rules: Any) -> list[tuple[str, str]]:
@@ -87,38 +108,35 @@ def require_difference(quantized: bytes, plain: bytes, params: Any) -> None:
 def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
     """The quantizer's work. Raises WorkerError when it refuses."""
     given = deepcopy(ranges)  # its gptq writes into what it is given
+    unique, renamed = with_unique_names(model)
     try:
-        result = quantizer.Quantizer(bytearray(model), recipe).quantize(
+        result = quantizer.Quantizer(bytearray(unique), recipe).quantize(
             given, enable_progress_bar=False, enable_progress_report=False
         )
     except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
         raise WorkerError(
             "the LiteRT quantizer refused the model",
             kind="build",
-            why=refusal(str(error), model),
+            why=refusal(str(error), unique, renamed),
             next_step="the other engine may take it, or a scheme that leaves activations as they are:\n"
             "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=("quantization.engine=converter", "source.fused_lstm=true", "quantization=dynamic_int8"),
         ) from error
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
-    return bytes(result.quantized_model)
+    return with_names(bytes(result.quantized_model), renamed)
 
 
-def refusal(text: str, model: bytes) -> str:
+def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:
     """What the quantizer says, or what it means where it knows no range of a tensor that nothing measures."""
     first = text.strip().split("\n")[0][:500]
     found = UNMEASURED.match(first)
-    if found is None:
-        return first
+    name = found[1].encode() if found else b""
     root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    run = {entry.subgraphIndex for entry in root.signatureDefs or ()} or {0}
-    inner = {
-        tensor.name for number, graph in enumerate(root.subgraphs) if number not in run for tensor in graph.tensors
-    }
-    if found[1].encode() not in inner:
+    if found is None or name not in {tensor.name for graph in _bodies(root) for tensor in graph.tensors}:
         return first
-    return f"'{found[1]}' is in the body of a loop or of a condition, whose activations the runtime does not show"
+    was = renamed.get(name, name).decode("utf-8", "replace")
+    return f"'{was}' is in the body of a loop or of a condition, whose activations the runtime does not show"
 
 
 def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
