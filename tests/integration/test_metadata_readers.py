@@ -105,12 +105,11 @@ def sigmoid(score, scale, slope, offset):
     return scale / (1 + math.exp(-(slope * score + offset)))
 
 
-@pytest.mark.parametrize("end", ["", "\n"])
 @pytest.mark.parametrize("reader", READERS)
-def test_scores_are_calibrated_by_a_file(net, tmp_path, reader, end):
+def test_scores_are_calibrated_by_a_file(net, tmp_path, reader):
     """A class without parameters, the last one too, has the default score, and so has what is too low."""
     rows = [(1.0, 2.0, 0.5), (0.9, 0.01, 0.1, -1e6), (1.0, 1.0, 0.0, 1e6), ()]
-    text = "\n".join(",".join(map(str, row)) for row in rows) + end
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     calibration = {"file": "scores.csv", "transformation": "identity", "default_score": 0.25}
     declared = {
         "inputs": {"in0": photo()},

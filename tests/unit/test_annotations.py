@@ -69,6 +69,14 @@ def test_text_is_packed_as_every_reader_takes_it():
     assert packed == {"labels.txt": b"cat\ndog\nbird\n"}
 
 
+def test_a_score_calibration_that_lacks_a_class_is_refused_and_a_mark_of_its_encoding_is_none():
+    declared = {"outputs": {"scores": {"score_calibration": {"file": "scores.csv"}}}}
+    assert "2 lines for 3 classes" in refusal(declared, {"scores.csv": b"1,2,3\n1,2,3\n"})["what"]
+    files = {"scores.csv": b"\xef\xbb\xbf1,2,3\r\n\r\n\r\n"}
+    _, packed = model_metadata(declared, MODEL, "serving_default", files)
+    assert packed == {"scores.csv": b"1,2,3\n\n"}
+
+
 def test_every_signature_has_its_subgraph():
     model = Model(1, (GRAPH, SECOND), (OTHER, ENTRY))
     found = tree({"more": {"encode": {"inputs": {"picture": {"description": "what"}}}}}, model)["subgraph_metadata"]
@@ -205,7 +213,7 @@ def test_one_name_is_one_file():
     )
 )
 def test_calibration_rows_come_back(rows):
-    assert [tuple(map(np.float32, row)) for row in parse_rows(show_rows(rows).decode(), len(rows), "")] == [
+    assert [tuple(map(np.float32, row)) for row in parse_rows((show_rows(rows) + b"\n" * bool(rows)).decode(), "")] == [
         tuple(map(np.float32, row)) for row in rows
     ]
 

@@ -48,7 +48,7 @@ def test_a_step_that_tells_how_far_it_is_is_believed():
     half = {SHARED.id: Progress("convert", "running", 6.0, 0.6, 4.0)}
     assert {one.share for one in BOARD.standings(half)} == {0.6}
     one = Plan(steps={SHARED.id: SHARED}, goals=({"convert": SHARED.id},))
-    assert Board(["a"], one).seconds_left(half, jobs=1) == pytest.approx(4.0)
+    assert Board(["a"], one).seconds_left(half, jobs=8) == pytest.approx(4.0)
 
 
 def test_the_last_line_counts():

@@ -326,7 +326,9 @@ def test_the_op_sets_pass_with_their_schemes():
 def test_a_target_with_fixed_shapes_refuses_a_free_dimension(override):
     error = refused(*STATIC, override)
     assert error.what == "target=cpu needs fixed shapes, and the signature leaves a dimension free"
-    assert error.next_step == "signature=static, and sizes for every dimension in signature.inputs"
+    assert (
+        error.next_step == "signature=static and sizes for every dimension in signature.inputs, where it is converted"
+    )
 
 
 def test_what_is_declared_with_every_size_leaves_none_free():

@@ -45,9 +45,9 @@ def test_a_tflite_keeps_its_free_sizes():
 
 
 def test_a_tflite_that_is_quantized_already_is_taken_as_it_is():
-    scaled = SIGNATURE | {"outputs": [{"name": "y", "shape": [1, 2], "dtype": "uint8", "scale": 0.5, "zero_point": 3}]}
-    for signature, types in ((STORED, {"float32": 3, "float16": 2}), (STORED, {"int8": 9}), (scaled, {"uint8": 9})):
-        recipe = yaml.safe_load(proposed_recipe("net.tflite", "tflite", signature, {"tensor_types": types}))
+    for contents in ({"quantized": True}, {"quantized": False, "custom_operators": ["My Op", "Other"]}):
+        recipe = yaml.safe_load(proposed_recipe("net.tflite", "tflite", STORED, contents))
+        assert recipe.get("opset", {}).get("custom", []) == contents.get("custom_operators", [])
         assert {"override /quantization": "none"} in recipe["defaults"]
         assert {"override /verify": "none"} in recipe["defaults"]
         assert "dataset" not in recipe and "verify" not in recipe

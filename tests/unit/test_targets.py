@@ -12,6 +12,7 @@ from one_op_cases import CASES
 
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
+from tflbuild.config.target_files import GENERATED, require_seen
 from tflbuild.config.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
@@ -457,3 +458,15 @@ def test_of_what_nothing_is_known_no_count_is_zero():
     assert nothing.measured() == {"snr_db": 40.0}
     gates = hold(nothing, (("unknown_ops", 0.0), ("fallback_ops", 0.0)))
     assert not any(gate.passed for gate in gates)
+
+
+def test_an_option_of_ones_own_that_a_shipped_one_hides_is_refused(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "board.yaml").write_text("# @package target.board\n")
+    require_seen(tmp_path)
+    (tmp_path / "target" / "cpu.yaml").write_text(f"# @package target.cpu\n{GENERATED}\n")
+    require_seen(tmp_path)  # of a clone
+    (tmp_path / "target" / "cpu.yaml").write_text("# @package target.cpu\n")
+    with pytest.raises(RecipeError, match="target=cpu is an option of tflbuild") as caught:
+        require_seen(tmp_path)
+    assert caught.value.where == "conf/target/cpu.yaml"

@@ -29,7 +29,7 @@ from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
-from tflbuild.config.target_files import own_options, preset_origins, require_profiles
+from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
 from tflbuild.config.variants import name_variant, told_overrides
 from tflbuild.errors import RecipeError, UsageError, nearest
@@ -84,6 +84,7 @@ def search_roots() -> list[tuple[str, str, Path]]:
     here = Path.cwd()
     roots = [("tflbuild", "file", shipped("conf"))]
     if (here / "conf").resolve() != shipped("conf").resolve():
+        require_seen(here / "conf")
         roots.append(("project", "file", here / "conf"))
     roots.append(("project recipes", "recipes", here / "recipes"))
     if (here / "recipes").resolve() != shipped("recipes").resolve():

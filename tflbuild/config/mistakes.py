@@ -182,6 +182,7 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
             next_step=f"pip install {PLUGINS[missing]}",
         )
     known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
+    known += sorted({path.stem for path in (Path("conf") / group).glob("*.yaml")} - {*known})  # the project's own
     where = next((places.origin(o) for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
     if not where and places.recipe:
         where = f"{_relative(places.recipe)}, in its defaults"

@@ -1,4 +1,4 @@
-"""A project's own profiles, files in conf/target/: whether they are any, and where one says its preset."""
+"""A project's own options, files in conf/: whether they are seen; of a profile whether it is one, and its preset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,24 @@ from tflbuild.errors import RecipeError
 
 GROUP = "target"
 FOLDER = Path("conf") / GROUP
+GENERATED = "# Written from tflbuild/config/schema.py"
 START = "defaults: [/schema/target/cpu@_here_, _self_]"
+
+
+def require_seen(folder: Path) -> None:
+    """Raises RecipeError for an option of the project's own, in any group, that has the name of one that is shipped.
+
+    Hydra takes the first that it finds, which is the shipped one, and says nothing of the other. (In a clone of tflbuild
+    they are the same.)
+    """
+    for group, options in schema.OPTIONS.items():
+        for file in sorted((folder / group).glob("*.yaml")):
+            if file.stem in options and GENERATED not in file.read_text(errors="replace"):
+                raise RecipeError(
+                    f"{group}={file.stem} is an option of tflbuild, and would be taken instead of this file",
+                    where=str(FOLDER.parent / group / file.name),
+                    next_step="give the file another name, and choose that",
+                )
 
 
 def own_options(loader: ConfigLoader, primary: str, overrides: list[str]) -> list[str]:

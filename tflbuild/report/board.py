@@ -69,19 +69,20 @@ class Board:
         for one in steps.values():
             if one.state == "ran":
                 took.setdefault(one.kind, []).append(one.seconds)
-        left = 0.0
+        left = longest = 0.0
         for step in self.plan.steps.values():
             so_far = steps.get(step.id)
             if so_far is not None and so_far.state in ("ran", "hit", "failed", "skipped"):
                 continue
             if so_far is not None and so_far.seconds_left is not None:
                 left += so_far.seconds_left
+                longest = max(longest, so_far.seconds_left)
                 continue
             if step.kind not in took:
                 return None
             mean = sum(took[step.kind]) / len(took[step.kind])
             left += mean if so_far is None else max(0.0, mean - so_far.seconds)
-        return left / jobs
+        return max(left / jobs, longest)  # one step is done by one job
 
 
 def count(standings: Sequence[Standing], seconds: float | None) -> str:

@@ -12,8 +12,6 @@ from tflbuild.core.recipe import LOCATORS
 from tflbuild.report.metadata import metadata_text
 from tflbuild.report.summary import show_bytes
 
-QUANTIZED = {"float16", "int16", "int8", "int4", "int2"}  # types that weights have behind a quantizer
-
 
 def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str, Json]) -> str:
     """Source, inputs and outputs; of a .tflite also size, operators and scales."""
@@ -81,8 +79,8 @@ def _is_free(size: int | None) -> bool:
 def proposed_recipe(path: str, kind: str, signature: Json, contents: Json | None = None) -> str:
     """A recipe in a few lines that makes an int8 artifact of the model.
 
-    A float one where it takes text; the model itself where it is a .tflite whose `contents` are quantized already.
-    A .tflite keeps its shapes, free ones too.
+    A float one where it takes text; the model itself where it is a .tflite whose `contents` are quantized already, or
+    have custom operators. A .tflite keeps its shapes, free ones too.
     """
     stored = kind == "tflite"
     inputs = ", ".join(
@@ -90,7 +88,8 @@ def proposed_recipe(path: str, kind: str, signature: Json, contents: Json | None
     )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path.rpartition(":")[2] if kind == "function" else path).stem)
     every = every_signature(signature)
-    ready = stored and _is_quantized(contents or {}, signature)
+    own = (contents or {}).get("custom_operators") or ()
+    ready = stored and bool((contents or {}).get("quantized") or own)  # no Python package runs custom operators
     sampled = not ready and not any(t["dtype"] == "string" for entry in every for t in entry["inputs"])
     options = {"source": kind, "quantization": "none" if ready else "int8" if sampled else ""}
     options |= (
@@ -98,27 +97,23 @@ def proposed_recipe(path: str, kind: str, signature: Json, contents: Json | None
         if stored and any(_is_free((t["shape"] or [0])[0]) for t in signature["inputs"])
         else {}
     )
-    options |= {"dataset": "npz" if sampled else "", "verify": "none" if ready else "parity"}
+    options |= {"opset": "custom" if own else "", "dataset": "npz" if sampled else ""}
+    options |= {"verify": "none" if ready else "parity"}
     defaults = ", ".join(f"{{override /{group}: {option}}}" for group, option in options.items() if option)
     more = ", ".join(f"{_key(entry['key'])}: {{}}" for entry in every[1:] if not stored)
     others = f", more: {{{more}}}" if more else ""
     told = f"arrays in the .npz files: {_names(signature['inputs'])}"
     return "\n".join(
         [
-            f"# recipes/{name}.yaml; {'quantized already, and taken as it is' if ready else told}",
+            f"# recipes/{name}.yaml; {'taken as it is' if ready else told}",
             f"defaults: [{defaults}]",
             f"source: {{{LOCATORS.get(kind, 'path')}: {_key(path)}}}",
             f"signature: {{key: {_key(signature['key'])}, inputs: {{{inputs}}}{others}}}",
+            *([f"opset: {{custom: [{', '.join(map(_key, own))}]}}"] if own else []),
             *(["dataset: {path: data/calibration.npz}"] if sampled else []),
             *([] if ready else ["verify: {dataset: {path: data/test.npz}}"]),
         ]
     )
-
-
-def _is_quantized(contents: Json, signature: Json) -> bool:
-    """Whether the quantizer would find nothing to do: other weights than floats, or inputs and outputs with scales."""
-    borders = [*signature["inputs"], *signature["outputs"]]
-    return bool(QUANTIZED & set(contents.get("tensor_types", {}))) or any(t.get("scale") is not None for t in borders)
 
 
 def _names(tensors: Sequence[Mapping[str, Json]]) -> str:

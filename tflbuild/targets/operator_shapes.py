@@ -72,7 +72,7 @@ def scale_factors(view: View) -> tuple[Fraction, Fraction] | str | None:
     if image is None or len(image.shape) != 4 or not view.outputs:
         return None
     given, made = image.shape[1:3], view.outputs[0].shape[1:3]
-    if -1 in (*given, *made):
+    if -1 in (*given, *made) or 0 in given:
         return None
     if given == made:
         return SAME

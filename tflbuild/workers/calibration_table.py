@@ -22,7 +22,7 @@ def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, file
     Raises WorkerError where they do not fit.
     """
     if declared.get("file"):
-        rows = parse_rows(files[declared["file"]].decode("utf-8", "replace"), classes, f"{where}.file")
+        rows = parse_rows(files[declared["file"]].decode("utf-8-sig", "replace"), f"{where}.file")
     else:
         names = [*PARAMETERS, *(["min_score"] if declared.get("min_score") not in (None, []) else [])]
         if lacking := [name for name in names if declared.get(name) in (None, [])]:
@@ -40,13 +40,13 @@ def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, file
     return rows
 
 
-def parse_rows(text: str, classes: int, where: str) -> list[Row]:
-    """The lines of a file. An empty one at its end is none, unless a class needs it.
+def parse_rows(text: str, where: str) -> list[Row]:
+    """The lines of a file. An empty one at its end, behind the last newline, is none.
 
     Raises WorkerError for a line that has no parameters.
     """
     lines = text.split("\n")
-    if lines[-1] == "" and len(lines) != classes:
+    if lines[-1] == "":
         lines.pop()
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):

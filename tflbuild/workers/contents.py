@@ -25,6 +25,7 @@ def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> d
         "custom_operators": model.custom_ops(),
         "flex_operators": model.flex_ops(),
         "fused": describe_fusions(model),
+        "quantized": any(t.scales or t.type == "float16" for graph in model.subgraphs for t in graph.tensors),
         "tensor_types": model.type_counts(),
         "subgraphs": len(model.subgraphs),
         "min_runtime": model.min_runtime,

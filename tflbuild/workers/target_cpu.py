@@ -81,7 +81,7 @@ def run(request: Request) -> Facts:
     figures = {**verdict.figures, **figures_of(timings, asked.threads)}
     if "peak_bytes" in told:
         figures["peak_bytes"] = float(told["peak_bytes"])
-    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told)]
+    notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told), *size_notes(running, feed)]
     return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
 
 
@@ -229,6 +229,12 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
     ]
     crowded = [str(count) for count in timings if count > host.cores()]
     return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
+
+
+def size_notes(running: Running, feed: Arrays) -> list[str]:
+    """At which sizes a model was run that leaves some free."""
+    sizes = ", ".join(f"{name} {list(feed[name].shape)}" for name in free_sized(running))
+    return [f"sizes are free, and were {sizes}: larger inputs take longer"] if sizes else []
 
 
 def memory_notes(told: Mapping[str, Json]) -> list[str]:
