@@ -5,6 +5,7 @@ from freezing import frozen, refused
 
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
+from tflbuild.targets.needs import STATIC_FIX
 
 KERAS = ("source.path=net.keras",)
 FUNCTION = ("source=function", "source.call=net.py:make")
@@ -326,9 +327,7 @@ def test_the_op_sets_pass_with_their_schemes():
 def test_a_target_with_fixed_shapes_refuses_a_free_dimension(override):
     error = refused(*STATIC, override)
     assert error.what == "target=cpu needs fixed shapes, and the signature leaves a dimension free"
-    assert (
-        error.next_step == "signature=static and sizes for every dimension in signature.inputs, where it is converted"
-    )
+    assert error.next_step == STATIC_FIX
 
 
 def test_what_is_declared_with_every_size_leaves_none_free():

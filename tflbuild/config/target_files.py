@@ -25,8 +25,8 @@ START = "defaults: [/schema/target/cpu@_here_, _self_]"
 def require_seen(folder: Path) -> None:
     """Raises RecipeError for an option of the project's own, in any group, that has the name of one that is shipped.
 
-    Hydra takes the first that it finds, which is the shipped one, and says nothing of the other. (In a clone of tflbuild
-    they are the same.)
+    Hydra takes the first that it finds, which is the shipped one, and says nothing of the other. In a clone of
+    tflbuild they are the same.
     """
     for group, options in schema.OPTIONS.items():
         for file in sorted((folder / group).glob("*.yaml")):
