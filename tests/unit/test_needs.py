@@ -86,7 +86,7 @@ def test_a_scheme_without_kernels_is_told_operator_by_operator():
         op="CONV_2D",
         layer="y",
         reason="it computes as quantization=none, and board has kernels for int8, int16x8",
-        fix="quantization=int8",
+        fix="quantization=int8, from the float model",
         index=0,
     )
     assert found(INT8, schemes=("int8",)) == [] and found(INT8, schemes=()) == []

@@ -23,7 +23,8 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
         lines.append("tensors    " + ", ".join(f"{name} x{count}" for name, count in contents["tensor_types"].items()))
         lines += [*runtime_lines(contents), *metadata_text(contents)]
     for entry in contents.get("signatures") or every_signature(signature):
-        lines.append(f"signature  {entry['key']}")
+        made = "" if contents.get("has_signatures", True) else "  the file has none: a build gives it this one"
+        lines.append(f"signature  {entry['key']}{made}")
         tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]
         width = max((len(tensor["name"]) for _, tensor in tensors), default=0)
         lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(tensor)}" for side, tensor in tensors]

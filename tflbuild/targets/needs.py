@@ -95,7 +95,7 @@ def _schemes(model: Model, target: str, schemes: tuple[str, ...]) -> Iterator[Fa
     for view, scheme in found:
         if scheme and scheme not in passed:
             reason = f"it computes as quantization={scheme}, and {target} has kernels for {', '.join(schemes)}"
-            yield _at(view, reason, f"quantization={schemes[0]}")
+            yield _at(view, reason, f"quantization={schemes[0]}, from the float model")
 
 
 def _tensors(model: Model, wrong: Wrong, need: str, fix: str) -> Iterator[Fallback]:

@@ -27,6 +27,7 @@ def run(request: Request) -> Facts:
     declared = request.params["signature"]
     raw, model = read_source(request.inputs["source"], label)
     path = request.outputs / "model.tflite"
+    given = {"bytes": len(raw), "has_signatures": bool(model.signatures)}  # as the file is
     path.write_bytes(raw)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
@@ -45,7 +46,7 @@ def run(request: Request) -> Facts:
     signature = signature_json(found.key, specs, outputs, found.key)
     more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
     request.write_json("signature.json", {**signature, "more": more})
-    return {"contents": describe_model(model, read_metadata(path))}
+    return {"contents": describe_model(model, read_metadata(path)) | given}
 
 
 def describe_signature(entry: SignatureDef) -> dict[str, Any]:
