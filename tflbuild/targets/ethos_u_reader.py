@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from tflbuild.targets.rules import Predicate, Rule, View
+from tflbuild.targets.rules import Predicate, Rule, View, inputs_alike, same_types, values_alike
 
 VELA = "5.2"
 INTEGERS = ("int4", "int8", "int16", "int32", "int64")
@@ -26,11 +26,6 @@ READ_FIRST = (*REDUCES, "MEAN", "ARG_MAX", "PAD", "REVERSE_V2", "SPLIT_V")
 def of(names: Sequence[str], holds: Callable[[View], bool | None]) -> Predicate:
     """Asked of these operators alone."""
     return lambda view: holds(view) if view.op.name in names else True
-
-
-def _made_alike(view: View) -> bool:
-    given = view.input(0)
-    return given is None or view.outputs[0].type == given.type
 
 
 def _sums_alike(view: View) -> bool:
@@ -103,7 +98,7 @@ def _listed(names: Sequence[str]) -> str:
 
 STORED = "make it a constant of the model"
 READER = (
-    _rule("what is made is of input 0's type", MADE_ALIKE, _made_alike),
+    _rule("what is made is of input 0's type", MADE_ALIKE, same_types),
     _rule("inputs are of one type, and signed ones make signed integers", SUMS, _sums_alike),
     _rule("input and output have one scale", RESHAPES, _same_scale),
     _rule("the output is of the input's type, or INT16 of INT8", ("SOFTMAX",), _softmax),
@@ -145,14 +140,6 @@ def _cast_reads(view: View) -> bool:
     return given is None or (given.type != "int64" and (given.type, view.outputs[0].type) != ("bool", "bool"))
 
 
-def _values_alike(view: View) -> bool:
-    return len({one.type for one in (*view.inputs[1:], *view.outputs) if one is not None}) == 1
-
-
-def _inputs_alike(view: View) -> bool:
-    return len({one.type for one in view.inputs if one is not None}) == 1
-
-
 def _ungrouped(view: View) -> bool:
     """Groups are slices, and large strides are unrolled over what is whole."""
     image, kernel = view.input(0), view.input(1)
@@ -170,6 +157,6 @@ ONE_IMAGE = Rule(
 )
 LSTM_UNITS = Rule(f"it has more than one unit, or a batch above 1: Vela {VELA} fails else", _lstm_batch, fatal=True)
 CAST_READS = Rule(f"input 0 is not INT64, and BOOL no BOOL: Vela {VELA} fails else", _cast_reads, fatal=True)
-VALUES_ALIKE = Rule(f"values and output are of one type: Vela {VELA} fails else", _values_alike, fatal=True)
-INPUTS_ALIKE = Rule(f"inputs are of one type: Vela {VELA} fails else", _inputs_alike, fatal=True)
+VALUES_ALIKE = Rule(f"values and output are of one type: Vela {VELA} fails else", values_alike, fatal=True)
+INPUTS_ALIKE = Rule(f"inputs are of one type: Vela {VELA} fails else", inputs_alike, fatal=True)
 UNGROUPED = Rule(f"there are no groups where a stride is above 3: Vela {VELA} fails else", _ungrouped, fatal=True)

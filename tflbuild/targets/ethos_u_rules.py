@@ -14,7 +14,7 @@ from tflbuild.targets.operator_shapes import (
     scale_factors,
     strides_of_slice,
 )
-from tflbuild.targets.rules import Rule, View, constant, option, type_of
+from tflbuild.targets.rules import Rule, View, constant, either, option, same_types, type_of
 
 INT8_FIX = "quantization=int8"
 BYTES = ("int8", "uint8")
@@ -36,11 +36,11 @@ NOT_CENTRED = ("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", 
 def integers(*types: str, fatal: Sequence[str] = ()) -> tuple[Rule, ...]:
     """Activations are of these types; `fatal` are others that Vela fails on."""
     taken = Rule(
-        f"activations are {_either(types)}", lambda view: all(one.type in types for one in view.moving), INT8_FIX
+        f"activations are {either(types)}", lambda view: all(one.type in types for one in view.moving), INT8_FIX
     )
     if not fatal:
         return (taken,)
-    text = f"activations are not {_either(fatal)}, on which Vela {VELA} fails"
+    text = f"activations are not {either(fatal)}, on which Vela {VELA} fails"
 
     def holds(view: View) -> bool:
         return not _no_scalars(view) or all(one.type not in fatal for one in view.moving)
@@ -55,7 +55,7 @@ def data(*types: str) -> Rule:
         given = view.input(0)
         return all(one.type in types for one in (given, *view.outputs) if one is not None)
 
-    return Rule(f"input 0 and the output are {_either(types)}", holds, INT8_FIX)
+    return Rule(f"input 0 and the output are {either(types)}", holds, INT8_FIX)
 
 
 def data_but(*types: str, fatal: Sequence[str]) -> tuple[Rule, ...]:
@@ -66,12 +66,8 @@ def data_but(*types: str, fatal: Sequence[str]) -> tuple[Rule, ...]:
         types = [one.type for one in (given, *view.outputs) if one is not None]
         return not _no_scalars(view) or not any(type in fatal for type in types)
 
-    text = f"input 0 and the output are not {_either(fatal)}, on which Vela {VELA} fails"
+    text = f"input 0 and the output are not {either(fatal)}, on which Vela {VELA} fails"
     return (Rule(text, holds, fatal=True), data(*types))
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _scaled(view: View) -> bool:
@@ -212,11 +208,6 @@ def _resized_one(view: View) -> bool:
     return isinstance(scale_factors(view), str) or leading(view) <= 1
 
 
-def _same_types(view: View) -> bool:
-    given = view.input(0)
-    return given is None or view.outputs[0].type == given.type
-
-
 def _plain_int32(view: View) -> bool:
     return not view.op.activation or view.outputs[0].type != "int32"
 
@@ -285,14 +276,14 @@ def _whole_lstm(view: View) -> bool:
     return 1 not in absent and absent >= {9, 10, 11, 16, 17, 20, 21, 22, 23}
 
 
-SAME_TYPES = Rule("the output is of the input's type", _same_types)
+SAME_TYPES = Rule("the output is of the input's type", same_types)
 PLAIN_INT32 = Rule("nothing is fused where INT32 is made", _plain_int32)
 CLAMPED_INT32 = Rule(
     f"where 32 bits are made, only clamps are fused, and nothing is broadcast over a batch: Vela {VELA} fails else",
     _clamped_int32,
     fatal=True,
 )
-SAME_CURVE = Rule(f"the output is of the input's type: Vela {VELA} fails else", _same_types, fatal=True)
+SAME_CURVE = Rule(f"the output is of the input's type: Vela {VELA} fails else", same_types, fatal=True)
 NO_SCALARS = Rule("no tensor that is computed is without dimensions", _no_scalars, "give it a shape of [1]")
 CENTRED = Rule("zero points of INT16 and INT32 inputs are 0", _centred)
 NARROW_AXIS = Rule("the axis is int32", _narrow_axis)
@@ -353,7 +344,7 @@ UNTRIED = Rule("its variable is of integers", _never)
 WHOLE_LSTM = Rule("it has all four gates, no peepholes, projection or normalization", _whole_lstm)
 TURNED = Rule("32 bits are only turned so that neighbours change places", _turned)
 READABLE = Rule(
-    f"input 0 is {_either(BYTES)}: Vela {VELA} does not read a model where it is not",
+    f"input 0 is {either(BYTES)}: Vela {VELA} does not read a model where it is not",
     lambda view: (tensor := view.input(0)) is None or tensor.type in BYTES,
     INT8_FIX,
     fatal=True,

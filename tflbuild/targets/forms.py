@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tflbuild.core.model import Tensor
-from tflbuild.targets.rules import Predicate, Rule, View, _either
+from tflbuild.targets.rules import Predicate, Rule, View, either
 
 FLOAT, QUANT8 = ("float32",), ("int8", "uint8")
 EIGHT_BIT_FIX = "quantization=int8"
@@ -28,7 +28,7 @@ def until(version: str, rule: Rule) -> Rule:
 
 def output_type(*types: str, fix: str = "") -> Rule:
     """The first output is of one of these element types."""
-    return Rule(f"output is {_either(types)}", lambda view: view.outputs[0].type in types, fix)
+    return Rule(f"output is {either(types)}", lambda view: view.outputs[0].type in types, fix)
 
 
 def equals(name: str, text: str, *values: object, fix: str = "") -> Rule:

@@ -126,7 +126,7 @@ def rows(names: Sequence[str], *rules: Rule, since: str = "") -> dict[str, Row]:
 
 def activations(*types: str, fix: str = "") -> Rule:
     """Activations are of these element types."""
-    return Rule(f"activations are {_either(types)}", lambda view: all(one.type in types for one in view.moving), fix)
+    return Rule(f"activations are {either(types)}", lambda view: all(one.type in types for one in view.moving), fix)
 
 
 def type_of(place: int, *types: str, fix: str = "") -> Rule:
@@ -136,7 +136,7 @@ def type_of(place: int, *types: str, fix: str = "") -> Rule:
         tensor = view.input(place)
         return tensor is None or tensor.type in types
 
-    return Rule(f"input {place} is {_either(types)}", holds, fix)
+    return Rule(f"input {place} is {either(types)}", holds, fix)
 
 
 def rank(most: int, least: int = 0, place: int | None = None, fix: str = "") -> Rule:
@@ -168,9 +168,7 @@ def constant(place: int, what: str = "", fix: str = "") -> Rule:
 
 def fused(*names: str, fix: str = "") -> Rule:
     """The fused activation is none or one of these."""
-    return Rule(
-        f"fused activation is {_either(('none', *names))}", lambda view: view.op.activation in ("", *names), fix
-    )
+    return Rule(f"fused activation is {either(('none', *names))}", lambda view: view.op.activation in ("", *names), fix)
 
 
 def option(name: str, what: str, least: float, most: float, fix: str = "") -> Rule:
@@ -183,8 +181,25 @@ def option(name: str, what: str, least: float, most: float, fix: str = "") -> Ru
     return Rule(f"{what} is {least:g} to {most:g}", holds, fix)
 
 
-def _either(names: Sequence[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """`int8, uint8 or int16`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def same_types(view: View) -> bool:
+    """Whether what is made is of input 0's type."""
+    given = view.input(0)
+    return given is None or all(one.type == given.type for one in view.outputs)
+
+
+def inputs_alike(view: View) -> bool:
+    """Whether the inputs are of one type."""
+    return len({one.type for one in view.inputs if one is not None}) == 1
+
+
+def values_alike(view: View) -> bool:
+    """Whether a selection's values are of the output's type; its condition is of another."""
+    return len({one.type for one in (*view.inputs[1:], *view.outputs) if one is not None}) == 1
 
 
 def each_view(model: Model) -> Iterator[View]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import isclose
 
 from tflbuild.core.model import Tensor
-from tflbuild.targets.rules import Rule, View, constant, type_of
+from tflbuild.targets.rules import Rule, View, constant, either, inputs_alike, same_types, type_of, values_alike
 
 FLOAT = "float32"
 INT8_FIX = "quantization=int8"
@@ -35,12 +35,12 @@ def data(*types: str, fix: str = INT8_FIX) -> Rule:
         given = view.input(0)
         return all(one.type in types for one in (*(() if given is None else (given,)), *view.outputs))
 
-    return Rule(f"input 0 and outputs are {_either(types)}", holds, fix)
+    return Rule(f"input 0 and outputs are {either(types)}", holds, fix)
 
 
 def made(*types: str, fix: str = "") -> Rule:
     """What is made is of these types."""
-    return Rule(f"the output is {_either(types)}", lambda view: all(one.type in types for one in view.outputs), fix)
+    return Rule(f"the output is {either(types)}", lambda view: all(one.type in types for one in view.outputs), fix)
 
 
 def parameter(place: int, what: str) -> Rule:
@@ -61,10 +61,6 @@ def data_rank(most: int, place: int = 0, fix: str = "reshape to fewer dimensions
         return all(len(one.shape) <= most for one in (given, *view.outputs) if one is not None)
 
     return Rule(f"tensors have at most {most} dimensions", holds, fix)
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _scaled(view: View) -> bool:
@@ -108,18 +104,8 @@ def _symmetric(view: View) -> bool:
     return all(not any(one.zero_points) for one in (*view.moving,) if one.type == "int16")
 
 
-def _same_types(view: View) -> bool:
-    given = view.input(0)
-    return given is None or all(one.type == given.type for one in view.outputs)
-
-
 def _all_alike(view: View) -> bool:
     return len({one.type for one in (*view.inputs, *view.outputs) if one is not None}) == 1
-
-
-def _values_alike(view: View) -> bool:
-    """A selection's values, not its condition."""
-    return len({one.type for one in (*view.inputs[1:], *view.outputs) if one is not None}) == 1
 
 
 def _quantizes(view: View) -> bool:
@@ -235,10 +221,6 @@ def _byte_scales(view: View) -> bool:
     return all(one.scales for one in view.inputs if one is not None and one.type == "int8")
 
 
-def _inputs_alike(view: View) -> bool:
-    return len({one.type for one in view.inputs if one is not None}) == 1
-
-
 def _mask_broadcasts(view: View) -> bool:
     """The condition spreads over the values, its last dimension over their last."""
     asked, shape = view.input(0), view.outputs[0].shape
@@ -271,9 +253,9 @@ SCALED = Rule("8-bit and 16-bit tensors have scales", _scaled)
 FUSED_SCALED = Rule("where an activation is fused, the output has a scale", _fused_scaled)
 GIVEN_SCALED = Rule("8-bit and 16-bit inputs have scales", _given_scaled)
 SYMMETRIC = Rule("zero points of INT16 tensors are 0", _symmetric)
-SAME_TYPES = Rule("what is made is of the input's type", _same_types)
+SAME_TYPES = Rule("what is made is of the input's type", same_types)
 ALL_ALIKE = Rule("all tensors are of one type", _all_alike)
-VALUES_ALIKE = Rule("both values and the output are of one type", _values_alike)
+VALUES_ALIKE = Rule("both values and the output are of one type", values_alike)
 SAME_GIVEN = Rule(
     "INT8 inputs have the same scale and zero point", lambda view: _quantized_alike(view.inputs, ("int8",))
 )
@@ -320,7 +302,7 @@ BIAS_SCALE = Rule("a bias has the scale of input times weights", _bias_scale)
 NOTHING_FUSED = Rule("no activation is fused", lambda view: not view.op.activation, "an operator of its own")
 ONE_INT4_SCALE = Rule("INT4 weights have one scale", _one_int4_scale)
 BYTE_SCALES = Rule("INT8 inputs have scales: the runtime crashes else", _byte_scales)
-INPUTS_ALIKE = Rule("both inputs are of one type: the runtime may crash else", _inputs_alike)
+INPUTS_ALIKE = Rule("both inputs are of one type: the runtime may crash else", inputs_alike)
 MASK = Rule("the condition's shape spreads over the values'", _mask_broadcasts)
 POSITIVE = Rule("an INT8 input's zero point is -128: it fails on a negative value", _positive, FLOAT_FIX)
 SEVERAL = Rule("it has at least two inputs", lambda view: len(view.inputs) >= 2)
