@@ -7,8 +7,9 @@ from planted import planted
 
 from tflbuild.core.computing import scheme_of, widened
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.core.needs import Needs
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.needs import Needs, unmet
+from tflbuild.targets.needs import unmet
 
 
 def tensor(name, type="float32", shape=(1, 4), scales=(), constant=False, **more):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
+from tflbuild.core.needs import Needs
 from tflbuild.core.objective import Objective
 from tflbuild.core.schemes import CALIBRATED
 
@@ -250,23 +251,17 @@ class Verify:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(Needs):
     """A device profile: what it needs, and how a verdict on it is had.
 
     `runtime` and `table` are names of `tflbuild.targets`, `options` what its runtime alone has, as plain
-    JSON. `schemes` are those it has kernels for, empty for all. `gates` are (figure, limit), those of all
-    targets included. With `must_be_proven` a verdict by rules will not do.
+    JSON. `gates` are (figure, limit), those of all targets included. With `must_be_proven` a verdict by
+    rules will not do.
     """
 
     name: str
     runtime: str = "cpu"
     table: str = ""
-    schemes: tuple[str, ...] = ()
-    full_integer: bool = False
-    static_shapes: bool = False
-    per_tensor: bool = False
-    select_tf: bool = True
-    max_rank: int | None = None
     must_be_proven: bool = False
     gates: tuple[tuple[str, float], ...] = ()
     options: Mapping[str, Json] = field(default_factory=dict)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tflbuild.core.digest import Json
+from tflbuild.core.needs import Needs
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
 from tflbuild.plan.draft import Draft
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
-from tflbuild.targets.needs import Needs
 from tflbuild.targets.npu import VENDORS
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 

@@ -7,10 +7,10 @@ file can tell, as of a .tflite that is taken as it is, is found here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tflbuild.core.computing import scheme_of, widened
 from tflbuild.core.model import FLEX_PREFIX, FLOATS, Model, Op, Subgraph, Tensor
+from tflbuild.core.needs import Needs
 from tflbuild.core.verdict import Fallback
 from tflbuild.targets.rules import View, each_view
 
@@ -20,18 +20,6 @@ GRANULARITY_FIX = "quantization.granularity=per_tensor"
 FLEX_FIX = "opset=builtins"
 RANK_FIX = "fold a dimension of 1 into another in the model"
 INPUT, TENSOR = "input", "tensor"  # what stands for the operator, where none is at fault
-
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """The needs of a profile; the keys of the recipe's target of the same names."""
-
-    schemes: tuple[str, ...] = ()
-    full_integer: bool = False
-    static_shapes: bool = False
-    per_tensor: bool = False
-    select_tf: bool = True
-    max_rank: int | None = None
 
 
 Wrong = Callable[[Tensor], str]  # what is wrong with a tensor, "" for nothing

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.needs import Needs
 from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import UNPROVEN, Verdict
-from tflbuild.targets.needs import Needs, unmet
+from tflbuild.targets.needs import unmet
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import dequantize_values, open_signature, quantize_values
