@@ -84,7 +84,6 @@ def search_roots() -> list[tuple[str, str, Path]]:
     here = Path.cwd()
     roots = [("tflbuild", "file", shipped("conf"))]
     if (here / "conf").resolve() != shipped("conf").resolve():
-        require_seen(here / "conf")
         roots.append(("project", "file", here / "conf"))
     roots.append(("project recipes", "recipes", here / "recipes"))
     if (here / "recipes").resolve() != shipped("recipes").resolve():
@@ -105,6 +104,8 @@ def open_hydra() -> Hydra:
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
     for provider, scheme, folder in search_roots():
+        if provider == "project":
+            require_seen(folder)
         if folder.is_dir():
             path.append(provider, f"{scheme}://{folder}")
     path.append("schema", "structured://")

@@ -15,10 +15,11 @@ from tflbuild.core.objective import Objective
 from tflbuild.core.result import StepResult
 from tflbuild.core.target_gates import judged_figures
 from tflbuild.core.typed_json import from_json
-from tflbuild.core.verdict import Verdict, read_verdict, short_verdict
+from tflbuild.core.verdict import short_verdict
 from tflbuild.errors import TflbuildError, UsageError
 from tflbuild.report.front import costs_of, pareto, usual_objectives
 from tflbuild.report.summary import Row, is_optimized
+from tflbuild.report.targets import verdicts_in
 
 FORMAT = 1
 RECORD = "sweep.json"
@@ -176,11 +177,6 @@ def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
 def measured(manifest: Mapping[str, Json]) -> dict[str, float]:
     """The figures of a manifest, those of its targets included."""
     return {**figures({"check": manifest["artifact"], **manifest["metrics"]}), **judged_figures(verdicts_in(manifest))}
-
-
-def verdicts_in(manifest: Mapping[str, Json]) -> list[Verdict]:
-    """What each target says."""
-    return [read_verdict(one) for one in manifest.get("targets", {}).values()]
 
 
 def make_entry(

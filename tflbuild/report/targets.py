@@ -40,6 +40,11 @@ def verdicts_of(recipe: Recipe, roles: Mapping[str, StepResult]) -> list[Verdict
     return [read_verdict(roles[target_role(target.name)].facts["verdict"]) for target in recipe.targets]
 
 
+def verdicts_in(manifest: Mapping[str, Json]) -> list[Verdict]:
+    """What each target says, of a variant that was built."""
+    return [read_verdict(one) for one in manifest.get("targets", {}).values()]
+
+
 def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
     """Every limit of every target with what is known."""
     return [
@@ -163,7 +168,7 @@ def judged_text(verdict: Verdict) -> str:
 
 def targets_table(manifest: Mapping[str, Json], room: int | None = None) -> str:
     """The same of a variant that was built, a blank line behind it; "" where it has no targets."""
-    verdicts = [read_verdict(one) for one in manifest.get("targets", {}).values()]
+    verdicts = verdicts_in(manifest)
     return targets_text(verdicts, room) + "\n\n" if verdicts else ""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from litert_quantizer import quantizer
 
@@ -45,6 +46,8 @@ def with_unique_names(model: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     The quantizer knows tensors by name alone, and the branches of a condition and the bodies of a loop share theirs.
     What signatures run keeps its names: its ranges and rules go by them.
     """
+    if schema.Model.GetRootAsModel(model, 0).SubgraphsLength() <= 1:  # most; `sensitivity` asks once an operator
+        return model, {}
     root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     bodies = _bodies(root)
     seen = {tensor.name for graph in root.subgraphs if graph not in bodies for tensor in graph.tensors}
