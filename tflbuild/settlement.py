@@ -82,7 +82,7 @@ def limit_key(recipe: Recipe, name: str, limit: float) -> str:
 def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places) -> list[Gate]:
     """The gates with what was measured. Raises RecipeError for one that names an output which there is not."""
     with told_of_outputs(recipe, places):
-        return evaluate(recipe.verify.gates, facts)
+        return evaluate(recipe.verify.gates, facts, recipe.verify.confidence)
 
 
 @contextmanager

@@ -113,3 +113,11 @@ def test_an_algorithm_that_a_scheme_has_not_leaves_the_others():
     told = ("quantization.algorithms=[oscar]", "quantization.schemes=[int8,dynamic_int8]")
     (composed,) = compose([*AUTO, BUDGET, "dataset=npz", "dataset.path=x.npz", *told])
     require_candidates(freeze(composed), composed.places)
+
+
+def test_a_budget_may_demand_a_confidence():
+    labelled = (*AUTO[:1], "verify=classification", "verify.dataset.path=t.npz", "verify.dataset.label=l")
+    asked = (*labelled, "quantization=auto", "quantization.budget.confidence=0.9")
+    assert frozen(*asked, "quantization.budget.top1_drop=0.01").search.confidence == 0.9
+    error = refused(*asked, "quantization.budget.bytes=100")
+    assert error.what == "'quantization.budget.confidence' has no gate that it applies to"

@@ -3,6 +3,7 @@
 import pytest
 
 from tflbuild.core.gates import Gate, NotMeasuredError, evaluate, figures, strictest
+from tflbuild.core.intervals import paired_interval, wilson
 
 FACTS = {
     "check": {"bytes": 1000},
@@ -18,6 +19,8 @@ FACTS = {
             "top1_source": 0.92,
             "top1_drop": 0.02,
             "agreement": 0.95,
+            "lost": 1,
+            "gained": 0,
             "top_k": 5,
         },
     },
@@ -104,3 +107,17 @@ def test_the_outputs_that_there_are_are_told_with_a_limit_on_another():
     with pytest.raises(NotMeasuredError) as caught:
         evaluate((("outputs.c.snr_db", 1.0),), FACTS)
     assert (caught.value.limit, caught.value.outputs) == ("outputs.c.snr_db", ["a", "b"])
+
+
+def test_with_a_confidence_accuracies_are_compared_by_the_bound_of_their_interval():
+    limits = (("agreement", 0.7), ("bytes", 1000.0), ("top1", 0.5), ("top1_drop", 0.2))
+    verify = FACTS["verify"] | {"classification": FACTS["verify"]["classification"] | {"top1": 0.9, "agreement": 1.0}}
+    facts = {"check": FACTS["check"], "verify": verify}
+    assert all(gate.passed and gate.bound is None for gate in evaluate(limits, facts))
+    agreement, size, top1, drop = evaluate(limits, facts, 0.95)
+    assert agreement.bound == wilson(10, 10).low and agreement.passed
+    assert (size.bound, size.confidence, size.passed) == (None, None, True)
+    assert top1.bound == wilson(9, 10).low and top1.passed
+    assert drop.bound == paired_interval(1, 0, 10).high > 0.2 and not drop.passed
+    assert drop.text() == "top1_drop is 0.02 (95 % interval: up to 0.4042), at most 0.2 is allowed: 0.2042 too high"
+    assert not evaluate((("top1", 0.6),), facts, 0.95)[0].passed and evaluate((("top1", 0.6),), facts, 0.9)[0].passed

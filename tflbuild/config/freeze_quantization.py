@@ -7,7 +7,7 @@ from typing import Any
 
 from tflbuild.config import schema_quantization as schema
 from tflbuild.config.by_target import BY_TARGET
-from tflbuild.config.freeze_verify import freeze_gates
+from tflbuild.config.freeze_verify import freeze_confidence, freeze_gates
 from tflbuild.config.refusals import Refusals
 from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
 from tflbuild.core.schemes import NAMES, SCHEMES
@@ -80,6 +80,7 @@ def freeze_search(quantization: schema.Quantization, refusals: Refusals) -> Sear
         )
     return Search(
         budget=budget,
+        confidence=freeze_confidence(quantization.budget, budget, "quantization.budget", refusals),
         objective=quantization.objective.value,
         schemes=schemes,
         algorithms=tuple(dict.fromkeys(one.value for one in quantization.algorithms)),

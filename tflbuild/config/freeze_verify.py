@@ -8,10 +8,10 @@ from tflbuild.config import schema_verify as schema
 from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_model import require_reference
 from tflbuild.config.refusals import Refusals
-from tflbuild.core.gates import OWN
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, Limits
 from tflbuild.core.recipe import Verify
 
-MAPPINGS = ("outputs", "at_least", "at_most")
+NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
 SHARE = (0.0, 1.0, "a share from 0 to 1")
 ERROR = (0.0, math.inf, "at least 0")
 SIZE = (1.0, math.inf, "at least 1")
@@ -32,6 +32,7 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
     if verify.kind == "none":
         return Verify(kind=verify.kind)
     gates = freeze_gates(verify.gates, "verify.gates", refusals)
+    confidence = freeze_confidence(verify.gates, gates, "verify.gates", refusals)
     dataset = freeze_dataset(verify.dataset, "verify.dataset", refusals)
     if dataset is None:
         raise refusals.refuse(
@@ -43,7 +44,7 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
         require_reference(reference, f"verify.metrics.{name}", refusals)
     metrics = tuple(sorted(verify.metrics.items()))
     if not isinstance(verify, schema.ClassificationVerify):
-        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates)
+        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates, confidence=confidence)
     refusals.require(verify.top_k >= 1, "verify.top_k", verify.top_k, "at least 1")
     if not dataset.label:
         raise refusals.refuse(
@@ -60,12 +61,13 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
         top_k=verify.top_k,
         metrics=metrics,
         gates=gates,
+        confidence=confidence,
     )
 
 
 def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:
     """(name, limit) of each that is set, named as `core.gates` does."""
-    told = {name: limit for name, limit in vars(gates).items() if name not in MAPPINGS}
+    told = {name: limit for name, limit in vars(gates).items() if name not in NOT_LIMITS}
     for output, limits in gates.outputs.items():
         told |= {f"outputs.{output}.{name}": limit for name, limit in vars(limits).items()}
     for side in ("at_least", "at_most"):
@@ -77,3 +79,23 @@ def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[t
             least, most, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
             refusals.require(least <= limit <= most, f"{place}.{name}", f"{limit:g}", rule)
     return frozen
+
+
+def freeze_confidence(gates: schema.Gates, limits: Limits, place: str, refusals: Refusals) -> float | None:
+    """Return the confidence that gates demand; `limits` are those that it may apply to.
+
+    Raises:
+        RecipeError: for what is no confidence, and for one without a gate on an accuracy.
+    """
+    if gates.confidence is None:
+        return None
+    key = f"{place}.confidence"
+    refusals.require(0.5 <= gates.confidence < 1.0, key, f"{gates.confidence:g}", "from 0.5 to less than 1, as 0.95")
+    if not any(name in GATED_ACCURACIES for name, _ in limits):
+        raise refusals.refuse(
+            f"'{key}' has no gate that it applies to",
+            key,
+            why=f"it applies to {', '.join(GATED_ACCURACIES)}: shares of samples, which have an interval",
+            next_step=f"add such a gate ({place}.top1_drop=0.01 needs verify=classification), or leave it out",
+        )
+    return gates.confidence

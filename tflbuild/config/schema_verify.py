@@ -49,6 +49,8 @@ class Gates:
     """Lower limits of metrics of your own (`verify.metrics`), by name."""
     at_most: Dict[str, float] = field(default_factory=dict)
     """Upper limits of metrics of your own, by name."""
+    confidence: Optional[float] = None
+    """Accuracy gates (`top1`, `top1_drop`, `agreement`) demand the bound of the interval of this confidence (0.95)."""
 
 
 @dataclass

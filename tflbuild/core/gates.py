@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
+from tflbuild.core.intervals import Interval, paired_interval, wilson
 
 Limits = Sequence[tuple[str, float]]
 
@@ -18,6 +19,7 @@ WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": 
 OWN = ("at_least", "at_most")
 WHOLE = ("bytes", "gzip_bytes")
 ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")  # shares, of labelled samples
+GATED_ACCURACIES = ("top1", "top1_drop", "agreement")  # those that can be gated: what `gates.confidence` applies to
 ELSEWHERE = ("outputs", "metrics")  # what begins so is no target's
 LATENCIES = {"latency_ms": "p50_ms", "latency_p10_ms": "p10_ms", "latency_p90_ms": "p90_ms"}  # as `benchmark` has them
 
@@ -33,11 +35,16 @@ class NotMeasuredError(KeyError):
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit and what was measured against it; a `value` that is not known is none, and no limit allows it."""
+    """A limit and what was measured against it; a `value` that is not known is none, and no limit allows it.
+
+    With `confidence`, `bound` is the worse end of the value's interval, and it is what is compared.
+    """
 
     name: str
     limit: float
     value: float | None
+    bound: float | None = None
+    confidence: float | None = None
 
     @property
     def is_least(self) -> bool:
@@ -46,20 +53,25 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is on the right side, or on the limit itself."""
-        if self.value is None:
+        """Whether the value, or its bound where there is one, is on the right side or on the limit itself."""
+        compared = self.value if self.bound is None else self.bound
+        if compared is None:
             return False
-        return self.value >= self.limit if self.is_least else self.value <= self.limit
+        return compared >= self.limit if self.is_least else compared <= self.limit
 
     def text(self) -> str:
         """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
         bound = "at least" if self.is_least else "at most"
         if self.value is None:
             return f"{self.name} is not known, {bound} {show_figure(self.name, self.limit, 6)} is allowed"
-        excess = show_figure(self.name, abs(self.value - self.limit))
+        compared = self.value if self.bound is None else self.bound
+        excess = show_figure(self.name, abs(compared - self.limit))
         verdict = "" if self.passed else f": {excess} too {'low' if self.is_least else 'high'}"
         name = self.name.partition(".")[2] if self.name.partition(".")[0] in OWN else self.name
         value, limit = show_figure(self.name, self.value, 6), show_figure(self.name, self.limit, 6)
+        if self.bound is not None and self.confidence is not None:
+            end = f"{'down' if self.is_least else 'up'} to {show_figure(self.name, self.bound)}"
+            value = f"{value} ({100 * self.confidence:g} % interval: {end})"
         return f"{name} is {value}, {bound} {limit} is allowed{verdict}"
 
 
@@ -97,16 +109,37 @@ def split_target(figure: str) -> tuple[str, str]:
     return (target, own) if own and target not in ELSEWHERE else ("", figure)
 
 
-def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]]) -> list[Gate]:
-    """Every limit with its measured value; `facts` are those of the steps, by role.
+def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]], confidence: float | None = None) -> list[Gate]:
+    """Return every limit with its measured value; `facts` are those of the steps, by role.
 
-    Raises NotMeasuredError for a limit where nothing of that name was measured.
+    With a `confidence`, limits on accuracies are compared with the bound of the two-sided interval of that confidence.
+
+    Raises:
+        NotMeasuredError: for a limit where nothing of that name was measured.
     """
     measured = figures(facts)
     for name, _ in limits:
         if figure_name(name) not in measured:
             raise NotMeasuredError(name, list(facts.get("verify", {}).get("outputs", ())))
-    return [Gate(name, limit, measured[figure_name(name)]) for name, limit in limits]
+    bounds: dict[str, float] = {}
+    if confidence is not None:
+        verify = facts.get("verify", {})
+        intervals = {
+            name: accuracy_interval(name, verify, confidence) for name, _ in limits if name in GATED_ACCURACIES
+        }
+        bounds = {name: found.low if is_least(name) else found.high for name, found in intervals.items()}
+    return [
+        Gate(name, limit, measured[figure_name(name)], bounds.get(name), confidence if name in bounds else None)
+        for name, limit in limits
+    ]
+
+
+def accuracy_interval(name: str, verify: Mapping[str, Json], confidence: float) -> Interval:
+    """Return the interval of an accuracy, or of `top1_drop`, from the facts of `verify`."""
+    accuracy, samples = verify["classification"], int(verify["samples"])
+    if name == "top1_drop":
+        return paired_interval(int(accuracy["lost"]), int(accuracy["gained"]), samples, confidence)
+    return wilson(round(accuracy[name] * samples), samples, confidence)
 
 
 def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:

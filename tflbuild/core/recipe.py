@@ -172,13 +172,15 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How `quantization=auto` looks for a Quantization. `budget` are limits as those of `Verify.gates`.
+    """How `quantization=auto` looks for a Quantization. `budget` are limits as those of `Verify.gates`, `confidence` is
+    what accuracies in it demand.
 
     `objective`: size | latency. `schemes`, `algorithms` and `methods` are what may be used; `trials` is the most
     artifacts that are measured, `samples` how many tell each operator's own damage.
     """
 
     budget: tuple[tuple[str, float], ...]
+    confidence: float | None = None
     objective: str = "size"
     schemes: tuple[str, ...]
     algorithms: tuple[str, ...] = ("min_max",)
@@ -240,7 +242,8 @@ class Optimize:
 @dataclass(frozen=True, kw_only=True)
 class Verify:
     """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
-    `metrics` the user's own: (name, reference to a function)."""
+    `metrics` the user's own: (name, reference to a function). With `confidence`, gates on accuracies demand the bound
+    of the interval of that confidence."""
 
     kind: str
     dataset: Dataset | None = None
@@ -248,6 +251,7 @@ class Verify:
     top_k: int = 5
     metrics: tuple[tuple[str, str], ...] = ()
     gates: tuple[tuple[str, float], ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,9 +81,15 @@ def make_manifest(
         "metrics": {role: facts[role] for role in ("verify", "benchmark", "benchmark android") if role in facts},
         "targets": targets,
         "problems": wrong,
-        "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for g in gates],
+        "gates": [describe_gate(gate) for gate in gates],
         "steps": {role: describe_step(result) for role, result in roles.items()},
     }
+
+
+def describe_gate(gate: Gate) -> dict[str, Json]:
+    """Return a gate as JSON; `bound` and `confidence` where it demands the bound of an interval."""
+    bound = {} if gate.bound is None else {"bound": gate.bound, "confidence": gate.confidence}
+    return {"name": gate.name, "limit": gate.limit, "value": gate.value, **bound, "passed": gate.passed}
 
 
 def describe_inputs(resolved: ResolvedRecipe) -> Json:

@@ -47,6 +47,12 @@ class Trials:
         return limits(self.resolved.recipe)
 
     @property
+    def confidence(self) -> float | None:
+        """Return the stricter of the confidences that the budget and the gates demand of accuracies."""
+        asked = (self.search.confidence, self.resolved.recipe.verify.confidence)
+        return max((one for one in asked if one is not None), default=None)
+
+    @property
     def floats(self) -> bool:
         """Whether operators may stay in float; where there are none, exceptions are int16."""
         recipe = self.resolved.recipe
@@ -109,7 +115,7 @@ class Trials:
         trial = outcome(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:
             return trial
-        return replace(trial, gates=tuple(evaluate(self.limits, trial.facts)))
+        return replace(trial, gates=tuple(evaluate(self.limits, trial.facts, self.confidence)))
 
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
         """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""

@@ -43,12 +43,14 @@ def classification(reference: np.ndarray, actual: np.ndarray, labels: np.ndarray
     Equal scores count in favour of the lower class index, as an app's arg max would decide.
     """
     best_reference, best_actual = reference.argmax(-1), actual.argmax(-1)
-    top1_source = float((best_reference == labels).mean())
-    top1 = float((best_actual == labels).mean())
+    right_source, right = best_reference == labels, best_actual == labels
+    top1_source, top1 = float(right_source.mean()), float(right.mean())
     return {
         "top1": top1,
         "top1_source": top1_source,
         "top1_drop": top1_source - top1,
+        "lost": int((right_source & ~right).sum()),
+        "gained": int((right & ~right_source).sum()),
         "top_k": top_k,
         "topk": _within(actual, labels, top_k),
         "topk_source": _within(reference, labels, top_k),
