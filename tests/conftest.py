@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commandline import ASSETS, ROOT, Project
+from needs import pytest_configure, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401, the hooks
 
 
 @pytest.fixture

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
-import pytest
 from commandline import ROOT
 
 WORD = "hush"
 PATIENCE_SECONDS = 20
-needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
 
 
 def free_port() -> int:

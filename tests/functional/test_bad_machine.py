@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import require
 from processes import POLL_SECONDS, at_work, child, server, shard, started, until
 from refusals import RECIPE, refusal_of, refused_at_once
 
@@ -40,12 +41,10 @@ def disk():
 
     def call(*arguments):
         done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"mount does not work here: {done.stderr.strip()}")
+        require("the right to mount disks", done.returncode == 0, done.stderr.strip())
 
     def mount(folder: Path, options: str) -> Path:
-        if os.geteuid() != 0:
-            pytest.skip("mounting a small disk takes root")
+        require("the right to mount disks", os.geteuid() == 0, "run as root")
         folder.mkdir(exist_ok=True)
         if options == "closed":
             call("--bind", folder, folder)

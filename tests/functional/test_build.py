@@ -12,6 +12,7 @@ import subprocess
 import numpy as np
 import pytest
 from commandline import ASSETS, processes_with_tensorflow, watch_imports
+from needs import needs_program
 
 pytestmark = pytest.mark.heavy
 
@@ -74,6 +75,7 @@ def test_the_manifest_holds_every_digest_version_and_gate(built):
     assert all(len(step["key"]) == 64 for step in manifest["steps"].values())
 
 
+@needs_program("git")
 def test_the_manifest_names_the_projects_commit_and_whether_it_is_dirty(warm, local_recipe):
     assert warm.run(RECIPE).code == 0
     assert warm.manifest()["git"] is None

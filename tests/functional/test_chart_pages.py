@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from browser import CHROMIUM, open_browser
+from browser import open_browser
+from needs import needs_program
 
 from tflbuild.report.drawing import COLOURS, Axes, Column, Line, draw_bars, draw_lines, page, plot_scales
 
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
+    needs_program("chromium"),
 ]
 LONG = "DEPTHWISE_CONV_2D  fashion_mobilenet_1/block_1_dep...wise_relu_1/Relu6;fashion_net"
 

@@ -8,6 +8,7 @@ import signal
 from contextlib import suppress
 
 import pytest
+from needs import require_module
 from processes import POLL_SECONDS, at_work, started, until
 from refusals import RECIPE
 
@@ -16,7 +17,7 @@ AIMS = "sweep.objectives=[top1:max,bytes:min]"
 
 
 def need(plugin):
-    pytest.importorskip(f"hydra_plugins.{plugin}", reason="its extra is not installed")
+    require_module(f"hydra_plugins.{plugin}", plugin.split("_")[1])
 
 
 def verdicts(project) -> dict[str, str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from commandline import Project, processes_with_tensorflow, watch_imports
-from nginx import WORD, Nginx, free_port, needs_nginx, served, shelf_of_nginx
+from needs import needs_program, require_module
+from nginx import WORD, Nginx, free_port, served, shelf_of_nginx
 from refusals import RECIPE
 
 pytestmark = pytest.mark.heavy
@@ -60,7 +61,7 @@ def holds(folder: Path, text: str) -> list[Path]:
 # HTTP
 
 
-@needs_nginx
+@needs_program("nginx")
 def test_what_one_machine_pushed_another_needs_not_make(nginx, machine):
     one, other = machine("one"), machine("other")
     made = one.run(READY, f"store.remote={nginx.writable}", "store.push=true")
@@ -80,7 +81,7 @@ def test_what_one_machine_pushed_another_needs_not_make(nginx, machine):
         assert holds(project.folder.parent, WORD) == []
 
 
-@needs_nginx
+@needs_program("nginx")
 def test_the_second_machine_builds_the_default_model_without_tensorflow(nginx, built, tmp_path):
     nginx.fill(built.store)
     other = Project(tmp_path / "project", tmp_path / "store")
@@ -95,7 +96,7 @@ def test_the_second_machine_builds_the_default_model_without_tensorflow(nginx, b
     assert len(asked) == len(set(asked)) == 11, "each key is asked for once"
 
 
-@needs_nginx
+@needs_program("nginx")
 def test_without_push_nothing_is_written_and_offline_nothing_asked(nginx, machine):
     one = machine("one")
     assert one.run(READY, f"store.remote={nginx.writable}").code == 0
@@ -106,7 +107,7 @@ def test_without_push_nothing_is_written_and_offline_nothing_asked(nginx, machin
     assert done.code == 0 and len(nginx.requests()) == before
 
 
-@needs_nginx
+@needs_program("nginx")
 @pytest.mark.parametrize("damage", ["poisoned", "cut", "lost"])
 def test_a_bad_blob_is_made_again_with_the_right_bytes(nginx, machine, damage):
     one, other = machine("one"), machine("other")
@@ -126,7 +127,7 @@ def test_a_bad_blob_is_made_again_with_the_right_bytes(nginx, machine, damage):
     assert blob.read_bytes() == raw, "who may push mends it"
 
 
-@needs_nginx
+@needs_program("nginx")
 def test_a_server_that_dies_costs_a_warning(nginx, machine):
     one = machine("one")
     command = [sys.executable, "-m", "tflbuild", READY, f"store.remote={nginx.writable}", "store.push=true"]
@@ -146,7 +147,7 @@ def test_a_server_that_dies_costs_a_warning(nginx, machine):
     assert len(lines) <= len(STEPS) + 2  # the warning, and that uploads are waited for
 
 
-@needs_nginx
+@needs_program("nginx")
 def test_who_may_not_write_is_told_so_and_builds(nginx, machine):
     one = machine("one")
     done = one.run(READY, f"store.remote={nginx.writable.replace(WORD, 'wrong')}", "store.push=true")
@@ -162,7 +163,7 @@ def test_who_may_not_write_is_told_so_and_builds(nginx, machine):
 @pytest.fixture
 def s3(monkeypatch) -> Iterator[str]:
     """A bucket of moto's server; the environment names it as it would name any."""
-    pytest.importorskip("moto")
+    require_module("moto", "dev")
     address = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "moto.server", "-p", address.rpartition(":")[2]]
     with served(command, address):

@@ -11,8 +11,9 @@ import shutil
 import subprocess
 
 import pytest
-from browser import CHROMIUM, open_browser
+from browser import open_browser
 from commandline import Project
+from needs import needs_program, require_program
 from refusals import refused_at_once
 from sweep_records import FOUR, sweep
 
@@ -21,7 +22,6 @@ from tflbuild.report.sweep import Commit, write_record
 RECIPE = "+recipe=mobilenet_int8"
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
 ROWS = "[...document.querySelectorAll('table.sortable tbody tr')]"
-browsed = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def head(heading):
     return f"table.sortable th:nth-child({place}) button"
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 def test_the_report_draws_and_asks_nobody_for_anything(swept, page):
     shown = "[...document.querySelectorAll('svg circle.point')].filter(one => one.getClientRects().length)"
@@ -138,7 +138,7 @@ def test_the_report_draws_and_asks_nobody_for_anything(swept, page):
     assert page.errors == []
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 def test_a_click_on_a_heading_sorts_and_another_turns_it_round(page):
     page.click(head("bytes"))
@@ -151,7 +151,7 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it_round(page):
     assert page.evaluate("[...document.querySelectorAll('th[aria-sort]')].map(one => one.ariaSort)") == ["descending"]
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 def test_a_heading_sorts_by_keyboard_too(page):
     before = order(page)
@@ -160,7 +160,7 @@ def test_a_heading_sorts_by_keyboard_too(page):
     assert column(page, "variant") == sorted(column(page, "variant")) and sorted(order(page)) == sorted(before)
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 def test_a_point_tells_how_its_recipe_differs(page):
     told = "document.getElementById('told')"
@@ -176,7 +176,7 @@ def test_a_point_tells_how_its_recipe_differs(page):
     assert "on the front" in page.evaluate(f"{told}.textContent") and not page.evaluate(f"{told}.hidden")
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 def test_latency_can_be_shown_instead_of_size(page):
     shown = "[...document.querySelectorAll('[data-plot]')].filter(one => !one.hidden).map(one => one.dataset.plot)"
@@ -186,7 +186,7 @@ def test_latency_can_be_shown_instead_of_size(page):
     assert page.evaluate("document.querySelector('button[aria-pressed=true]').dataset.view") == "latency_ms"
 
 
-@browsed
+@needs_program("chromium")
 @pytest.mark.heavy
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
@@ -245,6 +245,7 @@ def test_a_program_is_told_the_front_by_the_objectives_asked_for(swept):
 @pytest.fixture
 def history(project):
     """(a project in a git repository of three commits, each with a sweep; the commits)."""
+    require_program("git")
     subprocess.run(["git", "init", "-q"], cwd=project.folder, check=True)
     commits = []
     for number in range(3):

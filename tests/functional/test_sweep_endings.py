@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from endings import SWEEP, assert_every_end_is_told, write_fragile
+from needs import require_module
 from processes import at_work, started, until
 from refusals import RECIPE, refusal_of
 
@@ -24,7 +25,7 @@ def fragile(ready_project):
 @pytest.mark.parametrize("launcher", ["tflbuild", "submitit_local"])
 def test_every_way_to_fail_is_a_row_with_its_reason(fragile, launcher):
     if launcher == "submitit_local":
-        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'tflbuild[submitit]'")
+        require_module("hydra_plugins.hydra_submitit_launcher", "submitit")
     done = fragile.run(*SWEEP, f"hydra/launcher={launcher}")
     assert_every_end_is_told(fragile, done)
     again = fragile.run("-m", "recipe=fragile", "dataset.arguments.how=good,fine")

@@ -6,6 +6,7 @@ import csv
 import json
 
 import pytest
+from needs import require_module
 from refusals import RECIPE
 
 from tflbuild.config.reported import ON_DELEGATE, is_reported
@@ -61,7 +62,7 @@ def test_what_no_target_will_tell_is_refused_before_anything_runs(project, aim, 
 
 
 def test_optuna_optimizes_what_targets_tell(warm):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
     done = warm.run(
         *("-m", RECIPE, "target=tflm", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3"),
         *("quantization.granularity=per_channel,per_tensor", "sweep.objectives=[tflm.arena_bytes:min]"),

@@ -3,12 +3,13 @@
 import subprocess
 
 import pytest
+from needs import needs_program
 from one_op_cases import CASES
 from proving import prove, request
 
 from tflbuild.workers import target_tflm
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, needs_program("g++")]
 
 TARGET = {"name": "board", "table": "tflm", "version": "", "least_snr_db": 40, "symbol": "net"}
 C_PROGRAM = """

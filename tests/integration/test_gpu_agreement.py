@@ -4,7 +4,6 @@
 over, counts as not taken, and the table must say so.
 """
 
-import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import require
 from one_op import write_model
 from one_op_cases import CASES
 from one_op_edges import EDGES
@@ -50,11 +50,9 @@ class Tried:
 
 
 def device():
-    """Skips where there is none, but not in CI: there it must be."""
+    """Skip where there is none, but not on CI."""
     drivers = find_drivers()
-    if drivers.lacks:
-        assert not os.environ.get("CI"), f"{drivers.lacks}: {drivers.install}"
-        pytest.skip(drivers.lacks)
+    require(f"a Vulkan device: {drivers.lacks}", not drivers.lacks, drivers.install)
     for number, driver in enumerate(drivers.candidates):
         found = Device(driver, drivers.loader)
         if works(found, number):

@@ -12,7 +12,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from nginx import needs_nginx, shelf_of_nginx
+from needs import needs_program
+from nginx import shelf_of_nginx
 from processes import at_work, parent, started, until
 
 pytestmark = pytest.mark.heavy
@@ -67,7 +68,7 @@ def test_a_kill_at_any_moment_loses_nothing(undisturbed, ready_project, what, nu
     assert not list((project.store / "tmp").iterdir())
 
 
-@needs_nginx
+@needs_program("nginx")
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_shared_store_that_is_killed_at_any_moment_disturbs_no_build(undisturbed, ready_project, tmp_path, number):
     """Neither the build that sent to it, nor one of another machine when it answers again."""

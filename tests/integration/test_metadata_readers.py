@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from needs import require, require_system
 from one_op import Case, T, bias, write_model
 
 from tflbuild.workers import annotate
@@ -21,15 +21,15 @@ PYTHON = Path(sys.prefix) / "readers" / "bin" / "python"
 IMAGE, COUNT = (1, 8, 8, 3), 4
 LABELS = ["cat", "dog", "b\u00e4r", "fish"]
 ONE, EACH = ([100.0], [64.0]), ([100.0, 90.0, 80.0], [64.0, 32.0, 16.0])  # MediaPipe has no normalisation by channel
+LIBRARIES = ("libusb-1.0.so.0", "libGLESv2.so.2", "libEGL.so.1")  # that the readers are linked against
 READERS = ("image", "task_image")
 
 
 @pytest.fixture(autouse=True)
 def _readers():
-    if not PYTHON.is_file():
-        lacks = f"{PYTHON.parent} lacks what tests/readers.txt names: tests/run makes it"
-        assert not os.environ.get("CI"), lacks
-        pytest.skip(lacks)
+    require("the packages of tests/readers.txt", PYTHON.is_file(), "tests/run installs them")
+    for library in LIBRARIES:
+        require_system("library", library)
 
 
 def read(*arguments):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import needs_program
 
 from tflbuild.execute.server import FIXED, PASSED_ON
 from tflbuild.storage.store import Store
@@ -26,7 +27,7 @@ EMULATOR = shutil.which("qemu-x86_64")
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates x86-64 CPUs on an x86-64 host"),
-    pytest.mark.skipif(EMULATOR is None, reason="there is no qemu-x86_64"),
+    needs_program("qemu-x86_64"),
 ]
 
 NATIVE = "native"

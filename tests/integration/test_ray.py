@@ -12,11 +12,10 @@ import endings
 import pytest
 from commandline import ROOT
 from endings import assert_every_end_is_told, write_fragile
+from needs import needs_module
 from processes import started, until
 
-cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install 'tflbuild[ray]'")
-
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, needs_module("ray", "ray")]
 
 SWEEP = ("-m", "+recipe=ready", "quantization=none,float16,dynamic_int8,int8", "verify.dataset.count=200")
 KILLS = int(os.environ.get("TFLBUILD_TEST_KILLS", "1"))  # moments to try
@@ -33,6 +32,8 @@ class Machines:
     """A head that takes no steps, and nodes with one CPU and a store each."""
 
     def __init__(self, base):
+        from ray import cluster_utils
+
         self.base = base
         self.cluster = cluster_utils.Cluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **SMALL}

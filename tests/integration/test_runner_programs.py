@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import require_program
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 from sweeps import make_project, open_model, recipe, run_model
 
@@ -140,9 +141,8 @@ def echo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compiled(echo):
     """runner.cc as a program."""
+    require_program("g++")
     compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler")
     headers = ("interpreter", "interpreter_builder", "kernels/register", "model_builder", "signature_runner")
     for header in headers:
         place = echo / "include/tensorflow/lite" / f"{header}.h"
@@ -251,8 +251,8 @@ fun main(arguments: Array<String>) {
 @pytest.fixture(scope="module")
 def jar(echo):
     """Runner.kt as a program."""
-    if shutil.which("kotlinc") is None or shutil.which("javac") is None:
-        pytest.skip("no Kotlin compiler: Debian's package kotlin has one")
+    require_program("kotlinc")
+    require_program("javac")
     place = echo / "java/org/tensorflow/lite/Interpreter.java"
     place.parent.mkdir(parents=True)
     place.write_text(INTERPRETER)

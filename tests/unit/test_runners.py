@@ -1,5 +1,6 @@
 """The programs that feed an artifact: made from what `check` read, run where Python can."""
 
+import importlib
 import json
 import re
 
@@ -8,6 +9,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import require_module
 from one_op import write_model
 from one_op_cases import CASES
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
@@ -135,8 +137,10 @@ def test_brackets_close_and_no_mark_is_left(name):
 
 def errors(name, text):
     """Where the grammar of the language sees none."""
-    tree_sitter = pytest.importorskip("tree_sitter")
-    grammar = pytest.importorskip({"Runner.kt": "tree_sitter_kotlin", "Runner.swift": "tree_sitter_swift"}[name])
+    language = {"Runner.kt": "tree_sitter_kotlin", "Runner.swift": "tree_sitter_swift"}[name]
+    require_module("tree_sitter", "dev")
+    require_module(language, "dev")
+    tree_sitter, grammar = importlib.import_module("tree_sitter"), importlib.import_module(language)
     todo = [tree_sitter.Parser(tree_sitter.Language(grammar.language())).parse(text.encode()).root_node]
     found = []
     while todo:

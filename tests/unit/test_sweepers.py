@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from frozen import resolved
+from needs import require_module
 
 from tflbuild.batches import merge, value_of
 from tflbuild.config import sweepers
@@ -26,7 +27,7 @@ SPACE = "quantization=none,int8,float16"
 
 
 def optuna(*more):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
     return Composer([RECIPE, "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1", SPACE, *more])
 
 
@@ -214,13 +215,13 @@ def test_a_direction_that_agrees_is_no_mistake(told, tmp_path):
 
 
 def test_its_jobs_are_not_known_beforehand():
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
     with pytest.raises(UsageError, match="not known beforehand"):
         compose([RECIPE, "hydra/sweeper=optuna", SPACE, AIMS], multirun=True)
 
 
 def test_objectives_are_those_of_the_recipe():
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
     Path("recipes").mkdir()
     Path("recipes/net.yaml").write_text(
         "defaults: [mobilenet_int8, override /hydra/sweeper: optuna]\nsweep: {objectives: ['bytes:min']}\n"
