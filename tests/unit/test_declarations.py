@@ -81,6 +81,16 @@ def test_a_float_operator_between_int8_ones_is_found():
     ]
 
 
+def test_operators_to_blame_are_named_and_conversions_are_not():
+    made = model(io="float32", weights="float32")
+    (finding,) = [one for one in examine(made, PARAMS, SIGNATURE, {}) if one.rule == "float_op"]
+    assert finding.operators == (("FULLY_CONNECTED", "scores"),)
+    (graph,) = made.subgraphs
+    alone = replace(graph, ops=(Op("DEQUANTIZE", 1, False, (0,), (1,)), Op("QUANTIZE", 1, False, (1,), (2,))))
+    found = list(examine(replace(made, subgraphs=(alone,)), PARAMS, SIGNATURE, {}))
+    assert found and not any(one.operators for one in found)
+
+
 def test_conversions_at_a_float_border_are_allowed():
     made = model()
     (graph,) = made.subgraphs

@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.rules import applied, asked, each_operator, honours, unmatched, weight_of
+from tflbuild.workers.rules import applied, asked, each_operator, honours, select, unmatched, weight_of
 
 RULES = [
     {"match": "block_1/", "op": "", "scheme": "none"},
@@ -96,3 +96,28 @@ def test_a_rule_that_nothing_answers_to_is_found_with_the_nearest_name():
 def test_what_only_moves_values_between_types_is_no_operator_of_the_model():
     graph, _ = convolution("float32", "int8", widened=True)
     assert [op.name for _, op, _ in each_operator(Model(1, (graph,), ()))] == ["CONV_2D"]
+
+
+def chain(*operators):
+    """A model of unary operators, given by (operator, name of its output)."""
+    tensors = (tensor("in", "float32"), *(tensor(name, "float32") for _, name in operators))
+    ops = tuple(Op(op, 1, False, (place,), (place + 1,)) for place, (op, _) in enumerate(operators))
+    return Model(0, (Subgraph("main", tensors, ops, (0,), (len(ops),)),), ())
+
+
+def test_operators_to_blame_are_selected_by_their_kind_where_all_of_it_are():
+    model = chain(("TILE", "a"), ("SIN", "b"), ("TILE", "c"))
+    assert select(model, [("TILE", "a"), ("TILE", "c")]) == [{"op": "TILE", "match": ""}]
+
+
+def test_operators_to_blame_are_selected_by_name_where_others_of_their_kind_are_not():
+    model = chain(("RELU", "a/one;bias"), ("RELU", "a/two"), ("SIN", "b"))
+    found = select(model, [("RELU", "a/one;bias"), ("SIN", "b"), ("SIN", "b")])
+    assert found == [{"op": "", "match": "^a/one(;|$)"}, {"op": "SIN", "match": ""}]
+
+
+def test_more_operators_than_a_command_should_name_are_selected_by_their_kind():
+    model = chain(*(("RELU", f"relu_{number}") for number in range(9)))
+    blamed = [("RELU", f"relu_{number}") for number in range(7)]
+    assert select(model, blamed) == [{"op": "RELU", "match": ""}]
+    assert len(select(model, blamed[:3])) == 3

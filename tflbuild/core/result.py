@@ -15,8 +15,8 @@ Status = Literal["hit", "ran", "failed", "skipped"]
 class Failure:
     """Why a step failed: the fields of an error, to be raised or tabulated.
 
-    `fixes` are overrides that may help, in the order to be tried; `transient` is what the machine did, and may not
-    do again.
+    `fixes` are overrides that may help, in the order to be tried; `operators` are those to blame, as the `op` and
+    `match` of a rule. `transient` is what the machine did, and may not do again.
     """
 
     kind: str
@@ -25,6 +25,7 @@ class Failure:
     where: str = ""
     next_step: str = ""
     fixes: Sequence[str] = ()
+    operators: Sequence[Mapping[str, str]] = ()
     transient: bool = False
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tflbuild.core.gates import strictest
 from tflbuild.core.recipe import Calibration, Quantization, Recipe, Rule, Search
+from tflbuild.core.rules import find_pattern
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 
 
@@ -68,19 +68,14 @@ def with_exceptions(
     base = single.scheme if single.scheme in CALIBRATED else most  # inputs and outputs go with a static scheme
     rules = [Rule(match="", op=operator, scheme="none") for operator in spared]
     rules += [
-        Rule(match=pattern(name, names), op="", scheme=scheme) for name, scheme in assignment.items() if scheme != base
+        Rule(match=find_pattern(name, names), op="", scheme=scheme)
+        for name, scheme in assignment.items()
+        if scheme != base
     ]
     granularity = single.granularity if SCHEMES[base].weights == 4 else "per_channel"
     integer = any(SCHEMES[scheme].mode != "float" for scheme in (base, *assignment.values()))
     algorithm = single.algorithm if integer else "min_max"
     return replace(single, scheme=base, algorithm=algorithm, granularity=granularity, rules=tuple(rules))
-
-
-def pattern(name: str, names: Sequence[str]) -> str:
-    """A regular expression that finds one operator: by the first of its fused names, where no other begins so."""
-    short = f"^{re.escape(name.partition(';')[0])}(;|$)"
-    alone = sum(re.search(short, other) is not None for other in names) == 1
-    return short if alone else f"^{re.escape(name)}$"
 
 
 def describe(quantization: Quantization) -> str:

@@ -18,6 +18,7 @@ from tflbuild.workers.declarations import examine
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.metadata import read_metadata
+from tflbuild.workers.rules import select
 from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
@@ -65,6 +66,7 @@ def run(request: Request) -> Facts:
             next_step="the other engine (quantization.engine) may honour it; else declare what the model can be:\n"
             "`tflbuild doctor` with the same arguments tries other schemes and says what works",
             fixes=FIXES.get(request.params["scheme"], ()),
+            operators=select(model, [operator for finding in findings for operator in finding.operators]),
         )
     if "run" in request.params:
         run_once(request, model, signature)

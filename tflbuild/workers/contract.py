@@ -23,8 +23,9 @@ def end_with_parent() -> None:
 class WorkerError(Exception):
     """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment.
 
-    `fixes` are overrides that may help, each a command line's worth, in the order to be tried; `transient` is what
-    the machine did, and may not do again.
+    `fixes` are overrides that may help, each a command line's worth, in the order to be tried; `operators` are those
+    to blame, as the `op` and `match` of a rule (rules.select): `tflbuild doctor` tries both. `transient` is what the
+    machine did, and may not do again.
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class WorkerError(Exception):
         where: str = "",
         next_step: str = "",
         fixes: Sequence[str] = (),
+        operators: Sequence[Mapping[str, str]] = (),
         transient: bool = False,
     ) -> None:
         super().__init__(what)
         self.fields: dict[str, Any] = {"kind": kind, "what": what, "why": why, "where": where, "next_step": next_step}
         if fixes:
             self.fields["fixes"] = list(fixes)
+        if operators:
+            self.fields["operators"] = [dict(operator) for operator in operators]
         if transient:
             self.fields["transient"] = True
 

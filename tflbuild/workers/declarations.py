@@ -28,10 +28,15 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference between declaration and file: the rule's name and what it saw."""
+    """A difference between declaration and file: the rule's name and what it saw.
+
+    `operators` are (operator, name of its first output) of those to blame: `tflbuild doctor` tries to leave them in
+    float. It is empty where a rule for single operators would not help.
+    """
 
     rule: str
     text: str
+    operators: tuple[tuple[str, str], ...] = ()
 
 
 def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
@@ -174,7 +179,7 @@ def check_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
         weights = weight_of(graph, op)
         small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and found == "none"
         if not honours(wanted, found, op, weights) and not (small and SCHEMES[wanted].mode != "static"):
-            yield Finding("rule", f"{op.name} computes as {found}, {wanted} was asked for: {name}")
+            yield Finding("rule", f"{op.name} computes as {found}, {wanted} was asked for: {name}", ((op.name, name),))
 
 
 def check_none(model: Model) -> Iterator[Finding]:
@@ -204,7 +209,8 @@ def _integer_activations(model: Model) -> Iterator[Finding]:
         for op in graph.ops:
             for index in op.outputs:
                 if graph.tensors[index].type == "int8":
-                    yield Finding("scheme", f"{op.name} has an int8 activation: {graph.tensors[index].name}")
+                    text = f"{op.name} has an int8 activation: {graph.tensors[index].name}"
+                    yield Finding("scheme", text, _named(graph, op))
 
 
 def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
@@ -232,7 +238,8 @@ def _dishonoured(model: Model, scheme: str) -> Iterator[Finding]:
         weights = weight_of(graph, op)
         has = applied(graph, op)
         if weights is not None and weights.elements >= WEIGHT_ELEMENTS and not honours(scheme, has, op, weights):
-            yield Finding("scheme", f"{op.name} computes as {has}, {scheme} was declared: {name}")
+            text = f"{op.name} computes as {has}, {scheme} was declared: {name}"
+            yield Finding("scheme", text, ((op.name, name),))
 
 
 def check_int8(model: Model) -> Iterator[Finding]:
@@ -259,7 +266,8 @@ def _wrong_constant(graph: Subgraph, op: Op, place: int, what: str, allowed: tup
         tensor = graph.tensors[index]
         if index >= 0 and tensor.constant and tensor.type not in allowed:
             wanted = " or ".join(allowed)
-            yield Finding("scheme", f"{op.name} has {tensor.type} {what}, {wanted} was declared: {tensor.name}")
+            text = f"{op.name} has {tensor.type} {what}, {wanted} was declared: {tensor.name}"
+            yield Finding("scheme", text, _named(graph, op))
 
 
 def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
@@ -270,19 +278,27 @@ def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Find
             small = [t for t in _inner(graph, op) if t.type in narrow and t.scales and not t.constant]
             if small:
                 names = _some([t.name for t in small])
-                yield Finding("scheme", f"{op.name} computes on {small[0].type}, int16 was declared: {names}")
+                text = f"{op.name} computes on {small[0].type}, int16 was declared: {names}"
+                yield Finding("scheme", text, _named(graph, op))
             yield from _missing_scales(graph, op)
 
 
 def _float_operators(graph: Subgraph) -> Iterator[Finding]:
     """A finding for each kind of operator; conversions last, which are there for the others' sake."""
     found: dict[str, list[str]] = {}
+    blamed: dict[str, list[tuple[str, str]]] = {}
     for op in sorted(graph.ops, key=lambda op: op.name in CONVERSIONS):
         floats = [tensor.name for tensor in _inner(graph, op) if tensor.type in FLOATS]
         if floats:
             found.setdefault(op.name, []).extend(floats)
+            blamed.setdefault(op.name, []).extend(_named(graph, op))
     for name, tensors in found.items():
-        yield Finding("float_op", f"{name} computes in float: {_some(tensors)}")
+        yield Finding("float_op", f"{name} computes in float: {_some(tensors)}", tuple(blamed[name]))
+
+
+def _named(graph: Subgraph, op: Op) -> tuple[tuple[str, str], ...]:
+    """Return (operator, name) as rules know it; nothing for a conversion, which is there for others' sake."""
+    return () if op.name in CONVERSIONS or not op.outputs else ((op.name, graph.tensors[op.outputs[0]].name),)
 
 
 def _inner(graph: Subgraph, op: Op) -> list[Tensor]:
@@ -295,10 +311,11 @@ def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:
     for index in op.outputs:
         tensor = graph.tensors[index]
         if tensor.type in ("int8", "uint8", "int16") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):
-            yield Finding("scale", f"{op.name} gives {tensor.type} without a scale: {tensor.name}")
+            text = f"{op.name} gives {tensor.type} without a scale: {tensor.name}"
+            yield Finding("scale", text, _named(graph, op))
         bad = [scale for scale in tensor.scales if not math.isfinite(scale) or scale <= 0]
         if bad:
-            yield Finding("scale", f"{tensor.name} has the scale {bad[0]}")
+            yield Finding("scale", f"{tensor.name} has the scale {bad[0]}", _named(graph, op))
 
 
 SCHEME_RULES = {
@@ -354,7 +371,8 @@ def _float_weights(model: Model, wanted: str) -> Iterator[Finding]:
             for index in op.inputs[1:2] if op.name in WEIGHTED else ():
                 tensor = graph.tensors[index]
                 if tensor.constant and tensor.type == "float32" and tensor.elements >= WEIGHT_ELEMENTS:
-                    yield Finding("scheme", f"{op.name} kept float32 weights, {wanted} was declared: {tensor.name}")
+                    text = f"{op.name} kept float32 weights, {wanted} was declared: {tensor.name}"
+                    yield Finding("scheme", text, _named(graph, op))
 
 
 def _some(names: list[str], limit: int = 3) -> str:

@@ -12,11 +12,14 @@ from typing import Any
 
 from tflbuild.core.computing import CONVERSIONS, scheme_by
 from tflbuild.core.model import Model, Op, Subgraph, Tensor
+from tflbuild.core.rules import find_pattern
 from tflbuild.core.schemes import SCHEMES
 
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
 REAL = ("float32", "float16", "int8", "int16", "int4")
+
+NAMED_ALONE = 4  # operators of one kind that a proposed rule names; more of them are matched by their kind
 
 Rules = Sequence[Mapping[str, Any]]
 
@@ -46,6 +49,25 @@ def each_operator(model: Model) -> Iterator[tuple[Subgraph, Op, str]]:
             tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
             if any(tensor.type in REAL for tensor in tensors):
                 yield graph, op, graph.tensors[op.outputs[0]].name
+
+
+def select(model: Model, blamed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return the `op` and `match` of rules that match these operators, given by (operator, name), and no others.
+
+    One selector stands for all operators of a kind where all are given, or more of them than a command should name.
+    """
+    names: dict[str, list[str]] = {}
+    for _, op, name in each_operator(model):
+        names.setdefault(op.name, []).append(name)
+    every = [name for several in names.values() for name in several]
+    selectors: dict[tuple[str, str], None] = {}
+    for kind in dict.fromkeys(op for op, _ in blamed):
+        single = list(dict.fromkeys(name for op, name in blamed if op == kind))
+        if set(single) >= set(names.get(kind, ())) or len(single) > NAMED_ALONE:
+            selectors[kind, ""] = None
+        else:
+            selectors |= {("", find_pattern(name, every)): None for name in single}
+    return [{"op": op, "match": match} for op, match in selectors]
 
 
 def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
