@@ -7,6 +7,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 from one_op import TYPE, Case, T, bias, weight, write_model
 
 F = "float32"
@@ -69,3 +70,20 @@ def written(root: Any) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(root.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def with_buffers_behind(data: bytes, least: int = 1) -> bytes:
+    """The model with every buffer of `least` bytes or more behind its flatbuffer, as the LiteRT quantizer writes it."""
+    root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+    moved = {}
+    for index, buffer in enumerate(root.buffers):
+        if buffer.data is not None and len(buffer.data) >= least:
+            moved[index] = bytes(buffer.data)
+            buffer.data, buffer.offset, buffer.size = None, 1, 1
+    whole = bytearray(written(root))
+    packed_model = schema.Model.GetRootAsModel(whole, 0)
+    for index, values in moved.items():
+        whole += bytes(-len(whole) % 16)
+        flatbuffer_utils.update_packed_buffer(packed_model.Buffers(index), offset=len(whole), size=len(values))
+        whole += values
+    return bytes(whole)

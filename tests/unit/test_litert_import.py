@@ -5,12 +5,15 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from one_op import write_model
 from one_op_cases import CASES
+from packed_weights import with_buffers_behind, written
 
 from tflbuild.workers import litert_import
+from tflbuild.workers.buffers import has_buffers_behind
 from tflbuild.workers.contract import Request
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.flatbuffer import read_buffers, read_model
 from tflbuild.workers.litert_import import with_current_codes
 from tflbuild.workers.litert_quantize import quantize, statistics
+from tflbuild.workers.metadata import append_files, read_metadata
 from tflbuild.workers.quantizer_recipe import make_recipe
 
 CONV = CASES["CONV_2D_float32"]
@@ -33,8 +36,8 @@ def test_a_file_from_before_2020_gets_the_codes_that_tools_read():
     assert code.builtinCode == schema.BuiltinOperator.CONV_2D
 
 
-def do_import(folder, *, must_be_float):
-    (folder / "in.tflite").write_bytes(as_before_2020(write_model(CONV)))
+def do_import(folder, *, must_be_float, model=None):
+    (folder / "in.tflite").write_bytes(model or as_before_2020(write_model(CONV)))
     (folder / "outputs").mkdir()
     declared = {"key": "serving_default", "entry": "", "batch": 1, "inputs": [], "outputs": {}, "preprocess": {}}
     params = {"signature": declared, "must_be_float": must_be_float}
@@ -65,3 +68,18 @@ def test_both_forms_are_read_alike(tmp_path, form):
     (tmp_path / "net.tflite").write_bytes(form(write_model(CONV)))
     (op,) = read_model(tmp_path / "net.tflite").subgraphs[0].ops
     assert op.name == "CONV_2D"
+
+
+def test_buffers_behind_the_flatbuffer_are_moved_inside(tmp_path):
+    behind = with_buffers_behind(write_model(CONV))
+    made = do_import(tmp_path, must_be_float=False, model=behind)
+    assert has_buffers_behind(behind) and not has_buffers_behind(made.read_bytes())
+    assert read_buffers(made) == read_buffers(tmp_path / "in.tflite")
+
+
+def test_a_file_without_signatures_keeps_its_associated_files(tmp_path):
+    root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(write_model(CONV), 0))
+    root.signatureDefs = []
+    made = do_import(tmp_path, must_be_float=False, model=append_files(written(root), {"labels.txt": b"cat\n"}))
+    assert [entry.key for entry in read_model(made).signatures] == ["serving_default"]
+    assert [file["name"] for file in read_metadata(made)["files"]] == ["labels.txt"]

@@ -273,7 +273,7 @@ class Converter:
     _experimental_disable_fuse_mul_and_fc: Optional[bool] = None
     """Leave a multiplication beside FULLY_CONNECTED instead of folding it into the weights."""
     _experimental_use_buffer_offset: Optional[bool] = None
-    """Store weights behind the flatbuffer: for models above 2 GB."""
+    """Convert a model above 2 GB: its weights lie behind the flatbuffer, unless the file is smaller in the end."""
     _experimental_enable_composite_direct_lowering: Optional[bool] = None
     """Lower composite operators directly."""
     _experimental_unsafe_fuse_dynamic_shaped_broadcast: Optional[bool] = None

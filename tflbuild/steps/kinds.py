@@ -20,7 +20,7 @@ EXTRAS = {
 }
 
 # what TFLite Metadata are read and written with
-METADATA = ("metadata", "metadata_codec", "metadata_schema")
+METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema")
 
 LOG = "log.txt"  # what a step printed: an output of every kind
 
@@ -125,7 +125,10 @@ KINDS: dict[str, StepKind] = {
             name="convert",
             server="tensorflow",
             module="tf_convert",
-            uses=("fake_quant", "preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+            uses=(
+                *("buffers", "fake_quant", "preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain"),
+                "tf_snapshot",
+            ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),
         ),
@@ -191,7 +194,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_quantize",
             uses=(
-                *("core.computing", "core.model", "core.schemes", "flatbuffer", "moments", "prelu"),
+                *("buffers", "core.computing", "core.model", "core.schemes", "flatbuffer", "moments", "prelu"),
                 *("quantizer_recipe", "core.rules", "rules", "runtimes", "uint8_interface"),
             ),
             packages=QUANTIZER,
@@ -203,19 +206,9 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_sensitivity",
             uses=(
-                *("artifact", "core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
-                *("core.rules", "litert_quantize", "metrics"),
-                *(
-                    "moments",
-                    "predictions",
-                    "prelu",
-                    "probes",
-                    "quantizer_recipe",
-                    "core.rules",
-                    "rules",
-                    "runtimes",
-                    "samples",
-                ),
+                *("artifact", "buffers", "core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
+                *("core.rules", "litert_quantize", "metrics", "moments", "predictions", "prelu", "probes"),
+                *("quantizer_recipe", "rules", "runtimes", "samples"),
                 *("shards", "signatures", "uint8_interface"),
             ),
             packages=QUANTIZER,
@@ -247,8 +240,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
-                *("fake_quant", "preprocess", "samples", "signatures", "tf_converter", "tf_entries", "tf_explain"),
-                *("tf_snapshot", "uint8_interface"),
+                *("buffers", "fake_quant", "preprocess", "samples", "signatures", "tf_converter", "tf_entries"),
+                *("tf_explain", "tf_snapshot", "uint8_interface"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite",),

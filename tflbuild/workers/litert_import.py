@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.core.model import Model, SignatureDef, Tensor
+from tflbuild.workers.buffers import append_archive, settle_buffers, write_aligned
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
@@ -29,6 +30,8 @@ def run(request: Request) -> Facts:
     path = request.outputs / "model.tflite"
     given = {"bytes": len(raw), "has_signatures": bool(model.signatures)}  # as the file is
     path.write_bytes(raw)
+    kept = settle_buffers(path)
+    raw, model = path.read_bytes(), read_model(path)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
         path.write_bytes(raw := with_current_codes(raw))
@@ -46,7 +49,7 @@ def run(request: Request) -> Facts:
     signature = signature_json(found.key, specs, outputs, found.key)
     more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
     request.write_json("signature.json", {**signature, "more": more})
-    return {"contents": describe_model(model, read_metadata(path)) | given}
+    return {"contents": describe_model(model, read_metadata(path)) | given, **({"note": kept} if kept else {})}
 
 
 def describe_signature(entry: SignatureDef) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def with_current_codes(raw: bytes) -> bytes:
         return raw
     for code in root.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+    return append_archive(write_aligned(root, len(raw)), raw)
 
 
 def with_signature(raw: bytes, key: str) -> bytes:
@@ -125,7 +128,7 @@ def with_signature(raw: bytes, key: str) -> bytes:
     entry.inputs = [_named(graph, int(index)) for index in graph.inputs]
     entry.outputs = [_named(graph, int(index)) for index in graph.outputs]
     root.signatureDefs = [entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+    return append_archive(write_aligned(root, len(raw)), raw)
 
 
 def _named(graph: Any, index: int) -> Any:

@@ -14,6 +14,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
+from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.moments import load_moments
@@ -26,7 +27,7 @@ UNMEASURED = re.compile(r"Failed to get quantization parameters for tensor: (\S+
 
 
 def run(request: Request) -> Facts:
-    """Outputs model.tflite; facts: bytes."""
+    """Outputs model.tflite; facts: bytes, a note where weights stay behind the flatbuffer."""
     params = request.params
     model = request.inputs["model"].read_bytes()
     operators = find_operators(request.inputs["model"], params.get("rules", ()))
@@ -36,8 +37,20 @@ def run(request: Request) -> Facts:
         plain = make_recipe({**params, "algorithm": "min_max"}, operators)
         require_difference(quantized, quantize(model, plain, ranges), params)
     path = request.outputs / "model.tflite"
-    path.write_bytes(with_uint8(with_prelu(quantized, params), params))
-    return {"bytes": path.stat().st_size}
+    return {**write_artifact(path, quantized, params), "bytes": path.stat().st_size}
+
+
+def write_artifact(path: Path, quantized: bytes, params: Any) -> Facts:
+    """Write what the quantizer made with what it cannot do added. Returns a note where buffers stay behind.
+
+    The quantizer writes the buffers of a large model behind the flatbuffer, aligned. They are moved inside last, since
+    the other changes serialize the model without alignment.
+    """
+    made = with_uint8(with_prelu(quantized, params), params)
+    if has_large_buffers(made):
+        made = store_buffers_inside(made)
+    path.write_bytes(made)
+    return {"note": KEPT_BEHIND} if has_buffers_behind(made) else {}
 
 
 def with_unique_names(model: bytes) -> tuple[bytes, dict[bytes, bytes]]:

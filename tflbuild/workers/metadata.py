@@ -19,19 +19,17 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from tflbuild.workers.buffers import COMPILED, MOST_BYTES, is_compiled, write_aligned
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.metadata_codec import decode_metadata, encode_metadata
-from tflbuild.workers.metadata_schema import ALIGNMENT, LABEL_TYPES
+from tflbuild.workers.metadata_schema import LABEL_TYPES
 
 Json = Any
 ENTRY = b"TFLITE_METADATA"
-IDENTIFIER = b"TFL3"
-MOST_BYTES = 2**31 - 1  # a flatbuffer's offsets reach no farther
 MOST_LABELS = 10_000  # that are told, rather than counted
 MOST_LABEL_BYTES = 16 * 2**20
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 READABLE = 0o100644 << 16
-COMPILED = {"DISPATCH_OP"}  # what these run lies behind the flatbuffer, at offsets of its own
 
 
 def write_metadata(model: bytes, tree: Mapping[str, Json], files: Mapping[str, bytes]) -> bytes:
@@ -44,17 +42,16 @@ def write_metadata(model: bytes, tree: Mapping[str, Json], files: Mapping[str, b
     if len(model) + len(told) + sum(map(len, files.values())) > MOST_BYTES:
         raise _too_large(len(model))
     root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    if compiled := COMPILED & {bytes(code.customCode or b"").decode("utf-8", "replace") for code in root.operatorCodes}:
+    if is_compiled(root):
         raise WorkerError(
             "metadata cannot be written into a model that is compiled ahead of time",
             kind="recipe",
-            why=f"it has {', '.join(sorted(compiled))}: the compiled code lies at fixed places of the file",
+            why=f"it has {', '.join(sorted(COMPILED))}: the compiled code lies at fixed places of the file",
             next_step="write them into the model before it is compiled",
         )
     _set_entry(root, told)
-    root.buffers = [_Aligned(buffer.data) for buffer in root.buffers]
     try:
-        made = bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+        made = write_aligned(root, len(model))
     except flatbuffers.builder.BuilderSizeError as error:
         raise _too_large(len(model)) from error
     return append_files(made, files)
@@ -92,26 +89,6 @@ def _drop_buffer(root: Any, entries: list[Any], gone: int) -> None:
     del root.buffers[gone]
     for owner in (*(tensor for graph in root.subgraphs for tensor in graph.tensors or ()), *entries):
         owner.buffer = int(owner.buffer) - (owner.buffer > gone)
-
-
-class _Aligned:
-    """A buffer of the model that writes itself at a multiple of 16 bytes, as the schema asks."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = None if data is None else bytes(data)
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802, the generated classes' name for it
-        place = None
-        if self.data is not None:
-            size = len(self.data)
-            builder.StartVector(1, size, ALIGNMENT)
-            builder.head -= size
-            builder.Bytes[builder.head : builder.head + size] = self.data
-            place = builder.EndVector()
-        schema.BufferStart(builder)
-        if place is not None:
-            schema.BufferAddData(builder, place)
-        return schema.BufferEnd(builder)
 
 
 def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:

@@ -12,8 +12,9 @@ def run(request: Request) -> Facts:
     converter = open_converter(request)
     converter.target_spec.supported_ops = builtins(request.params["select_tf"])
     path = request.outputs / "model.tflite"
-    convert(converter, path, request)
+    kept = convert(converter, path, request)
     trained = free(path, request.inputs["snapshot"])
     request.write_json("trained.json", trained)
-    note = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
+    ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
+    note = "; ".join(filter(None, (ranges, kept)))
     return {"bytes": path.stat().st_size, **({"note": note} if note else {})}

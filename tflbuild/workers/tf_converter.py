@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tflbuild.workers.buffers import settle_buffers
 from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_explain import explain
@@ -54,12 +55,16 @@ def builtins(select_tf: bool) -> list[tf.lite.OpsSet]:
     return [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if select_tf else [])]
 
 
-def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) -> None:
-    """Convert and write. Raises WorkerError that says which operators are in the way, where, and what to do."""
+def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) -> str:
+    """Convert and write, with buffers inside the flatbuffer. Returns a note where they must stay behind it, else "".
+
+    Raises WorkerError that says which operators are in the way, where, and what to do.
+    """
     try:
         path.write_bytes(converter.convert())
     except Exception as error:
         raise explain(error, request, lambda: survey(request)) from error
+    return settle_buffers(path)
 
 
 def survey(request: Request) -> Mapping[str, int]:

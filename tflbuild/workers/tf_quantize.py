@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from tflbuild.workers import progress
+from tflbuild.workers.buffers import store_buffers_inside
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
@@ -35,11 +37,20 @@ def run(request: Request) -> Facts:
     if params["scheme"] in INTEGER_OPS:
         ask_for_integers(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
-    convert(converter, path, request)
+    kept = convert(converter, path, request)
     if params["scheme"] == "int8":
-        path.write_bytes(quantize_raw_inputs(path.read_bytes()))
-    note = f"ranges come from {trained} nodes of quantization-aware training, not from samples"
-    return {"bytes": path.stat().st_size, **({"note": note} if trained else {})}
+        take_raw_inputs(path)
+    ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
+    note = "; ".join(filter(None, (ranges, kept)))
+    return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
+
+
+def take_raw_inputs(path: Path) -> None:
+    """Have raw uint8 inputs quantized in place of a cast, where the file has such; buffers stay aligned."""
+    model = path.read_bytes()
+    made = quantize_raw_inputs(model)
+    if made != model:
+        path.write_bytes(store_buffers_inside(made))
 
 
 def require_int8(scheme: str) -> None:
