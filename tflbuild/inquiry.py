@@ -19,6 +19,7 @@ from tflbuild.core.verdict import Verdict
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
+from tflbuild.folders import claim_folders
 from tflbuild.locations import locate, store_root
 from tflbuild.pipeline import (
     connect,
@@ -92,6 +93,7 @@ def _ask(
         require_one_artifact(prepared)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
+        claim_folders([resolved.recipe], [places])
         prepare(variant_folder(resolved.recipe))
         connect(executor, prepared.shared, prepared.cluster)
         plan = make(resolved, surroundings())

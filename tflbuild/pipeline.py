@@ -31,13 +31,14 @@ from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, Tflbuild
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
+from tflbuild.folders import open_folders, record_failure
 from tflbuild.locations import store_root
 from tflbuild.plan.draft import Surroundings
 from tflbuild.plan.planner import make_plan
 from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
-from tflbuild.report.outputs import cannot_write, log_file, prepare, variant_folder, write_logs, write_outputs
+from tflbuild.report.outputs import cannot_write, log_file, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import problems, target_gates, verdicts_json, verdicts_of
@@ -50,6 +51,7 @@ from tflbuild.storage.stat_cache import Snapshot
 from tflbuild.storage.store import Store
 from tflbuild.unchanged import Stat, observe, remember
 
+NOT_BUILT, GATE_FAILED = "not built", "gate failed"  # verdicts of variants whose folders need no record of a failure
 SESSION = uuid.uuid4().hex
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
@@ -243,8 +245,8 @@ def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outc
 def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
     """Execute and report: one outcome a job, in their order."""
     store = executor.store
-    for one in prepared.resolved:
-        prepare(variant_folder(one.recipe))
+    recipes = [one.recipe for one in prepared.resolved]
+    requests = open_folders(recipes, prepared.places, prepared.plan.goals, store)
     results = executor.execute(prepared.plan)
     settled = [
         settle(one, surroundings(), places, executor, say)
@@ -259,9 +261,11 @@ def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]
     with disk_errors(store.root):
         git = git_state()
         reports = []
-        for (one, found), places, goals in zip(settled, prepared.places, plan.goals, strict=True):
+        for (one, found), places, goals, request in zip(settled, prepared.places, plan.goals, requests, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
-            outcome = report(one, found, places, roles, store, git)
+            outcome = report(one, found, places, roles, store, git, request)
+            if outcome.error is not None and outcome.row.verdict not in (NOT_BUILT, GATE_FAILED):
+                record_failure(one.recipe, store, request, outcome.row.verdict, outcome.error)
             reports.append(replace(outcome, recipe=one.recipe.name, steps=roles))
     waiting = iter(reports)
     return [
@@ -292,6 +296,7 @@ def report(
     roles: Mapping[str, StepResult],
     store: Store,
     git: dict[str, Json] | None,
+    request: str,
 ) -> Outcome:
     """Write what a variant came to, and say it."""
     recipe = resolved.recipe
@@ -316,8 +321,7 @@ def report(
     told = [line for lines in wrong.values() for line in lines]
     held = [*gates, *target_gates(recipe, verdicts)]
     manifest = make_manifest(resolved, roles, used_packages(), held, verdicts_json(verdicts), told, git)
-    if found is not None:
-        manifest["search"] = search_json(found)
+    manifest |= {"request": request, **({} if found is None else {"search": search_json(found)})}
     written = write_outputs(folder, store, roles, manifest, accepted=not (missed or wrong))
     line = summarize(written.model, manifest)
     if missed or wrong:
@@ -327,7 +331,7 @@ def report(
             why="\n".join([*(gate.text() for gate in missed), *told]),
             next_step=f"the artifact is kept for study: {show_path(written.model)}",
         )
-        row = Row(recipe.variant, "gate failed", manifest, recipe.overrides)
+        row = Row(recipe.variant, GATE_FAILED, manifest, recipe.overrides)
         return Outcome(row, line, ran, written.files, gate_error, found)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
     row = Row(recipe.variant, verdict, manifest, recipe.overrides)
@@ -341,7 +345,7 @@ def not_built(recipe: Recipe, ran: bool) -> Outcome:
         why="--fail-fast stopped at another variant's failure",
         next_step="the same command goes on from here",
     )
-    row = Row(recipe.variant, "not built", None, recipe.overrides)
+    row = Row(recipe.variant, NOT_BUILT, None, recipe.overrides)
     return Outcome(row, "", ran, error=stopped, recipe=recipe.name)
 
 

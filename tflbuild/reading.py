@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tflbuild.config.compose import search_roots
+from tflbuild.config.search_path import search_roots
 from tflbuild.core.recipe import Recipe
 from tflbuild.locations import PACKAGE, locate
 from tflbuild.resolve.inputs import code_of, codes_of, datasets_of, named_paths

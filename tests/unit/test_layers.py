@@ -38,13 +38,17 @@ MAY_IMPORT = {
     "search": {"core", "execute", "plan", "resolve"},
     "report": {"core", "errors", "execute", "locations", "plan", "resolve", "storage"},
     "reading": {"config", "core", "locations", "resolve", "steps"},
+    "folders": {"config", "core", "errors", "report", "storage"},
     "pipeline": {
-        *("cluster", "config", "core", "errors", "execute", "locations", "plan", "reading", "report"),
+        *("cluster", "config", "core", "errors", "execute", "folders", "locations", "plan", "reading", "report"),
         *("resolve", "settlement", "steps", "storage", "unchanged"),
     },
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
     "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
-    "inquiry": {"config", "core", "errors", "execute", "locations", "pipeline", "plan", "report", "resolve", "storage"},
+    "inquiry": {
+        *("config", "core", "errors", "execute", "folders", "locations", "pipeline"),
+        *("plan", "report", "resolve", "storage"),
+    },
     "jobs": {
         *("config", "core", "errors", "execute", "interrupts", "pipeline"),
         *("plan", "report", "resolve", "storage"),

@@ -29,11 +29,11 @@ from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.recipe_source import GROUP, RecipeSource
+from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
 from tflbuild.config.variants import name_variant, told_overrides
 from tflbuild.errors import RecipeError, UsageError, nearest
-from tflbuild.locations import shipped
 
 Job = list[str]
 
@@ -77,18 +77,6 @@ class Drive:
     launcher: str
     config: DictConfig | None
     batches: list[list[Job]] | None
-
-
-def search_roots() -> list[tuple[str, str, Path]]:
-    """Where configuration is looked for, first match wins: (provider, scheme, folder)."""
-    here = Path.cwd()
-    roots = [("tflbuild", "file", shipped("conf"))]
-    if (here / "conf").resolve() != shipped("conf").resolve():
-        roots.append(("project", "file", here / "conf"))
-    roots.append(("project recipes", "recipes", here / "recipes"))
-    if (here / "recipes").resolve() != shipped("recipes").resolve():
-        roots.append(("tflbuild recipes", "recipes", shipped("recipes")))
-    return roots
 
 
 def open_hydra() -> Hydra:
@@ -309,7 +297,7 @@ class Composer:
 
     def _recipe_file(self, recipe: str) -> Path | None:
         if recipe not in self._recipes:
-            file = _recipe_file(recipe)
+            file = find_recipe(recipe)
             if file is not None:
                 check_hydra_section(file)
             self._recipes[recipe] = file
@@ -372,14 +360,6 @@ def _near_input(config: DictConfig, key: str) -> str:
     found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
     close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
     return f"; {close}" if close else ""
-
-
-def _recipe_file(recipe: str) -> Path | None:
-    for _, scheme, folder in search_roots():
-        file = folder / f"{recipe}.yaml"
-        if recipe and scheme == RecipeSource.scheme() and file.is_file():
-            return file
-    return None
 
 
 def recipe_of(overrides: list[Override]) -> str:

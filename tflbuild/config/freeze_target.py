@@ -47,7 +47,8 @@ def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target,
 def freeze_target(name: str, profile: schema.Target, everywhere: list[tuple[str, float]], refusals: Refusals) -> Target:
     """One profile; its own limits stand before those of all."""
     place = f"target.{name}"
-    refusals.require(name not in FOLDERS, place, f"'{name}'", "called otherwise: artifacts have a folder of that name")
+    free = name not in FOLDERS and not name.startswith("previous.")
+    refusals.require(free, place, f"'{name}'", "called otherwise: artifacts have a folder of that name")
     check_numbers(profile, place, refusals)
     own = freeze_limits(profile.gates, f"{place}.gates", refusals)
     require_known(own, RUNTIMES[profile.runtime].limits, f"{place}.gates", refusals)

@@ -9,7 +9,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.step import FileInput, Plan, StepInput
 from tflbuild.execute.preview import Preview
 from tflbuild.plan.explain import Change, Earlier, differences
-from tflbuild.report.outputs import MANIFEST, variant_folder
+from tflbuild.report.outputs import last_manifest, variant_folder
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.storage.store import Store
 
@@ -37,9 +37,9 @@ def _last_actions(resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store) 
     actions: dict[str, Mapping[str, Json]] = {}
     for one, goals in zip(resolved, plan.goals, strict=True):
         try:
-            manifest = json.loads((variant_folder(one.recipe) / MANIFEST).read_text())
-            keys = {role: step["key"] for role, step in manifest["steps"].items()}
-        except (OSError, ValueError, KeyError, TypeError):
+            steps = last_manifest(variant_folder(one.recipe))["steps"]
+            keys = {role: step["key"] for role, step in steps.items()}
+        except (AttributeError, KeyError, TypeError):
             continue
         for role, step_id in goals.items():
             record = store.read(keys[role]) if role in keys else None

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,11 @@ MODEL = "model.tflite"
 REJECTED = "model.rejected.tflite"
 MANIFEST = "manifest.json"
 CARD = "card.md"
+LOGS = "logs"
+FAILURE = "failure.json"
 COMPILED = "compiled/"
 RUNNERS = "runners/"
+PREVIOUS = "previous."  # begins the names of what an earlier build made, once a later one has not replaced it
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,71 @@ def write_outputs(
     files = [model, folder / CARD]
     try:
         with store.lock(_lock_name(folder)):  # the manifest tells of these files, not of a build beside it
+            _remove_previous(folder)
             (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
             _bring(store, artifact.outputs[MODEL], model)
             _bring(store, roles["package"].outputs[CARD], folder / CARD)
-            files += write_logs(folder, store, roles)
+            files += (logs := write_logs(folder, store, roles))
+            _remove_others(folder / LOGS, {place.name for place in logs})
             files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
             files += _bring_compiled(folder, store, roles if accepted else {})
             replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return Written(folder, model, (*files, folder / MANIFEST))
+
+
+def set_aside_other(folder: Path, store: Store, request: str) -> None:
+    """Rename what a build of another request left in the folder: its names begin with `previous.` from now on."""
+    manifest = read_manifest(folder / MANIFEST)
+    if manifest.get("request") != request:
+        set_aside(folder, store)
+
+
+def set_aside(folder: Path, store: Store) -> None:
+    """Rename artifact, manifest and all that was made with them, so that none of them looks current."""
+    try:
+        with store.lock(_lock_name(folder)):
+            names = [MODEL, REJECTED, CARD, RUNNERS.rstrip("/"), *_judged_before(folder / MANIFEST), MANIFEST]
+            present = [name for name in names if Path(name).name == name and (folder / name).exists()]
+            if not {MODEL, REJECTED, MANIFEST}.isdisjoint(present):
+                _remove_previous(folder)
+            for name in present:
+                (folder / name).rename(folder / f"{PREVIOUS}{name}")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+
+
+def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> None:
+    """Say in the folder which build failed and why; what an earlier one left there is set aside."""
+    set_aside(folder, store)
+    earlier = read_manifest(folder / f"{PREVIOUS}{MANIFEST}").get("artifact")
+    sha256 = earlier.get("sha256") if isinstance(earlier, dict) else None
+    replace_json(folder / FAILURE, {**failure, "previous_artifact": sha256})
+
+
+def _remove_previous(folder: Path) -> None:
+    """Remove what an earlier build left, and the record of a failure in between."""
+    names = [MODEL, REJECTED, CARD, RUNNERS.rstrip("/"), *_judged_before(folder / f"{PREVIOUS}{MANIFEST}"), MANIFEST]
+    for place in [folder / FAILURE, *(folder / f"{PREVIOUS}{name}" for name in names if Path(name).name == name)]:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
+def read_manifest(file: Path) -> dict[str, Json]:
+    """Return a manifest; an empty one where it is missing or cannot be read."""
+    try:
+        manifest = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def last_manifest(folder: Path) -> dict[str, Json]:
+    """Return the manifest of the last build that ended well, be it the current one or one that was set aside."""
+    return read_manifest(folder / MANIFEST) or read_manifest(folder / f"{PREVIOUS}{MANIFEST}")
 
 
 def _bring_compiled(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
@@ -96,10 +154,8 @@ def _bring_compiled(folder: Path, store: Store, roles: Mapping[str, StepResult])
 
 def _judged_before(manifest: Path) -> set[str]:
     """The targets of the build that lies there: only what one made may be removed."""
-    try:
-        return set(json.loads(manifest.read_bytes())["targets"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+    targets = read_manifest(manifest).get("targets")
+    return set(targets) if isinstance(targets, dict) else set()
 
 
 def write_page(folder: Path, name: str, text: str) -> Path:
@@ -124,7 +180,7 @@ def write_logs(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> l
 
 def log_file(folder: Path, role: str) -> Path:
     """Where the log of a role lies."""
-    return folder / "logs" / f"{role.replace(' ', '_')}.txt"
+    return folder / LOGS / f"{role.replace(' ', '_')}.txt"
 
 
 def _bring(store: Store, digest: str, place: Path) -> None:
@@ -141,10 +197,15 @@ def _bring_folder(store: Store, result: StepResult, output: str, place: Path) ->
     made = output_of(result, output, store).files
     for name, digest in made.items():
         _bring(store, digest, place / name)
-    for stale in walk_files(place) if place.is_dir() else ():
-        if stale.relative_to(place).as_posix() not in made:
-            stale.unlink(missing_ok=True)
+    _remove_others(place, made)
     return [place / name for name in made]
+
+
+def _remove_others(place: Path, names: Collection[str]) -> None:
+    """Remove the files below a folder that are not named, each by its path below it."""
+    for file in walk_files(place) if place.is_dir() else ():
+        if file.relative_to(place).as_posix() not in names:
+            file.unlink(missing_ok=True)
 
 
 def _lock_name(folder: Path) -> str:
