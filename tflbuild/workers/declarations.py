@@ -11,7 +11,7 @@ from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import op_versions
-from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, weight_of
+from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
@@ -207,7 +207,7 @@ def check_dynamic_int8(model: Model) -> Iterator[Finding]:
 def _integer_activations(model: Model) -> Iterator[Finding]:
     for graph in model.subgraphs:
         for op in graph.ops:
-            for index in op.outputs:
+            for index in () if looks_up_codes(graph, op) else op.outputs:
                 if graph.tensors[index].type == "int8":
                     text = f"{op.name} has an int8 activation: {graph.tensors[index].name}"
                     yield Finding("scheme", text, _named(graph, op))
@@ -218,8 +218,7 @@ def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
 
     def check(model: Model) -> Iterator[Finding]:
         yield from _integer_activations(model)
-        found = {applied(graph, op) for graph, op, _ in each_operator(model)}
-        if found <= {"none"}:
+        if not any(tensor.type in NARROW and tensor.quantized for tensor in _constants(model)):
             yield Finding("scheme", f"no operator computes as {scheme}: the model was left as it is")
         yield from _dishonoured(model, scheme)
 

@@ -18,6 +18,7 @@ from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.moments import load_moments
+from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.prelu import quantize_prelu
 from tflbuild.workers.quantizer_recipe import make_recipe
 from tflbuild.workers.rules import asked, each_operator, unmatched
@@ -46,7 +47,7 @@ def write_artifact(path: Path, quantized: bytes, params: Any) -> Facts:
     The quantizer writes the buffers of a large model behind the flatbuffer, aligned. They are moved inside last, since
     the other changes serialize the model without alignment.
     """
-    made = with_uint8(with_prelu(quantized, params), params)
+    made = with_uint8(with_narrow_constants(with_prelu(quantized, params), params), params)
     if has_large_buffers(made):
         made = store_buffers_inside(made)
     path.write_bytes(made)
@@ -181,6 +182,17 @@ def with_prelu(model: bytes, params: Any) -> bytes:
         return SCHEMES[asked(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
 
     return quantize_prelu(model, wanted)
+
+
+def with_narrow_constants(model: bytes, params: Any) -> bytes:
+    """Store what the quantizer leaves in float32 as the scheme says, or as the rule of its operator does."""
+
+    def wanted(operator: str, name: str) -> str:
+        return asked(params["scheme"], params.get("rules", ()), operator, name)
+
+    # A recipe of integers that leaves a lookup to a rule gets no operator that its rules would have to speak of.
+    static = SCHEMES[params["scheme"]].mode == "static"
+    return narrow_constants(model, wanted, "per_tensor" if static else params.get("granularity", "per_channel"))
 
 
 def with_uint8(model: bytes, params: Any) -> bytes:

@@ -17,6 +17,7 @@ from tflbuild.core.schemes import SCHEMES
 
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")
+LOOKUPS = ("GATHER", "GATHER_ND")
 REAL = ("float32", "float16", "int8", "int16", "int4")
 
 NAMED_ALONE = 4  # operators of one kind that a proposed rule names; more of them are matched by their kind
@@ -85,11 +86,21 @@ def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
 
 def applied(graph: Subgraph, op: Op) -> str:
     """How an operator of an artifact computes: the name of a scheme. Nothing but what it multiplies by is weights."""
+    if looks_up_codes(graph, op):
+        return f"dynamic_{graph.tensors[op.inputs[0]].type}"
     tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
     weights = weight_of(graph, op)
     direct = [tensor for tensor in tensors if tensor is weights]
     behind = [weights] if weights is not None and not direct else []
     return scheme_by(tensors, direct, behind) or "none"
+
+
+def looks_up_codes(graph: Subgraph, op: Op) -> bool:
+    """Whether an operator looks rows up in a stored table of integers that conversions alone read."""
+    if op.name not in LOOKUPS or not graph.tensors[op.inputs[0]].constant or not graph.tensors[op.inputs[0]].quantized:
+        return False
+    readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
+    return bool(readers) and all(reader.name == "DEQUANTIZE" for reader in readers)
 
 
 def weight_of(graph: Subgraph, op: Op) -> Tensor | None:
@@ -110,6 +121,8 @@ def honours(wanted: str, found: str, op: Op, weights: Tensor | None) -> bool:
     if wanted == found:
         return True
     scheme = SCHEMES[wanted]
+    if op.name in LOOKUPS and scheme.mode in ("dynamic", "weight_only"):
+        return found in ("none", "dynamic_int8", f"dynamic_int{scheme.weights}")
     if scheme.mode != "static" and weights is None:
         return found == "none"
     if scheme.weights == 4:  # where no kernel takes int4, int8 is what is meant

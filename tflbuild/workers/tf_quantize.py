@@ -12,6 +12,7 @@ from tflbuild.workers import progress
 from tflbuild.workers.buffers import store_buffers_inside
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
+from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
@@ -40,6 +41,7 @@ def run(request: Request) -> Facts:
     kept = convert(converter, path, request)
     if params["scheme"] == "int8":
         take_raw_inputs(path)
+    path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
