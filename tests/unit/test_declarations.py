@@ -333,11 +333,12 @@ def test_every_kind_of_float_is_one(type):
 
 
 def biased(op, type):
-    """int16x8 with a bias of a type where the operator has it."""
+    """int16x8 with a bias of a type where the operator has it; an int32 one as the operator's option says."""
     made = with_ops(wide(op=op), [tensor("bias", type, constant=True), tensor("shape", "int32", constant=True)])
     (graph,) = made.subgraphs
     inputs = (4, 1, 0, 3) if op == "TRANSPOSE_CONV" else (0, 1, 3)
-    return replace(made, subgraphs=(replace(graph, ops=(replace(graph.ops[0], inputs=inputs),)),))
+    options = {"quantizedBiasType": 2 if type == "int32" else 0}
+    return replace(made, subgraphs=(replace(graph, ops=(replace(graph.ops[0], inputs=inputs, options=options),)),))
 
 
 @pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"])
@@ -361,7 +362,7 @@ def test_int16_is_symmetric(place):
     (graph,) = made.subgraphs
     tensors = list(graph.tensors)
     tensors[place] = replace(tensors[place], zero_points=(3,))
-    assert rules(replace(made, subgraphs=(replace(graph, tensors=tuple(tensors)),)), **WIDE) == ["scale"]
+    assert rules(replace(made, subgraphs=(replace(graph, tensors=tuple(tensors)),)), **WIDE) == ["kernel"]
 
 
 def test_int16_results_have_scales():

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tflbuild.core.computing import CONVERSIONS
+from tflbuild.core.kernels import filter_indices
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.flatbuffer import op_versions
+from tflbuild.workers.kernel_rules import find_faults
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
 from tflbuild.workers.runtimes import first_runtime, parse
 
@@ -54,7 +56,16 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
         yield from check_calibrated(model, params, signature, ranges)
     if params.get("symmetric"):
         yield from check_symmetric(model)
+    if not params.get("as_it_is"):
+        yield from check_kernels(model)
     yield from check_arithmetic(model, params)
+
+
+def check_kernels(model: Model) -> Iterator[Finding]:
+    """Every quantized operand is what its operator's kernel reads it as; most kernels do not look."""
+    for fault in find_faults(model):
+        text = f"{fault.operator} '{fault.name}': {fault.text}"
+        yield Finding("kernel", text, ((fault.operator, fault.name),))
 
 
 def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
@@ -250,9 +261,6 @@ def check_int16x8(model: Model) -> Iterator[Finding]:
     """quantization=int16x8: the same on int16 activations, symmetric, with int8 weights and wider biases."""
     yield from _check_integers(model, NARROW)
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            if tensor.type == "int16" and any(tensor.zero_points):
-                yield Finding("scale", f"{tensor.name} is int16 with the zero point {tensor.zero_points[0]}")
         for op in graph.ops:
             if op.name in WEIGHTED:
                 yield from _wrong_constant(graph, op, 1, "weights", ("int8",))
@@ -270,11 +278,15 @@ def _wrong_constant(graph: Subgraph, op: Op, place: int, what: str, allowed: tup
 
 
 def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
-    """No operator computes in float, nor on activations of `narrow` types; conversions may, at the borders."""
+    """No operator computes in float, nor on activations of `narrow` types; conversions may, at the borders.
+
+    A computed filter is weights, and no activation.
+    """
     for graph in model.subgraphs:
         yield from _float_operators(graph)
+        filters = filter_indices(graph)
         for op in graph.ops:
-            small = [t for t in _inner(graph, op) if t.type in narrow and t.scales and not t.constant]
+            small = [t for t in _inner(graph, op, filters) if t.type in narrow and t.scales and not t.constant]
             if small:
                 names = _some([t.name for t in small])
                 text = f"{op.name} computes on {small[0].type}, int16 was declared: {names}"
@@ -300,10 +312,11 @@ def _named(graph: Subgraph, op: Op) -> tuple[tuple[str, str], ...]:
     return () if op.name in CONVERSIONS or not op.outputs else ((op.name, graph.tensors[op.outputs[0]].name),)
 
 
-def _inner(graph: Subgraph, op: Op) -> list[Tensor]:
+def _inner(graph: Subgraph, op: Op, but: Collection[int] = ()) -> list[Tensor]:
     """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
     border = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
-    return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in border]
+    left_out = border.union(but)
+    return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in left_out]
 
 
 def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:

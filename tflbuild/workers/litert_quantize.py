@@ -15,6 +15,7 @@ from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
+from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.moments import load_moments
@@ -141,7 +142,7 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
         ) from error
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
-    return with_names(bytes(result.quantized_model), renamed)
+    return with_names(convert_filters(bytes(result.quantized_model)), renamed)
 
 
 def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tflbuild.workers import progress
 from tflbuild.workers.buffers import store_buffers_inside
+from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.narrow_constants import narrow_constants
@@ -39,18 +40,19 @@ def run(request: Request) -> Facts:
         ask_for_integers(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
     kept = convert(converter, path, request)
-    if params["scheme"] == "int8":
-        take_raw_inputs(path)
+    if params["scheme"] in INTEGER_OPS:
+        rewrite_operators(path, params["scheme"])
     path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
 
 
-def take_raw_inputs(path: Path) -> None:
-    """Have raw uint8 inputs quantized in place of a cast, where the file has such; buffers stay aligned."""
+def rewrite_operators(path: Path, scheme: str) -> None:
+    """Convert computed filters, and quantize raw uint8 inputs in place of a cast; buffers stay aligned."""
     model = path.read_bytes()
-    made = quantize_raw_inputs(model)
+    made = convert_filters(model)
+    made = quantize_raw_inputs(made) if scheme == "int8" else made
     if made != model:
         path.write_bytes(store_buffers_inside(made))
 

@@ -111,7 +111,7 @@ def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarra
         graph.tensors.append(_shifted(graph.tensors[inner], entering))
         outer = len(graph.tensors) - 1
         source, sink = (outer, inner) if entering else (inner, outer)
-        operator = _quantize(root, source, sink)
+        operator = add_quantize(root, source, sink)
         graph.operators.insert(0 if entering else len(graph.operators), operator)
         border[place] = outer
         _move_signature(root, index, inner, outer, entering)
@@ -134,7 +134,8 @@ def _shifted(tensor: Any, entering: bool) -> Any:
     return made
 
 
-def _quantize(root: Any, source: int, sink: int) -> Any:
+def add_quantize(root: Any, source: int, sink: int) -> Any:
+    """Return a QUANTIZE from one tensor to another, its operator code among the model's."""
     operator = schema.OperatorT()
     operator.opcodeIndex = _opcode(root, schema.BuiltinOperator.QUANTIZE)
     operator.inputs = np.array([source], np.int32)
