@@ -241,12 +241,14 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.json:
         print(diagnosis.as_json(found.problem, found.trials))
     elif not found.problem:
-        print("nothing is wrong: the recipe builds as it is")
+        print("nothing is wrong: the recipe builds as it is, and passes its gates")
     else:
         print(found.problem, file=sys.stderr)
-        print(diagnosis.table(found.trials) if found.trials else "nothing is known that could be tried")
+        print(diagnosis.table(found.trials) if found.trials else "no automatic fix is known for this failure")
         if chosen is not None:
-            print(f"{'works' if chosen.works else 'builds'}  {_as_build(arguments, 'doctor')} {chosen.fix}")
+            print(f"{'works' if chosen.works else 'builds'}  {_as_build(arguments, 'doctor')} {chosen.command}")
+        elif found.trials:
+            print("none of these passes")
     return EXIT_DONE if chosen is not None or not found.problem else 1
 
 
@@ -354,8 +356,8 @@ def report(options: argparse.Namespace, _: list[str]) -> int:
 
 def cache(options: argparse.Namespace, _: list[str]) -> int:
     """Say what the store holds, or empty it."""
+    from tflbuild.core.sizes import show_bytes
     from tflbuild.locations import store_root
-    from tflbuild.report.summary import show_bytes
     from tflbuild.storage.stat_cache import walk_files
     from tflbuild.storage.store import Store, clear
 

@@ -1,28 +1,40 @@
-"""`tflbuild doctor`: a build that fails, and the fixes that its failure names, each tried.
+"""`tflbuild doctor`: a build that fails, or that misses a gate, and what may help, each tried.
 
-A trial is the same recipe with a few more overrides, planned and executed like any other; nothing is
-written but the store, where a fix that is then taken is a hit.
+A trial is the same recipe with a few more overrides. It is planned, executed and judged by the recipe's gates like any
+other build. Nothing is written but the store, where a fix that is then taken is a hit.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
-from tflbuild.errors import GateError, RecipeError, UsageError
+from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
+from tflbuild.judging import Judgement, judge, list_remedies, unnamed
 from tflbuild.locations import store_root
-from tflbuild.pipeline import as_error, connect, disk_errors, prepare_plan, require_one_artifact
+from tflbuild.pipeline import (
+    Prepared,
+    as_error,
+    connect,
+    disk_errors,
+    prepare_plan,
+    require_one_artifact,
+    surroundings,
+)
+from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.report.console import show_notices
 from tflbuild.report.diagnosis import Trial
-from tflbuild.report.targets import problems, verdicts_of
+from tflbuild.search.remedies import can_spare, find_repairs, kind_of, spare_worst
 from tflbuild.storage.store import Store
 
 ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top
+MOST_TRIALS = 16
+SAMPLES = 8  # evaluation samples that tell which operators lose most, as quantization=auto takes them
 
 
 @dataclass(frozen=True)
@@ -33,86 +45,155 @@ class Diagnosis:
     trials: tuple[Trial, ...]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A build that was tried. `failed` is the step that failed, "" where all went well or a gate was missed."""
+
+    trial: Trial
+    prepared: Prepared
+    roles: Mapping[str, StepResult]
+    failed: str = ""
+    judgement: Judgement | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that was built."""
+        return self.prepared.resolved[0].recipe
+
+
 def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
-    """Build a recipe and, where it fails, try what may help. Raises TflbuildError for a recipe that is wrong."""
+    """Build a recipe and, where it fails or misses a gate, try what may help.
+
+    Raises:
+        TflbuildError: for a recipe that is wrong.
+    """
     store = Store(store_root())
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
-        ward = _Ward(store, executor)
-        first = ward.attempt(list(overrides), "")
-        if first.failure is None:
+        doctor = Doctor(store, executor, list(overrides))
+        first = doctor.build("")
+        assert first is not None
+        if first.trial.failure is None:
             return Diagnosis("", ())
-        return Diagnosis(ward.told, tuple(ward.rounds(list(overrides), first.failure)))
+        return Diagnosis(describe_problem(first), tuple(doctor.treat(first)))
+
+
+def describe_problem(attempt: Attempt) -> str:
+    """Return the error of a build, without the advice to call the command that is running."""
+    failure = attempt.trial.failure
+    assert failure is not None
+    if attempt.judgement is not None:
+        return str(attempt.judgement.as_error(""))
+    error = as_error(attempt.failed, failure, attempt.prepared.places[0], None)
+    error.next_step = "\n".join(line for line in error.next_step.split("\n") if "`tflbuild doctor`" not in line)
+    return str(error)
 
 
 @dataclass
-class _Ward:
-    """Runs trials on one executor, so that what they share is done once."""
+class Doctor:
+    """Runs trials on one executor, so that what they share is done once. `seen` are the recipes that were tried."""
 
     store: Store
     executor: Executor
-    told: str = ""
+    overrides: list[str]
+    seen: list[Recipe] = field(default_factory=list)
 
-    def rounds(self, overrides: list[str], failure: Failure) -> list[Trial]:
-        """Every fix of a failure; where none works, the fixes of what then failed, on top of it."""
-        trials = [self.attempt(overrides, fix) for fix in failure.fixes]
+    def treat(self, first: Attempt) -> list[Trial]:
+        """Return the trials of what may help; where nothing does, of what may help against what then failed."""
+        attempts = list(self.try_all(first, self.propose(first)))
         for _ in range(ROUNDS - 1):
-            if any(trial.failure is None for trial in trials):
+            if any(attempt.trial.failure is None for attempt in attempts):
                 break
-            deeper = [(trial, fix) for trial in trials if trial.failure for fix in trial.failure.fixes]
-            tried = {frozenset(trial.fix.split()) for trial in trials}
-            combined = dict.fromkeys(combine(trial.fix, fix) for trial, fix in deeper)
-            trials += [self.attempt(overrides, fix) for fix in combined if frozenset(fix.split()) not in tried]
-        return trials
+            deeper = [
+                (attempt, combine(attempt.trial.fix, fix))
+                for attempt in attempts
+                if attempt.failed
+                for fix in find_repairs(attempt.recipe, attempt.trial.failure or Failure(kind="", what=""))
+            ]
+            for attempt, fix in deeper:
+                if len(attempts) < MOST_TRIALS:
+                    attempts += self.try_all(attempt, [fix])
+        return [attempt.trial for attempt in attempts]
 
-    def attempt(self, overrides: list[str], fix: str) -> Trial:
-        """One build, its outputs left in the store."""
-        if fix:
-            print(f"trying  {fix}", file=sys.stderr)
+    def propose(self, attempt: Attempt) -> Iterator[str]:
+        """Yield the overrides that may help, in the order to be tried."""
+        assert attempt.trial.failure is not None
+        if attempt.judgement is None:
+            yield from find_repairs(attempt.recipe, attempt.trial.failure)
+            return
+        remedies = [one for one in list_remedies(attempt.judgement, attempt.roles) if not one.searches]
+        spared = False
+        for remedy in remedies:
+            if remedy.overrides.startswith("quantization=") and not spared:
+                spared = True
+                yield from self.spare_operators(attempt)
+            if remedy.overrides:
+                yield remedy.overrides
+
+    def spare_operators(self, attempt: Attempt) -> Iterator[str]:
+        """Yield rules that leave the operators that lose most in float, where that is what is missed."""
+        recipe, judgement = attempt.recipe, attempt.judgement
+        accuracy = judgement is not None and any(kind_of(gate.name) == "accuracy" for gate in judgement.missed)
+        if not accuracy or not can_spare(recipe):
+            return
+        plan = make_sensitivities(attempt.prepared.resolved[:1], surroundings(), SAMPLES)
+        result = self.executor.execute(plan)[plan.goals[0]["sensitivity"]]
+        if result.ok:
+            yield from spare_worst(recipe, result.facts["operators"])
+
+    def try_all(self, before: Attempt, fixes: Iterator[str] | Sequence[str]) -> Iterator[Attempt]:
+        """Yield what came of each fix that composes to a recipe that was not tried yet.
+
+        Fixes of a missed gate stand in the order of what they cost, so that none is tried after one that passes.
+        """
+        count = 0
+        for fix in fixes:
+            attempt = self.build(fix) if count < MOST_TRIALS else None
+            if attempt is None:
+                continue
+            count += 1
+            yield attempt
+            if before.judgement is not None and attempt.trial.failure is None:
+                return
+
+    def build(self, fix: str) -> Attempt | None:
+        """Build once, the outputs left in the store. None for a fix that does not compose, or changes nothing."""
         try:
-            prepared = prepare_plan([*overrides, *fix.split()], multirun=False, store=self.store)
+            prepared = prepare_plan([*self.overrides, *fix.split()], multirun=False, store=self.store)
             require_one_artifact(prepared)
-        except RecipeError as error:
+        except RecipeError:
             if not fix:
                 raise
-            return Trial(fix, Failure(kind="recipe", what=error.what), {})
-        if prepared.resolved[0].recipe.search is not None:
+            return None
+        recipe = prepared.resolved[0].recipe
+        if recipe.search is not None:
             raise UsageError(
                 "doctor takes a scheme, and quantization=auto is a search of its own",
                 where="command line",
                 next_step="quantization=int8, or build it: what cannot be is left out, and said",
             )
+        if unnamed(recipe) in self.seen:
+            return None
+        self.seen.append(unnamed(recipe))
+        if fix:
+            print(f"trying  {fix}", file=sys.stderr)
         connect(self.executor, prepared.shared, prepared.cluster)
         results = self.executor.execute(prepared.plan)
-        roles = {role: results[step] for role, step in prepared.plan.goals[0].items()}
-        failed = next(((role, result) for role, result in roles.items() if result.failure is not None), None)
-        if failed is None:
-            fault = target_fault(prepared.resolved[0].recipe, roles)
-            if fault is not None and not fix:
-                self.told = str(GateError(fault.what, where=fault.where, why=fault.why))
-            return Trial(fix, fault, built_facts(roles))
-        role, result = failed
-        assert result.failure is not None
-        if not fix:
-            self.told = str(as_error(role, result.failure, prepared.places[0], None))
-        return Trial(fix, result.failure, built_facts(roles))
+        return assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
 
 
-def target_fault(recipe: Recipe, roles: Mapping[str, StepResult]) -> Failure | None:
-    """What fails the build on the recipe's targets, though every step went well."""
-    wrong = problems(recipe, verdicts_of(recipe, roles))
-    if not wrong:
-        return None
-    where = ", ".join(f"target.{name}" for name in wrong)
-    why = "\n".join(line for lines in wrong.values() for line in lines)
-    return Failure(kind="gate", what=f"it was built, and will not do for {', '.join(wrong)}", where=where, why=why)
+def assess(fix: str, prepared: Prepared, roles: Mapping[str, StepResult]) -> Attempt:
+    """Return how a build went: by its steps, and by the recipe's gates where all of them went well."""
+    facts = {role: dict(result.facts) for role, result in roles.items() if result.ok}
+    for role, result in roles.items():
+        if result.failure is not None:
+            return Attempt(Trial(fix, result.failure, facts), prepared, roles, role)
+    judgement = judge(prepared.resolved[0].recipe, roles, prepared.places[0])
+    if judgement.passed:
+        return Attempt(Trial(fix, None, facts), prepared, roles)
+    return Attempt(Trial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
 
 
 def combine(first: str, second: str) -> str:
     """Both fixes' overrides, each once; of one key the later value."""
     words = {word.partition("=")[0]: word for word in [*first.split(), *second.split()]}
     return " ".join(words.values())
-
-
-def built_facts(roles: dict[str, StepResult]) -> dict[str, dict[str, object]]:
-    """What the steps that went well measured."""
-    return {role: dict(result.facts) for role, result in roles.items() if result.ok}

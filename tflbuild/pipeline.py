@@ -32,6 +32,7 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
 from tflbuild.folders import open_folders, record_failure
+from tflbuild.judging import advise, judge
 from tflbuild.locations import store_root
 from tflbuild.plan.draft import Surroundings
 from tflbuild.plan.planner import make_plan
@@ -41,11 +42,11 @@ from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, variant_folder, write_logs, write_outputs
 from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
-from tflbuild.report.targets import problems, target_gates, verdicts_json, verdicts_of
+from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_version, toolchain
 from tflbuild.resolve.tools import find_tool, require_tools
-from tflbuild.settlement import hold, limit_key, require_candidates, settle
+from tflbuild.settlement import limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
 from tflbuild.storage.stat_cache import Snapshot
 from tflbuild.storage.store import Store
@@ -314,23 +315,15 @@ def report(
         return not_built(recipe, ran)
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
-    verdicts = verdicts_of(recipe, roles)
-    gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
-    missed = [gate for gate in gates if not gate.passed]
-    wrong = problems(recipe, verdicts)
-    told = [line for lines in wrong.values() for line in lines]
-    held = [*gates, *target_gates(recipe, verdicts)]
-    manifest = make_manifest(resolved, roles, used_packages(), held, verdicts_json(verdicts), told, git)
+    judgement = judge(recipe, roles, places)
+    verdicts = verdicts_json(judgement.verdicts)
+    manifest = make_manifest(resolved, roles, used_packages(), judgement.gates, verdicts, judgement.faults, git)
     manifest |= {"request": request, **({} if found is None else {"search": search_json(found)})}
-    written = write_outputs(folder, store, roles, manifest, accepted=not (missed or wrong))
+    written = write_outputs(folder, store, roles, manifest, accepted=judgement.passed)
     line = summarize(written.model, manifest)
-    if missed or wrong:
-        gate_error = GateError(
-            f"{recipe.name}/{recipe.variant} was built and does not pass its gates",
-            where=", ".join([*(f"verify.gates.{gate.name}" for gate in missed), *(f"target.{name}" for name in wrong)]),
-            why="\n".join([*(gate.text() for gate in missed), *told]),
-            next_step=f"the artifact is kept for study: {show_path(written.model)}",
-        )
+    if not judgement.passed:
+        kept = f"the artifact is kept for study: {show_path(written.model)}"
+        gate_error = judgement.as_error("\n".join([kept, *advise(judgement, roles, places)]))
         row = Row(recipe.variant, GATE_FAILED, manifest, recipe.overrides)
         return Outcome(row, line, ran, written.files, gate_error, found)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])

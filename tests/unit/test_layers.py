@@ -40,11 +40,14 @@ MAY_IMPORT = {
     "reading": {"config", "core", "locations", "resolve", "steps"},
     "folders": {"config", "core", "errors", "report", "storage"},
     "pipeline": {
-        *("cluster", "config", "core", "errors", "execute", "folders", "locations", "plan", "reading", "report"),
-        *("resolve", "settlement", "steps", "storage", "unchanged"),
+        *("cluster", "config", "core", "errors", "execute", "folders", "judging", "locations", "plan"),
+        *("reading", "report", "resolve", "settlement", "steps", "storage", "unchanged"),
     },
     "settlement": {"config", "core", "errors", "execute", "plan", "resolve", "search"},
-    "doctor": {"core", "errors", "execute", "locations", "pipeline", "report", "storage"},
+    "judging": {"config", "core", "errors", "report", "search", "settlement"},
+    "doctor": {
+        *("core", "errors", "execute", "judging", "locations", "pipeline", "plan", "report", "search", "storage"),
+    },
     "inquiry": {
         *("config", "core", "errors", "execute", "folders", "locations", "pipeline"),
         *("plan", "report", "resolve", "storage"),

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.report.summary import Row, labels, show_bytes, summarize
+from tflbuild.core.sizes import show_bytes
+from tflbuild.report.summary import Row, labels, summarize
 
 
 def manifest(*flex, **metrics):

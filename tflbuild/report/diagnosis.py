@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figures
 from tflbuild.core.result import Failure
+from tflbuild.core.sizes import show_bytes
 from tflbuild.report.columns import align
-from tflbuild.report.summary import show_bytes, show_needs
+from tflbuild.report.summary import show_needs
 
+LINE = "\n"
 HEADINGS = ("fix", "result", "size", "max abs error", "")
 
 
@@ -37,17 +40,29 @@ class Trial:
         unrunnable = self.failure is not None and self.failure.kind == "environment" and "check" in self.facts
         return self.failure is None or unrunnable
 
+    @property
+    def misses(self) -> bool:
+        """Whether an artifact was built as declared that misses a gate."""
+        return self.failure is not None and self.failure.kind == "gate"
+
+    @property
+    def command(self) -> str:
+        """The fix as a shell takes it."""
+        return " ".join(shlex.quote(word) for word in self.fix.split())
+
 
 def cells(trial: Trial) -> tuple[str, ...]:
     """One row: what was not measured stays empty."""
     contents = trial.facts.get("check", {})
     size = show_bytes(contents["bytes"]) if contents else ""
-    if trial.builds:
-        error = f"{figures(trial.facts)['max_abs_error']:.3g}" if trial.works else ""
+    if trial.builds or trial.misses:
+        error = f"{figures(trial.facts)['max_abs_error']:.3g}" if "verify" in trial.facts else ""
         verdict = "works" if trial.works else "builds, unverified"
-        return (trial.fix, verdict, size, error, show_needs(contents) if contents else "")
+        if trial.failure is not None and trial.misses:
+            verdict = f"misses a gate: {trial.failure.why.split(LINE)[0]}"
+        return (trial.command, verdict, size, error, show_needs(contents) if contents else "")
     assert trial.failure is not None
-    return (trial.fix, trial.failure.what, "", "", "")
+    return (trial.command, trial.failure.what, "", "", "")
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -56,7 +71,10 @@ def table(trials: Sequence[Trial]) -> str:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The first that works, else the first that builds: they stand in the order of preference."""
+    """Return the first that works, else the first that builds: they stand in the order of preference.
+
+    One that misses a gate is neither.
+    """
     found = [trial for trial in trials if trial.works] or [trial for trial in trials if trial.builds]
     return found[0] if found else None
 
@@ -67,4 +85,4 @@ def as_json(problem: str, trials: Sequence[Trial]) -> str:
         dict(zip(("fix", "result", "size", "max_abs_error", "needs"), cells(trial), strict=True)) for trial in trials
     ]
     chosen = best(trials)
-    return json.dumps({"problem": problem, "trials": rows, "fix": chosen and chosen.fix}, indent=2)
+    return json.dumps({"problem": problem, "trials": rows, "fix": chosen and chosen.command}, indent=2)

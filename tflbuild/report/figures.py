@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
-from tflbuild.report.summary import show_bytes
+from tflbuild.core.sizes import show_bytes
 
 HEADINGS = {
     "top1": "top-1",

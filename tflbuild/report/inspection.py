@@ -9,8 +9,8 @@ from pathlib import Path
 from tflbuild.core.contents import fused_text, unknown_versions
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS
+from tflbuild.core.sizes import show_bytes
 from tflbuild.report.metadata import metadata_text
-from tflbuild.report.summary import show_bytes
 
 
 def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str, Json]) -> str:

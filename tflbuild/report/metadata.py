@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflbuild.core.digest import Json
-from tflbuild.report.summary import show_bytes
+from tflbuild.core.sizes import show_bytes
 
 SHOWN_LABELS = 3
 CONTENT = {

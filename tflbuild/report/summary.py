@@ -10,16 +10,9 @@ from typing import Protocol
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figures
+from tflbuild.core.sizes import show_bytes
 
 SHOWN_SHA = 12
-
-
-def show_bytes(count: float) -> str:
-    """Bytes in decimal units, three figures."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:.0f} {unit}"
-    return f"{count:.0f} B"
 
 
 def show_path(path: Path) -> str:

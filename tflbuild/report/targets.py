@@ -11,12 +11,12 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.core.result import StepResult
+from tflbuild.core.sizes import show_bytes
 from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
 from tflbuild.plan.target_steps import target_role
 from tflbuild.report.benchmark import show_ms
 from tflbuild.report.columns import align, shorten
-from tflbuild.report.summary import show_bytes
 from tflbuild.resolve.tools import Tool
 
 SHOWN = 5  # reasons of a target's fallbacks that are listed

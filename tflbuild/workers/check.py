@@ -63,8 +63,8 @@ def run(request: Request) -> Facts:
             f"the artifact is not what the recipe declares (quantization={request.params['scheme']})",
             kind="build",
             why="\n".join(shown),
-            next_step="the other engine (quantization.engine) may honour it; else declare what the model can be:\n"
-            "`tflbuild doctor` with the same arguments tries other schemes and says what works",
+            next_step="another engine (quantization.engine), a rule that leaves operators in float, or another scheme\n"
+            "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=FIXES.get(request.params["scheme"], ()),
             operators=select(model, [operator for finding in findings for operator in finding.operators]),
         )

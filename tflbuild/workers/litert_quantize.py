@@ -136,7 +136,7 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
             "the LiteRT quantizer refused the model",
             kind="build",
             why=refusal(str(error), unique, renamed),
-            next_step="the other engine may take it, or a scheme that leaves activations as they are:\n"
+            next_step="the other engine may take it, or a scheme that leaves activations as they are\n"
             "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=("quantization.engine=converter", "source.fused_lstm=true", "quantization=dynamic_int8"),
         ) from error
