@@ -59,6 +59,21 @@ def test_it_takes_five_lines_and_a_comment():
     assert len(lines) == 6
 
 
+def test_it_has_a_gate_that_fits_the_outputs():
+    def gates(*dtypes, **changes):
+        outputs = [{"name": f"out {place}", "shape": [1, 4], "dtype": dtype} for place, dtype in enumerate(dtypes)]
+        text = proposed_recipe("net.keras", "keras", SIGNATURE | {"outputs": outputs} | changes)
+        assert "# set it near what a good build prints" in text or "gates" not in text
+        return yaml.safe_load(text)["verify"].get("gates")
+
+    assert gates("float32", "float32") == {"snr_db": 15}
+    assert gates("float32", "int32") == {"outputs": {"out 0": {"snr_db": 15}}}
+    assert gates("int64") == {"cosine": 0.9}
+    assert gates("string") is None
+    words = {"inputs": [{"name": "words", "shape": [1], "dtype": "string"}]}
+    assert gates("float32", **words) == {"snr_db": 60}, "it stays float"
+
+
 def test_the_text_aligns_names_and_shows_scales():
     contents = NEEDS | {
         "bytes": 2000,

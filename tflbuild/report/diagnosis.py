@@ -15,6 +15,7 @@ from tflbuild.report.columns import align
 from tflbuild.report.summary import show_needs
 
 LINE = "\n"
+WIDEST = 60  # characters of a fix in the table
 HEADINGS = ("fix", "result", "size", "max abs error", "")
 
 
@@ -66,8 +67,9 @@ def cells(trial: Trial) -> tuple[str, ...]:
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """All trials, columns aligned, those unused left out."""
-    return "\n".join(align(HEADINGS, [cells(trial) for trial in trials]))
+    """Return all trials, columns aligned, those unused left out. A long fix is cut: `trying` told it in full."""
+    rows = [cells(trial) for trial in trials]
+    return "\n".join(align(HEADINGS, [(cut(row[0]), *row[1:]) for row in rows]))
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
@@ -77,6 +79,17 @@ def best(trials: Sequence[Trial]) -> Trial | None:
     """
     found = [trial for trial in trials if trial.works] or [trial for trial in trials if trial.builds]
     return found[0] if found else None
+
+
+def cut(text: str) -> str:
+    """Return a text, or its beginning where it is long."""
+    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
+
+
+def without_replaced(arguments: Sequence[str], fix: str) -> list[str]:
+    """Return the arguments of a command line without those that set a key that the fix sets as well."""
+    replaced = {word.partition("=")[0] for word in fix.split()}
+    return [text for text in arguments if "=" not in text or text.lstrip("+").partition("=")[0] not in replaced]
 
 
 def as_json(problem: str, trials: Sequence[Trial]) -> str:

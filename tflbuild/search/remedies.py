@@ -18,9 +18,9 @@ from tflbuild.core.rules import find_pattern
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.core.sizes import show_bytes
 
-# Share of the float model's bytes by bits of a weight; per-channel scales and biases take a part. A convolutional
-# network of 139,146 parameters has 0.34 as int8 (the shipped recipe), one of 20 million about 0.26.
-SHARES = {0: 1.0, 16: 0.52, 8: 0.28, 4: 0.16}
+# Bytes of a weight beside those of a float one, by its bits.
+SHARES = {0: 1.0, 16: 0.5, 8: 0.25, 4: 0.125}
+WEIGHTS_SHARE = 0.95  # of a float model's bytes, where only the float model was measured
 
 # What loses less than a scheme, in the order of what it costs: in size, then in speed, then in where it runs.
 SAFER = {
@@ -50,7 +50,6 @@ ARITHMETIC = {
     "int4": "integer arithmetic alone",
     "int16x8": "int16 activations: slower, and few delegates run it",
 }
-METHODS = ("percentile", "mse")
 WORST = (1, 3, 8)  # operators that a search for the least exceptions leaves in float, one try after another
 
 
@@ -76,10 +75,16 @@ class Sizes:
     artifact: int
 
     def estimate(self, scheme: str, current: str) -> int:
-        """Return about what the artifact would have with another scheme."""
-        if SCHEMES[scheme].weights == SCHEMES[current].weights:
+        """Return about what the artifact would have with another scheme.
+
+        What the current scheme saved says how much of the model is weights; the rest stays as it is.
+        """
+        bits, has = SCHEMES[scheme].weights, SCHEMES[current].weights
+        if bits == has:
             return self.artifact
-        return round(self.float_bytes * SHARES[SCHEMES[scheme].weights])
+        saved = max(self.float_bytes - self.artifact, 0)
+        weights = saved / (1 - SHARES[has]) if saved and has else self.float_bytes * WEIGHTS_SHARE
+        return round(self.float_bytes - min(weights, self.float_bytes) * (1 - SHARES[bits]))
 
 
 # failures
@@ -182,12 +187,10 @@ def keep_size(recipe: Recipe) -> Iterator[Remedy]:
     if quantization.symmetric:
         yield Remedy("quantization.symmetric=false", "activations use all 256 steps")
     litert = quantization.engine == "litert"
-    if quantization.calibration is not None and litert:
-        for method in METHODS:
-            if quantization.calibration.method != method:
-                yield Remedy(f"quantization.calibration.method={method}", "ranges of activations without outliers")
-    if litert and quantization.algorithm == "min_max":
-        yield Remedy("quantization.algorithm=mse", "weights are clipped where that loses less")
+    if quantization.calibration is not None and litert and quantization.calibration.method == "min_max":
+        yield Remedy("quantization.calibration.method=percentile", "ranges of activations without outliers")
+    if litert and quantization.algorithm == "min_max" and scheme.weights == 4:
+        yield Remedy("quantization.algorithm=octav", "4-bit weights are clipped where that loses less")
     if scheme.name in ("int8", "int16x8", "dynamic_int8", "float16"):
         other = "converter" if litert else "litert"
         text = f"{'TFLiteConverter' if litert else 'the LiteRT quantizer'} quantizes"
@@ -248,5 +251,5 @@ def spare_worst(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iter
     names = [name for row in operators for name in (row["name"], *row["twins"])]
     for count in WORST:
         chosen = [name for row in operators[:count] for name in (row["name"], *row["twins"])]
-        if len(chosen) < len(names):
+        if 2 * len(chosen) <= len(names):  # with more in float, another scheme is the better answer
             yield spare(recipe, [{"op": "", "match": find_pattern(name, names)} for name in chosen])
