@@ -12,8 +12,8 @@ from tflbuild.core.recipe import LOCATORS
 from tflbuild.core.sizes import show_bytes
 from tflbuild.report.metadata import metadata_text
 
-# Where a proposed recipe starts. The shipped model has 34.8 dB as int8; below 10 dB little is left of an output. A float
-# model differs from its source by rounding alone.
+# Where a proposed recipe starts. The shipped model has 34.8 dB as int8; below 10 dB little is left of an output. A
+# float model differs from its source by rounding alone.
 LEAST_SNR_DB = {"int8": 15.0, "none": 60.0}
 LEAST_COSINE = 0.9  # of whole numbers, such as class indices
 
