@@ -11,9 +11,11 @@ from tflbuild.unchanged import recall
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    answer = recall(arguments)
-    if answer is not None:
-        print(answer)
+    recalled = recall(arguments)
+    if recalled is not None:
+        answer, warnings = recalled
+        print(answer, flush=True)
+        print(warnings, end="", file=sys.stderr)
         sys.exit(0)
     from tflbuild.commands import run
 

@@ -107,9 +107,10 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild import batches, pipeline, sweeps
     from tflbuild.report.benchmark import latency_line
     from tflbuild.report.columns import screen_width
+    from tflbuild.report.quality_warnings import warning_text
     from tflbuild.report.search import search_text
     from tflbuild.report.standings import sweep_table
-    from tflbuild.report.summary import labels, show_path, warnings
+    from tflbuild.report.summary import labels, show_path
     from tflbuild.report.targets import targets_table
 
     built = batches.build(options.overrides, read_limits(options), multirun=options.multirun)
@@ -135,23 +136,22 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     table += sweep_table(swept.sweep) + "\n" if swept is not None else ""
     if not options.json:
         print(table, end="")
-    manifests = [outcome.row.manifest for outcome in outcomes if outcome.row.manifest is not None]
-    for warning in dict.fromkeys(warning for manifest in manifests for warning in warnings(manifest)):
-        print(f"warning: {warning}", file=sys.stderr)
     for error in _distinct(errors):
         print(error, file=sys.stderr)
     answer = _last_line(outcomes, several)
     if answer and not options.json:
-        print(("built  " if ran else "up to date  ") + answer)
+        print(("built  " if ran else "up to date  ") + answer, flush=True)
     last = "" if swept is None else f"report  {show_path(swept.files[-1])}"
     if last and not options.json:
-        print(last)
+        print(last, flush=True)
+    warnings = warning_text(rows)  # last, where they are seen
+    print(warnings, end="", file=sys.stderr)
     if errors:
         return _exit_code(errors)
     if not options.json and built.repeatable:
         files = () if swept is None else swept.files
         told = f"{table}up to date  {answer}" + (f"\n{last}" if last else "")
-        pipeline.keep_note(arguments, prepared, outcomes, files, told)
+        pipeline.keep_note(arguments, prepared, outcomes, files, told, warnings)
     return EXIT_DONE
 
 

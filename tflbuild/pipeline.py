@@ -40,7 +40,6 @@ from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
 from tflbuild.report.outputs import cannot_write, log_file, variant_folder, write_logs, write_outputs
-from tflbuild.report.search import search_json
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
@@ -317,8 +316,8 @@ def report(
         return unmet(recipe, found, ran, places)
     judgement = judge(recipe, roles, places)
     verdicts = verdicts_json(judgement.verdicts)
-    manifest = make_manifest(resolved, roles, used_packages(), judgement.gates, verdicts, judgement.faults, git)
-    manifest |= {"request": request, **({} if found is None else {"search": search_json(found)})}
+    manifest = make_manifest(resolved, roles, used_packages(), judgement.gates, verdicts, judgement.faults, git, found)
+    manifest["request"] = request
     written = write_outputs(folder, store, roles, manifest, accepted=judgement.passed)
     line = summarize(written.model, manifest)
     if not judgement.passed:
@@ -350,7 +349,7 @@ def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
         row = Row(recipe.variant, "nothing measured", None, recipe.overrides)
         return Outcome(row, "", ran, error=as_error("quantization=auto", failure, places, None), found=found)
     nearest_one = max(measured, key=lambda trial: trial.fidelity)
-    missed = [gate.text() for gate in nearest_one.gates if not gate.passed]
+    missed = [gate.text() for gate in nearest_one.gates if not gate.passed] or [nearest_one.collapse]
     error = GateError(
         f"nothing that quantization=auto tried for {recipe.name}/{recipe.variant} meets the budget",
         where=", ".join(places.find(limit_key(recipe, name, limit)) for name, limit in found.budget),
@@ -371,14 +370,22 @@ def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> T
 
 
 def keep_note(
-    arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome], more: Sequence[Path], answer: str
+    arguments: Sequence[str],
+    prepared: Prepared,
+    outcomes: Sequence[Outcome],
+    more: Sequence[Path],
+    answer: str,
+    warnings: str,
 ) -> None:
-    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`."""
+    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`.
+
+    It prints `answer`, and `warnings` to standard error.
+    """
     if any(one.recipe.benchmark.kind == "android" for one in prepared.resolved):
         return  # which device is attached shows when it is asked
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
-    remember(arguments, prepared.read, written, environment, answer)
+    remember(arguments, prepared.read, written, environment, answer, warnings)
 
 
 @contextmanager

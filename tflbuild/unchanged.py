@@ -18,7 +18,7 @@ from pathlib import Path
 from tflbuild.locations import PACKAGE, store_root
 from tflbuild.storage.stat_record import outlast_tick, stat_record
 
-FORMAT = 1
+FORMAT = 2
 Stat = list[int]
 
 
@@ -37,8 +37,8 @@ def observe(path: str) -> Stat | None:
         return None
 
 
-def recall(arguments: Sequence[str]) -> str | None:
-    """The answer of the last build by this command, when nothing has changed since; else None."""
+def recall(arguments: Sequence[str]) -> tuple[str, str] | None:
+    """Return the answer of the last build by this command and its warnings, when nothing has changed since."""
     try:
         with open(note_file(arguments), encoding="utf-8") as file:
             note = json.load(file)
@@ -46,7 +46,7 @@ def recall(arguments: Sequence[str]) -> str | None:
             return None
         if any(observe(path) != stat for path, stat in note["stats"].items()):
             return None
-        return str(note["answer"])
+        return str(note["answer"]), str(note["warnings"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -62,6 +62,7 @@ def remember(
     written: Iterable[str],
     environment: Mapping[str, str | None],
     answer: str,
+    warnings: str = "",
 ) -> None:
     """Leave the note. `before` was observed ahead of reading; what has changed since then leaves none.
 
@@ -76,7 +77,7 @@ def remember(
     if any(observe(path) != stat for path, stat in stats.items()):
         return
     seals = {name: _seal(value) for name, value in environment.items()}
-    note = {"environment": seals, "stats": stats, "answer": answer}
+    note = {"environment": seals, "stats": stats, "answer": answer, "warnings": warnings}
     try:
         replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
     except OSError:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tflbuild.report.summary import warnings
+from tflbuild.report.quality_warnings import list_warnings
 from tflbuild.workers import compare_samples
 from tflbuild.workers.contract import Request
 from tflbuild.workers.sample_writer import digests, save_samples
@@ -38,13 +38,13 @@ def test_where_one_input_ends_and_the_next_begins_matters_by_name():
 
 
 def test_only_what_overlaps_is_warned_of():
-    apart = {"overlap": {"count": 0, "of": 9}, "synthetic_data": []}
-    assert warnings(apart) == [] and warnings({"overlap": None, "synthetic_data": []}) == []
-    (line,) = warnings(apart | {"overlap": {"count": 1200, "of": 2000}})
+    apart = {"overlap": {"count": 0, "of": 9}, "synthetic_data": [], "metrics": {}}
+    assert list_warnings(apart) == [] and list_warnings({"overlap": None, "synthetic_data": [], "metrics": {}}) == []
+    (line,) = list_warnings(apart | {"overlap": {"count": 1200, "of": 2000}})
     assert "1,200 of 2,000 evaluation samples" in line
-    assert "calibration samples" in warnings(apart | {"synthetic_data": ["calibration samples"]})[0]
+    assert "calibration samples" in list_warnings(apart | {"synthetic_data": ["calibration samples"]})[0]
 
 
 def test_trained_samples_are_warned_of_as_calibrated_ones_are():
-    (line,) = warnings({"training_overlap": {"count": 128, "of": 2000}, "synthetic_data": []})
+    (line,) = list_warnings({"training_overlap": {"count": 128, "of": 2000}, "synthetic_data": [], "metrics": {}})
     assert "128 of 2,000 evaluation samples were trained with" in line

@@ -9,7 +9,7 @@ from tflbuild.core.trial import Found, Trial
 from tflbuild.report.search import failure_lines, search_json, search_text
 
 FIGURES = {"max_abs_error": 0.1, "rmse": 0.1, "cosine": 0.9, "snr_db": 30.0}
-FACTS = {"check": {"bytes": 12345678, "gzip_bytes": 7654321}, "verify": {"outputs": {"y": FIGURES}}}
+FACTS = {"check": {"bytes": 12345678, "gzip_bytes": 7654321}, "verify": {"samples": 9, "outputs": {"y": FIGURES}}}
 BUDGET = (("gzip_bytes", 9e6),)
 GOOD = Trial("float16", Quantization(scheme="float16"), FACTS, (Gate("gzip_bytes", 9e6, 7654321.0),))
 BAD = Trial("int8", int8(), failure=Failure(kind="build", what="it is not int8", why="NEG " * 60 + "\nmore"))

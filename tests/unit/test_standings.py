@@ -50,7 +50,7 @@ def test_columns_align_and_empty_ones_are_left_out():
     assert " ".join(lines[0].split()) == "variant result front bytes of float top-1 drop SNR dB sha256"
     assert lines[1].index("ok") == lines[2].index("failed") == lines[0].index("result")
     assert sweep_table(sweep(failed("a=2"))).splitlines()[0].split() == ["variant", "result"]
-    assert "34.0%  93.00%  +0.20    34.8" in lines[1]
+    assert "34.0%  93.00 %  +0.20    34.8" in lines[1]
 
 
 def test_packed_sizes_are_shown_of_all_variants_where_one_was_trained():
@@ -140,7 +140,7 @@ def test_several_sweeps_are_held_against_each_other_by_what_the_newest_wants():
     ("name", "value", "words"),
     [
         ("bytes", 187464.0, "187,464"),
-        ("top1", 0.93, "93.00%"),
+        ("top1", 0.93, "93.00 %"),
         ("top1_drop", -0.0015, "-0.15"),
         ("outputs.y.snr_db", 34.84, "34.8"),
         ("rmse", 0.0123456, "0.01235"),

@@ -17,13 +17,19 @@ def manifest(*flex, **metrics):
         },
         "metrics": metrics,
         "synthetic_data": [],
+        "warnings": [],
     }
 
 
 VERIFY = {
     "samples": 2000,
     "outputs": {"p": {"max_abs_error": 0.1, "rmse": 0.01, "cosine": 0.99, "snr_db": 34.8}},
-    "classification": {"top1": 0.93, "top1_source": 0.932, "top1_drop": 0.002},
+    "classification": {
+        "top1": 0.93,
+        "top1_source": 0.932,
+        "top1_drop": 0.002,
+        "intervals": {"top1": {"n": 2000, "low": 0.918, "high": 0.94}, "top1_source": {"low": 0.92, "high": 0.942}},
+    },
 }
 
 
@@ -45,7 +51,7 @@ def test_sizes_have_three_figures(count, text):
 
 def test_the_last_line_says_path_size_accuracy_and_digest():
     assert summarize(Path("outputs/net/default/model.tflite"), manifest(verify=VERIFY)) == (
-        "outputs/net/default/model.tflite  187 KB (float 551 KB)  top-1 93.00% of 2,000 (float 93.20%)"
+        "outputs/net/default/model.tflite  187 KB (float 551 KB)  top-1 93.0 % (+-1.1) of 2,000 (float 93.2 %)"
         "  sha256 555555555555"
     )
 

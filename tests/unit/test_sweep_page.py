@@ -104,7 +104,7 @@ def test_the_diff_of_a_variant_is_told_with_its_figures():
     }
     told = Page(re.search(r'<div class="entry" id="entry-0">.*?</div>', sweep_page([sweep(*FOUR)]))[0]).text
     assert re.findall(r"[a-z]+=\w+", told) == ["quantization=float16"] * 2  # its label, and all that is not shared
-    assert "93.25%" in told and "281,000" in told and "on the front" in told
+    assert "93.25 %" in told and "281,000" in told and "on the front" in told
 
 
 def test_a_page_needs_nothing_from_the_net_and_runs_its_own_script_alone():

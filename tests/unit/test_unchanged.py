@@ -28,7 +28,7 @@ def note(*paths, environment=None):
 
 def test_nothing_changed(model):
     note(model)
-    assert unchanged.recall(COMMAND) == "up to date"
+    assert unchanged.recall(COMMAND) == ("up to date", "")
 
 
 def test_another_command_has_another_note(model):
@@ -47,7 +47,7 @@ def test_an_edit_in_place_with_size_and_mtime_restored_is_seen(model):
 
 def test_a_file_that_was_missing_and_appears_is_seen(tmp_path):
     note(tmp_path / "recipes")
-    assert unchanged.recall(COMMAND) == "up to date"
+    assert unchanged.recall(COMMAND) == ("up to date", "")
     (tmp_path / "recipes").mkdir()
     assert unchanged.recall(COMMAND) is None
 
@@ -68,7 +68,7 @@ def test_an_input_that_changed_during_the_build_leaves_no_note(model):
 def test_a_variable_that_the_recipe_reads_is_watched(model, monkeypatch):
     monkeypatch.setenv("MODEL", "a")
     note(model, environment={"MODEL": "a"})
-    assert unchanged.recall(COMMAND) == "up to date"
+    assert unchanged.recall(COMMAND) == ("up to date", "")
     monkeypatch.setenv("MODEL", "b")
     assert unchanged.recall(COMMAND) is None
 

@@ -16,6 +16,7 @@ Limits = Sequence[tuple[str, float]]
 
 AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # lower limits; the others are upper ones
 WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
+RATIOS = ("cosine", "snr_db")  # the others are in the output's unit, and so hold for every channel as they are
 OWN = ("at_least", "at_most")
 WHOLE = ("bytes", "gzip_bytes")
 ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")  # shares, of labelled samples
@@ -143,16 +144,44 @@ def accuracy_interval(name: str, verify: Mapping[str, Json], confidence: float) 
 
 
 def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
-    """The figures that limits and tables use: of several outputs the worst, and each output's own."""
+    """Return the figures that limits and tables use: of several outputs the worst, and each output's own.
+
+    Where an output's channels are told apart, its SNR and its cosine are those of the worst channel: an average over
+    the whole tensor would hide that a channel is lost.
+    """
     found = {name: float(facts["check"][name]) for name in ("bytes", "gzip_bytes") if name in facts["check"]}
     verify = facts.get("verify")
     if verify:
+        outputs = {output: output_figures(values) for output, values in verify["outputs"].items()}
         for name, worst in WORST_OF_OUTPUTS.items():
-            found[name] = worst(output[name] for output in verify["outputs"].values())
-            found |= {f"outputs.{output}.{name}": values[name] for output, values in verify["outputs"].items()}
+            found[name] = worst(values[name] for values in outputs.values())
+            found |= {f"outputs.{output}.{name}": values[name] for output, values in outputs.items()}
         accuracy = verify.get("classification", {})
         found |= {name: accuracy[name] for name in ACCURACIES if name in accuracy}
         found |= {f"metrics.{name}": value for name, value in verify.get("metrics", {}).items()}
     if benchmark := facts.get("benchmark"):
         found |= {name: float(benchmark[told]) for name, told in LATENCIES.items()}
     return found
+
+
+def margins(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
+    """Return half the width of the 95 % interval of each figure that has one, named as in `figures`."""
+    verify = facts.get("verify", {})
+    intervals = dict(verify.get("classification", {}).get("intervals", {}))
+    found = figures(facts)
+    for output, values in verify.get("outputs", {}).items():
+        interval = values.get("snr_db_interval")
+        if interval and found[f"outputs.{output}.snr_db"] == values["snr_db"]:  # not of a single channel
+            intervals[f"outputs.{output}.snr_db"] = interval
+            if found["snr_db"] == values["snr_db"]:
+                intervals["snr_db"] = interval
+    return {name: (one["high"] - one["low"]) / 2 for name, one in intervals.items() if name in found}
+
+
+def output_figures(values: Mapping[str, Json]) -> dict[str, float]:
+    """Return an output's figures, those of its worst channel where they are worse."""
+    channel = (values.get("channels") or {}).get("worst", {})
+    whole = {name: float(values[name]) for name in WORST_OF_OUTPUTS}
+    return {
+        name: min(value, float(channel.get(name, value))) if name in RATIOS else value for name, value in whole.items()
+    }

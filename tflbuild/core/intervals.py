@@ -135,3 +135,17 @@ def samples_to_show_drop(lost: int, gained: int, samples: int, limit: float, con
     by_zero = z * z * (1 - limit) / limit  # without any discordant pair
     by_pairs = z * z * ((lost + gained) / samples - ((lost - gained) / samples) ** 2) / (limit * limit)
     return math.ceil(max(by_zero, by_pairs))
+
+
+def show_share(share: float, half_width: float | None, mark: str = "+-") -> str:
+    """Return a share in percent with its margin, in decimals that the margin gives a meaning: `93.2 % (+-1.1)`."""
+    if half_width is None:
+        return f"{100 * share:.2f} %"
+    digits = margin_digits(half_width)
+    return f"{100 * share:.{digits}f} % ({mark}{100 * half_width:.{digits}f})"
+
+
+def margin_digits(half_width: float) -> int:
+    """Return how many decimals of a percentage a margin gives a meaning: two figures of the margin, one at least."""
+    points = 100 * half_width
+    return 1 if points >= 0.95 else 2 if points >= 0.095 else 3

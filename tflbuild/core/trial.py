@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate, figures
+from tflbuild.core.quality import find_collapse
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.result import Failure
 
@@ -26,8 +27,13 @@ class Trial:
 
     @property
     def meets(self) -> bool:
-        """Whether it was measured and is within the budget."""
-        return bool(self.gates) and all(gate.passed for gate in self.gates)
+        """Return whether it was measured, is within the budget and has not collapsed."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates) and not self.collapse
+
+    @property
+    def collapse(self) -> str:
+        """Return why a search must not choose it although its gates pass, "" where nothing is against it."""
+        return find_collapse(self.facts["verify"], [gate.name for gate in self.gates]) if "verify" in self.facts else ""
 
     @property
     def bytes(self) -> int:

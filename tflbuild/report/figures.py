@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
+from tflbuild.core.intervals import margin_digits, show_share
 from tflbuild.core.sizes import show_bytes
 
 HEADINGS = {
@@ -59,18 +60,22 @@ def column_heading(figure: str) -> str:
     return HEADINGS.get(figure, figure)
 
 
-def show_figure(name: str, value: float) -> str:
-    """Bytes and counts in full, shares in percent, differences of shares in points, the rest to four digits."""
+def show_figure(name: str, value: float, margin: float | None = None, mark: str = "+-") -> str:
+    """Return a figure as text: bytes and counts in full, shares in percent, differences of shares in points.
+
+    A `margin`, half the width of the 95 % interval, stands behind it: `93.2 % (+-1.1)`.
+    """
     target, own = split_target(name)
     last = own.rpartition(".")[2]
     if last == "snr_db":
-        return f"{value:.1f}"
+        return f"{value:.1f}" if margin is None else f"{value:.1f} ({mark}{margin:.1f})"
     if unit(name) == BYTES or (target and value == round(value) and not unit(name)):
         return f"{value:,.0f}"
     if name == "top1_drop":
-        return f"{100 * value:+.2f}"
+        digits = 2 if margin is None else margin_digits(margin)
+        return f"{100 * value:+.{digits}f}" + ("" if margin is None else f" ({mark}{100 * margin:.{digits}f})")
     if name in ACCURACIES:
-        return f"{value:.2%}"
+        return show_share(value, margin, mark)
     return f"{value:.{6 if last == 'cosine' else 4}g}"
 
 

@@ -14,6 +14,9 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
+from tflbuild.core.trial import Found
+from tflbuild.report.quality_warnings import list_warnings
+from tflbuild.report.search import search_json
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 
 FORMAT = 1
@@ -53,15 +56,20 @@ def make_manifest(
     targets: Json,
     wrong: list[str],
     git: dict[str, Any] | None,
+    search: Found | None = None,
 ) -> dict[str, Json]:
-    """The manifest as JSON. `roles` are the variant's finished steps, `wrong` what fails on a target, in words."""
+    """Return the manifest as JSON.
+
+    `roles` are the variant's finished steps, `wrong` what fails on a target, in words, `search` how its quantization
+    was chosen.
+    """
     recipe = resolved.recipe
     facts = {role: result.facts for role, result in roles.items()}
     verified = "unverified" if "verify" not in roles else "passed"
     if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
-    return {
+    manifest = {
         "format": FORMAT,
         "tflbuild": __version__,
         "recipe": recipe.as_json(),
@@ -84,6 +92,9 @@ def make_manifest(
         "gates": [describe_gate(gate) for gate in gates],
         "steps": {role: describe_step(result) for role, result in roles.items()},
     }
+    budget = search.chosen.gates if search is not None and search.chosen is not None else ()
+    manifest["warnings"] = list_warnings(manifest, [*gates, *budget])
+    return manifest if search is None else manifest | {"search": search_json(search)}
 
 
 def describe_gate(gate: Gate) -> dict[str, Json]:

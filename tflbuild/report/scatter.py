@@ -87,7 +87,7 @@ def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, f
     spots = [
         (axes.across(one.entry.figures[view.x.figure]), axes.up(one.entry.figures[view.y.figure])) for one in shown
     ]
-    front = pareto([costs_of(one.entry.figures, (view.x, view.y)) if one.entry.passed else None for one in shown])
+    front = pareto([costs_of(one.entry.figures, (view.x, view.y)) if one.entry.sound else None for one in shown])
     joined = sorted({spots[place] for place in front})
     parts = axes.draw()
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in joined)
@@ -107,8 +107,9 @@ def short_label(one: Standing) -> str:
 
 def draw_point(place: int, one: Standing, x: float, y: float) -> str:
     """A circle that can be reached by keyboard; `data-entry` is the place of its variant in the table."""
-    kind = "best" if one.best else "passed" if one.entry.passed else "rejected"
-    told = escape(f"{one.label}: {one.entry.verdict}")
+    entry = one.entry
+    kind = "best" if one.best else "passed" if entry.sound else "doubtful" if entry.passed else "rejected"
+    told = escape(f"{one.label}: {entry.verdict}{', doubtful' if entry.collapsed else ''}")
     return (
         f'<circle class="point {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" data-entry="{place}" tabindex="0"'
         f' role="img" aria-label="{told}"><title>{told}</title></circle>'

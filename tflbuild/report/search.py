@@ -52,6 +52,8 @@ def verdict(trial: Trial, chosen: Trial | None) -> str:
         return "chosen"
     if not trial.gates:
         return "larger than what meets" if chosen is not None else "not measured"
+    if trial.collapse and all(gate.passed for gate in trial.gates):
+        return "collapsed"
     return "meets" if trial.meets else "misses"
 
 

@@ -15,6 +15,7 @@ from tflbuild.report.summary import SHOWN_SHA, labels
 from tflbuild.report.sweep import Entry, Sweep, front_of, ranked
 
 MARK = "*"
+COLLAPSED = "!"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def figure_column(name: str) -> Column:
     """A figure as a column."""
 
     def words(one: Standing) -> str:
-        return show_figure(name, one.entry.figures[name]) if name in one.entry.figures else ""
+        entry = one.entry
+        return show_figure(name, entry.figures[name], entry.margins.get(name)) if name in entry.figures else ""
 
     return Column(column_heading(name), words, lambda one: one.entry.figures.get(name))
 
@@ -111,7 +113,7 @@ def columns_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list
     columns = [
         Column("variant", lambda one: one.label),
         Column("result", lambda one: one.entry.verdict),
-        Column("front", lambda one: MARK if one.best else ""),
+        Column("front", lambda one: MARK if one.best else COLLAPSED if one.entry.collapsed else ""),
     ]
     usual = ("top1", "top1_drop", "snr_db", "latency_ms")
     shown = {"bytes", *usual, *(("gzip_bytes",) if packed else ())}
@@ -143,8 +145,14 @@ def explained(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[
     """Below a table: what the order and the mark mean, or why none has it; where the figures of targets were had."""
     passed = [one.entry for one in standings if one.entry.passed]
     told = [front_text(aims)] if any(one.best for one in standings) else []
+    collapsed = [one for one in passed if one.collapsed]
     if passed and not told:
         told = [f"no Pareto front: no variant that passed has all of {', '.join(aim.figure for aim in aims)}"]
+        told = ["no Pareto front: the figures of all variants are doubtful"] if len(collapsed) == len(passed) else told
+    if any(one.entry.collapsed for one in standings):
+        told.append(f"{COLLAPSED} on no front, because its figures are doubtful: see the warnings")
+    if any(one.entry.margins for one in standings):
+        told.append("+- is half the width of the 95 % interval; drop is paired with the source, in points")
     told += [f"targets, the same of all that was built: {same}"] if (same := common_targets(standings)) else []
     return [*told, *sources([one.entry for one in standings], [split_target(aim.figure)[0] for aim in aims])]
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figures
+from tflbuild.core.quality import show_accuracy as show_accuracy_figure
 from tflbuild.core.sizes import show_bytes
 
 SHOWN_SHA = 12
@@ -61,31 +62,30 @@ def show_needs(contents: Mapping[str, Json]) -> str:
 
 
 def show_accuracy(manifest: Mapping[str, Json]) -> str:
-    """Top-1 against the source's where labels were given, else the worst output's SNR."""
+    """Return top-1 against the source's where labels were given, else the worst output's SNR."""
     verify = manifest["metrics"].get("verify")
     if not verify:
         return "unverified"
     accuracy = verify.get("classification")
     note = " on synthetic data" if "evaluation samples" in manifest["synthetic_data"] else ""
     if accuracy:
-        return f"top-1 {accuracy['top1']:.2%} of {verify['samples']:,} (float {accuracy['top1_source']:.2%})"
+        source = show_accuracy_figure("top1_source", accuracy).partition(" (")[0]
+        return f"top-1 {show_accuracy_figure('top1', accuracy)} of {verify['samples']:,} (float {source})"
     worst = figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
-    return f"SNR {worst:.1f} dB against the source ({verify['samples']:,} samples{note})"
+    return f"SNR {worst:.1f} dB{show_worst(verify, worst)} against the source ({verify['samples']:,} samples{note})"
 
 
-def warnings(manifest: Mapping[str, Json]) -> list[str]:
-    """What was built and should not be believed without a second look: a line each."""
-    found = []
-    for key, used in (("overlap", "calibrated"), ("training_overlap", "trained")):
-        overlap = manifest.get(key)
-        if overlap and overlap["count"]:
-            found.append(
-                f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were {used} with too:"
-                " what is measured on them flatters the artifact"
-            )
-    for role in manifest["synthetic_data"]:
-        found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
-    return found
+def show_worst(verify: Mapping[str, Json], worst: float) -> str:
+    """Return which channel the worst SNR is of, or else its margin: ` in channel 4`, ` (+-0.3)`, "" for neither."""
+    for name, output in verify["outputs"].items():
+        channels = output.get("channels")
+        if channels and channels["worst"]["snr_db"] == worst:
+            axis = "" if channels["axis"] == -1 else f" of axis {channels['axis']}"
+            several = f" of '{name}'" if len(verify["outputs"]) > 1 else ""
+            return f" in channel {channels['worst']['channel']}{axis}{several}"
+    intervals = [one.get("snr_db_interval") for one in verify["outputs"].values() if one["snr_db"] == worst]
+    interval = intervals[0] if intervals else None
+    return f" (+-{(interval['high'] - interval['low']) / 2:.1f})" if interval else ""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, figures
+from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, figures, margins
 from tflbuild.core.objective import Objective
+from tflbuild.core.quality import is_collapsed
 from tflbuild.core.result import StepResult
 from tflbuild.core.target_gates import judged_figures
 from tflbuild.core.typed_json import from_json
@@ -26,9 +27,11 @@ RECORD = "sweep.json"
 TABLE = "sweep.csv"
 PAGE = "report.html"
 FIGURES = (*WHOLE, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
+MARGINS = ("top1", "top1_drop", "topk", "agreement", "snr_db")  # figures whose margin has a column
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
     *("samples", "latency_host", "targets", "devices", "sha256", "path", "error_kind", "error"),
+    *("warnings", *(f"{name}_margin" for name in MARGINS)),
 )
 
 
@@ -91,7 +94,8 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets.
+    """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets;
+    `margins` are half the widths of their 95 % intervals. A `collapsed` one is on no front; `warnings` say why.
 
     `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short, `devices`
     where the figures of each were had, or by whose estimate.
@@ -106,6 +110,9 @@ class Entry:
     trouble: Trouble | None = None
     artifact: Artifact | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    collapsed: bool = False
     samples: int | None = None
     latency_host: str = ""
     targets: str = ""
@@ -118,6 +125,11 @@ class Entry:
     def passed(self) -> bool:
         """Whether it was built and is good enough."""
         return self.trouble is None and self.artifact is not None
+
+    @property
+    def sound(self) -> bool:
+        """Return whether it passed and its figures can be believed: whether it may be on a front."""
+        return self.passed and not self.collapsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +172,19 @@ class Sweep:
 
 
 def front_of(entries: Sequence[Entry], aims: Sequence[Objective]) -> frozenset[int]:
-    """The places of those on the front: only what passed, and was measured by every objective, can be."""
-    return pareto([costs_of(entry.figures, aims) if entry.passed else None for entry in entries])
+    """Return the places of those on the front: only what passed, is sound and has every objective measured can be."""
+    return pareto([costs_of(entry.figures, aims) if entry.sound else None for entry in entries])
 
 
 def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
-    """Places, best first by the first objective, then by the others; what did not pass comes last."""
+    """Return places, best first by the first objective, then by the others; what collapsed and then what did not pass
+    come last.
+    """
 
-    def rank(place: int) -> tuple[bool, list[tuple[bool, float]]]:
-        costs = [objective.cost(entries[place].figures) for objective in aims]
-        return not entries[place].passed, [(cost is None, cost or 0.0) for cost in costs]
+    def rank(place: int) -> tuple[bool, bool, list[tuple[bool, float]]]:
+        entry = entries[place]
+        costs = [objective.cost(entry.figures) for objective in aims]
+        return not entry.passed, not entry.sound, [(cost is None, cost or 0.0) for cost in costs]
 
     return sorted(range(len(entries)), key=rank)
 
@@ -222,6 +237,9 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
             "artifact": artifact,
             "scheme": manifest["recipe"]["quantization"]["scheme"],
             "figures": measured(manifest),
+            "margins": margins({"check": made, **metrics}),
+            "warnings": tuple(manifest["warnings"]),
+            "collapsed": is_collapsed(metrics.get("verify")),
             "devices": {one.target: one.device for one in verdicts if one.figures and one.device},
             "targets": ", ".join(short_verdict(one) for one in verdicts),
             "samples": metrics.get("verify", {}).get("samples"),
@@ -286,6 +304,8 @@ def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
         "result": entry.verdict,
         "pareto": int(best),
         **{name: f"{value:.15g}" for name, value in entry.figures.items()},
+        **{f"{name}_margin": f"{entry.margins[name]:.6g}" for name in MARGINS if name in entry.margins},
+        "warnings": "; ".join(entry.warnings),
         "float_bytes": "" if artifact is None else artifact.float_bytes,
         "samples": "" if entry.samples is None else entry.samples,
         "latency_host": entry.latency_host,

@@ -31,6 +31,7 @@ from tflbuild.report.sweep import Entry, Layers, Sweep, Trouble
 
 TOLD_FIGURES = ("bytes", "gzip_bytes", "top1", "top1_drop", "agreement", "snr_db", "cosine", "rmse", "latency_ms")
 SHOWN_LAYERS = 10
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
 def sweep_page(sweeps: Sequence[Sweep]) -> str:
@@ -45,6 +46,7 @@ def sweep_page(sweeps: Sequence[Sweep]) -> str:
         *table_section(sweeps, standings, aims),
         *shared_section([one.entry for one in standings]),
         *failed_section(standings),
+        *warnings_section(standings),
         *layers_section(standings),
         '<div id="told" role="status" hidden></div>',
     ]
@@ -111,7 +113,10 @@ def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective]) ->
     parts = ["<h2>Pareto front</h2>"]
     if not views:
         return [*parts, paragraph("Nothing was verified, so there is no accuracy to draw.")]
-    words = "Filled red: on the front. Blue: passed. Hollow: missed a gate. The dashed line joins what nothing beats"
+    words = "Filled red: on the front. Blue: passed. Hollow: missed a gate. "
+    if any(one.entry.collapsed for one in standings):
+        words += "Dashed circle: on no front, its figures are doubtful. "
+    words += "The dashed line joins what nothing beats"
     parts.append(
         paragraph(f"{words} in the two figures drawn. Point at a circle, or go to it with Tab, for its recipe.")
     )
@@ -153,11 +158,15 @@ def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Seq
     """What is told of a variant: how it differs from the others, and its figures."""
     entry = one.entry
     diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
-    rows = [(heading(name), show_figure(name, entry.figures[name])) for name in figures if name in entry.figures]
+    rows = [
+        (heading(name), show_figure(name, entry.figures[name], entry.margins.get(name), PLUS_MINUS))
+        for name in figures
+        if name in entry.figures
+    ]
     rows += [("targets", entry.targets)] if entry.targets else []
     rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
     told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
-    front = ", on the front" if one.best else ""
+    front = ", on the front" if one.best else ", doubtful" if entry.collapsed else ""
     return (
         f'<div class="entry" id="entry-{place}"><b>{escape(one.label)}</b> {escape(entry.verdict + front)}'
         f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{told}</dl></div>"
@@ -202,8 +211,13 @@ def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
     )
     rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
     body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    told = [paragraph(words + ".") for words in explained(standings, aims)]
+    told = [paragraph(typeset(words) + ".") for words in explained(standings, aims)]
     return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
+
+
+def typeset(words: str) -> str:
+    """Return the text of a screen as it is printed on a page."""
+    return words.replace("+-", PLUS_MINUS)
 
 
 def number(column: Column) -> str:
@@ -218,7 +232,7 @@ def table_row(place: int, one: Standing, columns: Sequence[Column]) -> str:
         words = column.words(one)
         value = None if column.value is None else column.value(one)
         key = words if column.value is None else "" if value is None else repr(float(value))
-        cells.append(f'<td{number(column)} data-value="{escape(key)}">{escape(words)}</td>')
+        cells.append(f'<td{number(column)} data-value="{escape(key)}">{escape(typeset(words))}</td>')
     best = ' class="best"' if one.best else ""
     return f'<tr data-entry="{place}"{best} title="{escape(" ".join(one.entry.overrides))}">{"".join(cells)}</tr>'
 
@@ -271,6 +285,20 @@ def failed_section(standings: Sequence[Standing]) -> list[str]:
         what = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
         parts.append(f'<div class="entry">{what}<dl>{lines}</dl></div>')
     return parts
+
+
+def warnings_section(standings: Sequence[Standing]) -> list[str]:
+    """Return each warning once, with the variants that it is about."""
+    about: dict[str, list[str]] = {}
+    for one in standings:
+        for text in one.entry.warnings:
+            about.setdefault(text, []).append(one.label)
+    built = sum(one.entry.artifact is not None for one in standings)
+    rows = [
+        f"<li><b>{escape('all' if len(names) == built else ', '.join(names))}</b>: {escape(typeset(text))}</li>"
+        for text, names in about.items()
+    ]
+    return ["<h2>What is doubtful</h2>", f"<ul>{''.join(rows)}</ul>"] if rows else []
 
 
 def layers_section(standings: Sequence[Standing]) -> list[str]:

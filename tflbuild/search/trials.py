@@ -141,4 +141,6 @@ def tell(trial: Trial) -> str:
     if trial.failure is not None:
         return trial.failure.what
     told = ", ".join(f"{gate.name} {show_figure(gate.name, gate.value)}" for gate in trial.gates)
-    return f"{trial.bytes:,} bytes, {told}: {'meets' if trial.meets else 'misses'} the budget"
+    collapsed = trial.collapse and all(gate.passed for gate in trial.gates)
+    verdict = "collapsed" if collapsed else f"{'meets' if trial.meets else 'misses'} the budget"
+    return f"{trial.bytes:,} bytes, {told}: {verdict}"

@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.workers.accuracy import classification, snr_interval
 from tflbuild.workers.artifact import run_in_turn, run_real, run_samples
+from tflbuild.workers.channels import describe_channels
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import needs_flex, open_signature
-from tflbuild.workers.metrics import classification, parity
+from tflbuild.workers.labels import describe_labels
+from tflbuild.workers.metrics import parity
+from tflbuild.workers.output_steps import read_output_steps
 from tflbuild.workers.predictions import Predictions, Probed, are_stateful, load_predictions
-from tflbuild.workers.samples import Arrays, count_samples, load_feeds, load_samples
+from tflbuild.workers.samples import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.user_code import load_reference, told
 
@@ -29,15 +34,23 @@ def run(request: Request) -> Facts:
     fed = [one for one in each_signature(signature) if one["key"] in feeds]
     actual, unverified = run_signatures(request, signature, fed, feeds)
     unverified |= {one["key"]: NO_SAMPLES for one in each_signature(signature) if one["key"] not in feeds}
-    report: Facts = {"samples": count_samples(feeds[signature["key"]]), "outputs": {}}
+    samples = count_samples(feeds[signature["key"]])
+    report: Facts = {"samples": samples, "distinct": count_distinct(request, samples), "outputs": {}}
+    model = read_model(request.inputs["model"])
     for key, outputs in actual.items():
         reference = load_predictions(request.inputs["predictions"], key)
         main = key == signature["key"]
         prefix = "" if main else f"{key}/"
-        report["outputs"] |= {prefix + name: found for name, found in compare(reference.outputs, outputs).items()}
-        report["outputs"] |= compare_resized(request, key, reference, prefix)
+        compared = compare(reference.outputs, outputs)
         if main and request.params["kind"] == "classification":
             report["classification"] = classify(reference.outputs, outputs, labels, request.params)
+        scores = report["classification"]["output"] if main and "classification" in report else None
+        for name, details in describe_outputs(reference.outputs, outputs, read_output_steps(model, key)).items():
+            if name == scores:  # classes share one unit, and a class that is never named has a small range
+                details.pop("channels", None)
+            compared[name] |= details
+        report["outputs"] |= {prefix + name: figures for name, figures in compared.items()}
+        report["outputs"] |= compare_resized(request, key, reference, prefix)
         if main and "metrics" in request.params:
             report["metrics"] = measure(request, reference.outputs, outputs, labels)
     if unverified:
@@ -80,7 +93,33 @@ def lacks_flex(request: Request, key: str) -> bool:
     return False
 
 
-def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, float]]:
+def count_distinct(request: Request, samples: int) -> int:
+    """Return how many evaluation samples differ from all before them."""
+    path = request.inputs["samples"] / DIGESTS
+    return len(np.unique(load_array(path)[:samples])) if path.is_file() else samples
+
+
+def describe_outputs(reference: Arrays, actual: Arrays, steps: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Return what a whole-tensor figure of each numeric output does not say.
+
+    `snr_db_interval` is how sure its SNR is, `channels` what `describe_channels` has, `constant` that the artifact
+    gives the same for all samples and the source does not.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, expected in reference.items():
+        if expected.dtype.kind == "S":
+            continue
+        made = actual[name].reshape(expected.shape)
+        details = {
+            "snr_db_interval": snr_interval(expected, made),
+            "channels": describe_channels(expected, made, steps.get(name)),
+            "constant": bool((made == made[:1]).all() and (expected != expected[:1]).any()) or None,
+        }
+        found[name] = {key: value for key, value in details.items() if value is not None}
+    return found
+
+
+def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, Any]]:
     """Parity of every output. Strings are compared for equality: their share that differs is the error."""
     found = {}
     for name, expected in sorted(reference.items()):
@@ -158,4 +197,6 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
             next_step="check that the labels belong to this model, and verify.output",
         )
     made = actual[name].reshape(scores.shape)
-    return {"output": name, **classification(scores, made, labels, min(params["top_k"], scores.shape[1]))}
+    figures = classification(scores, made, labels, min(params["top_k"], scores.shape[1]))
+    spread = describe_labels(scores.argmax(-1), made.argmax(-1), np.asarray(labels))
+    return {"output": name, **figures, "labels": spread}

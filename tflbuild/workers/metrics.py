@@ -1,9 +1,8 @@
-"""Figures of agreement between two sets of outputs, and of accuracy against labels."""
+"""Figures of agreement between two sets of outputs."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -25,39 +24,14 @@ def parity(reference: np.ndarray, actual: np.ndarray) -> dict[str, float]:
         "max_abs_error": float(np.abs(error).max(initial=0.0)),
         "rmse": math.sqrt(noise / max(1, error.size)),
         "cosine": float(a @ b) / norms if norms else float(not signal and not noise),
-        "snr_db": _ratio_db(signal, noise),
+        "snr_db": ratio_db(signal, noise),
     }
 
 
-def _ratio_db(signal: float, noise: float) -> float:
+def ratio_db(signal: float, noise: float) -> float:
+    """Return 10 log10(signal / noise), within plus and minus the ceiling."""
     if noise == 0.0:
         return SNR_CEILING_DB
     if signal == 0.0:
         return -SNR_CEILING_DB
     return float(np.clip(10.0 * math.log10(signal / noise), -SNR_CEILING_DB, SNR_CEILING_DB))
-
-
-def classification(reference: np.ndarray, actual: np.ndarray, labels: np.ndarray, top_k: int) -> dict[str, Any]:
-    """Accuracy of both score arrays [samples, classes] against labels, and how often their best agree.
-
-    Equal scores count in favour of the lower class index, as an app's arg max would decide.
-    """
-    best_reference, best_actual = reference.argmax(-1), actual.argmax(-1)
-    right_source, right = best_reference == labels, best_actual == labels
-    top1_source, top1 = float(right_source.mean()), float(right.mean())
-    return {
-        "top1": top1,
-        "top1_source": top1_source,
-        "top1_drop": top1_source - top1,
-        "lost": int((right_source & ~right).sum()),
-        "gained": int((right & ~right_source).sum()),
-        "top_k": top_k,
-        "topk": _within(actual, labels, top_k),
-        "topk_source": _within(reference, labels, top_k),
-        "agreement": float((best_reference == best_actual).mean()),
-    }
-
-
-def _within(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    order = np.argsort(-scores.astype(np.float64), axis=-1, kind="stable")[:, :k]
-    return float((order == labels[:, None]).any(-1).mean())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tflbuild.core.contents import fused_text, unknown_versions
+from tflbuild.core.intervals import margin_digits
+from tflbuild.core.quality import find_warnings, show_accuracy
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.runners import write_runners
 
@@ -127,12 +129,52 @@ def measured(verify: Any) -> list[str]:
     lines = [f"## Measured against its source, {verify['samples']:,} samples", ""]
     accuracy = verify.get("classification")
     if accuracy:
-        lines.append(f"- top-1 {accuracy['top1']:.2%}, the source's {accuracy['top1_source']:.2%}")
-        lines.append(f"- top-{accuracy['top_k']} {accuracy['topk']:.2%}, the source's {accuracy['topk_source']:.2%}")
-        lines.append(f"- both name the same class on {accuracy['agreement']:.2%}")
+        shown = {name: show_accuracy(name, accuracy, "±") for name in accuracy["intervals"] if name != "top1_drop"}
+        lines.append(f"- top-1 {shown['top1']}, the source's {shown['top1_source']}")
+        lines.append(f"- {show_drop(accuracy)}")
+        lines.append(f"- top-{accuracy['top_k']} {shown['topk']}, the source's {shown['topk_source']}")
+        lines.append(f"- both name the same class on {shown['agreement']}")
     for name, parity in verify["outputs"].items():
         lines.append(
             f"- output `{name}`: max abs error {parity['max_abs_error']:.4g}, RMSE {parity['rmse']:.4g},"
-            f" cosine {parity['cosine']:.6f}, SNR {parity['snr_db']:.1f} dB"
+            f" cosine {parity['cosine']:.6f}, SNR {parity['snr_db']:.1f} dB{show_margin(parity)}"
         )
-    return lines
+        lines += channel_lines(parity.get("channels"))
+    lines += ["", "± is half the width of the 95 % interval."]
+    warnings = find_warnings(verify)
+    return [*lines, *(["", "Warnings:", ""] if warnings else []), *(f"- {warning.text}" for warning in warnings)]
+
+
+def show_drop(accuracy: Any) -> str:
+    """Return the drop of top-1 in points, with its margin and p-value."""
+    interval = accuracy["intervals"]["top1_drop"]
+    half = (interval["high"] - interval["low"]) / 2
+    digits = margin_digits(half)
+    return (
+        f"top-1 falls by {100 * accuracy['top1_drop']:.{digits}f} points (±{100 * half:.{digits}f}): {accuracy['lost']}"
+        f" samples lost, {accuracy['gained']} gained, p = {interval['p']:.2g} (McNemar's exact test)"
+    )
+
+
+def show_margin(parity: Any) -> str:
+    """Return the margin of an SNR, "" where there is none."""
+    interval = parity.get("snr_db_interval")
+    return f" (±{(interval['high'] - interval['low']) / 2:.1f})" if interval else ""
+
+
+def channel_lines(channels: Any) -> list[str]:
+    """Return the table of an output's channels, the worst first, where they are told apart."""
+    if not channels:
+        return []
+    lines = [
+        "",
+        f"  Its channels (axis {channels['axis']}, -1 is the last) differ; SNR and correlation are about the mean:",
+        "",
+        "  | channel | least | greatest | SNR dB | correlation | max abs error |",
+        "  | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in channels["listed"]:
+        values = [one["low"], one["high"]]
+        cells = [str(one["channel"]), *(f"{value:.4g}" for value in values), f"{one['snr_db']:.1f}"]
+        lines.append("  | " + " | ".join([*cells, f"{one['cosine']:.4f}", f"{one['max_abs_error']:.4g}"]) + " |")
+    return [*lines, ""]

@@ -1,0 +1,42 @@
+"""The scale that an output's values come in."""
+
+import pytest
+
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.workers.output_steps import read_output_steps
+
+
+def tensor(name, type="int8", scales=(0.5,)):
+    return Tensor(name, type, (1, 9), 9, False, scales, (0,) * len(scales), 0)
+
+
+def op(name, inputs, outputs):
+    return Op(name, 1, False, inputs, outputs)
+
+
+def model(tensors, ops, output):
+    graph = Subgraph("main", tuple(tensors), tuple(ops), (0,), (output,))
+    return Model(100, (graph,), (SignatureDef("serve", 0, {"x": tensors[0]}, {"y": tensors[output]}),))
+
+
+FLOAT = tensor("f", "float32", ())
+
+
+def test_of_a_quantized_output_it_is_its_own():
+    assert read_output_steps(model([FLOAT, tensor("y", scales=(0.25,))], [op("QUANTIZE", (0,), (1,))], 1), "serve") == {
+        "y": 0.25
+    }
+
+
+@pytest.mark.parametrize("last", [[], ["RESHAPE"], ["RESHAPE", "TRANSPOSE"]])
+def test_of_a_float_output_it_is_what_its_dequantize_reads(last):
+    tensors = [tensor("x"), *(tensor(name, "float32", ()) for name in ("d", *last))]
+    ops = [op("DEQUANTIZE", (0,), (1,)), *(op(name, (at + 1,), (at + 2,)) for at, name in enumerate(last))]
+    assert read_output_steps(model(tensors, ops, len(tensors) - 1), "serve") == {"y": 0.5}
+
+
+def test_what_is_computed_in_float_has_none():
+    tensors = [tensor("x"), tensor("d", "float32", ()), tensor("y", "float32", ())]
+    ops = [op("DEQUANTIZE", (0,), (1,)), op("ADD", (1, 1), (2,))]
+    assert read_output_steps(model(tensors, ops, 2), "serve") == {}
+    assert read_output_steps(model(tensors, ops, 2), "another") == {}

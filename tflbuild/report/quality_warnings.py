@@ -1,0 +1,39 @@
+"""Warnings: what was built and should not be believed without a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tflbuild.core.digest import Json
+from tflbuild.core.gates import Gate
+from tflbuild.core.quality import find_warnings, warn_of_gates
+from tflbuild.report.summary import Row, labels
+
+
+def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> list[str]:
+    """Return a line for each reason to doubt the figures of a manifest; `gates` are what they were compared with."""
+    found = []
+    for key, used in (("overlap", "calibrated"), ("training_overlap", "trained")):
+        overlap = manifest.get(key)
+        if overlap and overlap["count"]:
+            found.append(
+                f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were {used} with too:"
+                " what is measured on them flatters the artifact"
+            )
+    for role in manifest["synthetic_data"]:
+        found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
+    verify = manifest["metrics"].get("verify")
+    if verify:
+        found += [warning.text for warning in (*warn_of_gates(gates, verify), *find_warnings(verify))]
+    return [*dict.fromkeys(found)]
+
+
+def warning_text(rows: Sequence[Row]) -> str:
+    """Return a line for each warning of the variants that were built; one that is not of all of them names its own."""
+    built = [(label, row.manifest) for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None]
+    befell: dict[str, list[str]] = {}
+    for label, manifest in built:
+        for text in manifest["warnings"]:
+            befell.setdefault(text, []).append(label)
+    lines = [text if len(names) == len(built) else f"{', '.join(names)}: {text}" for text, names in befell.items()]
+    return "".join(f"warning: {line}\n" for line in lines)
