@@ -1,0 +1,79 @@
+"""What is said of a missed gate: remedies that compose, no others."""
+
+from pathlib import Path
+
+import pytest
+
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
+from tflbuild.judging import keep_composing
+from tflbuild.report.diagnosis import Trial, cells, cut, without_replaced
+from tflbuild.search.remedies import Remedy
+
+NET = """
+defaults: [{override /quantization: int8}, {override /dataset: npz}, {override /verify: parity}]
+source: {path: net.keras}
+dataset: {path: train.npz}
+verify: {dataset: {path: test.npz}, gates: {snr_db: 20}}
+"""
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Which remedies of a recipe are kept, as their overrides or texts."""
+    monkeypatch.chdir(tmp_path)
+    Path("recipes").mkdir()
+    Path("recipes/net.yaml").write_text(NET)
+
+    def keep(*remedies, arguments=("+recipe=net",), most=9):
+        (composed,) = compose(list(arguments))
+        found = keep_composing(freeze(composed), remedies, composed.places, most)
+        return [remedy.overrides or remedy.text for remedy in found]
+
+    return keep
+
+
+def remedies(*overrides):
+    return [Remedy(one, "") for one in overrides]
+
+
+def test_what_does_not_compose_is_no_remedy(kept):
+    assert kept(
+        *remedies("quantization=none quantization.symmetric=true", "no.such=1", "quantization=dynamic_int8")
+    ) == ["quantization=dynamic_int8"]
+    floats = remedies("quantization=float16", "quantization.calibration.method=percentile")
+    assert kept(*floats, arguments=("+recipe=net", "target=integer_only")) == [floats[1].overrides]
+
+
+def test_what_changes_nothing_is_no_remedy(kept):
+    same = remedies("quantization=int8", "quantization.engine=litert", "quantization.symmetric=false")
+    assert kept(*same, *remedies("quantization.symmetric=true", "quantization.symmetric=True")) == [
+        "quantization.symmetric=true"
+    ]
+
+
+def test_an_override_of_the_command_line_is_replaced(kept):
+    told = ("+recipe=net", "quantization=float16")
+    assert kept(*remedies("quantization=float16", "quantization=none"), arguments=told) == ["quantization=none"]
+
+
+def test_the_cheapest_are_named_and_the_search_always_is(kept):
+    found = kept(
+        Remedy("", "by hand"),
+        *remedies("quantization.symmetric=true", "quantization=float16"),
+        Remedy("quantization=auto quantization.budget.snr_db=20", "", searches=True),
+        most=2,
+    )
+    assert found == ["by hand", "quantization.symmetric=true", "quantization=auto quantization.budget.snr_db=20"]
+
+
+def test_a_fix_is_shown_as_a_shell_takes_it_and_cut_where_it_is_long():
+    trial = Trial('a=1 quantization.rules=[{match:"^a;b$",scheme:float32}]', None, {})
+    assert cells(trial)[0] == trial.command == "a=1 'quantization.rules=[{match:\"^a;b$\",scheme:float32}]'"
+    assert cut("x" * 60) == "x" * 60 and cut("x" * 61) == "x" * 57 + "..."
+
+
+def test_the_command_that_works_does_not_set_a_key_twice():
+    arguments = ["doctor", "+recipe=net", "quantization=int8", "++quantization.rules=[]", "quantization.engine=litert"]
+    kept = without_replaced(arguments, "quantization=float16 quantization.rules=[{op:TILE}]")
+    assert kept == ["doctor", "+recipe=net", "quantization.engine=litert"]
