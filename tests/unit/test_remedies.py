@@ -48,6 +48,12 @@ def test_a_failure_that_blames_no_operator_has_its_own_fixes_alone():
     assert find_repairs(recipe(quantization=Quantization(scheme="none")), failure()) == []
 
 
+def test_a_failure_of_a_scheme_has_other_ways_to_it_tried_though_it_blames_no_operator():
+    found = find_repairs(recipe(), failure(fixes=("quantization=float16",), operators=()))
+    assert "quantization.granularity=per_tensor" in found and found[-1] == "quantization=float16"
+    assert not any("rules" in fix for fix in found)
+
+
 def test_rules_that_the_recipe_has_are_kept():
     rules = (Rule(match="head/", op="", scheme="int16x8"),)
     found = find_repairs(recipe(quantization=int8(rules=rules)), failure())

@@ -93,15 +93,16 @@ class Sizes:
 def find_repairs(recipe: Recipe, failure: Failure) -> list[str]:
     """Return the overrides that may help a build that fails, in the order to be tried.
 
-    What the failure itself names comes first, as far as the scheme stays. Where operators are to blame, other ways to
-    the same scheme follow, and rules that leave these operators in float. Other schemes come last.
+    What the failure itself names comes first, as far as the scheme stays. Where the scheme is to blame, other ways to
+    it follow, and rules that leave the operators that the failure names in float. Other schemes come last.
     """
     named = list(dict.fromkeys(failure.fixes))
-    if not failure.operators or recipe.quantization.scheme not in SAFER:
-        return named
     schemes = [fix for fix in named if fix.startswith("quantization=")]
+    if not (failure.operators or schemes) or recipe.quantization.scheme not in SAFER:
+        return named
     same = [fix for fix in named if fix not in schemes]
-    return list(dict.fromkeys([*same, *vary_scheme(recipe.quantization), spare(recipe, failure.operators), *schemes]))
+    ruled = [spare(recipe, failure.operators)] if failure.operators else []
+    return list(dict.fromkeys([*same, *vary_scheme(recipe.quantization), *ruled, *schemes]))
 
 
 def vary_scheme(quantization: Quantization) -> Iterator[str]:
