@@ -54,6 +54,11 @@ def test_a_failure_of_a_scheme_has_other_ways_to_it_tried_though_it_blames_no_op
     assert not any("rules" in fix for fix in found)
 
 
+def test_no_rule_is_proposed_where_nothing_may_be_float():
+    for changes in ({"opset": Opset(arithmetic="int8")}, {"targets": (Target(name="board", full_integer=True),)}):
+        assert not any("rules" in fix for fix in find_repairs(recipe(**changes), failure()))
+
+
 def test_rules_that_the_recipe_has_are_kept():
     rules = (Rule(match="head/", op="", scheme="int16x8"),)
     found = find_repairs(recipe(quantization=int8(rules=rules)), failure())

@@ -101,7 +101,7 @@ def find_repairs(recipe: Recipe, failure: Failure) -> list[str]:
     if not (failure.operators or schemes) or recipe.quantization.scheme not in SAFER:
         return named
     same = [fix for fix in named if fix not in schemes]
-    ruled = [spare(recipe, failure.operators)] if failure.operators else []
+    ruled = [spare(recipe, failure.operators)] if failure.operators and allows_float(recipe) else []
     return list(dict.fromkeys([*same, *vary_scheme(recipe.quantization), *ruled, *schemes]))
 
 
@@ -239,9 +239,14 @@ def search(recipe: Recipe, missed: Sequence[Gate]) -> Iterator[Remedy]:
 
 
 def can_spare(recipe: Recipe) -> bool:
-    """Whether single operators may be left in float."""
-    floats = not recipe.full_integer and recipe.opset.arithmetic == "any"
-    return floats and recipe.quantization.engine == "litert" and SCHEMES[recipe.quantization.scheme].mode != "float"
+    """Whether rules may leave single operators in float."""
+    quantized = SCHEMES[recipe.quantization.scheme].mode != "float"
+    return quantized and recipe.quantization.engine == "litert" and allows_float(recipe)
+
+
+def allows_float(recipe: Recipe) -> bool:
+    """Whether targets and op set let an operator compute in float; otherwise a rule would miss what they demand."""
+    return not recipe.full_integer and recipe.opset.arithmetic == "any"
 
 
 def spare_worst(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iterator[str]:
