@@ -43,6 +43,19 @@ def two():
     return keras.Model([words, image], scores)
 
 
+def upsampled():
+    """Two transposed convolutions, whose trained filters stand behind a TRANSPOSE."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 4), name="image")
+    x = layers.Conv2DTranspose(8, 2, strides=2, activation="relu", name="wide")(image)
+    x = layers.Conv2DTranspose(6, 3, padding="same", use_bias=False, name="wider")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(3, activation="softmax", name="scores")(x))
+
+
 def strange():
     import keras
 
@@ -215,6 +228,16 @@ def test_two_inputs_one_of_them_preprocessed_are_trained_as_the_artifact_is_fed(
     assert {one["layer"] for one in manifest["optimized"]["pruned"]} == {"meaning", "wide", "scores"}
     assert weights(manifest)["zeros"] >= 0.5
     assert {one["operator"] for one in weights(manifest)["tensors"]} >= {"GATHER", "TRANSPOSE_CONV", "FULLY_CONNECTED"}
+
+
+def test_trained_filters_of_transposed_convolutions_are_constants_again(small):
+    """The learning rate keeps the weights, so that the artifact is compared with what it was trained from."""
+    still = ("optimize=qat", "optimize.epochs=1", "optimize.learning_rate=1e-9", "source.call='nets.py:upsampled'")
+    rows = build(small, "-m", "+recipe=net", "name=upsampled", "quantization.engine=litert,converter", *still)
+    for row in rows:
+        contents = manifest_of(small, row)["artifact"]["contents"]["operators"]
+        assert contents["TRANSPOSE_CONV"] == 2 and {"TRANSPOSE", "QUANTIZE"}.isdisjoint(contents)
+        assert row["metrics"]["verify"]["outputs"]["scores"]["snr_db"] > 40
 
 
 def test_a_layer_that_tf_keras_lacks_is_named(small):

@@ -126,8 +126,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_convert",
             uses=(
-                *("buffers", "fake_quant", "preprocess", "signatures", "tf_converter", "tf_entries", "tf_explain"),
-                "tf_snapshot",
+                *("buffers", "constant_layout", "fake_quant", "preprocess", "signatures", "stored_tensors"),
+                *("tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),

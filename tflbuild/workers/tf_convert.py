@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tflbuild.workers.constant_layout import fold_layout
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.fake_quant import free
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
@@ -14,6 +15,8 @@ def run(request: Request) -> Facts:
     path = request.outputs / "model.tflite"
     kept = convert(converter, path, request)
     trained = free(path, request.inputs["snapshot"])
+    for name in fold_layout(path) if trained else ():
+        trained["tensors"].pop(name, None)
     request.write_json("trained.json", trained)
     ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
