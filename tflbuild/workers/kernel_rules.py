@@ -97,7 +97,10 @@ def _filter_faults(graph: Subgraph, op: Op, places: FilterPlaces) -> Iterator[st
             f" its kernel reads one for all or {channels} along axis {places.axis}"
         )
     if hybrid and op.name == "DEPTHWISE_CONV_2D" and len(weights.scales) == 1 < channels:
-        yield f"{what} has one scale; on float activations its kernel reads {channels}, one a channel"
+        yield (
+            f"{what} has one scale; on float activations its kernel reads {channels}, one a channel"
+            " (quantization.granularity=per_channel)"
+        )
     if not hybrid:
         yield from _bias_faults(op, fed, weights, _operand(graph, op, places.bias))
 
