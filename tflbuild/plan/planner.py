@@ -268,6 +268,8 @@ class Variant(Draft):
             inputs |= {"samples": self.of("calibration samples", SAMPLES, "samples"), **self.trained_ranges()}
         if "optimize" in self.goals:
             inputs["optimized"] = self.of("optimize", "optimized.json", "optimized")
+        if recipe.quantization.scheme != "none":
+            inputs["float"] = self.of("convert", "model.tflite", "float")
         self.add("check", "check", params, inputs)
 
     def refinements(self) -> dict[str, Json]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.quality import find_warnings, warn_of_gates
+from tflbuild.report.notes import variant_notes
 from tflbuild.report.summary import Row, labels
 
 
@@ -29,11 +30,12 @@ def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> l
 
 
 def warning_text(rows: Sequence[Row]) -> str:
-    """Return a line for each warning of the variants that were built; one that is not of all of them names its own."""
+    """Return a line for each note and warning of the variants that were built, with the label of those that have it."""
     built = [(label, row.manifest) for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None]
     befell: dict[str, list[str]] = {}
     for label, manifest in built:
         for text in manifest["warnings"]:
             befell.setdefault(text, []).append(label)
     lines = [text if len(names) == len(built) else f"{', '.join(names)}: {text}" for text, names in befell.items()]
-    return "".join(f"warning: {line}\n" for line in lines)
+    notes = [f"note: {note}\n" for note in variant_notes(rows)]
+    return "".join([*notes, *(f"warning: {line}\n" for line in lines)])

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.model import Model
-from tflbuild.workers import compression
+from tflbuild.workers import compression, constant_budget
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.findings import Finding
+from tflbuild.workers.finite_constants import check_finite
+from tflbuild.workers.flatbuffer import read_buffers, read_model
 from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.metadata import read_metadata
 from tflbuild.workers.rules import select
@@ -47,6 +49,9 @@ def run(request: Request) -> Facts:
     findings = list(examine(model, request.params, signature, measured_ranges(request)))
     path = request.inputs["model"]
     report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
+    more, constants = examine_constants(request, model)
+    findings += more
+    report |= constants
     if "optimized" in request.inputs:
         weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
         findings += compression.lost(weights, optimized)
@@ -71,6 +76,21 @@ def run(request: Request) -> Facts:
     if "run" in request.params:
         run_once(request, model, signature)
     return report
+
+
+def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Facts]:
+    """Findings about what is stored, and of a quantized artifact what stays wider than the scheme says, as JSON."""
+    params, buffers = request.params, read_buffers(request.inputs["model"])
+    if "float" not in request.inputs:
+        return list(check_finite(model, buffers, None, ())), {}
+    source = read_model(request.inputs["float"])
+    findings = list(check_finite(model, buffers, source, read_buffers(request.inputs["float"])))
+    constants = constant_budget.list_constants(model)
+    exemptions = constant_budget.find_exemptions(constants, params)
+    float_bytes = sum(constant.bytes for constant in constant_budget.list_constants(source))
+    findings += constant_budget.check_budget(exemptions, float_bytes)
+    copies = constant_budget.find_copies(constants, buffers)
+    return findings, {"constants": constant_budget.describe_constants(constants, exemptions, copies)}
 
 
 def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:

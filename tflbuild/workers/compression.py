@@ -12,7 +12,7 @@ import numpy as np
 
 from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.model import Model, Subgraph, Tensor
-from tflbuild.workers.declarations import Finding
+from tflbuild.workers.findings import Finding
 from tflbuild.workers.flatbuffer import read_buffers
 from tflbuild.workers.rules import REAL
 

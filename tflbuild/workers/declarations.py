@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.kernels import filter_indices
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.schemes import SCHEMES
+from tflbuild.workers.findings import Finding
+from tflbuild.workers.finite_constants import check_scales
 from tflbuild.workers.flatbuffer import op_versions
 from tflbuild.workers.kernel_rules import find_faults
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
@@ -28,19 +29,6 @@ UINT8_SUFFIX = "_uint8_input"  # what `uint8_interface` adds to a tensor's name
 Ranges = Mapping[str, tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A difference between declaration and file: the rule's name and what it saw.
-
-    `operators` are (operator, name of its first output) of those to blame: `tflbuild doctor` tries to leave them in
-    float. It is empty where a rule for single operators would not help.
-    """
-
-    rule: str
-    text: str
-    operators: tuple[tuple[str, str], ...] = ()
-
-
 def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
     """Every finding of every rule that applies."""
     yield from check_operators(model, params["opset"])
@@ -48,6 +36,7 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
     yield from check_signatures(model, params, signature)
     yield from check_variables(model)
     yield from check_tables(model)
+    yield from check_scales(model)
     if params["rules"]:
         yield from check_rules(model, params)
     elif not params.get("as_it_is"):  # a .tflite that nothing was asked of but to be what it was
