@@ -6,6 +6,7 @@ import pytest
 
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.declarations import examine
+from tflbuild.workers.declared_layout import check_zero_points
 
 PARAMS = {
     "scheme": "int8",
@@ -452,8 +453,8 @@ def test_symmetric_activations_have_the_zero_point_0():
     (graph,) = made.subgraphs
     shifted = replace(graph.tensors[2], zero_points=(-3,))
     off = replace(made, subgraphs=(replace(graph, tensors=(*graph.tensors[:2], shifted)),))
-    assert rules(made, symmetric=True) == rules(off) == []
-    assert rules(off, symmetric=True) == ["scale"]
+    assert list(check_zero_points(made)) == rules(off) == []
+    assert [finding.rule for finding in check_zero_points(off)] == ["scale"]
 
 
 def test_a_symmetric_input_spans_twice_its_greater_side():

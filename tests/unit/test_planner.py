@@ -25,6 +25,7 @@ def test_int8_walks_the_whole_corridor():
     assert list(goals()) == [
         "import",
         "convert",
+        "compare float",
         "evaluation samples",
         "predict",
         "calibration samples",
@@ -52,10 +53,10 @@ def test_inputs_come_before_the_steps_that_take_them():
 def test_a_sweep_over_schemes_shares_all_that_comes_before():
     variants = [resolved(), *(resolved(quantization=Quantization(scheme=scheme)) for scheme in SCHEMES)]
     plan = make_plan(variants, around())
-    for role in ("import", "convert", "predict", "evaluation samples"):
+    for role in ("import", "convert", "compare float", "predict", "evaluation samples"):
         assert len({goals[role] for goals in plan.goals}) == 1
     alone = [len(make_plan([one], around()).steps) for one in variants]
-    assert len(plan.steps) == sum(alone) - 3 * 4
+    assert len(plan.steps) == sum(alone) - 3 * 5
 
 
 def test_equal_variants_are_one():
@@ -209,7 +210,7 @@ def optimized(**changes):
     return make_plan([resolved(files=files, **{"optimize": qat(), **changes})], around())
 
 
-TRAINED = {"optimize", "import optimized", "convert", *CALIBRATED}
+TRAINED = {"optimize", "import optimized", "compare import optimized", "convert", "compare float", *CALIBRATED}
 
 
 def test_training_comes_between_the_source_and_what_is_converted():

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 CONFIDENCE = 0.95  # of every interval that is shown
+MOST_DEVIATIONS = 9.0  # beyond which a share of 1 is reached in a float
 HALVINGS = 80  # of an interval of width 2, to far below the precision of a float
 
 
@@ -35,7 +35,12 @@ class Interval:
 
 def two_sided_z(confidence: float) -> float:
     """Return how many standard deviations of a normal distribution hold this share of it (0.95: 1.96)."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
+    # `statistics` has this, but a file of that name in the current folder would be imported in its place.
+    low, high = 0.0, MOST_DEVIATIONS
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.erf(middle / math.sqrt(2)) < confidence else (low, middle)
+    return high
 
 
 def wilson(count: int, samples: int, confidence: float = CONFIDENCE) -> Interval:

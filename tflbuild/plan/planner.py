@@ -13,7 +13,7 @@ from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Datas
 from tflbuild.core.step import Input, Plan, Step
 from tflbuild.plan.draft import Draft, Surroundings
 from tflbuild.plan.parameters import SAMPLES, refinements, source_params, training_params
-from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps
+from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
     ARCHIVE,
@@ -66,9 +66,34 @@ class Variant(Draft):
         if optimize is not None:
             self.plan_optimize(optimize)
         self.plan_convert()
+        self.plan_comparison()
+
+    def plan_comparison(self) -> None:
+        """What the source itself gave, against the snapshots that `predict` does not compare, and the float model."""
+        if self.from_tflite:
+            return
+        for role in dict.fromkeys(("import", self.model)):
+            if role == OPTIMIZED or self.resolved.recipe.verify.dataset is None:
+                inputs = {**self.signed_snapshot(role), **self.witness(role)}
+                self.add(f"compare {role}", "check_import", {}, inputs)
+        inputs = {
+            "model": self.of("convert", "model.tflite", "model"),
+            "signature": self.of(self.model, "signature.json", "signature"),
+            **self.witness(self.model),
+            **self.trained_ranges(),
+        }
+        self.add("compare float", "check_float", {}, inputs)
+
+    def witness(self, role: str) -> dict[str, Input]:
+        """What the source itself gave; a .tflite is its own float model, and nothing wraps it."""
+        return {} if self.from_tflite else {"witness": self.of(role, "witness.npz", "witness")}
 
     def plan_predict(self, role: str, model: str) -> None:
-        inputs = {**self.signed_snapshot(model), "samples": self.of("evaluation samples", SAMPLES, "samples")}
+        inputs = {
+            **self.witness(model),
+            **self.signed_snapshot(model),
+            "samples": self.of("evaluation samples", SAMPLES, "samples"),
+        }
         self.add(role, "predict_tflite" if self.from_tflite else "predict", {}, inputs)
 
     def plan_optimize(self, optimize: Optimize) -> None:
@@ -251,6 +276,7 @@ class Variant(Draft):
             "output_type": recipe.quantization.output_type,
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
+            "own_order": self.from_tflite,
         }
         if recipe.source.kind == "tflite" and recipe.quantization.scheme == "none":
             params["as_it_is"] = True
@@ -258,10 +284,18 @@ class Variant(Draft):
             params["run"] = self.run_params()
         if recipe.quantization.symmetric:
             params["symmetric"] = True
+        if recipe.quantization.engine == "litert" and recipe.quantization.scheme != "none":
+            params["granularity"] = recipe.quantization.granularity
+        if recipe.quantization.engine == "converter" and recipe.quantization.scheme != "none" and recipe.converter:
+            params["converter"] = dict(recipe.converter)
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
+            "float_model": self.of("convert", "model.tflite", "float_model"),
         }
+        if recipe.metadata is not None:
+            params["metadata"] = recipe.metadata.described
+            inputs |= metadata_files(self)
         if "calibrate" in self.goals:
             inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
         elif recipe.quantization.calibrated and "calibration samples" in self.goals:

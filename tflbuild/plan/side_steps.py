@@ -15,8 +15,15 @@ def add_metadata(draft: Draft) -> None:
     if metadata is not None:
         inputs: dict[str, Input] = {"model": draft.artifact()}
         inputs["signature"] = draft.of("import", "signature.json", "signature")
-        inputs |= {file_role(name): draft.file(file_role(name), file_role(name)) for name, _, _ in metadata.files}
+        inputs |= metadata_files(draft)
         draft.add("annotate", "annotate", {"metadata": metadata.described}, inputs)
+
+
+def metadata_files(draft: Draft) -> dict[str, Input]:
+    """Return the files of the recipe's metadata as inputs of a step."""
+    metadata = draft.resolved.recipe.metadata
+    assert metadata is not None
+    return {file_role(name): draft.file(file_role(name), file_role(name)) for name, _, _ in metadata.files}
 
 
 def add_overlaps(draft: Draft) -> None:

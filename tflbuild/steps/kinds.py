@@ -46,9 +46,10 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("fake_quant", "fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
                 *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
+                *("numpy_preprocess", "tf_witness", "witness"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
-            outputs=("snapshot/", "signature.json"),
+            outputs=("snapshot/", "signature.json", "witness.npz"),
             unstable=("snapshot/",),
         ),
         # Keras model x training samples -> the model, trained to be smaller or to bear quantization
@@ -105,8 +106,8 @@ KINDS: dict[str, StepKind] = {
             module="sample",
             uses=(
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
-                *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "sample_writer"),
-                *("samples", "tfds_features", "tfrecord", "user_code"),
+                *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "pixels"),
+                *("sample_writer", "samples", "tfds_features", "tfrecord", "user_code"),
             ),
             packages=("numpy", "pillow"),
             outputs=("samples/",),
@@ -128,6 +129,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("buffers", "constant_layout", "fake_quant", "preprocess", "signatures", "stored_tensors"),
                 *("tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
+                "end_order",
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),
@@ -137,9 +139,30 @@ KINDS: dict[str, StepKind] = {
             name="predict",
             server="tensorflow",
             module="tf_predict",
-            uses=("predictions", "probes", "samples", "signatures"),
+            uses=("predictions", "probes", "samples", "signatures", "tf_check_import", "witness"),
             packages=TENSORFLOW,
             outputs=("predictions.npz",),
+        ),
+        # SavedModel x the source's own outputs -> whether they are the same; where there is no `predict`
+        StepKind(
+            name="check_import",
+            server="tensorflow",
+            module="tf_check_import",
+            uses=("signatures", "witness"),
+            packages=TENSORFLOW,
+            outputs=("import.json",),
+        ),
+        # float .tflite x the source's own outputs -> whether they are the same
+        StepKind(
+            name="check_float",
+            server="litert",
+            module="check_float",
+            uses=(
+                *("artifact", "core.model", "flatbuffer", "interpreters", "predictions", "probes", "runtimes"),
+                *("samples", "shards", "signatures", "witness"),
+            ),
+            packages=LITERT,
+            outputs=("float.json",),
         ),
         # float .tflite x samples -> its own outputs
         StepKind(
@@ -242,6 +265,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
+                "end_order",
                 *("buffers", "computed_filters", "core.kernels", "core.model"),
                 *("core.schemes", "fake_quant", "narrow_constants", "preprocess", "samples", "signatures"),
                 *("stored_tensors", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
@@ -275,6 +299,7 @@ KINDS: dict[str, StepKind] = {
                     "fusions",
                 ),
                 *("interpreters", "kernel_rules", "rules", "runtimes", "samples", *METADATA),
+                *("declared_layout", "declared_metadata"),
             ),
             packages=LITERT,
             outputs=("check.json",),

@@ -5,7 +5,7 @@ Where no verification follows, it is run once too: an artifact that no runtime c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,13 @@ from tflbuild.workers import compression, constant_budget
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.declarations import examine
+from tflbuild.workers.declared_layout import (
+    check_converter_options,
+    check_granularity,
+    check_order,
+    check_zero_points,
+)
+from tflbuild.workers.declared_metadata import check_metadata
 from tflbuild.workers.findings import Finding
 from tflbuild.workers.finite_constants import check_finite
 from tflbuild.workers.flatbuffer import read_buffers, read_model
@@ -24,6 +31,7 @@ from tflbuild.workers.rules import select
 from tflbuild.workers.samples import load_samples
 
 SHOWN_FINDINGS = 5
+FILE_PORT = "file:"  # what the inputs that are files of `metadata` begin with
 
 # What may be declared instead, the nearest first; an override that is already there changes nothing.
 FIXES = {
@@ -46,7 +54,10 @@ def run(request: Request) -> Facts:
     """
     model = read_model(request.inputs["model"])
     signature = request.read_json("signature")
-    findings = list(examine(model, request.params, signature, measured_ranges(request)))
+    findings = [
+        *examine(model, request.params, signature, measured_ranges(request)),
+        *examine_layout(model, request, signature),
+    ]
     path = request.inputs["model"]
     report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
     more, constants = examine_constants(request, model)
@@ -91,6 +102,26 @@ def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Fa
     findings += constant_budget.check_budget(exemptions, float_bytes)
     copies = constant_budget.find_copies(constants, buffers)
     return findings, {"constants": constant_budget.describe_constants(constants, exemptions, copies)}
+
+
+def examine_layout(model: Model, request: Request, signature: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every finding about scales, zero points, metadata, and the order of inputs and outputs."""
+    params = request.params
+    if "granularity" in params:
+        yield from check_granularity(model, params["granularity"])
+    if "converter" in params:
+        yield from check_converter_options(model, params["converter"])
+    if params.get("symmetric"):
+        yield from check_zero_points(model)
+    if "metadata" in params:
+        files = {
+            name.removeprefix(FILE_PORT): path.read_bytes()
+            for name, path in request.inputs.items()
+            if name.startswith(FILE_PORT)
+        }
+        yield from check_metadata(model, request.inputs["model"], params["metadata"], signature["key"], files)
+    if "float_model" in request.inputs:
+        yield from check_order(model, read_model(request.inputs["float_model"]), signature, not params["own_order"])
 
 
 def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:

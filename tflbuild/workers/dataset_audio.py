@@ -53,7 +53,10 @@ def open_audio(declared: Declared) -> Opened:
     require_length(declared, spec, next(iter(lengths)))
 
     def read_one(path: Path) -> np.ndarray:
-        values = read_wave(path, heads[path.relative_to(files.root).as_posix()], length)
+        name = path.relative_to(files.root).as_posix()
+        values = read_wave(path, heads[name], length)
+        if not np.isfinite(values).all():
+            raise declared.refuse(f"'{declared.label}/{name}' holds NaN or infinity", "path")
         return values.reshape(len(values), *last)
 
     return open_files(files, Held(np.dtype(np.float64), shape), read_one, untyped=True)
@@ -91,6 +94,10 @@ def parse_head(path: Path) -> Wave:
             if tag == b"data":
                 if found is None:
                     raise ValueError("its data comes before its format")
+                if not size:
+                    raise ValueError("it holds no sound: its data has no bytes")
+                if size % (found[1] * found[3] // 8):
+                    raise ValueError(f"its {size} bytes of data are no whole number of samples")
                 if start + size > end:
                     raise ValueError(f"it is cut short: {size} bytes of data are announced, {end - start} are there")
                 return Wave(*found, start, size)
@@ -99,11 +106,13 @@ def parse_head(path: Path) -> Wave:
 
 def parse_format(chunk: bytes) -> tuple[int, int, int, int]:
     """(code, channels, rate, bits). Raises ValueError for a compressed or unknown kind."""
-    code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:FORMAT_BYTES])
+    code, channels, rate, _, step, bits = struct.unpack("<HHIIHH", chunk[:FORMAT_BYTES])
     if code == EXTENSIBLE:
         (code,) = struct.unpack("<H", chunk[SUBFORMAT_AT : SUBFORMAT_AT + 2])
     if (code, bits) not in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)} or not channels:
         raise ValueError(f"its format is {code} with {bits} bits and {channels} channels")
+    if step != channels * bits // 8:
+        raise ValueError(f"a sample of {channels} channels with {bits} bits takes {step} bytes in it")
     return code, channels, rate, bits
 
 

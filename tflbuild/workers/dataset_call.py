@@ -71,6 +71,13 @@ def as_block(declared: Declared, index: int, sample: Any, names: list[str]) -> B
 
 def as_array(declared: Declared, index: int, name: str, value: Any) -> np.ndarray:
     """A value as an array. Raises WorkerError for what is no numbers and no text."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise declared.refuse(
+            f"'{name}' of sample {index} of '{declared.label}' has masked values",
+            "call",
+            why="what stands behind a mask is no value to feed",
+            next_step="fill them: value.filled(0)",
+        )
     array = np.asarray(value)
     if array.dtype.kind not in "biufSU":
         raise declared.refuse(

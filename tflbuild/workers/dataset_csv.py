@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from tflbuild.workers.datasets import Block, Declared, Held, Opened, in_blocks, near
 
 Parse = Callable[[str], Any]
+INT64, UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 
 
 def open_csv(declared: Declared) -> Opened:
@@ -32,7 +34,7 @@ def open_csv(declared: Declared) -> Opened:
     if label:
         columns[label], shapes[label] = [place_of(declared, label, header, "label")], ()
         arrays[label] = Held(np.dtype(np.int64), (count,))
-    parses = {name: parser(spec["dtype"]) for name, spec in inputs.items()} | ({label: int} if label else {})
+    parses = {name: parser(spec["dtype"]) for name, spec in inputs.items()} | ({label: whole} if label else {})
 
     def each(picked: np.ndarray | None) -> Iterator[Block]:
         chosen = None if picked is None else set(picked.tolist())
@@ -131,15 +133,40 @@ def parser(dtype: str) -> Parse:
     """How a cell becomes a value of an input: integers exactly, other numbers as float64, text as UTF-8."""
     if dtype == "string":
         return str.encode
-    return int if dtype == "bool" or np.dtype(dtype).kind in "iu" else finite
+    if dtype == "bool":
+        return truth
+    return whole if np.dtype(dtype).kind in "iu" else partial(real, dtype=np.dtype(dtype))
 
 
-def finite(text: str) -> float:
-    """A number. Raises ValueError for what is none, NaN and infinity among it."""
-    value = float(text)
-    if not math.isfinite(value):
+def whole(text: str) -> int:
+    """An integer that an array of int64 or uint64 can hold. Raises ValueError for what is none."""
+    value = int(text)
+    if "_" in text or not INT64.min <= value <= UINT64.max:
         raise ValueError(text)
     return value
+
+
+def truth(text: str) -> int:
+    """0 or 1. Raises ValueError for anything else."""
+    if text.strip() not in ("0", "1"):
+        raise ValueError(text)
+    return int(text)
+
+
+def real(text: str, dtype: np.dtype) -> float:
+    """A number. Raises ValueError for what is none, NaN and infinity among it, and for an integer that `dtype` changes.
+
+    Digits behind the point are rounded, as every reader does; a whole number, an identifier perhaps, is not.
+    """
+    value = float(text)
+    if not math.isfinite(value) or "_" in text:
+        raise ValueError(text)
+    if text.strip().lstrip("+-").isdecimal() and abs(value) < UINT64.max and int(dtype.type(value)) != int(text):
+        raise ValueError(text)
+    return value
+
+
+KINDS: Mapping[Parse, str] = {whole: "a whole number of 64 bits", truth: "0 or 1"}
 
 
 def parse_cells(
@@ -151,7 +178,7 @@ def parse_cells(
         try:
             values.append(parse(row[place]))
         except ValueError:
-            kind = "a whole number" if parse is int else "a number"
+            kind = KINDS.get(parse, "a number that the input's type can hold")
             raise declared.refuse(
                 f"line {line} of '{declared.label}', column '{header[place]}': '{row[place]}' is not {kind}",
                 "path",

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.dataset_files import list_files, open_files
 from tflbuild.workers.datasets import Declared, Held, Opened
+from tflbuild.workers.pixels import MODES, UnfaithfulImageError, read_pixels
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MODES = {1: "L", 3: "RGB"}
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 IMAGE_RANK = 4
 
 
@@ -35,7 +30,7 @@ def open_images(declared: Declared) -> Opened:
     shape = (len(files.names), channels, *size) if options["layout"] == "nchw" else (len(files.names), *size, channels)
 
     def read_one(path: Path) -> np.ndarray:
-        pixels = decode(declared, path, MODES[channels], size)
+        pixels = decode(declared, path, channels, size, converted)
         values = normalize(pixels, params) if converted else pixels
         return np.ascontiguousarray(values.transpose(2, 0, 1)) if options["layout"] == "nchw" else values
 
@@ -75,39 +70,36 @@ def require_channels(declared: Declared, channels: int) -> None:
             )
 
 
-def decode(declared: Declared, path: Path, mode: str, size: Sequence[int]) -> np.ndarray:
-    """uint8 [height, width, channels]. Raises WorkerError, with the file's name, for what is no whole image."""
+def decode(declared: Declared, path: Path, channels: int, size: Sequence[int], deep: bool) -> np.ndarray:
+    """[height, width, channels], 0 to 255. Raises WorkerError, with the file's name, for what has no such pixels."""
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert(mode)
-        return bring(declared, image, size)
+            return read_pixels(opened, channels, size, declared.options, deep=deep, upright=True)
+    except UnfaithfulImageError as error:
+        name = path.relative_to(declared.path).as_posix()
+        raise unfaithful(declared, f"'{declared.label}/{name}'", error) from error
     except Exception as error:  # damaged files provoke errors of many classes
         raise broken(declared, path, error) from error
 
 
-def decode_bytes(declared: Declared, data: bytes, told: str, mode: str, size: Sequence[int] | None) -> np.ndarray:
+def decode_bytes(declared: Declared, data: bytes, told: str, channels: int, size: Sequence[int] | None) -> np.ndarray:
     """uint8 [height, width, channels] of an encoded image as its pixels lie, whatever EXIF says; no size: its own.
 
-    Raises WorkerError, with what the image is called, for what is no whole image.
+    Raises WorkerError, with what the image is called, for what has no such pixels.
     """
     try:
         with Image.open(BytesIO(data)) as opened:
-            image = opened.convert(mode)
-        return bring(declared, image, (image.height, image.width) if size is None else size)
+            return read_pixels(opened, channels, size, declared.options, deep=False, upright=False)
+    except UnfaithfulImageError as error:
+        raise unfaithful(declared, told, error) from error
     except Exception as error:  # damaged files provoke errors of many classes
         why = str(error).split("\n")[0] if not isinstance(error, UnidentifiedImageError) else "its form is not known"
         raise declared.refuse(f"{told} is not a whole image", "path", why=why) from error
 
 
-def bring(declared: Declared, image: Image.Image, size: Sequence[int]) -> np.ndarray:
-    """uint8 [height, width, channels] at the size, cropped and resized as the options say."""
-    method = RESAMPLING[declared.options["resize"]]
-    height, width = size
-    if declared.options["crop"] == "center":
-        image = ImageOps.fit(image, (width, height), method)
-    elif image.size != (width, height):
-        image = image.resize((width, height), method)
-    return np.asarray(image, np.uint8).reshape(height, width, len(image.getbands()))
+def unfaithful(declared: Declared, told: str, error: UnfaithfulImageError) -> WorkerError:
+    """The error for an image that would be fed as something else than it is."""
+    return declared.refuse(f"{told} cannot be fed as it is", "path", why=str(error), next_step=error.next_step)
 
 
 def broken(declared: Declared, path: Path, error: Exception) -> WorkerError:

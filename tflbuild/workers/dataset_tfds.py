@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.workers.dataset_images import IMAGE_RANK, MODES, decode_bytes, form
+from tflbuild.workers.dataset_images import IMAGE_RANK, decode_bytes, form
 from tflbuild.workers.dataset_tfrecord import count_records, read_features
 from tflbuild.workers.datasets import Block, Declared, Held, Opened, near
 from tflbuild.workers.tfds_features import Stored, one_of_bytes, stored_features, value_of
@@ -202,9 +202,9 @@ def sample_of(
 def pixels_of(declared: Declared, data: bytes, told: str, stored: Stored, spec: Mapping[str, Any] | None) -> np.ndarray:
     """uint8 pixels: of an input that takes images in its size, channels and layout, else as they are stored."""
     if spec is None or len(spec["shape"]) != IMAGE_RANK:
-        return decode_bytes(declared, data, told, MODES[stored.channels], None)
+        return decode_bytes(declared, data, told, stored.channels, None)
     channels, size = form(declared, spec)
-    pixels = decode_bytes(declared, data, told, MODES[channels], size)
+    pixels = decode_bytes(declared, data, told, channels, size)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if declared.options["layout"] == "nchw" else pixels
 
 

@@ -43,8 +43,6 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
         yield from SCHEME_RULES[params["scheme"]](model)
     if params["scheme"] in INTEGER:
         yield from check_calibrated(model, params, signature, ranges)
-    if params.get("symmetric"):
-        yield from check_symmetric(model)
     if not params.get("as_it_is"):
         yield from check_kernels(model)
     yield from check_arithmetic(model, params)
@@ -348,17 +346,6 @@ def check_calibrated(
         has = tensor.scales[0] * (INT16_STEPS if wide else INT8_STEPS)
         if span > 0 and abs(has - span) > RANGE_TOLERANCE * span:
             yield Finding("dataset", f"input '{name}' spans {has:.6g}, and the calibration data {span:.6g}")
-
-
-def check_symmetric(model: Model) -> Iterator[Finding]:
-    """quantization.symmetric: whatever multiplies gives int8 with the zero point 0; kernels that fix theirs may not."""
-    for graph in model.subgraphs:
-        for op in graph.ops:
-            tensor = graph.tensors[op.outputs[0]] if op.name in WEIGHTED and op.outputs else None
-            if tensor is not None and tensor.type == "int8" and any(tensor.zero_points):
-                yield Finding(
-                    "scale", f"{op.name} gives int8 with the zero point {tensor.zero_points[0]}: {tensor.name}"
-                )
 
 
 def _constants(model: Model) -> Iterator[Tensor]:

@@ -253,23 +253,51 @@ class Feeder:
             return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
         scale, offset = self.conversion
         dtype = np.dtype(spec["dtype"])
-        if array.dtype == dtype and scale is None and offset is None:
+        changed = (1.0 if scale is None else scale, offset or 0.0) != (1.0, 0.0)
+        if array.dtype == dtype and not changed:
             return array
-        values: np.ndarray = array
-        if scale is not None or offset is not None:
-            values = array.astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0)
-        return self.fit_range(values, name, dtype)
+        if changed:
+            return self.fit_range(
+                array.astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0), name, dtype
+            )
+        values = self.fit_range(array, name, dtype)
+        if not self.opened.untyped:
+            self.require_unchanged(array, values, name)
+        return values
 
     def fit_range(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-        """Scaled values in the input's dtype, which must be able to hold them."""
-        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype) if dtype.kind == "f" else None
-        if limits is not None and values.size and (values.min() < limits.min or values.max() > limits.max):
+        """Values in the input's dtype, which must be able to hold them; fractions are rounded to integers."""
+        if dtype.kind == "b":
+            limits = (0, 1)
+        else:
+            info = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+            limits = (info.min, info.max)
+        # Python compares integers and floats exactly, NumPy after a conversion.
+        least, greatest = (values.min().item(), values.max().item()) if values.size else limits
+        if least < limits[0] or greatest > limits[1]:
             raise self.declared.refuse(
                 f"array '{name}' of '{self.declared.label}' does not fit into {dtype} once scaled",
                 "scale",
-                why=f"its values run from {values.min():.6g} to {values.max():.6g}",
+                why=f"its values run from {least:.6g} to {greatest:.6g}",
             )
         return (np.rint(values) if dtype.kind in "iu" and values.dtype.kind == "f" else values).astype(dtype)
+
+    def require_unchanged(self, array: np.ndarray, values: np.ndarray, name: str) -> None:
+        """`scale: 1.0` feeds values unchanged: only digits of a float may be rounded to those of a shorter one.
+
+        Raises WorkerError for fractions in an integer or boolean input, and for integers that a float cannot hold.
+        """
+        if array.dtype.kind == "f" and values.dtype.kind == "f":
+            return
+        exact = values.astype(array.dtype) == array
+        if not exact.all():
+            first = array[~exact].ravel()[0]
+            raise self.declared.refuse(
+                f"array '{name}' of '{self.declared.label}' holds {first}, which {values.dtype} cannot hold",
+                "scale",
+                why=f"{int((~exact).sum())} of the {array.size} values that were read last would be changed",
+                next_step="store values that the input takes, or declare the scale that makes them so",
+            )
 
     def labels(self, block: Block) -> np.ndarray:
         """Class indices, int64 [samples]."""
@@ -281,5 +309,9 @@ class Feeder:
                 f"label array '{self.label}' of '{self.declared.label}' holds {labels.min()}",
                 "label",
                 why="class indices start at 0",
+            )
+        if labels.size and labels.max() > np.iinfo(np.int64).max:
+            raise self.declared.refuse(
+                f"label array '{self.label}' of '{self.declared.label}' holds {labels.max()}", "label"
             )
         return labels.astype(np.int64)

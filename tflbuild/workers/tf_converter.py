@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tflbuild.workers.buffers import settle_buffers
 from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.workers.end_order import order_ends
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_explain import explain
 
@@ -58,13 +59,17 @@ def builtins(select_tf: bool) -> list[tf.lite.OpsSet]:
 def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) -> str:
     """Convert and write, with buffers inside the flatbuffer. Returns a note where they must stay behind it, else "".
 
+    Inputs and outputs of the graph are put into the order of their names.
+
     Raises WorkerError that says which operators are in the way, where, and what to do.
     """
     try:
         path.write_bytes(converter.convert())
     except Exception as error:
         raise explain(error, request, lambda: survey(request)) from error
-    return settle_buffers(path)
+    note = settle_buffers(path)
+    order_ends(path)
+    return note
 
 
 def survey(request: Request) -> Mapping[str, int]:

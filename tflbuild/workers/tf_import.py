@@ -21,7 +21,9 @@ from tflbuild.workers.signatures import Spec, Specs, declare, require_outputs, s
 from tflbuild.workers.tf_entries import Entry, Loaded
 from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.workers.tf_sources import load_source, source_label
+from tflbuild.workers.tf_witness import Unwrapped, ask_source
 from tflbuild.workers.user_code import CODE, told
+from tflbuild.workers.witness import WITNESS, save_witness
 
 PREDICT_PREFIX = "tflbuild_predict_"
 LARGEST_FLATBUFFER = 2**31 - 1  # flatbuffers address with signed 32 bits
@@ -30,12 +32,19 @@ USE_BUFFER_OFFSET = "converter._experimental_use_buffer_offset=true"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A traced signature. `batched` is the same with a free batch, None where the model has none."""
+    """A traced signature. `batched` is the same with a free batch, None where the model has none.
+
+    `models` is what the model takes where the artifact preprocesses, `own` its names of outputs; `entry` is not traced.
+    """
 
     key: str
     specs: Specs
     concrete: Any
     batched: Any
+    entry: Entry
+    models: Specs
+    own: tuple[str, ...]
+    declared: Any
 
     @property
     def predict_key(self) -> str:
@@ -51,7 +60,7 @@ class Endpoint:
 
 
 def run(request: Request) -> Facts:
-    """Outputs snapshot/ and signature.json; facts: the snapshot's content and a note, where there are such."""
+    """Outputs snapshot/, signature.json, witness.npz; facts: the snapshot's content and a note, if any."""
     loaded = load_source(request)
     fusing: AbstractContextManager[FusedLstm | None] = (
         fused_lstms() if request.params.get("fused_lstm") else nullcontext()
@@ -67,12 +76,28 @@ def run(request: Request) -> Facts:
     snapshot = request.outputs / "snapshot"
     save(loaded.holder, traced, snapshot)
     write_origins(traced, request.inputs.get(CODE), snapshot)
+    save_witness(
+        request.outputs / WITNESS, ask_source([unwrap(loaded, one) for one in endpoints], source_label(request))
+    )
     first, *others = [one.as_json() for one in endpoints]
     request.write_json("signature.json", {**first, "more": others})
     stateful = any(one.stateful for one in endpoints)
     facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced)}}
     notes = [loaded.note, note_fused(fused), note_trained(endpoints)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
+
+
+def unwrap(loaded: Loaded, endpoint: Endpoint) -> Unwrapped:
+    """Return an entry point as the source has it, to be asked for its outputs."""
+    return Unwrapped(
+        loaded.holder,
+        endpoint.entry,
+        endpoint.specs,
+        endpoint.models,
+        endpoint.own,
+        endpoint.declared,
+        endpoint.stateful,
+    )
 
 
 def place(index: int, declared: Any) -> str:
@@ -94,7 +119,7 @@ def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) 
         batched = None
         if can_batch(entry.inputs, specs):
             batched = trace(entry, free_batches(specs), free_batches(models), declared).concrete
-    return Endpoint(declared["key"], specs, traced.concrete, batched)
+    return Endpoint(declared["key"], specs, traced.concrete, batched, entry, models, traced.own, declared)
 
 
 def model_spec(spec: Spec, entry: Entry, name: str) -> Spec:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tflbuild.workers import progress
-from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.predictions import (
     Call,
     Predictions,
@@ -21,19 +20,21 @@ from tflbuild.workers.predictions import (
 )
 from tflbuild.workers.samples import Arrays, batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
+from tflbuild.workers.tf_check_import import load_snapshot, open_function, require_source
 
 BATCH = 100
 ROUNDING = 1e-3  # of the greatest value: a batch is summed in another order
 
 
 def run(request: Request) -> Facts:
-    """Outputs predictions.npz; facts: count of samples."""
+    """Outputs predictions.npz; facts: count of samples. The snapshot is compared with the source's witness first."""
     signature = request.read_json("signature")
+    require_source(request)
     feeds = load_feeds(request.inputs["samples"], signature["key"])
-    snapshot = tf.saved_model.load(str(request.inputs["snapshot"]))
+    snapshot = load_snapshot(request)
     fed = [one for one in each_signature(signature) if one["key"] in feeds]
     if are_stateful(signature):
-        calls = {one["key"]: opened(snapshot.signatures[one["key"]]) for one in fed}
+        calls = {one["key"]: open_function(snapshot.signatures[one["key"]]) for one in fed}
         predictions = {key: Predictions(outputs) for key, outputs in take_turns(fed, feeds, calls).items()}
     else:
         predictions = {one["key"]: predict(one, feeds[one["key"]], snapshot.signatures) for one in fed}
@@ -43,28 +44,10 @@ def run(request: Request) -> Facts:
     return {"count": count_samples(feeds[signature["key"]])}
 
 
-def opened(function: Any) -> Call:
-    """A signature of the snapshot as a function of arrays."""
-
-    def call(feed: Arrays) -> Arrays:
-        try:
-            outputs = function(**{name: tf.constant(array) for name, array in feed.items()})
-        except tf.errors.FailedPreconditionError as error:
-            raise WorkerError(
-                "the source has lookup tables that nothing fills",
-                where="source",
-                why="a SavedModel of TensorFlow 1 fills them by an operation that is lost when it is saved again",
-                next_step="load it in TensorFlow 2, keep a tf.lookup.StaticHashTable in a tf.Module, and save that",
-            ) from error
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    return call
-
-
 def predict(signature: Mapping[str, Any], inputs: Arrays, functions: Mapping[str, Any]) -> Predictions:
     """All samples as the artifact takes them; many at a time where that is seen to give the same."""
-    alone = opened(functions[signature["key"]])
-    many = opened(functions[signature["predict_key"]])
+    alone = open_function(functions[signature["key"]])
+    many = open_function(functions[signature["predict_key"]])
     count, size = count_samples(inputs), batch_of(signature)
     outputs = {}
     if signature["predict_key"] != signature["key"]:
