@@ -208,12 +208,12 @@ def test_what_a_runtime_lacks_is_found(version, newest, found):
 
 def test_the_operator_and_the_runtime_it_needs_are_named():
     told = text_of(versioned(8), **as_float("none"), **opset(max_runtime="2.9"))
-    assert told == "CONV_2D version 8 needs 2.15, opset.max_runtime is 2.9"
+    assert told == "CONV_2D version 8 needs TFLite 2.15, opset.max_runtime is 2.9, which refuses it"
 
 
 def test_an_unknown_version_is_never_old_enough():
     told = text_of(versioned(99), **as_float("none"), **opset(max_runtime="9.9"))
-    assert told == "CONV_2D version 99: which runtime has it is not known"
+    assert told == "CONV_2D version 99: no TFLite runtime was tried with it, so none is known to run it"
     assert rules(versioned(99), **as_float("none")) == []
 
 

@@ -13,9 +13,9 @@ SIGNATURE = {
 }
 NEEDS = {
     "least_runtime": "2.15",
-    "operator_versions": [
-        {"name": "CONV_2D", "version": 8, "count": 2, "runtime": "2.15"},
-        {"name": "RESHAPE", "version": 1, "count": 1, "runtime": "1.5"},
+    "features": [
+        {"feature": "CONV_2D version 8", "count": 2, "runtime": "2.15"},
+        {"feature": "RESHAPE version 1", "count": 1, "runtime": "2.5"},
     ],
     "flex_operators": [],
     "custom_operators": [],
@@ -109,34 +109,27 @@ def test_what_the_app_must_bring_is_said():
     ]
 
 
-def runtime_text(*versions):
-    """The lines about runtimes, of a .tflite with these (operator, version, runtime)."""
-    listed = [{"name": n, "version": v, "count": 1, "runtime": r} for n, v, r in versions]
-    least = max(runtime for _, _, runtime in versions)
-    contents = NEEDS | {"operator_versions": listed, "least_runtime": least} | EMPTY
+def runtime_text(*features):
+    """The lines about runtimes, of a .tflite with these (feature, runtime)."""
+    listed = [{"feature": feature, "count": 1, "runtime": runtime} for feature, runtime in features]
+    least = max(runtime for _, runtime in features)
+    contents = NEEDS | {"features": listed, "least_runtime": least} | EMPTY
     lines = inspection_text("net.tflite", "tflite", SIGNATURE, contents)
     return [line for line in lines.splitlines() if line.startswith(("runtime", "unknown"))]
 
 
 def test_many_operators_of_the_newest_runtime_are_cut_short():
-    assert runtime_text(*[(name, 1, "2.15") for name in "ABCDE"]) == [
+    assert runtime_text(*[(f"{name} version 1", "2.15") for name in "ABCDE"]) == [
         "runtime    TFLite 2.15 or newer, for A version 1, B version 1, C version 1 and 2 more"
     ]
 
 
 def test_an_operator_whose_runtime_is_unknown_is_not_passed_over():
-    assert runtime_text(("CONV_2D", 8, "2.15"), ("ADD", 99, "")) == [
+    assert runtime_text(("CONV_2D version 8", "2.15"), ("ADD version 99", "")) == [
         "runtime    TFLite 2.15 or newer, for CONV_2D version 8",
         "unknown    which runtime has ADD version 99",
     ]
-    assert runtime_text(("ADD", 99, "")) == ["unknown    which runtime has ADD version 99"]
-
-
-def test_operators_that_the_app_brings_have_no_unknown_runtime():
-    listed = [{"name": name, "version": 1, "count": 1, "runtime": ""} for name in ("FlexErf", "MyOp")]
-    own = {"flex_operators": ["FlexErf"], "custom_operators": ["MyOp"], "operator_versions": listed}
-    contents = NEEDS | own | {"least_runtime": ""} | EMPTY
-    assert "unknown" not in inspection_text("net.tflite", "tflite", SIGNATURE, contents)
+    assert runtime_text(("ADD version 99", "")) == ["unknown    which runtime has ADD version 99"]
 
 
 def test_every_signature_is_shown_and_proposed():

@@ -6,6 +6,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, write_model
 from one_op_cases import CASES
+from packed_weights import with_buffers_behind
 from proving import prove, request
 
 from tflbuild.workers import target_tflm, tflm_runtime
@@ -151,3 +152,20 @@ def test_what_is_tried_with_its_weights_is_not_blamed_for_what_unpacks_them(tmp_
     first, second = verdict.fallbacks
     assert first.op == "DEQUANTIZE" and first.reason.startswith("TensorFlow Lite Micro: ")
     assert (second.op, second.reason) == ("MUL", "DEQUANTIZE, which its weights come from, is not taken")
+
+
+def test_weights_behind_the_flatbuffer_are_named(tmp_path):
+    """It would read empty tensors there, and blame whatever operator stumbles over them."""
+    step = asked(tmp_path, "CONV_2D_int8")
+    (tmp_path / "model.tflite").write_bytes(with_buffers_behind((tmp_path / "model.tflite").read_bytes()))
+    verdict = prove(target_tflm.run, step)
+    assert (verdict.proof, verdict.runs) == ("linted", False)
+    assert [(one.op, one.layer) for one in verdict.fallbacks] == [("file", "buffers")]
+    assert "lie behind the flatbuffer" in verdict.fallbacks[0].reason
+
+
+def test_a_cpu_kernel_that_ends_its_process_is_a_verdict(tmp_path, monkeypatch):
+    monkeypatch.setattr(target_tflm, "make_trial", lambda *_: __import__("os").abort())
+    verdict = prove(target_tflm.run, asked(tmp_path, "RELU_int8"))
+    assert (verdict.proof, verdict.runs) == ("unproven", None)
+    assert "SIGABRT" in verdict.how

@@ -15,11 +15,11 @@ def fused_text(contents: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, told))
 
 
-def unknown_versions(contents: Mapping[str, Any]) -> list[str]:
-    """Builtin operators of versions that no known runtime is listed for: the least runtime leaves them out."""
-    own = {*contents["flex_operators"], *contents["custom_operators"]}
-    return [
-        f"{entry['name']} version {entry['version']}"
-        for entry in contents["operator_versions"]
-        if not entry["runtime"] and entry["name"] not in own
-    ]
+def list_unknown_features(contents: Mapping[str, Any]) -> list[str]:
+    """Return what the model asks of a runtime and no runtime was tried with: the least runtime leaves it out."""
+    return [entry["feature"] for entry in contents["features"] if not entry["runtime"]]
+
+
+def list_decisive_features(contents: Mapping[str, Any]) -> list[str]:
+    """Return the features that the least runtime is the first to run right."""
+    return [entry["feature"] for entry in contents["features"] if entry["runtime"] == contents["least_runtime"]]

@@ -22,6 +22,7 @@ class Tensor:
     from one call to the next. `buffer` is where its values lie: tensors may share them. `values` are
     those of a constant of numbers that is small enough to be a parameter (an axis, a padding), flat.
     `block`: so many elements share a scale, which lie in a tensor of their own, and `scales` is empty; 0 where not so.
+    `sparse`: zeros are left out of the buffer.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Tensor:
     buffer: int = 0
     values: tuple[Any, ...] = ()
     block: int = 0
+    sparse: bool = False
 
     @property
     def quantized(self) -> bool:
@@ -87,12 +89,16 @@ class SignatureDef:
 
 @dataclass(frozen=True)
 class Model:
-    """The whole file. `min_runtime` is what its converter wrote there, "" when nothing."""
+    """The whole file. `min_runtime` is what its converter wrote there, "" when nothing.
+
+    `buffers_behind`: values of tensors lie behind the flatbuffer, where old runtimes do not look.
+    """
 
     bytes: int
     subgraphs: tuple[Subgraph, ...]
     signatures: tuple[SignatureDef, ...]
     min_runtime: str = field(default="")
+    buffers_behind: bool = False
 
     def op_counts(self) -> dict[str, int]:
         """Operators by name, over all subgraphs."""

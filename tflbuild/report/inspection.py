@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tflbuild.core.contents import fused_text, unknown_versions
+from tflbuild.core.contents import fused_text, list_decisive_features, list_unknown_features
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS
 from tflbuild.core.sizes import show_bytes
@@ -45,13 +45,9 @@ def runtime_lines(contents: Mapping[str, Json]) -> list[str]:
     """What a runtime must have: a version, and operators beyond the builtins."""
     lines = []
     if contents["least_runtime"]:
-        newest = [
-            f"{entry['name']} version {entry['version']}"
-            for entry in contents["operator_versions"]
-            if entry["runtime"] == contents["least_runtime"]
-        ]
-        lines.append(f"runtime    TFLite {contents['least_runtime']} or newer, for {_some(newest)}")
-    unknown = unknown_versions(contents)
+        decisive = _some(list_decisive_features(contents))
+        lines.append(f"runtime    TFLite {contents['least_runtime']} or newer, for {decisive}")
+    unknown = list_unknown_features(contents)
     if unknown:
         lines.append(f"unknown    which runtime has {_some(unknown)}")
     if contents["flex_operators"]:

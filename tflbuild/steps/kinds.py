@@ -19,6 +19,9 @@ EXTRAS = {
     "tflite-micro": "tflm",
 }
 
+# what tells which runtimes run an artifact
+RUNTIMES = ("core.runtime_evidence", "core.runtime_features", "core.runtime_table")
+
 # what TFLite Metadata are read and written with
 METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema")
 
@@ -94,7 +97,7 @@ KINDS: dict[str, StepKind] = {
                     "fusions",
                     "rules",
                 ),
-                *("runtimes", "signatures", *METADATA),
+                *("signatures", *METADATA, *RUNTIMES),
             ),
             packages=LITERT,
             outputs=("model.tflite", "signature.json"),
@@ -158,7 +161,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check_float",
             uses=(
-                *("artifact", "core.model", "flatbuffer", "interpreters", "predictions", "probes", "runtimes"),
+                *("artifact", "core.model", "flatbuffer", "interpreters", "predictions", "probes"),
                 *("samples", "shards", "signatures", "witness"),
             ),
             packages=LITERT,
@@ -183,7 +186,6 @@ KINDS: dict[str, StepKind] = {
                 "flatbuffer",
                 "interpreters",
                 "known_ranges",
-                "runtimes",
                 "samples",
                 "shards",
                 "signatures",
@@ -204,7 +206,6 @@ KINDS: dict[str, StepKind] = {
                     "known_ranges",
                     "litert_calibrate",
                     "moments",
-                    "runtimes",
                 ),
                 *("samples", "shards", "signatures"),
             ),
@@ -219,7 +220,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
                 *("core.schemes", "flatbuffer", "moments", "narrow_constants", "prelu", "quantizer_recipe"),
-                *("rules", "runtimes", "stored_tensors", "uint8_interface"),
+                *("rules", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
             outputs=("model.tflite",),
@@ -233,7 +234,7 @@ KINDS: dict[str, StepKind] = {
                 *("artifact", "buffers", "computed_filters", "core.kernels"),
                 *("core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
                 *("core.rules", "litert_quantize", "metrics", "moments", "narrow_constants", "predictions", "prelu"),
-                *("probes", "quantizer_recipe", "rules", "runtimes", "samples"),
+                *("probes", "quantizer_recipe", "rules", "samples"),
                 *("shards", "signatures", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
@@ -252,7 +253,6 @@ KINDS: dict[str, StepKind] = {
                     "known_ranges",
                     "litert_calibrate",
                     "range_growth",
-                    "runtimes",
                 ),
                 *("samples", "shards", "signatures"),
             ),
@@ -278,7 +278,7 @@ KINDS: dict[str, StepKind] = {
             name="annotate",
             server="litert",
             module="annotate",
-            uses=("annotations", "calibration_table", "core.model", "flatbuffer", "runtimes", *METADATA),
+            uses=("annotations", "calibration_table", "core.model", "flatbuffer", *METADATA),
             packages=(*LITERT, "flatbuffers"),
             outputs=("model.tflite",),
         ),
@@ -298,7 +298,7 @@ KINDS: dict[str, StepKind] = {
                     "flatbuffer",
                     "fusions",
                 ),
-                *("interpreters", "kernel_rules", "rules", "runtimes", "samples", *METADATA),
+                *("interpreters", "kernel_rules", "rules", "samples", *METADATA, *RUNTIMES),
                 *("declared_layout", "declared_metadata"),
             ),
             packages=LITERT,
@@ -311,7 +311,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_verify",
             uses=(
                 *("accuracy", "artifact", "channels", "core.intervals", "core.model", "flatbuffer", "interpreters"),
-                *("labels", "metrics", "output_steps", "predictions", "probes", "runtimes", "samples", "shards"),
+                *("labels", "metrics", "output_steps", "predictions", "probes", "samples", "shards"),
                 *("signatures", "user_code"),
             ),
             packages=LITERT,
@@ -322,7 +322,7 @@ KINDS: dict[str, StepKind] = {
             name="benchmark",
             server="litert",
             module="litert_benchmark",
-            uses=("core.digest", "core.model", "flatbuffer", "interpreters", "runtimes", *TIMING),
+            uses=("core.digest", "core.model", "flatbuffer", "interpreters", *TIMING),
             packages=LITERT,
             outputs=("benchmark.json",),
             shared=False,

@@ -7,7 +7,7 @@ from tflbuild.steps.kind import LITERT, StepKind
 # what every step that judges a target reads the artifact with, and answers with
 TRIAL = (
     *("core.computing", "core.digest", "core.model", "core.needs", "core.typed_json", "core.verdict", "flatbuffer"),
-    *("interpreters", "metrics", "runtimes", "samples", "target_trial", "targets.needs", "targets.rules"),
+    *("interpreters", "metrics", "samples", "target_trial", "targets.needs", "targets.rules"),
 )
 
 # what every step that measures on this host does it with

@@ -9,6 +9,8 @@ from tflbuild.core.model import Model, Op
 from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.rules import Rule, Table, View, each_view
 
+FILE = "file"  # what stands for the operator, where the file as a whole is at fault
+BEHIND_FIX = "make the file smaller than 2 GB: tflbuild then stores weights inside the flatbuffer"
 Place = tuple[int, int]  # subgraph, index of the operator in it
 APART = "supported, but apart from the largest piece of neighbours that are, the only one that the delegate takes"
 
@@ -86,6 +88,13 @@ def _makes(view: View, stored: Mapping[Place, int]) -> bool:
     return any((view.subgraph, at) in stored for at in view.op.outputs)
 
 
+def _buffers_behind(table: Table, model: Model) -> Iterator[Fallback]:
+    """Yield the fault of a file with weights where the target does not look."""
+    if table.flatbuffer_alone and model.buffers_behind:
+        reason = f"weights lie behind the flatbuffer, and {table.title} reads the flatbuffer alone"
+        yield Fallback(op=FILE, layer="buffers", reason=reason, fix=BEHIND_FIX)
+
+
 def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     """The verdict that the table alone allows."""
     judged = settle(table, model, judge_all(table, model, version))
@@ -95,15 +104,16 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     fatal = any(rule.fatal for one in refused for rule in one.broken)
     sheds = table.sheds and not fatal
     runs = None if unsure and not refused else (sheds or not refused)
+    behind = tuple(_buffers_behind(table, model))
     return Verdict(
         target=target,
         proof=LINTED,
         how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
-        runs=True if sheds else runs,
+        runs=False if behind else True if sheds else runs,
         ops=len(judged),
         on_delegate=None if unsure else len(taken),
         partitions=None if unsure else count_partitions(model, taken),
-        fallbacks=tuple(one.fallback() for one in refused),
+        fallbacks=(*behind, *(one.fallback() for one in refused)),
         unknown=tuple(f"{one.view.op.name}: {one.reason}" for one in unsure),
         notes=table.notes,
     )

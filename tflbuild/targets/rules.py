@@ -93,6 +93,7 @@ class Table:
     A partition of less than `fewest` operators stays on the CPU, as do those beyond the `most` largest (0: no limit).
     `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `absent` are
     operators known not to be there, where the table is not complete. `notes` are told with every verdict.
+    `flatbuffer_alone`: what lies behind a file's flatbuffer is never read.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Table:
     most: int = 0
     float16_weights: bool = False
     absent: tuple[str, ...] = ()
+    flatbuffer_alone: bool = False
 
 
 def row(*rules: Rule, since: str = "") -> Row:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from tflbuild.core.model import Model, Tensor
+from tflbuild.core.runtime_features import count_features
+from tflbuild.core.runtime_table import find_least_runtime, judge_features
 from tflbuild.workers.flatbuffer import OpVersion, op_versions
 from tflbuild.workers.fusions import describe_fusions
-from tflbuild.workers.runtimes import first_runtime, least_runtime
 
 
 def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The contents as JSON.
 
-    `least_runtime` is ours, from the operators; `min_runtime` is what the file's converter wrote there,
-    which a quantizer leaves as it was. `metadata` are those of `metadata.read_metadata`, {} for none.
+    `features` are what the model asks of a runtime, each with the first TensorFlow Lite that was measured to run it
+    right, "" where none was; `least_runtime` is the newest of these. `min_runtime` is what the file's converter wrote
+    there, which a quantizer leaves as it was. `metadata` are those of `metadata.read_metadata`, {} for none.
     """
-    versions = op_versions(model)
+    needs = judge_features(count_features(model))
     return {
         "bytes": model.bytes,
         "operators": model.op_counts(),
-        "operator_versions": [describe_operator(op) for op in versions],
+        "operator_versions": [describe_operator(op) for op in op_versions(model)],
         "custom_operators": model.custom_ops(),
         "flex_operators": model.flex_ops(),
         "fused": describe_fusions(model),
@@ -29,7 +32,8 @@ def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> d
         "tensor_types": model.type_counts(),
         "subgraphs": len(model.subgraphs),
         "min_runtime": model.min_runtime,
-        "least_runtime": least_runtime((op.name, op.version) for op in versions if not op.custom),
+        "features": [asdict(need) for need in needs],
+        "least_runtime": find_least_runtime(needs),
         "state_tensors": sum(tensor.state for graph in model.subgraphs for tensor in graph.tensors),
         "metadata": dict(metadata or {}),
         "signatures": [
@@ -44,9 +48,8 @@ def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> d
 
 
 def describe_operator(op: OpVersion) -> dict[str, Any]:
-    """A version of an operator; `runtime` is the first that has it, "" when that is not known."""
-    runtime = "" if op.custom else first_runtime(op.name, op.version)
-    return {"name": op.name, "version": op.version, "count": op.count, "runtime": runtime}
+    """Return an operator of a version that the file states, and how often it occurs."""
+    return {"name": op.name, "version": op.version, "count": op.count}
 
 
 def describe_io(name: str, tensor: Tensor) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.runtimes import needed_version
 
 IDENTIFIER = b"TFL3"
 TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
@@ -37,30 +35,9 @@ class OpVersion:
 
 
 def op_versions(model: Model) -> list[OpVersion]:
-    """Operators by name and by the version that they need, over all subgraphs."""
-    found = Counter((op.name, _needed_version(op, graph), op.custom) for graph in model.subgraphs for op in graph.ops)
+    """Return operators by name and by the version that the file states, over all subgraphs."""
+    found = Counter((op.name, op.version, op.custom) for graph in model.subgraphs for op in graph.ops)
     return sorted(OpVersion(*operator, count) for operator, count in found.items())
-
-
-def _needed_version(op: Op, graph: Subgraph) -> int:
-    return op.version if op.custom else needed_version(op.name, op.version, _kinds(op, graph))
-
-
-def _kinds(op: Op, graph: Subgraph) -> Iterator[str]:
-    """How an operator is quantized, in the words of `runtimes.BY_TYPE`; an int8 LSTM's state is int16 all the same."""
-    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
-    moving = [tensor for tensor in tensors if not (tensor.constant or tensor.state)]
-    weights = [tensor for tensor in tensors if tensor.constant and tensor.scales]
-    types = {tensor.type for tensor in moving if tensor.scales}
-    yield from types & {"int8", "int16"}
-    if "int16" in types and any(tensor.type == "int32" for tensor in weights):
-        yield "int16, int32 bias"
-    if any(tensor.type == "int4" for tensor in weights):
-        yield "int4 weights"
-    if not types and any(tensor.type == "int8" for tensor in weights):
-        yield "hybrid"
-        if any(len(tensor.scales) > 1 for tensor in weights):
-            yield "hybrid per channel"
 
 
 def read_model(path: Path) -> Model:
@@ -78,6 +55,7 @@ def read_model(path: Path) -> Model:
             subgraphs=graphs,
             signatures=tuple(_signature(entry, graphs) for entry in root.signatureDefs or ()),
             min_runtime=_minimum_runtime(root),
+            buffers_behind=any((buffer.offset or 0) > 1 for buffer in root.buffers),
         )
     except (AttributeError, IndexError, TypeError, struct.error, ValueError) as error:
         raise WorkerError(
@@ -163,6 +141,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         buffer=tensor.buffer,
         values=_values(TYPES.get(tensor.type, ""), elements, data),
         block=_block(quantization),
+        sparse=tensor.sparsity is not None,
     )
 
 

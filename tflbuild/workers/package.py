@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.core.contents import fused_text, unknown_versions
+from tflbuild.core.contents import fused_text, list_decisive_features, list_unknown_features
 from tflbuild.core.intervals import margin_digits
 from tflbuild.core.quality import find_warnings, show_accuracy
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.runners import write_runners
 
+SHOWN_FEATURES = 3
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
 
 
@@ -41,9 +42,10 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
     if fused := fused_text(check):
         lines.append(f"- fused into them: {fused}")
     if check["least_runtime"]:
-        lines.append(f"- needs TFLite {check['least_runtime']} or newer")
-    if unknown := unknown_versions(check):
-        lines.append(f"- which runtime has {', '.join(unknown)} is not known")
+        decisive = "; ".join(list_decisive_features(check)[:SHOWN_FEATURES])
+        lines.append(f"- needs TFLite {check['least_runtime']} or newer, for {decisive}")
+    if unknown := list_unknown_features(check):
+        lines.append(f"- no runtime was tried with {'; '.join(unknown)}")
     if check["flex_operators"]:
         lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
     if check["custom_operators"]:
