@@ -25,8 +25,8 @@ def measured(tmp_path_factory):
     """(feature -> name of its model, the models, their folder, what this project's own runtime makes of them)."""
     chosen = json.loads(CHOSEN.read_text())
     names = set(chosen.values())
-    versions = {case.name for case in ALL_CASES.values() if f"{case.name}_version1" in names}
-    rows = [row for row in make_models() if row.name in names]
+    versions = {name.rpartition("_version")[0] for name in names} & ALL_CASES.keys()
+    rows = [row for row in make_models(names) if row.name in names]
     rows += [row for name in sorted(versions) for row in make_versions(ALL_CASES[name]) if row.name in names]
     folder = tmp_path_factory.mktemp("rows")
     models = write_models(rows, folder)
