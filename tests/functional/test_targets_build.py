@@ -142,7 +142,8 @@ def test_each_target_that_forbids_floating_point_is_named(project):
         assert f"input 'in0': it is float32, and {name} takes integers alone; quantization=int8" in done.err
     doctor = project.run("doctor", *AS_IT_IS, "target=[cpu,edgetpu,integer_only]")
     assert doctor.code == 1, doctor.out
-    assert "it was built, and will not do for edgetpu, integer_only" in doctor.out + doctor.err
+    assert "was built and does not pass its gates\n" in doctor.err
+    assert "where: target.edgetpu, target.integer_only\n" in doctor.err
     asked = project.run("inspect", "planted.tflite", "--target", "cpu,edgetpu,integer_only", "--json")
     assert asked.code == 0, asked.err
     found = json.loads(asked.out)["targets"]
