@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tflbuild.core.recipe import Recipe
-from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.result import StepResult
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
@@ -106,8 +106,8 @@ class Doctor:
             deeper = [
                 (attempt, combine(attempt.trial.fix, fix))
                 for attempt in attempts
-                if attempt.failed
-                for fix in find_repairs(attempt.recipe, attempt.trial.failure or Failure(kind="", what=""))
+                if uncovers(attempt, first)
+                for fix in self.propose(attempt)
             ]
             for attempt, fix in deeper:
                 if len(attempts) < MOST_TRIALS:
@@ -128,6 +128,8 @@ class Doctor:
                 yield from self.spare_operators(attempt)
             if remedy.overrides:
                 yield remedy.overrides
+        if not spared:
+            yield from self.spare_operators(attempt)
 
     def spare_operators(self, attempt: Attempt) -> Iterator[str]:
         """Yield rules that leave the operators that lose most in float, where that is what is missed."""
@@ -179,6 +181,12 @@ class Doctor:
         connect(self.executor, prepared.shared, prepared.cluster)
         results = self.executor.execute(prepared.plan)
         return assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
+
+
+def uncovers(attempt: Attempt, first: Attempt) -> bool:
+    """Whether a fix led to a failure of a step with another reason, which has fixes of its own."""
+    failure, before = attempt.trial.failure, first.trial.failure
+    return bool(attempt.failed) and failure is not None and (before is None or failure.why != before.why)
 
 
 def assess(fix: str, prepared: Prepared, roles: Mapping[str, StepResult]) -> Attempt:
