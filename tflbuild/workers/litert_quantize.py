@@ -18,6 +18,7 @@ from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.idle_borders import type_idle_borders
 from tflbuild.workers.moments import load_moments
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.prelu import quantize_prelu
@@ -39,16 +40,17 @@ def run(request: Request) -> Facts:
         plain = make_recipe({**params, "algorithm": "min_max"}, operators)
         require_difference(quantized, quantize(model, plain, ranges), params)
     path = request.outputs / "model.tflite"
-    return {**write_artifact(path, quantized, params), "bytes": path.stat().st_size}
+    return {**write_artifact(path, quantized, params, ranges), "bytes": path.stat().st_size}
 
 
-def write_artifact(path: Path, quantized: bytes, params: Any) -> Facts:
+def write_artifact(path: Path, quantized: bytes, params: Any, ranges: Any = None) -> Facts:
     """Write what the quantizer made with what it cannot do added. Returns a note where buffers stay behind.
 
     The quantizer writes the buffers of a large model behind the flatbuffer, aligned. They are moved inside last, since
     the other changes serialize the model without alignment.
     """
     made = with_uint8(with_narrow_constants(with_prelu(quantized, params), params), params)
+    made = with_idle_borders(made, params, ranges)
     if has_large_buffers(made):
         made = store_buffers_inside(made)
     path.write_bytes(made)
@@ -194,6 +196,15 @@ def with_narrow_constants(model: bytes, params: Any) -> bytes:
     # A recipe of integers that leaves a lookup to a rule gets no operator that its rules would have to speak of.
     static = SCHEMES[params["scheme"]].mode == "static"
     return narrow_constants(model, wanted, "per_tensor" if static else params.get("granularity", "per_channel"))
+
+
+def with_idle_borders(model: bytes, params: Any, ranges: Any) -> bytes:
+    """Give inputs that nothing reads, and constant outputs, the declared types."""
+    if SCHEMES[params["scheme"]].mode != "static":
+        return model
+    known = {name: one for name, one in (ranges or {}).items() if "min" in one}
+    measured = {name: (float(one["min"].min()), float(one["max"].max())) for name, one in known.items()}
+    return type_idle_borders(model, params.get("input_type", ""), params.get("output_type", ""), measured)
 
 
 def with_uint8(model: bytes, params: Any) -> bytes:

@@ -13,6 +13,7 @@ from tflbuild.workers.buffers import store_buffers_inside
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
+from tflbuild.workers.idle_borders import type_idle_borders
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
@@ -43,6 +44,9 @@ def run(request: Request) -> Facts:
     if params["scheme"] in INTEGER_OPS:
         rewrite_operators(path, params["scheme"])
     path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
+    if params["scheme"] in INTEGER_OPS:
+        measured = measure_inputs(request) if "samples" in request.inputs else {}
+        path.write_bytes(type_idle_borders(path.read_bytes(), params["input_type"], params["output_type"], measured))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
@@ -55,6 +59,13 @@ def rewrite_operators(path: Path, scheme: str) -> None:
     made = quantize_raw_inputs(made) if scheme == "int8" else made
     if made != model:
         path.write_bytes(store_buffers_inside(made))
+
+
+def measure_inputs(request: Request) -> dict[str, tuple[float, float]]:
+    """(least, greatest) value of every input in the calibration samples, by its name in the signature."""
+    feeds = load_feeds(request.inputs["samples"], request.read_json("signature")["key"])
+    arrays = {name: array for feed in feeds.values() for name, array in feed.items() if array.dtype.kind == "f"}
+    return {name: (float(array.min()), float(array.max())) for name, array in arrays.items()}
 
 
 def require_int8(scheme: str) -> None:
