@@ -13,6 +13,7 @@ from tflbuild.config import sweepers
 from tflbuild.config.compose import Composer, Drive, Job
 from tflbuild.config.mistakes import Places
 from tflbuild.config.one_plan import NAME
+from tflbuild.config.unread import keep_read_elsewhere
 from tflbuild.core.objective import Objective
 from tflbuild.errors import TflbuildError
 from tflbuild.execute.executor import Executor
@@ -100,7 +101,14 @@ class Batches:
         if new:
             shared = len(new) > 1 or self.drive.batches is None
             composed = [self.composer.compose(list(job), shared=shared) for job in new]
-            self.prepared.append(prepared := prepare_all(composed, self.read, self.executor.store))
+            known = self.drive.batches is not None and len(self.drive.batches) == 1
+            composed = keep_read_elsewhere(composed, complete=known)
+            prepared = prepare_all(composed, self.read, self.executor.store)
+            said = {note for before in self.prepared for note in before.notes}
+            for note in prepared.notes:
+                if note not in said:
+                    self.console.say(note)
+            self.prepared.append(prepared)
             hold_aims(self.prepared, complete=not sweepers.may_differ(self.composer, self.drive))
             self.outcomes |= zip(new, self._carry_out(prepared), strict=True)
         return [self.outcomes[tuple(job)] for job in batch]

@@ -21,7 +21,6 @@ from tflbuild.pipeline import (
     Prepared,
     as_error,
     connect,
-    disk_errors,
     prepare_plan,
     require_one_artifact,
     surroundings,
@@ -29,6 +28,7 @@ from tflbuild.pipeline import (
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.report.console import show_notices
 from tflbuild.report.diagnosis import Trial
+from tflbuild.report.outputs import disk_errors
 from tflbuild.search.remedies import can_spare, find_repairs, kind_of, spare_worst
 from tflbuild.storage.store import Store
 

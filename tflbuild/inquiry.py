@@ -23,7 +23,6 @@ from tflbuild.folders import claim_folders
 from tflbuild.locations import locate, store_root
 from tflbuild.pipeline import (
     connect,
-    disk_errors,
     execute_all,
     observe_configuration,
     open_executor,
@@ -34,7 +33,7 @@ from tflbuild.pipeline import (
 )
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
-from tflbuild.report.outputs import prepare, variant_folder
+from tflbuild.report.outputs import disk_errors, prepare, variant_folder
 from tflbuild.report.targets import Listed, verdicts_of
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
 from tflbuild.resolve.tools import find_tool

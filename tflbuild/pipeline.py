@@ -5,7 +5,6 @@ compose -> freeze -> resolve -> plan -> execute -> report
 
 from __future__ import annotations
 
-import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from tflbuild.config.freeze_executor import freeze_executor
 from tflbuild.config.freeze_store import freeze_store
 from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
+from tflbuild.config.unread import note_unread
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
@@ -39,7 +39,7 @@ from tflbuild.plan.planner import make_plan
 from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import git_state, make_manifest
-from tflbuild.report.outputs import cannot_write, log_file, variant_folder, write_logs, write_outputs
+from tflbuild.report.outputs import disk_errors, log_file, variant_folder, write_logs, write_outputs
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
@@ -53,7 +53,6 @@ from tflbuild.unchanged import Stat, observe, remember
 
 NOT_BUILT, GATE_FAILED = "not built", "gate failed"  # verdicts of variants whose folders need no record of a failure
 SESSION = uuid.uuid4().hex
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class Prepared:
     refused: Mapping[int, Refused]
     shared: Shared | None
     cluster: Cluster | None = None
+    notes: tuple[str, ...] = ()
 
     def require_any(self) -> None:
         """Raises the first refusal where all jobs are refused."""
@@ -154,6 +154,7 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
         refused=refused,
         shared=shared,
         cluster=cluster,
+        notes=tuple(note_unread(composed[index].unread for index in accepted)),
     )
 
 
@@ -239,6 +240,8 @@ def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outc
     with open_executor(limits) as (executor, console):
         prepared = prepare_plan(overrides, multirun=False, store=executor.store)
         connect(executor, prepared.shared, prepared.cluster)
+        for note in prepared.notes:
+            console.say(note)
         return prepared, carry_out(prepared, executor, console.say)
 
 
@@ -386,14 +389,3 @@ def keep_note(
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     remember(arguments, prepared.read, written, environment, answer, warnings)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """A disk that is full or closed is the environment's fault, and said so."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise cannot_write(Path(error.filename) if isinstance(error.filename, str) else folder, error) from None

@@ -14,9 +14,8 @@ from tflbuild.core.digest import Json
 from tflbuild.errors import UsageError, nearest
 from tflbuild.locations import store_root
 from tflbuild.options import REPORT_USAGE
-from tflbuild.pipeline import disk_errors
 from tflbuild.report.history import find_commit, is_since, order_commits
-from tflbuild.report.outputs import write_page
+from tflbuild.report.outputs import disk_errors, write_page
 from tflbuild.report.summary import show_path
 from tflbuild.report.sweep import PAGE, RECORD, Sweep, read_record
 from tflbuild.report.sweep_page import sweep_page

@@ -14,11 +14,11 @@ from tflbuild.core.recipe import Recipe
 from tflbuild.core.trial import Found
 from tflbuild.execute.preview import preview
 from tflbuild.locations import store_root
-from tflbuild.pipeline import Outcome, Prepared, disk_errors, surroundings
+from tflbuild.pipeline import Outcome, Prepared, surroundings
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.reading import used_packages
 from tflbuild.report.manifest import describe_host, git_state
-from tflbuild.report.outputs import cannot_write, write_page
+from tflbuild.report.outputs import cannot_write, disk_errors, write_page
 from tflbuild.report.summary import show_path
 from tflbuild.report.sweep import (
     PAGE,

@@ -193,13 +193,13 @@ def test_each_is_trained_to_tell_the_classes_apart(swept):
 
 
 def test_trained_ranges_make_samples_unnecessary(small, swept):
-    (row,) = build(small, "+recipe=net", "optimize=qat", "optimize.clusters=8", "dataset=none")
+    (row,) = build(small, "+recipe=net", "optimize=qat", "dataset=none")
     assert row["artifact"]["sha256"] == swept["qat"]["artifact"]["sha256"]
     assert manifest_of(small, row)["optimized"]["trained_ranges"] > 5
 
 
 def test_the_converter_quantizes_by_the_trained_ranges_too(small, swept):
-    (row,) = build(small, "+recipe=net", "optimize=qat", "optimize.clusters=8", "quantization.engine=converter")
+    (row,) = build(small, "+recipe=net", "optimize=qat", "quantization.engine=converter")
     (mine,), (its,) = (one["artifact"]["contents"]["signatures"] for one in (swept["qat"], manifest_of(small, row)))
     assert its["inputs"][0]["scale"] == pytest.approx(mine["inputs"][0]["scale"], rel=1e-4)
     assert row["metrics"]["verify"]["classification"]["top1"] > 0.9

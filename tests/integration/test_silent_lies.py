@@ -145,11 +145,13 @@ def test_float16_ignores_the_representative_dataset(rows):
 def test_a_float16_build_does_not_claim_that_its_dataset_was_used(project):
     """A sweep over schemes has a dataset for all; a scheme that measures nothing says nothing of it."""
     data = ("dataset=npz", "dataset.path=samples.npz")
-    done = project.run(*NET, "name=half", "quantization=float16", *data)
+    done = project.run("-m", *NET, "name=half", "quantization=float16,int8", *data)
     assert done.code == 0, done.err
-    assert "calibrat" not in done.err
-    (manifest,) = (project.folder / "outputs" / "half").rglob("manifest.json")
+    assert "note: 'dataset' is not used by quantization=float16" in done.err.splitlines()
+    (manifest,) = (project.folder / "outputs" / "half").rglob("*float16*/manifest.json")
     assert json.loads(manifest.read_text())["samples"] == {}
+    alone = project.run(*NET, "name=half", "quantization=float16", *data)
+    assert alone.code == 2 and "'dataset.path' would not be read by quantization=float16" in alone.err
 
 
 def test_weights_that_are_left_float_are_no_dynamic_range_quantization(project):

@@ -5,6 +5,8 @@ from importlib import metadata
 import freezing
 import pytest
 
+from tflbuild.config.compose import compose
+from tflbuild.config.freeze import freeze
 from tflbuild.errors import MachineError
 from tflbuild.reading import used_packages
 from tflbuild.resolve import toolchain
@@ -46,7 +48,8 @@ def test_steps_may_be_listed():
 
 
 def test_a_sweep_may_leave_training_out():
-    assert frozen("optimize=none", *DATA).optimize is None
+    none, qat = compose(["+recipe=mobilenet_int8", "optimize=none,qat", *DATA], multirun=True)
+    assert freeze(none).optimize is None and freeze(qat).optimize is not None
     assert frozen().optimize is None
 
 

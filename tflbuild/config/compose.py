@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra._internal.hydra import Hydra
@@ -22,18 +21,29 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
+from tflbuild.config.declared import (
+    Declarations,
+    Declared,
+    RecipeLoader,
+    apply_leaves,
+    leave_out_datasets,
+    list_choices,
+)
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
+from tflbuild.config.make_build import find_missing, make_build
+from tflbuild.config.open_mappings import nest, normalise
 from tflbuild.config.recipe_source import GROUP, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
+from tflbuild.config.unread import Unread, find_unread, keep_read_elsewhere, require_chosen
 from tflbuild.config.variants import name_variant, told_overrides
-from tflbuild.errors import RecipeError, UsageError, nearest
+from tflbuild.errors import RecipeError, UsageError
 
 Job = list[str]
 
@@ -41,20 +51,13 @@ PRIMARY = "tflbuild"
 BASIC = "basic"
 UNNAMED = "unnamed"
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
-OPEN_MAPPING = re.compile(
-    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
-    r"|((verify|optimize)\.)?dataset\.arrays"
-    r"|metadata\.(inputs|outputs|more|files)|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|target\.\w+\.options|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
-)
-TYPED_MAPPING = re.compile(
-    r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|metadata\.(inputs|outputs|more|files)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
-)
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One composed variant. `environment` are the variables that the configuration reads."""
+    """One composed variant. `environment` are the variables that the configuration reads, `unread` the keys that
+    were declared and that the chosen options do not read."""
 
     name: str
     variant: str
@@ -62,6 +65,7 @@ class Composed:
     build: schema.Build
     environment: tuple[str, ...]
     places: mistakes.Places
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,27 +102,9 @@ def open_hydra() -> Hydra:
             path.append(provider, f"{scheme}://{folder}")
     path.append("schema", "structured://")
     GlobalHydra.instance().clear()
-    return Hydra.create_main_hydra2(PRIMARY, path)
-
-
-def normalise(overrides: list[str]) -> list[str]:
-    """`recipe=x` means `+recipe=x`: no recipe stands in the defaults, and nothing else can be meant.
-
-    Names below an open mapping are the user's own, which Hydra would want to be told with `++`.
-    """
-    told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
-    return [f"++{text}" if OPEN_MAPPING.match(text) else text for text in told]
-
-
-def nest(override: str) -> str:
-    """`++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`: else OmegaConf adds no typed node."""
-    key, _, value = override.partition("=")
-    typed = TYPED_MAPPING.match(key)
-    if typed is None:
-        return override
-    for name in reversed(typed["names"].split(".")):
-        value = f"{{{name}:{value}}}"
-    return f"++{typed['mapping']}={value}"
+    hydra = Hydra(task_name=PRIMARY, config_loader=RecipeLoader(path))
+    GlobalHydra.instance().initialize(hydra)
+    return hydra
 
 
 class Composer:
@@ -129,12 +115,14 @@ class Composer:
 
     def __init__(self, overrides: list[str]) -> None:
         self.hydra = open_hydra()
+        self.loader = cast(RecipeLoader, self.hydra.config_loader)
         self.overrides = tuple(overrides)
         self.normal = normalise(overrides)
         self.typed = dict(zip(self.normal, overrides, strict=True))  # -> what the user wrote
         self._origins: dict[str, str] = {}  # an override that a target's preset stands for -> where that is said
         self._parsed: dict[str, Override] = {}
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, Declarations]] = {}
+        self._read_in_recipe: dict[str, frozenset[str] | None] = {}
         self._recipes: dict[str, Path | None] = {}
         self._own: DictConfig | None = None  # Hydra's own configuration, of the first base
         self._driving: set[str] = set()  # recipes that say how to sweep
@@ -149,11 +137,15 @@ class Composer:
         asked = [one for one in parsed if one.is_hydra_override() or one.is_sweep_override()]
         if not any(one.is_hydra_override() or not one.is_discrete_sweep() for one in asked):
             jobs = self._expand(self.normal)
-            self._config_of(jobs[0], shared=len(jobs) > 1)
+            self._config_of(jobs[0])
             if self._own is not None and _is_usual(self._own):
                 return Drive(BASIC, one_plan.NAME, None, [jobs])
         with mistakes.translated(self.normal, self._places(self.normal)):
-            config = self.hydra.compose_config(PRIMARY, [nest(text) for text in self.normal], RunMode.MULTIRUN)
+            leaves = [one for one in parsed if self._is_leaf(one) and not one.is_sweep_override()]
+            others = [text for text, one in zip(self.normal, parsed, strict=True) if one not in leaves]
+            config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
+            nested = self.parse([nest(str(one.input_line)) for one in leaves])
+            apply_leaves(config, nested, self.loader.declarations.kinds)
         chosen = config.hydra.runtime.choices
         sweeper, launcher = str(chosen["hydra/sweeper"]), str(chosen["hydra/launcher"])
         if sweeper != BASIC:
@@ -213,7 +205,7 @@ class Composer:
         """One job; `shared` where others of its kind follow."""
         parsed = self.parse(overrides)
         places = self._places(overrides)
-        config = self._config_of(overrides, shared=shared)
+        config, declared = self._config_of(overrides, shared=shared)
         if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self.swept()):
             raise RecipeError(
                 f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
@@ -221,6 +213,7 @@ class Composer:
                 why="one sweeper finds the jobs, and one launcher runs them",
                 next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
             )
+        leave_out_datasets(config)
         refuse_only(config.target, overrides, places.find(ONLY))
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
@@ -232,7 +225,7 @@ class Composer:
                 why="its value differs from run to run, so the artifact could not be built again",
                 next_step="write the value itself, or read it from the environment with ${oc.env:NAME}",
             )
-        build = _as_object(config, sorted(_missing(plain)), "${" in text, places)
+        build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
@@ -240,11 +233,51 @@ class Composer:
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
+            unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
         )
+
+    def compose_all(self, jobs: list[Job]) -> list[Composed]:
+        """Compose all jobs of a command. Raises RecipeError for a key that no chosen option has."""
+        composed = [self.compose(job, shared=len(jobs) > 1) for job in jobs]
+        composed = keep_read_elsewhere(composed)
+        require_chosen(composed)
+        return composed
+
+    def _mark_kept(self, unread: list[Unread], overrides: list[str], config: DictConfig) -> list[Unread]:
+        """Mark the keys of the recipe's file that the recipe as it is written reads, without other overrides."""
+        by_target = self._places(overrides).in_preset("quantization")  # whose targets choose the scheme
+        unread = [replace(one, kept=by_target and one.root == "dataset") for one in unread]
+        if not any(one.file for one in unread):
+            return unread
+        written = [
+            text for text, one in zip(overrides, self.parse(overrides), strict=True) if one.key_or_group == GROUP
+        ]
+        recipe = "".join(written)
+        if recipe not in self._read_in_recipe:
+            self._read_in_recipe[recipe] = self._find_read_in(written, config)
+        read = self._read_in_recipe[recipe]
+        kept = {one.key for one in unread if one.file and not one.limit and (read is None or one.key in read)}
+        return [replace(one, kept=one.kept or one.key in kept) for one in unread]
+
+    def _find_read_in(self, overrides: list[str], complete: DictConfig) -> frozenset[str] | None:
+        """Return the keys that a recipe alone declares and reads; None where it means nothing alone.
+
+        Values that it leaves open are taken from `complete`.
+        """
+        config, declared = self._config_of(overrides)
+        leave_out_datasets(config)
+        plain = OmegaConf.to_container(config, resolve=False)
+        try:
+            for key in find_missing(plain):
+                OmegaConf.update(config, key, OmegaConf.select(complete, key))
+            build = make_build(config, [], "${" in str(plain), self._places(overrides))
+        except (RecipeError, OmegaConfBaseException):
+            return None
+        return frozenset({one.key for one in declared} - {one.key for one in find_unread(build, declared)})
 
     def split(self, job: Job, *, shared: bool) -> list[Job]:
         """The job as several, where what is built is left to its targets and they want different artifacts."""
-        if self.base_of(job, shared=shared)[0].quantization.scheme != BY_TARGET:
+        if self.base_of(job)[0][0].quantization.scheme != BY_TARGET:
             return [job]
         composed = self.compose(job, shared=shared)
         origins = preset_origins(composed.build.target, composed.places)
@@ -255,21 +288,23 @@ class Composer:
         told = tuple(self.typed.get(override, override) for override in overrides)
         return mistakes.Places(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
-    def _config_of(self, overrides: list[str], *, shared: bool) -> DictConfig:
-        """As Hydra composes it. Leaf values come after everything else there, so that they can be told apart."""
-        base, told = self.base_of(overrides, shared=shared)
-        if not shared:
-            return base
-        config = copy.deepcopy(base)
+    def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[Declared]]:
+        """Return the configuration as Hydra composes it, and what was declared. Plain values come after all else."""
+        (base, declarations), leaves = self.base_of(overrides)
+        config = copy.deepcopy(base) if shared else base
+        if not shared:  # it is changed below, so nothing else may start from it
+            self._bases = {key: kept for key, kept in self._bases.items() if kept[0] is not base}
         with mistakes.translated(overrides, self._places(overrides)):
-            ConfigLoaderImpl._apply_overrides_to_config(self.parse([nest(text) for text in told]), config)
-        return config
+            told = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
+        chosen = [text for text in overrides if text not in leaves]
+        told += list_choices(self.parse(chosen))
+        return config, [*told, *declarations.keys]
 
-    def base_of(self, overrides: list[str], *, shared: bool) -> tuple[DictConfig, list[str]]:
-        """What groups and defaults come to, composed once, and the leaf values that are told besides."""
+    def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, Declarations], list[str]]:
+        """Return what groups and defaults compose to, made once, and the plain values that follow."""
         parsed = self.parse(overrides)
         mistakes.check_overrides(parsed, self._places(overrides))
-        leaves = [self._is_leaf(override) and shared for override in parsed]
+        leaves = [self._is_leaf(override) for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
         with mistakes.translated(overrides, self._places(overrides)):
             if base not in self._bases:
@@ -281,7 +316,7 @@ class Composer:
                 with open_dict(config):
                     del config["hydra"]
                 require_profiles(own, config.target)
-                self._bases[base] = config
+                self._bases[base] = (config, self.loader.declarations)
         return self._bases[base], [text for text, leaf in zip(overrides, leaves, strict=True) if leaf]
 
     def _is_leaf(self, override: Override) -> bool:
@@ -313,7 +348,7 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
     if not multirun:
         check_hydra_keys(composer.parse(composer.normal), multirun=False)
         parts = composer.split(composer.normal, shared=False)
-        return [composer.compose(part, shared=len(parts) > 1) for part in parts]
+        return composer.compose_all(parts)
     drive = composer.drive()
     if drive.batches is None:
         raise UsageError(
@@ -323,43 +358,7 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
             next_step="build the sweep; or leave the sweeper out, and name the values",
         )
     jobs = [job for batch in drive.batches for job in batch]
-    return [composer.compose(job, shared=len(jobs) > 1) for job in jobs]
-
-
-def _missing(node: object, key: str = "") -> Iterator[str]:
-    """The keys of plain configuration that are `???`."""
-    if node == MISSING:
-        yield key
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for name, value in pairs:
-        yield from _missing(value, f"{key}.{name}" if key else str(name))
-
-
-def _as_object(config: DictConfig, missing: list[str], interpolates: bool, places: mistakes.Places) -> schema.Build:
-    try:
-        if interpolates:
-            OmegaConf.resolve(config)
-        if missing:
-            raise RecipeError(
-                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-                where=places.recipe_text(),
-                why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
-                + _near_input(config, missing[0]),
-                next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
-                + ("" if places.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
-            )
-        build = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise mistakes.from_omegaconf(error, places) from None
-    assert isinstance(build, schema.Build)
-    return build
-
-
-def _near_input(config: DictConfig, key: str) -> str:
-    """A misspelt input is a new one to Hydra; the hint that it may not be meant so."""
-    found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
-    close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
-    return f"; {close}" if close else ""
+    return composer.compose_all(jobs)
 
 
 def recipe_of(overrides: list[Override]) -> str:

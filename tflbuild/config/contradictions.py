@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from tflbuild.config.refusals import Refusals
 from tflbuild.config.target_needs import check_targets
 from tflbuild.core.digest import leaves
-from tflbuild.core.gates import OWN
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Recipe
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE
+from tflbuild.core.recipe import Recipe
 from tflbuild.errors import nearest
 
-CLASSIFICATION_GATES = ("top1", "top1_drop", "agreement")
 INTEGER_TYPES = ("int8", "uint8", "float32")
 IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "float32")}
 
@@ -107,17 +106,8 @@ def check_trained(recipe: Recipe, refusals: Refusals) -> None:
 
 
 def check_converter(recipe: Recipe, refusals: Refusals) -> None:
-    """An option that nothing would read is a mistake."""
-    quantizes = recipe.quantization.engine == "converter" and recipe.quantization.scheme != "none"
+    """Operators of the user's own that become Flex ones need Flex."""
     for name, _ in recipe.converter:
-        if name in CONVERTER_QUANTIZER_OPTIONS and not quantizes:
-            raise refusals.refuse(
-                f"'converter.{name}' would do nothing",
-                f"converter.{name}",
-                why="it acts while TFLiteConverter quantizes, and here "
-                + ("nothing is quantized" if recipe.quantization.scheme == "none" else "the LiteRT quantizer does"),
-                next_step="quantization.engine=converter, or leave it out",
-            )
         if name == "experimental_select_user_tf_ops" and not recipe.opset.select_tf:
             raise refusals.refuse(
                 f"'converter.{name}' needs TensorFlow operators to be allowed",
@@ -226,8 +216,8 @@ def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
             )
         return
     figure = name.rpartition(".")[2]
-    wanted = "classification" if figure in CLASSIFICATION_GATES else "parity"
-    if figure not in ("bytes", "gzip_bytes") and recipe.verify.kind not in ("classification", wanted):
+    wanted = "classification" if figure in GATED_ACCURACIES else "parity"
+    if figure not in WHOLE and recipe.verify.kind not in ("classification", wanted):
         raise refusals.refuse(
             f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
         )

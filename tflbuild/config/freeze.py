@@ -74,6 +74,7 @@ class _Freezer:
     def recipe(self) -> Recipe:
         self.check_name()
         self.check_kinds()
+        unread = {one.key for one in self.composed.unread}
         recipe = Recipe(
             name=self.composed.name,
             variant=self.composed.variant,
@@ -82,7 +83,7 @@ class _Freezer:
             more_signatures=freeze_more(self.build.signature, self.refusals),
             optimize=freeze_optimize(self.build.optimize, self.refusals),
             opset=freeze_opset(self.build.opset, self.refusals),
-            converter=freeze_converter(self.build.converter, self.refusals),
+            converter=freeze_converter(self.build.converter, self.refusals, unread),
             quantization=freeze_quantization(self.build.quantization, self.refusals),
             search=freeze_search(self.build.quantization, self.refusals),
             dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
@@ -94,10 +95,21 @@ class _Freezer:
             output_root=self.build.output_root,
             overrides=self.composed.overrides,
         )
+        self.check_unread()
         contradictions.check(recipe, self.refusals)
         return recipe
 
+    def check_unread(self) -> None:
+        """Raises RecipeError for a declared key that nothing reads."""
+        for one in self.composed.unread:
+            if not one.kept:
+                raise self.refuse(one.what, one.key, why=one.why, next_step=one.next_step)
+
 
 def freeze(composed: Composed) -> Recipe:
-    """The immutable recipe. Raises RecipeError for values out of range and for contradictions."""
+    """Return the immutable recipe.
+
+    Raises:
+        RecipeError: for values out of range, contradictions, and declared keys that nothing reads.
+    """
     return _Freezer(composed).recipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
@@ -29,7 +29,8 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
         hexadecimal = bool(re.fullmatch(r"[0-9a-f]{64}", pinned))
         refusals.require(hexadecimal, "source.sha256", f"'{source.sha256}'", "64 hex digits")
     require_read(source, refusals)
-    common: dict[str, Any] = {"kind": source.kind, "path": source.path, "sha256": pinned}
+    path = "" if "path" in type(source).unused else source.path
+    common: dict[str, Any] = {"kind": source.kind, "path": path, "sha256": pinned}
     if isinstance(source, schema.KerasSource):
         objects = tuple(sorted(source.custom_objects.items()))
         for name, reference in objects:
@@ -50,16 +51,10 @@ def require_read(source: schema.Source, refusals: Refusals) -> None:
     locator = LOCATORS.get(source.kind, "path")
     if source.kind != "function":  # a reference is held to its form
         refusals.require(bool(getattr(source, locator)), f"source.{locator}", "empty", "set")
-    unread = {name: getattr(source, name) for name in type(source).unused}
-    if isinstance(source, schema.KerasSource) and not source.custom_objects:
-        unread["files"] = source.files
-    for name, value in unread.items():
-        if value:
-            raise refusals.refuse(
-                f"'source.{name}' would not be read by source={source.kind}",
-                f"source.{name}",
-                next_step="leave it out" + ("" if name == "files" else f"; the model is source.{locator}"),
-            )
+    if isinstance(source, schema.KerasSource) and source.files and not source.custom_objects:
+        raise refusals.refuse(
+            f"'source.files' would not be read by source={source.kind}", "source.files", next_step="leave it out"
+        )
 
 
 def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], refusals: Refusals) -> Source:
@@ -183,8 +178,10 @@ def freeze_opset(opset: schema.Opset, refusals: Refusals) -> Opset:
     )
 
 
-def freeze_converter(converter: schema.Converter, refusals: Refusals) -> tuple[tuple[str, Json], ...]:
-    """The options that were set, by name."""
+def freeze_converter(
+    converter: schema.Converter, refusals: Refusals, unread: Collection[str] = ()
+) -> tuple[tuple[str, Json], ...]:
+    """Return the options that were set, by name, without the `unread` ones."""
     told: list[tuple[str, Json]] = []
     for name, value in vars(converter).items():
         if value is None or value == []:
@@ -193,5 +190,6 @@ def freeze_converter(converter: schema.Converter, refusals: Refusals) -> tuple[t
         for one in plain if isinstance(plain, list) else [plain]:
             if name in CHOICES:
                 refusals.require(one in CHOICES[name], f"converter.{name}", f"'{one}'", " or ".join(CHOICES[name]))
-        told.append((name, plain))
+        if f"converter.{name}" not in unread:
+            told.append((name, plain))
     return tuple(sorted(told))

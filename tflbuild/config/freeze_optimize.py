@@ -69,6 +69,8 @@ def require_numbers(optimize: schema.Optimize, refusals: Refusals) -> None:
 
 def pruned_share(optimize: schema.Optimize, refusals: Refusals) -> float:
     """The share of zeros; two of four is one half."""
+    if "sparsity" in type(optimize).unused:
+        return HALF
     if optimize.pattern is schema.Pattern.two_of_four and optimize.sparsity != HALF:
         raise refusals.refuse(
             f"optimize.pattern=two_of_four leaves one half, and optimize.sparsity is {optimize.sparsity}",

@@ -25,15 +25,17 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
             next_step="choose them: target=[cpu,gpu,tflm]; a sweeper that finds its jobs as it goes takes a scheme",
         )
     rules = tuple(freeze_rule(index, rule, refusals) for index, rule in enumerate(quantization.rules))
-    used = set(type(quantization).unused)
-    require_read(quantization, refusals)
+    unread = set(type(quantization).unused)
+    schemes = {quantization.scheme, *(rule.scheme for rule in rules)} & SCHEMES.keys()
+    if not any(SCHEMES[scheme].weights in (4, 8) for scheme in schemes):
+        unread.add("algorithm")
     common: dict[str, Any] = {
         "scheme": quantization.scheme,
-        "engine": quantization.engine.value,
-        **({} if "algorithm" in used else {"algorithm": quantization.algorithm.value}),
-        **({} if "granularity" in used else {"granularity": quantization.granularity.value}),
+        **({} if "engine" in unread else {"engine": quantization.engine.value}),
+        **({} if "algorithm" in unread else {"algorithm": quantization.algorithm.value}),
+        **({} if "granularity" in unread else {"granularity": quantization.granularity.value}),
     }
-    if quantization.engine is schema.Engine.converter:
+    if common.get("engine") == "converter":
         require_plain(quantization, rules, refusals)
     if str(common.get("granularity", "")).startswith("blockwise") and quantization.scheme not in BLOCKWISE:
         raise refusals.refuse(
@@ -42,7 +44,7 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
             why="kernels take blockwise weights in int4 alone, and with float activations",
             next_step="quantization=dynamic_int4, or granularity=per_channel",
         )
-    refined = Quantization(**common, rules=() if "rules" in used else rules)
+    refined = Quantization(**common, rules=() if "rules" in unread else rules)
     require_algorithm(refined, refusals)
     calibration = freeze_calibration(getattr(quantization, "calibration", schema.Calibration()), refined, refusals)
     if not isinstance(quantization, schema.Int8Quantization):
@@ -52,7 +54,7 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
         rules=refined.rules,
         input_type=quantization.input_type.value,
         output_type=quantization.output_type.value,
-        symmetric=quantization.symmetric,
+        symmetric=quantization.symmetric and "symmetric" not in unread,
         calibration=calibration,
     )
 
@@ -98,14 +100,6 @@ def freeze_scheme(name: str, key: str, refusals: Refusals, what: str = "") -> st
     if name not in NAMES:
         raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{what}{nearest(name, NAMES)}")
     return NAMES[name]
-
-
-def require_read(quantization: schema.Quantization, refusals: Refusals) -> None:
-    """Raises RecipeError for a key that the scheme has no use for."""
-    usual = type(quantization)()
-    for name in quantization.unused:
-        if getattr(quantization, name) != getattr(usual, name):
-            raise refuse_unread(name, quantization.scheme, refusals)
 
 
 def refuse_unread(name: str, scheme: str, refusals: Refusals) -> RecipeError:
@@ -194,7 +188,7 @@ def require_plain(quantization: schema.Quantization, rules: tuple[Rule, ...], re
         "symmetric": bool(getattr(quantization, "symmetric", False)),
     }
     for key, told in asked.items():
-        if told:
+        if told and key not in quantization.unused:
             raise refusals.refuse(
                 f"engine 'converter' cannot honour quantization.{key}",
                 "quantization.engine" if key == "scheme" else f"quantization.{key}",

@@ -24,7 +24,9 @@ COMMON = {spec.name for spec in fields(schema.Target)}
 
 
 def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target, ...]:
-    """The profiles in the order they were chosen. Raises RecipeError for what is none, and for unknown limits."""
+    """The profiles in the order they were chosen. Raises RecipeError for what is none, and for unknown limits.
+
+    Limits that other targets have are left out."""
     profiles = {name: profile for name, profile in node.items() if name not in (ALL, ONLY)}
     for name, profile in profiles.items():
         if not isinstance(profile, schema.Target):
@@ -36,7 +38,10 @@ def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target,
             )
     everywhere = freeze_limits(node.get(ALL) or {}, f"target.{ALL}", refusals)
     known = {name: RUNTIMES[profile.runtime].limits for name, profile in profiles.items()}
-    require_known(everywhere, tuple(limit for limits in known.values() for limit in limits), f"target.{ALL}", refusals)
+    chosen = tuple(limit for limits in known.values() for limit in limits)
+    elsewhere = {limit for runtime in RUNTIMES.values() for limit in runtime.limits}  # `config.unread` judges those
+    misspelt = tuple(one for one in everywhere if one[0] not in elsewhere)
+    require_known(misspelt, chosen, f"target.{ALL}", refusals)
     return tuple(
         freeze_target(str(name), profile, [one for one in everywhere if one[0] in known[name]], refusals)
         for name, profile in profiles.items()

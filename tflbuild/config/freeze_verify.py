@@ -8,7 +8,7 @@ from tflbuild.config import schema_verify as schema
 from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_model import require_reference
 from tflbuild.config.refusals import Refusals
-from tflbuild.core.gates import GATED_ACCURACIES, OWN, Limits
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
@@ -29,9 +29,9 @@ POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or
 
 def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
     """What is measured, on what, against which limits. Raises RecipeError for what cannot be measured."""
-    if verify.kind == "none":
-        return Verify(kind=verify.kind)
     gates = freeze_gates(verify.gates, "verify.gates", refusals)
+    if verify.kind == "none":
+        return Verify(kind=verify.kind, gates=tuple(gate for gate in gates if gate[0] in WHOLE))
     confidence = freeze_confidence(verify.gates, gates, "verify.gates", refusals)
     dataset = freeze_dataset(verify.dataset, "verify.dataset", refusals)
     if dataset is None:
@@ -44,7 +44,8 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
         require_reference(reference, f"verify.metrics.{name}", refusals)
     metrics = tuple(sorted(verify.metrics.items()))
     if not isinstance(verify, schema.ClassificationVerify):
-        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates, confidence=confidence)
+        gates = tuple(gate for gate in gates if gate[0] not in GATED_ACCURACIES)
+        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates)
     refusals.require(verify.top_k >= 1, "verify.top_k", verify.top_k, "at least 1")
     if not dataset.label:
         raise refusals.refuse(

@@ -17,7 +17,8 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, schema
-from tflbuild.config.compose import PRIMARY, nest, normalise, open_hydra
+from tflbuild.config.compose import PRIMARY, open_hydra
+from tflbuild.config.open_mappings import nest, normalise
 from tflbuild.config.recipe_source import GROUP
 from tflbuild.config.reference import class_text
 from tflbuild.errors import UsageError, nearest

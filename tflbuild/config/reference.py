@@ -112,8 +112,8 @@ def option_yaml(group: str, option: str) -> str:
     if not fields(kind):
         return "\n".join([f"# @package {group}", HEADER.rstrip(), f"# {class_text(kind)}"]) + "\n"
     lines = [*place, HEADER.rstrip(), f"# {class_text(kind)}", "defaults:", f"  - /schema/{group}/{option}@_here_"]
-    if "dataset" not in _unused(kind) and _nested(kind, "dataset") is not None:
-        lines.append(f"  - /dataset@dataset: {NESTED_DATASET}")
+    if _nested(kind, "dataset") is not None:
+        lines.append(f"  - /dataset@dataset: {'none' if 'dataset' in _unused(kind) else NESTED_DATASET}")
     lines += ["  - _self_", "", *_yaml_fields(kind)]
     return "\n".join(lines) + "\n"
 

@@ -131,3 +131,18 @@ class CqatOptimize(Optimize):
     unused: ClassVar[tuple[str, ...]] = ("sparsity", "pattern")
 
     steps: List[OptimizeStep] = field(default_factory=lambda: [OptimizeStep.cluster, OptimizeStep.qat])
+
+
+STEP_OF_KEY = {
+    "sparsity": OptimizeStep.prune,
+    "pattern": OptimizeStep.prune,
+    "clusters": OptimizeStep.cluster,
+}
+
+
+def find_unused(optimize: Optimize) -> set[str]:
+    """Return the keys that training has no use for: all without steps, those of other steps else."""
+    if not optimize.steps:
+        return set(Optimize.unused)
+    unused = {key for key, step in STEP_OF_KEY.items() if step not in optimize.steps}
+    return unused | (set(type(optimize).unused) & {"sparsity"} if OptimizeStep.prune in optimize.steps else set())

@@ -17,12 +17,13 @@ def compose_timed(overrides: list[str]) -> list[Composed]:
     parts = composer.split(composer.normal, shared=True)
     for part in parts:
         _supply(composer, part)
-    return [composer.compose(part, shared=True) for part in parts]
+    return composer.compose_all(parts)
 
 
 def _supply(composer: Composer, job: Job) -> None:
     """The option where the job has none, before the values of its keys."""
-    base, _ = composer.base_of(job, shared=True)
+    (base, declarations), _ = composer.base_of(job)
     if base.benchmark.kind == "none":
         with open_dict(base):
             base.benchmark = OmegaConf.structured(HostBenchmark)
+        declarations.kinds["benchmark"] = HostBenchmark

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ LOGS = "logs"
 FAILURE = "failure.json"
 COMPILED = "compiled/"
 RUNNERS = "runners/"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 PREVIOUS = "previous."  # begins the names of what an earlier build made, once a later one has not replaced it
 
 
@@ -64,6 +67,17 @@ def cannot_write(folder: Path, error: OSError) -> MachineError:
         next_step="free space or change permissions there, or choose another place: output_root=... for outputs,"
         " the variable TFLBUILD_STORE for the store",
     )
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """A disk that is full or closed is the environment's fault, and said so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise cannot_write(Path(error.filename) if isinstance(error.filename, str) else folder, error) from None
 
 
 def write_outputs(

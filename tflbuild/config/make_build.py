@@ -1,0 +1,49 @@
+"""Composed configuration -> the typed schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tflbuild.config import mistakes, schema
+from tflbuild.errors import RecipeError, nearest
+
+
+def find_missing(node: object, key: str = "") -> Iterator[str]:
+    """Yield the keys of plain configuration that are `???`."""
+    if node == MISSING:
+        yield key
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in pairs:
+        yield from find_missing(value, f"{key}.{name}" if key else str(name))
+
+
+def make_build(config: DictConfig, missing: list[str], interpolates: bool, places: mistakes.Places) -> schema.Build:
+    """Return the typed schema. Raises RecipeError for what is missing and for values that do not fit."""
+    try:
+        if interpolates:
+            OmegaConf.resolve(config)
+        if missing:
+            raise RecipeError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+                where=places.recipe_text(),
+                why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
+                + _near_input(config, missing[0]),
+                next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
+                + ("" if places.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
+            )
+        build = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise mistakes.from_omegaconf(error, places) from None
+    assert isinstance(build, schema.Build)
+    return build
+
+
+def _near_input(config: DictConfig, key: str) -> str:
+    """A misspelt input is a new one to Hydra; the hint that it may not be meant so."""
+    found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
+    close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
+    return f"; {close}" if close else ""
