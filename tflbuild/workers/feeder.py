@@ -268,10 +268,10 @@ class Feeder:
     def fit_range(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
         """Values in the input's dtype, which must be able to hold them; fractions are rounded to integers."""
         if dtype.kind == "b":
-            limits = (0, 1)
+            limits: tuple[float, float] = (0, 1)
         else:
             info = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
-            limits = (info.min, info.max)
+            limits = (info.min, info.max) if dtype.kind in "iu" else (float(info.min), float(info.max))
         # Python compares integers and floats exactly, NumPy after a conversion.
         least, greatest = (values.min().item(), values.max().item()) if values.size else limits
         if least < limits[0] or greatest > limits[1]:

@@ -108,6 +108,9 @@ def difference(wanted: np.ndarray, has: np.ndarray) -> str:
     close = np.isclose(has, wanted, rtol=ROUNDING, atol=ROUNDING * scale, equal_nan=True)
     if (~close).mean() <= FEW if close.size else True:
         return ""
+    strange = np.isfinite(wanted) & ~np.isfinite(has)
+    if strange.any():
+        return f"{int(strange.sum())} of {strange.size} values are NaN or infinite, and the source's are not"
     worst = float(np.nanmax(np.abs(has.astype(np.float64) - wanted)[~close], initial=0.0))
     return f"it differs by up to {worst:.3g}, where the source's values reach {scale:.3g}"
 
