@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def ask_source(sources: list[Unwrapped], label: str) -> list[WitnessCall]:
     calls = []
     stateful = any(source.stateful for source in sources)
     for source in sources:
-        found = answered(source)
+        found = answered(source, stateful)
         if not found:
             print(f"the source itself answers no random input of '{source.declared['key']}': it is not compared")
             continue
@@ -64,13 +65,16 @@ def ask_source(sources: list[Unwrapped], label: str) -> list[WitnessCall]:
     return calls
 
 
-def answered(source: Unwrapped) -> list[WitnessCall]:
-    """Return the calls with the first kind of random input that the source takes, if possible with finite outputs."""
+def answered(source: Unwrapped, stateful: bool) -> list[WitnessCall]:
+    """Return the calls with the first kind of random input that the source takes, if possible with finite outputs.
+
+    There is one attempt with a stateful source: another one would begin with another state.
+    """
     taken: list[WitnessCall] = []
-    for draw, size in attempts(source.specs):
+    for draw, size in islice(attempts(source.specs), 1 if stateful else None):
         random = np.random.default_rng(SEED)
-        feeds = [random_feed(source, random, draw, size) for _ in range(CALLS)]
         try:
+            feeds = [random_feed(source, random, draw, size) for _ in range(CALLS)]
             calls = [WitnessCall(source.declared["key"], feed, call_source(source, feed)) for feed in feeds]
         except Exception as error:  # whatever a framework raises for a size or a value that it cannot take
             print(f"the source itself does not take random inputs of size {size}: {str(error).splitlines()[:1]}")
@@ -78,8 +82,6 @@ def answered(source: Unwrapped) -> list[WitnessCall]:
         if all(is_finite(array) for call in calls for array in call.outputs.values()):
             return calls
         taken = taken or calls
-        if source.stateful:
-            break  # another attempt would begin with another state
     return taken
 
 
@@ -109,6 +111,8 @@ def random_values(random: np.random.Generator, shape: list[int], dtype: str, dra
     kind = np.dtype(dtype)
     if kind.kind == "b":
         return np.asarray(random.integers(0, 2, shape), bool)
+    if kind.kind not in "iufc":
+        raise TypeError(f"no random values of {dtype} are made")
     if draw == "bytes" or dtype in FULL_RANGE:
         low = np.iinfo(kind).min if dtype == "int8" else 0
         return np.asarray(random.integers(low, low + 256, shape), kind)

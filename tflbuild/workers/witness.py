@@ -45,8 +45,10 @@ def save_witness(path: Path, calls: Sequence[WitnessCall]) -> None:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Return strings as bytes of one width: object arrays would need pickling."""
-    return array.astype("S") if array.dtype.kind in "OU" else array
+    """Return strings as bytes of one width, and bfloat16 as float32: neither could be read back without pickling."""
+    if array.dtype.kind in "OU":
+        return array.astype("S")
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
 def load_witness(path: Path, keys: Sequence[str]) -> list[WitnessCall]:
