@@ -28,9 +28,10 @@ def constant_notes(manifest: Mapping[str, Json]) -> list[str]:
     """A line for each thing that a person should know of the constants; none of an artifact that is not quantized."""
     artifact = manifest["artifact"]
     constants = artifact["contents"].get("constants")
+    random = artifact["contents"].get("random_operators")
+    found = [f"outputs differ from call to call: {', '.join(random)} draws random numbers"] if random else []
     if constants is None:
-        return []
-    found = []
+        return found
     nearly = artifact["bytes"] > NEARLY_FLOAT * artifact["float_bytes"]
     silent = [one for one in constants["wider"] if not one["by_rule"]]
     wider = constants["wider"] if nearly else silent

@@ -27,8 +27,9 @@ from tflbuild.workers.finite_constants import check_finite
 from tflbuild.workers.flatbuffer import read_buffers, read_model
 from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.metadata import read_metadata
+from tflbuild.workers.repeatability import list_random_operators, require_finite, require_same
 from tflbuild.workers.rules import select
-from tflbuild.workers.samples import load_samples
+from tflbuild.workers.samples import Arrays, load_samples
 
 SHOWN_FINDINGS = 5
 FILE_PORT = "file:"  # what the inputs that are files of `metadata` begin with
@@ -62,7 +63,7 @@ def run(request: Request) -> Facts:
     report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
     more, constants = examine_constants(request, model)
     findings += more
-    report |= constants
+    report |= constants | {"random_operators": list_random_operators(model)}
     if "optimized" in request.inputs:
         weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
         findings += compression.lost(weights, optimized)
@@ -127,6 +128,7 @@ def examine_layout(model: Model, request: Request, signature: Mapping[str, Any])
 def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:
     """One call of an artifact that no other step will run: a kernel may refuse what converted.
 
+    Then on seeded random numbers twice: outputs must be finite and the same in a fresh interpreter.
     On zeros, and where these are refused on ones, since not every function is defined at zero. Raises WorkerError when
     both are. Sizes that are free within a sample, strings, and operators that no Python package has, cannot be tried
     like this, and the log says so.
@@ -137,14 +139,42 @@ def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> No
         print("not tried: it takes strings or free sizes, or operators that no Python package has")
         return
     run = request.params["run"]
-    running = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
-    takes = running.runner.get_input_details()
-    feed = {name: zeros(detail) for name, detail in takes.items()}
+
+    def call(feed: Arrays | None) -> tuple[Arrays, dict[str, Any]]:
+        running = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
+        return ({} if feed is None else running(feed)), running.runner.get_input_details()
+
+    _, takes = call(None)
+    blank = {name: zeros(detail) for name, detail in takes.items()}
     try:
-        running(feed)
+        call(blank)
     except WorkerError:
         print("refused on zeros; tried on ones")
-        running({name: np.ones_like(values) for name, values in feed.items()})
+        call({name: np.ones_like(values) for name, values in blank.items()})
+        return
+    if signature.get("stateful") or list_random_operators(model):
+        return
+    feed = {name: draw(detail) for name, detail in takes.items()}
+    try:
+        outputs, _ = call(feed)
+    except WorkerError:
+        print("refused on random numbers; tried on zeros")
+        return
+    require_finite(outputs, "random samples (verify on real ones where the function is not defined for all numbers)")
+    require_same(outputs, call(feed)[0])
+
+
+def draw(detail: Mapping[str, Any]) -> np.ndarray:
+    """Seeded random numbers for an input: real ones in 0..1, all integers of a quantized type, 0 and 1 of others."""
+    random, kind = np.random.default_rng(0), np.dtype(detail["dtype"])
+    if kind.kind == "f":
+        drawn = random.random(detail["shape"])
+    elif kind.kind in "iu" and len(detail["quantization_parameters"]["scales"]):
+        limits = np.iinfo(kind)
+        drawn = random.integers(limits.min, limits.max, detail["shape"], endpoint=True)
+    else:
+        drawn = random.integers(0, 2, detail["shape"])
+    return np.asarray(drawn, kind)
 
 
 def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:

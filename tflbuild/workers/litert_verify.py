@@ -18,6 +18,7 @@ from tflbuild.workers.labels import describe_labels
 from tflbuild.workers.metrics import parity
 from tflbuild.workers.output_steps import read_output_steps
 from tflbuild.workers.predictions import Predictions, Probed, are_stateful, load_predictions
+from tflbuild.workers.repeatability import require_finite, require_repeatable
 from tflbuild.workers.samples import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.user_code import load_reference, told
@@ -37,6 +38,11 @@ def run(request: Request) -> Facts:
     samples = count_samples(feeds[signature["key"]])
     report: Facts = {"samples": samples, "distinct": count_distinct(request, samples), "outputs": {}}
     model = read_model(request.inputs["model"])
+    for outputs in actual.values():
+        require_finite(outputs, "the evaluation samples")
+    if not are_stateful(signature):  # one that is gives other answers by nature
+        main_feed, main_outputs = feeds[signature["key"]], actual[signature["key"]]
+        require_repeatable(request.inputs["model"], model, signature, main_feed, main_outputs, request.params)
     for key, outputs in actual.items():
         reference = load_predictions(request.inputs["predictions"], key)
         main = key == signature["key"]
