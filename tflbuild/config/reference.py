@@ -21,6 +21,7 @@ from typing import Any
 from omegaconf import MISSING, OmegaConf
 
 from tflbuild.config import schema, schema_metadata
+from tflbuild.config.runtime_page import runtimes_page
 from tflbuild.locations import shipped
 from tflbuild.targets.pages import pages as target_pages
 
@@ -177,7 +178,8 @@ def pages() -> dict[Path, str]:
         for option in options
     }
     docs = conf.parent / "docs"
-    return files | {docs / "reference.md": reference_page()} | target_pages(docs / "targets")
+    written = {docs / "reference.md": reference_page(), docs / "runtimes.md": runtimes_page()}
+    return files | written | target_pages(docs / "targets")
 
 
 def main() -> None:

@@ -203,7 +203,7 @@ class Opset:
     deny: List[str] = field(default_factory=list)
     """Operators that the artifact may not hold, by the names that `tflbuild inspect` shows."""
     max_runtime: str = ""
-    """Newest TFLite runtime that may be needed, such as `2.14`; empty: any."""
+    """Newest TFLite runtime that may be needed, such as `2.14` (docs/runtimes.md); empty: any."""
     arithmetic: Arithmetic = Arithmetic.any
     """`int8` or `int16x8`: no operator may compute on other activations; `any`: as quantized."""
 
