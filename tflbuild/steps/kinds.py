@@ -218,6 +218,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_quantize",
             uses=(
+                "least_scales",
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
                 *("core.schemes", "flatbuffer", "idle_borders", "moments", "narrow_constants", "prelu"),
                 *("quantizer_recipe", "rules", "stored_tensors", "uint8_interface"),
@@ -231,6 +232,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_sensitivity",
             uses=(
+                "least_scales",
                 *("artifact", "buffers", "computed_filters", "core.kernels"),
                 *("core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
                 *("core.rules", "litert_quantize", "metrics", "moments", "narrow_constants", "predictions", "prelu"),
@@ -265,6 +267,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
+                *("flatbuffer", "least_scales"),
                 "end_order",
                 *("buffers", "computed_filters", "core.kernels", "core.model"),
                 "core.schemes",

@@ -19,6 +19,7 @@ from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_borders import type_idle_borders
+from tflbuild.workers.least_scales import widen_ranges
 from tflbuild.workers.moments import load_moments
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.prelu import quantize_prelu
@@ -163,7 +164,10 @@ def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarra
     """What was measured: ranges, with those of raw inputs, which are known, and moments. None where nothing was."""
     found: dict[str, dict[str, np.ndarray]] = {}
     if "ranges" in request.inputs:
-        found |= statistics({**request.read_json("ranges"), **raw_ranges(model)})
+        measured = {**request.read_json("ranges"), **raw_ranges(model)}
+        found |= statistics(
+            widen_ranges(read_model(request.inputs["model"]), measured, request.params.get("scheme", ""))
+        )
     if "moments" in request.inputs:
         for name, moments in load_moments(request.inputs["moments"]).items():
             found[name] = found.get(name, {}) | moments

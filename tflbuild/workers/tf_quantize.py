@@ -13,7 +13,9 @@ from tflbuild.workers.buffers import store_buffers_inside
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
+from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_borders import type_idle_borders
+from tflbuild.workers.least_scales import widen_softmax_inputs
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.workers.signatures import each_signature
@@ -53,9 +55,12 @@ def run(request: Request) -> Facts:
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:
-    """Convert computed filters, and quantize raw uint8 inputs in place of a cast; buffers stay aligned."""
+    """Convert computed filters, quantize raw uint8 inputs in place of a cast, and widen scales that SOFTMAX refuses.
+
+    Buffers stay aligned.
+    """
     model = path.read_bytes()
-    made = convert_filters(model)
+    made = convert_filters(widen_softmax_inputs(model, read_model(path)) if scheme == "int8" else model)
     made = quantize_raw_inputs(made) if scheme == "int8" else made
     if made != model:
         path.write_bytes(store_buffers_inside(made))
