@@ -28,6 +28,7 @@ from benchmarks.run import host, outcomes
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs" / "schemes.md"
+RULES = HERE / "constants.md"  # what a scheme does to constants: the page's first section
 DEBIAN_SHA256 = "25f2312d2fae005e6ad0f4726b8ed3084e776006a5a132083506e960224ac79d"
 MOST_BELOW = 0.5  # points, or dB: by how much static int8 of engine litert may be below the converter's
 
@@ -270,6 +271,8 @@ def page(found: Mapping[str, Sequence[Cell]]) -> str:
             "percentage points. `SNR dB` is that of all values of the worst output against the source. `step` is the",
             "`quantize` step alone (without quantization, `convert`), in seconds, two steps at a time.",
             f"Measured on {about['cpu']}, {about['cores']} cores, Python {about['python']}.",
+            "",
+            *RULES.read_text().splitlines(),
             "",
             *(table(name, cells) for name, cells in found.items()),
             "## Static int8 by both engines",
