@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 
-import numpy as np
 import pytest
 from one_op import write_model
 from one_op_cases import CASES
@@ -123,5 +122,4 @@ def test_the_advice_of_a_sweep_is_that_of_each_variant(ready):
     assert done.code == 3, done.err
     errors = done.err.split("error[gate]")[1:]
     assert len(errors) == 2 and all("the cheapest first:" in error for error in errors)
-    assert "quantization=dynamic_int4" in errors[1] and "quantization=dynamic_int8:" not in errors[1]
-    assert np.all([error.count("quantization=") >= 2 for error in errors])
+    assert "quantization=dynamic_int4" in errors[1] and "- quantization=dynamic_int8:" not in errors[1]
