@@ -47,6 +47,11 @@ def require(what: str, present: bool, cure: str) -> None:
     pytest.skip(reason)
 
 
+def leave_out(what: str, cure: str) -> None:
+    """Skip the running test, on CI too, for want of what no package of the system brings. The summary says so."""
+    pytest.skip(f"{PREFIX}{what} ({cure})")
+
+
 def require_program(name: str) -> None:
     """Skip the running test where a program of tests/system-packages.txt is missing, or fail it on CI."""
     require_system("program", name)

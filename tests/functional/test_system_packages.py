@@ -13,7 +13,7 @@ from system_packages import LIST, SystemPackage, read_packages
 TESTS = ROOT / "tests"
 SUITE = """
 import pytest
-from needs import needs_library, needs_module, needs_program, require
+from needs import leave_out, needs_library, needs_module, needs_program, require
 
 @pytest.fixture
 def data():
@@ -27,6 +27,7 @@ def test_library(): pass
 @needs_module("no_such_module", "ray")
 def test_module(): pass
 def test_fixture(data): pass
+def test_optional(): leave_out("Python 1.5", "no package has it")
 @needs_program("sh")
 def test_that_runs(): pass
 @pytest.mark.skip(reason="another platform")
@@ -67,18 +68,19 @@ def run_suite(tmp_path):
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_the_summary_names_what_is_missing_and_how_many_tests_were_not_run(run_suite, processes):
     code, text = run_suite("-n", processes)
-    assert code == 0 and "1 passed, 7 skipped" in text
+    assert code == 0 and "1 passed, 8 skipped" in text
     summary = text.partition("for want of")[2]
     assert "program no-such-program: 3 tests (system package one)" in summary
     assert "library libno.so.9: 1 test (system package two)" in summary
     assert "Python package no_such_module: 1 test (pip install '.[ray]')" in summary
     assert "Python 1.4: 1 test (dig it out)" in summary
+    assert "Python 1.5: 1 test (no package has it)" in summary
     assert "another platform" not in summary
 
 
 def test_on_ci_no_test_may_be_left_out(run_suite):
     code, text = run_suite(CI="true")
-    assert code == 1 and "1 passed, 1 skipped, 6 errors" in text
+    assert code == 1 and "1 passed, 2 skipped, 6 errors" in text
     assert "missing: program no-such-program (system package one); CI may not leave a test out" in text
 
 

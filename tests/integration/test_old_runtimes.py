@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from measure_runtimes import CHOSEN, judge_outcome, run_models, write_models
-from needs import require
+from needs import leave_out, require
 from old_runtimes import ALWAYS, OldRuntime, find_python, install_runtime, read_list
 from runtime_rows import ALL_CASES, make_models, make_versions
 
@@ -46,7 +46,7 @@ def test_a_runtime_does_what_the_table_says(measured, runtime: OldRuntime):
     if runtime.name == ALWAYS or find_python(runtime) is not None:
         require(f"TFLite {runtime.name}", python is not None, f"{runtime.package} from PyPI")
     if python is None:
-        pytest.skip(f"missing: TFLite {runtime.name} (Python {' or '.join(runtime.pythons)})")
+        leave_out(f"TFLite {runtime.name}", f"Python {' or '.join(runtime.pythons)}")
     chosen, models, folder, newest = measured
     outcomes = run_models(python, folder, folder / f"{runtime.name}.pickle")
     differ = {}
