@@ -16,6 +16,7 @@ from tflbuild.core.runtime_table import (
     LETTERS,
     RuntimeRow,
     find_least_runtime,
+    find_newer_features,
     judge_features,
     parse_version,
     read_table,
@@ -143,6 +144,21 @@ def test_the_least_runtime_of_a_file_comes_with_the_features_that_decide(tmp_pat
     decisive = [entry["feature"] for entry in channels["features"] if entry["runtime"] == "2.10"]
     assert decisive == ["FULLY_CONNECTED int8, int8/channel, int32 > int8"]
     assert describe(tmp_path, with_buffers_behind(plain))["least_runtime"] == "2.14"
+
+
+def test_one_scale_for_each_tensor_is_the_way_out_where_that_is_older(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(write_model(MORE_CASES["FULLY_CONNECTED_int8_int8_channels_int32"]))
+    (text,) = find_newer_features(read_model(path), "2.8")
+    assert text == (
+        "FULLY_CONNECTED int8, int8/channel, int32 > int8 needs TFLite 2.10, opset.max_runtime is 2.8, which computes"
+        " it wrongly (quantization.granularity=per_tensor gives what it runs right)"
+    )
+    assert list(find_newer_features(read_model(path), "2.10")) == []
+    assert all(
+        "is older than all" in text and "per_tensor" not in text
+        for text in find_newer_features(read_model(path), "2.4")
+    )
 
 
 def test_what_was_not_tried_is_listed_without_a_runtime(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 
 from tflbuild.core.model import Model
 from tflbuild.core.runtime_evidence import EVIDENCE, RUNTIMES
@@ -134,4 +135,16 @@ def find_newer_features(model: Model, newest: str) -> Iterator[str]:
             yield f"{need.feature}: no TFLite runtime was tried with it, so none is known to run it"
         elif parse_version(need.runtime) > parse_version(newest):
             told = TOLD[read_table()[need.feature].result_on(newest)]
-            yield f"{need.feature} needs TFLite {need.runtime}, opset.max_runtime is {newest}, which {told}"
+            text = f"{need.feature} needs TFLite {need.runtime}, opset.max_runtime is {newest}, which {told}"
+            yield text + _suggest_one_scale(need.feature, newest)
+
+
+def _suggest_one_scale(feature: str, newest: str) -> str:
+    """Return the way out for a scale per channel, "" where one scale for each tensor would be no better."""
+    owner, _, types = feature.replace("/channel", "").partition(" ")
+    inputs, _, outputs = types.partition(" > ")
+    merged = ", ".join(name for name, _ in groupby(inputs.split(", ")))
+    row = read_table().get(f"{owner} {merged} > {outputs}")
+    if "/channel" not in feature or row is None or parse_version(row.first_runtime) > parse_version(newest):
+        return ""
+    return " (quantization.granularity=per_tensor gives what it runs right)"
