@@ -47,7 +47,7 @@ def input_paths(recipe: Recipe, walked: set[Path]) -> Iterator[str]:
     for code in ([source_code] if source_code else []) + [code for _, _, code in codes_of(recipe)]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))
     declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
-    for text in (*recipe.source.files, *declared):
+    for text in (*recipe.source.files, *recipe.verify.files, *declared):
         path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
         yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
 

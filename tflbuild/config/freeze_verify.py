@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tflbuild.config import schema_verify as schema
 from tflbuild.config.freeze_data import freeze_dataset
@@ -42,10 +43,17 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
         )
     for name, reference in verify.metrics.items():
         require_reference(reference, f"verify.metrics.{name}", refusals)
-    metrics = tuple(sorted(verify.metrics.items()))
+    measured = Verify(
+        kind=verify.kind,
+        dataset=dataset,
+        metrics=tuple(sorted(verify.metrics.items())),
+        files=freeze_metric_files(verify, refusals),
+        gates=gates,
+        confidence=confidence,
+    )
     if not isinstance(verify, schema.ClassificationVerify):
         gates = tuple(gate for gate in gates if gate[0] not in GATED_ACCURACIES)
-        return Verify(kind=verify.kind, dataset=dataset, metrics=metrics, gates=gates)
+        return replace(measured, gates=gates, confidence=None)
     refusals.require(verify.top_k >= 1, "verify.top_k", verify.top_k, "at least 1")
     if not dataset.label:
         raise refusals.refuse(
@@ -55,15 +63,19 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
             next_step="name that array: verify.dataset.label=label (label=folder takes class folders),"
             " or use verify=parity",
         )
-    return Verify(
-        kind=verify.kind,
-        dataset=dataset,
-        output=verify.output,
-        top_k=verify.top_k,
-        metrics=metrics,
-        gates=gates,
-        confidence=confidence,
-    )
+    return replace(measured, output=verify.output, top_k=verify.top_k)
+
+
+def freeze_metric_files(verify: schema.Verify, refusals: Refusals) -> tuple[str, ...]:
+    """Return what metrics read. Raises RecipeError where there are no metrics."""
+    if verify.files and not verify.metrics:
+        raise refusals.refuse(
+            "'verify.files' would do nothing",
+            "verify.files",
+            why="it declares what the code of verify.metrics reads, and there is none",
+            next_step="declare a metric: verify.metrics.NAME=file.py:function, or leave it out",
+        )
+    return tuple(verify.files)
 
 
 def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:

@@ -6,7 +6,7 @@ A part of the schema; see `config.schema`. The options are listed there.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Dict, Optional
+from typing import ClassVar, Dict, List, Optional
 
 from tflbuild.config.schema_data import Dataset
 
@@ -68,6 +68,8 @@ class Verify:
     """k of the second accuracy."""
     metrics: Dict[str, str] = field(default_factory=dict)
     """Metrics of your own, name to `file.py:function`: gets `expected`, `actual` (outputs by name), `labels`."""
+    files: List[str] = field(default_factory=list)
+    """Further files that the code of `metrics` reads or imports by computed names; plain imports are found."""
     gates: Gates = field(default_factory=Gates)
     """Limits that fail the build, exit code 3."""
 
@@ -76,7 +78,7 @@ class Verify:
 class NoVerify(Verify):
     """No verification and no gates: the manifest says `unverified`."""
 
-    unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "metrics", "gates")
+    unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "metrics", "files", "gates")
 
     kind: str = "none"
 

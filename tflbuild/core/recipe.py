@@ -242,14 +242,15 @@ class Optimize:
 @dataclass(frozen=True, kw_only=True)
 class Verify:
     """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
-    `metrics` the user's own: (name, reference to a function). With `confidence`, gates on accuracies demand the bound
-    of the interval of that confidence."""
+    `metrics` the user's own: (name, reference to a function), `files` what they read besides what they import. With
+    `confidence`, gates on accuracies demand the bound of the interval of that confidence."""
 
     kind: str
     dataset: Dataset | None = None
     output: str = ""
     top_k: int = 5
     metrics: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
     gates: tuple[tuple[str, float], ...] = ()
     confidence: float | None = None
 

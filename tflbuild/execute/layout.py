@@ -30,7 +30,14 @@ def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepRe
         names[port.name] = f"{port.name}{Path(port.output).suffix}"
         labels[port.name] = port.label or port.output
         store.lay_out(output_of(results[port.step_id], port.output, store), folder / "inputs" / names[port.name])
-    request = {"params": dict(step.params), "inputs": names, "labels": labels, "section": step.section}
+    origins = {port.name: port.path for port in step.inputs if isinstance(port, FileInput) and port.files}
+    request = {
+        "params": dict(step.params),
+        "inputs": names,
+        "labels": labels,
+        "section": step.section,
+        "origins": origins,
+    }
     (folder / "input.json").write_text(json.dumps(request))
 
 

@@ -109,7 +109,11 @@ def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, Code]]:
     metrics = recipe.verify.metrics
     if metrics:
         keys = [f"verify.metrics.{name}" for name, _ in metrics]
-        yield METRICS, keys[0], find_code([reference for _, reference in metrics], (), keys)
+        yield (
+            METRICS,
+            keys[0],
+            find_code([reference for _, reference in metrics], recipe.verify.files, keys, "verify.files"),
+        )
 
 
 def code_of(recipe: Recipe) -> Code | None:

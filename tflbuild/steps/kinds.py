@@ -48,7 +48,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_import",
             uses=(
                 *("fake_quant", "fused_lstm", "function_source", "graph_content", "keras_source", "preprocess"),
-                *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code"),
+                *("signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources", "user_code", "undeclared_reads", "landlock"),
                 *("numpy_preprocess", "tf_witness", "witness"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
@@ -63,7 +63,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("function_source", "graph_content", "keras_carry", "keras_source", "model_optimizations"),
                 *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
-                *("training", "user_code"),
+                *("training", "user_code", "undeclared_reads", "landlock"),
             ),
             packages=(*TENSORFLOW, "tf_keras", "tensorflow-model-optimization"),
             outputs=("model/", "optimized.json"),
@@ -76,7 +76,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_describe",
             uses=(
                 *("function_source", "keras_source", "preprocess", "signatures", "tf1_source", "tf_entries"),
-                *("tf_snapshot", "tf_sources", "user_code"),
+                *("tf_snapshot", "tf_sources", "user_code", "undeclared_reads", "landlock"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("signature.json",),
@@ -110,7 +110,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
                 *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "pixels"),
-                *("sample_writer", "samples", "tfds_features", "tfrecord", "user_code"),
+                *("sample_writer", "samples", "tfds_features", "tfrecord", "user_code", "undeclared_reads", "landlock"),
             ),
             packages=("numpy", "pillow"),
             outputs=("samples/",),
@@ -318,7 +318,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("accuracy", "artifact", "channels", "core.intervals", "core.model", "flatbuffer", "interpreters"),
                 *("labels", "metrics", "output_steps", "predictions", "repeatability", "probes", "samples", "shards"),
-                *("signatures", "user_code"),
+                *("signatures", "user_code", "undeclared_reads", "landlock"),
             ),
             packages=LITERT,
             outputs=("verify.json",),

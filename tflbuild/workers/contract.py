@@ -6,7 +6,7 @@ import ctypes
 import json
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class WorkerError(Exception):
         return _rebuild, (self.fields,)
 
 
+# What was raised within user code, which may have swallowed it: the step fails with the first of them.
+kept_errors: list[WorkerError] = []
+
+
 def killed(what: str) -> WorkerError:
     """The system ended a program, as it does when memory runs out: no verdict on a model."""
     return WorkerError(f"{what} was killed", kind="environment", why="memory may have run out", transient=True)
@@ -68,7 +72,8 @@ class Request:
 
     `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
     below `outputs`, under their declared names. `labels` are what a person calls the inputs, and
-    `section` is the recipe's key that the step comes from.
+    `section` is the recipe's key that the step comes from. `origins` maps an input that is a choice of files to the
+    folder that they were copied from.
     """
 
     folder: Path
@@ -76,6 +81,7 @@ class Request:
     inputs: Mapping[str, Path]
     labels: Mapping[str, str]
     section: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> Path:
@@ -94,4 +100,11 @@ def read_request(folder: Path) -> Request:
     """The request that the executor laid in `folder`."""
     raw = json.loads((folder / "input.json").read_text())
     inputs = {name: folder / "inputs" / file for name, file in raw["inputs"].items()}
-    return Request(folder=folder, params=raw["params"], inputs=inputs, labels=raw["labels"], section=raw["section"])
+    return Request(
+        folder=folder,
+        params=raw["params"],
+        inputs=inputs,
+        labels=raw["labels"],
+        section=raw["section"],
+        origins=raw.get("origins", {}),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.user_code import load_reference, told
 
 NEEDS_FLEX_HERE = "it needs TensorFlow (Flex) operators, which no Python package can run"
+METRIC_CALLS = 2
 NO_SAMPLES = "the dataset has no samples for it"
 
 
@@ -166,22 +168,39 @@ def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[
 def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
     """The user's own metrics by name, both sides in one shape, [samples, ...].
 
-    Raises WorkerError for an exception in one, and for what is no finite number.
+    Each is called twice, on copies. Raises WorkerError for an exception in one, for what is no finite number, and for
+    another number at the second call.
     """
     actual = {name: array.reshape(expected[name].shape) for name, array in actual.items()}
     found = {}
     for name, entry in request.params["metrics"].items():
         key = f"verify.metrics.{name}"
         function = load_reference(request, entry, key)
-        with told(request, f"'{entry}' failed", key):
-            value = function(expected=expected, actual=actual, labels=labels)
-        try:
-            found[name] = float(value)
-        except (TypeError, ValueError):
-            found[name] = math.nan
-        if not math.isfinite(found[name]):
-            raise WorkerError(f"'{entry}' gave {str(value)[:100]}, and a metric is one finite number", where=key)
+        found[name], again = (
+            call_metric(request, function, entry, key, (expected, actual, labels)) for _ in range(METRIC_CALLS)
+        )
+        if found[name] != again:
+            raise WorkerError(
+                f"'{entry}' is not deterministic: it gave {found[name]!r}, and then {again!r}",
+                where=key,
+                why="it was called twice with equal arguments; a figure that changes cannot be compared with a limit",
+                next_step="seed its random numbers, and keep no state between calls",
+            )
     return found
+
+
+def call_metric(request: Request, function: Any, entry: str, key: str, arguments: Any) -> float:
+    """Call a metric on copies of (expected, actual, labels): it may change them. Raises WorkerError for no number."""
+    expected, actual, labels = copy.deepcopy(arguments)
+    with told(request, f"'{entry}' failed", key):
+        value = function(expected=expected, actual=actual, labels=labels)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise WorkerError(f"'{entry}' gave {str(value)[:100]}, and a metric is one finite number", where=key)
+    return number
 
 
 def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from typing import Any
 
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.workers import progress
-from tflbuild.workers.contract import WorkerError, end_with_parent, read_request
+from tflbuild.workers.contract import WorkerError, end_with_parent, kept_errors, read_request
 
 PRELOAD = {
     "tensorflow": (
@@ -93,7 +93,7 @@ def enter(folder: Path) -> None:
 def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
     """Run the step's code; (exit code, answer)."""
     try:
-        return 0, {"facts": importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))}
+        return 0, {"facts": run_step(module, folder)}
     except WorkerError as error:
         traceback.print_exc()
         return 1, {"error": error.fields}
@@ -103,6 +103,19 @@ def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
         answer = {"error": _unexpected(error)}
         traceback.print_exc()
         return 1, answer
+
+
+def run_step(module: str, folder: Path) -> dict[str, Any]:
+    """Return a step's facts. Raises a kept error rather than the one that followed from it."""
+    try:
+        facts: dict[str, Any] = importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))
+    except Exception as error:
+        if kept_errors and error not in kept_errors:
+            raise kept_errors[0] from error
+        raise
+    if kept_errors:
+        raise kept_errors[0]
+    return facts
 
 
 def _unexpected(error: Exception) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.workers.undeclared_reads import denied_read, guard_reads
 
 CODE = "code"
 TRACED = "in user code:"  # how TensorFlow begins what it tells of an exception while tracing
@@ -25,6 +26,7 @@ def load_reference(request: Request, entry: str, key: str) -> Any:
     Raises WorkerError when it cannot be imported or has no such name.
     """
     module, _, name = entry.rpartition(":")
+    guard_reads(request, entry, files_key(key))
     with told(request, f"'{module}' cannot be imported", key):
         found = import_file(request, module) if module.endswith(".py") else importlib.import_module(module)
     for part in name.split("."):
@@ -80,6 +82,9 @@ def told(request: Request, what: str, key: str) -> Iterator[None]:
             known = known.__cause__ or known.__context__
         if known is not None:  # one of ours, raised while tracing, which TensorFlow wrapped
             raise known from error
+        denied = denied_read(error)
+        if denied is not None:
+            raise denied from error
         raise WorkerError(
             what,
             where=key,
@@ -111,7 +116,9 @@ def core_of(error: BaseException) -> str:
 
 
 def files_key(key: str) -> str:
-    """Where the recipe declares what the code of `key` reads: `source.files`, or that of a dataset."""
+    """Return the key that declares what the code of `key` reads: `source.files`, a dataset's, or `verify.files`."""
+    if key.startswith("verify.metrics"):
+        return "verify.files"
     return f"{key.removesuffix('.call')}.files" if key.endswith("dataset.call") else "source.files"
 
 

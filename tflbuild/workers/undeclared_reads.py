@@ -1,0 +1,279 @@
+"""Refuse what a user's code reads outside its declared files: no key has it, so its change would rebuild nothing.
+
+An audit hook sees what Python opens, lists and connects to. Native libraries (HDF5, TensorFlow, OpenCV) open files
+themselves: Landlock stops them, where the kernel has it (Linux 5.19). Both last until the step's process ends.
+Allowed are the step's folder, declared files at their own place, installed packages, the system's folders, and
+caches below the home folder whose owners verify what they hold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tflbuild.workers.contract import Request, WorkerError, kept_errors
+from tflbuild.workers.landlock import restrict_reading
+
+CODE = "code"
+PACKAGE = Path(__file__).resolve().parents[1]
+SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/nix"),
+    *("/var/lib", "/var/cache"),
+)
+CACHES = (".cache", ".config", ".keras", ".matplotlib")  # below the home folder
+IMPORTED = (".py", ".pyc", ".so")
+OPENS = ("open", "sqlite3.connect", "ctypes.dlopen")
+LISTS = ("os.listdir", "os.scandir")
+DENIED = re.compile(r"permission ?denied|errno = 13", re.I)
+PATH = re.compile(r"(/[^\s'\":;,()]+)")
+
+
+@dataclass
+class Guard:
+    """What one step's code may read. `key` declares files, `entry` is the code; `listed` are folders of modules."""
+
+    request: Request
+    key: str
+    entry: str
+    folders: tuple[str, ...] = ()
+    code_folders: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """Where copies of the declared files lie; a place that does not exist for an installed module."""
+        return os.path.realpath(self.request.inputs.get(CODE, Path("/nowhere")))
+
+    @property
+    def origin(self) -> str:
+        """The folder that the declared files were copied from, "" where it is not known."""
+        return self.request.origins.get(CODE, "")
+
+    def copy_of(self, path: str) -> str:
+        """Where the copy of a path of the user's project lies, or would lie; "" for other paths."""
+        return os.path.join(self.root, os.path.relpath(path, self.origin)) if below(path, self.origin) else ""
+
+    def require_file(self, path: str) -> None:
+        """Raise WorkerError for a file that is not declared. A missing one that the user's project has counts."""
+        if below(path, self.root) and not os.path.lexists(path):
+            self.require_absent(path, "reads '{}'", os.path.isfile)
+            return
+        copy = self.copy_of(path)
+        if self.is_allowed(path) or (copy and os.path.isfile(copy)) or not os.path.exists(path):
+            return
+        if path.endswith(IMPORTED) and any(below(path, folder) for folder in self.code_folders):
+            return
+        raise self.refuse(f"reads '{path}'", path)
+
+    def require_folder(self, path: str, frame: FrameType) -> None:
+        """Raise WorkerError for listing a folder that is not declared as a whole."""
+        if below(path, self.root) and not os.path.lexists(path):
+            self.require_absent(path, "lists the folder '{}'", os.path.isdir)
+            return
+        if is_import(frame) or path in self.listed or self.is_allowed(path):
+            return
+        copy = self.copy_of(path)
+        if os.path.isdir(path) and not (copy and os.path.isdir(copy) and holds_all(copy, path)):
+            raise self.refuse(f"lists the folder '{path}'", path)
+
+    def require_absent(self, path: str, what: str, is_there: Callable[[str], bool]) -> None:
+        """Raise WorkerError where a path that was not copied is in the user's project: it is not declared."""
+        inside = os.path.relpath(path, self.root)
+        if self.origin and is_there(os.path.join(self.origin, inside)):
+            raise self.refuse(what.format(inside), inside)
+
+    def is_allowed(self, path: str) -> bool:
+        """Whether a path lies where everything may be read."""
+        real = os.path.realpath(path)
+        return any(below(real, folder) for folder in self.folders)
+
+    def refuse(self, what: str, path: str) -> WorkerError:
+        """Make the error for a read, and keep it: the code may swallow what is raised."""
+        error = WorkerError(
+            f"'{self.entry}' {what}, which is not declared",
+            where=self.key,
+            why="what is not declared is in no key: when it changes, nothing is built again",
+            next_step=f"declare it: {self.key}=[{path}]; temporary files belong into Python's `tempfile` folder",
+        )
+        kept_errors.append(error)
+        return error
+
+
+_guards: list[Guard] = []
+
+
+def guard_reads(request: Request, entry: str, key: str) -> None:
+    """From here on refuse what user code reads undeclared. `key` is the recipe's list of declared files."""
+    if _guards:
+        return
+    listed = tuple(os.path.abspath(path) for path in sys.path)
+    guard = Guard(request, key, entry, tuple(allowed_folders(request)), tuple(code_folders()), listed)
+    _guards.append(guard)
+    os.environ["TMPDIR"] = str(request.folder)  # where native libraries put temporary files
+    sys.addaudithook(_watch)
+    _watch_missing(guard)
+    originals = (
+        [guard.origin + file.removeprefix(guard.root) for file in files_below(guard.root)] if guard.origin else []
+    )
+    restrict_reading(
+        [*guard.folders, *guard.code_folders, *originals],
+        listed=[*listed, *(os.path.dirname(one) for one in originals)],
+    )
+
+
+def denied_read(error: BaseException) -> WorkerError | None:
+    """The error for a file that a native library was not allowed to open; None for any other exception."""
+    text = str(error)
+    if not _guards or not (isinstance(error, PermissionError) or DENIED.search(text)):
+        return None
+    named = [getattr(error, "filename", None), *PATH.findall(text)]
+    path = next(
+        (str(one) for one in named if one and os.path.exists(str(one)) and not os.access(str(one), os.W_OK)), ""
+    )
+    path = path or next((str(one) for one in named if one and os.path.exists(str(one))), "")
+    if not path or _guards[0].is_allowed(path):
+        return None
+    return _guards[0].refuse(f"reads '{path}'", path)
+
+
+def allowed_folders(request: Request) -> Iterator[str]:
+    """Real paths of what may be read: the step's folder and inputs, packages, the system, caches."""
+    home = os.path.expanduser("~")
+    yield os.path.realpath(request.folder)
+    yield from (os.path.realpath(path) for name, path in request.inputs.items() if name != CODE)
+    for path in request.inputs.values():
+        if path.is_dir() and not path.is_symlink():
+            yield from (os.path.realpath(one) for one in files_below(str(path)) if os.path.islink(one))
+    for folder in (sys.prefix, sys.base_prefix, sys.exec_prefix, str(PACKAGE), *site.getsitepackages(), *SYSTEM):
+        yield os.path.realpath(folder)
+    if site.ENABLE_USER_SITE:
+        yield os.path.realpath(site.getusersitepackages())
+    yield from (os.path.realpath(os.path.join(home, cache)) for cache in CACHES)
+
+
+def code_folders() -> Iterator[str]:
+    """Where modules may be imported from besides: PYTHONPATH and editable installs, whose digests are in the key."""
+    yield from (
+        os.path.realpath(path) for path in sys.path if path and os.path.isdir(path) and path != str(PACKAGE.parent)
+    )
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable__"):
+            yield from (os.path.realpath(path) for path in getattr(module, "MAPPING", {}).values())
+
+
+def files_below(folder: str) -> Iterator[str]:
+    """Every file below a folder."""
+    for parent, _, names in os.walk(folder):
+        yield from (os.path.join(parent, name) for name in names)
+
+
+def below(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it."""
+    return bool(folder) and (path == folder or path.startswith(folder.rstrip("/") + "/"))
+
+
+def holds_all(copy: str, original: str) -> bool:
+    """Whether a copied folder has all that its original has."""
+    return set(os.listdir(original)) - {"__pycache__"} <= set(os.listdir(copy))
+
+
+def is_import(frame: FrameType | None) -> bool:
+    """Whether Python's import system does it."""
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """The audit hook: https://docs.python.org/3/library/audit_events.html."""
+    if event not in _EVENTS or _busy:
+        return
+    _busy.append(event)
+    try:
+        guard = _guards[0]
+        if event == "socket.connect":
+            _require_no_connection(guard, *arguments)
+        elif event in OPENS and (path := _path_of(arguments[0])) and _reads(event, arguments):
+            guard.require_file(path)
+        elif event in LISTS and (path := _path_of("." if arguments[0] is None else arguments[0])):
+            guard.require_folder(path, sys._getframe(1))
+    finally:
+        _busy.clear()
+
+
+_EVENTS = frozenset((*OPENS, *LISTS, "socket.connect"))
+_busy: list[str] = []
+
+
+def _path_of(value: Any) -> str:
+    """An absolute path without `..`; "" for a descriptor, for a database in memory, for a library by its bare name."""
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        return ""
+    text = os.fsdecode(value)
+    return "" if not text or text.startswith(":memory:") else os.path.abspath(text)
+
+
+def _reads(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether opening reads what was there before. A library by its bare name is the system's."""
+    if event == "ctypes.dlopen":
+        return "/" in os.fsdecode(arguments[0])
+    if event == "sqlite3.connect":
+        return True
+    _, mode, flags = arguments
+    if isinstance(mode, str):
+        return mode[:1] not in "wx" and (mode[:1] != "a" or "+" in mode)
+    return isinstance(flags, int) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & (os.O_TRUNC | os.O_PATH)
+
+
+def _require_no_connection(guard: Guard, connecting: Any, address: Any) -> None:
+    """Raise WorkerError for a connection, except where Keras fetches a file whose hash it verifies."""
+    if getattr(connecting, "family", None) not in (socket.AF_INET, socket.AF_INET6):
+        return
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_name == "get_file" and (frame.f_locals.get("file_hash") or frame.f_locals.get("md5_hash")):
+            return
+        frame = frame.f_back
+    host = ":".join(map(str, address[:2])) if isinstance(address, tuple) else str(address)
+    error = WorkerError(
+        f"'{guard.entry}' connects to {host}",
+        where=guard.key,
+        why="what comes over the network is in no key: when it changes, nothing is built again",
+        next_step=f"download it once, keep the file, and declare it: {guard.key}=[FILE]",
+    )
+    kept_errors.append(error)
+    raise error
+
+
+def _watch_missing(guard: Guard) -> None:
+    """Refuse when the user's own lines ask whether an undeclared file of their project exists: here it never does."""
+    original = os.stat
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        try:
+            return original(path, *arguments, **options)
+        except FileNotFoundError:
+            place = _path_of(path)
+            if place and not _busy and guard.origin and below(place, guard.root) and _asked_by_user(guard):
+                guard.require_absent(place, "looks for '{}'", os.path.lexists)
+            raise
+
+    os.stat = stat
+
+
+def _asked_by_user(guard: Guard) -> bool:
+    """Whether a line of the user's files asks, directly or through the standard library."""
+    frame: FrameType | None = sys._getframe(2)
+    library = os.path.dirname(os.path.realpath(os.__file__))
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<") and (not below(os.path.realpath(file), library) or "-packages" in file):
+            return below(os.path.realpath(file), guard.root)
+        frame = frame.f_back
+    return False
