@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from tflbuild.config.class_names import check_class_names
 from tflbuild.config.contradictions import check_quantization
 from tflbuild.config.freeze_quantization import require_algorithm
 from tflbuild.config.mistakes import Places
@@ -80,7 +81,12 @@ def limit_key(recipe: Recipe, name: str, limit: float) -> str:
 
 
 def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places) -> list[Gate]:
-    """The gates with what was measured. Raises RecipeError for one that names an output which there is not."""
+    """Return the gates with what was measured.
+
+    Raises:
+        RecipeError: for a gate that names an output which there is not, and for class names in two orders.
+    """
+    check_class_names(recipe, facts, Refusals(places))
     with told_of_outputs(recipe, places):
         return evaluate(recipe.verify.gates, facts, recipe.verify.confidence)
 

@@ -9,13 +9,22 @@ from tflbuild.config import schema_verify as schema
 from tflbuild.config.freeze_data import freeze_dataset
 from tflbuild.config.freeze_model import require_reference
 from tflbuild.config.refusals import Refusals
-from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits, is_least
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
+SNR_CEILING_DB = 200.0  # of identical outputs, as `workers.metrics` reports it
 SHARE = (0.0, 1.0, "a share from 0 to 1")
 ERROR = (0.0, math.inf, "at least 0")
 SIZE = (1.0, math.inf, "at least 1")
+# From these limits on every artifact meets the gate: (limit, why, a limit that some miss).
+ALWAYS_MET = {
+    "top1_drop": (1.0, "accuracy cannot fall by more than 1, which is 100 points; 0.01 is one point", "0.01"),
+    "top1": (0.0, "no accuracy is below 0", "0.9"),
+    "agreement": (0.0, "no share is below 0", "0.98"),
+    "cosine": (-1.0, "no cosine is below -1", "0.99"),
+    "snr_db": (-SNR_CEILING_DB, f"ratios are reported from -{SNR_CEILING_DB:g} dB on", "30"),
+}
 POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or never
     "top1_drop": (-1.0, 1.0, "a share from -1 to 1 (0.01 is one point)"),
     "top1": SHARE,
@@ -91,7 +100,23 @@ def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[t
         if name.partition(".")[0] not in OWN:
             least, most, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
             refusals.require(least <= limit <= most, f"{place}.{name}", f"{limit:g}", rule)
+            require_missable(name, limit, f"{place}.{name}", refusals)
     return frozen
+
+
+def require_missable(name: str, limit: float, key: str, refusals: Refusals) -> None:
+    """Raise RecipeError for a limit that every artifact meets."""
+    figure = name.rpartition(".")[2]
+    if figure not in ALWAYS_MET:
+        return
+    bound, why, instead = ALWAYS_MET[figure]
+    if limit <= bound if is_least(figure) else limit >= bound:
+        raise refusals.refuse(
+            f"'{key}' is {limit:g}, which every artifact meets",
+            key,
+            why=why,
+            next_step=f"{key}={instead}, for example, or null for no gate",
+        )
 
 
 def freeze_confidence(gates: schema.Gates, limits: Limits, place: str, refusals: Refusals) -> float | None:

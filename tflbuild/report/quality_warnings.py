@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.quality import find_warnings, warn_of_gates
+from tflbuild.report.likely_mistakes import list_likely_mistakes
 from tflbuild.report.notes import variant_notes
 from tflbuild.report.summary import Row, labels
 
@@ -26,7 +27,7 @@ def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> l
     verify = manifest["metrics"].get("verify")
     if verify:
         found += [warning.text for warning in (*warn_of_gates(gates, verify), *find_warnings(verify))]
-    return [*dict.fromkeys(found)]
+    return [*dict.fromkeys([*found, *list_likely_mistakes(manifest)])]
 
 
 def warning_text(rows: Sequence[Row]) -> str:

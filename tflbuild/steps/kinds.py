@@ -110,7 +110,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
                 *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "pixels"),
-                *("sample_writer", "samples", "tfds_features", "tfrecord", "user_code", "undeclared_reads", "landlock"),
+                *("sample_statistics", "sample_writer", "samples", "tfds_features", "tfrecord", "user_code", "undeclared_reads", "landlock"),
             ),
             packages=("numpy", "pillow"),
             outputs=("samples/",),

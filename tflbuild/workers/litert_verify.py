@@ -224,4 +224,4 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
     made = actual[name].reshape(scores.shape)
     figures = classification(scores, made, labels, min(params["top_k"], scores.shape[1]))
     spread = describe_labels(scores.argmax(-1), made.argmax(-1), np.asarray(labels))
-    return {"output": name, **figures, "labels": spread}
+    return {"output": name, "classes": scores.shape[1], **figures, "labels": spread}

@@ -22,6 +22,7 @@ from tflbuild.workers.dataset_tfds import open_tfds
 from tflbuild.workers.dataset_tfrecord import open_tfrecord
 from tflbuild.workers.datasets import Declared, Opened
 from tflbuild.workers.feeder import Feeder
+from tflbuild.workers.sample_statistics import Statistics, count_distinct, describe_inputs
 from tflbuild.workers.sample_writer import SampleWriter
 from tflbuild.workers.samples import Arrays
 
@@ -41,25 +42,29 @@ Feed = Iterator[tuple[Arrays, np.ndarray | None, Mapping[str, Arrays]]]
 
 
 def run(request: Request) -> Facts:
-    """Outputs samples/; facts: count, available, synthetic, class names, and the signatures left unfed."""
+    """Outputs samples/; facts: count, available, synthetic, class names, and the signatures left unfed.
+
+    Besides, `inputs` has the range of each input's values, and `distinct` says how many samples differ.
+    """
     params = request.params
     signature = request.read_json("signature")
     others = {entry["key"]: entry["inputs"] for entry in signature["more"]}
     writer = SampleWriter(request.outputs / "samples")
     if params["kind"] == "synthetic":
         random = {key: specs for key, specs in others.items() if can_be_random(specs)}
-        write(writer, random_feed(signature["inputs"], random, params))
-        return told(writer, params["count"], [key for key in others if key not in random]) | {"synthetic": True}
+        ranges = write(writer, random_feed(signature["inputs"], random, params))
+        unfed = [key for key in others if key not in random]
+        return told(writer, params["count"], unfed) | ranges | {"synthetic": True}
     label = request.labels.get("dataset") or str(params.get("call", ""))
     declared = Declared(request, params, signature["inputs"], label)
     opened = OPENERS[params["kind"]](declared)
     feeder = Feeder(declared, opened, others)
     classes = list(opened.classes) if feeder.label else []
-    write(writer, feeder.feed(), classes)
+    ranges = write(writer, feeder.feed(), classes)
     feeder.require_count(writer.count)
     available = feeder.available()
     facts = told(writer, writer.count if available is None else available, feeder.unfed())
-    return facts | ({"classes": classes} if classes else {})
+    return facts | ranges | ({"classes": classes} if classes else {})
 
 
 def random_feed(wanted: Any, others: Mapping[str, Any], params: Mapping[str, Any]) -> Feed:
@@ -68,11 +73,17 @@ def random_feed(wanted: Any, others: Mapping[str, Any], params: Mapping[str, Any
         yield block.pop(MAIN), None, block
 
 
-def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> None:
-    """Everything that is fed, then the index."""
+def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> Facts:
+    """Write everything that is fed, then the index. Returns what the samples are like."""
+    known: dict[str, Statistics] = {}
     for inputs, labels, more in feed:
         writer.append(inputs, labels, more)
+        describe_inputs(inputs, known)
     writer.close(classes)
+    if not writer.count:
+        return {}
+    inputs_found = {name: one.as_facts() for name, one in sorted(known.items())}
+    return {"inputs": inputs_found, "distinct": count_distinct(writer.folder)}
 
 
 def told(writer: SampleWriter, available: int, unfed: list[str]) -> Facts:
