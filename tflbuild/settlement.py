@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tflbuild.config.class_names import check_class_names
 from tflbuild.config.contradictions import check_quantization
@@ -13,6 +14,7 @@ from tflbuild.config.refusals import Refusals
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate, NotMeasuredError, evaluate
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.result import StepResult
 from tflbuild.core.schemes import CALIBRATED
 from tflbuild.core.trial import Found
 from tflbuild.errors import RecipeError, nearest
@@ -38,8 +40,10 @@ def settle(
 
     trials = Trials(resolved, around, executor, refuse, say)
     with told_of_outputs(resolved.recipe, places):
-        found = Finder(trials).find()
-    return (resolved if found.chosen is None else trials.resolve(found.chosen.quantization)), found
+        found = replace(Finder(trials).find(), confidence=trials.confidence)
+    if found.chosen is None:
+        return resolved, found
+    return replace(resolved, recipe=candidates.finish(resolved.recipe, found.chosen.quantization)), found
 
 
 def refusal(recipe: Recipe, places: Places) -> RecipeError | None:
@@ -89,6 +93,14 @@ def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places
     check_class_names(recipe, facts, Refusals(places))
     with told_of_outputs(recipe, places):
         return evaluate(recipe.verify.gates, facts, recipe.verify.confidence)
+
+
+def hold_budget(found: Found | None, roles: Mapping[str, StepResult]) -> Found | None:
+    """Return a search with its budget held against samples that it did not see; None where there was no search."""
+    if found is None:
+        return None
+    facts = {role: result.facts for role, result in roles.items()}
+    return replace(found, reported=tuple(evaluate(found.budget, facts, found.confidence)))
 
 
 @contextmanager

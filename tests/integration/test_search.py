@@ -46,7 +46,8 @@ def test_what_is_found_meets_the_budget_and_beats_every_single_scheme(found):
     _, row, _ = found
     trials = row["search"]["trials"]
     singles = [one for one in trials if "," not in one["label"] and one["figures"].get("snr_db", 0) >= 35]
-    assert row["metrics"]["verify"]["outputs"]["probabilities"]["snr_db"] >= 35
+    (chosen,) = (one for one in trials if one["result"] == "chosen")
+    assert chosen["figures"]["snr_db"] >= 35 and row["artifact"]["bytes"] == chosen["bytes"]
     assert singles and row["artifact"]["bytes"] < min(one["bytes"] for one in singles)
     assert row["artifact"]["bytes"] == min(one["bytes"] for one in trials if one["figures"].get("snr_db", 0) >= 35)
 
@@ -76,7 +77,31 @@ def test_the_manifest_has_the_search_and_the_recipe_that_was_found(found):
     manifest = json.loads(next(project.folder / f for f in row["files"] if f.endswith("manifest.json")).read_text())
     assert manifest["search"]["chosen"] == row["search"]["chosen"]
     assert manifest["recipe"]["quantization"]["scheme"] != "auto"
-    assert [gate["name"] for gate in manifest["gates"]] == ["snr_db", "top1_drop"]
+    assert [gate["name"] for gate in manifest["gates"]] == ["top1_drop"]  # the budget decides the search
+    assert [one["name"] for one in manifest["search"]["reported"]] == ["snr_db", "top1_drop"]
+
+
+def test_it_selects_on_one_half_of_the_samples_and_reports_on_the_other(found):
+    _, row, text = found
+    assert row["search"]["part"] == {"name": "selection", "of": 2000, "samples": 1000}
+    verify = row["metrics"]["verify"]
+    assert verify["part"] == {"name": "report", "of": 2000} and verify["samples"] == 1000
+    assert "of 1,000" in text.out.splitlines()[-1]
+    told = next(line for line in text.out.splitlines() if line.startswith("selected on 1,000 samples; on the other"))
+    reported = {one["name"]: one["value"] for one in row["search"]["reported"]}
+    assert f"snr_db {reported['snr_db']:.4g}" in told and "the search did not see" in told
+    assert reported["snr_db"] == verify["outputs"]["probabilities"]["snr_db"]
+    (chosen,) = (one for one in row["search"]["trials"] if one["result"] == "chosen")
+    assert chosen["figures"]["snr_db"] >= 35 and chosen["figures"]["snr_db"] != reported["snr_db"]
+
+
+def test_too_few_samples_are_not_split_and_that_is_said(found):
+    project, _, _ = found
+    few = ("verify.dataset.count=8", "verify.gates.top1_drop=null", "quantization.schemes=[float32,int8]")
+    done = project.run(RECIPE, "quantization=auto", "quantization.budget.snr_db=20", *few)
+    assert done.code == 0
+    assert "selected and reported on the same 8 samples: there are 8 different samples, and 10 are needed" in done.out
+    assert "warning: quantization=auto selected and reported on the same samples" in done.err
 
 
 def test_a_second_search_runs_nothing(found):
@@ -126,11 +151,12 @@ def test_where_there_are_no_floats_the_worst_operators_are_int16(found):
     project, _, _ = found
     options = ("target=integer_only", "quantization.input_type=int8", "quantization.output_type=int8")
     (row,) = json.loads(
-        project.run(RECIPE, "quantization=auto", "quantization.budget.snr_db=36", *options, "--json").out
+        project.run(RECIPE, "quantization=auto", "quantization.budget.snr_db=37", *options, "--json").out
     )
     assert row["error"] is None
     assert "int16x8" in row["search"]["chosen"] and row["search"]["chosen"].startswith("int8")
-    assert row["metrics"]["verify"]["outputs"]["probabilities"]["snr_db"] >= 36
+    (chosen,) = (one for one in row["search"]["trials"] if one["result"] == "chosen")
+    assert chosen["figures"]["snr_db"] >= 37
 
 
 def test_one_output_has_a_budget_of_its_own_and_a_wrong_name_is_refused(found):

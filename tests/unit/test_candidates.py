@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tflbuild.core.recipe import Rule, Search
 from tflbuild.core.rules import find_pattern
-from tflbuild.search.candidates import describe, make_single, settle, usable, variations, with_exceptions
+from tflbuild.search.candidates import describe, finish, make_single, settle, usable, variations, with_exceptions
 
 BUDGET = (("snr_db", 30.0),)
 ALL = ("none", "float16", "dynamic_int8", "dynamic_int4", "int8")
@@ -62,11 +62,18 @@ def test_integer_inputs_leave_static_schemes_alone():
     assert usable(search(input_type="int8")) == ["int8"]
 
 
-def test_what_is_found_is_a_recipe_without_a_search_and_the_budget_is_its_gates():
+def test_what_a_search_ends_with_has_its_own_gates_on_samples_that_the_search_did_not_see():
+    asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.001))))
+    made = finish(asked, make_single("int8", search()))
+    assert made.search is None and made.quantization.scheme == "int8"
+    assert (made.verify.gates, made.verify.part) == (asked.verify.gates, "report")
+
+
+def test_what_is_tried_is_a_recipe_without_a_search_and_the_budget_is_its_gates():
     asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.001))))
     made = settle(asked, make_single("int8", search()))
     assert made.search is None and made.quantization.scheme == "int8"
-    assert made.verify.gates == (("snr_db", 30.0), ("top1_drop", 0.001))
+    assert made.verify.gates == (("snr_db", 30.0), ("top1_drop", 0.001)) and made.verify.part == "selection"
 
 
 @pytest.mark.parametrize("scheme", ALL)

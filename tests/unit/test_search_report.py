@@ -1,11 +1,14 @@
 """What a person and a program are told of a search."""
 
+from dataclasses import replace
+
 from frozen import int8
 
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.result import Failure
 from tflbuild.core.trial import Found, Trial
+from tflbuild.report.likely_mistakes import list_likely_mistakes
 from tflbuild.report.search import failure_lines, search_json, search_text
 
 FIGURES = {"max_abs_error": 0.1, "rmse": 0.1, "cosine": 0.9, "snr_db": 30.0}
@@ -32,3 +35,30 @@ def test_bytes_are_in_full_in_the_table():
 
 def test_a_program_is_told_why_too():
     assert [one["why"] for one in search_json(FOUND)["trials"]] == ["", BAD.failure.why]
+
+
+def found_on(part, value):
+    """A search whose trials were measured on a part of the samples, and the budget's value on the other."""
+    verify = {**FACTS["verify"], "samples": 500, "part": {"name": "selection", "of": 1000, **part}}
+    trial = replace(GOOD, facts={**FACTS, "verify": verify})
+    return replace(FOUND, trials=(trial,), chosen=trial, reported=(Gate("snr_db", 30.0, value),))
+
+
+def test_figures_are_told_of_samples_that_the_search_did_not_see():
+    text = search_text(found_on({}, 29.5))
+    assert "selected on 500 samples; on the other 500, which the search did not see: snr_db 29.5" in text
+    told = search_json(found_on({}, 29.5))
+    assert told["part"] == {"name": "selection", "of": 1000, "samples": 500}
+    assert told["reported"] == [{"name": "snr_db", "limit": 30.0, "value": 29.5}]
+    (warning,) = list_likely_mistakes({"search": told})
+    assert warning.startswith(
+        "on samples that the search did not see, snr_db is 29.5, at least 30 is allowed: 0.5 too low"
+    )
+    assert list_likely_mistakes({"search": search_json(found_on({}, 30.5))}) == []
+
+
+def test_samples_that_are_not_split_are_told_and_warned_of():
+    found = found_on({"unsplit": "there are 4 different samples, and 10 are needed"}, 31.0)
+    assert "selected and reported on the same 500 samples: there are 4 different samples" in search_text(found)
+    (warning,) = list_likely_mistakes({"search": search_json(found)})
+    assert "flatters the artifact: there are 4 different samples" in warning

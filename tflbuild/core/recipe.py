@@ -243,7 +243,8 @@ class Optimize:
 class Verify:
     """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
     `metrics` the user's own: (name, reference to a function), `files` what they read besides what they import. With
-    `confidence`, gates on accuracies demand the bound of the interval of that confidence."""
+    `confidence`, gates on accuracies demand the bound of the interval of that confidence. `part`: "" for all samples;
+    of a search, `selection` is what its trials are measured on, and `report` what it never sees."""
 
     kind: str
     dataset: Dataset | None = None
@@ -253,6 +254,7 @@ class Verify:
     files: tuple[str, ...] = ()
     gates: tuple[tuple[str, float], ...] = ()
     confidence: float | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,10 @@ class Costly:
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs."""
+    """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs.
+
+    `reported` is the budget with what was measured on samples that the search did not see, empty until it was.
+    """
 
     objective: str
     budget: tuple[tuple[str, float], ...]
@@ -71,3 +74,14 @@ class Found:
     chosen: Trial | None
     costly: tuple[Costly, ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
+    confidence: float | None = None
+    reported: tuple[Gate, ...] = ()
+
+    @property
+    def part(self) -> Mapping[str, Json]:
+        """Return the facts of the part of the evaluation samples that was selected on: `samples`, `of`, `unsplit`."""
+        for trial in self.trials:
+            verify = trial.facts.get("verify", {})
+            if "part" in verify:
+                return {"samples": verify["samples"], **verify["part"]}
+        return {}

@@ -52,6 +52,7 @@ def add_sensitivity(variant: Variant, count: int | None) -> None:
     """The last step of such a plan."""
     quantization = variant.resolved.recipe.quantization
     params: dict[str, Json] = {"scheme": quantization.scheme, **variant.refinements(), **variant.run_params()}
+    params |= variant.part_params()
     params.pop("rules", None)
     if count is not None:
         params["count"] = count

@@ -314,7 +314,7 @@ class Variant(Draft):
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify
         params: dict[str, Json] = {"kind": verify.kind, "output": verify.output, "top_k": verify.top_k}
-        params |= self.run_params()
+        params |= self.run_params() | self.part_params()
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
@@ -326,6 +326,11 @@ class Variant(Draft):
             params["metrics"] = {name: entry for (name, _), entry in zip(verify.metrics, entries, strict=True)}
         self.add_code(METRICS, params, inputs)
         self.add("verify", "verify", params, inputs)
+
+    def part_params(self) -> dict[str, Json]:
+        """Return the part of the evaluation samples that is used; nothing where all are."""
+        part = self.resolved.recipe.verify.part
+        return {"part": part} if part else {}
 
     def plan_package(self) -> None:
         inputs: dict[str, Input] = {

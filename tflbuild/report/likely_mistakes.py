@@ -35,6 +35,7 @@ def list_likely_mistakes(manifest: Manifest) -> list[str]:
         *warn_of_pictures(manifest),
         *warn_of_classes(manifest),
         *warn_of_gates(manifest),
+        *warn_of_search(manifest),
     ]
 
 
@@ -174,3 +175,18 @@ def warn_of_gates(manifest: Manifest) -> Iterator[str]:
                 f"verify.gates.top1_drop={gate['limit']:g} allows {100 * gate['limit']:g} points less: it is a share,"
                 " and 0.01 is one point"
             )
+
+
+def warn_of_search(manifest: Manifest) -> Iterator[str]:
+    """Warn of a budget that is missed on samples which the search did not see, and where there are too few of them."""
+    search = manifest.get("search") or {}
+    for text in search.get("missed", ()):
+        yield (
+            f"on samples that the search did not see, {text}: leave a margin in quantization.budget,"
+            " or make it a gate (verify.gates), which fails the build"
+        )
+    if "unsplit" in search.get("part", {}):
+        yield (
+            f"quantization=auto selected and reported on the same samples, which flatters the artifact:"
+            f" {search['part']['unsplit']}"
+        )

@@ -69,7 +69,7 @@ def make_manifest(
     if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
-    manifest = {
+    manifest: dict[str, Json] = {
         "format": FORMAT,
         "tflbuild": __version__,
         "recipe": recipe.as_json(),
@@ -92,9 +92,11 @@ def make_manifest(
         "gates": [describe_gate(gate) for gate in gates],
         "steps": {role: describe_step(result) for role, result in roles.items()},
     }
-    budget = search.chosen.gates if search is not None and search.chosen is not None else ()
+    if search is not None:
+        manifest["search"] = search_json(search)
+    budget = () if search is None else search.reported
     manifest["warnings"] = list_warnings(manifest, [*gates, *budget])
-    return manifest if search is None else manifest | {"search": search_json(search)}
+    return manifest
 
 
 def describe_gate(gate: Gate) -> dict[str, Json]:

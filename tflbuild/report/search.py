@@ -24,7 +24,8 @@ def search_text(found: Found) -> str:
     if found.costly:
         lines += ["", *costly_lines(found.costly)]
     if found.chosen is not None:
-        lines += ["", f"chosen  {found.chosen.label}: {reason(found)}", "as a recipe, without the search:"]
+        lines += ["", f"chosen  {found.chosen.label}: {reason(found)}", *part_lines(found)]
+        lines += ["as a recipe, without the search:"]
         lines += [f"  {line}" for line in recipe_lines(found.chosen.quantization)]
     return "\n".join(lines)
 
@@ -85,6 +86,18 @@ def reason(found: Found) -> str:
     return f"the {least} of {meeting} that meet the budget, of {measured} measured"
 
 
+def part_lines(found: Found) -> list[str]:
+    """Return what the figures of the search are of, and those that it did not see."""
+    part = found.part
+    if not part:
+        return []
+    if "unsplit" in part:
+        return [f"selected and reported on the same {part['samples']:,} samples: {part['unsplit']}"]
+    told = ", ".join(f"{gate.name} {show_figure(gate.name, gate.value)}" for gate in found.reported)
+    other = part["of"] - part["samples"]
+    return [f"selected on {part['samples']:,} samples; on the other {other:,}, which the search did not see: {told}"]
+
+
 def recipe_lines(quantization: Quantization) -> list[str]:
     """YAML that makes the same artifact."""
     body = [
@@ -126,6 +139,9 @@ def search_json(found: Found) -> Mapping[str, Json]:
         "budget": dict(found.budget),
         "chosen": None if found.chosen is None else found.chosen.label,
         "recipe": [] if found.chosen is None else recipe_lines(found.chosen.quantization),
+        "part": dict(found.part),
+        "reported": [{"name": one.name, "limit": one.limit, "value": one.value} for one in found.reported],
+        "missed": [gate.text() for gate in found.reported if not gate.passed],
         "trials": trials,
         "costly": [vars(one) for one in found.costly],
     }

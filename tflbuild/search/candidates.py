@@ -13,9 +13,14 @@ from tflbuild.core.schemes import CALIBRATED, SCHEMES
 
 
 def settle(recipe: Recipe, quantization: Quantization) -> Recipe:
-    """The recipe that a search ends with, or tries: the quantization found, the budget among its gates."""
-    verify = replace(recipe.verify, gates=limits(recipe))
+    """Return the recipe that a search tries: the budget among its gates, measured on the part to select on."""
+    verify = replace(recipe.verify, gates=limits(recipe), part="selection")
     return replace(recipe, search=None, quantization=quantization, verify=verify)
+
+
+def finish(recipe: Recipe, quantization: Quantization) -> Recipe:
+    """Return the recipe that a search ends with: its own gates, measured on samples that the search did not see."""
+    return replace(recipe, search=None, quantization=quantization, verify=replace(recipe.verify, part="report"))
 
 
 def limits(recipe: Recipe) -> tuple[tuple[str, float], ...]:

@@ -232,6 +232,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_sensitivity",
             uses=(
+                "evaluation_parts",
                 "least_scales",
                 *("artifact", "buffers", "computed_filters", "core.kernels"),
                 *("core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
@@ -316,6 +317,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_verify",
             uses=(
+                "evaluation_parts",
                 *("accuracy", "artifact", "channels", "core.intervals", "core.model", "flatbuffer", "interpreters"),
                 *("labels", "metrics", "output_steps", "predictions", "repeatability", "probes", "samples", "shards"),
                 *("signatures", "user_code", "undeclared_reads", "landlock"),

@@ -18,6 +18,7 @@ from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers import progress
 from tflbuild.workers.artifact import run_samples
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.evaluation_parts import choose_part, take
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_quantize import load_ranges, quantize
 from tflbuild.workers.metrics import parity
@@ -38,14 +39,17 @@ def run(request: Request) -> Facts:
     `bytes` is the float model's size, `powers` the mean square of each output. An operator has its name, its
     kind, the `twins` that share its weights, the artifact's `bytes` with them alone quantized, `snr_db`, `rmse`,
     `share`, and each output's `noise` (mean square error). With the parameter `count`, the first samples alone
-    are run. What is left has nothing that the scheme could do, or gives NaN under it.
+    are run, with `part` those of that part. What is left has nothing that the scheme could do, or gives NaN under it.
     """
     params = request.params
     signature = request.read_json("signature")
     count = params.get("count")
     feeds = load_feeds(request.inputs["samples"], signature["key"])[signature["key"]]
-    inputs = {name: array[:count] for name, array in feeds.items()}
     predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
+    if "part" in params:
+        places, _ = choose_part(request.inputs["samples"], signature, params["part"])
+        feeds, predicted = take(feeds, places), take(predicted, places)
+    inputs = {name: array[:count] for name, array in feeds.items()}
     reference = {name: array[:count] for name, array in predicted.items()}
     content = request.inputs["model"].read_bytes()
     ranges = load_ranges(request, content)

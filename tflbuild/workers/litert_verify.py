@@ -13,6 +13,7 @@ from tflbuild.workers.accuracy import classification, snr_interval
 from tflbuild.workers.artifact import run_in_turn, run_real, run_samples
 from tflbuild.workers.channels import describe_channels
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.evaluation_parts import choose_part, take, take_known
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import needs_flex, open_signature
 from tflbuild.workers.labels import describe_labels
@@ -30,15 +31,22 @@ NO_SAMPLES = "the dataset has no samples for it"
 
 
 def run(request: Request) -> Facts:
-    """Outputs verify.json; facts: the same."""
+    """Outputs verify.json; facts: the same. With the parameter `part`, of that part of the samples alone."""
     _, labels = load_samples(request.inputs["samples"])
     signature = request.read_json("signature")
     feeds = load_feeds(request.inputs["samples"], signature["key"])
+    places, total = None, count_samples(feeds[signature["key"]])
+    part: Facts = {}
+    if "part" in request.params:
+        places, part = choose_part(request.inputs["samples"], signature, request.params["part"])
+        feeds = {key: take(arrays, places) for key, arrays in feeds.items()}
+        labels = labels if labels is None or places is None else labels[places]
     fed = [one for one in each_signature(signature) if one["key"] in feeds]
     actual, unverified = run_signatures(request, signature, fed, feeds)
     unverified |= {one["key"]: NO_SAMPLES for one in each_signature(signature) if one["key"] not in feeds}
     samples = count_samples(feeds[signature["key"]])
-    report: Facts = {"samples": samples, "distinct": count_distinct(request, samples), "outputs": {}}
+    report: Facts = {"samples": samples, "distinct": count_distinct(request, places, samples), "outputs": {}}
+    report |= {"part": part} if part else {}
     model = read_model(request.inputs["model"])
     for outputs in actual.values():
         require_finite(outputs, "the evaluation samples")
@@ -47,6 +55,7 @@ def run(request: Request) -> Facts:
         require_repeatable(request.inputs["model"], model, signature, main_feed, main_outputs, request.params)
     for key, outputs in actual.items():
         reference = load_predictions(request.inputs["predictions"], key)
+        reference = Predictions(take_known(reference.outputs, places, total), reference.probes)
         main = key == signature["key"]
         prefix = "" if main else f"{key}/"
         compared = compare(reference.outputs, outputs)
@@ -101,10 +110,12 @@ def lacks_flex(request: Request, key: str) -> bool:
     return False
 
 
-def count_distinct(request: Request, samples: int) -> int:
-    """Return how many evaluation samples differ from all before them."""
+def count_distinct(request: Request, places: np.ndarray | None, samples: int) -> int:
+    """Return how many of the evaluation samples at `places`, None for the first `samples`, differ from the others."""
     path = request.inputs["samples"] / DIGESTS
-    return len(np.unique(load_array(path)[:samples])) if path.is_file() else samples
+    if not path.is_file():
+        return samples
+    return len(np.unique(load_array(path)[slice(samples) if places is None else places]))
 
 
 def describe_outputs(reference: Arrays, actual: Arrays, steps: Mapping[str, float]) -> dict[str, dict[str, Any]]:
