@@ -456,3 +456,23 @@ def test_samples_of_several_shapes_are_refused(tmp_path, monkeypatch):
     body = "    for i in range(1, n): yield {'x': np.zeros(i, np.float32)}\n"
     found = called(tmp_path, FEED + body, [spec("x", [1, None])], monkeypatch, refusal)
     assert "differ in shape" in found["what"]
+
+
+@pytest.mark.parametrize(("scale", "lost"), [(1 / 255, True), (1.0, False), (100.0, False)])
+def test_fractions_that_would_be_rounded_to_0_and_1_are_refused(tmp_path, scale, lost):
+    np.savez(tmp_path / "data.npz", x=np.arange(64, dtype=np.uint8).reshape(4, 16) * 4)
+    params, inputs = {"kind": "npz", "scale": scale}, [spec("x", [1, 16], "int32")]
+    if lost:
+        found = refusal(tmp_path, params, inputs, tmp_path / "data.npz")
+        assert "would become 0 and 1 in int32" in found["what"] and found["where"] == "dataset.scale"
+    else:
+        sampled(tmp_path, params, inputs, tmp_path / "data.npz")
+
+
+def test_numbers_of_0_and_1_are_integers(tmp_path):
+    np.savez(tmp_path / "data.npz", x=np.eye(16))
+    inputs, _, facts = sampled(
+        tmp_path, {"kind": "npz", "scale": 1.0}, [spec("x", [1, 16], "int32")], tmp_path / "data.npz"
+    )
+    assert inputs["x"].sum() == 16 and facts["distinct"] == 16
+    assert facts["inputs"]["x"] == {"low": 0.0, "high": 1.0, "mean": 0.0625, "std": 0.242061}

@@ -106,7 +106,7 @@ def test_folders_fewer_than_classes_and_a_k_that_holds_all_classes():
     assert "3 class folders, and output 'p' has 4 classes" in warning
     found["recipe"]["verify"] = {"dataset": dataset(classes=["a", "b", "c"]), "top_k": 4}
     (warning,) = list_likely_mistakes(found)
-    assert "verify.top_k is 4" in warning and "always 100 %" in warning
+    assert "verify.top_k is 4" in warning and "top-3 is reported" in warning
 
 
 def test_a_drop_of_half_was_meant_as_half_a_point():

@@ -162,8 +162,8 @@ def warn_of_classes(manifest: Manifest) -> Iterator[str]:
         )
     if verify.get("top_k", USUAL_TOP_K) not in range(classes) and verify.get("top_k") != USUAL_TOP_K:
         yield (
-            f"verify.top_k is {verify['top_k']}, and output '{accuracy['output']}' has {classes} classes: that accuracy"
-            f" is always 100 %; set it below {classes}"
+            f"verify.top_k is {verify['top_k']}, and output '{accuracy['output']}' has {classes} classes: top-{classes}"
+            f" is always right; top-{classes - 1} is reported, set verify.top_k to that or less"
         )
 
 

@@ -53,6 +53,9 @@ class WorkerError(Exception):
         return _rebuild, (self.fields,)
 
 
+# The folder of the step that this process was forked for, empty in any other process.
+own_folder: list[Path] = []
+
 # What was raised within user code, which may have swallowed it: the step fails with the first of them.
 kept_errors: list[WorkerError] = []
 

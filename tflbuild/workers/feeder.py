@@ -14,6 +14,8 @@ from tflbuild.workers.datasets import Block, Declared, Held, Opened, near
 from tflbuild.workers.samples import Arrays
 
 Specs = Sequence[Mapping[str, Any]]
+FEW_VALUES = 16  # of which nothing can be said
+ROUNDED = 0.1  # of an integer: further away no value was meant as one
 
 
 @dataclass
@@ -280,6 +282,14 @@ class Feeder:
                 "scale",
                 why=f"its values run from {least:.6g} to {greatest:.6g}",
             )
+        if dtype.kind in "iu" and values.dtype.kind == "f" and is_lost_to_rounding(values):
+            raise self.declared.refuse(
+                f"array '{name}' of '{self.declared.label}' would become {np.rint(values.min()):g} and"
+                f" {np.rint(values.max()):g} in {dtype}",
+                "scale",
+                why=f"its values run from {values.min():.6g} to {values.max():.6g} once scaled",
+                next_step=f"leave {self.declared.section}.scale, .mean and .std out where the input takes raw values",
+            )
         return (np.rint(values) if dtype.kind in "iu" and values.dtype.kind == "f" else values).astype(dtype)
 
     def require_unchanged(self, array: np.ndarray, values: np.ndarray, name: str) -> None:
@@ -315,3 +325,10 @@ class Feeder:
                 f"label array '{self.label}' of '{self.declared.label}' holds {labels.max()}", "label"
             )
         return labels.astype(np.int64)
+
+
+def is_lost_to_rounding(values: np.ndarray) -> bool:
+    """Whether fractions of 0 to 1 are about to be rounded to integers."""
+    if values.size < FEW_VALUES or values.max() - values.min() > 1.0:
+        return False
+    return bool(np.abs(values - np.rint(values)).max() > ROUNDED)

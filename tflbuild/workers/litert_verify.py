@@ -225,6 +225,13 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
             next_step="set verify.output to the one that holds the class scores",
         )
     scores = reference[name].reshape(len(reference[name]), -1)
+    if scores.shape[1] == 1:
+        raise WorkerError(
+            f"output '{name}' has one value, which tells no classes apart",
+            where="verify.output",
+            why="the predicted class is the place of the greatest score, so it would always be 0",
+            next_step="verify=parity with a metric of your own (verify.metrics) that has the threshold",
+        )
     if int(labels.max()) >= scores.shape[1]:
         raise WorkerError(
             f"a label is {int(labels.max())}, and output '{name}' has {scores.shape[1]} classes",
@@ -233,6 +240,7 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
             next_step="check that the labels belong to this model, and verify.output",
         )
     made = actual[name].reshape(scores.shape)
-    figures = classification(scores, made, labels, min(params["top_k"], scores.shape[1]))
+    top_k = min(params["top_k"], scores.shape[1] - 1)  # all classes together are always right
+    figures = classification(scores, made, labels, top_k)
     spread = describe_labels(scores.argmax(-1), made.argmax(-1), np.asarray(labels))
     return {"output": name, "classes": scores.shape[1], **figures, "labels": spread}

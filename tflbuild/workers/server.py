@@ -30,7 +30,7 @@ from typing import Any
 
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.workers import progress
-from tflbuild.workers.contract import WorkerError, end_with_parent, kept_errors, read_request
+from tflbuild.workers.contract import WorkerError, end_with_parent, kept_errors, own_folder, read_request
 
 PRELOAD = {
     "tensorflow": (
@@ -84,6 +84,7 @@ def enter(folder: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.chdir(folder)
+    own_folder.append(folder)
     progress.begin(folder)
     tempfile.tempdir = str(folder)  # TensorFlow leaves files there, and a child ends without cleaning up
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends

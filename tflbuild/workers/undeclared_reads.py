@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tflbuild.workers.contract import Request, WorkerError, kept_errors
+from tflbuild.workers.contract import Request, WorkerError, kept_errors, own_folder
 from tflbuild.workers.landlock import restrict_reading
 
 CODE = "code"
@@ -111,8 +111,11 @@ _guards: list[Guard] = []
 
 
 def guard_reads(request: Request, entry: str, key: str) -> None:
-    """From here on refuse what user code reads undeclared. `key` is the recipe's list of declared files."""
-    if _guards:
+    """From here on refuse what user code reads undeclared. `key` is the recipe's list of declared files.
+
+    Only a process that was forked for a step is guarded: it cannot be undone.
+    """
+    if _guards or not own_folder:
         return
     listed = tuple(os.path.abspath(path) for path in sys.path)
     guard = Guard(request, key, entry, tuple(allowed_folders(request)), tuple(code_folders()), listed)
