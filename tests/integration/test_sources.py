@@ -250,7 +250,7 @@ def test_a_misspelt_entry_comes_with_the_one_that_was_meant(rows):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("unread", "FileNotFoundError: [Errno 2] No such file or directory: 'units.txt'"),
+        ("unread", "'nets.py:reads_a_file' reads 'units.txt', which is not declared"),
         ("uncomputed", "ModuleNotFoundError: No module named 'plugins'"),
     ],
 )
