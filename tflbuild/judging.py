@@ -88,11 +88,18 @@ def advise(judgement: Judgement, roles: Mapping[str, StepResult], places: Places
     """Return lines that name the cheapest remedies for the missed gates; none is named that does not compose."""
     if not judgement.missed:
         return []
+    if all(is_unsure(gate) for gate in judgement.missed):
+        return ["what helps: more evaluation samples (verify.dataset); the estimate passes, its interval is too wide"]
     found = keep_composing(judgement.recipe, list_remedies(judgement, roles), places, ADVISED)
     lines = [f"{one.overrides}: {one.text}" if one.overrides else one.text for one in found]
     if any(one.overrides and not one.searches for one in found):
         lines.append("`tflbuild doctor` with the same arguments tries what can be tried, and says what passes")
     return ["what may help, the cheapest first:", *(f"- {line}" for line in lines)] if lines else []
+
+
+def is_unsure(gate: Gate) -> bool:
+    """Return whether the bound of an interval misses a gate that the estimate itself passes."""
+    return gate.bound is not None and replace(gate, bound=None).passed
 
 
 def keep_composing(recipe: Recipe, remedies: Sequence[Remedy], places: Places, most: int) -> list[Remedy]:

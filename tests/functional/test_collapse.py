@@ -91,3 +91,5 @@ def test_a_gate_that_demands_a_confidence_needs_the_samples_for_it(project):
     assert done.code == 3
     assert "top1_drop is" in done.err and "(95 % interval: up to" in done.err and "at most 0.01 is allowed" in done.err
     assert "200 evaluation samples show a drop to +-" in done.err
+    assert "what helps: more evaluation samples (verify.dataset)" in done.err
+    assert "quantization.engine" not in done.err

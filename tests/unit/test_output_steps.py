@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers.output_steps import read_output_steps
+from tflbuild.workers.output_steps import find_coarse_joins, read_output_steps
 
 
 def tensor(name, type="int8", scales=(0.5,)):
@@ -40,3 +40,20 @@ def test_what_is_computed_in_float_has_none():
     ops = [op("DEQUANTIZE", (0,), (1,)), op("ADD", (1, 1), (2,))]
     assert read_output_steps(model(tensors, ops, 2), "serve") == {}
     assert read_output_steps(model(tensors, ops, 2), "another") == {}
+
+
+@pytest.mark.parametrize(
+    ("scale", "maker", "lost"),
+    [(2.5, "LOGISTIC", True), (2.5, "QUANTIZE", True), (0.1, "LOGISTIC", False), (2.5, "CONV_2D", False)],
+)
+def test_what_a_join_inside_the_model_loses_is_known_from_the_operators_before_it(scale, maker, lost):
+    tensors = [tensor("x", scales=(0.01,)), tensor("small", scales=(scale,)), tensor("r", scales=(scale,))]
+    tensors += [tensor("large", scales=(scale,)), tensor("joined", scales=(scale,))]
+    ops = [
+        op(maker, (0,), (1,)),
+        op("RESHAPE", (1,), (2,)),
+        op("CONV_2D", (0,), (3,)),
+        op("CONCATENATION", (2, 3), (4,)),
+    ]
+    found = find_coarse_joins(model(tensors, ops, 4))
+    assert found == ([{"name": "joined", "step": scale, "inputs": ["r"]}] if lost else [])

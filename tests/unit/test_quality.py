@@ -124,3 +124,10 @@ def test_other_gates_are_fine():
     ]
     assert not [*warn_of_gates(gates, verify())]
     assert not [*warn_of_gates(gates, {"samples": 5, "outputs": {}})]
+
+
+def test_a_join_inside_the_model_is_warned_of_and_is_no_collapse():
+    joins = {"coarse_joins": [{"name": "join;more", "step": 2.5, "inputs": ["scores"]}]}
+    (warning,) = find_warnings(verify() | joins)
+    assert warning.text.startswith("'join' joins scores with larger values") and not is_collapsed(verify() | joins)
+    assert kinds(verify(output={"channels": CHANNELS}) | joins) == ["channels"]

@@ -41,6 +41,8 @@ def find_warnings(verify: Mapping[str, Json]) -> list[QualityWarning]:
         warnings += [*warn_of_labels(verify["classification"], verify["samples"])]
     for name, output in verify["outputs"].items():
         warnings += [*warn_of_output(name, output)]
+    if not any(warning.kind == "channels" for warning in warnings):  # else it is said of the output itself
+        warnings += [*warn_of_joins(verify.get("coarse_joins", ()))]
     return warnings
 
 
@@ -167,6 +169,19 @@ def warn_of_channels(name: str, channels: Mapping[str, Json]) -> Iterator[Qualit
             "channels",
             f"{what}: what varies in the source is lost (SNR {worst['snr_db']:.1f} dB about the mean); {way_out}"
             f"{MORE_PRECISE}",
+        )
+
+
+def warn_of_joins(joins: Sequence[Mapping[str, Json]]) -> Iterator[QualityWarning]:
+    """Tensors inside the model that lose their values where they are joined with larger ones."""
+    for join in joins:
+        names = ", ".join(name.partition(";")[0] for name in join["inputs"])
+        yield QualityWarning(
+            "joins",
+            f"'{join['name'].partition(';')[0]}' joins {names} with larger values: all that they span is less than two"
+            f" steps of its scale ({join['step']:.4g}); try quantization=int16x8, or the rule"
+            " {op: CONCATENATION, scheme: float32} (quantization.rules)",
+            collapsed=False,
         )
 
 

@@ -18,7 +18,7 @@ from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.interpreters import needs_flex, open_signature
 from tflbuild.workers.labels import describe_labels
 from tflbuild.workers.metrics import parity
-from tflbuild.workers.output_steps import read_output_steps
+from tflbuild.workers.output_steps import find_coarse_joins, read_output_steps
 from tflbuild.workers.predictions import Predictions, Probed, are_stateful, load_predictions
 from tflbuild.workers.repeatability import require_finite, require_repeatable
 from tflbuild.workers.samples import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
@@ -70,6 +70,8 @@ def run(request: Request) -> Facts:
         report["outputs"] |= compare_resized(request, key, reference, prefix)
         if main and "metrics" in request.params:
             report["metrics"] = measure(request, reference.outputs, outputs, labels)
+    if joins := find_coarse_joins(model):
+        report["coarse_joins"] = joins
     if unverified:
         report["unverified_signatures"] = unverified
     request.write_json("verify.json", report)
