@@ -65,6 +65,11 @@ def test_shapes_indices_and_words_are_compared_too(made, expected, words):
     assert words in refusal(made, x=expected)
 
 
+def test_a_single_word_is_compared():
+    compare({"x": b"yes"}, x=np.array(b"yes"))
+    assert "1 of 1 values" in refusal({"x": b"no"}, x=np.array(b"yes"))
+
+
 def test_a_signature_that_cannot_be_called_here_is_left_out():
     compare_with_witness([WitnessCall("other", {}, {"x": SCORES})], {}, SNAPSHOT)
 

@@ -22,7 +22,7 @@ from tflbuild.workers.witness import Arrays, WitnessCall, difference
 
 SEED = 13
 CALLS = 2
-FREE_BATCH = 2
+FREE_BATCH = 3
 FREE_SIZES = (24, 64, 8, 3, 1)  # tried in turn, for all free sizes within a sample
 WORDS = (b"a", b"good day", b"7")
 TOKENS = 2  # integers that may be indices are below it

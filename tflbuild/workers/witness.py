@@ -80,7 +80,7 @@ def compare_with_witness(witness: Sequence[WitnessCall], calls: Mapping[str, Cal
     """
     for call in witness:
         if call.key in calls:
-            made = calls[call.key](call.feed)
+            made = {name: np.asarray(value) for name, value in calls[call.key](call.feed).items()}
             for name, why in differences(call.outputs, made):
                 raise unlike_source(call.key, name, why, model)
 
