@@ -280,7 +280,7 @@ def test_a_model_that_cannot_run_at_the_least_size_is_run_at_that_of_the_samples
 
 def test_an_artifact_that_cannot_be_resized_is_refused_however_free_its_shape_looks(rows):
     assert rows["one_at_a_time"].error.startswith("error[build]: the artifact cannot run on steps [3, 10, 4]")
-    assert "step 'verify'" in rows["one_at_a_time"].error
+    assert "step 'compare float'" in rows["one_at_a_time"].error
 
 
 @pytest.mark.parametrize("name", ["four", "four_int8", "four_int8_by_converter"])
