@@ -9,7 +9,7 @@ from tflbuild.config.compose import Composer, compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.mistakes import Places, find_line
 from tflbuild.config.reference import pages
-from tflbuild.errors import RecipeError
+from tflbuild.errors import RecipeError, UsageError
 from tflbuild.locations import shipped
 
 RECIPES = sorted(path.stem for path in shipped("recipes").glob("*.yaml"))
@@ -93,6 +93,10 @@ def test_a_variant_is_named_by_what_tells_it_apart(overrides, variant):
     assert one(RECIPE, *overrides).variant == variant
 
 
+DATASET_K = ["dataset=callable", "dataset.call=a:b", "+dataset.arguments.k=a"]
+K_TEXT = "+dataset.arguments.k=a+b"
+
+
 def test_names_that_no_folder_can_have_are_made_safe_and_stay_apart():
     names = {one(RECIPE, f"dataset.path={path}").variant for path in ("a/b.npz", "a:b.npz", "x" * 300)}
     assert len(names) == 3
@@ -104,6 +108,35 @@ def test_a_sweep_multiplies_and_drops_repeats():
     assert [one.variant for one in composed] == [
         f"quantization={scheme},verify.top_k={k}" for scheme in ("none", "int8") for k in (1, 2)
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "others"),
+    [
+        (["verify.top_k=3", "verify.top_k=5"], ["verify.top_k=5", "verify.top_k=3"]),
+        (["opset.deny=[a+b]"], ["opset.deny=[a,b]"]),
+        (["opset.deny=['a,opset.select_tf=true']"], ["opset.deny=[a]", "opset.select_tf=true"]),
+        (["dataset=callable", "dataset.call=a:b", "+dataset.arguments.k=[a]"], DATASET_K),
+        (["dataset=callable", "dataset.call=a:b", "+dataset.arguments.k=[a,b]"], [*DATASET_K[:2], K_TEXT]),
+        (
+            ["verify.gates={snr_db:30}", "verify.gates.snr_db=40"],
+            ["verify.gates.snr_db=40", "verify.gates={snr_db:30}"],
+        ),
+    ],
+)
+def test_variants_that_differ_have_folders_of_their_own(overrides, others):
+    assert one(RECIPE, *overrides).variant != one(RECIPE, *others).variant
+
+
+def test_a_key_that_is_set_again_counts_once_in_the_name():
+    assert one(RECIPE, "verify.top_k=3", "quantization=float16", "verify.top_k=5").variant == (
+        "quantization=float16,verify.top_k=5"
+    )
+
+
+def test_several_values_that_a_later_override_replaces_are_refused():
+    with pytest.raises(UsageError, match="is set again after its several values"):
+        compose([RECIPE, "verify.top_k=1,2", "verify.top_k=5"], multirun=True)
 
 
 SWEPT = [

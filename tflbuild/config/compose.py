@@ -42,7 +42,7 @@ from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
 from tflbuild.config.unread import Unread, find_unread, keep_read_elsewhere, require_chosen
-from tflbuild.config.variants import name_variant, told_overrides
+from tflbuild.config.variants import drop_repeated, name_variant, require_swept, told_overrides
 from tflbuild.errors import RecipeError, UsageError
 
 Job = list[str]
@@ -131,6 +131,7 @@ class Composer:
         """What `-m` is to do. Raises TflbuildError for a plugin that is not there and for a setting that is none."""
         parsed = self.parse(self.normal)
         check_hydra_keys(parsed, multirun=True)
+        require_swept(parsed)
         for text, one in zip(self.overrides, parsed, strict=True):
             if not one.is_sweep_override():  # sweepers write what they were given anew
                 self.typed.setdefault(f"{one.get_key_element()}={one.get_value_element_as_str()}", text)
@@ -188,7 +189,7 @@ class Composer:
                     next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
                 )
         with mistakes.translated(overrides):
-            (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+            (jobs,) = BasicSweeper.split_arguments(drop_repeated(parsed), max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
         parts = [part for job in unique.values() for part in self.split(job, shared=len(unique) > 1)]
         return list({tuple(part): part for part in parts}.values())

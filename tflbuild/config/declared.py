@@ -151,13 +151,13 @@ def apply_leaves(config: DictConfig, overrides: Iterable[Override], kinds: Kinds
         leaves = list(list_leaves(value, override.key_or_group))
         aside = [key for key in leaves if not override.is_add() and belongs_to_other(key, kinds)]
         declared += [Declared(key, False, key in aside) for key in leaves]
-        if aside and isinstance(value, dict):
+        if aside:
             kept = OmegaConf.create({})
             for key in set(leaves) - set(aside):
                 OmegaConf.update(kept, key, OmegaConf.select(_nest(override), key), force_add=True)
             rest: Any = OmegaConf.to_container(OmegaConf.select(kept, override.key_or_group) or OmegaConf.create({}))
             override = replace(override, _value=rest)
-        if not aside or isinstance(value, dict):
+        if set(leaves) != set(aside) or not leaves:
             ConfigLoaderImpl._apply_overrides_to_config([override], config)
     return declared
 
