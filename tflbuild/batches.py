@@ -165,4 +165,5 @@ def merge(several: Sequence[Prepared]) -> Prepared:
         refused=refused,
         shared=several[0].shared,
         cluster=several[0].cluster,
+        notes=tuple(dict.fromkeys(note for prepared in several for note in prepared.notes)),
     )

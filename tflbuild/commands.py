@@ -219,8 +219,7 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     for search in [] if options.json else searches:
         print(f"then a search: at most {search.trials} artifacts, built one after another and measured")
     errors = _distinct([refused.error for refused in prepared.refused.values()])
-    for error in errors:
-        print(error, file=sys.stderr)
+    print("".join(f"{line}\n" for line in (*prepared.notes, *errors)), end="", file=sys.stderr)
     return _exit_code(errors) if errors else EXIT_DONE
 
 

@@ -85,11 +85,13 @@ def _as_source(kind: str, path: str) -> list[str]:
 def _ask(
     overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str, by: Composing = compose
 ) -> Answer:
-    with open_executor(limits) as (executor, _):
+    with open_executor(limits) as (executor, console):
         read = observe_configuration()
         prepared = prepare_all(by(list(overrides)), read, executor.store)
         prepared.require_any()
         require_one_artifact(prepared)
+        for note in prepared.notes:
+            console.say(note)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
         claim_folders([resolved.recipe], [places])

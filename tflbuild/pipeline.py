@@ -382,10 +382,11 @@ def keep_note(
 ) -> None:
     """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`.
 
-    It prints `answer`, and `warnings` to standard error.
+    It prints `answer`, and the notes on unread keys and `warnings` to standard error.
     """
     if any(one.recipe.benchmark.kind == "android" for one in prepared.resolved):
         return  # which device is attached shows when it is asked
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
-    remember(arguments, prepared.read, written, environment, answer, warnings)
+    said = "".join(f"{note}\n" for note in prepared.notes) + warnings
+    remember(arguments, prepared.read, written, environment, answer, said)

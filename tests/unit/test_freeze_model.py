@@ -339,3 +339,43 @@ def test_a_target_without_floats_refuses_flex_operators():
     error = refused(*INT8, "target=integer_only", "opset=select_tf")
     assert error.what == "target=integer_only cannot run TensorFlow (Flex) operators"
     assert error.next_step == "opset=builtins"
+
+
+INPUTS = "signature.inputs={image: {shape: [1, 4], dtype: float32}}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "where", "near"),
+    [
+        ([INPUTS, "signature.preprocess={imgae: {scale: 0.5}}"], "signature.preprocess.imgae", "image"),
+        ([INPUTS, "metadata.inputs={imgae: {mean: [1]}}"], "metadata.inputs.imgae", "image"),
+        (
+            ["signature.outputs={probs: a, b: b}", "metadata.outputs={prob: {description: p}}"],
+            "metadata.outputs.prob",
+            "probs",
+        ),
+        (
+            ["signature.more={train: {}}", "metadata.more={trian: {inputs: {x: {description: a}}}}"],
+            "metadata.more.trian",
+            "train",
+        ),
+        (["metadata.more={train: {inputs: {x: {description: a}}}}"], "metadata.more.train", "nothing"),
+        (
+            [
+                "signature.more={train: {outputs: {loss: l}}}",
+                "metadata.more={train: {outputs: {lost: {description: a}}}}",
+            ],
+            "metadata.more.train.outputs.lost",
+            "loss",
+        ),
+    ],
+)
+def test_names_that_the_recipe_does_not_declare_are_refused_with_the_nearest(overrides, where, near):
+    error = refused(*KERAS, *overrides)
+    assert error.what == f"'{where}' names nothing that the recipe declares"
+    assert error.where.startswith("command line: ") and near in error.why
+
+
+def test_names_that_the_recipe_leaves_open_are_not_refused():
+    frozen(*KERAS, "signature.preprocess={x: {scale: 0.5}}", "metadata.inputs={x: {description: a}}")
+    frozen(*TFLITE, "metadata.more={train: {inputs: {x: {description: a}}}}")

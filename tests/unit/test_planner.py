@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from frozen import FILES, around, int8, recipe, resolved
 
-from tflbuild.core.recipe import Benchmark, Dataset, Optimize, Quantization, Source, Target, Verify
+from tflbuild.core.recipe import Benchmark, Dataset, Metadata, Optimize, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
 from tflbuild.resolve.inputs import UserCode
@@ -19,6 +19,16 @@ def goals(**changes):
 
 def changed_roles(before, after):
     return {role for role in before.keys() | after.keys() if before.get(role) != after.get(role)}
+
+
+def test_import_gets_the_names_that_metadata_uses_and_nothing_else_of_it():
+    def signature(metadata):
+        plan = make_plan([resolved(metadata=metadata)], around())
+        return plan.steps[plan.goals[0]["import"]].params["signatures"][0]
+
+    described = {"name": "net", "inputs": {"b": {"mean": [1.0]}, "a": {"name": "x"}}}
+    assert signature(Metadata(described))["described"] == {"inputs": ["a", "b"]}
+    assert signature(Metadata({"name": "net"})) == signature(None)
 
 
 def test_int8_walks_the_whole_corridor():

@@ -7,6 +7,7 @@ from tflbuild.workers.signatures import (
     Spec,
     declare,
     each_signature,
+    require_described,
     require_key,
     require_outputs,
     signature_json,
@@ -206,3 +207,17 @@ def test_all_signatures_are_walked_the_main_one_first():
     assert [one["key"] for one in each_signature({**main, "more": [other]})] == ["train", "infer"]
     assert main["inputs"][1] == {"name": "right", "shape": [None, 3], "dtype": "int32"}
     assert main["stateful"] is False
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "near"), [("inputs", "imgae", "image"), ("inputs", "probs", ""), ("outputs", "prob", "probs")]
+)
+def test_metadata_of_a_tensor_that_is_not_there_is_refused_with_the_nearest(side, name, near):
+    one = {**declared(), "described": {side: [name]}}
+    fields = refused(require_described, one, ["image"], ["probs"], "net", "metadata.more.train")
+    assert (
+        fields["what"] == f"'net' has no {side[:-1]} '{name}'"
+        and fields["where"] == f"metadata.more.train.{side}.{name}"
+    )
+    assert ("did you mean" in fields["why"]) is bool(near) and near in fields["why"]
+    require_described({**declared(), "described": {"inputs": ["image"]}}, ["image"], ["probs"], "net", "metadata")

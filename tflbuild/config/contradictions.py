@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from tflbuild.config.declared_names import check_names
 from tflbuild.config.preprocessing import check_preprocessing
 from tflbuild.config.refusals import Refusals
 from tflbuild.config.target_needs import check_targets
@@ -19,7 +20,15 @@ IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "
 
 def check(recipe: Recipe, refusals: Refusals) -> None:
     """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
-    for rule in (check_finite, check_tflite, check_optimize, check_converter, check_gates, check_preprocessing):
+    for rule in (
+        check_finite,
+        check_names,
+        check_tflite,
+        check_optimize,
+        check_converter,
+        check_gates,
+        check_preprocessing,
+    ):
         rule(recipe, refusals)
     if recipe.search is not None:
         check_search(recipe, refusals)

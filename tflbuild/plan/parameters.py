@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import Optimize, Quantization, Signature
+from tflbuild.core.recipe import Optimize, Quantization, Recipe, Signature
 from tflbuild.resolve.inputs import ResolvedRecipe
 
 SAMPLES = "samples/"  # the output of every step that samples
@@ -27,6 +27,18 @@ def source_params(resolved: ResolvedRecipe) -> dict[str, Json]:
     large = dict(resolved.recipe.converter).get("_experimental_use_buffer_offset", False)
     optional = {"lambdas": source.lambdas, "fused_lstm": source.fused_lstm, "large": large}
     return params | {name: value for name, value in optional.items() if value}
+
+
+def signature_params(recipe: Recipe) -> list[Json]:
+    """Return the declared signatures, each with the names that the recipe's metadata gives its tensors."""
+    described = {} if recipe.metadata is None else recipe.metadata.described
+    others = described.get("more", {})
+    signatures: list[Json] = []
+    for index, signature in enumerate((recipe.signature, *recipe.more_signatures)):
+        metadata = described if index == 0 else others.get(signature.key, {})
+        names = {side: sorted(metadata[side]) for side in ("inputs", "outputs") if metadata.get(side)}
+        signatures.append({**asdict(signature), **({"described": names} if names else {})})
+    return signatures
 
 
 def training_params(optimize: Optimize, signature: Signature) -> dict[str, Json]:

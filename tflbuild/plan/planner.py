@@ -12,7 +12,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
 from tflbuild.core.step import Input, Plan, Step
 from tflbuild.plan.draft import Draft, Surroundings
-from tflbuild.plan.parameters import SAMPLES, refinements, source_params, training_params
+from tflbuild.plan.parameters import SAMPLES, refinements, signature_params, source_params, training_params
 from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
@@ -119,7 +119,7 @@ class Variant(Draft):
 
     def plan_import(self) -> None:
         recipe = self.resolved.recipe
-        signatures = [asdict(signature) for signature in (recipe.signature, *recipe.more_signatures)]
+        signatures = signature_params(recipe)
         if self.from_tflite:
             must_be_float = recipe.quantization.scheme != "none"
             params: dict[str, Json] = {"signature": signatures[0], "must_be_float": must_be_float}

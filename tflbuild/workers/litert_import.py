@@ -17,7 +17,7 @@ from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
 from tflbuild.workers.metadata import read_metadata
-from tflbuild.workers.signatures import Spec, Specs, declare, require_key, signature_json
+from tflbuild.workers.signatures import Spec, Specs, declare, require_described, require_key, signature_json
 
 DEFAULT_KEY = "serving_default"
 
@@ -46,6 +46,7 @@ def run(request: Request) -> Facts:
     specs = declare(has, declared, label)
     require_as_stored(has, specs)
     outputs = {name: to_spec(tensor) for name, tensor in found.outputs.items()}
+    require_described(declared, list(specs), list(outputs), label, "metadata")
     signature = signature_json(found.key, specs, outputs, found.key)
     more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
     request.write_json("signature.json", {**signature, "more": more})

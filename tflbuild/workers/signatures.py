@@ -139,6 +139,30 @@ def require_outputs(declared: Any, own: Collection[str], label: str, where: str 
             )
 
 
+def require_described(declared: Any, inputs: Collection[str], outputs: Collection[str], label: str, where: str) -> None:
+    """Refuse names under the recipe's `metadata` that a signature of the artifact lacks.
+
+    Args:
+        declared: The signature of the recipe as JSON; `described` has the names that the metadata uses.
+        inputs: The names of the artifact's inputs.
+        outputs: The names of its outputs.
+        label: What the source is called.
+        where: The key of this signature's metadata in the recipe.
+
+    Raises:
+        WorkerError: for a name that is not there, with the nearest that is.
+    """
+    for side, names in (("inputs", inputs), ("outputs", outputs)):
+        for name in declared.get("described", {}).get(side, ()):
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                raise WorkerError(
+                    f"'{label}' has no {side[:-1]} '{name}'",
+                    where=f"{where}.{side}.{name}",
+                    why=f"its {side}: {', '.join(names)}" + (f"; did you mean '{close[0]}'?" if close else ""),
+                )
+
+
 def describe(specs: Specs) -> list[dict[str, Any]]:
     """Tensors as JSON, by name, as signature.json holds them."""
     return [

@@ -17,7 +17,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_nodes
 from tflbuild.workers.fused_lstm import FusedLstm, fused_lstms
 from tflbuild.workers.graph_content import digest_endpoints
-from tflbuild.workers.signatures import Spec, Specs, declare, require_outputs, signature_json
+from tflbuild.workers.signatures import Spec, Specs, declare, require_described, require_outputs, signature_json
 from tflbuild.workers.tf_entries import Entry, Loaded
 from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.workers.tf_sources import load_source, source_label
@@ -116,6 +116,8 @@ def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) 
     with told(request, f"tracing '{declared['key']}' failed", where):
         traced = trace(entry, specs, models, declared)
         require_outputs(declared, traced.own, label, where)
+        metadata = where.replace("signature", "metadata", 1)
+        require_described(declared, list(specs), list(outputs_of(traced.concrete)), label, metadata)
         batched = None
         if can_batch(entry.inputs, specs):
             batched = trace(entry, free_batches(specs), free_batches(models), declared).concrete
