@@ -45,3 +45,13 @@ def test_float_borders_stand_behind_everything_in_a_place_of_their_own():
 def test_symmetric_speaks_of_int8_activations(params, symmetric):
     found = [entry["op_config"].get("activation_tensor_config") for entry in make_recipe(params)]
     assert {config["symmetric"] for config in found if config} == symmetric
+
+
+@pytest.mark.parametrize("rules", [[], [{"match": "", "op": "BATCH_MATMUL", "scheme": "int8"}]])
+def test_products_of_integers_have_one_scale_for_each_factor(rules):
+    found = make_recipe({**STATIC, "rules": rules}, [("BATCH_MATMUL", "x")])
+    configs = [entry["op_config"] for entry in found if entry["operation"].value == "BATCH_MATMUL"]
+    assert configs
+    assert {config["weight_tensor_config"]["granularity"].value for config in configs} == {"TENSORWISE"}
+    dynamic = make_recipe({"scheme": "dynamic_int8"})
+    assert "BATCH_MATMUL" not in {entry["operation"].value for entry in dynamic}

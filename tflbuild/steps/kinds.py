@@ -311,10 +311,12 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check",
             uses=(
-                *("artifact", "compression", "constant_budget", "contents", "core.computing", "core.kernels"),
+                *("artifact", "calibrated_inputs", "compression", "constant_budget", "contents", "core.computing"),
+                "core.kernels",
                 *("core.model", "core.rules", "core.schemes", "declarations", "declared_layout", "declared_metadata"),
                 *("findings", "finite_constants", "flatbuffer", "fusions", "interpreters", "kernel_rules"),
                 *(
+                    "lost_values",
                     "predictions",
                     "probes",
                     "repeatability",

@@ -43,7 +43,12 @@ FIXES = {
         "quantization=dynamic_int8",
         "quantization=float16",
     ),
-    "int16x8": ("quantization.engine=converter", "quantization=dynamic_int8", "quantization=float16"),
+    "int16x8": (
+        "quantization.engine=converter",
+        "quantization.engine=litert",
+        "quantization=dynamic_int8",
+        "quantization=float16",
+    ),
     "dynamic_int8": ("quantization.engine=converter", "quantization=float16"),
 }
 

@@ -11,21 +11,17 @@ from tflbuild.core.kernels import filter_indices
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.runtime_table import find_newer_features
 from tflbuild.core.schemes import SCHEMES
+from tflbuild.workers.calibrated_inputs import Ranges, check_calibrated
 from tflbuild.workers.findings import Finding
 from tflbuild.workers.finite_constants import check_scales
 from tflbuild.workers.kernel_rules import find_faults
+from tflbuild.workers.lost_values import check_lost_values
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
 
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
 BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}  # which input it is
-RANGE_TOLERANCE = 0.02
-INT8_STEPS = 255
-INT16_STEPS = 65534  # symmetric: -32767 to 32767
 INTEGER = ("int8", "int4", "int16x8")
-UINT8_SUFFIX = "_uint8_input"  # what `uint8_interface` adds to a tensor's name
-
-Ranges = Mapping[str, tuple[float, float]]
 
 
 def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
@@ -42,6 +38,7 @@ def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any
         yield from SCHEME_RULES[params["scheme"]](model)
     if params["scheme"] in INTEGER:
         yield from check_calibrated(model, params, signature, ranges)
+        yield from check_lost_values(model)
     if not params.get("as_it_is"):
         yield from check_kernels(model)
     yield from check_arithmetic(model, params)
@@ -316,26 +313,6 @@ SCHEME_RULES = {
     "int4": check_int4,
     **{scheme: check_weights(scheme) for scheme in ("dynamic_int4", "weight_only_int8", "weight_only_int4")},
 }
-
-
-# data
-
-
-def check_calibrated(
-    model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges
-) -> Iterator[Finding]:
-    """The scales of the inputs span what the dataset spans: the data was used, not ignored."""
-    found = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
-    for name, tensor in (found.inputs if found else {}).items():
-        measured = ranges.get(name) or ranges.get(tensor.name.removesuffix(UINT8_SUFFIX))
-        if not tensor.scales or measured is None:
-            continue
-        low, high = min(measured[0], 0.0), max(measured[1], 0.0)  # a range always holds zero
-        wide = params["scheme"] == "int16x8"
-        span = 2 * max(-low, high) if wide or params.get("symmetric") else high - low
-        has = tensor.scales[0] * (INT16_STEPS if wide else INT8_STEPS)
-        if span > 0 and abs(has - span) > RANGE_TOLERANCE * span:
-            yield Finding("dataset", f"input '{name}' spans {has:.6g}, and the calibration data {span:.6g}")
 
 
 def _constants(model: Model) -> Iterator[Tensor]:

@@ -97,6 +97,8 @@ def demand(regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any]
         operations = [one for one in wanted if scheme.mode != "static" or one is not Operation.EMBEDDING_LOOKUP]
     else:
         operations = [operation]
+        if operation is ALL and scheme.mode == "static":
+            operations.append(Operation.BATCH_MATMUL)
     for one in operations:
         yield from apply(regex, one, scheme, params)
 
@@ -106,6 +108,8 @@ def apply(regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any])
     granularity = GRANULARITIES[params.get("granularity", "per_channel")]
     if "BLOCKWISE" in granularity.name and operation not in BLOCKWISE_OPERATIONS:
         granularity = GRANULARITIES["per_channel"]
+    if operation is Operation.BATCH_MATMUL and scheme.mode == "static":
+        granularity = GRANULARITIES["per_tensor"]  # its kernels on integers read one scale of each factor
     algorithm = ALGORITHMS[params.get("algorithm", "min_max")]
     found = configure(regex, operation, scheme, granularity, ALGORITHMS["min_max"])
     if algorithm is not ALGORITHMS["min_max"] and can_choose(algorithm, scheme):
