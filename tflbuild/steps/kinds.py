@@ -23,7 +23,7 @@ EXTRAS = {
 RUNTIMES = ("core.runtime_evidence", "core.runtime_features", "core.runtime_table")
 
 # what TFLite Metadata are read and written with
-METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema")
+METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema", "model_editing")
 
 LOG = "log.txt"  # what a step printed: an output of every kind
 
@@ -58,7 +58,7 @@ KINDS: dict[str, StepKind] = {
                     "undeclared_reads",
                     "landlock",
                 ),
-                *("numpy_preprocess", "tf_witness", "witness"),
+                *("model_editing", "numpy_preprocess", "tf_witness", "witness"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json", "witness.npz"),
@@ -149,8 +149,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_convert",
             uses=(
                 *("buffers", "constant_layout", "fake_quant", "preprocess", "signatures", "stored_tensors"),
-                *("tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
-                "end_order",
+                *("end_order", "model_editing", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),
@@ -236,10 +235,9 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_quantize",
             uses=(
-                "least_scales",
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
                 *("core.schemes", "flatbuffer", "idle_borders", "moments", "narrow_constants", "prelu"),
-                *("quantizer_recipe", "rules", "stored_tensors", "uint8_interface"),
+                *("least_scales", "model_editing", "quantizer_recipe", "rules", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
             outputs=("model.tflite",),
@@ -256,7 +254,7 @@ KINDS: dict[str, StepKind] = {
                 *("core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
                 *("core.rules", "litert_quantize", "metrics", "moments", "narrow_constants", "predictions", "prelu"),
                 *("idle_borders", "probes", "quantizer_recipe", "rules", "samples"),
-                *("shards", "signatures", "stored_tensors", "uint8_interface"),
+                *("model_editing", "shards", "signatures", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
             outputs=("sensitivity.json",),
@@ -286,10 +284,8 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
-                *("flatbuffer", "least_scales"),
-                "end_order",
-                *("buffers", "computed_filters", "core.kernels", "core.model"),
-                "core.schemes",
+                *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "end_order"),
+                *("flatbuffer", "least_scales", "model_editing"),
                 *("fake_quant", "idle_borders", "narrow_constants", "preprocess", "samples", "signatures"),
                 *("stored_tensors", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
             ),

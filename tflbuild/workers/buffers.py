@@ -13,7 +13,8 @@ from typing import Any
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
+
+from tflbuild.workers.model_editing import parse_model
 
 ALIGNMENT = 16  # `force_align` of Buffer.data in the schema
 # A flatbuffer's offsets are signed 32-bit integers: https://flatbuffers.dev/internals
@@ -53,7 +54,7 @@ def write_aligned(root: Any, size: int = 1024) -> bytes:
     """Serialize a ModelT with all buffers inside the flatbuffer, each at a multiple of 16 bytes.
 
     Args:
-        root: a ModelT as `flatbuffer_utils.read_model_from_bytearray` returns it.
+        root: a ModelT as `model_editing.parse_model` returns it.
         size: bytes that the result will need at least; a good guess saves copies.
 
     Raises:
@@ -91,7 +92,7 @@ def store_buffers_inside(model: bytes) -> bytes:
     The same model gives the same bytes. A model whose flatbuffer would reach 2 GB, and one that is compiled ahead of
     time, are returned unchanged.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     if len(model) > MOST_BYTES or is_compiled(root):
         return model
     try:

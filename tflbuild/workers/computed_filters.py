@@ -12,10 +12,17 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.core.kernels import FILTERS, FilterPlaces
-from tflbuild.workers.uint8_interface import add_quantize, builtin
+from tflbuild.workers.model_editing import (
+    add_buffer,
+    add_operator,
+    builtin,
+    has_values,
+    parse_model,
+    scale_parameters,
+    serialize_model,
+)
 
 OPERATORS = {
     getattr(schema.BuiltinOperator, name): places for name, places in FILTERS.items() if not places.any_zero_point
@@ -31,7 +38,7 @@ GREATEST = 127  # of symmetric int8
 
 def convert_filters(model: bytes) -> bytes:
     """Return the model with every computed filter of an integer convolution as int8 with the zero point 0."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     changed = False
     for graph in root.subgraphs:
         converted: dict[int, int] = {}
@@ -40,13 +47,13 @@ def convert_filters(model: bytes) -> bytes:
             if places is not None and _needs_conversion(root, graph, op, places):
                 _convert(root, graph, op, places, converted)
                 changed = True
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
+    return serialize_model(root) if changed else model
 
 
 def _needs_conversion(root: Any, graph: Any, op: Any, places: FilterPlaces) -> bool:
     filter_, fed = graph.tensors[op.inputs[places.filter]], graph.tensors[op.inputs[places.input]]
     scales, zeros = _parameters(filter_)
-    if _is_stored(root, filter_) or filter_.type not in INTEGERS or len(scales) != 1:
+    if has_values(root, filter_) or filter_.type not in INTEGERS or len(scales) != 1:
         return False
     symmetric = filter_.type == schema.TensorType.INT8 and not zeros[0]
     return fed.type in (schema.TensorType.INT8, schema.TensorType.INT16) and not symmetric
@@ -59,12 +66,12 @@ def _convert(root: Any, graph: Any, op: Any, places: FilterPlaces, converted: di
         graph.tensors.append(_symmetric(graph.tensors[source]))
         converted[source] = len(graph.tensors) - 1
         at = next(place for place, other in enumerate(graph.operators) if other is op)
-        graph.operators.insert(at, add_quantize(root, source, converted[source]))
+        add_operator(root, graph, at, schema.BuiltinOperator.QUANTIZE, [source], [converted[source]])
     old, new = (_parameters(graph.tensors[index])[0][0] for index in (source, converted[source]))
     op.inputs = np.array(op.inputs, np.int32)
     op.inputs[places.filter] = converted[source]
     bias = int(op.inputs[places.bias]) if len(op.inputs) > places.bias else -1
-    if bias >= 0 and _is_stored(root, graph.tensors[bias]) and graph.tensors[bias].type in BIASES:
+    if bias >= 0 and has_values(root, graph.tensors[bias]) and graph.tensors[bias].type in BIASES:
         graph.tensors.append(_rescaled(root, graph.tensors[bias], new / old))
         op.inputs[places.bias] = len(graph.tensors) - 1
 
@@ -78,9 +85,7 @@ def _symmetric(tensor: Any) -> Any:
     made = deepcopy(tensor)
     made.name = tensor.name + b"_symmetric"
     made.type, made.buffer = schema.TensorType.INT8, 0
-    made.quantization = schema.QuantizationParametersT()
-    made.quantization.scale = np.array([greatest / GREATEST], np.float32)
-    made.quantization.zeroPoint = np.array([0], np.int64)
+    made.quantization = scale_parameters([greatest / GREATEST], [0])
     return made
 
 
@@ -93,9 +98,7 @@ def _rescaled(root: Any, tensor: Any, factor: float) -> Any:
     made = deepcopy(tensor)
     made.name = tensor.name + b"_rescaled"
     made.quantization.scale = (np.array(tensor.quantization.scale, np.float64) * factor).astype(np.float32)
-    root.buffers.append(schema.BufferT())
-    root.buffers[-1].data = np.frombuffer(values.tobytes(), np.uint8)
-    made.buffer = len(root.buffers) - 1
+    made.buffer = add_buffer(root, values.tobytes())
     return made
 
 
@@ -105,8 +108,3 @@ def _parameters(tensor: Any) -> tuple[list[float], list[int]]:
     if quantization is None or quantization.scale is None or quantization.zeroPoint is None:
         return [], []
     return [float(scale) for scale in quantization.scale], [int(zero) for zero in quantization.zeroPoint]
-
-
-def _is_stored(root: Any, tensor: Any) -> bool:
-    data = root.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.buffers import store_buffers_inside
-from tflbuild.workers.stored_tensors import add_buffer, drop_unused, values_of
-from tflbuild.workers.uint8_interface import builtin
+from tflbuild.workers.model_editing import add_buffer, builtin, has_values, parse_model, serialize_model
+from tflbuild.workers.stored_tensors import drop_unused, values_of
 
 Builtin = schema.BuiltinOperator
 RESHAPES = (Builtin.RESHAPE, Builtin.EXPAND_DIMS, Builtin.SQUEEZE)
@@ -28,11 +27,11 @@ def fold_layout(path: Path) -> list[str]:
     Returns:
         The names of the tensors that are constants now.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+    root = parse_model(path.read_bytes())
     names = [name for graph in root.subgraphs for name in _fold_graph(root, graph)]
     if names:
         drop_unused(root)
-        path.write_bytes(store_buffers_inside(bytes(flatbuffer_utils.convert_object_to_bytearray(root))))
+        path.write_bytes(store_buffers_inside(serialize_model(root)))
     return names
 
 
@@ -54,17 +53,12 @@ def _rearranged(root: Any, graph: Any, op: Any) -> np.ndarray | None:
     source, result = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     if int(op.outputs[0]) in map(int, graph.outputs) or source.type != schema.TensorType.FLOAT32:
         return None
-    if not _is_stored(root, source):
+    if not has_values(root, source):
         return None
     values = values_of(root, source)
     if kind in RESHAPES:
         return values if values.size == np.prod(result.shape, dtype=np.int64) else None
     order = graph.tensors[op.inputs[1]]
-    if not _is_stored(root, order):
+    if not has_values(root, order):
         return None
     return values.transpose(np.frombuffer(bytes(root.buffers[order.buffer].data), np.int32))
-
-
-def _is_stored(root: Any, tensor: Any) -> bool:
-    data = root.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0

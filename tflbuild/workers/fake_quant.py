@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
+
+from tflbuild.workers.model_editing import parse_model, serialize_model
 
 # What TFLiteConverter itself takes for signs of such training (lite.py, is_quantization_aware_trained_model).
 NODES = (
@@ -71,7 +72,7 @@ def strip(model: bytes) -> tuple[bytes, Trained]:
 
     A pair on stored values goes without a trace: weights are quantized by what they are.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     trained = Trained()
     for index, graph in enumerate(root.subgraphs):
         _strip_graph(root, index, graph, trained)
@@ -81,7 +82,7 @@ def strip(model: bytes) -> tuple[bytes, Trained]:
             name = tensors[item.tensorIndex].name.decode()
             if name in trained.tensors:
                 trained.inputs[item.name.decode()] = trained.tensors[name]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)), trained
+    return serialize_model(root), trained
 
 
 def _strip_graph(root: Any, index: int, graph: Any, trained: Trained) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.buffers import write_aligned
-from tflbuild.workers.stored_tensors import add_buffer, values_of
+from tflbuild.workers.model_editing import add_buffer, has_values, parse_model, scale_parameters
+from tflbuild.workers.stored_tensors import values_of
 
 Type = schema.TensorType
 TYPES: dict[str, tuple[int, Any]] = {
@@ -39,7 +39,7 @@ def type_idle_borders(model: bytes, input_type: str, output_type: str, ranges: R
     Returns:
         The bytes of the new model, or those of the given one where nothing was to be done.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     changed = False
     for number, graph in enumerate(root.subgraphs):
         signatures = [entry for entry in root.signatureDefs or () if entry.subgraphIndex == number]
@@ -63,8 +63,7 @@ def type_idle_borders(model: bytes, input_type: str, output_type: str, ranges: R
 def is_idle_constant(root: Any, graph: Any, index: int) -> bool:
     """Whether a tensor is a float32 constant that no operator reads or makes."""
     tensor = graph.tensors[index]
-    data = root.buffers[tensor.buffer].data
-    stored = tensor.type == Type.FLOAT32 and data is not None and len(data) > 0
+    stored = tensor.type == Type.FLOAT32 and has_values(root, tensor)
     return stored and not any(index in map(int, (*op.inputs, *op.outputs)) for op in graph.operators)
 
 
@@ -89,6 +88,4 @@ def set_type(tensor: Any, type_name: str, measured: tuple[float, float]) -> None
         scale = (high - low) / (limits.max - limits.min) or 1.0
         zero_point = int(np.clip(limits.min - np.rint(low / scale), limits.min, limits.max))
     tensor.type = TYPES[type_name][0]
-    tensor.quantization = schema.QuantizationParametersT()
-    tensor.quantization.scale = np.array([scale], np.float32)
-    tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
+    tensor.quantization = scale_parameters([scale], [zero_point])

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.core.model import Model, Op, Subgraph
 from tflbuild.workers.buffers import write_aligned
+from tflbuild.workers.model_editing import parse_model
 
 STEPS = {"int8": 255, "int4": 255, "int16x8": 32767}
 CLAMPED = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
@@ -74,7 +74,7 @@ def widen_softmax_inputs(model: bytes, contents: Model) -> bytes:
     }
     if not changes:
         return model
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     for number, index in changes:
         quantization: schema.QuantizationParametersT = root.subgraphs[number].tensors[index].quantization
         quantization.scale = np.array([LEAST_SOFTMAX_SCALE], np.float32)

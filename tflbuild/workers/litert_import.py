@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.core.model import Model, SignatureDef, Tensor
 from tflbuild.workers.buffers import append_archive, settle_buffers, write_aligned
@@ -17,6 +16,7 @@ from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
 from tflbuild.workers.metadata import read_metadata
+from tflbuild.workers.model_editing import parse_model
 from tflbuild.workers.signatures import Spec, Specs, declare, require_described, require_key, signature_json
 
 DEFAULT_KEY = "serving_default"
@@ -111,7 +111,7 @@ def with_current_codes(raw: bytes) -> bytes:
     Files from before (schema v3) have it in `deprecated_builtin_code`, and 0 in the other, which is ADD: the LiteRT
     quantizer would take each of their operators for one. Others stay as they are.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(raw))
+    root = parse_model(raw)
     if all(code.builtinCode >= code.deprecatedBuiltinCode for code in root.operatorCodes or ()):
         return raw
     for code in root.operatorCodes:
@@ -121,7 +121,7 @@ def with_current_codes(raw: bytes) -> bytes:
 
 def with_signature(raw: bytes, key: str) -> bytes:
     """The model with a signature over its first subgraph."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(raw))
+    root = parse_model(raw)
     graph = root.subgraphs[0]
     entry = schema.SignatureDefT()
     entry.signatureKey = key.encode()

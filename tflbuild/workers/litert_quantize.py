@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
@@ -20,6 +19,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_borders import type_idle_borders
 from tflbuild.workers.least_scales import widen_ranges
+from tflbuild.workers.model_editing import parse_model, serialize_model
 from tflbuild.workers.moments import load_moments
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.prelu import quantize_prelu
@@ -66,7 +66,7 @@ def with_unique_names(model: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     """
     if schema.Model.GetRootAsModel(model, 0).SubgraphsLength() <= 1:  # most; `sensitivity` asks once an operator
         return model, {}
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     bodies = _bodies(root)
     seen = {tensor.name for graph in root.subgraphs if graph not in bodies for tensor in graph.tensors}
     renamed: dict[bytes, bytes] = {}
@@ -79,7 +79,7 @@ def with_unique_names(model: bytes) -> tuple[bytes, dict[bytes, bytes]]:
             if tensor.name != name:
                 renamed[tensor.name] = name
             seen.add(tensor.name)
-    return (bytes(flatbuffer_utils.convert_object_to_bytearray(root)), renamed) if renamed else (model, {})
+    return (serialize_model(root), renamed) if renamed else (model, {})
 
 
 def _bodies(root: Any) -> list[Any]:
@@ -92,11 +92,11 @@ def with_names(model: bytes, renamed: Mapping[bytes, bytes]) -> bytes:
     """The model with these tensors called as they were."""
     if not renamed:
         return model
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     for graph in root.subgraphs:
         for tensor in graph.tensors:
             tensor.name = renamed.get(tensor.name, tensor.name)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+    return serialize_model(root)
 
 
 def find_operators(path: Path, rules: Any) -> list[tuple[str, str]]:
@@ -153,7 +153,7 @@ def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:
     first = text.strip().split("\n")[0][:500]
     found = UNMEASURED.match(first)
     name = found[1].encode() if found else b""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     if found is None or name not in {tensor.name for graph in _bodies(root) for tensor in graph.tensors}:
         return first
     was = renamed.get(name, name).decode("utf-8", "replace")

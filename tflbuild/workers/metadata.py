@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.workers.buffers import COMPILED, MOST_BYTES, is_compiled, write_aligned
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.metadata_codec import decode_metadata, encode_metadata
 from tflbuild.workers.metadata_schema import LABEL_TYPES
+from tflbuild.workers.model_editing import add_buffer, parse_model
 
 Json = Any
 ENTRY = b"TFLITE_METADATA"
@@ -41,7 +40,7 @@ def write_metadata(model: bytes, tree: Mapping[str, Json], files: Mapping[str, b
     told = encode_metadata(tree)
     if len(model) + len(told) + sum(map(len, files.values())) > MOST_BYTES:
         raise _too_large(len(model))
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     if is_compiled(root):
         raise WorkerError(
             "metadata cannot be written into a model that is compiled ahead of time",
@@ -74,11 +73,8 @@ def _set_entry(root: Any, told: bytes) -> None:
         used = {tensor.buffer for graph in root.subgraphs for tensor in graph.tensors or ()}
         if old.buffer not in used | {entry.buffer for entry in entries}:
             _drop_buffer(root, entries, int(old.buffer))
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(told, np.uint8)
-    root.buffers.append(buffer)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = ENTRY, len(root.buffers) - 1
+    entry.name, entry.buffer = ENTRY, add_buffer(root, told)
     root.metadata = [*entries, entry]
 
 

@@ -14,23 +14,19 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import write_aligned
+from tflbuild.workers.model_editing import add_operator, add_tensor, builtin, find_opcode, parse_model
 from tflbuild.workers.stored_tensors import (
     Stored,
     add_dequantize,
-    add_operator,
     add_stored,
-    add_tensor,
     drop_unused,
-    find_opcode,
     find_stored,
     share_buffers,
     values_of,
 )
-from tflbuild.workers.uint8_interface import builtin
 
 Builtin = schema.BuiltinOperator
 Type = schema.TensorType
@@ -102,7 +98,7 @@ def narrow_constants(model: bytes, wanted: Wanted, granularity: str = "per_chann
     Returns:
         The bytes of the new model, or those of the given one where nothing was to be done.
     """
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     uses = list(find_uses(root, wanted))
     made: dict[Any, int] = {}
     for use in uses:

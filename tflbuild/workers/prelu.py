@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
-from tflbuild.workers.uint8_interface import builtin, drop_tensor
+from tflbuild.workers.model_editing import (
+    add_buffer,
+    add_tensor,
+    builtin,
+    drop_tensor,
+    empty_unused_buffers,
+    has_values,
+    parse_model,
+    scale_parameters,
+    serialize_model,
+)
 
 Builtin = schema.BuiltinOperator
 GREATEST = 127
@@ -31,14 +40,14 @@ class Island:
 
 def quantize_prelu(model: bytes, wanted: Callable[[str], bool]) -> bytes:
     """The model with every such PRELU in int8 of which `wanted`, asked by the name of its output, is true."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     changed = False
     for graph in root.subgraphs:
         for island in find_islands(root, graph):
             if wanted(graph.tensors[island.prelu.outputs[0]].name.decode()):
                 join(root, graph, island)
                 changed = True
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
+    return serialize_model(root) if changed else model
 
 
 def find_islands(root: Any, graph: Any) -> list[Island]:
@@ -51,9 +60,9 @@ def find_islands(root: Any, graph: Any) -> list[Island]:
         before, behind = makers.get(int(op.inputs[0])), takers(graph, int(op.outputs[0]))
         if before is None or builtin(root, before) != Builtin.DEQUANTIZE or len(behind) != 1:
             continue
-        slopes = root.buffers[graph.tensors[op.inputs[1]].buffer].data
+        slopes = graph.tensors[op.inputs[1]]
         ends = [graph.tensors[before.inputs[0]].type, graph.tensors[behind[0].outputs[0]].type]
-        stored = slopes is not None and graph.tensors[op.inputs[1]].type == schema.TensorType.FLOAT32
+        stored = has_values(root, slopes) and slopes.type == schema.TensorType.FLOAT32
         if builtin(root, behind[0]) == Builtin.QUANTIZE and ends == [schema.TensorType.INT8] * 2 and stored:
             found.append(Island(before, op, behind[0]))
     return found
@@ -78,24 +87,16 @@ def join(root: Any, graph: Any, island: Island) -> None:
     used = {int(i) for op in graph.operators for i in (*op.inputs, *op.outputs)} | set(map(int, graph.outputs))
     for tensor in sorted(gone - used, reverse=True):
         drop_tensor(root, graph, tensor)
-    kept = {tensor.buffer for one in root.subgraphs for tensor in one.tensors}
-    for index in range(1, len(root.buffers)):
-        if index not in kept and not any(entry.buffer == index for entry in root.metadata or ()):
-            root.buffers[index].data = None
+    empty_unused_buffers(root)
 
 
 def store_slopes(root: Any, graph: Any, slopes: Any) -> int:
     """The index of a new tensor: the slopes as int8, scale max |slope| / 127."""
     values = np.frombuffer(bytes(root.buffers[slopes.buffer].data), np.float32)
     scale = float(np.abs(values).max(initial=0.0)) / GREATEST or 1.0
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.rint(values / scale).astype(np.int8).tobytes(), np.uint8)
-    root.buffers.append(buffer)
-    made = schema.TensorT()
-    made.name, made.shape, made.shapeSignature = slopes.name, slopes.shape, slopes.shapeSignature
-    made.hasRank, made.type, made.buffer = slopes.hasRank, schema.TensorType.INT8, len(root.buffers) - 1
-    made.quantization = schema.QuantizationParametersT()
-    made.quantization.scale = np.array([scale], np.float32)
-    made.quantization.zeroPoint = np.array([0], np.int64)
-    graph.tensors.append(made)
-    return len(graph.tensors) - 1
+    index = add_tensor(
+        graph, slopes.name, slopes.shape, slopes.shapeSignature, schema.TensorType.INT8, scale_parameters([scale], [0])
+    )
+    graph.tensors[index].hasRank = slopes.hasRank
+    graph.tensors[index].buffer = add_buffer(root, np.rint(values / scale).astype(np.int8).tobytes())
+    return index

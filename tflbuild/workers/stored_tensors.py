@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.workers.uint8_interface import drop_tensor
+from tflbuild.workers.model_editing import (
+    add_buffer,
+    add_operator,
+    add_tensor,
+    drop_tensor,
+    empty_unused_buffers,
+    scale_parameters,
+)
 
 Builtin = schema.BuiltinOperator
 Type = schema.TensorType
-# The least version of DEQUANTIZE by the type that it widens; 5 takes a scale for each channel.
-DEQUANTIZE_VERSIONS = {Type.INT8: 2, Type.FLOAT16: 3, Type.INT4: 6}
-PER_CHANNEL_VERSION = 5
-OPTIONS = {Builtin.DEQUANTIZE: schema.DequantizeOptionsT}
 
 
 @dataclass(frozen=True)
@@ -55,33 +58,11 @@ def unpack(root: Any, tensor: Any) -> np.ndarray:
 
 def add_stored(root: Any, graph: Any, like: Any, stored: Stored) -> int:
     """Add a constant with the name and shape of `like`. Its buffer is a new one unless `stored` names one."""
-    quantization = None
-    if stored.scales.size:
-        quantization = schema.QuantizationParametersT()
-        quantization.scale = stored.scales.astype(np.float32)
-        quantization.zeroPoint = np.zeros(stored.scales.size, np.int64)
-        quantization.quantizedDimension = stored.axis
+    zero_points = np.zeros(stored.scales.size, np.int64)
+    quantization = scale_parameters(stored.scales, zero_points, stored.axis) if stored.scales.size else None
     index = add_tensor(graph, like.name, like.shape, None, stored.type, quantization)
     graph.tensors[index].buffer = stored.buffer or add_buffer(root, pack(stored))
     return index
-
-
-def add_buffer(root: Any, data: bytes) -> int:
-    """Add a buffer, and return its index."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(data, np.uint8)
-    root.buffers.append(buffer)
-    return len(root.buffers) - 1
-
-
-def add_tensor(graph: Any, name: bytes, shape: Any, free: Any, type: int, quantization: Any = None) -> int:
-    """Add a tensor that an operator will fill, and return its index. `free` is the shape with -1 for free sizes."""
-    made = schema.TensorT()
-    made.name, made.type, made.buffer, made.hasRank = name, type, 0, True
-    made.shape, made.shapeSignature = shape, free
-    made.quantization = quantization or schema.QuantizationParametersT()
-    graph.tensors.append(made)
-    return len(graph.tensors) - 1
 
 
 def add_dequantize(root: Any, graph: Any, stored: int, like: Any) -> int:
@@ -90,36 +71,6 @@ def add_dequantize(root: Any, graph: Any, stored: int, like: Any) -> int:
     made = add_tensor(graph, name, like.shape, None, Type.FLOAT32)
     add_operator(root, graph, 0, Builtin.DEQUANTIZE, [stored], [made])
     return made
-
-
-def add_operator(
-    root: Any, graph: Any, place: int, kind: int, inputs: list[int], outputs: list[int], options: Any = None
-) -> None:
-    """Insert an operator into the order in which a graph runs."""
-    made = schema.OperatorT()
-    made.inputs, made.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-    made.builtinOptions = options or OPTIONS[kind]()
-    made.builtinOptionsType = getattr(schema.BuiltinOptions, type(made.builtinOptions).__name__.removesuffix("T"))
-    version = 1
-    if kind == Builtin.DEQUANTIZE:
-        source = graph.tensors[inputs[0]]
-        version = DEQUANTIZE_VERSIONS[source.type]
-        scales = source.quantization.scale
-        if scales is not None and len(scales) > 1:
-            version = max(version, PER_CHANNEL_VERSION)
-    made.opcodeIndex = find_opcode(root, kind, version)
-    graph.operators.insert(place, made)
-
-
-def find_opcode(root: Any, kind: int, version: int) -> int:
-    """The index of an operator code of at least this version; one is added where there is none."""
-    for index, code in enumerate(root.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == kind and code.version >= version:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, 127), version
-    root.operatorCodes.append(code)
-    return len(root.operatorCodes) - 1
 
 
 def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> Stored | None:
@@ -168,8 +119,4 @@ def drop_unused(root: Any) -> None:
         for index in sorted(set(range(len(graph.tensors))) - used, reverse=True):
             if root.buffers[graph.tensors[index].buffer].data is not None:
                 drop_tensor(root, graph, index)
-    kept = {tensor.buffer for graph in root.subgraphs for tensor in graph.tensors}
-    kept |= {entry.buffer for entry in root.metadata or ()}
-    for index in range(1, len(root.buffers)):
-        if index not in kept:
-            root.buffers[index].data = None
+    empty_unused_buffers(root)

@@ -13,25 +13,34 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
+from tflbuild.workers.model_editing import (
+    add_operator,
+    builtin,
+    drop_tensor,
+    parse_model,
+    scale_parameters,
+    serialize_model,
+)
+
+QUANTIZE = schema.BuiltinOperator.QUANTIZE
 SHIFT = 128
 
 
 def give_uint8(model: bytes, *, inputs: bool, outputs: bool) -> bytes:
     """The model with every int8 input and/or output, of every signature, taken or given as uint8."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     for index, graph in enumerate(root.subgraphs):
         if inputs:
             graph.inputs = _border(root, index, graph.inputs, entering=True)
         if outputs:
             graph.outputs = _border(root, index, graph.outputs, entering=False)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
+    return serialize_model(root)
 
 
 def raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
     """Tensor -> {min, max, rank} of what uint8 inputs are cast to: every byte, whatever the samples hold."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     return {
         graph.tensors[cast.outputs[0]].name.decode(): {
             "min": 0.0,
@@ -45,41 +54,21 @@ def raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
 
 def quantize_raw_inputs(model: bytes) -> bytes:
     """The model with [uint8 input, CAST, QUANTIZE to int8] as [uint8 input of scale 1, QUANTIZE to int8]."""
-    root = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    root = parse_model(model)
     changed = False
     for graph in root.subgraphs:
         for cast in _raw_casts(root, graph):
             takers = [op for op in graph.operators if cast.outputs[0] in op.inputs]
-            if not all(builtin(root, op) == schema.BuiltinOperator.QUANTIZE for op in takers):
+            if not all(builtin(root, op) == QUANTIZE for op in takers):
                 continue
             raw = int(cast.inputs[0])
-            graph.tensors[raw].quantization = schema.QuantizationParametersT()
-            graph.tensors[raw].quantization.scale = np.array([1.0], np.float32)
-            graph.tensors[raw].quantization.zeroPoint = np.array([0], np.int64)
+            graph.tensors[raw].quantization = scale_parameters([1.0], [0])
             for op in takers:
                 op.inputs = np.array([raw], np.int32)
             graph.operators = [op for op in graph.operators if op is not cast]
             drop_tensor(root, graph, int(cast.outputs[0]))
             changed = True
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(root)) if changed else model
-
-
-def drop_tensor(root: Any, graph: Any, gone: int) -> None:
-    """Remove a tensor that nothing uses any more; those behind it move up."""
-
-    def moved(indices: Any) -> np.ndarray:
-        return np.array([index - (index > gone) for index in map(int, indices)], np.int32)
-
-    del graph.tensors[gone]
-    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
-    for operator in graph.operators:
-        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
-        if operator.intermediates is not None and len(operator.intermediates):
-            operator.intermediates = moved(operator.intermediates)
-    for entry in root.signatureDefs or ():
-        if root.subgraphs[entry.subgraphIndex] is graph:
-            for item in (*(entry.inputs or ()), *(entry.outputs or ())):
-                item.tensorIndex -= item.tensorIndex > gone
+    return serialize_model(root) if changed else model
 
 
 def _raw_casts(root: Any, graph: Any) -> list[Any]:
@@ -95,12 +84,6 @@ def _raw_casts(root: Any, graph: Any) -> list[Any]:
     ]
 
 
-def builtin(root: Any, op: Any) -> int:
-    """What an operator is: a value of the schema's BuiltinOperator."""
-    code = root.operatorCodes[op.opcodeIndex]
-    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
-
-
 def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarray:
     """Put a shifting operator before (or after) each int8 tensor; gives the new border's indices."""
     graph = root.subgraphs[index]
@@ -111,8 +94,7 @@ def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarra
         graph.tensors.append(_shifted(graph.tensors[inner], entering))
         outer = len(graph.tensors) - 1
         source, sink = (outer, inner) if entering else (inner, outer)
-        operator = add_quantize(root, source, sink)
-        graph.operators.insert(0 if entering else len(graph.operators), operator)
+        add_operator(root, graph, 0 if entering else len(graph.operators), QUANTIZE, [source], [sink])
         border[place] = outer
         _move_signature(root, index, inner, outer, entering)
     return np.array(border, np.int32)
@@ -120,9 +102,9 @@ def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarra
 
 def _shifted(tensor: Any, entering: bool) -> Any:
     """A uint8 tensor that holds the same real values."""
-    quantization = schema.QuantizationParametersT()
-    quantization.scale = np.array(tensor.quantization.scale, np.float32)
-    quantization.zeroPoint = np.array(tensor.quantization.zeroPoint, np.int64) + SHIFT
+    quantization = scale_parameters(
+        tensor.quantization.scale, np.array(tensor.quantization.zeroPoint, np.int64) + SHIFT
+    )
     made = schema.TensorT()
     made.name = tensor.name + (b"_uint8_input" if entering else b"_uint8_output")
     made.type = schema.TensorType.UINT8
@@ -132,29 +114,6 @@ def _shifted(tensor: Any, entering: bool) -> Any:
     made.quantization = quantization
     made.buffer = 0  # the empty one: the tensor is computed
     return made
-
-
-def add_quantize(root: Any, source: int, sink: int) -> Any:
-    """Return a QUANTIZE from one tensor to another, its operator code among the model's."""
-    operator = schema.OperatorT()
-    operator.opcodeIndex = _opcode(root, schema.BuiltinOperator.QUANTIZE)
-    operator.inputs = np.array([source], np.int32)
-    operator.outputs = np.array([sink], np.int32)
-    operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
-    operator.builtinOptions = schema.QuantizeOptionsT()
-    return operator
-
-
-def _opcode(root: Any, builtin: int) -> int:
-    for index, code in enumerate(root.operatorCodes):
-        if code.builtinCode == builtin:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = builtin
-    code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    root.operatorCodes.append(code)
-    return len(root.operatorCodes) - 1
 
 
 def _move_signature(root: Any, index: int, inner: int, outer: int, entering: bool) -> None:
