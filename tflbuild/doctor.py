@@ -15,7 +15,7 @@ from tflbuild.core.result import StepResult
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.judging import Judgement, judge, list_remedies, unnamed
+from tflbuild.judging import GateJudgement, judge, list_remedies, unnamed
 from tflbuild.locations import store_root
 from tflbuild.pipeline import (
     Prepared,
@@ -46,14 +46,14 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class BuildAttempt:
     """A build that was tried. `failed` is the step that failed, "" where all went well or a gate was missed."""
 
     trial: Trial
     prepared: Prepared
     roles: Mapping[str, StepResult]
     failed: str = ""
-    judgement: Judgement | None = None
+    judgement: GateJudgement | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -77,7 +77,7 @@ def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
         return Diagnosis(describe_problem(first), tuple(doctor.treat(first)))
 
 
-def describe_problem(attempt: Attempt) -> str:
+def describe_problem(attempt: BuildAttempt) -> str:
     """Return the error of a build, without the advice to call the command that is running."""
     failure = attempt.trial.failure
     assert failure is not None
@@ -97,7 +97,7 @@ class Doctor:
     overrides: list[str]
     seen: list[Recipe] = field(default_factory=list)
 
-    def treat(self, first: Attempt) -> list[Trial]:
+    def treat(self, first: BuildAttempt) -> list[Trial]:
         """Return the trials of what may help; where nothing does, of what may help against what then failed."""
         attempts = list(self.try_all(first, self.propose(first)))
         for _ in range(ROUNDS - 1):
@@ -114,7 +114,7 @@ class Doctor:
                     attempts += self.try_all(attempt, [fix])
         return [attempt.trial for attempt in attempts]
 
-    def propose(self, attempt: Attempt) -> Iterator[str]:
+    def propose(self, attempt: BuildAttempt) -> Iterator[str]:
         """Yield the overrides that may help, in the order to be tried."""
         assert attempt.trial.failure is not None
         if attempt.judgement is None:
@@ -131,7 +131,7 @@ class Doctor:
         if not spared:
             yield from self.spare_operators(attempt)
 
-    def spare_operators(self, attempt: Attempt) -> Iterator[str]:
+    def spare_operators(self, attempt: BuildAttempt) -> Iterator[str]:
         """Yield rules that leave the operators that lose most in float, where that is what is missed."""
         recipe, judgement = attempt.recipe, attempt.judgement
         accuracy = judgement is not None and any(kind_of(gate.name) == "accuracy" for gate in judgement.missed)
@@ -142,7 +142,7 @@ class Doctor:
         if result.ok:
             yield from spare_worst(recipe, result.facts["operators"])
 
-    def try_all(self, before: Attempt, fixes: Iterator[str] | Sequence[str]) -> Iterator[Attempt]:
+    def try_all(self, before: BuildAttempt, fixes: Iterator[str] | Sequence[str]) -> Iterator[BuildAttempt]:
         """Yield what came of each fix that composes to a recipe that was not tried yet.
 
         Fixes of a missed gate stand in the order of what they cost, so that none is tried after one that passes.
@@ -157,7 +157,7 @@ class Doctor:
             if before.judgement is not None and attempt.trial.failure is None:
                 return
 
-    def build(self, fix: str) -> Attempt | None:
+    def build(self, fix: str) -> BuildAttempt | None:
         """Build once, the outputs left in the store. None for a fix that does not compose, or changes nothing."""
         try:
             prepared = prepare_plan([*self.overrides, *fix.split()], multirun=False, store=self.store)
@@ -183,22 +183,22 @@ class Doctor:
         return assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
 
 
-def uncovers(attempt: Attempt, first: Attempt) -> bool:
+def uncovers(attempt: BuildAttempt, first: BuildAttempt) -> bool:
     """Whether a fix led to a failure of a step with another reason, which has fixes of its own."""
     failure, before = attempt.trial.failure, first.trial.failure
     return bool(attempt.failed) and failure is not None and (before is None or failure.why != before.why)
 
 
-def assess(fix: str, prepared: Prepared, roles: Mapping[str, StepResult]) -> Attempt:
+def assess(fix: str, prepared: Prepared, roles: Mapping[str, StepResult]) -> BuildAttempt:
     """Return how a build went: by its steps, and by the recipe's gates where all of them went well."""
     facts = {role: dict(result.facts) for role, result in roles.items() if result.ok}
     for role, result in roles.items():
         if result.failure is not None:
-            return Attempt(Trial(fix, result.failure, facts), prepared, roles, role)
+            return BuildAttempt(Trial(fix, result.failure, facts), prepared, roles, role)
     judgement = judge(prepared.resolved[0].recipe, roles, prepared.places[0])
     if judgement.passed:
-        return Attempt(Trial(fix, None, facts), prepared, roles)
-    return Attempt(Trial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
+        return BuildAttempt(Trial(fix, None, facts), prepared, roles)
+    return BuildAttempt(Trial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
 
 
 def combine(first: str, second: str) -> str:

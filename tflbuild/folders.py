@@ -27,7 +27,7 @@ MEASURED = "benchmark"  # roles that are timed anew, so that their ids differ fr
 
 
 @dataclass(frozen=True)
-class Owner:
+class FolderOwner:
     """The recipe that a folder belongs to: its name, its file, and whether the folder's name is the recipe's own."""
 
     recipe: str
@@ -67,7 +67,7 @@ def record_failure(recipe: Recipe, store: Store, request: str, result: str, erro
 
 def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:
     """Record which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
-    claims: dict[Path, Owner] = {}
+    claims: dict[Path, FolderOwner] = {}
     for recipe, where in zip(recipes, places, strict=True):
         folder = Path(recipe.output_root) / recipe.name
         owner = _describe_owner(where)
@@ -83,23 +83,23 @@ def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:
                 raise cannot_write(folder, error) from None
 
 
-def _describe_owner(places: Places) -> Owner:
-    return Owner(
+def _describe_owner(places: Places) -> FolderOwner:
+    return FolderOwner(
         recipe="" if places.recipe is None else recipe_name(places.recipe),
         file=places.recipe_text(),
         named_on_command_line=bool(places.override("name")),
     )
 
 
-def _read_owner(folder: Path) -> Owner | None:
+def _read_owner(folder: Path) -> FolderOwner | None:
     """Return the recorded owner; None where there is none, or where the record cannot be read."""
     try:
-        return Owner(**json.loads((folder / OWNER).read_bytes()))
+        return FolderOwner(**json.loads((folder / OWNER).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _may_write_again(owner: Owner, name: str) -> bool:
+def _may_write_again(owner: FolderOwner, name: str) -> bool:
     """Whether the recorded recipe is still there and still writes to a folder of this name."""
     file = find_recipe(owner.recipe)
     if file is None:
@@ -111,7 +111,7 @@ def _may_write_again(owner: Owner, name: str) -> bool:
     return "${" in own or own == name
 
 
-def _refuse_name(folder: Path, name: str, recorded: Owner, owner: Owner, places: Places) -> RecipeError:
+def _refuse_name(folder: Path, name: str, recorded: FolderOwner, owner: FolderOwner, places: Places) -> RecipeError:
     this = f"'{owner.file}'" if owner.file else "a command that names no recipe"
     return RecipeError(
         f"{folder} belongs to another recipe",

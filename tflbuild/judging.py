@@ -14,14 +14,14 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.verdict import Verdict
 from tflbuild.errors import GateError, TflbuildError
 from tflbuild.report.targets import problems, target_gates, verdicts_of
-from tflbuild.search.remedies import Remedy, Sizes, find_remedies
+from tflbuild.search.remedies import MeasuredSizes, Remedy, find_remedies
 from tflbuild.settlement import hold
 
 ADVISED = 4  # remedies that an error names: more are for `tflbuild doctor` to try
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateJudgement:
     """What an artifact was judged by. `own` are the recipe's gates, `wrong` has what fails the build by target."""
 
     recipe: Recipe
@@ -67,7 +67,7 @@ class Judgement:
         return GateError(failure.what, where=failure.where, why=failure.why, next_step=next_step)
 
 
-def judge(recipe: Recipe, roles: Mapping[str, StepResult], places: Places) -> Judgement:
+def judge(recipe: Recipe, roles: Mapping[str, StepResult], places: Places) -> GateJudgement:
     """Compare what the steps of a variant measured with its gates.
 
     Raises:
@@ -75,16 +75,16 @@ def judge(recipe: Recipe, roles: Mapping[str, StepResult], places: Places) -> Ju
     """
     verdicts = verdicts_of(recipe, roles)
     gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
-    return Judgement(recipe, verdicts, gates, target_gates(recipe, verdicts), problems(recipe, verdicts))
+    return GateJudgement(recipe, verdicts, gates, target_gates(recipe, verdicts), problems(recipe, verdicts))
 
 
-def list_remedies(judgement: Judgement, roles: Mapping[str, StepResult]) -> list[Remedy]:
+def list_remedies(judgement: GateJudgement, roles: Mapping[str, StepResult]) -> list[Remedy]:
     """Return what may help against the missed gates, the cheapest first, composed or not."""
-    sizes = Sizes(int(roles["package"].facts["float_bytes"]), int(roles["check"].facts["bytes"]))
+    sizes = MeasuredSizes(int(roles["package"].facts["float_bytes"]), int(roles["check"].facts["bytes"]))
     return find_remedies(judgement.recipe, judgement.missed, sizes)
 
 
-def advise(judgement: Judgement, roles: Mapping[str, StepResult], places: Places) -> list[str]:
+def advise(judgement: GateJudgement, roles: Mapping[str, StepResult], places: Places) -> list[str]:
     """Return lines that name the cheapest remedies for the missed gates; none is named that does not compose."""
     if not judgement.missed:
         return []

@@ -48,7 +48,7 @@ def test_buffers_are_moved_inside_and_aligned_with_the_values_they_had(tmp_path)
 def test_the_archive_of_associated_files_stays_behind_the_model(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(append_files(BEHIND, {"labels.txt": b"cat\ndog\n", "vocabulary.txt": b"a\n"}))
-    assert buffers.settle_buffers(path) == ""
+    assert buffers.move_buffers_inside(path) == ""
     assert not buffers.has_buffers_behind(path.read_bytes())
     assert [file["name"] for file in read_metadata(path)["files"]] == ["labels.txt", "vocabulary.txt"]
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
@@ -58,14 +58,14 @@ def test_the_archive_of_associated_files_stays_behind_the_model(tmp_path):
 def test_a_file_with_all_buffers_inside_keeps_its_bytes(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(PLAIN)
-    assert (buffers.settle_buffers(path), path.read_bytes()) == ("", PLAIN)
+    assert (buffers.move_buffers_inside(path), path.read_bytes()) == ("", PLAIN)
 
 
 def test_buffers_that_a_flatbuffer_cannot_hold_stay_behind_it_and_a_note_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(buffers, "MOST_BYTES", len(BEHIND) - 1)
     path = tmp_path / "model.tflite"
     path.write_bytes(BEHIND)
-    assert buffers.settle_buffers(path) == buffers.KEPT_BEHIND
+    assert buffers.move_buffers_inside(path) == buffers.KEPT_BEHIND
     assert path.read_bytes() == BEHIND
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tflbuild.report.likely_mistakes import list_likely_mistakes
-from tflbuild.workers.sample_statistics import Statistics
+from tflbuild.workers.sample_statistics import SampleStatistics
 
 
 def values(low, high, seed=0):
-    one = Statistics()
+    one = SampleStatistics()
     one.add(np.random.default_rng(seed).uniform(low, high, (50, 7)).astype(np.float32))
     return one.as_facts()
 
@@ -118,12 +118,12 @@ def test_a_drop_of_half_was_meant_as_half_a_point():
 
 def test_statistics_are_those_of_all_blocks():
     data = np.random.default_rng(3).normal(5, 2, (100, 4))
-    one = Statistics()
+    one = SampleStatistics()
     for block in np.split(data, 10):
         one.add(block)
     found = one.as_facts()
     assert (found["low"], found["high"]) == (data.min(), data.max())
     assert found["mean"] == pytest.approx(data.mean(), rel=1e-5) and found["std"] == pytest.approx(data.std(), rel=1e-5)
-    pixels = Statistics()
+    pixels = SampleStatistics()
     pixels.add(np.array([[0, 255]], np.uint8))
     assert pixels.as_facts() == {"low": 0.0, "high": 255.0, "mean": 127.5, "std": 127.5}

@@ -9,9 +9,9 @@ from tflbuild.config.compose import compose
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Opset, Quantization, Rule, Target, Verify
 from tflbuild.core.result import Failure
-from tflbuild.search.remedies import Sizes, find_remedies, find_repairs, kind_of, spare_worst, write_rules
+from tflbuild.search.remedies import MeasuredSizes, find_remedies, find_repairs, kind_of, spare_worst, write_rules
 
-SIZES = Sizes(float_bytes=1_000_000, artifact=280_000)
+SIZES = MeasuredSizes(float_bytes=1_000_000, artifact=280_000)
 TILE = [{"op": "TILE", "match": ""}]
 SNR = Gate("snr_db", 20.0, 12.0)
 BYTES = Gate("bytes", 200_000, 280_000)
@@ -106,7 +106,7 @@ def test_what_is_set_already_is_not_proposed():
 
 def test_schemes_that_need_data_are_not_proposed_without_it():
     bare = recipe(quantization=Quantization(scheme="none"), dataset=None)
-    found = overrides(find_remedies(bare, [BYTES], Sizes(1_000_000, 1_000_000)))
+    found = overrides(find_remedies(bare, [BYTES], MeasuredSizes(1_000_000, 1_000_000)))
     assert "quantization=dynamic_int4" in found and not any("int8" in one.split("=")[1][:4] for one in found)
 
 
@@ -118,7 +118,7 @@ def test_rules_for_single_operators_are_not_advised_where_nothing_may_be_float()
 
 def test_against_too_many_bytes_what_keeps_the_limit_and_loses_least_comes_first():
     floats = recipe(quantization=Quantization(scheme="none"))
-    found = find_remedies(floats, [Gate("bytes", 400_000, 1_000_000)], Sizes(1_000_000, 1_000_000))
+    found = find_remedies(floats, [Gate("bytes", 400_000, 1_000_000)], MeasuredSizes(1_000_000, 1_000_000))
     assert overrides(found)[0] == "quantization=dynamic_int8", "float16 would have about 500 KB"
     assert "about 288 KB" in found[0].text
 
@@ -167,7 +167,7 @@ def test_an_estimate_for_a_scheme_starts_from_what_was_measured(scheme):
     """A model of 900 KB weights and 100 KB besides."""
     bits = {"none": 1, "float16": 2, "dynamic_int8": 4, "int8": 4, "int4": 8}[scheme]
     measured = 100_000 + 900_000 // 4
-    assert Sizes(1_000_000, measured).estimate(scheme, "int8") == 100_000 + 900_000 // bits
+    assert MeasuredSizes(1_000_000, measured).estimate(scheme, "int8") == 100_000 + 900_000 // bits
 
 
 def test_the_operators_that_lose_most_are_spared_one_by_one_but_not_most_of_them():

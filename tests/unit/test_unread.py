@@ -9,7 +9,7 @@ import pytest
 
 from tflbuild.config import schema
 from tflbuild.config.compose import compose
-from tflbuild.config.declared import Declared, belongs_to_other
+from tflbuild.config.declared import DeclaredKey, belongs_to_other
 from tflbuild.config.freeze import freeze
 from tflbuild.config.schema_optimize import OptimizeStep
 from tflbuild.config.unread import find_unread, note_unread
@@ -71,11 +71,11 @@ def test_a_key_that_an_option_does_not_read_is_found(group, option, key):
     setattr(build, group, kind())
     lacks = key.rpartition(".")[2] not in {spec.name for spec in fields(kind)}
     assert belongs_to_other(key, {group: kind}) == lacks
-    (unread,) = find_unread(build, [Declared(key, file=True, set_aside=lacks)])
+    (unread,) = find_unread(build, [DeclaredKey(key, file=True, set_aside=lacks)])
     assert unread.key == key and key.rpartition(".")[2] in unread.what and unread.next_step
     other = schema.OPTIONS[group][CASES[group, option, key]]
     setattr(build, group, other(steps=[OptimizeStep.prune]) if key in PRUNING else other())
-    assert find_unread(build, [Declared(key, file=True)]) == []
+    assert find_unread(build, [DeclaredKey(key, file=True)]) == []
 
 
 SWEPT = [

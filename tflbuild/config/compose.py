@@ -28,7 +28,7 @@ from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.declared import (
     Declarations,
-    Declared,
+    DeclaredKey,
     RecipeLoader,
     apply_leaves,
     leave_out_datasets,
@@ -41,7 +41,7 @@ from tflbuild.config.recipe_source import GROUP, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
-from tflbuild.config.unread import Unread, find_unread, keep_read_elsewhere, require_chosen
+from tflbuild.config.unread import UnreadKey, find_unread, keep_read_elsewhere, require_chosen
 from tflbuild.config.variants import drop_repeated, name_variant, require_swept, told_overrides
 from tflbuild.errors import RecipeError, UsageError
 
@@ -65,7 +65,7 @@ class Composed:
     build: schema.Build
     environment: tuple[str, ...]
     places: mistakes.Places
-    unread: tuple[Unread, ...] = ()
+    unread: tuple[UnreadKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Composer:
         require_chosen(composed)
         return composed
 
-    def _mark_kept(self, unread: list[Unread], overrides: list[str], config: DictConfig) -> list[Unread]:
+    def _mark_kept(self, unread: list[UnreadKey], overrides: list[str], config: DictConfig) -> list[UnreadKey]:
         """Mark the keys of the recipe's file that the recipe as it is written reads, without other overrides."""
         by_target = self._places(overrides).in_preset("quantization")  # whose targets choose the scheme
         unread = [replace(one, kept=by_target and one.root == "dataset") for one in unread]
@@ -289,7 +289,7 @@ class Composer:
         told = tuple(self.typed.get(override, override) for override in overrides)
         return mistakes.Places(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
-    def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[Declared]]:
+    def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[DeclaredKey]]:
         """Return the configuration as Hydra composes it, and what was declared. Plain values come after all else."""
         (base, declarations), leaves = self.base_of(overrides)
         config = copy.deepcopy(base) if shared else base

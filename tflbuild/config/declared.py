@@ -28,7 +28,7 @@ Kinds = Mapping[str, type]  # place of a group's option in the configuration -> 
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredKey:
     """A key with a value, as a person wrote it. `file` says that a file has it, else the command line."""
 
     key: str
@@ -40,7 +40,7 @@ class Declared:
 class Declarations:
     """What was declared while one configuration was composed, and the schema of each option that was chosen."""
 
-    keys: list[Declared] = field(default_factory=list)
+    keys: list[DeclaredKey] = field(default_factory=list)
     kinds: dict[str, type] = field(default_factory=dict)
 
 
@@ -60,7 +60,7 @@ class RecipeLoader(ConfigLoaderImpl):
             aside = set_aside(result.config, self.declarations.kinds) if is_recipe else []
             keys = [*aside, *list_leaves(OmegaConf.to_container(result.config, resolve=False))]
             chosen = list(_list_choices(result)) if is_recipe else []
-            self.declarations.keys += [Declared(key, True, key in aside) for key in [*keys, *chosen]]
+            self.declarations.keys += [DeclaredKey(key, True, key in aside) for key in [*keys, *chosen]]
         return result
 
 
@@ -83,10 +83,10 @@ def _list_choices(result: ConfigResult) -> Iterator[str]:
             yield default.package or "dataset"
 
 
-def list_choices(overrides: Iterable[Override]) -> list[Declared]:
+def list_choices(overrides: Iterable[Override]) -> list[DeclaredKey]:
     """Return the places of the datasets that a command chooses."""
     chosen = [one for one in overrides if one.key_or_group == "dataset" and not one.is_delete()]
-    return [Declared(one.package or "dataset", file=False) for one in chosen if one.value() != "none"]
+    return [DeclaredKey(one.package or "dataset", file=False) for one in chosen if one.value() != "none"]
 
 
 def leave_out_datasets(config: DictConfig) -> None:
@@ -143,14 +143,14 @@ def set_aside(config: DictConfig, kinds: Kinds, place: str = "") -> list[str]:
     return aside
 
 
-def apply_leaves(config: DictConfig, overrides: Iterable[Override], kinds: Kinds) -> list[Declared]:
+def apply_leaves(config: DictConfig, overrides: Iterable[Override], kinds: Kinds) -> list[DeclaredKey]:
     """Apply the command line's plain values, without those of options that are not chosen. Return all of them."""
-    declared: list[Declared] = []
+    declared: list[DeclaredKey] = []
     for override in overrides:
         value = override.value()
         leaves = list(list_leaves(value, override.key_or_group))
         aside = [key for key in leaves if not override.is_add() and belongs_to_other(key, kinds)]
-        declared += [Declared(key, False, key in aside) for key in leaves]
+        declared += [DeclaredKey(key, False, key in aside) for key in leaves]
         if aside:
             kept = OmegaConf.create({})
             for key in set(leaves) - set(aside):

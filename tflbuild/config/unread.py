@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tflbuild.config import schema
-from tflbuild.config.declared import Declared
+from tflbuild.config.declared import DeclaredKey
 from tflbuild.config.schema_optimize import find_unused
 from tflbuild.config.schema_quantization import Quantization
 from tflbuild.config.schema_target import Target
@@ -29,7 +29,7 @@ NEEDS_LABELS = (*GATED_ACCURACIES, "confidence")
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadKey:
     """A declared key that one variant does not read.
 
     `root` is the part of it that notes name, `reader` the option that does not read it.
@@ -50,9 +50,9 @@ class Unread:
     set_aside: bool = False
 
 
-def find_unread(build: schema.Build, declared: Iterable[Declared]) -> list[Unread]:
+def find_unread(build: schema.Build, declared: Iterable[DeclaredKey]) -> list[UnreadKey]:
     """Return the declared keys that a composed variant does not read."""
-    found: dict[str, Unread] = {}
+    found: dict[str, UnreadKey] = {}
     for one in declared:
         unread = explain_key(build, one)
         if unread is not None and one.key not in found:
@@ -60,7 +60,7 @@ def find_unread(build: schema.Build, declared: Iterable[Declared]) -> list[Unrea
     return list(found.values())
 
 
-def explain_key(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_key(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """Return why a variant does not read a key; None for a key that it reads."""
     rules = (explain_option, explain_samples, explain_calibration, explain_algorithm, explain_gate, explain_converter)
     for rule in (explain_target, *rules):
@@ -69,7 +69,7 @@ def explain_key(build: schema.Build, declared: Declared) -> Unread | None:
     return None
 
 
-def explain_target(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_target(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """A profile that is not chosen, and a limit on a figure that only other targets have."""
     group, _, rest = declared.key.partition(".")
     name, _, figure = rest.partition(".")
@@ -105,7 +105,7 @@ def profiles_of(build: schema.Build) -> list[Target]:
     return [profile for profile in build.target.values() if isinstance(profile, Target)]
 
 
-def explain_option(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_option(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """A key that the chosen option of its group lacks, or has no use for."""
     for place, group, node in nodes_of(build):
         name = declared.key.removeprefix(f"{place}.").partition(".")[0]
@@ -120,7 +120,7 @@ def explain_option(build: schema.Build, declared: Declared) -> Unread | None:
     return None
 
 
-def _explain_choice(declared: Declared, place: str, group: str, name: str, node: object) -> Unread:
+def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, node: object) -> UnreadKey:
     option = _option_of(group, node)
     having = [
         other
@@ -162,7 +162,7 @@ def _option_of(group: str, node: object) -> str:
     return next((option for option, kind in schema.OPTIONS[group].items() if kind is type(node)), "none")
 
 
-def explain_samples(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_samples(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """A representative dataset that nothing measures anything on."""
     if (declared.key != "dataset" and not declared.key.startswith("dataset.")) or reads_samples(build):
         return None
@@ -197,7 +197,7 @@ def schemes_of(quantization: Quantization) -> set[str]:
     }
 
 
-def explain_calibration(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_calibration(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """A parameter of another calibration method."""
     owners = {
         "quantization.calibration.percentile": "percentile",
@@ -217,7 +217,7 @@ def explain_calibration(build: schema.Build, declared: Declared) -> Unread | Non
     )
 
 
-def explain_algorithm(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_algorithm(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """An algorithm for integer weights where there are none."""
     integers = any(SCHEMES[name].weights in (4, 8) for name in schemes_of(build.quantization))
     if declared.key != "quantization.algorithm" or integers or build.quantization.scheme not in SCHEMES:
@@ -232,7 +232,7 @@ def explain_algorithm(build: schema.Build, declared: Declared) -> Unread | None:
     )
 
 
-def explain_gate(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_gate(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """A limit on accuracy where outputs are compared and no labels are."""
     name = declared.key.removeprefix("verify.gates.")
     if name not in NEEDS_LABELS or name == declared.key or build.verify.kind != "parity":
@@ -247,7 +247,7 @@ def explain_gate(build: schema.Build, declared: Declared) -> Unread | None:
     )
 
 
-def explain_converter(build: schema.Build, declared: Declared) -> Unread | None:
+def explain_converter(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     """An option of TFLiteConverter's quantizer, which does not run."""
     name = declared.key.removeprefix("converter.")
     quantization = build.quantization
@@ -267,9 +267,9 @@ def explain_converter(build: schema.Build, declared: Declared) -> Unread | None:
 
 
 def _unread(
-    declared: Declared, root: str, reader: str, what: str, next_step: str, why: str = "", *, limit: bool = False
-) -> Unread:
-    return Unread(
+    declared: DeclaredKey, root: str, reader: str, what: str, next_step: str, why: str = "", *, limit: bool = False
+) -> UnreadKey:
+    return UnreadKey(
         key=declared.key,
         root=root,
         reader=reader,
@@ -289,7 +289,7 @@ def keep_read_elsewhere(several: Sequence[Composed], *, complete: bool = True) -
     """
     unread = [{one.key for one in composed.unread} for composed in several]
 
-    def is_read(one: Unread, composed: Composed) -> bool:
+    def is_read(one: UnreadKey, composed: Composed) -> bool:
         pairs = zip(unread, several, strict=True)
         return any(
             one.key not in keys and (not one.file or other.places.recipe == composed.places.recipe)
@@ -315,7 +315,7 @@ def require_chosen(several: Sequence[Composed]) -> None:
                 raise RecipeError(one.what, where=composed.places.find(one.key), why=one.why, next_step=one.next_step)
 
 
-def note_unread(several: Iterable[Sequence[Unread]]) -> list[str]:
+def note_unread(several: Iterable[Sequence[UnreadKey]]) -> list[str]:
     """Return one line for each part of the recipe that some variants do not read; `several` has a list a variant."""
     readers: dict[str, list[str]] = {}
     for unread in several:

@@ -68,7 +68,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class MeasuredSizes:
     """Bytes that were measured: of the float model and of the artifact."""
 
     float_bytes: int
@@ -146,7 +146,7 @@ def _quote(match: str) -> str:
 # gates
 
 
-def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: Sizes) -> list[Remedy]:
+def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) -> list[Remedy]:
     """Return what may help against missed gates, in the order of what it costs.
 
     `missed` are gates of the recipe and of its targets. What would surely break another limit on bytes is left out.
@@ -206,7 +206,7 @@ def keep_size(recipe: Recipe) -> Iterator[Remedy]:
         )
 
 
-def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: Sizes) -> Iterator[Remedy]:
+def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: MeasuredSizes) -> Iterator[Remedy]:
     """Yield other schemes, with what they mean for size and arithmetic."""
     current = recipe.quantization.scheme
     for scheme in schemes:
@@ -217,7 +217,7 @@ def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: Sizes) -> Itera
         yield Remedy(f"quantization={scheme}", f"{told}, {ARITHMETIC[scheme]}", 0 if size == sizes.artifact else size)
 
 
-def shrink(recipe: Recipe, limit: float, sizes: Sizes) -> Iterator[Remedy]:
+def shrink(recipe: Recipe, limit: float, sizes: MeasuredSizes) -> Iterator[Remedy]:
     """Yield smaller schemes that about keep a limit, else the smallest, and then what else makes a model smaller."""
     current = recipe.quantization.scheme
     fewer = [one for one in SMALLER if SCHEMES[one].weights and sizes.estimate(one, current) < sizes.artifact]

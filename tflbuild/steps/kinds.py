@@ -149,7 +149,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_convert",
             uses=(
                 *("buffers", "constant_layout", "fake_quant", "preprocess", "signatures", "stored_tensors"),
-                *("end_order", "model_editing", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+                *("interface_order", "model_editing", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),
@@ -236,7 +236,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_quantize",
             uses=(
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
-                *("core.schemes", "flatbuffer", "idle_borders", "moments", "narrow_constants", "prelu"),
+                *("core.schemes", "flatbuffer", "idle_interface", "moments", "narrow_constants", "prelu"),
                 *("least_scales", "model_editing", "quantizer_recipe", "rules", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
@@ -253,7 +253,7 @@ KINDS: dict[str, StepKind] = {
                 *("artifact", "buffers", "computed_filters", "core.kernels"),
                 *("core.computing", "core.model", "core.schemes", "flatbuffer", "interpreters"),
                 *("core.rules", "litert_quantize", "metrics", "moments", "narrow_constants", "predictions", "prelu"),
-                *("idle_borders", "probes", "quantizer_recipe", "rules", "samples"),
+                *("idle_interface", "probes", "quantizer_recipe", "rules", "samples"),
                 *("model_editing", "shards", "signatures", "stored_tensors", "uint8_interface"),
             ),
             packages=QUANTIZER,
@@ -284,9 +284,9 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_quantize",
             uses=(
-                *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "end_order"),
+                *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "interface_order"),
                 *("flatbuffer", "least_scales", "model_editing"),
-                *("fake_quant", "idle_borders", "narrow_constants", "preprocess", "samples", "signatures"),
+                *("fake_quant", "idle_interface", "narrow_constants", "preprocess", "samples", "signatures"),
                 *("stored_tensors", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
             ),
             packages=TENSORFLOW,

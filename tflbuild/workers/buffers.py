@@ -102,7 +102,7 @@ def store_buffers_inside(model: bytes) -> bytes:
     return append_archive(made, model)
 
 
-def settle_buffers(path: Path) -> str:
+def move_buffers_inside(path: Path) -> str:
     """Move buffers that lie behind the flatbuffer of a file into it. Return a note where they must stay, else "".
 
     A file that has none behind it keeps its bytes.

@@ -35,7 +35,7 @@ ALIKE = 0.99  # correlation of two quantizations of the same values; 4 bits and 
 
 
 @dataclass(frozen=True)
-class Reader:
+class ConstantReader:
     """An operator that reads a constant, by the name of its first output, and at which input."""
 
     op: str
@@ -49,7 +49,7 @@ class Constant:
     """A stored tensor and who reads it, seen through the DEQUANTIZE that widens it."""
 
     tensor: Tensor
-    readers: tuple[Reader, ...]
+    readers: tuple[ConstantReader, ...]
     is_output: bool = False
 
     @property
@@ -106,7 +106,7 @@ def list_constants(model: Model) -> list[Constant]:
     return sorted(found.values(), key=lambda constant: (-constant.bytes, constant.tensor.name))
 
 
-def find_readers(graph: Subgraph, index: int) -> Iterator[Reader]:
+def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
     """The operators that read a tensor, or what a DEQUANTIZE makes of it."""
     for op in graph.ops:
         if index not in op.inputs:
@@ -115,7 +115,7 @@ def find_readers(graph: Subgraph, index: int) -> Iterator[Reader]:
             yield from find_readers(graph, op.outputs[0])
         else:
             name = graph.tensors[op.outputs[0]].name if op.outputs else ""
-            yield Reader(op.name, name, op.inputs.index(index), op.custom)
+            yield ConstantReader(op.name, name, op.inputs.index(index), op.custom)
 
 
 def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) -> list[Exemption]:
@@ -134,7 +134,7 @@ def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) ->
     return found
 
 
-def bits_asked(reader: Reader, params: Mapping[str, Any]) -> int:
+def bits_asked(reader: ConstantReader, params: Mapping[str, Any]) -> int:
     """The width of weights that the recipe asks of an operator."""
     return SCHEMES[asked(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
 

@@ -18,7 +18,7 @@ LEAST_SCALE = 2.0**-126  # the smallest normal float32
 
 
 @dataclass(frozen=True)
-class Wrong:
+class NonFiniteConstant:
     """A constant with values that are no finite numbers: so many NaN and infinities, of `count`."""
 
     name: str
@@ -42,9 +42,9 @@ def check_finite(
         source: The float model that it was made of, None where the artifact is that.
         source_buffers: The bytes of the float model's buffers.
     """
-    known = [] if source is None else list(count_wrong(source, source_buffers))
+    known = [] if source is None else list(count_non_finite(source, source_buffers))
     step = "quantizing made them" if source is not None else "the source holds them, or converting it made them"
-    for wrong in count_wrong(model, buffers):
+    for wrong in count_non_finite(model, buffers):
         where = f"of {wrong.count:,} values of the constant {wrong.name}"
         if wrong.nan:
             whose = "the float model holds NaN too: they are the source's" if any(one.nan for one in known) else step
@@ -54,7 +54,7 @@ def check_finite(
             yield Finding("finite", f"{wrong.infinite:,} {where} are infinite{why}; {step}")
 
 
-def count_wrong(model: Model, buffers: Sequence[bytes]) -> Iterator[Wrong]:
+def count_non_finite(model: Model, buffers: Sequence[bytes]) -> Iterator[NonFiniteConstant]:
     """What is no finite number in each constant that has any."""
     seen = set()
     for graph in model.subgraphs:
@@ -66,7 +66,7 @@ def count_wrong(model: Model, buffers: Sequence[bytes]) -> Iterator[Wrong]:
             values = np.frombuffer(buffers[tensor.buffer], kind)
             if not np.isfinite(values).all():
                 nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-                yield Wrong(tensor.name, tensor.type, nan, infinite, values.size)
+                yield NonFiniteConstant(tensor.name, tensor.type, nan, infinite, values.size)
 
 
 def check_scales(model: Model) -> Iterator[Finding]:

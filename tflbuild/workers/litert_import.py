@@ -11,7 +11,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.core.model import Model, SignatureDef, Tensor
-from tflbuild.workers.buffers import append_archive, settle_buffers, write_aligned
+from tflbuild.workers.buffers import append_archive, move_buffers_inside, write_aligned
 from tflbuild.workers.contents import describe_model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import IDENTIFIER, read_model
@@ -30,7 +30,7 @@ def run(request: Request) -> Facts:
     path = request.outputs / "model.tflite"
     given = {"bytes": len(raw), "has_signatures": bool(model.signatures)}  # as the file is
     path.write_bytes(raw)
-    kept = settle_buffers(path)
+    kept = move_buffers_inside(path)
     raw, model = path.read_bytes(), read_model(path)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)

@@ -17,7 +17,7 @@ from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.idle_borders import type_idle_borders
+from tflbuild.workers.idle_interface import type_idle_interface
 from tflbuild.workers.least_scales import widen_ranges
 from tflbuild.workers.model_editing import parse_model, serialize_model
 from tflbuild.workers.moments import load_moments
@@ -51,7 +51,7 @@ def write_artifact(path: Path, quantized: bytes, params: Any, ranges: Any = None
     the other changes serialize the model without alignment.
     """
     made = with_uint8(with_narrow_constants(with_prelu(quantized, params), params), params)
-    made = with_idle_borders(made, params, ranges)
+    made = with_idle_interface(made, params, ranges)
     if has_large_buffers(made):
         made = store_buffers_inside(made)
     path.write_bytes(made)
@@ -202,13 +202,13 @@ def with_narrow_constants(model: bytes, params: Any) -> bytes:
     return narrow_constants(model, wanted, "per_tensor" if static else params.get("granularity", "per_channel"))
 
 
-def with_idle_borders(model: bytes, params: Any, ranges: Any) -> bytes:
+def with_idle_interface(model: bytes, params: Any, ranges: Any) -> bytes:
     """Give inputs that nothing reads, and constant outputs, the declared types."""
     if SCHEMES[params["scheme"]].mode != "static":
         return model
     known = {name: one for name, one in (ranges or {}).items() if "min" in one}
     measured = {name: (float(one["min"].min()), float(one["max"].max())) for name, one in known.items()}
-    return type_idle_borders(model, params.get("input_type", ""), params.get("output_type", ""), measured)
+    return type_idle_interface(model, params.get("input_type", ""), params.get("output_type", ""), measured)
 
 
 def with_uint8(model: bytes, params: Any) -> bytes:

@@ -19,7 +19,7 @@ from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import write_aligned
 from tflbuild.workers.model_editing import add_operator, add_tensor, builtin, find_opcode, parse_model
 from tflbuild.workers.stored_tensors import (
-    Stored,
+    StoredConstant,
     add_dequantize,
     add_stored,
     drop_unused,
@@ -56,7 +56,7 @@ Wanted = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
-class Use:
+class ConstantUse:
     """A float32 constant of a size that matters, and the input of an operator that reads it."""
 
     graph: Any
@@ -113,7 +113,7 @@ def narrow_constants(model: bytes, wanted: Wanted, granularity: str = "per_chann
     return write_aligned(root, len(model))
 
 
-def find_uses(root: Any, wanted: Wanted) -> Iterator[Use]:
+def find_uses(root: Any, wanted: Wanted) -> Iterator[ConstantUse]:
     """Every float32 constant that a scheme about weights speaks of, with each operator that reads it."""
     names = {value: name for name, value in vars(Builtin).items() if isinstance(value, int)}
     for graph in root.subgraphs:
@@ -124,7 +124,7 @@ def find_uses(root: Any, wanted: Wanted) -> Iterator[Use]:
             if kind == Builtin.CUSTOM or kind in CONVERSIONS or scheme.mode == "static" or not scheme.weights:
                 continue
             for place, index in enumerate(op.inputs):
-                use = Use(graph, op, kind, place, scheme.weights)
+                use = ConstantUse(graph, op, kind, place, scheme.weights)
                 if index >= 0 and is_wide(root, use.tensor) and not is_parameter(use):
                     yield replace(use, bits=stored_bits(use))
 
@@ -135,21 +135,21 @@ def is_wide(root: Any, tensor: Any) -> bool:
     return tensor.type == Type.FLOAT32 and data is not None and len(data) > LEAST_BYTES and not tensor.isVariable
 
 
-def is_parameter(use: Use) -> bool:
+def is_parameter(use: ConstantUse) -> bool:
     """Whether a constant holds one value a channel: a bias, or under 8 bits and less any vector but a table."""
     if use.looked_up or sum(size > 1 for size in use.tensor.shape) > 1:
         return False
     return use.bits < 16 or use.place >= FIRST_BIAS_PLACE
 
 
-def stored_bits(use: Use) -> int:
+def stored_bits(use: ConstantUse) -> int:
     """The width of the codes. int4 is for rows that fill whole bytes: GATHER reads others wrongly."""
     if use.bits != 4:
         return use.bits
     return 4 if use.looked_up and use.by_rows and math.prod(use.tensor.shape[1:]) % 2 == 0 else 8
 
 
-def widen_before(root: Any, use: Use, granularity: str, made: dict[Any, int]) -> None:
+def widen_before(root: Any, use: ConstantUse, granularity: str, made: dict[Any, int]) -> None:
     """Have the operator read the constant through a DEQUANTIZE, which other readers of it share."""
     axis = CHANNEL_AXES.get(use.kind) if use.place == 1 and granularity != "per_tensor" else None
     key = (id(use.graph), int(use.op.inputs[use.place]), use.bits, axis)
@@ -158,16 +158,16 @@ def widen_before(root: Any, use: Use, granularity: str, made: dict[Any, int]) ->
     use.op.inputs = replaced(use.op.inputs, use.place, made[key])
 
 
-def store(root: Any, use: Use, axis: int | None) -> int:
+def store(root: Any, use: ConstantUse, axis: int | None) -> int:
     """The index of a new tensor that holds a constant in fewer bits."""
     values = values_of(root, use.tensor)
     if use.bits == 16:
         # float32 to float16 rounds to the nearest on every CPU.
         with np.errstate(over="ignore"):  # `check` names what overflows
-            return add_stored(root, use.graph, use.tensor, Stored(Type.FLOAT16, values.astype(np.float16)))
+            return add_stored(root, use.graph, use.tensor, StoredConstant(Type.FLOAT16, values.astype(np.float16)))
     others = None if axis is None else tuple(place for place in range(values.ndim) if place != axis)
     scales = find_scales(np.abs(values).max(axis=others, keepdims=True), use.bits)
-    stored = Stored(CODES[use.bits], find_codes(values, scales, use.bits), scales.ravel(), axis or 0)
+    stored = StoredConstant(CODES[use.bits], find_codes(values, scales, use.bits), scales.ravel(), axis or 0)
     return add_stored(root, use.graph, use.tensor, stored)
 
 
@@ -188,7 +188,7 @@ def find_scales(peaks: np.ndarray, bits: int) -> np.ndarray:
     return np.where(scales > 0, scales, 1.0)
 
 
-def look_up_codes(root: Any, use: Use, granularity: str, made: dict[Any, int]) -> None:
+def look_up_codes(root: Any, use: ConstantUse, granularity: str, made: dict[Any, int]) -> None:
     """[table, GATHER, rows] as [codes, GATHER, DEQUANTIZE, rows]; with a factor for each row where rows differ."""
     graph, op = use.graph, use.op
     rows = graph.tensors[op.outputs[0]]
@@ -215,13 +215,13 @@ def look_up_codes(root: Any, use: Use, granularity: str, made: dict[Any, int]) -
     add_operator(root, graph, place + 2, Builtin.MUL, [plain, factor], [real], schema.MulOptionsT())
 
 
-def opcode(root: Any, use: Use) -> int:
+def opcode(root: Any, use: ConstantUse) -> int:
     """The lookup's operator code, of a version that takes the codes."""
     was = root.operatorCodes[use.op.opcodeIndex].version
     return find_opcode(root, use.kind, max(was, GATHER_VERSIONS[use.bits] if use.kind == Builtin.GATHER else 1))
 
 
-def one_value_a_row(sizes: Any, use: Use) -> Any:
+def one_value_a_row(sizes: Any, use: ConstantUse) -> Any:
     """The shape of looked up factors: that of the looked up rows, with 1 for the sizes of a row."""
     if sizes is None or not len(sizes):
         return sizes
@@ -229,7 +229,7 @@ def one_value_a_row(sizes: Any, use: Use) -> Any:
     return np.array([*list(sizes)[: len(sizes) - width], *[1] * width], np.int32)
 
 
-def store_table(root: Any, use: Use, granularity: str) -> tuple[int, np.ndarray | None]:
+def store_table(root: Any, use: ConstantUse, granularity: str) -> tuple[int, np.ndarray | None]:
     """(the index of a new tensor with the table's codes, a factor for each row or None where all rows have one scale).
 
     A table whose codes another operator has already, with a scale for each row, shares them.
@@ -242,18 +242,18 @@ def store_table(root: Any, use: Use, granularity: str) -> tuple[int, np.ndarray 
     if ready is None and not (use.by_rows and granularity != "per_tensor" and rows_differ(scales, use)):
         scale = find_scales(peaks.max(keepdims=True), use.bits)
         codes = find_codes(flat, scale, use.bits).reshape(values.shape)
-        return add_stored(root, use.graph, use.tensor, Stored(CODES[use.bits], codes, scale.ravel())), None
+        return add_stored(root, use.graph, use.tensor, StoredConstant(CODES[use.bits], codes, scale.ravel())), None
     greatest = scales.max()
     factors = np.maximum(scales / greatest, LEAST_ROW_FACTOR).astype(np.float16)
     if ready is not None:
         stored = replace(ready, scales=np.array([greatest]))
     else:
         codes = find_codes(flat, factors.astype(np.float64) * greatest, use.bits).reshape(values.shape)
-        stored = Stored(CODES[use.bits], codes, np.array([greatest]))
+        stored = StoredConstant(CODES[use.bits], codes, np.array([greatest]))
     return add_stored(root, use.graph, use.tensor, stored), factors
 
 
-def rows_differ(scales: np.ndarray, use: Use) -> bool:
+def rows_differ(scales: np.ndarray, use: ConstantUse) -> bool:
     """Whether a scale for each row halves the noise, for at most a quarter more bytes.
 
     The noise goes with the mean of the squared scales. `fsum` is exact, so that no CPU decides otherwise.
@@ -262,12 +262,12 @@ def rows_differ(scales: np.ndarray, use: Use) -> bool:
     return mean < float(scales.max()) ** 2 / 2 and use.row_bytes >= 4 * ROW_FACTOR_BYTES
 
 
-def store_factors(root: Any, use: Use, factors: np.ndarray) -> int:
+def store_factors(root: Any, use: ConstantUse, factors: np.ndarray) -> int:
     """The index of a tensor with the factors as float32, stored as float16."""
     shape = (len(factors), *[1] * (len(use.tensor.shape) - 1))
     like = schema.TensorT()
     like.name, like.shape, like.hasRank = use.tensor.name + b"_factors", np.array(shape, np.int32), True
-    stored = add_stored(root, use.graph, like, Stored(Type.FLOAT16, factors.reshape(shape)))
+    stored = add_stored(root, use.graph, like, StoredConstant(Type.FLOAT16, factors.reshape(shape)))
     return add_dequantize(root, use.graph, stored, like)
 
 

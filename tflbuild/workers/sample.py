@@ -22,7 +22,7 @@ from tflbuild.workers.dataset_tfds import open_tfds
 from tflbuild.workers.dataset_tfrecord import open_tfrecord
 from tflbuild.workers.datasets import Declared, Opened
 from tflbuild.workers.feeder import Feeder
-from tflbuild.workers.sample_statistics import Statistics, count_distinct, describe_inputs
+from tflbuild.workers.sample_statistics import SampleStatistics, count_distinct, describe_inputs
 from tflbuild.workers.sample_writer import SampleWriter
 from tflbuild.workers.samples import Arrays
 
@@ -75,7 +75,7 @@ def random_feed(wanted: Any, others: Mapping[str, Any], params: Mapping[str, Any
 
 def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> Facts:
     """Write everything that is fed, then the index. Returns what the samples are like."""
-    known: dict[str, Statistics] = {}
+    known: dict[str, SampleStatistics] = {}
     for inputs, labels, more in feed:
         writer.append(inputs, labels, more)
         describe_inputs(inputs, known)

@@ -15,7 +15,7 @@ DIGITS = 6  # sums of floats differ between CPUs in the last digits of a double
 
 
 @dataclass
-class Statistics:
+class SampleStatistics:
     """Running figures of one input's values."""
 
     low: float = math.inf
@@ -40,11 +40,11 @@ class Statistics:
         return {"low": self.low, "high": self.high, **rounded}
 
 
-def describe_inputs(inputs: Arrays, known: dict[str, Statistics]) -> None:
+def describe_inputs(inputs: Arrays, known: dict[str, SampleStatistics]) -> None:
     """Take in a block of samples, by input; text has no range."""
     for name, array in inputs.items():
         if array.dtype.kind in "biuf" and array.size:
-            known.setdefault(name, Statistics()).add(array)
+            known.setdefault(name, SampleStatistics()).add(array)
 
 
 def count_distinct(folder: Path) -> int:

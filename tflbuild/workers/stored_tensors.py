@@ -22,7 +22,7 @@ Type = schema.TensorType
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredConstant:
     """What a constant holds: float16 values, or int8 codes (int4 ones are packed when stored) and their scales."""
 
     type: int
@@ -38,7 +38,7 @@ def values_of(root: Any, tensor: Any) -> np.ndarray:
     return data.reshape([int(size) for size in tensor.shape])
 
 
-def pack(stored: Stored) -> bytes:
+def pack(stored: StoredConstant) -> bytes:
     """The bytes of a constant: two int4 codes to a byte, the first in the low half."""
     if stored.type != Type.INT4:
         return stored.codes.tobytes()
@@ -56,7 +56,7 @@ def unpack(root: Any, tensor: Any) -> np.ndarray:
     return np.where(halves > 7, halves - 16, halves)[: int(np.prod(tensor.shape))]
 
 
-def add_stored(root: Any, graph: Any, like: Any, stored: Stored) -> int:
+def add_stored(root: Any, graph: Any, like: Any, stored: StoredConstant) -> int:
     """Add a constant with the name and shape of `like`. Its buffer is a new one unless `stored` names one."""
     zero_points = np.zeros(stored.scales.size, np.int64)
     quantization = scale_parameters(stored.scales, zero_points, stored.axis) if stored.scales.size else None
@@ -73,7 +73,7 @@ def add_dequantize(root: Any, graph: Any, stored: int, like: Any) -> int:
     return made
 
 
-def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> Stored | None:
+def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> StoredConstant | None:
     """A constant that already holds a table in codes with a scale for each row, as an output layer that is tied to it.
 
     Codes hold the table when every value is within half a step of its code.
@@ -90,7 +90,7 @@ def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> Stored
             steps = exact.reshape(-1, *[1] * (values.ndim - 1))
             codes = unpack(root, other).reshape(values.shape)
             if np.all(np.abs(codes * steps - values) <= steps * 0.51):
-                return Stored(type, codes, exact, 0, other.buffer)
+                return StoredConstant(type, codes, exact, 0, other.buffer)
     return None
 
 

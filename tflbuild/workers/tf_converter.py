@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.workers.buffers import settle_buffers
+from tflbuild.workers.buffers import move_buffers_inside
 from tflbuild.workers.contract import Request, WorkerError
-from tflbuild.workers.end_order import order_ends
+from tflbuild.workers.interface_order import order_interface
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_explain import explain
 
@@ -67,8 +67,8 @@ def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) ->
         path.write_bytes(converter.convert())
     except Exception as error:
         raise explain(error, request, lambda: survey(request)) from error
-    note = settle_buffers(path)
-    order_ends(path)
+    note = move_buffers_inside(path)
+    order_interface(path)
     return note
 
 

@@ -21,7 +21,7 @@ from tflbuild.workers.signatures import Spec, Specs, declare, require_described,
 from tflbuild.workers.tf_entries import Entry, Loaded
 from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.workers.tf_sources import load_source, source_label
-from tflbuild.workers.tf_witness import Unwrapped, ask_source
+from tflbuild.workers.tf_witness import UnwrappedEntry, ask_source
 from tflbuild.workers.user_code import CODE, told
 from tflbuild.workers.witness import WITNESS, save_witness
 
@@ -87,9 +87,9 @@ def run(request: Request) -> Facts:
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
-def unwrap(loaded: Loaded, endpoint: Endpoint) -> Unwrapped:
+def unwrap(loaded: Loaded, endpoint: Endpoint) -> UnwrappedEntry:
     """Return an entry point as the source has it, to be asked for its outputs."""
-    return Unwrapped(
+    return UnwrappedEntry(
         loaded.holder,
         endpoint.entry,
         endpoint.specs,

@@ -14,7 +14,7 @@ from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.idle_borders import type_idle_borders
+from tflbuild.workers.idle_interface import type_idle_interface
 from tflbuild.workers.least_scales import widen_softmax_inputs
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_feeds
@@ -48,7 +48,7 @@ def run(request: Request) -> Facts:
     path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
     if params["scheme"] in INTEGER_OPS:
         measured = measure_inputs(request) if "samples" in request.inputs else {}
-        path.write_bytes(type_idle_borders(path.read_bytes(), params["input_type"], params["output_type"], measured))
+        path.write_bytes(type_idle_interface(path.read_bytes(), params["input_type"], params["output_type"], measured))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     return {"bytes": path.stat().st_size, **({"note": note} if note else {})}

@@ -30,7 +30,7 @@ FULL_RANGE = ("uint8", "int8")
 
 
 @dataclass(frozen=True)
-class Unwrapped:
+class UnwrappedEntry:
     """An entry point as the source has it.
 
     `specs` are the artifact's inputs, `models` what the source itself takes; `own` are the source's names of all
@@ -46,7 +46,7 @@ class Unwrapped:
     stateful: bool
 
 
-def ask_source(sources: list[Unwrapped], label: str) -> list[WitnessCall]:
+def ask_source(sources: list[UnwrappedEntry], label: str) -> list[WitnessCall]:
     """Return the calls that the source answered. One that it refuses for every random input is left out, and logged.
 
     Raises:
@@ -65,7 +65,7 @@ def ask_source(sources: list[Unwrapped], label: str) -> list[WitnessCall]:
     return calls
 
 
-def answered(source: Unwrapped, stateful: bool) -> list[WitnessCall]:
+def answered(source: UnwrappedEntry, stateful: bool) -> list[WitnessCall]:
     """Return the calls with the first kind of random input that the source takes, if possible with finite outputs.
 
     There is one attempt with a stateful source: another one would begin with another state.
@@ -93,7 +93,7 @@ def attempts(specs: Specs) -> Iterator[tuple[str, int]]:
         yield "uniform", size
 
 
-def random_feed(source: Unwrapped, random: np.random.Generator, draw: str, size: int) -> Arrays:
+def random_feed(source: UnwrappedEntry, random: np.random.Generator, draw: str, size: int) -> Arrays:
     """Return one feed of the artifact's inputs: raw values where it preprocesses."""
     raw = {one["input"] for one in source.declared["preprocess"]}
     feed = {}
@@ -122,7 +122,7 @@ def random_values(random: np.random.Generator, shape: list[int], dtype: str, dra
     return np.asarray(values, kind)
 
 
-def call_source(source: Unwrapped, feed: Arrays) -> Arrays:
+def call_source(source: UnwrappedEntry, feed: Arrays) -> Arrays:
     """Return the source's outputs for an artifact's feed, under the names that the recipe gives them."""
     preprocess = {one["input"]: one for one in source.declared["preprocess"]}
     own = {}
@@ -138,7 +138,7 @@ def call_source(source: Unwrapped, feed: Arrays) -> Arrays:
     return renamed or results
 
 
-def find_call(source: Unwrapped) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def find_call(source: UnwrappedEntry) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return the way into the source that its framework offers: a Keras model's call, a SavedModel's signature.
 
     Anything else is called by the entry point that `import` found, before it is traced.
@@ -154,7 +154,7 @@ def find_call(source: Unwrapped) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return source.entry.call
 
 
-def call_keras(source: Unwrapped, feeds: dict[str, Any]) -> dict[str, Any]:
+def call_keras(source: UnwrappedEntry, feeds: dict[str, Any]) -> dict[str, Any]:
     """Call a functional model as it was made: inputs in its own structure, by their names; inference mode."""
     model = source.holder
     structure = model.input
@@ -174,7 +174,7 @@ def is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def require_repeatable(source: Unwrapped, call: WitnessCall, label: str) -> None:
+def require_repeatable(source: UnwrappedEntry, call: WitnessCall, label: str) -> None:
     """Raise WorkerError where the source gives other outputs for an input that it has seen."""
     again = call_source(source, call.feed)
     for name, wanted in call.outputs.items():

@@ -37,7 +37,7 @@ PATH = re.compile(r"(/[^\s'\":;,()]+)")
 
 
 @dataclass
-class Guard:
+class ReadGuard:
     """What one step's code may read. `key` declares files, `entry` is the code; `listed` are folders of modules."""
 
     request: Request
@@ -107,7 +107,7 @@ class Guard:
         return error
 
 
-_guards: list[Guard] = []
+_guards: list[ReadGuard] = []
 
 
 def guard_reads(request: Request, entry: str, key: str) -> None:
@@ -118,7 +118,7 @@ def guard_reads(request: Request, entry: str, key: str) -> None:
     if _guards or not own_folder:
         return
     listed = tuple(os.path.abspath(path) for path in sys.path)
-    guard = Guard(request, key, entry, tuple(allowed_folders(request)), tuple(code_folders()), listed)
+    guard = ReadGuard(request, key, entry, tuple(allowed_folders(request)), tuple(code_folders()), listed)
     _guards.append(guard)
     os.environ["TMPDIR"] = str(request.folder)  # where native libraries put temporary files
     sys.addaudithook(_watch)
@@ -234,7 +234,7 @@ def _reads(event: str, arguments: tuple[Any, ...]) -> bool:
     return isinstance(flags, int) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & (os.O_TRUNC | os.O_PATH)
 
 
-def _require_no_connection(guard: Guard, connecting: Any, address: Any) -> None:
+def _require_no_connection(guard: ReadGuard, connecting: Any, address: Any) -> None:
     """Raise WorkerError for a connection, except where Keras fetches a file whose hash it verifies."""
     if getattr(connecting, "family", None) not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -254,7 +254,7 @@ def _require_no_connection(guard: Guard, connecting: Any, address: Any) -> None:
     raise error
 
 
-def _watch_missing(guard: Guard) -> None:
+def _watch_missing(guard: ReadGuard) -> None:
     """Refuse when the user's own lines ask whether an undeclared file of their project exists: here it never does."""
     original = os.stat
 
@@ -270,7 +270,7 @@ def _watch_missing(guard: Guard) -> None:
     os.stat = stat
 
 
-def _asked_by_user(guard: Guard) -> bool:
+def _asked_by_user(guard: ReadGuard) -> bool:
     """Whether a line of the user's files asks, directly or through the standard library."""
     frame: FrameType | None = sys._getframe(2)
     library = os.path.dirname(os.path.realpath(os.__file__))

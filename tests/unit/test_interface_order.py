@@ -5,7 +5,7 @@ from ai_edge_litert.interpreter import Interpreter
 from fault_planting import edited
 from one_op import Case, T, write_model
 
-from tflbuild.workers.end_order import order_ends
+from tflbuild.workers.interface_order import order_interface
 
 
 def write(path, outputs):
@@ -28,7 +28,7 @@ def test_ends_are_ordered_and_values_stay_with_their_names(tmp_path):
     path = tmp_path / "model.tflite"
     write(path, ("zeta", "alpha"))
     before = run(path)
-    order_ends(path)
+    order_interface(path)
     interpreter = Interpreter(str(path))
     runner = interpreter.get_signature_runner()
     indices = [runner.get_output_details()[name]["index"] for name in ("alpha", "zeta")]
@@ -40,7 +40,7 @@ def test_a_model_in_order_keeps_its_bytes(tmp_path):
     path = tmp_path / "model.tflite"
     write(path, ("alpha", "zeta"))
     before = path.read_bytes()
-    order_ends(path)
+    order_interface(path)
     assert path.read_bytes() == before
 
 

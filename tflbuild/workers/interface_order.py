@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tflbuild.workers.buffers import has_buffers_behind, write_aligned
 
 
-def order_ends(path: Path) -> None:
+def order_interface(path: Path) -> None:
     """Put the inputs and outputs of every signature's subgraph into the order of their names, where they are not.
 
     A model whose buffers lie behind the flatbuffer, at offsets of their own, is left as it is.

@@ -27,7 +27,7 @@ UNMEASURED = (0.0, 1.0)  # for an input of which no sample is known: any scale i
 Ranges = Mapping[str, tuple[float, float]]
 
 
-def type_idle_borders(model: bytes, input_type: str, output_type: str, ranges: Ranges) -> bytes:
+def type_idle_interface(model: bytes, input_type: str, output_type: str, ranges: Ranges) -> bytes:
     """Give unread float32 inputs and constant float32 outputs the declared integer types.
 
     Args:
