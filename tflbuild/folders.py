@@ -58,7 +58,7 @@ def open_folders(
 
 
 def record_failure(recipe: Recipe, store: Store, request: str, result: str, error: TflbuildError) -> None:
-    """Say in the variant's folder which build failed and why; no artifact of an earlier one keeps its name."""
+    """Record in the variant's folder which build failed and why. Artifacts of an earlier build are renamed."""
     told = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
     named = {"recipe": recipe.name, "variant": recipe.variant, "request": request}
     failure = {**named, "result": result, "exit_code": error.exit_code, "error": told}
@@ -100,7 +100,7 @@ def _read_owner(folder: Path) -> FolderOwner | None:
 
 
 def _may_write_again(owner: FolderOwner, name: str) -> bool:
-    """Whether the recorded recipe is still there and still writes to a folder of this name."""
+    """Return whether the recorded recipe is still there and still writes to a folder of this name."""
     file = find_recipe(owner.recipe)
     if file is None:
         return False
@@ -117,5 +117,5 @@ def _refuse_name(folder: Path, name: str, recorded: FolderOwner, owner: FolderOw
         f"{folder} belongs to another recipe",
         where=places.find("name") if places.find("name") != "name" else places.recipe_text(),
         why=f"'{recorded.file}' and {this} both have the name '{name}', and would overwrite each other's artifacts",
-        next_step=f"give one of them another `name`; or remove {folder} where its artifacts are no longer needed",
+        next_step=f"give one of them another `name`; or remove {folder} if its artifacts are no longer needed",
     )

@@ -32,22 +32,22 @@ class GateJudgement:
 
     @property
     def gates(self) -> list[Gate]:
-        """All gates, those of targets last."""
+        """Return all gates, those of targets last."""
         return [*self.own, *self.targets]
 
     @property
     def missed(self) -> list[Gate]:
-        """The gates that are missed."""
+        """Return the gates that are missed."""
         return [gate for gate in self.gates if not gate.passed]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing fails the build."""
+        """Return whether nothing fails the build."""
         return not self.wrong and all(gate.passed for gate in self.own)
 
     @property
     def faults(self) -> list[str]:
-        """What fails the build on targets, a line each."""
+        """Return what fails the build on targets, a line each."""
         return [line for lines in self.wrong.values() for line in lines]
 
     def as_failure(self) -> Failure:

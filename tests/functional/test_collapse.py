@@ -15,7 +15,7 @@ RECIPE = "+recipe=ready"
 FREE = "verify.gates.top1_drop=null"
 EVALUATION = {
     "permuted": "labels look permuted: what the source names 0 is labelled 3",
-    "single": "1 evaluation sample says nothing of others",
+    "single": "1 evaluation sample cannot show how the artifact does on others",
     "repeated": "only 20 of 100 evaluation samples differ",
     "random": "not clearly better than always naming class",
 }

@@ -131,8 +131,8 @@ def wave(code, bits, channels, raw, step=None):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (wave(1, 24, 1, bytes(16), step=4), "takes 4 bytes"),
-        (wave(1, 16, 2, bytes(6)), "no whole number of samples"),
+        (wave(1, 24, 1, bytes(16), step=4), "gives 4 bytes"),
+        (wave(1, 16, 2, bytes(6)), "not a whole number of samples"),
         (wave(1, 16, 1, b""), "holds no sound"),
         (wave(3, 32, 1, struct.pack("<4f", 0, float("nan"), 0, 0)), "'photos/a.wav' holds NaN"),
     ],

@@ -50,7 +50,7 @@ def test_good_figures_warn_of_nothing():
 @pytest.mark.parametrize(
     ("facts", "kind", "text"),
     [
-        (verify(samples=1), "samples", "1 evaluation sample says nothing"),
+        (verify(samples=1), "samples", "1 evaluation sample cannot show"),
         (verify() | {"distinct": 1}, "repeated", "all 2,000 evaluation samples are the same"),
         (verify() | {"distinct": 400}, "repeated", "only 400 of 2,000 evaluation samples differ"),
         (verify(labels={"classes": 1}), "chance_of_source", "all 2,000 labels are class 3"),
@@ -61,12 +61,12 @@ def test_good_figures_warn_of_nothing():
             "what the source names 0 is labelled 3; in that order its top-1 is 90.0 % and not 10.0 %",
         ),
         (verify(labels={"p_artifact": 0.4}, top1=0.1), "chance", "the artifact's top-1 of 10.0 %"),
-        (verify(labels={"named_artifact": 1}), "constant", "names one class for all samples, the source 10"),
-        (verify(agreement=0.4), "agreement", "same class on 40.0 % of the samples alone"),
+        (verify(labels={"named_artifact": 1}), "constant", "names one class for all samples, the source names 10"),
+        (verify(agreement=0.4), "agreement", "same class on only 40.0 % of the samples"),
         (verify(output={"snr_db": 9.9}), "snr_db", "an SNR of 9.9 dB, less than 10"),
         (verify(output={"constant": True, "snr_db": 3.0}), "constant", "output 'y' is the same for all samples"),
         (verify(output={"channels": CHANNELS}), "channels", "output 'y', channels 4, 5 (last axis)"),
-        (verify(output={"channels": {**CHANNELS, "below": []}}), "channels", "channel 4 (last axis): what varies"),
+        (verify(output={"channels": {**CHANNELS, "below": []}}), "channels", "channel 4 (last axis): values that vary"),
     ],
 )
 def test_each_collapse_is_one_warning_that_keeps_it_off_the_front(facts, kind, text):

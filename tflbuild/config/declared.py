@@ -107,7 +107,7 @@ def list_leaves(node: object, place: str = "") -> Iterator[str]:
 
 
 def belongs_to_other(key: str, kinds: Kinds) -> bool:
-    """Whether a key, or a part that it begins with, is unknown to the chosen option and known to another one."""
+    """Return whether a key, or a part that it begins with, is unknown to the chosen option and known to another one."""
     parts = key.split(".")
     return any(_is_of_other(".".join(parts[:length]), kinds) for length in range(2, len(parts) + 1))
 

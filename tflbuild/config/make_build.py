@@ -43,7 +43,7 @@ def make_build(config: DictConfig, missing: list[str], interpolates: bool, place
 
 
 def _near_input(config: DictConfig, key: str) -> str:
-    """A misspelt input is a new one to Hydra; the hint that it may not be meant so."""
+    """Return a hint at a misspelt input, "" where none is near: Hydra takes it for a new input."""
     found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
     close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
     return f"; {close}" if close else ""

@@ -17,16 +17,19 @@ TYPED_MAPPING = re.compile(
 
 
 def normalise(overrides: list[str]) -> list[str]:
-    """`recipe=x` means `+recipe=x`: no recipe stands in the defaults, and nothing else can be meant.
+    """Return overrides in Hydra's grammar: `recipe=x` as `+recipe=x`, names of open mappings with `++`.
 
-    Names below an open mapping are the user's own, which Hydra would want to be told with `++`.
+    The defaults hold no recipe, so that nothing else can be meant. Names below an open mapping are the user's own.
     """
     told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
     return [f"++{text}" if OPEN_MAPPING.match(text) else text for text in told]
 
 
 def nest(override: str) -> str:
-    """`++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`: else OmegaConf adds no typed node."""
+    """Return `++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`.
+
+    OmegaConf adds a typed node for the latter alone.
+    """
     key, _, value = override.partition("=")
     typed = TYPED_MAPPING.match(key)
     if typed is None:

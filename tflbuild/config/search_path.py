@@ -9,7 +9,7 @@ from tflbuild.locations import shipped
 
 
 def search_roots() -> list[tuple[str, str, Path]]:
-    """Where configuration is looked for, first match wins: (provider, scheme, folder)."""
+    """Return where configuration is looked for, as (provider, scheme, folder). The first match wins."""
     here = Path.cwd()
     roots = [("tflbuild", "file", shipped("conf"))]
     if (here / "conf").resolve() != shipped("conf").resolve():

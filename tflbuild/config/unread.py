@@ -70,7 +70,7 @@ def explain_key(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
 
 
 def explain_target(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """A profile that is not chosen, and a limit on a figure that only other targets have."""
+    """Explain a profile that is not chosen, and a limit on a figure that only other targets have."""
     group, _, rest = declared.key.partition(".")
     name, _, figure = rest.partition(".")
     if group != "target" or not rest:
@@ -106,7 +106,7 @@ def profiles_of(build: schema.Build) -> list[Target]:
 
 
 def explain_option(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """A key that the chosen option of its group lacks, or has no use for."""
+    """Explain a key that the chosen option of its group lacks, or has no use for."""
     for place, group, node in nodes_of(build):
         name = declared.key.removeprefix(f"{place}.").partition(".")[0]
         if not declared.key.startswith(f"{place}."):
@@ -163,7 +163,7 @@ def _option_of(group: str, node: object) -> str:
 
 
 def explain_samples(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """A representative dataset that nothing measures anything on."""
+    """Explain a representative dataset that no step reads."""
     if (declared.key != "dataset" and not declared.key.startswith("dataset.")) or reads_samples(build):
         return None
     reader = f"quantization={build.quantization.scheme}"
@@ -178,7 +178,7 @@ def explain_samples(build: schema.Build, declared: DeclaredKey) -> UnreadKey | N
 
 
 def reads_samples(build: schema.Build) -> bool:
-    """Whether a step takes the representative dataset."""
+    """Return whether a step takes the representative dataset."""
     quantization = build.quantization
     if quantization.scheme not in SCHEMES:  # a search may try schemes that need it, and targets choose theirs
         return True
@@ -198,7 +198,7 @@ def schemes_of(quantization: Quantization) -> set[str]:
 
 
 def explain_calibration(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """A parameter of another calibration method."""
+    """Explain a parameter of another calibration method."""
     owners = {
         "quantization.calibration.percentile": "percentile",
         "quantization.calibration.smoothing": "moving_average",
@@ -218,7 +218,7 @@ def explain_calibration(build: schema.Build, declared: DeclaredKey) -> UnreadKey
 
 
 def explain_algorithm(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """An algorithm for integer weights where there are none."""
+    """Explain an algorithm for integer weights where there are none."""
     integers = any(SCHEMES[name].weights in (4, 8) for name in schemes_of(build.quantization))
     if declared.key != "quantization.algorithm" or integers or build.quantization.scheme not in SCHEMES:
         return None
@@ -233,7 +233,7 @@ def explain_algorithm(build: schema.Build, declared: DeclaredKey) -> UnreadKey |
 
 
 def explain_gate(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """A limit on accuracy where outputs are compared and no labels are."""
+    """Explain a limit on accuracy where outputs are compared without labels."""
     name = declared.key.removeprefix("verify.gates.")
     if name not in NEEDS_LABELS or name == declared.key or build.verify.kind != "parity":
         return None
@@ -248,7 +248,7 @@ def explain_gate(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None
 
 
 def explain_converter(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
-    """An option of TFLiteConverter's quantizer, which does not run."""
+    """Explain an option of TFLiteConverter's quantizer, which does not run."""
     name = declared.key.removeprefix("converter.")
     quantization = build.quantization
     quantizes = quantization.engine.value == "converter" and quantization.scheme != "none"

@@ -28,7 +28,7 @@ class Affine:
 
     @property
     def is_identity(self) -> bool:
-        """Whether values stay as they are."""
+        """Return whether values stay as they are."""
         return self.equals(Affine())
 
     def scaled(self, factor: float) -> Affine:
@@ -41,7 +41,7 @@ class Affine:
         return min(ends), max(ends)
 
     def equals(self, other: Affine) -> bool:
-        """Whether two maps give the same for pixels, within TOLERANCE of their range."""
+        """Return whether two maps give the same for pixels, within TOLERANCE of their range."""
         pairs, others = self.channels, other.channels
         count = max(len(pairs), len(others))
         if len(pairs) != len(others) and 1 not in (len(pairs), len(others)):

@@ -25,7 +25,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the distance between the bounds: what is printed behind `+-`."""
+        """Return half the distance between the bounds: what is printed behind `+-`."""
         return (self.high - self.low) / 2
 
     def holds(self, value: float) -> bool:

@@ -65,10 +65,12 @@ def find_collapse(verify: Mapping[str, Json], limits: Sequence[str]) -> str:
 
 
 def warn_of_samples(verify: Mapping[str, Json]) -> Iterator[QualityWarning]:
-    """Too few samples to say anything, or the same ones again."""
+    """Warn of too few samples, and of repeated ones."""
     samples, distinct = int(verify["samples"]), int(verify.get("distinct", verify["samples"]))
     if samples == 1:
-        yield QualityWarning("samples", "1 evaluation sample says nothing of others: give more (verify.dataset)")
+        yield QualityWarning(
+            "samples", "1 evaluation sample cannot show how the artifact does on others: give more (verify.dataset)"
+        )
     elif distinct == 1:
         yield QualityWarning(
             "repeated", f"all {samples:,} evaluation samples are the same: give different ones (verify.dataset)"
@@ -82,7 +84,7 @@ def warn_of_samples(verify: Mapping[str, Json]) -> Iterator[QualityWarning]:
 
 
 def warn_of_labels(accuracy: Mapping[str, Json], samples: int) -> Iterator[QualityWarning]:
-    """Accuracy that says nothing, of the source or of the artifact."""
+    """Warn where an accuracy shows nothing about the source or the artifact."""
     labels = accuracy.get("labels")
     if labels is None or samples == 1:
         return
@@ -103,8 +105,8 @@ def warn_of_labels(accuracy: Mapping[str, Json], samples: int) -> Iterator[Quali
     if labels["named_artifact"] == 1 and labels["named_source"] > 1:
         yield QualityWarning(
             "constant",
-            f"the artifact names one class for all samples, the source {labels['named_source']}: it has collapsed;"
-            f" try {MORE_PRECISE}",
+            f"the artifact names one class for all samples, the source names {labels['named_source']}: the artifact has"
+            f" collapsed; try {MORE_PRECISE}",
         )
     elif labels["p_source"] <= CHANCE_P < labels["p_artifact"] and labels["order"] is None:
         yield QualityWarning(
@@ -115,8 +117,8 @@ def warn_of_labels(accuracy: Mapping[str, Json], samples: int) -> Iterator[Quali
     elif accuracy["agreement"] < LEAST_AGREEMENT:
         yield QualityWarning(
             "agreement",
-            f"source and artifact name the same class on {100 * accuracy['agreement']:.1f} % of the samples alone:"
-            f" it has collapsed; try {MORE_PRECISE}",
+            f"source and artifact name the same class on only {100 * accuracy['agreement']:.1f} % of the samples:"
+            f" the artifact has collapsed; try {MORE_PRECISE}",
         )
 
 
@@ -131,7 +133,7 @@ def order_text(order: Mapping[str, Json]) -> str:
 
 
 def warn_of_output(name: str, output: Mapping[str, Json]) -> Iterator[QualityWarning]:
-    """An output, or channels of it, in which the source's values are lost."""
+    """Warn of an output, or channels of it, in which the source's values are lost."""
     if output.get("constant"):
         yield QualityWarning(
             "constant", f"output '{name}' is the same for all samples, the source's is not; try {MORE_PRECISE}"
@@ -148,7 +150,7 @@ def warn_of_output(name: str, output: Mapping[str, Json]) -> Iterator[QualityWar
 
 
 def warn_of_channels(name: str, channels: Mapping[str, Json]) -> Iterator[QualityWarning]:
-    """Channels that one scale for the whole tensor cannot represent, or that are lost for another reason."""
+    """Warn of channels that one scale for the whole tensor cannot represent, or that are lost for another reason."""
     axis = "last axis" if channels["axis"] == -1 else f"axis {channels['axis']}"
     whole = channels["channels"] == 1
     way_out = "" if whole else "split the output by units (boxes, scores), or "
@@ -167,18 +169,18 @@ def warn_of_channels(name: str, channels: Mapping[str, Json]) -> Iterator[Qualit
         what = f"output '{name}'" if whole else f"output '{name}', {list_channels(lost)} ({axis})"
         yield QualityWarning(
             "channels",
-            f"{what}: what varies in the source is lost (SNR {worst['snr_db']:.1f} dB about the mean); {way_out}"
+            f"{what}: values that vary in the source are lost (SNR {worst['snr_db']:.1f} dB about the mean); {way_out}"
             f"{MORE_PRECISE}",
         )
 
 
 def warn_of_joins(joins: Sequence[Mapping[str, Json]]) -> Iterator[QualityWarning]:
-    """Tensors inside the model that lose their values where they are joined with larger ones."""
+    """Warn of tensors inside the model that lose their values where they are joined with larger ones."""
     for join in joins:
         names = ", ".join(name.partition(";")[0] for name in join["inputs"])
         yield QualityWarning(
             "joins",
-            f"'{join['name'].partition(';')[0]}' joins {names} with larger values: all that they span is less than two"
+            f"'{join['name'].partition(';')[0]}' joins {names} with larger values: their whole range is less than two"
             f" steps of its scale ({join['step']:.4g}); try quantization=int16x8, or the rule"
             " {op: CONCATENATION, scheme: float32} (quantization.rules)",
             collapsed=False,
@@ -193,7 +195,7 @@ def list_channels(channels: Sequence[int]) -> str:
 
 
 def warn_of_gates(gates: Sequence[Gate], verify: Mapping[str, Json]) -> Iterator[QualityWarning]:
-    """Gates on accuracies that are finer than the samples can show."""
+    """Warn of gates on accuracies that are finer than the samples can show."""
     accuracy, samples = verify.get("classification"), int(verify["samples"])
     if accuracy is None or "lost" not in accuracy:
         return

@@ -39,7 +39,7 @@ class RuntimeRow:
 
     @property
     def first_runtime(self) -> str:
-        """The runtime from which on all are right; "" when the newest is not."""
+        """Return the runtime from which on all are right; "" when the newest is not."""
         first = ""
         for runtime in reversed(list(self.results)):
             if self.results[runtime] != RIGHT:

@@ -79,7 +79,7 @@ def factor_of(manifest: Manifest, role: str) -> float:
 
 
 def are_scaled_apart(ours: Mapping[str, float], theirs: Mapping[str, float], factor: float) -> bool:
-    """Whether two ranges cannot be of samples that were scaled alike: by width and spread, or by where they begin."""
+    """Return whether two ranges are of differently scaled samples, by width and spread or by where they begin."""
     sizes = [(one["high"] - one["low"], one["std"]) for one in (ours, theirs)]
     if not all(map(all, sizes)):
         return False
@@ -100,9 +100,9 @@ def warn_of_metadata(manifest: Manifest) -> Iterator[str]:
     """Warn of metadata that have an app feed another range than the model was verified with."""
     described = ((manifest.get("recipe", {}).get("metadata") or {}).get("described") or {}).get("inputs", {})
     for name, values in inputs_of(manifest, "evaluation samples").items():
-        told = described.get(name, {})
-        yield from warn_of_normalization(name, told, values)
-        least, greatest = (told.get(side) for side in ("min", "max"))
+        declared = described.get(name, {})
+        yield from warn_of_normalization(name, declared, values)
+        least, greatest = (declared.get(side) for side in ("min", "max"))
         below = least and values["low"] < min(least) - NEGATIVE * (values["high"] - values["low"])
         above = greatest and values["high"] > max(greatest) + NEGATIVE * (values["high"] - values["low"])
         if below or above:
@@ -112,10 +112,10 @@ def warn_of_metadata(manifest: Manifest) -> Iterator[str]:
             )
 
 
-def warn_of_normalization(name: str, told: Mapping[str, Any], values: Mapping[str, float]) -> Iterator[str]:
+def warn_of_normalization(name: str, declared: Mapping[str, Any], values: Mapping[str, float]) -> Iterator[str]:
     """Warn where mean and std make of pixels another range than the samples have."""
-    mean, std = told.get("mean") or [0.0], told.get("std") or [1.0]
-    if told.get("content", "image") != "image" or not (told.get("mean") or told.get("std")):
+    mean, std = declared.get("mean") or [0.0], declared.get("std") or [1.0]
+    if declared.get("content", "image") != "image" or not (declared.get("mean") or declared.get("std")):
         return
     ends = [(pixel - middle) / deviation for middle in mean for deviation in std for pixel in PIXELS]
     least, greatest = min(ends), max(ends)
@@ -123,7 +123,8 @@ def warn_of_normalization(name: str, told: Mapping[str, Any], values: Mapping[st
     if not width or width > DIFFER * (greatest - least) or greatest - least > DIFFER * DIFFER * width:
         yield (
             f"metadata.inputs.{name} tells an app to feed {least:.4g} to {greatest:.4g} (pixels from 0 to 255, minus"
-            f" mean, by std), and the evaluation samples range from {show(values)}: give mean and std for 0 to 255"
+            f" mean, divided by std), and the evaluation samples"
+            f" range from {show(values)}: give mean and std for 0 to 255"
         )
 
 

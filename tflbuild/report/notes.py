@@ -8,14 +8,14 @@ from tflbuild.core.digest import Json
 from tflbuild.core.sizes import show_bytes
 from tflbuild.report.summary import Row, labels
 
-TOLD_SHARE = 0.1  # of the constants' bytes: less is in the manifest alone
+NOTED_SHARE = 0.1  # of the constants' bytes: less is in the manifest alone
 NEARLY_FLOAT = 0.9  # of the float model's bytes
 MOSTLY_STRUCTURE = 0.5  # of the file: fewer constants cannot make it much smaller
 SHOWN = 3
 
 
 def variant_notes(rows: Sequence[Row]) -> list[str]:
-    """The notes of all variants, each behind the variant's label where there are several."""
+    """Return the notes of all variants, each behind the variant's label where there are several."""
     return [
         f"{label}: {note}" if len(rows) > 1 else note
         for row, label in zip(rows, labels(rows), strict=True)
@@ -25,7 +25,7 @@ def variant_notes(rows: Sequence[Row]) -> list[str]:
 
 
 def constant_notes(manifest: Mapping[str, Json]) -> list[str]:
-    """A line for each thing that a person should know of the constants; none of an artifact that is not quantized."""
+    """Return a line for each thing that a person should know about the constants of a quantized artifact."""
     artifact = manifest["artifact"]
     constants = artifact["contents"].get("constants")
     random = artifact["contents"].get("random_operators")
@@ -35,9 +35,9 @@ def constant_notes(manifest: Mapping[str, Json]) -> list[str]:
     nearly = artifact["bytes"] > NEARLY_FLOAT * artifact["float_bytes"]
     silent = [one for one in constants["wider"] if not one["by_rule"]]
     wider = constants["wider"] if nearly else silent
-    if sum(one["bytes"] for one in wider) > TOLD_SHARE * constants["bytes"]:
+    if sum(one["bytes"] for one in wider) > NOTED_SHARE * constants["bytes"]:
         found.append(show_wider(wider, constants["bytes"]))
-    if sum(copy["bytes"] for copy in constants["copies"]) > TOLD_SHARE * constants["bytes"]:
+    if sum(copy["bytes"] for copy in constants["copies"]) > NOTED_SHARE * constants["bytes"]:
         found.append(show_copies(constants["copies"]))
     if nearly:
         found.insert(0, show_size(artifact, constants))
@@ -45,7 +45,7 @@ def constant_notes(manifest: Mapping[str, Json]) -> list[str]:
 
 
 def show_wider(wider: Sequence[Mapping[str, Json]], total: int) -> str:
-    """The constants that stay wide, the largest first, each with its reason."""
+    """Return the constants that stay wide, the largest first, each with its reason."""
     many = f"{len(wider)} constants stay" if len(wider) > 1 else "1 constant stays"
     parts = [
         f"{one['name']} {one['type']} {show_bytes(one['bytes'])}, {one['bytes'] / total:.0%} of all constants"
@@ -56,13 +56,13 @@ def show_wider(wider: Sequence[Mapping[str, Json]], total: int) -> str:
 
 
 def show_copies(copies: Sequence[Mapping[str, Json]]) -> str:
-    """Tables that are stored twice, since their readers want other scales."""
+    """Tables that are stored twice, since their readers need different scales."""
     parts = [f"{copy['name']} {show_bytes(copy['bytes'])} ({', '.join(copy['kinds'])})" for copy in copies[:SHOWN]]
-    return f"stored twice, since what reads them wants scales of its own: {'; '.join(parts)}{_more(len(copies))}"
+    return f"stored twice, since their readers need different scales: {'; '.join(parts)}{_more(len(copies))}"
 
 
 def show_size(artifact: Mapping[str, Json], constants: Mapping[str, Json]) -> str:
-    """Why a quantized artifact is hardly smaller than the float model."""
+    """Return why a quantized artifact is hardly smaller than the float model."""
     size = f"{artifact['bytes'] / artifact['float_bytes']:.0%} of the float model's bytes: "
     if constants["bytes"] < MOSTLY_STRUCTURE * artifact["bytes"]:
         held, whole = show_bytes(constants["bytes"]), show_bytes(artifact["bytes"])

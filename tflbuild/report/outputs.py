@@ -71,7 +71,7 @@ def cannot_write(folder: Path, error: OSError) -> MachineError:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A disk that is full or closed is the environment's fault, and said so."""
+    """Report a disk that is full or cannot be written to as a fault of the environment."""
     try:
         yield
     except OSError as error:
@@ -125,7 +125,7 @@ def set_aside(folder: Path, store: Store) -> None:
 
 
 def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> None:
-    """Say in the folder which build failed and why; what an earlier one left there is set aside."""
+    """Record in the folder which build failed and why. What an earlier build left there is set aside."""
     set_aside(folder, store)
     earlier = read_manifest(folder / f"{PREVIOUS}{MANIFEST}").get("artifact")
     sha256 = earlier.get("sha256") if isinstance(earlier, dict) else None

@@ -33,10 +33,12 @@ def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> l
 def warning_text(rows: Sequence[Row]) -> str:
     """Return a line for each note and warning of the variants that were built, with the label of those that have it."""
     built = [(label, row.manifest) for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None]
-    befell: dict[str, list[str]] = {}
+    labels_by_text: dict[str, list[str]] = {}
     for label, manifest in built:
         for text in manifest["warnings"]:
-            befell.setdefault(text, []).append(label)
-    lines = [text if len(names) == len(built) else f"{', '.join(names)}: {text}" for text, names in befell.items()]
+            labels_by_text.setdefault(text, []).append(label)
+    lines = [
+        text if len(names) == len(built) else f"{', '.join(names)}: {text}" for text, names in labels_by_text.items()
+    ]
     notes = [f"note: {note}\n" for note in variant_notes(rows)]
     return "".join([*notes, *(f"warning: {line}\n" for line in lines)])

@@ -239,13 +239,13 @@ def search(recipe: Recipe, missed: Sequence[Gate]) -> Iterator[Remedy]:
 
 
 def can_spare(recipe: Recipe) -> bool:
-    """Whether rules may leave single operators in float."""
+    """Return whether rules may leave single operators in float."""
     quantized = SCHEMES[recipe.quantization.scheme].mode != "float"
     return quantized and recipe.quantization.engine == "litert" and allows_float(recipe)
 
 
 def allows_float(recipe: Recipe) -> bool:
-    """Whether targets and op set let an operator compute in float; otherwise a rule would miss what they demand."""
+    """Return whether targets and op set let an operator compute in float: a rule must keep what they demand."""
     return not recipe.full_integer and recipe.opset.arithmetic == "any"
 
 

@@ -40,23 +40,23 @@ class ChannelSums:
 
     @property
     def range(self) -> np.ndarray:
-        """What the source's values span."""
+        """Return what the source's values span."""
         return np.asarray(self.high - self.low)
 
     @property
     def extent(self) -> float:
-        """What a scale has to span that represents all of these values, and zero."""
+        """Return what a scale has to span that represents all of these values, and zero."""
         return float(max(self.high.max(), 0.0) - min(self.low.min(), 0.0))
 
     @property
     def varying(self) -> np.ndarray:
-        """Whether a channel's values differ by more than rounding."""
+        """Return whether a channel's values differ by more than rounding."""
         magnitude = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.range > np.maximum(ROUNDING * magnitude, NEGLIGIBLE * self.extent))
 
     @property
     def snr_db(self) -> np.ndarray:
-        """Signal about the mean to noise; NaN for a channel that does not vary."""
+        """Return the ratio of signal about the mean to noise, in dB; NaN for a channel that does not vary."""
         pairs = zip(self.signal, self.noise, self.varying, strict=True)
         return np.array([ratio_db(float(s), float(n)) if varies else np.nan for s, n, varies in pairs])
 

@@ -54,24 +54,24 @@ class Constant:
 
     @property
     def bytes(self) -> int:
-        """What it takes in the file."""
+        """Return what it takes in the file."""
         bits = BITS.get(self.tensor.type) or OTHER_BITS.get(self.tensor.type, 8)
         return -(-self.tensor.elements * bits // 8)
 
     @property
     def bits(self) -> int:
-        """The width of a value; 0 where the values are no real numbers, or a bias in integers."""
+        """Return the width of a value; 0 where the values are no real numbers, or a bias in integers."""
         real = self.tensor.type in FLOATS or self.tensor.quantized
         return BITS.get(self.tensor.type, 0) if real else 0
 
     @property
     def is_vector(self) -> bool:
-        """Whether only one size is above 1."""
+        """Return whether only one size is above 1."""
         return sum(size > 1 for size in self.tensor.shape) <= 1
 
     @property
     def operators(self) -> str:
-        """The kinds of its readers, for a person."""
+        """Return the kinds of its readers, for a person."""
         return ", ".join(sorted({reader.op for reader in self.readers})) or "no operator"
 
 
@@ -84,14 +84,14 @@ class Exemption:
     by_rule: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """As JSON, for the manifest."""
+        """Return this as JSON, for the manifest."""
         constant = self.constant
         found = {"name": constant.tensor.name, "type": constant.tensor.type, "bytes": constant.bytes}
         return found | {"operators": constant.operators, "reason": self.reason, "by_rule": self.by_rule}
 
 
 def list_constants(model: Model) -> list[Constant]:
-    """Every stored buffer of more than 1 KiB with all that read it, the largest first."""
+    """Return every stored buffer of more than 1 KiB with all that read it, the largest first."""
     found: dict[int, Constant] = {}
     for graph in model.subgraphs:
         for index, tensor in enumerate(graph.tensors):
@@ -107,7 +107,7 @@ def list_constants(model: Model) -> list[Constant]:
 
 
 def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
-    """The operators that read a tensor, or what a DEQUANTIZE makes of it."""
+    """Yield the operators that read a tensor, or what a DEQUANTIZE makes of it."""
     for op in graph.ops:
         if index not in op.inputs:
             continue
@@ -119,7 +119,7 @@ def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
 
 
 def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) -> list[Exemption]:
-    """Every constant that is wider than the recipe's scheme says, with the reason."""
+    """Return every constant that is wider than the recipe's scheme says, with the reason."""
     wanted = SCHEMES[params["scheme"]].weights or FLOAT_BITS
     found = []
     for constant in constants:
@@ -135,12 +135,12 @@ def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) ->
 
 
 def bits_asked(reader: ConstantReader, params: Mapping[str, Any]) -> int:
-    """The width of weights that the recipe asks of an operator."""
+    """Return the width of weights that the recipe asks of an operator."""
     return SCHEMES[asked(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
 
 
 def find_reason(constant: Constant) -> str:
-    """Why a constant may be wider than the scheme says, "" where nothing excuses it."""
+    """Return why a constant may be wider than the scheme says, "" where nothing excuses it."""
     if constant.is_vector and not any(reader.op in LOOKUPS and reader.place == 0 for reader in constant.readers):
         bias = any(reader.place >= BIAS_PLACE for reader in constant.readers)
         return "a bias, which kernels add as it is" if bias else "one value a channel"
@@ -156,7 +156,7 @@ def find_reason(constant: Constant) -> str:
 
 
 def check_budget(exemptions: Sequence[Exemption], float_bytes: int) -> Iterator[Finding]:
-    """Constants that stay float for no reason, where they matter.
+    """Yield constants that stay float for no reason, where they matter.
 
     Args:
         exemptions: What `find_exemptions` found.
@@ -176,7 +176,7 @@ def check_budget(exemptions: Sequence[Exemption], float_bytes: int) -> Iterator[
 
 
 def find_copies(constants: Sequence[Constant], buffers: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Constants that hold the same values in codes of their own, since the operators that read them differ."""
+    """Return constants that hold the same values in codes of their own, since different operators read them."""
     found = []
     by_shape: dict[tuple[int, ...], list[Constant]] = {}
     for constant in constants:
@@ -192,7 +192,7 @@ def find_copies(constants: Sequence[Constant], buffers: Sequence[bytes]) -> list
 
 
 def read_some(tensor: Tensor, data: bytes) -> np.ndarray:
-    """The real values of a constant's first rows, in float64."""
+    """Return the real values of a constant's first rows, in float64."""
     width = max(1, tensor.elements // max(1, tensor.shape[0]))
     rows = max(1, min(tensor.shape[0], COMPARED // width))
     if tensor.type in ("int4", "uint4"):
@@ -211,7 +211,7 @@ def read_some(tensor: Tensor, data: bytes) -> np.ndarray:
 
 
 def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two constants hold the same values, up to rounding and a scale; constants of one value never do."""
+    """Return whether two constants hold the same values, up to rounding and a scale; those of one value never do."""
     one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
     norms = float(np.sqrt((one @ one) * (other @ other)))
     return norms > 0 and float(one @ other) / norms > ALIKE
@@ -220,7 +220,7 @@ def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
 def describe_constants(
     constants: Sequence[Constant], exemptions: Sequence[Exemption], copies: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """As JSON, for the manifest."""
+    """Return this as JSON, for the manifest."""
     return {
         "count": len(constants),
         "bytes": sum(constant.bytes for constant in constants),

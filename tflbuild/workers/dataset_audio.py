@@ -97,7 +97,7 @@ def parse_head(path: Path) -> Wave:
                 if not size:
                     raise ValueError("it holds no sound: its data has no bytes")
                 if size % (found[1] * found[3] // 8):
-                    raise ValueError(f"its {size} bytes of data are no whole number of samples")
+                    raise ValueError(f"its {size} bytes of data are not a whole number of samples")
                 if start + size > end:
                     raise ValueError(f"it is cut short: {size} bytes of data are announced, {end - start} are there")
                 return Wave(*found, start, size)
@@ -112,7 +112,7 @@ def parse_format(chunk: bytes) -> tuple[int, int, int, int]:
     if (code, bits) not in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)} or not channels:
         raise ValueError(f"its format is {code} with {bits} bits and {channels} channels")
     if step != channels * bits // 8:
-        raise ValueError(f"a sample of {channels} channels with {bits} bits takes {step} bytes in it")
+        raise ValueError(f"its header gives {step} bytes for a sample of {channels} channels with {bits} bits")
     return code, channels, rate, bits
 
 

@@ -75,7 +75,7 @@ def as_array(declared: Declared, index: int, name: str, value: Any) -> np.ndarra
         raise declared.refuse(
             f"'{name}' of sample {index} of '{declared.label}' has masked values",
             "call",
-            why="what stands behind a mask is no value to feed",
+            why="a masked value is no value that can be fed",
             next_step="fill them: value.filled(0)",
         )
     array = np.asarray(value)

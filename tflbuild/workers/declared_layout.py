@@ -83,7 +83,7 @@ def check_zero_points(model: Model) -> Iterator[Finding]:
 
 
 def _moves(graph: Subgraph, op: Op, tensor: Tensor, fixed: set[tuple[int, ...]]) -> bool:
-    """Whether an output has the scale and zero point of an input whose zero point a kernel fixed."""
+    """Return whether an output has the scale and zero point of an input whose zero point a kernel fixed."""
     inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
     same = [one for one in inputs if (one.scales, one.zero_points) == (tensor.scales, tensor.zero_points)]
     return tensor.zero_points in fixed and bool(same)
@@ -123,7 +123,10 @@ def order_of(model: Model, entry: SignatureDef, side: str) -> list[str]:
 
 
 def _exchanged(entry: SignatureDef, before: SignatureDef, side: str) -> Iterator[Finding]:
-    """Names that stand for another tensor than in the float model; quantizers keep a tensor's name, or add to it."""
+    """Yield names that stand for another tensor than in the float model.
+
+    Quantizers keep a tensor's name, or add to it.
+    """
     tensors = {name: tensor.name for name, tensor in getattr(before, f"{side}s").items()}
     for name, tensor in getattr(entry, f"{side}s").items():
         known = [other for other, own in tensors.items() if tensor.name.startswith(own)]

@@ -55,65 +55,67 @@ def check_metadata(
     by_signature = {key: declared, **declared.get("more", {})}
     for entry in model.signatures:
         for side in ("input", "output"):
-            told = by_signature.get(entry.key, {}).get(f"{side}s", {})
-            yield from _check_side(model, entry, side, tree, told)
+            expected = by_signature.get(entry.key, {}).get(f"{side}s", {})
+            yield from _check_side(model, entry, side, tree, expected)
     yield from _check_files(path, files, tree, declared)
 
 
 def _check_side(
     model: Model, entry: SignatureDef, side: str, tree: Json, declared: Mapping[str, Json]
 ) -> Iterator[Finding]:
-    """Each declared tensor of a signature, found by its place among the subgraph's inputs or outputs."""
+    """Compare each declared tensor of a signature, found by its place among the subgraph's inputs or outputs."""
     graphs = tree.get("subgraph_metadata", [])
     described = graphs[entry.subgraph].get(f"{side}_tensor_metadata", []) if entry.subgraph < len(graphs) else []
     graph = model.subgraphs[entry.subgraph]
     places = [id(graph.tensors[index]) for index in getattr(graph, f"{side}s")]
     for name, tensor in getattr(entry, f"{side}s").items():
         place = places.index(id(tensor)) if id(tensor) in places else len(described)
-        found = described[place] if place < len(described) else {}
-        told = declared.get(name, {})
-        if told or found.get("name"):
-            yield from _check_tensor(f"{side} '{name}'", {"name": name, **told}, found)
+        actual = described[place] if place < len(described) else {}
+        expected = declared.get(name, {})
+        if expected or actual.get("name"):
+            yield from _check_tensor(f"{side} '{name}'", {"name": name, **expected}, actual)
 
 
-def _check_tensor(where: str, told: Mapping[str, Json], found: Mapping[str, Json]) -> Iterator[Finding]:
-    units = {unit.get("options_type"): unit.get("options", {}) for unit in found.get("process_units", [])}
+def _check_tensor(where: str, expected: Mapping[str, Json], actual: Mapping[str, Json]) -> Iterator[Finding]:
+    units = {unit.get("options_type"): unit.get("options", {}) for unit in actual.get("process_units", [])}
     normalization = units.get(NORMALIZATION, {})
-    content = found.get("content", {})
-    stats = found.get("stats", {})
-    yield from _different(where, "name", found.get("name", ""), told["name"])
-    yield from _different(where, "description", found.get("description", ""), told.get("description", ""))
-    normalized = bool(told.get("mean") or told.get("std"))
+    content = actual.get("content", {})
+    stats = actual.get("stats", {})
+    yield from _different(where, "name", actual.get("name", ""), expected["name"])
+    yield from _different(where, "description", actual.get("description", ""), expected.get("description", ""))
+    normalized = bool(expected.get("mean") or expected.get("std"))
     for name, neutral in (("mean", 0.0), ("std", 1.0)):
-        wanted = (told.get(name) or [neutral]) if normalized else []
+        wanted = (expected.get(name) or [neutral]) if normalized else []
         yield from _different(where, name, normalization.get(name, []), wanted)
     for name in ("min", "max"):
-        yield from _different(where, name, stats.get(name, []), told.get(name) or [])
-    kind = CONTENTS.get(told.get("content") or "", "")
+        yield from _different(where, name, stats.get(name, []), expected.get(name) or [])
+    kind = CONTENTS.get(expected.get("content") or "", "")
     yield from _different(where, "content", content.get("content_properties_type", ""), kind)
     properties = content.get("content_properties", {})
     if kind == "ImageProperties":
-        space = str(told.get("color_space") or "unknown").upper()
+        space = str(expected.get("color_space") or "unknown").upper()
         yield from _different(where, "color_space", properties.get("color_space", "UNKNOWN"), space)
     if kind == "AudioProperties":
         for name in ("sample_rate", "channels"):
-            yield from _different(where, name, properties.get(name, 0), told.get(name) or 0)
-    yield from _check_scores(where, told, units)
-    listed = {(file.get("type"), file.get("name")) for file in found.get("associated_files", [])}
+            yield from _different(where, name, properties.get(name, 0), expected.get(name) or 0)
+    yield from _check_scores(where, expected, units)
+    listed = {(file.get("type"), file.get("name")) for file in actual.get("associated_files", [])}
     for role, kind in FILES.items():
-        if told.get(role) and (kind, told[role]) not in listed:
-            yield Finding(RULE, f"{where}: {role} does not name {told[role]}")
+        if expected.get(role) and (kind, expected[role]) not in listed:
+            yield Finding(RULE, f"{where}: {role} does not name {expected[role]}")
 
 
-def _check_scores(where: str, told: Mapping[str, Json], units: Mapping[str, Json]) -> Iterator[Finding]:
-    """Threshold and score calibration of an output."""
+def _check_scores(where: str, expected: Mapping[str, Json], units: Mapping[str, Json]) -> Iterator[Finding]:
+    """Compare threshold and score calibration of an output."""
     threshold = units.get(THRESHOLD, {}).get("global_score_threshold", 0.0) if THRESHOLD in units else ""
-    wanted = "" if told.get("threshold") is None else told["threshold"]
+    wanted = "" if expected.get("threshold") is None else expected["threshold"]
     yield from _different(where, "threshold", threshold, wanted)
-    calibration = told.get("score_calibration") or {}
+    calibration = expected.get("score_calibration") or {}
     unit = units.get(CALIBRATION, {})
     if bool(calibration) != (CALIBRATION in units):
-        yield Finding(RULE, f"{where}: score_calibration is {'missing' if calibration else 'there, and not declared'}")
+        yield Finding(
+            RULE, f"{where}: score_calibration is {'missing' if calibration else 'in the file, and was not declared'}"
+        )
     elif calibration:
         transformation = str(calibration.get("transformation") or "identity").upper()
         yield from _different(
@@ -124,7 +126,7 @@ def _check_scores(where: str, told: Mapping[str, Json], units: Mapping[str, Json
 
 
 def _check_files(path: Path, files: Mapping[str, bytes], tree: Json, declared: Json) -> Iterator[Finding]:
-    """Each packed file, line by line where it is text; and the descriptions of those under metadata.files."""
+    """Compare each packed file line by line, and the descriptions of those under metadata.files."""
     packed = _read_files(path)
     for name, wanted in files.items():
         if name not in packed:
@@ -148,11 +150,11 @@ def _read_files(path: Path) -> dict[str, bytes]:
 
 
 def _different_lines(name: str, has: bytes, wanted: bytes) -> Iterator[Finding]:
-    """The first line that differs, but for a byte order mark, ends of lines, and how a number is written."""
+    """Yield the first line that differs in more than a byte order mark, line ends, or how a number is written."""
     lines, declared = _lines(has), _lines(wanted)
-    for number, (line, told) in enumerate(zip(lines, declared, strict=False), 1):
-        if line != told and not (_numbers(told) and _same(_numbers(line), _numbers(told))):
-            yield Finding(RULE, f"{name}: line {number} is {line!r}, {told!r} was declared")
+    for number, (line, expected) in enumerate(zip(lines, declared, strict=False), 1):
+        if line != expected and not (_numbers(expected) and _same(_numbers(line), _numbers(expected))):
+            yield Finding(RULE, f"{name}: line {number} is {line!r}, {expected!r} was declared")
             return
     if len(lines) != len(declared):
         yield Finding(RULE, f"{name} has {len(lines)} lines, {len(declared)} were declared")
@@ -164,7 +166,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _numbers(line: str) -> list[float]:
-    """The numbers of a line of a table, [] where it is something else."""
+    """Return the numbers of a line of a table, [] where it is something else."""
     try:
         return [float(part) for part in line.split(",")]
     except ValueError:

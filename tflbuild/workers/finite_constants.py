@@ -1,4 +1,4 @@
-"""Stored numbers that are none: NaN, infinities that the source does not hold, scales that no kernel can divide by."""
+"""Unusable stored values: NaN, infinities that the source does not hold, scales that no kernel can divide by."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SCALE = 2.0**-126  # the smallest normal float32
 
 @dataclass(frozen=True)
 class NonFiniteConstant:
-    """A constant with values that are no finite numbers: so many NaN and infinities, of `count`."""
+    """A constant of `count` values, some of which are NaN or infinite."""
 
     name: str
     type: str
@@ -31,7 +31,7 @@ class NonFiniteConstant:
 def check_finite(
     model: Model, buffers: Sequence[bytes], source: Model | None, source_buffers: Sequence[bytes]
 ) -> Iterator[Finding]:
-    """NaN in any constant, and infinities in a model whose float model has none.
+    """Yield NaN in any constant, and infinities in a model whose float model has none.
 
     An infinity that the float model has too, as the mask of an attention, is the source's own; whether outputs are
     finite is measured where the artifact is run.
@@ -55,7 +55,7 @@ def check_finite(
 
 
 def count_non_finite(model: Model, buffers: Sequence[bytes]) -> Iterator[NonFiniteConstant]:
-    """What is no finite number in each constant that has any."""
+    """Yield each constant with values that are not finite, and how many."""
     seen = set()
     for graph in model.subgraphs:
         for tensor in graph.tensors:
@@ -70,7 +70,7 @@ def count_non_finite(model: Model, buffers: Sequence[bytes]) -> Iterator[NonFini
 
 
 def check_scales(model: Model) -> Iterator[Finding]:
-    """Every scale is a normal number above zero: processors that flush to zero read a smaller one as 0."""
+    """Yield scales that are no normal number above zero: processors that flush to zero read smaller ones as 0."""
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             bad = [scale for scale in tensor.scales if not math.isfinite(scale) or scale < LEAST_SCALE]

@@ -61,7 +61,7 @@ def type_idle_interface(model: bytes, input_type: str, output_type: str, ranges:
 
 
 def is_idle_constant(root: Any, graph: Any, index: int) -> bool:
-    """Whether a tensor is a float32 constant that no operator reads or makes."""
+    """Return whether a tensor is a float32 constant that no operator reads or makes."""
     tensor = graph.tensors[index]
     stored = tensor.type == Type.FLOAT32 and has_values(root, tensor)
     return stored and not any(index in map(int, (*op.inputs, *op.outputs)) for op in graph.operators)

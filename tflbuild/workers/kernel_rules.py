@@ -73,7 +73,7 @@ def _faults(graph: Subgraph, op: Op) -> Iterator[str]:
     for tensor in _tensors(graph, (*op.inputs, *op.outputs)):
         zero_only = tensor.type == "int16" or (op.name in ZERO_POINT_0 and tensor.type in INTEGERS)
         if zero_only and any(tensor.zero_points):
-            yield f"its kernel knows only the zero point 0, '{tensor.name}' has {_first(tensor.zero_points)}"
+            yield f"its kernel supports only the zero point 0, '{tensor.name}' has {_first(tensor.zero_points)}"
 
 
 def _filter_faults(graph: Subgraph, op: Op, places: FilterPlaces) -> Iterator[str]:
@@ -86,10 +86,10 @@ def _filter_faults(graph: Subgraph, op: Op, places: FilterPlaces) -> Iterator[st
         yield from _several_scales([fed])
     allowed = _filter_types(fed.type, places)
     if weights.type not in allowed:
-        yield f"{what} is {weights.type}; beside {fed.type} its kernel reads {' or '.join(allowed)}"
+        yield f"{what} is {weights.type}; with {fed.type} activations its kernel reads {' or '.join(allowed)}"
     offsets = fed.type == "uint8" or (places.any_zero_point and not hybrid and len(weights.scales) == 1)
     if any(weights.zero_points) and not offsets:
-        yield f"{what} has the zero point {_first(weights.zero_points)}, its kernel knows only 0"
+        yield f"{what} has the zero point {_first(weights.zero_points)}, its kernel supports only 0"
     channels = weights.shape[places.axis] if len(weights.shape) > places.axis else 1
     if len(weights.scales) > 1 and (weights.axis != places.axis or len(weights.scales) != channels):
         yield (
@@ -114,16 +114,16 @@ def _filter_types(fed: str, places: FilterPlaces) -> tuple[str, ...]:
 
 
 def _bias_faults(op: Op, fed: Tensor, weights: Tensor, bias: Tensor | None) -> Iterator[str]:
-    """Of an integer operator: the bias is added to sums of products, so its scale is the product of theirs."""
+    """Yield faults of an integer operator's bias: it is added to products, so its scale is theirs multiplied."""
     if bias is None or bias.type not in ("int32", "int64"):  # kernels refuse any other type
         return
     what = f"its bias '{bias.name}'"
     if fed.type != "int16" and bias.type != "int32":
-        yield f"{what} is {bias.type}, beside {fed.type} its kernel reads int32"
+        yield f"{what} is {bias.type}; with {fed.type} activations its kernel reads int32"
     if fed.type == "int16" and bias.type == "int32" and op.options.get("quantizedBiasType") != QUANTIZED_BIAS_INT32:
         yield f"{what} is int32, and its option quantizedBiasType does not say so: its kernel reads int64"
     if any(bias.zero_points):
-        yield f"{what} has the zero point {_first(bias.zero_points)}, its kernel knows only 0"
+        yield f"{what} has the zero point {_first(bias.zero_points)}, its kernel supports only 0"
     zeros = bool(bias.values) and not any(bias.values)
     count = max(len(weights.scales), len(bias.scales)) if bias.scales and fed.scales and not zeros else 0
     for channel in range(count):
@@ -135,7 +135,7 @@ def _bias_faults(op: Op, fed: Tensor, weights: Tensor, bias: Tensor | None) -> I
 
 
 def _product_faults(graph: Subgraph, op: Op) -> Iterator[str]:
-    """BATCH_MATMUL: on integers one scale each; on float a stored int8 matrix, with one scale or one a column."""
+    """Yield faults of BATCH_MATMUL: integers have one scale; float takes a stored int8 matrix, scales by column too."""
     left, right = _operand(graph, op, 0), _operand(graph, op, 1)
     if left is None or right is None:
         return
@@ -146,9 +146,9 @@ def _product_faults(graph: Subgraph, op: Op) -> Iterator[str]:
         return
     what = f"its second factor '{right.name}'"
     if not right.constant:
-        yield f"{what} is {right.type} and computed, beside {left.type} its kernels want a stored one"
+        yield f"{what} is {right.type} and computed; with {left.type} activations its kernels need a stored one"
     if any(right.zero_points):
-        yield f"{what} has the zero point {_first(right.zero_points)}, its kernel knows only 0"
+        yield f"{what} has the zero point {_first(right.zero_points)}, its kernel supports only 0"
     axis = len(right.shape) - (2 if op.options.get("adjY") else 1)
     if len(right.scales) > 1 and (right.axis != axis or len(right.scales) != right.shape[axis]):
         yield f"{what} has {len(right.scales)} scales along axis {right.axis}, its kernel reads them along {axis}"
@@ -160,11 +160,11 @@ def _recurrent_faults(graph: Subgraph, op: Op) -> Iterator[str]:
             yield from _several_scales([tensor])
             if any(tensor.zero_points):
                 zero = _first(tensor.zero_points)
-                yield f"its weights '{tensor.name}' have the zero point {zero}, its kernel knows only 0"
+                yield f"its weights '{tensor.name}' have the zero point {zero}, its kernel supports only 0"
 
 
 def _body_faults(model: Model, graph: Subgraph, op: Op) -> Iterator[str]:
-    """Of WHILE, IF and CALL: values go into a body, and come out of it, as the integers that they are."""
+    """Yield faults of WHILE, IF and CALL, which pass integers into a body and out of it unchanged."""
     skipped = 1 if op.name == "IF" else 0  # the condition
     for option, inward, outward in BODIES.get(op.name, ()):
         number = op.options.get(option, -1)
@@ -186,7 +186,7 @@ def _several_scales(tensors: Sequence[Tensor]) -> Iterator[str]:
 
 
 def _different_scales(graph: Subgraph, op: Op) -> Iterator[str]:
-    """One finding an operator: the first operand that differs from its first output."""
+    """Yield the first operand of an operator that differs from its first output."""
     places = SAME_SCALES[op.name]
     read = op.inputs if places is ALL else [op.inputs[place] for place in places if place < len(op.inputs)]
     quantized = [
@@ -199,7 +199,7 @@ def _different_scales(graph: Subgraph, op: Op) -> Iterator[str]:
         if not _same(other, first):
             yield (
                 f"'{other.name}' has {_pair(other)} and '{first.name}' {_pair(first)};"
-                " its kernel takes integers of one for those of the other"
+                " its kernel treats integers of the one as those of the other"
             )
             return
 

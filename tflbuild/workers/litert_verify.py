@@ -229,7 +229,7 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
     scores = reference[name].reshape(len(reference[name]), -1)
     if scores.shape[1] == 1:
         raise WorkerError(
-            f"output '{name}' has one value, which tells no classes apart",
+            f"output '{name}' has one value, which cannot tell classes apart",
             where="verify.output",
             why="the predicted class is the place of the greatest score, so it would always be 0",
             next_step="verify=parity with a metric of your own (verify.metrics) that has the threshold",

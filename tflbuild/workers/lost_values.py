@@ -67,7 +67,7 @@ def _is_mask(graph: Subgraph, index: int) -> bool:
 
 
 def _check_sum(graph: Subgraph, op: Op) -> Iterator[Finding]:
-    """TFLiteConverter gives an int16 SUM the scale of its input, so that it saturates."""
+    """Yield int16 SUM operators that saturate: TFLiteConverter gives them the scale of their input."""
     terms, total = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     count = terms.elements // max(total.elements, 1)
     if terms.type == "int16" and count > 1 and terms.scales and terms.scales == total.scales:

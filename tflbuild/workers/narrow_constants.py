@@ -67,22 +67,22 @@ class ConstantUse:
 
     @property
     def tensor(self) -> Any:
-        """The constant, as the schema's object."""
+        """Return the constant, as the schema's object."""
         return self.graph.tensors[self.op.inputs[self.place]]
 
     @property
     def looked_up(self) -> bool:
-        """Whether the constant is the table of a lookup."""
+        """Return whether the constant is the table of a lookup."""
         return self.kind in LOOKUPS and self.place == 0
 
     @property
     def row_bytes(self) -> float:
-        """What a row of the table takes in codes."""
+        """Return what a row of the table takes in codes."""
         return float(math.prod(self.tensor.shape[1:]) * self.bits / 8)
 
     @property
     def by_rows(self) -> bool:
-        """Whether the lookup takes whole rows along the first axis."""
+        """Return whether the lookup takes whole rows along the first axis."""
         options = self.op.builtinOptions
         return self.kind == Builtin.GATHER and not options.axis and not options.batchDims and len(self.tensor.shape) > 1
 
@@ -114,7 +114,7 @@ def narrow_constants(model: bytes, wanted: Wanted, granularity: str = "per_chann
 
 
 def find_uses(root: Any, wanted: Wanted) -> Iterator[ConstantUse]:
-    """Every float32 constant that a scheme about weights speaks of, with each operator that reads it."""
+    """Yield every float32 constant that the scheme narrows, with each operator that reads it."""
     names = {value: name for name, value in vars(Builtin).items() if isinstance(value, int)}
     for graph in root.subgraphs:
         for op in graph.operators:
@@ -130,20 +130,20 @@ def find_uses(root: Any, wanted: Wanted) -> Iterator[ConstantUse]:
 
 
 def is_wide(root: Any, tensor: Any) -> bool:
-    """Whether a tensor is a float32 constant of more than 1 KiB."""
+    """Return whether a tensor is a float32 constant of more than 1 KiB."""
     data = root.buffers[tensor.buffer].data
     return tensor.type == Type.FLOAT32 and data is not None and len(data) > LEAST_BYTES and not tensor.isVariable
 
 
 def is_parameter(use: ConstantUse) -> bool:
-    """Whether a constant holds one value a channel: a bias, or under 8 bits and less any vector but a table."""
+    """Return whether a constant holds one value a channel: a bias, or at 8 bits and less any vector but a table."""
     if use.looked_up or sum(size > 1 for size in use.tensor.shape) > 1:
         return False
     return use.bits < 16 or use.place >= FIRST_BIAS_PLACE
 
 
 def stored_bits(use: ConstantUse) -> int:
-    """The width of the codes. int4 is for rows that fill whole bytes: GATHER reads others wrongly."""
+    """Return the width of the codes. int4 is for rows that fill whole bytes: GATHER reads others wrongly."""
     if use.bits != 4:
         return use.bits
     return 4 if use.looked_up and use.by_rows and math.prod(use.tensor.shape[1:]) % 2 == 0 else 8
@@ -159,7 +159,7 @@ def widen_before(root: Any, use: ConstantUse, granularity: str, made: dict[Any, 
 
 
 def store(root: Any, use: ConstantUse, axis: int | None) -> int:
-    """The index of a new tensor that holds a constant in fewer bits."""
+    """Return the index of a new tensor that holds a constant in fewer bits."""
     values = values_of(root, use.tensor)
     if use.bits == 16:
         # float32 to float16 rounds to the nearest on every CPU.
@@ -172,7 +172,7 @@ def store(root: Any, use: ConstantUse, axis: int | None) -> int:
 
 
 def find_codes(values: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
-    """The nearest codes of values, as int8; `scales` broadcasts against them. In float64, some rows at a time."""
+    """Return the nearest codes of values as int8, computed in float64; `scales` broadcasts against the values."""
     codes = np.empty(values.shape, np.int8)
     limit, rows = GREATEST[bits], max(1, CHUNK * len(values) // values.size)
     for start in range(0, len(values), rows):
@@ -183,13 +183,13 @@ def find_codes(values: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
 
 
 def find_scales(peaks: np.ndarray, bits: int) -> np.ndarray:
-    """Symmetric scales for these greatest magnitudes, as float32 numbers in float64; 1 where all values are 0."""
+    """Return symmetric scales for these greatest magnitudes, as float32 values in float64; 1 where all values are 0."""
     scales = (peaks.astype(np.float64) / GREATEST[bits]).astype(np.float32).astype(np.float64)
     return np.where(scales > 0, scales, 1.0)
 
 
 def look_up_codes(root: Any, use: ConstantUse, granularity: str, made: dict[Any, int]) -> None:
-    """[table, GATHER, rows] as [codes, GATHER, DEQUANTIZE, rows]; with a factor for each row where rows differ."""
+    """Rewrite [table, GATHER] as [codes, GATHER, DEQUANTIZE], times a factor for each row where rows differ."""
     graph, op = use.graph, use.op
     rows = graph.tensors[op.outputs[0]]
     key = (id(graph), int(op.inputs[0]), use.bits, "table")
@@ -216,13 +216,13 @@ def look_up_codes(root: Any, use: ConstantUse, granularity: str, made: dict[Any,
 
 
 def opcode(root: Any, use: ConstantUse) -> int:
-    """The lookup's operator code, of a version that takes the codes."""
+    """Return the lookup's operator code, of a version that takes the codes."""
     was = root.operatorCodes[use.op.opcodeIndex].version
     return find_opcode(root, use.kind, max(was, GATHER_VERSIONS[use.bits] if use.kind == Builtin.GATHER else 1))
 
 
 def one_value_a_row(sizes: Any, use: ConstantUse) -> Any:
-    """The shape of looked up factors: that of the looked up rows, with 1 for the sizes of a row."""
+    """Return the shape of looked up factors: that of the looked up rows, with 1 for the sizes of a row."""
     if sizes is None or not len(sizes):
         return sizes
     width = len(use.tensor.shape) - 1
@@ -254,7 +254,7 @@ def store_table(root: Any, use: ConstantUse, granularity: str) -> tuple[int, np.
 
 
 def rows_differ(scales: np.ndarray, use: ConstantUse) -> bool:
-    """Whether a scale for each row halves the noise, for at most a quarter more bytes.
+    """Return whether a scale for each row halves the noise, for at most a quarter more bytes.
 
     The noise goes with the mean of the squared scales. `fsum` is exact, so that no CPU decides otherwise.
     """
@@ -263,7 +263,7 @@ def rows_differ(scales: np.ndarray, use: ConstantUse) -> bool:
 
 
 def store_factors(root: Any, use: ConstantUse, factors: np.ndarray) -> int:
-    """The index of a tensor with the factors as float32, stored as float16."""
+    """Return the index of a tensor with the factors as float32, stored as float16."""
     shape = (len(factors), *[1] * (len(use.tensor.shape) - 1))
     like = schema.TensorT()
     like.name, like.shape, like.hasRank = use.tensor.name + b"_factors", np.array(shape, np.int32), True
@@ -272,7 +272,7 @@ def store_factors(root: Any, use: ConstantUse, factors: np.ndarray) -> int:
 
 
 def replaced(indices: Any, place: int, index: int) -> np.ndarray:
-    """An operator's inputs with another tensor in one place."""
+    """Return an operator's inputs with another tensor in one place."""
     changed = np.array(indices, np.int32)
     changed[place] = index
     return changed

@@ -62,7 +62,7 @@ def read_pixels(
 def stored_bits(image: Image.Image) -> int:
     """Return the bits of a value in the file, as Pillow's decoder names them: `RGB;16B`; for PNM by the greatest value.
 
-    A sign or a float is told by the number's negative.
+    The number is negative for signed integers and for floats.
     """
     for tile in getattr(image, "tile", ()):
         arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)

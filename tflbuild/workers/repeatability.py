@@ -23,7 +23,7 @@ FIXES = ("quantization.engine=converter", "quantization.engine=litert", "quantiz
 
 
 def list_random_operators(model: Model) -> list[str]:
-    """The operators of a model that draw random numbers."""
+    """Return the operators of a model that draw random numbers."""
     return sorted({op.name for graph in model.subgraphs for op in graph.ops if op.name in RANDOM})
 
 
@@ -36,9 +36,9 @@ def require_finite(outputs: Arrays, samples: str) -> None:
                 f"the artifact gives NaN or infinity in its output '{name}'",
                 kind="build",
                 why=f"{wrong:,} of {array.size:,} values on {samples}: converting or quantizing made them,"
-                " as numbers that overflow where they are computed",
-                next_step="compare with quantization=none: where that fails too, the model computes them in TFLite;"
-                " else another scheme or engine",
+                " for example by an overflow",
+                next_step="compare with quantization=none: if that fails too, the model itself computes them in TFLite;"
+                " otherwise use another scheme or engine",
                 fixes=("quantization.engine=converter", "quantization=none"),
             )
 
@@ -50,7 +50,7 @@ def require_repeatable(
 
     Args:
         path: The artifact.
-        model: Its contents; one that draws random numbers is let through.
+        model: Its contents; a model that draws random numbers is not checked.
         signature: The signature to call, which changes no state.
         inputs: The samples.
         first: What the artifact gave for them, samples first.
@@ -74,8 +74,8 @@ def require_same(first: Arrays, again: Arrays) -> None:
             raise WorkerError(
                 f"the artifact is not repeatable: output '{name}' differs between two runs of the same samples",
                 kind="build",
-                why=f"{differing:,} of {array.size:,} values differ in a fresh interpreter: one of its kernels computes"
-                " with memory that nothing wrote",
+                why=f"{differing:,} of {array.size:,} values differ in a fresh interpreter: one of its kernels reads"
+                " memory that nothing wrote",
                 next_step="another engine, granularity or scheme avoids the kernel:\n"
                 "`tflbuild doctor` with the same arguments tries them and says what works",
                 fixes=FIXES,

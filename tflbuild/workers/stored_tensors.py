@@ -33,13 +33,13 @@ class StoredConstant:
 
 
 def values_of(root: Any, tensor: Any) -> np.ndarray:
-    """A float32 constant's values, of the tensor's shape."""
+    """Return the values of a float32 constant, in the tensor's shape."""
     data = np.frombuffer(bytes(root.buffers[tensor.buffer].data), np.float32)
     return data.reshape([int(size) for size in tensor.shape])
 
 
 def pack(stored: StoredConstant) -> bytes:
-    """The bytes of a constant: two int4 codes to a byte, the first in the low half."""
+    """Return the bytes of a constant: two int4 codes to a byte, the first in the low half."""
     if stored.type != Type.INT4:
         return stored.codes.tobytes()
     codes = stored.codes.ravel().view(np.uint8) & 15
@@ -48,7 +48,7 @@ def pack(stored: StoredConstant) -> bytes:
 
 
 def unpack(root: Any, tensor: Any) -> np.ndarray:
-    """The codes of an int8 or int4 constant, flat."""
+    """Return the codes of an int8 or int4 constant, flat."""
     raw = np.frombuffer(bytes(root.buffers[tensor.buffer].data), np.uint8)
     if tensor.type != Type.INT4:
         return raw.view(np.int8)
@@ -74,7 +74,7 @@ def add_dequantize(root: Any, graph: Any, stored: int, like: Any) -> int:
 
 
 def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> StoredConstant | None:
-    """A constant that already holds a table in codes with a scale for each row, as an output layer that is tied to it.
+    """Return a constant that already holds a table in codes with a scale for each row, such as a tied output layer's.
 
     Codes hold the table when every value is within half a step of its code.
     """

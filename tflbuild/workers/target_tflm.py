@@ -97,7 +97,7 @@ def _trial(request: Request) -> Trial:
 
 
 def try_on_cpu(request: Request, kernels: str) -> Trial:
-    """Run the artifact on this host's CPU in a process of its own: some kernels end theirs on scales that they dislike.
+    """Run the artifact on this host's CPU in a process of its own, since some kernels abort on small scales.
 
     Raises WorkerError where it does not run.
     """
@@ -113,7 +113,7 @@ def try_on_cpu(request: Request, kernels: str) -> Trial:
         return ended.value
     lines = [line for line in ended.said.splitlines() if line.strip()]
     raise ended.value or WorkerError(
-        "the CPU's own kernels end the process that runs the artifact",
+        "a kernel of this host's CPU ended the process that ran the artifact",
         kind="build",
         why=f"{ended.failure}: {lines[-1]}" if lines else ended.failure,
     )

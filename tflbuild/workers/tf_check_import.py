@@ -38,7 +38,7 @@ def load_snapshot(request: Request) -> Any:
 
 
 def open_function(function: Any) -> Call:
-    """A signature of the snapshot as a function of arrays."""
+    """Return a signature of the snapshot as a function of arrays."""
 
     def call(feed: Arrays) -> Arrays:
         try:

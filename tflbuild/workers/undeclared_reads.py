@@ -49,16 +49,16 @@ class ReadGuard:
 
     @property
     def root(self) -> str:
-        """Where copies of the declared files lie; a place that does not exist for an installed module."""
+        """Return where copies of the declared files lie; a place that does not exist for an installed module."""
         return os.path.realpath(self.request.inputs.get(CODE, Path("/nowhere")))
 
     @property
     def origin(self) -> str:
-        """The folder that the declared files were copied from, "" where it is not known."""
+        """Return the folder that the declared files were copied from, "" where it is not known."""
         return self.request.origins.get(CODE, "")
 
     def copy_of(self, path: str) -> str:
-        """Where the copy of a path of the user's project lies, or would lie; "" for other paths."""
+        """Return where the copy of a path of the user's project lies, or would lie; "" for other paths."""
         return os.path.join(self.root, os.path.relpath(path, self.origin)) if below(path, self.origin) else ""
 
     def require_file(self, path: str) -> None:
@@ -91,7 +91,7 @@ class ReadGuard:
             raise self.refuse(what.format(inside), inside)
 
     def is_allowed(self, path: str) -> bool:
-        """Whether a path lies where everything may be read."""
+        """Return whether a path lies where everything may be read."""
         real = os.path.realpath(path)
         return any(below(real, folder) for folder in self.folders)
 
@@ -100,8 +100,8 @@ class ReadGuard:
         error = WorkerError(
             f"'{self.entry}' {what}, which is not declared",
             where=self.key,
-            why="what is not declared is in no key: when it changes, nothing is built again",
-            next_step=f"declare it: {self.key}=[{path}]; temporary files belong into Python's `tempfile` folder",
+            why="undeclared files are in no key: when they change, nothing is built again",
+            next_step=f"declare it: {self.key}=[{path}]; temporary files belong in Python's `tempfile` folder",
         )
         kept_errors.append(error)
         return error
@@ -133,7 +133,7 @@ def guard_reads(request: Request, entry: str, key: str) -> None:
 
 
 def denied_read(error: BaseException) -> WorkerError | None:
-    """The error for a file that a native library was not allowed to open; None for any other exception."""
+    """Return the error for a file that a native library was not allowed to open; None for any other exception."""
     text = str(error)
     if not _guards or not (isinstance(error, PermissionError) or DENIED.search(text)):
         return None
@@ -148,7 +148,7 @@ def denied_read(error: BaseException) -> WorkerError | None:
 
 
 def allowed_folders(request: Request) -> Iterator[str]:
-    """Real paths of what may be read: the step's folder and inputs, packages, the system, caches."""
+    """Yield the real paths of what may be read: the step's folder and inputs, packages, the system, caches."""
     home = os.path.expanduser("~")
     yield os.path.realpath(request.folder)
     yield from (os.path.realpath(path) for name, path in request.inputs.items() if name != CODE)
@@ -163,7 +163,7 @@ def allowed_folders(request: Request) -> Iterator[str]:
 
 
 def code_folders() -> Iterator[str]:
-    """Where modules may be imported from besides: PYTHONPATH and editable installs, whose digests are in the key."""
+    """Yield further folders of modules: PYTHONPATH and editable installs, whose digests are in the key."""
     yield from (
         os.path.realpath(path) for path in sys.path if path and os.path.isdir(path) and path != str(PACKAGE.parent)
     )
@@ -173,28 +173,28 @@ def code_folders() -> Iterator[str]:
 
 
 def files_below(folder: str) -> Iterator[str]:
-    """Every file below a folder."""
+    """Yield every file below a folder."""
     for parent, _, names in os.walk(folder):
         yield from (os.path.join(parent, name) for name in names)
 
 
 def below(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies below it."""
+    """Return whether a path is a folder or lies below it."""
     return bool(folder) and (path == folder or path.startswith(folder.rstrip("/") + "/"))
 
 
 def holds_all(copy: str, original: str) -> bool:
-    """Whether a copied folder has all that its original has."""
+    """Return whether a copied folder has all that its original has."""
     return set(os.listdir(original)) - {"__pycache__"} <= set(os.listdir(copy))
 
 
 def is_import(frame: FrameType | None) -> bool:
-    """Whether Python's import system does it."""
+    """Return whether a frame is one of Python's import system."""
     return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """The audit hook: https://docs.python.org/3/library/audit_events.html."""
+    """Check one audit event: https://docs.python.org/3/library/audit_events.html."""
     if event not in _EVENTS or _busy:
         return
     _busy.append(event)
@@ -215,7 +215,7 @@ _busy: list[str] = []
 
 
 def _path_of(value: Any) -> str:
-    """An absolute path without `..`; "" for a descriptor, for a database in memory, for a library by its bare name."""
+    """Return an absolute path without `..`; "" for a descriptor, a database in memory, a library by its bare name."""
     if not isinstance(value, (str, bytes, os.PathLike)):
         return ""
     text = os.fsdecode(value)
@@ -223,7 +223,7 @@ def _path_of(value: Any) -> str:
 
 
 def _reads(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether opening reads what was there before. A library by its bare name is the system's."""
+    """Return whether opening reads what was there before. A library by its bare name is the system's."""
     if event == "ctypes.dlopen":
         return "/" in os.fsdecode(arguments[0])
     if event == "sqlite3.connect":
@@ -271,7 +271,7 @@ def _watch_missing(guard: ReadGuard) -> None:
 
 
 def _asked_by_user(guard: ReadGuard) -> bool:
-    """Whether a line of the user's files asks, directly or through the standard library."""
+    """Return whether a line of the user's files asks, directly or through the standard library."""
     frame: FrameType | None = sys._getframe(2)
     library = os.path.dirname(os.path.realpath(os.__file__))
     while frame is not None:
