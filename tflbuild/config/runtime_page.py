@@ -50,9 +50,14 @@ def runtimes_page() -> str:
     lines += ["", f"## What all runtimes from {RUNTIMES[0]} on run right", ""]
     lines += ["| operator | types and versions |", "| --- | --- |"]
     always = [row.feature for row in rows if row.first_runtime == RUNTIMES[0]]
-    for operator, features in groupby(always, key=lambda feature: feature.split(" ")[0]):
-        lines.append(f"| {operator} | {'; '.join(feature.partition(' ')[2] for feature in features)} |")
+    for operator, features in groupby(always, key=_operator_of):
+        lines.append(f"| {operator} | {'; '.join(feature.removeprefix(f'{operator} ') for feature in features)} |")
     return INTRODUCTION + "\n".join(lines) + "\n"
+
+
+def _operator_of(feature: str) -> str:
+    operator = feature.partition(" ")[0]
+    return operator if operator.isupper() else "the file"
 
 
 def _show_before(row: RuntimeRow) -> str:
