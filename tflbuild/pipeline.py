@@ -45,7 +45,7 @@ from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
 from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_version, toolchain
 from tflbuild.resolve.tools import find_tool, require_tools
-from tflbuild.settlement import hold_budget, limit_key, require_candidates, settle
+from tflbuild.settlement import evaluate_budget, limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
 from tflbuild.storage.stat_cache import Snapshot
 from tflbuild.storage.store import Store
@@ -318,7 +318,7 @@ def report(
     if found is not None and found.chosen is None:
         return unmet(recipe, found, ran, places)
     judgement = judge(recipe, roles, places)
-    verdicts, found = verdicts_json(judgement.verdicts), hold_budget(found, roles)
+    verdicts, found = verdicts_json(judgement.verdicts), evaluate_budget(found, roles)
     manifest = make_manifest(resolved, roles, used_packages(), judgement.gates, verdicts, judgement.faults, git, found)
     manifest["request"] = request
     written = write_outputs(folder, store, roles, manifest, accepted=judgement.passed)

@@ -95,8 +95,8 @@ def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places
         return evaluate(recipe.verify.gates, facts, recipe.verify.confidence)
 
 
-def hold_budget(found: Found | None, roles: Mapping[str, StepResult]) -> Found | None:
-    """Return a search with its budget held against samples that it did not see; None where there was no search."""
+def evaluate_budget(found: Found | None, roles: Mapping[str, StepResult]) -> Found | None:
+    """Return a search with its budget evaluated on samples that it did not see; None where there was no search."""
     if found is None:
         return None
     facts = {role: result.facts for role, result in roles.items()}

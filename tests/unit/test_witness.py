@@ -56,8 +56,8 @@ def test_exchanged_outputs_are_told_as_such():
         ({}, SCORES, "it is missing"),
         ({"x": SCORES[:1]}, SCORES, "its shape is [1, 200]"),
         ({"x": SCORES.T}, SCORES, "its shape is [200, 2]"),
-        ({"x": np.array([1, 2])}, np.array([1, 3]), "1 of 2 values are others"),
-        ({"x": np.array([b"yes", b"yes"], object)}, WORDS, "1 of 2 values are others"),
+        ({"x": np.array([1, 2])}, np.array([1, 3]), "1 of 2 values differ"),
+        ({"x": np.array([b"yes", b"yes"], object)}, WORDS, "1 of 2 values differ"),
         ({"x": np.full((2, 200), np.nan, np.float32)}, SCORES, "400 of 400 values are NaN or infinite"),
     ],
 )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FLEX_PREFIX = "Flex"
+# Steps between the least and the greatest value of a quantized type.
+STEPS = {"int8": 255, "uint8": 255, "int16": 65535}
 FLOATS = (
     *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
     *("complex64", "complex128"),

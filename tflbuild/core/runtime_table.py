@@ -17,7 +17,7 @@ from tflbuild.core.runtime_features import FILE_FEATURES, count_features
 
 RIGHT, WRONG, REFUSED, CRASHED = "right", "wrong", "refused", "crashed"
 LETTERS = {"R": RIGHT, "w": WRONG, "-": REFUSED, "x": CRASHED}
-TOLD = {  # what a runtime did with a feature, in an error
+RESULT_TEXTS = {  # what a runtime did with a feature, in an error
     WRONG: "computes it wrongly",
     REFUSED: "refuses it",
     CRASHED: "crashes on it",
@@ -134,8 +134,8 @@ def find_newer_features(model: Model, newest: str) -> Iterator[str]:
         if not need.runtime:
             yield f"{need.feature}: no TFLite runtime was tried with it, so none is known to run it"
         elif parse_version(need.runtime) > parse_version(newest):
-            told = TOLD[read_table()[need.feature].result_on(newest)]
-            text = f"{need.feature} needs TFLite {need.runtime}, opset.max_runtime is {newest}, which {told}"
+            result = RESULT_TEXTS[read_table()[need.feature].result_on(newest)]
+            text = f"{need.feature} needs TFLite {need.runtime}, opset.max_runtime is {newest}, which {result}"
             yield text + _suggest_one_scale(need.feature, newest)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tflbuild.core.computing import CONVERSIONS
-from tflbuild.core.kernels import filter_indices
+from tflbuild.core.kernels import FILTERS, filter_indices
 from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.runtime_table import find_newer_features
 from tflbuild.core.schemes import SCHEMES
@@ -20,7 +20,7 @@ from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, hono
 
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
 WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
-BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}  # which input it is
+BIAS = {name: places.bias for name, places in FILTERS.items()}  # which input it is
 INTEGER = ("int8", "int4", "int16x8")
 
 

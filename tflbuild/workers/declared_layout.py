@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tflbuild.core.kernels import FILTERS
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.findings import Finding
 from tflbuild.workers.rules import each_operator, weight_of
@@ -15,10 +16,10 @@ NO_CHANNELS_OF_DENSE = "_experimental_disable_per_channel_quantization_for_dense
 BIAS_TYPE = "_experimental_full_integer_quantization_bias_type"
 BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Operators whose weights have a scale a channel, and the axis of the channels (TFLite's quantization specification).
-CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
+CHANNEL_AXES = {name: places.axis for name, places in FILTERS.items()}
 BLOCK_OPERATORS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 # Operators whose kernels fix the scale and zero point of an int8 output.
-FIXED_OUTPUTS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION")
+FIXED_INT8_OUTPUTS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION")
 
 
 def check_granularity(model: Model, granularity: str) -> Iterator[Finding]:
@@ -71,12 +72,12 @@ def check_zero_points(model: Model) -> Iterator[Finding]:
     A tensor that only moves the values of a fixed one (a RESHAPE behind a SOFTMAX) shares its zero point.
     """
     for graph in model.subgraphs:
-        fixed = {graph.tensors[op.outputs[0]].zero_points for op in graph.ops if op.name in FIXED_OUTPUTS}
+        fixed = {graph.tensors[op.outputs[0]].zero_points for op in graph.ops if op.name in FIXED_INT8_OUTPUTS}
         made = {index: op for op in graph.ops for index in op.outputs}
         for index, tensor in enumerate(graph.tensors):
             op = made.get(index)
             moving = not tensor.constant and tensor.type == "int8" and any(tensor.zero_points)
-            free = op is None or (op.name not in FIXED_OUTPUTS and not _moves(graph, op, tensor, fixed))
+            free = op is None or (op.name not in FIXED_INT8_OUTPUTS and not _moves(graph, op, tensor, fixed))
             if moving and free and (op is not None or index in graph.inputs):
                 what = f"{op.name} gives" if op is not None else "the input is"
                 yield Finding("scale", f"{what} int8 with the zero point {tensor.zero_points[0]}: {tensor.name}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tflbuild.core.model import Model, Op, Subgraph
+from tflbuild.core.model import STEPS, Model, Op, Subgraph
 from tflbuild.workers.findings import Finding
 
-STEPS = {"int8": 255, "uint8": 255, "int16": 65535}
 CARRIERS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE")
 MASKING = ("ADD", "SUB", "SELECT", "SELECT_V2", "MINIMUM", "MAXIMUM")
 # A SOFTMAX of steps of 1 or more multiplies its results by e or more at each step: it can do little but name the

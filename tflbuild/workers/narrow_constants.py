@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tflbuild.core.kernels import FILTERS
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import write_aligned
 from tflbuild.workers.model_editing import add_operator, add_tensor, builtin, find_opcode, parse_model
@@ -37,10 +38,7 @@ CONVERSIONS = (Builtin.QUANTIZE, Builtin.DEQUANTIZE)
 FIRST_BIAS_PLACE = 2  # a vector at this input or behind it is a bias, which kernels add in float32
 # Operator -> the axis of its filter that counts output channels (tensorflow/lite/kernels: conv.cc, conv3d.cc, ...).
 CHANNEL_AXES = {
-    Builtin.CONV_2D: 0,
-    Builtin.FULLY_CONNECTED: 0,
-    Builtin.TRANSPOSE_CONV: 0,
-    Builtin.DEPTHWISE_CONV_2D: 3,
+    **{getattr(Builtin, name): places.axis for name, places in FILTERS.items()},
     Builtin.CONV_3D: 4,
     Builtin.CONV_3D_TRANSPOSE: 3,
 }

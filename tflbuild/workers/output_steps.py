@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
+from tflbuild.core.model import STEPS, Model, Op, Subgraph, Tensor
 
 CARRIERS = (  # operators that pass values on as they are
     *("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "SLICE", "STRIDED_SLICE", "REVERSE_V2", "UNPACK"),
@@ -13,7 +13,6 @@ CARRIERS = (  # operators that pass values on as they are
 
 JOINS = ("CONCATENATION", "PACK")
 BOUNDED = {"LOGISTIC": 1.0, "SOFTMAX": 1.0, "TANH": 2.0, "L2_NORMALIZATION": 2.0}  # what their results span at most
-LEVELS = {"int8": 255, "uint8": 255, "int16": 65535}  # steps between the least and the greatest integer
 
 
 def read_output_steps(model: Model, key: str) -> dict[str, float]:
@@ -77,6 +76,6 @@ def find_range(graph: Subgraph, makers: Mapping[int, Op], index: int) -> float:
     if maker.name != "QUANTIZE":
         return 0.0
     tensor = graph.tensors[maker.inputs[0]]
-    span = tensor.scales[0] * LEVELS[tensor.type] if len(tensor.scales) == 1 and tensor.type in LEVELS else 0.0
+    span = tensor.scales[0] * STEPS[tensor.type] if len(tensor.scales) == 1 and tensor.type in STEPS else 0.0
     further = find_range(graph, makers, maker.inputs[0])
     return min(one for one in (span, further) if one > 0) if span or further else 0.0

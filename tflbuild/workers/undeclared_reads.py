@@ -247,7 +247,7 @@ def _require_no_connection(guard: ReadGuard, connecting: Any, address: Any) -> N
     error = WorkerError(
         f"'{guard.entry}' connects to {host}",
         where=guard.key,
-        why="what comes over the network is in no key: when it changes, nothing is built again",
+        why="data from the network is in no key: when it changes, nothing is built again",
         next_step=f"download it once, keep the file, and declare it: {guard.key}=[FILE]",
     )
     kept_errors.append(error)

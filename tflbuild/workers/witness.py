@@ -104,7 +104,7 @@ def difference(wanted: np.ndarray, has: np.ndarray) -> str:
     has = has.reshape(wanted.shape)
     if wanted.dtype.kind not in "fc":
         unlike = plain(has) != plain(wanted) if wanted.dtype.kind in "SOU" else has != wanted
-        return f"{int(unlike.sum())} of {unlike.size} values are others" if unlike.mean() > FEW else ""
+        return f"{int(unlike.sum())} of {unlike.size} values differ" if unlike.mean() > FEW else ""
     finite = np.abs(wanted[np.isfinite(wanted)])
     scale = float(finite.max(initial=0.0)) or 1.0
     close = np.isclose(has, wanted, rtol=ROUNDING, atol=ROUNDING * scale, equal_nan=True)
