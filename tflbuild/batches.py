@@ -18,6 +18,7 @@ from tflbuild.core.objective import Objective
 from tflbuild.errors import TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
+from tflbuild.folders import withdraw, withdraw_on_error
 from tflbuild.pipeline import (
     Outcome,
     Prepared,
@@ -103,7 +104,10 @@ class Batches:
             composed = [self.composer.compose(list(job), shared=shared) for job in new]
             known = self.drive.batches is not None and len(self.drive.batches) == 1
             composed = keep_read_elsewhere(composed, complete=known)
-            prepared = prepare_all(composed, self.read, self.executor.store)
+            with withdraw_on_error(composed, self.executor.store):
+                prepared = prepare_all(composed, self.read, self.executor.store)
+            for index, refused in prepared.refused.items():
+                withdraw(composed[index], self.executor.store, refused.error)
             said = {note for before in self.prepared for note in before.notes}
             for note in prepared.notes:
                 if note not in said:

@@ -8,18 +8,20 @@ anything runs, so that whatever ends the build, nothing older looks current.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from tflbuild.config.compose import Composed
 from tflbuild.config.mistakes import Places, find_node
 from tflbuild.config.search_path import find_recipe, recipe_name
 from tflbuild.core.digest import hash_value
 from tflbuild.core.recipe import Recipe
-from tflbuild.errors import RecipeError, TflbuildError
-from tflbuild.report.outputs import cannot_write, prepare, set_aside_other, variant_folder, write_failure
+from tflbuild.errors import MachineError, RecipeError, TflbuildError
+from tflbuild.report.outputs import cannot_write, is_delivered, prepare, set_aside_other, variant_folder, write_failure
 from tflbuild.storage.store import Store, replace_json
 
 OWNER = "recipe.json"
@@ -63,6 +65,29 @@ def record_failure(recipe: Recipe, store: Store, request: str, result: str, erro
     named = {"recipe": recipe.name, "variant": recipe.variant, "request": request}
     failure = {**named, "result": result, "exit_code": error.exit_code, "error": told}
     write_failure(variant_folder(recipe), store, failure)
+
+
+@contextmanager
+def withdraw_on_error(composed: Sequence[Composed], store: Store) -> Iterator[None]:
+    """Set aside what earlier builds left in the folders of variants that cannot even be planned."""
+    try:
+        yield
+    except TflbuildError as error:
+        for variant in composed:
+            withdraw(variant, store, error)
+        raise
+
+
+def withdraw(composed: Composed, store: Store, error: TflbuildError) -> None:
+    """Set aside what an earlier build of a refused variant left in its folder, and say there why it was refused."""
+    root = Path(composed.build.output_root) / composed.name
+    owner, folder = _read_owner(root), root / composed.variant
+    if owner is None or owner.recipe != _describe_owner(composed.places).recipe or not is_delivered(folder):
+        return
+    with suppress(MachineError, OSError):  # the refusal is what the user must see
+        reason = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
+        named = {"recipe": composed.name, "variant": composed.variant, "request": None}
+        write_failure(folder, store, {**named, "result": "refused", "exit_code": error.exit_code, "error": reason})
 
 
 def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:

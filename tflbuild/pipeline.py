@@ -31,7 +31,7 @@ from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, Tflbuild
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import Preview, preview
-from tflbuild.folders import open_folders, record_failure
+from tflbuild.folders import open_folders, record_failure, withdraw, withdraw_on_error
 from tflbuild.judging import advise, judge
 from tflbuild.locations import store_root
 from tflbuild.plan.draft import Surroundings
@@ -238,8 +238,14 @@ def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None =
 def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:
     """The whole corridor, for one variant; a sweep goes it batch by batch (batches.py)."""
     with open_executor(limits) as (executor, console):
-        prepared = prepare_plan(overrides, multirun=False, store=executor.store)
-        connect(executor, prepared.shared, prepared.cluster)
+        read = observe_configuration()
+        composed = compose(list(overrides))
+        with withdraw_on_error(composed, executor.store):
+            prepared = prepare_all(composed, read, executor.store)
+            prepared.require_any()
+            connect(executor, prepared.shared, prepared.cluster)
+        for index, refused in prepared.refused.items():
+            withdraw(composed[index], executor.store, refused.error)
         for note in prepared.notes:
             console.say(note)
         return prepared, carry_out(prepared, executor, console.say)

@@ -59,6 +59,18 @@ def test_a_command_that_is_refused_leaves_the_artifact_alone(delivered, argument
     assert names(delivered.output("fragile")) == before
 
 
+@pytest.mark.parametrize(("old", "new"), [("how: good}}", "how: good}, count: 0}"), ("float.tflite", "gone.tflite")])
+@pytest.mark.parametrize("command", [("recipe=fragile",), ("-m", "recipe=fragile", "output_root=outputs")])
+def test_an_edited_recipe_that_is_refused_leaves_nothing_that_looks_current(delivered, old, new, command):
+    edit(delivered, old, new)
+    assert delivered.run("plan", "recipe=fragile").code == 2
+    folder = delivered.output("fragile")
+    assert (folder / "model.tflite").exists()
+    assert delivered.run(*command).code == 2
+    assert not (folder / "model.tflite").exists() and (folder / "previous.model.tflite").exists()
+    assert json.loads((folder / "failure.json").read_text())["result"] == "refused"
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
 def test_a_build_of_an_edited_recipe_that_is_ended_leaves_nothing_that_looks_current(delivered, signal_number):
     edit(delivered, "how: good", "how: loop")

@@ -124,6 +124,11 @@ def set_aside(folder: Path, store: Store) -> None:
         raise cannot_write(folder, error) from None
 
 
+def is_delivered(folder: Path) -> bool:
+    """Whether an artifact lies in the folder under the name of a current one."""
+    return any((folder / name).exists() for name in (MODEL, REJECTED, MANIFEST))
+
+
 def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> None:
     """Record in the folder which build failed and why. What an earlier build left there is set aside."""
     set_aside(folder, store)
