@@ -18,7 +18,7 @@ pytestmark = pytest.mark.heavy
 
 RECIPE = "+recipe=mobilenet_int8"
 CORRIDOR = [
-    *("import", "convert", "evaluation samples", "predict", "calibration samples", "calibrate"),
+    *("import", "convert", "compare float", "evaluation samples", "predict", "calibration samples", "calibrate"),
     *("quantize int8", "overlap", "check int8", "verify int8", "package int8"),
 ]
 
@@ -105,7 +105,11 @@ def test_the_card_runs_as_written(built, tmp_path):
 def test_tensorflows_noise_is_in_the_logs_and_not_on_the_screen(project):
     done = project.run(RECIPE, "quantization=none", "verify=none")
     lines = done.err.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["import", "convert", "check none", "package none"]
+    notes = [line for line in lines if line.startswith("note: ")]
+    assert [note.split("'")[1] for note in notes] == ["dataset", "verify.dataset", "verify.gates.top1_drop"]
+    compared = ["compare import", "compare float"]
+    steps = [line.split("  ")[0] for line in lines if line not in notes]
+    assert steps == ["import", "convert", *compared, "check none", "package none"]
     assert len(done.out.splitlines()) == 1
     assert done.out.startswith("built  outputs/mobilenet_int8/")
     assert "unverified" in done.out
@@ -241,7 +245,8 @@ def test_a_sweep_of_four_schemes_is_one_plan(project):
     kept = set((project.folder / "outputs" / "sweeps").rglob("*"))
     assert project.folder / table[-1].removeprefix("report  ") in kept and len(kept) == 4
     again = project.run("-m", RECIPE, f"quantization={','.join(schemes)}")
-    assert again.err == ""
+    note = "note: 'dataset' is not used by quantization=none, quantization=float16, quantization=dynamic_int8"
+    assert again.err == f"{note}\n" and note in done.err.splitlines()
     assert again.out.splitlines() == [*table[:-2], table[-2].replace("built", "up to date"), table[-1]]
     assert set((project.folder / "outputs" / "sweeps").rglob("*")) == kept  # nothing was written
     (project.folder / table[-1].removeprefix("report  ")).unlink()
@@ -359,7 +364,8 @@ def test_plan_says_what_would_run_and_why_and_runs_nothing(warm):
     assert fresh.code == 0
     lines = fresh.out.splitlines()
     assert lines[0].split() == ["import", "hit"]
-    assert lines[-1] == "8 steps: 4 hits, 4 to run"
+    assert lines[-1] == "9 steps: 5 hits, 4 to run"
+    assert fresh.err == "note: 'dataset' is not used by quantization=float16\n"
     assert not (warm.folder / "outputs").exists()
 
 

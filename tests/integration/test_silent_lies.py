@@ -56,7 +56,7 @@ DECLARED = {
     "kernel": ("int16x8", "quantization: {input_type: float32, output_type: float32}"),
     "unverified": ("int16x8 verify=none", "quantization: {input_type: float32, output_type: float32}"),
     "int4": ("int4", "quantization: {}"),
-    "blocks": ("dynamic_int4", "quantization: {granularity: blockwise_32}"),
+    "blocks": ("dynamic_int4 dataset=none", "quantization: {granularity: blockwise_32}"),
     "nowhere": ("int8", "quantization: {rules: [{op: CONV_2D, scheme: int16x8}]}"),
 }
 
@@ -79,7 +79,7 @@ def project(tmp_path_factory):
 def rows(project):
     """Lie -> what came of it, of one sweep on a store of its own."""
     recipes = {
-        lie: recipe(f"source=tflite quantization={scheme} dataset=npz", f"source: {{path: {lie}.tflite}}", section)
+        lie: recipe(f"source=tflite dataset=npz quantization={scheme}", f"source: {{path: {lie}.tflite}}", section)
         for lie, (scheme, section) in DECLARED.items()
     }
     lied_to = Project(project.folder, project.store.parent / "careless-store")

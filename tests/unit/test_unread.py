@@ -141,7 +141,7 @@ target: {cpu: {threads: 2}, gates: {fallback_ops: 0}}
     [
         ("quantization=float16", {"quantization.input_type", "quantization.calibration.method", "dataset"}),
         ("quantization=none", {"quantization.input_type", "quantization.calibration.percentile", "dataset"}),
-        ("verify=none", {"verify.dataset.path", "verify.top_k", "verify.gates.top1_drop"}),
+        ("verify=none", {"verify.dataset", "verify.top_k", "verify.gates.top1_drop"}),
         ("optimize=none", {"optimize"}),
         ("optimize=qat", {"optimize.sparsity"}),
         ("optimize=prune_2_4", {"optimize.sparsity"}),
@@ -197,6 +197,23 @@ def test_a_forgotten_choice_of_verification_drops_no_gate():
     assert refused.where == "recipes/net.yaml:3: verify.gates.snr_db"
     assert refused.what == "'verify.gates.snr_db' would not be read by verify=none"
     assert "`- override /verify: parity`" in refused.next_step
+
+
+def test_a_limit_on_accuracy_asks_for_the_verification_that_measures_it():
+    write_recipe("source: {path: net.keras}\nverify:\n  gates: {top1_drop: 0.01}\n")
+    assert "verify=classification" in freeze_all("+recipe=net").next_step
+
+
+def test_samples_for_training_that_does_not_happen_are_refused_or_noted():
+    chosen = ["dataset@optimize.dataset=npz", "optimize.dataset.path=x"]
+    for declared in (chosen, chosen[:1], ["optimize.dataset.count=5"]):
+        refused = freeze_all("source.path=net.keras", *declared)
+        assert "optimize.dataset" in refused.what and "read by optimize=none" in refused.what, refused
+    plain, pruned = freeze_all(
+        "source.path=net.keras", "optimize=none,prune", *chosen, "optimize.dataset.label=y", multirun=True
+    )
+    assert freeze(plain).optimize is None and freeze(pruned).optimize.dataset.path == "x"
+    assert note_unread([plain.unread, pruned.unread]) == ["note: 'optimize' is not used by optimize=none"]
 
 
 @pytest.mark.parametrize("choice", [[], ["verify=none"]])

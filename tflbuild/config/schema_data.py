@@ -36,8 +36,8 @@ class Channels(Enum):
 
 @dataclass
 class Dataset:
-    """Samples of the model's inputs. Options that use fewer keys accept the others, so that a recipe's
-    dataset can be swapped for another on the command line."""
+    """Samples of the model's inputs. A key that an option lists in `unused` is refused under it where a recipe or the
+    command line declares it, or noted where another variant reads it (`config.unread`)."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 

@@ -127,6 +127,8 @@ def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, no
         for other, kind in schema.OPTIONS[group].items()
         if name in {spec.name for spec in fields(kind)} and name not in getattr(kind, "unused", ())
     ]
+    if declared.key.partition("verify.gates.")[2] in NEEDS_LABELS:
+        having = ["classification"]
     chooser = group if place == group else f"{group}@{place}"
     reader = f"{chooser}={option}"
     next_step = "leave it out, or choose an option that reads it"
@@ -140,6 +142,7 @@ def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, no
             f" `- override /{chooser}: {having[0]}`), or leave it out"
         )
     root = declared.key if option != "none" or place in ("verify", "quantization") else place
+    root = f"{place}.dataset" if name == "dataset" and place == "verify" else root
     if declared.set_aside:
         what = f"the chosen option of '{place}' has no key '{name}'"
         why = f"it is a key of {', '.join(f'{chooser}={other}' for other in having)}"
