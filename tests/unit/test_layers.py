@@ -56,7 +56,7 @@ MAY_IMPORT = {
         *("config", "core", "errors", "execute", "interrupts", "pipeline"),
         *("plan", "report", "resolve", "storage"),
     },
-    "batches": {"config", "core", "errors", "execute", "jobs", "pipeline", "plan", "report"},
+    "batches": {"config", "core", "errors", "execute", "folders", "jobs", "pipeline", "plan", "report"},
     "sweeps": {"core", "errors", "execute", "locations", "pipeline", "plan", "reading", "report", "resolve", "storage"},
     "reporting": {"core", "errors", "locations", "options", "pipeline", "report", "storage", "sweeps"},
     "commands": {
