@@ -177,7 +177,7 @@ PROOFS = (
     KeyProof(
         ("dataset.*", "verify.dataset"),
         "sample",
-        "names, shapes, types, ranges and NaN; what a file means (that a column is the right one) nobody can know",
+        "names, shapes, types, ranges and NaN; what a file means (that a column is the right one) cannot be checked",
     ),
     KeyProof(
         ("verify.*",),

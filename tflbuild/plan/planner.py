@@ -69,7 +69,7 @@ class Variant(Draft):
         self.plan_comparison()
 
     def plan_comparison(self) -> None:
-        """What the source itself gave, against the snapshots that `predict` does not compare, and the float model."""
+        """Compare what the source itself gave with the float model, and with snapshots that `predict` does not compare."""
         if self.from_tflite:
             return
         for role in dict.fromkeys(("import", self.model)):
@@ -85,7 +85,7 @@ class Variant(Draft):
         self.add("compare float", "check_float", {}, inputs)
 
     def witness(self, role: str) -> dict[str, Input]:
-        """What the source itself gave; a .tflite is its own float model, and nothing wraps it."""
+        """Return what the source itself gave. A .tflite is its own float model: nothing wraps it."""
         return {} if self.from_tflite else {"witness": self.of(role, "witness.npz", "witness")}
 
     def plan_predict(self, role: str, model: str) -> None:
