@@ -69,7 +69,7 @@ class Variant(Draft):
         self.plan_comparison()
 
     def plan_comparison(self) -> None:
-        """Compare what the source itself gave with the float model, and with snapshots that `predict` does not compare."""
+        """Compare what the source itself gave with the float model, and with snapshots that `predict` leaves out."""
         if self.from_tflite:
             return
         for role in dict.fromkeys(("import", self.model)):
