@@ -67,6 +67,10 @@ RIGHT = [
     ("join", "int8", "converter"),
     ("choose", "int8", "converter"),
     ("summed", "int16x8", "litert"),
+    ("added", "int8", "litert"),
+    ("infinite", "int16x8", "litert"),
+    ("infinite", "int8", "litert"),
+    ("chosen", "int8", "litert"),
 ]
 REFUSED = {
     ("added", "int8", "converter"): ("SOFTMAX", "scores vanish beside 'add/y'", "-100"),

@@ -19,6 +19,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_interface import type_idle_interface
 from tflbuild.workers.least_scales import widen_ranges
+from tflbuild.workers.mask_constants import shrink_masks
 from tflbuild.workers.model_editing import parse_model, serialize_model
 from tflbuild.workers.moments import load_moments
 from tflbuild.workers.narrow_constants import narrow_constants
@@ -35,7 +36,7 @@ def run(request: Request) -> Facts:
     params = request.params
     model = request.inputs["model"].read_bytes()
     operators = find_operators(request.inputs["model"], params.get("rules", ()))
-    ranges = load_ranges(request, model)
+    model, ranges = shrink_masks(model, load_ranges(request, model))
     quantized = quantize(model, make_recipe(params, operators), ranges)
     if "algorithm" in params:
         plain = make_recipe({**params, "algorithm": "min_max"}, operators)

@@ -21,6 +21,7 @@ from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.evaluation_parts import choose_part, take
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_quantize import load_ranges, quantize
+from tflbuild.workers.mask_constants import shrink_masks
 from tflbuild.workers.metrics import parity
 from tflbuild.workers.predictions import load_predictions
 from tflbuild.workers.quantizer_recipe import make_recipe
@@ -52,7 +53,7 @@ def run(request: Request) -> Facts:
     inputs = {name: array[:count] for name, array in feeds.items()}
     reference = {name: array[:count] for name, array in predicted.items()}
     content = request.inputs["model"].read_bytes()
-    ranges = load_ranges(request, content)
+    content, ranges = shrink_masks(content, load_ranges(request, content))
     model = read_model(request.inputs["model"])
     units = find_units(model, params["scheme"])
 
