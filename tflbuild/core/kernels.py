@@ -1,4 +1,4 @@
-"""What the kernels of the runtime require of quantized operands, and read wrongly without a word where it is not so.
+"""What the kernels of the runtime require of quantized operands, and misread without an error where it is missing.
 
 Measured with models of one operator on LiteRT 2.3 (reference kernels, optimized kernels, XNNPACK): each operand was
 given another zero point, scale, number of scales or type, and the result compared with the float operator's.
