@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "tflbuild" / "assets" / "fashion_mobilenet"
 TIMEOUT_SECONDS = 300
+CODES = {"build": 1, "recipe": 2, "usage": 2, "gate": 3, "environment": 4}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Faults planted in the workers of a real build: what a step made is changed before any other step sees it.
 
-A fault is a function in `planted_faults.py` with the decorator `fault`. A recipe chooses one by a mark, which stands in
+A fault is a function in one of MODULES with the decorator `fault`. A recipe chooses one by a mark, which stands in
 the parameters of the faulted step or in a file that it reads: the key of the recipe's signature (`signature_section`),
 the description of a source that is a .tflite (`mark_model`), or a name in its metadata. So no two recipes share a
 faulted step, a sweep plants many faults in one process, and the steps in front of a fault run as they always do.
@@ -31,6 +31,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WORKERS = "tflbuild.workers."
+MODULES = ("planted_faults", "planted_values", "planted_samples")
 SITE = """import sys
 
 sys.path.append({tests!r})
@@ -99,6 +100,16 @@ def mark_model(source: Path, name: str) -> str:
     return copy.name
 
 
+def mark_dataset(source: Path, name: str) -> str:
+    """Write a copy of a `.npz` beside it that gets a fault: it holds one array more; returns its name."""
+    import numpy as np
+
+    copy = source.with_name(f"{name}.npz")
+    with np.load(source) as archive:
+        np.savez(copy, **{key: archive[key] for key in archive.files}, **{planted_key(name): np.zeros(1)})
+    return copy.name
+
+
 def planting(project: Any) -> dict[str, str]:
     """Return the environment of a command whose workers are faulty. Writes `site/` into the project's folder."""
     workers = sorted({one.worker for one in all_faults().values()})
@@ -109,7 +120,8 @@ def planting(project: Any) -> dict[str, str]:
 def all_faults() -> dict[str, Fault]:
     """Return every fault by name."""
     # A worker process loads this module as `fault_planting`, a test as part of its own path: there is one registry.
-    importlib.import_module("planted_faults")
+    for module in MODULES:
+        importlib.import_module(module)
     return sys.modules["fault_planting"].FAULTS
 
 

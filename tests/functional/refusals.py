@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from commandline import CODES
+
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "tflbuild" / "assets" / "fashion_mobilenet"
 RECIPE = "+recipe=mobilenet_int8"
-CODES = {"build": 1, "recipe": 2, "usage": 2, "gate": 3, "environment": 4}
 INTERNALS = re.compile(r"raised while|DictConfig|ListConfig|ConfigKeyError|ValidationError|<class |object at 0x")
 
 

@@ -67,13 +67,6 @@ BROKEN = {
     "hybrid matrix with a zero point": (with_input("BATCH_MATMUL_hybrid", 1, zero_point=9), "zero point 9"),
     "hybrid matrix, scales along rows": (with_input("BATCH_MATMUL_hybrid", 1, channels=1), "along axis 1"),
     "hybrid matrix that is computed": (with_input("BATCH_MATMUL_hybrid", 1, **MOVING), "need a stored one"),
-    "hybrid matrix, several batches": (
-        replace(
-            ALL["BATCH_MATMUL_hybrid"],
-            inputs=(T((2, 3, 4, 16), "float32"), *ALL["BATCH_MATMUL_hybrid"].inputs[1:]),
-        ),
-        "has several batch dimensions",
-    ),
     "integer matrix with several scales": (
         replace(ALL["BATCH_MATMUL_int8"], inputs=(T((1, 4, 16), "int8"), weight((1, 16, 8), "int8", 2))),
         "8 scales, its kernel reads the first one",

@@ -26,6 +26,7 @@ def freeze_dataset(dataset: schema.Dataset, key: str, refusals: Refusals) -> Dat
         refusals.require(dataset.count >= 1, f"{key}.count", dataset.count, "at least 1, or null")
     if isinstance(dataset, schema.SyntheticDataset):
         return freeze_synthetic(dataset, key, refusals)
+    refusals.require(dataset.scale != 0, f"{key}.scale", dataset.scale, "another number: 0 makes all samples equal")
     common: dict[str, Any] = {
         "path": dataset.path,
         "seed": dataset.seed,

@@ -28,6 +28,7 @@ def freeze_metadata(metadata: schema.Metadata, name: str, refusals: Refusals) ->
     for key, value in _leaves(told, PLACE):
         if isinstance(value, float) and not math.isfinite(value):
             raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
+        refusals.require(value != 0 or not key.endswith(".std"), key, value, "without zeros: it divides")
         if key.rpartition(".")[2] in COUNTED and not 0 <= value <= GREATEST:
             raise refusals.refuse(f"'{key}' is {value}, and must be from 1 to {GREATEST:,}", key)
     for file, packed in metadata.files.items():

@@ -19,10 +19,11 @@ TYPED_MAPPING = re.compile(
 def normalise(overrides: list[str]) -> list[str]:
     """Return overrides in Hydra's grammar: `recipe=x` as `+recipe=x`, names of open mappings with `++`.
 
-    The defaults hold no recipe, so that nothing else can be meant. Names below an open mapping are the user's own.
+    The defaults hold no recipe, so that nothing else can be meant. Names below an open mapping are the user's own,
+    whether a person wrote `+` or nothing.
     """
     told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
-    return [f"++{text}" if OPEN_MAPPING.match(text) else text for text in told]
+    return [f"++{text.lstrip('+')}" if OPEN_MAPPING.match(text.lstrip("+")) else text for text in told]
 
 
 def nest(override: str) -> str:

@@ -7,7 +7,6 @@ What a kernel honours, or refuses when the model is opened, needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.model import Subgraph
@@ -84,11 +83,3 @@ RECURRENT = (
 PER_CHANNEL = ("QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP")
 # The only scale and zero point that a kernel writes, whatever its output says.
 FIXED_OUTPUTS = {("SOFTMAX", "uint8"): (1 / 256, 0)}
-
-
-def mixes_batches(shape: Sequence[int]) -> bool:
-    """Return whether BATCH_MATMUL on float activations of this shape and int8 weights takes scales of other rows.
-
-    It does with two batch dimensions of more than 1, or of free size: 1 to 11 dB on LiteRT 2.3. XNNPACK is right.
-    """
-    return sum(size != 1 for size in shape[:-2]) > 1

@@ -11,6 +11,7 @@ from tflbuild.core.result import Failure
 from tflbuild.core.step import Step
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.execute.server import Answer
+from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Record
 
 LOG = "log.txt"
@@ -57,6 +58,19 @@ def _killed(folder: Path, number: int) -> Failure:
     what = f"the step's process was ended by {name}"
     transient = number == signal.SIGKILL
     return Failure(kind="build", what=what, why=tail[:400], next_step=hint, transient=transient)
+
+
+def find_missing(step: Step, folder: Path) -> Failure | None:
+    """Return the failure of a step that ended well and did not write all its outputs."""
+    missing = [name for name in KINDS[step.kind].outputs if not (folder / "outputs" / name).exists()]
+    if not missing:
+        return None
+    return Failure(
+        kind="build",
+        what=f"the step ended without writing {', '.join(missing)}",
+        why="".join(log_lines(folder)[-1:])[:400],
+        next_step="build again; if that does not help, this is a fault of tflbuild: please report it",
+    )
 
 
 def unexpected(step: Step, record: Record) -> Failure | None:

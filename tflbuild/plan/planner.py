@@ -304,6 +304,7 @@ class Variant(Draft):
             inputs["optimized"] = self.of("optimize", "optimized.json", "optimized")
         if recipe.quantization.scheme != "none":
             inputs["float"] = self.of("convert", "model.tflite", "float")
+            params |= {"engine": recipe.quantization.engine, "algorithm": recipe.quantization.algorithm}
         self.add("check", "check", params, inputs)
 
     def refinements(self) -> dict[str, Json]:

@@ -24,7 +24,8 @@ from tflbuild.workers.declared_layout import (
 from tflbuild.workers.declared_metadata import check_metadata
 from tflbuild.workers.findings import Finding
 from tflbuild.workers.finite_constants import check_finite
-from tflbuild.workers.flatbuffer import read_buffers, read_model
+from tflbuild.workers.flatbuffer import read_buffers, read_metadata_buffers, read_model
+from tflbuild.workers.float_agreement import check_agreement, check_ranges
 from tflbuild.workers.interpreters import open_signature, zeros
 from tflbuild.workers.metadata import read_metadata
 from tflbuild.workers.repeatability import list_random_operators, require_finite, require_same
@@ -100,8 +101,15 @@ def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Fa
     params, buffers = request.params, read_buffers(request.inputs["model"])
     if "float" not in request.inputs:
         return list(check_finite(model, buffers, None, ())), {}
-    source = read_model(request.inputs["float"])
-    findings = list(check_finite(model, buffers, source, read_buffers(request.inputs["float"])))
+    source, source_buffers = read_model(request.inputs["float"]), read_buffers(request.inputs["float"])
+    findings = list(check_finite(model, buffers, source, source_buffers))
+    findings += check_agreement(model, buffers, source, source_buffers, params)
+    findings += check_ranges(model, request.read_json("ranges") if "ranges" in request.inputs else {})
+    unread, known = (
+        constant_budget.count_unread(one, data, read_metadata_buffers(request.inputs[name]))
+        for name, one, data in (("model", model, buffers), ("float", source, source_buffers))
+    )
+    findings += constant_budget.check_unread(unread, known)
     constants = constant_budget.list_constants(model)
     exemptions = constant_budget.find_exemptions(constants, params)
     float_bytes = sum(constant.bytes for constant in constant_budget.list_constants(source))

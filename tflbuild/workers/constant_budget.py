@@ -5,7 +5,7 @@ Otherwise a scheme that misses the one table that makes up a model would be deli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -173,6 +173,22 @@ def check_budget(exemptions: Sequence[Exemption], float_bytes: int) -> Iterator[
             f" model's constants, read by {constant.operators} (a rule of quantization.rules may leave it so)",
             tuple((reader.op, reader.name) for reader in constant.readers if reader.name),
         )
+
+
+def check_unread(unread: int, known: int) -> Iterator[Finding]:
+    """Bytes of the artifact that nothing uses (`unread`), beyond those of the float model (`known`)."""
+    if unread - known > LEAST_BYTES:
+        text = f"{unread - known:,} bytes of the file are read by no operator; the float model has no such bytes"
+        yield Finding("constants", text)
+
+
+def count_unread(model: Model, buffers: Sequence[bytes], named: Set[int]) -> int:
+    """Return the bytes of buffers that no operator or output uses, and no metadata entry: those are `named`."""
+    used = set(named)
+    for graph in model.subgraphs:
+        indices = {index for op in graph.ops for index in op.inputs} | {*graph.inputs, *graph.outputs}
+        used |= {graph.tensors[index].buffer for index in indices if index >= 0}
+    return sum(len(data) for index, data in enumerate(buffers) if index not in used)
 
 
 def find_copies(constants: Sequence[Constant], buffers: Sequence[bytes]) -> list[dict[str, Any]]:

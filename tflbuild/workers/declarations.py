@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tflbuild.core.computing import CONVERSIONS
 from tflbuild.core.kernels import FILTERS, filter_indices
-from tflbuild.core.model import FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.core.model import FLEX_PREFIX, FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.runtime_table import find_newer_features
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.calibrated_inputs import Ranges, check_calibrated
+from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.findings import Finding
 from tflbuild.workers.finite_constants import check_scales
+from tflbuild.workers.flatbuffer import OPERATORS
 from tflbuild.workers.kernel_rules import find_faults
 from tflbuild.workers.lost_values import check_lost_values
 from tflbuild.workers.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
@@ -77,9 +80,23 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
             f" (opset.custom=[{','.join(sorted({*opset['custom'], *unknown}))}] would, for an app that registers them)",
         )
     for name in opset["deny"]:
+        require_operator(name)
         count = model.op_counts().get(name, 0)
         if count:
             yield Finding("opset", f"{name}, which opset.deny excludes: {count} of them")
+
+
+def require_operator(name: str) -> None:
+    """Raise WorkerError for a denied name that no operator has: nothing would ever be excluded by it."""
+    if name in OPERATORS.values() or name.startswith(FLEX_PREFIX):
+        return
+    close = difflib.get_close_matches(name.upper(), list(OPERATORS.values()), n=1)
+    raise WorkerError(
+        f"'{name}' is no operator of TFLite",
+        where="opset.deny",
+        why=f"did you mean: {close[0]}" if close else "",
+        next_step="`tflbuild inspect` lists a model's operators; custom ones are excluded anyway",
+    )
 
 
 def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:

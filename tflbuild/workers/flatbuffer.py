@@ -77,6 +77,13 @@ def read_buffers(path: Path) -> list[bytes]:
     return found
 
 
+def read_metadata_buffers(path: Path) -> set[int]:
+    """Return the indices of the buffers that metadata entries of the file name."""
+    root = schema.Model.GetRootAsModel(path.read_bytes(), 0)
+    named = {root.Metadata(index).Buffer() for index in range(root.MetadataLength())}
+    return named | {root.MetadataBuffer(index) for index in range(root.MetadataBufferLength())}
+
+
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 

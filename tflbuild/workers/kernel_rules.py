@@ -18,7 +18,6 @@ from tflbuild.core.kernels import (
     SAME_SCALES,
     ZERO_POINT_0,
     FilterPlaces,
-    mixes_batches,
 )
 from tflbuild.core.model import FLOATS, Model, Op, Subgraph, Tensor
 
@@ -146,11 +145,6 @@ def _product_faults(graph: Subgraph, op: Op) -> Iterator[str]:
     if not right.scales:
         return
     what = f"its second factor '{right.name}'"
-    if mixes_batches(left.shape):
-        yield (
-            f"its first factor '{left.name}' has several batch dimensions; kernels other than XNNPACK's take"
-            " scales of other rows (reshape it to one batch dimension in the source)"
-        )
     if not right.constant:
         yield f"{what} is {right.type} and computed; with {left.type} activations its kernels need a stored one"
     if any(right.zero_points):

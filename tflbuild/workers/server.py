@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 import traceback
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +126,7 @@ def _unexpected(error: Exception) -> dict[str, Any]:
         return {"kind": "environment", "what": DISK_FULL, "next_step": DISK_ADVICE}
     if isinstance(error, MemoryError):
         return {"kind": "environment", "what": "out of memory", "why": text}
-    return {"kind": "build", "what": text.split("\n")[0][:400], "why": type(error).__name__ + graph_reason(text)}
-
-
-def graph_reason(text: str) -> str:
-    """Return what TensorFlow says of the node that failed: the line before the node's name, which is not the first."""
-    lines = [line.strip() for line in text.split("\n")]
-    for before, line in pairwise(lines):
-        if line.startswith("[[{{node ") and before and before != lines[0]:
-            return f": {before[:300]} ({line.split('}}')[0].removeprefix('[[{{')})"
-    return ""
+    return {"kind": "build", "what": text.split("\n")[0][:400], "why": type(error).__name__}
 
 
 class Server:

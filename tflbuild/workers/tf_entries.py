@@ -141,10 +141,8 @@ def concrete_entry(concrete: Any, restored: Any = None) -> Entry:
 
     def call(feeds: dict[str, Any]) -> dict[str, Any]:
         if restored is None:
-            if feeds.keys() <= {*concrete.function_type.parameters, *keyword}:
-                return name_results(concrete(**feeds))
-            by_place = [feeds[name] for name in named]
-            return name_results(concrete(*by_place, **{name: feeds[name] for name in keyword if name in feeds}))
+            by_name = feeds.keys() <= {*concrete.function_type.parameters, *keyword}
+            return name_results(concrete(**feeds) if by_name else concrete(*feeds.values()))
         filled = iter([feeds[name] for name in named])
         arguments = tf.nest.map_structure(
             lambda leaf: next(filled) if isinstance(leaf, tf.TensorSpec) else leaf, positional
