@@ -7,7 +7,7 @@ import pytest
 from tflbuild.config.compose import compose
 from tflbuild.config.freeze import freeze
 from tflbuild.judging import keep_composing
-from tflbuild.report.diagnosis import Trial, cells, cut, without_replaced
+from tflbuild.report.diagnosis import Trial, best, cells, cut, without_replaced
 from tflbuild.search.remedies import Remedy
 
 NET = """
@@ -77,3 +77,15 @@ def test_the_command_that_works_does_not_set_a_key_twice():
     arguments = ["doctor", "+recipe=net", "quantization=int8", "++quantization.rules=[]", "quantization.engine=litert"]
     kept = without_replaced(arguments, "quantization=float16 quantization.rules=[{op:TILE}]")
     assert kept == ["doctor", "+recipe=net", "quantization.engine=litert"]
+
+
+def test_a_fix_that_leaves_all_in_float_gives_way_to_a_much_smaller_one_that_is_no_worse():
+    def worked(fix, size, error):
+        output = {"max_abs_error": error, "rmse": error, "cosine": 1.0, "snr_db": 30.0}
+        return Trial(fix, None, {"check": {"bytes": size}, "verify": {"outputs": {"y": output}}})
+
+    spared = worked("quantization.rules=[{op:CONV_3D,scheme:float32}]", 16_300, 0.0174)
+    dynamic = worked("quantization=dynamic_int8", 6_050, 0.003)
+    assert best([spared, dynamic]) == dynamic
+    assert best([spared, worked("quantization=dynamic_int8", 14_000, 0.003)]) == spared
+    assert best([spared, worked("quantization=dynamic_int4", 5_000, 0.1)]) == spared

@@ -75,10 +75,20 @@ def table(trials: Sequence[Trial]) -> str:
 def best(trials: Sequence[Trial]) -> Trial | None:
     """Return the first that works, else the first that builds: they stand in the order of preference.
 
-    One that misses a gate is neither.
+    One that misses a gate is neither. One that another beats by far, as an artifact left all in float, gives way to it.
     """
-    found = [trial for trial in trials if trial.works] or [trial for trial in trials if trial.builds]
+    working = [trial for trial in trials if trial.works]
+    kept = [trial for trial in working if not any(outdoes(other, trial) for other in working)]
+    found = kept or working or [trial for trial in trials if trial.builds]
     return found[0] if found else None
+
+
+def outdoes(other: Trial, trial: Trial) -> bool:
+    """Return whether another artifact has less than half of the bytes and no greater error."""
+    theirs, own = figures(other.facts), figures(trial.facts)
+    if "bytes" not in theirs or "bytes" not in own:
+        return False
+    return 2 * theirs["bytes"] < own["bytes"] and theirs["max_abs_error"] <= own["max_abs_error"]
 
 
 def cut(text: str) -> str:
