@@ -52,7 +52,7 @@ DATASET_FAULTS = (
     evaluated(
         name="reader_feeds_one_sample",
         what="One sample alone is read",
-        text="1 evaluation sample says nothing of others",
+        text="1 evaluation sample cannot show how the artifact does on others",
         code=0,
     ),
     evaluated(
