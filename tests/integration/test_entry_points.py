@@ -35,8 +35,12 @@ def pixels(options: str, *sections: str) -> str:
     return net("image", f"preprocess: {{image: {{{RAW}}}}}", *sections, options=options)
 
 
+def evaluated_on(dataset: str) -> str:
+    return f"verify: {{dataset: {dataset}}}"
+
+
 def fed_from(dataset: str) -> tuple[str, ...]:
-    return f"verify: {{dataset: {dataset}}}", f"dataset: {dataset}"
+    return evaluated_on(dataset), f"dataset: {dataset}"
 
 
 def step(preprocess: str, inputs: str = "") -> str:
@@ -66,9 +70,9 @@ RECIPES = {
     **{f"raw_int8{name}": pixels(INT8, *engine) for name, engine in ENGINES.items()},
     "raw_integer_only": pixels(f"{INT8} target=integer_only"),
     "raw_any_batch": pixels(FREE),
-    "resized": net("image", RESIZED, *fed_from(PHOTOS)),
+    "resized": net("image", RESIZED, evaluated_on(PHOTOS)),
     "resized_int8": net("image", RESIZED, *fed_from(PHOTOS), options=INT8),
-    "planes": net("image", f"preprocess: {{image: {{{RAW}, layout: nchw_to_nhwc}}}}", *fed_from(PLANES)),
+    "planes": net("image", f"preprocess: {{image: {{{RAW}, layout: nchw_to_nhwc}}}}", evaluated_on(PLANES)),
     "two_means": step("{mean: [1, 2]}"),
     "no_such_input": step("{}").replace("image: {}", "imgae: {}"),
     "another_size": step("{}", "inputs: {image: {shape: [1, 12, 10, 3], dtype: uint8}}, "),

@@ -57,3 +57,9 @@ def test_what_a_join_inside_the_model_loses_is_known_from_the_operators_before_i
     ]
     found = find_coarse_joins(model(tensors, ops, 4))
     assert found == ([{"name": "joined", "step": scale, "inputs": ["r"]}] if lost else [])
+
+
+def test_operators_without_outputs_join_nothing():
+    handle = Tensor("table", "resource", (), 1, False, (), (), 0)
+    made = model([FLOAT, handle], [op("ASSIGN_VARIABLE", (1, 0), ())], 0)
+    assert find_coarse_joins(made) == []

@@ -16,6 +16,7 @@ from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.dead_channels import keep_biases
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_interface import type_idle_interface
 from tflbuild.workers.least_scales import widen_ranges
@@ -146,7 +147,8 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
         ) from error
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
-    return with_names(convert_filters(bytes(result.quantized_model)), renamed)
+    made = keep_biases(bytes(result.quantized_model), unique)
+    return with_names(convert_filters(made), renamed)
 
 
 def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:

@@ -53,8 +53,8 @@ def find_coarse_joins(model: Model) -> list[dict[str, Any]]:
     for graph in model.subgraphs:
         makers = {index: op for op in graph.ops for index in op.outputs}
         for op in graph.ops:
-            joined = graph.tensors[op.outputs[0]]
-            if op.name not in JOINS or len(joined.scales) != 1:
+            joined = graph.tensors[op.outputs[0]] if op.name in JOINS else None
+            if joined is None or len(joined.scales) != 1:
                 continue
             step = float(joined.scales[0])
             lost = [graph.tensors[index].name for index in op.inputs if 0 < find_range(graph, makers, index) < 2 * step]
