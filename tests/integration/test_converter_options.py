@@ -39,8 +39,12 @@ def recipe(option: str) -> str:
     lines = ["source: function", "verify: parity"]
     sections = ["source: {call: 'net.py:make'}", "verify: {dataset: {path: samples.npz}}"]
     if option in CONVERTER_QUANTIZER_OPTIONS:
-        lines += [f"quantization: {SCHEMES.get(option, 'int8')}", "dataset: npz"]
-        sections += ["quantization: {engine: converter}", "dataset: {path: samples.npz}"]
+        scheme = SCHEMES.get(option, "int8")
+        lines.append(f"quantization: {scheme}")
+        sections.append("quantization: {engine: converter}")
+        if scheme != "float16":
+            lines.append("dataset: npz")
+            sections.append("dataset: {path: samples.npz}")
     if option == "experimental_select_user_tf_ops":
         lines.append("opset: select_tf")
     if option:
