@@ -99,8 +99,9 @@ def test_what_comes_in_chooses_better_int4_weights(warm):
     assert static.steps["moments"] == "hit"
     plain, gptq = json.loads(static.out)
     assert snr(gptq) > snr(plain)
-    assert warm.run("+recipe=dense").code == 0
-    compare_with_the_quantizer(warm.output("dense") / "model.tflite", mixed[:256].astype(np.float32), warm)
+    warm.write("recipes/float.yaml", "defaults: [{override /source: function}]\nsource: {call: 'dense.py:make'}\n")
+    assert warm.run("+recipe=float").code == 0
+    compare_with_the_quantizer(warm.output("float") / "model.tflite", mixed[:256].astype(np.float32), warm)
 
 
 def compare_with_the_quantizer(model, samples, warm):
