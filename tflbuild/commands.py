@@ -245,7 +245,7 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
         print(found.problem, file=sys.stderr)
         print(diagnosis.table(found.trials) if found.trials else "no automatic fix is known for this failure")
         if chosen is not None:
-            kept = diagnosis.without_replaced(arguments, chosen.fix)
+            kept = diagnosis.without_replaced(arguments, chosen)
             print(f"{'works' if chosen.works else 'builds'}  {_as_build(kept, 'doctor')} {chosen.command}")
         elif found.trials:
             print("none of these passes")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
-from tflbuild.errors import RecipeError, UsageError
+from tflbuild.errors import RecipeError, UnreadKeyError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.judging import GateJudgement, judge, list_remedies, unnamed
@@ -160,7 +160,7 @@ class Doctor:
     def build(self, fix: str) -> BuildAttempt | None:
         """Build once, the outputs left in the store. None for a fix that does not compose, or changes nothing."""
         try:
-            prepared = prepare_plan([*self.overrides, *fix.split()], multirun=False, store=self.store)
+            prepared, without = self.prepare(fix)
             require_one_artifact(prepared)
         except RecipeError:
             if not fix:
@@ -180,7 +180,27 @@ class Doctor:
             print(f"trying  {fix}", file=sys.stderr)
         connect(self.executor, prepared.shared, prepared.cluster)
         results = self.executor.execute(prepared.plan)
-        return assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
+        attempt = assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
+        return replace(attempt, trial=replace(attempt.trial, without=without))
+
+    def prepare(self, fix: str) -> tuple[Prepared, tuple[str, ...]]:
+        """Compose the recipe with a fix. Returns the plan, and the words of the command line that had to go.
+
+        A scheme that is not calibrated has no use for the dataset that the command line declares, for example.
+
+        Raises:
+            RecipeError: for what does not compose all the same.
+        """
+        kept = list(self.overrides)
+        while True:
+            try:
+                prepared = prepare_plan([*kept, *fix.split()], multirun=False, store=self.store)
+                return prepared, tuple(word for word in self.overrides if word not in kept)
+            except UnreadKeyError as error:
+                fitting = [word for word in kept if word.lstrip("+").partition("=")[0] != error.key]
+                if not fix or error.key.startswith("verify.") or len(fitting) == len(kept):
+                    raise
+                kept = fitting
 
 
 def uncovers(attempt: BuildAttempt, first: BuildAttempt) -> bool:

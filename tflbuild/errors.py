@@ -54,6 +54,14 @@ class RecipeError(TflbuildError):
     exit_code = 2
 
 
+class UnreadKeyError(RecipeError):
+    """A declared key that no variant of the command reads. `key` is its name; without it the recipe may compose."""
+
+    def __init__(self, what: str, *, key: str, where: str = "", why: str = "", next_step: str = "") -> None:
+        super().__init__(what, where=where, why=why, next_step=next_step)
+        self.key = key
+
+
 class UsageError(TflbuildError):
     """The command line is wrong."""
 

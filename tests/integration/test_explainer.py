@@ -173,7 +173,7 @@ def test_guesslang_cannot_convert_and_everything_in_the_way_is_named(project):
     tried = project.run("doctor", *model, "opset=select_tf")
     assert "TFLite has no operator for StringNGrams, nor has Flex" in tried.err
     assert tried.out.splitlines()[1].split() == [
-        *("opset.custom=[StringNGrams]", "builds,", "unverified"),
+        *("'opset.custom=[StringNGrams]'", "builds,", "unverified"),
         *tried.out.splitlines()[1].split()[3:],
     ]
     assert "needs kernels of the app's own (StringNGrams)" in tried.out

@@ -75,7 +75,7 @@ def test_a_fix_is_shown_as_a_shell_takes_it_and_cut_where_it_is_long():
 
 def test_the_command_that_works_does_not_set_a_key_twice():
     arguments = ["doctor", "+recipe=net", "quantization=int8", "++quantization.rules=[]", "quantization.engine=litert"]
-    kept = without_replaced(arguments, "quantization=float16 quantization.rules=[{op:TILE}]")
+    kept = without_replaced(arguments, Trial("quantization=float16 quantization.rules=[{op:TILE}]", None, {}))
     assert kept == ["doctor", "+recipe=net", "quantization.engine=litert"]
 
 
@@ -89,3 +89,9 @@ def test_a_fix_that_leaves_all_in_float_gives_way_to_a_much_smaller_one_that_is_
     assert best([spared, dynamic]) == dynamic
     assert best([spared, worked("quantization=dynamic_int8", 14_000, 0.003)]) == spared
     assert best([spared, worked("quantization=dynamic_int4", 5_000, 0.1)]) == spared
+
+
+def test_what_a_fix_leaves_unread_is_not_in_its_command():
+    arguments = ["doctor", "+recipe=net", "quantization=int8", "dataset=synthetic", "dataset.count=8"]
+    trial = Trial("quantization=dynamic_int8", None, {}, without=("dataset.count=8",))
+    assert without_replaced(arguments, trial) == ["doctor", "+recipe=net", "dataset=synthetic"]

@@ -25,6 +25,7 @@ from tflbuild.config.freeze_sweep import freeze_objectives
 from tflbuild.config.freeze_target import freeze_targets
 from tflbuild.config.freeze_verify import freeze_verify
 from tflbuild.config.refusals import Refusals
+from tflbuild.config.unread import refuse_unread
 from tflbuild.core.recipe import Recipe
 
 
@@ -103,7 +104,7 @@ class _Freezer:
         """Raises RecipeError for a declared key that nothing reads."""
         for one in self.composed.unread:
             if not one.kept:
-                raise self.refuse(one.what, one.key, why=one.why, next_step=one.next_step)
+                raise refuse_unread(one, self.refusals.places)
 
 
 def freeze(composed: Composed) -> Recipe:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tflbuild.config import schema
 from tflbuild.config.declared import DeclaredKey
+from tflbuild.config.mistakes import Places
 from tflbuild.config.schema_optimize import find_unused
 from tflbuild.config.schema_quantization import Quantization
 from tflbuild.config.schema_target import Target
 from tflbuild.core.gates import GATED_ACCURACIES, WHOLE
 from tflbuild.core.recipe import ALGORITHMS_WITH_DATA, CONVERTER_QUANTIZER_OPTIONS, LOCATORS
 from tflbuild.core.schemes import CALIBRATED, NAMES, SCHEMES
-from tflbuild.errors import RecipeError
+from tflbuild.errors import UnreadKeyError
 from tflbuild.targets.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
@@ -315,7 +316,13 @@ def require_chosen(several: Sequence[Composed]) -> None:
     for composed in several:
         for one in composed.unread:
             if one.set_aside and not one.kept:
-                raise RecipeError(one.what, where=composed.places.find(one.key), why=one.why, next_step=one.next_step)
+                raise refuse_unread(one, composed.places)
+
+
+def refuse_unread(unread: UnreadKey, places: Places) -> UnreadKeyError:
+    """Return the error about a declared key that nothing reads, with the place where it is declared."""
+    where = places.find(unread.key)
+    return UnreadKeyError(unread.what, key=unread.key, where=where, why=unread.why, next_step=unread.next_step)
 
 
 def note_unread(several: Iterable[Sequence[UnreadKey]]) -> list[str]:

@@ -16,16 +16,21 @@ from tflbuild.report.summary import show_needs
 
 LINE = "\n"
 WIDEST = 60  # characters of a fix in the table
+RULES_KEY = "quantization.rules="
 HEADINGS = ("fix", "result", "size", "max abs error", "")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A fix (overrides), what came of it, and the facts of the steps that went well, by role."""
+    """A fix (overrides), what came of it, and the facts of the steps that went well, by role.
+
+    `without` are the words of the command line that set what the fix leaves unread, so that both cannot stand together.
+    """
 
     fix: str
     failure: Failure | None
     facts: Mapping[str, Mapping[str, Json]]
+    without: tuple[str, ...] = ()
 
     @property
     def works(self) -> bool:
@@ -75,7 +80,7 @@ def table(trials: Sequence[Trial]) -> str:
 def best(trials: Sequence[Trial]) -> Trial | None:
     """Return the first that works, else the first that builds: they stand in the order of preference.
 
-    One that misses a gate is neither. One that another beats by far, as an artifact left all in float, gives way to it.
+    One that misses a gate is neither. One that leaves operators in float gives way to one that is far better.
     """
     working = [trial for trial in trials if trial.works]
     kept = [trial for trial in working if not any(outdoes(other, trial) for other in working)]
@@ -84,7 +89,9 @@ def best(trials: Sequence[Trial]) -> Trial | None:
 
 
 def outdoes(other: Trial, trial: Trial) -> bool:
-    """Return whether another artifact has less than half of the bytes and no greater error."""
+    """Return whether a fix that leaves operators in float takes twice the bytes of another, for no gain."""
+    if RULES_KEY not in trial.fix:
+        return False
     theirs, own = figures(other.facts), figures(trial.facts)
     if "bytes" not in theirs or "bytes" not in own:
         return False
@@ -96,10 +103,14 @@ def cut(text: str) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
-def without_replaced(arguments: Sequence[str], fix: str) -> list[str]:
-    """Return the arguments of a command line without those that set a key that the fix sets as well."""
-    replaced = {word.partition("=")[0] for word in fix.split()}
-    return [text for text in arguments if "=" not in text or text.lstrip("+").partition("=")[0] not in replaced]
+def without_replaced(arguments: Sequence[str], trial: Trial) -> list[str]:
+    """Return the arguments of a command line without those that the fix of a trial replaces or leaves unread."""
+    replaced = {word.partition("=")[0] for word in trial.fix.split()}
+    return [
+        text
+        for text in arguments
+        if text not in trial.without and ("=" not in text or text.lstrip("+").partition("=")[0] not in replaced)
+    ]
 
 
 def as_json(problem: str, trials: Sequence[Trial]) -> str:
@@ -108,4 +119,5 @@ def as_json(problem: str, trials: Sequence[Trial]) -> str:
         dict(zip(("fix", "result", "size", "max_abs_error", "needs"), cells(trial), strict=True)) for trial in trials
     ]
     chosen = best(trials)
-    return json.dumps({"problem": problem, "trials": rows, "fix": chosen and chosen.command}, indent=2)
+    fix = {"fix": chosen and chosen.command, "without": list(chosen.without) if chosen else []}
+    return json.dumps({"problem": problem, "trials": rows, **fix}, indent=2)
