@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from commandline import ROOT
@@ -67,6 +68,9 @@ def test_the_recipe_that_it_gives_makes_the_same_bytes(found):
     defaults, *section = row["search"]["recipe"]
     chosen = defaults.removeprefix("defaults: [{").removesuffix("}]")
     text = SHIPPED.read_text().replace("override /quantization: int8", chosen)
+    if "float16" in chosen or "dynamic" in chosen or "weight_only" in chosen:  # what is not calibrated takes no dataset
+        text = text.replace("  - override /dataset: npz\n", "")
+        text = re.sub(r"^dataset:.*?\n\n", "", text, flags=re.DOTALL | re.MULTILINE)
     project.write("recipes/pasted.yaml", "\n".join([text, *section]) + "\n")
     (again,) = json.loads(project.run("+recipe=pasted", "--json").out)
     assert again["artifact"]["sha256"] == row["artifact"]["sha256"]
@@ -108,7 +112,8 @@ def test_a_second_search_runs_nothing(found):
     project, _, _ = found
     project.run(*AUTO, SNR, HERE)
     again = project.run(*AUTO, SNR, HERE)
-    assert again.code == 0 and again.err == ""
+    assert again.code == 0 and again.steps == {}
+    assert all(line.startswith("warning: ") for line in again.err.splitlines())
     assert again.out.splitlines()[-1].startswith("up to date  out/")
 
 

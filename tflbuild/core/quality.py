@@ -5,6 +5,7 @@ Derived from the facts of `verify` alone, so that manifest, screen, pages and se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -205,9 +206,12 @@ def warn_of_gates(gates: Sequence[Gate], verify: Mapping[str, Json]) -> Iterator
             width = accuracy_interval(gate.name, verify, confidence).half_width
             if width > gate.limit:
                 lost, gained = int(accuracy["lost"]), int(accuracy["gained"])
-                needed: int | None = samples_to_show_drop(lost, gained, samples, gate.limit, confidence)
+                needed: int | None = max(
+                    samples_to_show_drop(lost, gained, samples, gate.limit, confidence),
+                    math.ceil(samples * (width / gate.limit) ** 2),  # a width falls with the root of the samples
+                )
                 shown = f"show a drop to +-{100 * width:.2g} points, and {gate.name}: {gate.limit:g} is finer"
-                yield gate_warning(samples, shown, needed)
+                yield gate_warning(samples, shown, count_whole(needed, verify))
         elif gate.name in ("top1", "agreement") and is_least(gate.name):
             best = wilson(samples, samples, confidence).low
             if best < gate.limit:
@@ -215,7 +219,13 @@ def warn_of_gates(gates: Sequence[Gate], verify: Mapping[str, Json]) -> Iterator
                 shown = (
                     f"show no more than {100 * best:.1f} % even where all are right, and {gate.name}: {gate.limit:g}"
                 )
-                yield gate_warning(samples, f"{shown} is finer", needed)
+                yield gate_warning(samples, f"{shown} is finer", count_whole(needed, verify))
+
+
+def count_whole(needed: int | None, verify: Mapping[str, Json]) -> int | None:
+    """Return how many samples a dataset must have for `needed` of them to be in the part that was measured."""
+    part = verify.get("part")
+    return needed if part is None or needed is None else math.ceil(needed * part["of"] / verify["samples"])
 
 
 def gate_warning(samples: int, shown: str, needed: int | None) -> QualityWarning:

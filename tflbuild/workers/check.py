@@ -27,6 +27,7 @@ from tflbuild.workers.finite_constants import check_finite
 from tflbuild.workers.flatbuffer import read_buffers, read_metadata_buffers, read_model
 from tflbuild.workers.float_agreement import check_agreement, check_ranges
 from tflbuild.workers.interpreters import open_signature, zeros
+from tflbuild.workers.mask_constants import list_masked
 from tflbuild.workers.metadata import read_metadata
 from tflbuild.workers.repeatability import list_random_operators, require_finite, require_same
 from tflbuild.workers.rules import select
@@ -104,7 +105,9 @@ def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Fa
     source, source_buffers = read_model(request.inputs["float"]), read_buffers(request.inputs["float"])
     findings = list(check_finite(model, buffers, source, source_buffers))
     findings += check_agreement(model, buffers, source, source_buffers, params)
-    findings += check_ranges(model, request.read_json("ranges") if "ranges" in request.inputs else {})
+    if "ranges" in request.inputs:
+        masked = list_masked(request.inputs["float"].read_bytes()) if source.op_counts().get("SOFTMAX") else set()
+        findings += check_ranges(model, request.read_json("ranges"), masked)
     unread, known = (
         constant_budget.count_unread(one, data, read_metadata_buffers(request.inputs[name]))
         for name, one, data in (("model", model, buffers), ("float", source, source_buffers))

@@ -6,7 +6,7 @@ evaluation samples there is no figure. Operators are known by the names of their
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,8 +149,14 @@ def compare_constants(
             )
 
 
-def check_ranges(model: Model, ranges: Mapping[str, Any]) -> Iterator[Finding]:
-    """Every activation can hold what calibration measured, or most of it; `ranges` has `min` and `max` by tensor."""
+def check_ranges(model: Model, ranges: Mapping[str, Any], masked: Collection[str] = ()) -> Iterator[Finding]:
+    """Compare what every activation can hold with what calibration measured.
+
+    Args:
+        model: The artifact.
+        ranges: `min` and `max` by tensor.
+        masked: Tensors of masked scores, whose least value the quantizer may have raised.
+    """
     for graph, op, name in each_operator(model):
         for index in () if op.name in FIXED_INT8_OUTPUTS else op.outputs:
             tensor = graph.tensors[index]
@@ -160,7 +166,8 @@ def check_ranges(model: Model, ranges: Mapping[str, Any]) -> Iterator[Finding]:
             limits, zero = np.iinfo(CODES[tensor.type]), tensor.zero_points[0]
             least, greatest = ((limit - zero) * tensor.scales[0] for limit in (limits.min, limits.max))
             step = tensor.scales[0]
-            if measured["min"] < MOST_CLIPPED * least - step or measured["max"] > MOST_CLIPPED * greatest + step:
+            below = tensor.name not in masked and measured["min"] < MOST_CLIPPED * least - step
+            if below or measured["max"] > MOST_CLIPPED * greatest + step:
                 text = f"{op.name} '{name}' holds {least:.6g} to {greatest:.6g}, and calibration measured"
                 yield Finding("range", f"{text} {measured['min']:.6g} to {measured['max']:.6g}", ((op.name, name),))
 

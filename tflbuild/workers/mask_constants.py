@@ -54,6 +54,17 @@ def shrink_masks(model: bytes, ranges: Ranges | None) -> tuple[bytes, Ranges | N
     return serialize_model(root), changed
 
 
+def list_masked(model: bytes) -> set[str]:
+    """Return the names of the tensors of a float model that hold masked scores, whose least value is the mask's."""
+    root = parse_model(model)
+    return {
+        graph.tensors[index].name.decode("utf-8", "replace")
+        for graph in root.subgraphs
+        for mask in find_masks(root, graph)
+        for index in mask.moved
+    }
+
+
 def find_masks(root: Any, graph: Any) -> Iterator[Mask]:
     """Yield the masks of a subgraph whose results nothing but one SOFTMAX reads."""
     makers = {int(op.outputs[0]): op for op in graph.operators if len(op.outputs)}
