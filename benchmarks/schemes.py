@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run import host, outcomes
+from benchmarks.run import host, outcomes, without_unread_dataset
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -141,7 +141,7 @@ def recipe(model: Model, scheme: str, engine: str) -> str:
     told = [keys, f"engine: {engine}" if engine != "litert" else ""]
     quantization = ", ".join(filter(None, told))
     sections = [model.sections, f"quantization: {{{quantization}}}" if quantization else ""]
-    return "\n".join(["defaults:", *lines, *filter(None, sections)]) + "\n"
+    return without_unread_dataset("\n".join(["defaults:", *lines, *filter(None, sections)]) + "\n", option)
 
 
 def fetch(folder: Path) -> None:

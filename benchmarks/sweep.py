@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.run import TFLBUILD, Cost, host, measure, say
+from benchmarks.run import TFLBUILD, Cost, host, measure, say, without_unread_dataset
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "mobilenet_int8.yaml"
@@ -43,7 +43,7 @@ def write_recipes(folder: Path, schemes: Sequence[str]) -> str:
         option, keys = SCHEMES[name]
         made = text.replace("/quantization: int8", f"/quantization: {option}")
         made += f"quantization: {{{keys}}}\n" if keys else ""
-        (folder / "recipes" / f"{name}.yaml").write_text(made)
+        (folder / "recipes" / f"{name}.yaml").write_text(without_unread_dataset(made, option))
     return f"+recipe={','.join(schemes)}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
-from tflbuild.errors import RecipeError, UnreadKeyError, UsageError
+from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.judging import GateJudgement, judge, list_remedies, unnamed
@@ -196,9 +196,9 @@ class Doctor:
             try:
                 prepared = prepare_plan([*kept, *fix.split()], multirun=False, store=self.store)
                 return prepared, tuple(word for word in self.overrides if word not in kept)
-            except UnreadKeyError as error:
-                fitting = [word for word in kept if word.lstrip("+").partition("=")[0] != error.key]
-                if not fix or error.key.startswith("verify.") or len(fitting) == len(kept):
+            except RecipeError as error:
+                fitting = [word for word in kept if word.lstrip("+").partition("=")[0] != error.unread_key]
+                if not fix or error.unread_key.startswith("verify.") or len(fitting) == len(kept):
                     raise
                 kept = fitting
 

@@ -48,18 +48,14 @@ class StepError(TflbuildError):
 
 
 class RecipeError(TflbuildError):
-    """The recipe, its overrides or its inputs are wrong; nothing or little was run."""
+    """The recipe, its overrides or its inputs are wrong; nothing or little was run.
+
+    `unread_key` is the declared key that no variant of the command reads, "" where something else is wrong.
+    """
 
     kind = "recipe"
     exit_code = 2
-
-
-class UnreadKeyError(RecipeError):
-    """A declared key that no variant of the command reads. `key` is its name; without it the recipe may compose."""
-
-    def __init__(self, what: str, *, key: str, where: str = "", why: str = "", next_step: str = "") -> None:
-        super().__init__(what, where=where, why=why, next_step=next_step)
-        self.key = key
+    unread_key = ""
 
 
 class UsageError(TflbuildError):

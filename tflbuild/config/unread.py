@@ -20,7 +20,7 @@ from tflbuild.config.schema_target import Target
 from tflbuild.core.gates import GATED_ACCURACIES, WHOLE
 from tflbuild.core.recipe import ALGORITHMS_WITH_DATA, CONVERTER_QUANTIZER_OPTIONS, LOCATORS
 from tflbuild.core.schemes import CALIBRATED, NAMES, SCHEMES
-from tflbuild.errors import UnreadKeyError
+from tflbuild.errors import RecipeError
 from tflbuild.targets.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
@@ -319,10 +319,12 @@ def require_chosen(several: Sequence[Composed]) -> None:
                 raise refuse_unread(one, composed.places)
 
 
-def refuse_unread(unread: UnreadKey, places: Places) -> UnreadKeyError:
+def refuse_unread(unread: UnreadKey, places: Places) -> RecipeError:
     """Return the error about a declared key that nothing reads, with the place where it is declared."""
     where = places.find(unread.key)
-    return UnreadKeyError(unread.what, key=unread.key, where=where, why=unread.why, next_step=unread.next_step)
+    error = RecipeError(unread.what, where=where, why=unread.why, next_step=unread.next_step)
+    error.unread_key = unread.key
+    return error
 
 
 def note_unread(several: Iterable[Sequence[UnreadKey]]) -> list[str]:

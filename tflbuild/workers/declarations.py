@@ -80,9 +80,10 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
             f" (opset.custom=[{','.join(sorted({*opset['custom'], *unknown}))}] would, for an app that registers them)",
         )
     for name in opset["deny"]:
-        require_operator(name)
         count = model.op_counts().get(name, 0)
-        if count:
+        if not count:
+            require_operator(name)
+        else:
             yield Finding("opset", f"{name}, which opset.deny excludes: {count} of them")
 
 
