@@ -75,7 +75,10 @@ def test_an_npz_is_fed_as_it_is(tmp_path, monkeypatch, write, fortran):
     write(tmp_path / "data.npz", image=np.asfortranarray(array) if fortran else array, y=np.arange(50))
     inputs, labels, facts = sampled(tmp_path, NPZ | {"label": "y"}, [IMAGE], tmp_path / "data.npz")
     assert np.array_equal(inputs["image"], array) and labels.tolist() == list(range(50))
-    assert facts == {"count": 50, "available": 50, "synthetic": False}
+    values = facts.pop("inputs")["image"]
+    assert facts == {"count": 50, "available": 50, "synthetic": False, "distinct": 50}
+    assert (values["low"], values["high"]) == pytest.approx((float(array.min()), float(array.max())))
+    assert values["mean"] == pytest.approx(float(array.mean()), rel=1e-4)
     assert not list(tmp_path.glob("step-*/unpacked*"))
 
 
