@@ -50,12 +50,13 @@ def open_folders(
 
     Raises RecipeError for a folder of another recipe, MachineError for a place that cannot be written to.
     """
-    claim_folders(recipes, places)
+    claims = find_owners(recipes, places)
     requests = [digest_request(recipe, roles) for recipe, roles in zip(recipes, goals, strict=True)]
     for recipe, request in zip(recipes, requests, strict=True):
         folder = variant_folder(recipe)
         prepare(folder)
         set_aside_other(folder, store, request)
+    write_owners(claims)
     return requests
 
 
@@ -92,6 +93,11 @@ def withdraw(composed: Composed, store: Store, error: TflbuildError) -> None:
 
 def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:
     """Record which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
+    write_owners(find_owners(recipes, places))
+
+
+def find_owners(recipes: Sequence[Recipe], places: Sequence[Places]) -> dict[Path, FolderOwner]:
+    """Return which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
     claims: dict[Path, FolderOwner] = {}
     for recipe, where in zip(recipes, places, strict=True):
         folder = Path(recipe.output_root) / recipe.name
@@ -100,6 +106,11 @@ def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:
         if recorded is not None and recorded.recipe != owner.recipe and _may_write_again(recorded, recipe.name):
             raise _refuse_name(folder, recipe.name, recorded, owner, where)
         claims[folder] = owner
+    return claims
+
+
+def write_owners(claims: Mapping[Path, FolderOwner]) -> None:
+    """Record the owner of each folder in it."""
     for folder, owner in claims.items():
         if owner != _read_owner(folder):
             try:

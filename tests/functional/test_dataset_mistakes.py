@@ -132,7 +132,7 @@ def test_text_in_a_csv_is_refused_with_its_line_and_column(warm):
     text[7] = text[7].replace(text[7].split(",")[0], "n/a", 1)
     (warm.folder / "data.csv").write_text("\n".join(text))
     found = refused(warm, *CSV)
-    assert found.what == "line 8 of 'data.csv', column 'pixel0': 'n/a' is not a number"
+    assert found.what == "line 8 of 'data.csv', column 'pixel0': 'n/a' is not a number that the input's type can hold"
 
 
 @heavy

@@ -114,8 +114,7 @@ def set_aside(folder: Path, store: Store) -> None:
     """Rename artifact, manifest and all that was made with them, so that none of them looks current."""
     try:
         with store.lock(_lock_name(folder)):
-            names = [MODEL, REJECTED, CARD, RUNNERS.rstrip("/"), *_judged_before(folder / MANIFEST), MANIFEST]
-            present = [name for name in names if Path(name).name == name and (folder / name).exists()]
+            present = [place.name for place in _made_before(folder, "")]
             if not {MODEL, REJECTED, MANIFEST}.isdisjoint(present):
                 _remove_previous(folder)
             for name in present:
@@ -139,12 +138,20 @@ def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> No
 
 def _remove_previous(folder: Path) -> None:
     """Remove what an earlier build left, and the record of a failure in between."""
-    names = [MODEL, REJECTED, CARD, RUNNERS.rstrip("/"), *_judged_before(folder / f"{PREVIOUS}{MANIFEST}"), MANIFEST]
-    for place in [folder / FAILURE, *(folder / f"{PREVIOUS}{name}" for name in names if Path(name).name == name)]:
+    for place in _made_before(folder, PREVIOUS):
         if place.is_dir():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
+    (folder / FAILURE).unlink(missing_ok=True)
+
+
+def _made_before(folder: Path, prefix: str) -> list[Path]:
+    """Return what a build left under names with a prefix. A folder where a file belongs is not ours."""
+    folders = [RUNNERS.rstrip("/"), *_judged_before(folder / f"{prefix}{MANIFEST}")]
+    kept = [folder / f"{prefix}{name}" for name in folders if Path(name).name == name]
+    files = [folder / f"{prefix}{name}" for name in (MODEL, REJECTED, CARD, MANIFEST)]
+    return [place for place in kept if place.is_dir()] + [place for place in files if place.is_file()]
 
 
 def read_manifest(file: Path) -> dict[str, Json]:
