@@ -90,10 +90,10 @@ def _ask(
         prepared = prepare_all(by(list(overrides)), read, executor.store)
         prepared.require_any()
         require_one_artifact(prepared)
-        for note in prepared.notes:
-            console.say(note)
         resolved, places = prepared.resolved[0], prepared.places[0]
         require(resolved.recipe, places)
+        for note in prepared.notes:
+            console.say(note)
         claim_folders([resolved.recipe], [places])
         prepare(variant_folder(resolved.recipe))
         connect(executor, prepared.shared, prepared.cluster)
