@@ -533,7 +533,7 @@ def test_completion_installs_by_a_script(project, shell):
 @pytest.mark.parametrize(
     ("override", "what", "next_step"),
     [
-        ("+signature.inputs.imge.dtype=float32", "cannot be added on the command line", "in the recipe"),
+        ("+signature.inputs.imge.dtype=float32", "signature.inputs.imge.shape is not set", "in the recipe"),
         ("~dataset.scale", "'dataset.scale' cannot be deleted", "dataset.scale=null"),
     ],
 )

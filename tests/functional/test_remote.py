@@ -88,12 +88,12 @@ def test_the_second_machine_builds_the_default_model_without_tensorflow(nginx, b
     other.folder.mkdir()
     found = other.run(RECIPE, TFLBUILD_REMOTE=nginx.url, **watch_imports(other))
     assert found.code == 0, found.err
-    assert set(found.steps.values()) == {"hit"} and len(found.steps) == 11
+    assert set(found.steps.values()) == {"hit"} and len(found.steps) == 12
     assert processes_with_tensorflow(other) == 0
     assert artifact(other, "mobilenet_int8") == artifact(built, "mobilenet_int8")
     assert other.run(RECIPE, TFLBUILD_REMOTE=nginx.url).err == ""  # up to date, by the note alone
     asked = [line for line in nginx.requests() if "/ac/" in line]
-    assert len(asked) == len(set(asked)) == 11, "each key is asked for once"
+    assert len(asked) == len(set(asked)) == 12, "each key is asked for once"
 
 
 @needs_program("nginx")

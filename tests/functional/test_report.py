@@ -84,7 +84,7 @@ def test_the_table_is_sorted_and_the_front_is_marked(swept):
     _, done = swept
     head, *rows = done.out.splitlines()[:7]
     column = head.index("front")
-    shares = [float(found[1]) for row in rows[:5] if (found := re.search(r"(\d\d\.\d\d)%  ", row))]
+    shares = [float(found[1]) for row in rows[:5] if (found := re.search(r"(\d\d\.\d+) % \(\+-", row))]
     assert len(shares) == 5 and shares[:4] == sorted(shares[:4], reverse=True)
     assert "gate failed" in rows[4] and "failed in" in rows[5]
     assert any(row[column] == "*" for row in rows[:4]) and all(row[column : column + 1] != "*" for row in rows[4:])

@@ -29,7 +29,7 @@ def make_build(config: DictConfig, missing: list[str], interpolates: bool, place
         if missing:
             raise RecipeError(
                 f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-                where=places.recipe_text(),
+                where=_where_left_open(places, missing[0]),
                 why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
                 + _near_input(config, missing[0]),
                 next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
@@ -40,6 +40,13 @@ def make_build(config: DictConfig, missing: list[str], interpolates: bool, place
         raise mistakes.from_omegaconf(error, places) from None
     assert isinstance(build, schema.Build)
     return build
+
+
+def _where_left_open(places: mistakes.Places, key: str) -> str:
+    """Return the override that began what is not complete, or the recipe's file."""
+    parent = key.rpartition(".")[0]
+    where = places.find(parent) if parent else ""
+    return where if where.startswith("command line: ") else places.recipe_text()
 
 
 def _near_input(config: DictConfig, key: str) -> str:
