@@ -144,7 +144,8 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
         except RecipeError as error:
             refused[index] = Refused(one.variant, one.overrides, error)
     resolved = tuple(accepted.values())
-    places = tuple(composed[index].places for index in accepted)
+    unread = [tuple(one.key for one in composed[index].unread) for index in accepted]
+    places = tuple(replace(composed[at].places, unread=keys) for at, keys in zip(accepted, unread, strict=True))
     return Prepared(
         resolved=resolved,
         places=places,

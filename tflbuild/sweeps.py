@@ -95,6 +95,9 @@ def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
 def make_entries(prepared: Prepared, outcomes: Sequence[Outcome], store: Store) -> tuple[Entry, ...]:
     """An entry a variant. Those whose error by operator can be asked for know the key of the answer."""
     keys = sensitivity_keys(prepared.resolved, outcomes, store)
+    places = {
+        (one.recipe.name, one.recipe.variant): at for one, at in zip(prepared.resolved, prepared.places, strict=True)
+    }
     entries = []
     for outcome in outcomes:
         model = next((path for path in outcome.files if path.suffix == ".tflite"), None)
@@ -102,7 +105,9 @@ def make_entries(prepared: Prepared, outcomes: Sequence[Outcome], store: Store) 
         entry = make_entry(outcome.row, outcome.recipe, shown, outcome.steps, outcome.error)
         key = keys.get((outcome.recipe, outcome.row.name), "")
         layers = None if outcome.found is None else layers_of_search(outcome.found)
-        entries.append(replace(entry, sensitivity=key, layers=layers))
+        where = places.get((outcome.recipe, outcome.row.name))
+        alone = entry.overrides if where is None else tuple(text for text in entry.overrides if where.is_read(text))
+        entries.append(replace(entry, sensitivity=key, alone=alone, layers=layers))
     return tuple(entries)
 
 

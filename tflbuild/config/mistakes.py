@@ -33,12 +33,18 @@ PLUGINS = {
 class Places:
     """Where a key of one variant may have been written: its recipe file or the command line.
 
-    `origins` has the overrides that stand elsewhere, in a target's preset, and where.
+    `origins` has the overrides that stand elsewhere, in a target's preset, and where. `unread` are the declared keys
+    that only other variants of the command read.
     """
 
     recipe: Path | None = None
     overrides: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+    def is_read(self, override: str) -> bool:
+        """Whether the variant reads what an override declares, so that the variant may be asked for alone with it."""
+        return override.lstrip("+").partition("=")[0] not in self.unread
 
     def origin(self, override: str) -> str:
         """Where an override was written."""

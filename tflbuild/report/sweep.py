@@ -99,6 +99,7 @@ class Entry:
 
     `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short, `devices`
     where the figures of each were had, or by whose estimate.
+    `alone` are the overrides that make it where no other variant is asked for: those that it reads.
     `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
     """
 
@@ -119,6 +120,7 @@ class Entry:
     devices: Mapping[str, str] = field(default_factory=dict)
     steps: Mapping[str, StepEnd] = field(default_factory=dict)
     sensitivity: str = ""
+    alone: tuple[str, ...] = ()
     layers: Layers | None = None
 
     @property

@@ -321,7 +321,10 @@ def layers_of(one: Standing) -> list[str]:
     if entry.layers is not None:
         return layers_html(entry.layers)
     if entry.sensitivity:
-        lines = [shlex.join(("tflbuild", "sensitivity", *entry.overrides)), f"tflbuild report {one.sweep.id}"]
+        lines = [
+            shlex.join(("tflbuild", "sensitivity", *(entry.alone or entry.overrides))),
+            f"tflbuild report {one.sweep.id}",
+        ]
         told = "\n".join(lines)
         return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(told)}</pre>"]
     lacks = "" if entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
