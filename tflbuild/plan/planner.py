@@ -291,7 +291,7 @@ class Variant(Draft):
         inputs: dict[str, Input] = {
             "model": self.artifact(),
             "signature": self.of("import", "signature.json", "signature"),
-            "float_model": self.of("convert", "model.tflite", "float_model"),
+            "float": self.of("convert", "model.tflite", "float"),
         }
         if recipe.metadata is not None:
             params["metadata"] = recipe.metadata.described
@@ -303,7 +303,6 @@ class Variant(Draft):
         if "optimize" in self.goals:
             inputs["optimized"] = self.of("optimize", "optimized.json", "optimized")
         if recipe.quantization.scheme != "none":
-            inputs["float"] = self.of("convert", "model.tflite", "float")
             params |= {"engine": recipe.quantization.engine, "algorithm": recipe.quantization.algorithm}
         self.add("check", "check", params, inputs)
 

@@ -60,15 +60,15 @@ def run(request: Request) -> Facts:
 
     Raises WorkerError with every finding.
     """
-    model = read_model(request.inputs["model"])
+    model, source = read_model(request.inputs["model"]), read_model(request.inputs["float"])
     signature = request.read_json("signature")
     findings = [
         *examine(model, request.params, signature, measured_ranges(request)),
-        *examine_layout(model, request, signature),
+        *examine_layout(model, source, request, signature),
     ]
     path = request.inputs["model"]
     report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
-    more, constants = examine_constants(request, model)
+    more, constants = examine_constants(request, model, source)
     findings += more
     report |= constants | {"random_operators": list_random_operators(model)}
     if "optimized" in request.inputs:
@@ -97,12 +97,12 @@ def run(request: Request) -> Facts:
     return report
 
 
-def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Facts]:
+def examine_constants(request: Request, model: Model, source: Model) -> tuple[list[Finding], Facts]:
     """Findings about what is stored, and of a quantized artifact what stays wider than the scheme says, as JSON."""
     params, buffers = request.params, read_buffers(request.inputs["model"])
-    if "float" not in request.inputs:
+    if params["scheme"] == "none":
         return list(check_finite(model, buffers, None, ())), {}
-    source, source_buffers = read_model(request.inputs["float"]), read_buffers(request.inputs["float"])
+    source_buffers = read_buffers(request.inputs["float"])
     findings = list(check_finite(model, buffers, source, source_buffers))
     findings += check_agreement(model, buffers, source, source_buffers, params)
     if "ranges" in request.inputs:
@@ -121,7 +121,7 @@ def examine_constants(request: Request, model: Model) -> tuple[list[Finding], Fa
     return findings, {"constants": constant_budget.describe_constants(constants, exemptions, copies)}
 
 
-def examine_layout(model: Model, request: Request, signature: Mapping[str, Any]) -> Iterator[Finding]:
+def examine_layout(model: Model, source: Model, request: Request, signature: Mapping[str, Any]) -> Iterator[Finding]:
     """Every finding about scales, zero points, metadata, and the order of inputs and outputs."""
     params = request.params
     if "granularity" in params:
@@ -137,8 +137,7 @@ def examine_layout(model: Model, request: Request, signature: Mapping[str, Any])
             if name.startswith(FILE_PORT)
         }
         yield from check_metadata(model, request.inputs["model"], params["metadata"], signature["key"], files)
-    if "float_model" in request.inputs:
-        yield from check_order(model, read_model(request.inputs["float_model"]), signature, not params["own_order"])
+    yield from check_order(model, source, signature, not params["own_order"])
 
 
 def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:
