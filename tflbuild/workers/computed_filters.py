@@ -39,6 +39,11 @@ GREATEST = 127  # of symmetric int8
 def convert_filters(model: bytes) -> bytes:
     """Return the model with every computed filter of an integer convolution as int8 with the zero point 0."""
     root = parse_model(model)
+    return serialize_model(root) if convert_filters_in(root) else model
+
+
+def convert_filters_in(root: Any) -> bool:
+    """Convert the computed filters of a ModelT. Return whether there were any."""
     changed = False
     for graph in root.subgraphs:
         converted: dict[int, int] = {}
@@ -47,7 +52,7 @@ def convert_filters(model: bytes) -> bytes:
             if places is not None and _needs_conversion(root, graph, op, places):
                 _convert(root, graph, op, places, converted)
                 changed = True
-    return serialize_model(root) if changed else model
+    return changed
 
 
 def _needs_conversion(root: Any, graph: Any, op: Any, places: FilterPlaces) -> bool:

@@ -13,23 +13,22 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.core.kernels import FILTERS
-from tflbuild.workers.model_editing import builtin, has_values, parse_model, serialize_model
+from tflbuild.workers.model_editing import builtin, has_values, parse_model
 
 LIMIT = 2**31 - 1
 GREATEST_CODE = 2.0**30  # of a bias that gets a new scale: half of what int32 holds
 KINDS = {getattr(schema.BuiltinOperator, name): places for name, places in FILTERS.items()}
 
 
-def keep_biases(quantized: bytes, source: bytes) -> bytes:
-    """Return a quantized model in which no int32 bias is cut off at the limit of int32.
-
-    Args:
-        quantized: What the LiteRT quantizer made of `source`; tensors keep their names.
-        source: The float model.
+def keep_biases(root: Any, source: bytes) -> bool:
+    """Widen scales of channels whose bias is cut off at the limit of int32. Return whether there were any.
 
     Filters of 4 bits and those whose values several tensors share keep their scales.
+
+    Args:
+        root: What the LiteRT quantizer made of `source`; tensors keep their names.
+        source: The float model.
     """
-    root = parse_model(quantized)
     cut_off = [
         (graph, op, places)
         for graph in root.subgraphs
@@ -37,14 +36,14 @@ def keep_biases(quantized: bytes, source: bytes) -> bytes:
         if (places := KINDS.get(builtin(root, op))) is not None and _is_cut_off(root, graph, op, places.bias)
     ]
     if not cut_off:
-        return quantized
+        return False
     biases = _float_constants(parse_model(source))
     for graph, op, places in cut_off:
         fed, filter_, bias = (graph.tensors[op.inputs[place]] for place in (places.input, places.filter, places.bias))
         stored = filter_.type == schema.TensorType.INT8 and has_values(root, filter_)
         if stored and bias.name in biases and not _is_shared(root, filter_) and not _is_shared(root, bias):
             _widen(root, fed, filter_, bias, biases[bias.name], places.axis)
-    return serialize_model(root)
+    return True
 
 
 def _is_shared(root: Any, tensor: Any) -> bool:

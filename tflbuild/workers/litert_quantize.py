@@ -14,7 +14,7 @@ from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
-from tflbuild.workers.computed_filters import convert_filters
+from tflbuild.workers.computed_filters import convert_filters_in
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.dead_channels import keep_biases
 from tflbuild.workers.flatbuffer import read_model
@@ -147,8 +147,10 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
         ) from error
     if result.quantized_model is None:
         raise WorkerError("the LiteRT quantizer gave no model", kind="build")
-    made = keep_biases(bytes(result.quantized_model), unique)
-    return with_names(convert_filters(made), renamed)
+    made = bytes(result.quantized_model)
+    root = parse_model(made)
+    changed = [keep_biases(root, unique), convert_filters_in(root)]
+    return with_names(serialize_model(root) if any(changed) else made, renamed)
 
 
 def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:
