@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class KeyProof:
-    """What proves some keys.
+    """The proof of some keys.
 
     Attributes:
         keys: Patterns of keys as docs/reference.md has them; of a key the first row that matches counts.

@@ -34,7 +34,7 @@ STATUS = {"refused": REFUSED, "crashed": CRASHED}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a runtime did with a model: ran, refused or crashed; what it said; its outputs."""
+    """The result of a runtime for a model: ran, refused or crashed; its message; its outputs."""
 
     status: str
     text: str
@@ -64,7 +64,7 @@ def run_models(python: str | Path, folder: Path, results: Path) -> dict[str, Out
 
 
 def read_outcomes(results: Path) -> Iterator[tuple[str, Outcome]]:
-    """Of two outcomes of a model the second counts: the first was noted before it ran."""
+    """Yield the outcomes in a file. The last one of a model counts: the first one is noted before the model runs."""
     with results.open("rb") as file:
         while True:
             try:

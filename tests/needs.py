@@ -1,4 +1,4 @@
-"""What a test needs beyond the packages of `dev`: programs, libraries, Python packages, abilities of the machine.
+"""Requirements of tests beyond the packages of `dev`: programs, libraries, Python packages, abilities of the machine.
 
     pytestmark = needs_program("nginx")             the whole module, or a test
     require("Python 3.9", path.is_file(), "...")    inside a fixture or a test, for what no list names

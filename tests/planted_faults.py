@@ -71,7 +71,7 @@ def quantizer_turns_the_axis_of_scales(request):
 
 @fault("litert_quantize")
 def quantizer_gives_scales_by_channel(request):
-    """Of a model that has one scale a tensor."""
+    """Give a model with one scale for each tensor one scale for each channel."""
     with edited(request.outputs / MADE) as root:
         tensors = [tensor for tensor in graph_of(root).tensors if len(tensor.shape) == 2 and tensor.shape[0] == 8]
         quantization = next(one.quantization for one in tensors if one.quantization.scale is not None)

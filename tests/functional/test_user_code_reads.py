@@ -1,4 +1,4 @@
-"""What user code reads undeclared is an error that names the file and the key; what it declares works."""
+"""User code that reads an undeclared file is refused with the file and the key; declared files are read."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def measure(case: Case) -> float | None:
 
 
 def measure_in_a_child(case: Case) -> float | None:
-    """The same in a process of its own: a kernel may end it, which is as wrong as can be."""
+    """Run a model in a process of its own, since a kernel may end the process."""
     read, write = os.pipe()
     child = os.fork()
     if not child:

@@ -45,7 +45,7 @@ BUILT = [
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """What came of each recipe, of one sweep."""
+    """Build all recipes in one sweep, and return the row of each."""
     base = tmp_path_factory.mktemp("filters")
     project = Project(base / "project", base / "store")
     project.write("nets.py", NETS)
