@@ -189,6 +189,7 @@ def _outcome_json(outcome: Json) -> Json:
         "artifact": None if manifest is None else {k: v for k, v in manifest["artifact"].items() if k != "contents"},
         "metrics": None if manifest is None else manifest["metrics"],
         "targets": None if manifest is None else manifest["targets"],
+        "tied_to_cpu": None if manifest is None else manifest["tied_to_cpu"],
         "search": None if outcome.found is None else search_json(outcome.found),
         "error": None if outcome.error is None else str(outcome.error),
     }

@@ -43,7 +43,8 @@ from tflbuild.report.outputs import disk_errors, log_file, variant_folder, write
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
-from tflbuild.resolve.toolchain import cpu_features, host_fingerprint, package_version, toolchain
+from tflbuild.resolve.machine import describe_cpu, name_host
+from tflbuild.resolve.toolchain import package_version, toolchain
 from tflbuild.resolve.tools import find_tool, require_tools
 from tflbuild.settlement import evaluate_budget, limit_key, require_candidates, settle
 from tflbuild.storage.remote import open_remote
@@ -177,9 +178,7 @@ def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked
 
 def surroundings() -> Surroundings:
     """What this machine contributes to keys."""
-    return Surroundings(
-        toolchain=toolchain, host=host_fingerprint(), cpu=cpu_features(), session=SESSION, tool=find_tool
-    )
+    return Surroundings(toolchain=toolchain, host=name_host(), cpu=describe_cpu(), session=SESSION, tool=find_tool)
 
 
 def require_one_artifact(prepared: Prepared) -> None:
@@ -389,11 +388,13 @@ def keep_note(
 ) -> None:
     """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`.
 
-    It prints `answer`, and the notes on unread keys and `warnings` to standard error.
-    """
+    It prints `answer`, and the notes on unread keys and `warnings` to standard error."""
     if any(one.recipe.benchmark.kind == "android" for one in prepared.resolved):
         return  # which device is attached shows when it is asked
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
     environment = {name: os.environ.get(name) for name in prepared.environment}
     said = "".join(f"{note}\n" for note in prepared.notes) + warnings
-    remember(arguments, prepared.read, written, environment, answer, said)
+    tied = any(one.row.manifest and one.row.manifest["tied_to_cpu"] for one in outcomes)
+    timed = any(one.recipe.targets or one.recipe.benchmark.kind != "none" for one in prepared.resolved)
+    machine = [name for name, counts in (("cpu", tied), ("host", timed)) if counts]
+    remember(arguments, prepared.read, written, environment, answer, said, machine)

@@ -4,6 +4,8 @@ A build that ends well leaves a note of the stat record (device, inode, size, mt
 file and folder that its answer rests on: configuration, recipes, inputs, tflbuild's own code, the
 packages, the outputs. The same command finding all of them as they were has nothing to do. This
 module imports the standard library alone, since it is all that a no-op build loads.
+
+Store and outputs may be shared by machines. An answer that holds on one CPU or one host alone says so in the note.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 from tflbuild.locations import PACKAGE, store_root
 from tflbuild.storage.stat_record import outlast_tick, stat_record
 
-FORMAT = 2
+FORMAT = 3
 Stat = list[int]
 
 
@@ -44,11 +46,20 @@ def recall(arguments: Sequence[str]) -> tuple[str, str] | None:
             note = json.load(file)
         if any(_seal(os.environ.get(name)) != seal for name, seal in note["environment"].items()):
             return None
+        if note["machine"] and note["machine"] != _describe_machine(note["machine"]):
+            return None
         if any(observe(path) != stat for path, stat in note["stats"].items()):
             return None
         return str(note["answer"]), str(note["warnings"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _describe_machine(names: Iterable[str]) -> dict[str, str]:
+    """Return the parts of this machine that have these names."""
+    from tflbuild.resolve.machine import PARTS
+
+    return {name: PARTS[name]() for name in names}
 
 
 def _seal(value: str | None) -> str | None:
@@ -63,9 +74,11 @@ def remember(
     environment: Mapping[str, str | None],
     answer: str,
     warnings: str = "",
+    machine: Iterable[str] = (),
 ) -> None:
     """Leave the note. `before` was observed ahead of reading; what has changed since then leaves none.
 
+    `machine` are the parts of this machine (`cpu`, `host`) without which the answer would be another one.
     Waits until every record is older than the clock tick of a file system, so that a later change
     is sure to show.
     """
@@ -77,7 +90,8 @@ def remember(
     if any(observe(path) != stat for path, stat in stats.items()):
         return
     seals = {name: _seal(value) for name, value in environment.items()}
-    note = {"environment": seals, "stats": stats, "answer": answer, "warnings": warnings}
+    rests_on = {"environment": seals, "stats": stats, "machine": _describe_machine(machine)}
+    note = {**rests_on, "answer": answer, "warnings": warnings}
     try:
         replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
     except OSError:

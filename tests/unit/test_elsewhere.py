@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
 from tflbuild.cluster.server import RayCluster, RayServer
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.step import Plan, Step
+from tflbuild.core.ties import Tie
 from tflbuild.errors import MachineError
 from tflbuild.execute import executor as executors
 from tflbuild.execute.events import Noticed, StepRetries
@@ -19,14 +21,16 @@ from tflbuild.execute.server import Answer, StepServer
 from tflbuild.resolve.toolchain import differences, toolchains
 from tflbuild.storage.store import Store
 
+TIE = Tie("Svd", "w", "its order of sums differs")
 LOST = "its run on node far was lost: NodeDiedError: gone"
 
 
 class FarServer(StepServer):
     """Answers at once: what `fate` says of a step's number n, and of how often it came; then it is done."""
 
-    def __init__(self, fate):
+    def __init__(self, fate, facts=None):
         self.name, self.fate, self.other = "far", fate, None
+        self.facts = facts or {}
         self.ear, self.mouth = os.pipe()
         self.at_work, self.most, self.seen = [], 0, []
 
@@ -47,7 +51,7 @@ class FarServer(StepServer):
             return [Noticed("look"), Answer(request, None, None, "", 0.0, 0, lost=told)]
         (folder / "outputs" / "check.json").write_text(str(number))
         (folder / "log.txt").write_text("")
-        (folder / "output.json").write_text('{"facts": {}}')
+        (folder / "output.json").write_text(json.dumps({"facts": self.facts}))
         return [Answer(request, 0, None, "", 0.1, 1)]
 
     def close(self):
@@ -72,10 +76,10 @@ class Far:
 def run(tmp_path):
     """Executes six steps far away; (results by n, events, server)."""
 
-    def execute(fate, slots=2, limits=None, keeps_last=False):
+    def execute(fate, slots=2, limits=None, keeps_last=False, facts=None):
         steps = [Step(kind="check", params={"n": n}, inputs=(), toolchain={}, title=f"check {n}") for n in range(6)]
         plan = Plan(steps={step.id: step for step in steps}, goals=())
-        server, events = FarServer(fate), []
+        server, events = FarServer(fate, facts), []
         with Executor(Store(tmp_path / "store"), events.append, limits or Limits(jobs=1)) as executor:
             executor.elsewhere = Far(server, slots, keeps_last)
             results = executor.execute(plan)
@@ -122,18 +126,30 @@ def test_nothing_is_learned_from_what_was_lost(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "params", "goes"),
+    ("kind", "params", "ties", "goes"),
     [
-        ("check", {}, True),
-        ("calibrate", {"kernels": "reference"}, True),
-        ("calibrate", {"kernels": "fast", "cpu": "f00"}, False),
-        ("optimize", {"cpu": "f00"}, False),
-        ("benchmark", {"host": "here"}, False),
-        ("fetch", {"handle": "https://h/m"}, False),
+        ("check", {}, (), True),
+        ("calibrate", {"kernels": "reference"}, (), True),
+        ("calibrate", {"kernels": "fast"}, (TIE,), False),
+        ("optimize", {}, (TIE,), False),
+        ("benchmark", {"host": "here"}, (), False),
+        ("fetch", {"handle": "https://h/m"}, (), False),
     ],
 )
-def test_what_names_this_machine_and_what_reaches_out_stays_here(kind, params, goes):
-    assert RayCluster(Cluster()).takes(Step(kind=kind, params=params, inputs=(), toolchain={})) is goes
+def test_what_names_this_machine_and_what_reaches_out_stays_here(kind, params, ties, goes):
+    assert RayCluster(Cluster()).takes(Step(kind=kind, params=params, inputs=(), toolchain={}, ties=ties)) is goes
+
+
+def test_a_tied_result_of_another_machine_is_made_again_here(run, monkeypatch):
+    """Which CPU made it there is not known, so it cannot be published as this CPU's."""
+    here = FarServer(lambda number, times: "", facts={"tied": [asdict(TIE)]})
+    monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: here)
+    results, events, far = run(lambda number, times: "", facts={"tied": [asdict(TIE)]})
+    assert sorted(far.seen) == sorted(here.seen) == list(range(6))
+    assert {result.status for result in results.values()} == {"ran"}
+    assert {event.why for event in events if isinstance(event, StepRetries)} == {
+        "its result depends on the CPU, so it runs on this machine"
+    }
 
 
 def test_what_the_process_of_ray_says_is_read():

@@ -125,8 +125,8 @@ def test_an_upgraded_package_is_another_step():
 
 def test_fast_kernels_tie_the_ranges_to_this_cpu():
     plan = make_plan([resolved(quantization=int8(calibration={"kernels": "fast"}))], around())
-    assert plan.steps[plan.goals[0]["calibrate"]].params["cpu"] == "cpu"
-    assert "cpu" not in make_plan([resolved()], around()).steps[goals()["calibrate"]].params
+    assert plan.steps[plan.goals[0]["calibrate"]].ties
+    assert not make_plan([resolved()], around()).steps[goals()["calibrate"]].ties
 
 
 def test_a_benchmark_belongs_to_its_host():
@@ -183,7 +183,7 @@ def test_what_goes_by_moments_is_tied_to_this_cpu_and_the_moments_are_not(algori
     plan = make_plan([weighed(algorithm)], around())
     steps = {role: plan.steps[step] for role, step in plan.goals[0].items()}
     assert steps["moments"].params == {"moments": moments, "kernels": "reference"}
-    assert steps["quantize"].params["cpu"] == "cpu"
+    assert [tie.operator for tie in steps["quantize"].ties] == [algorithm] and not steps["moments"].ties
 
 
 @pytest.mark.parametrize("algorithm", ["min_max", "mse"])
@@ -243,7 +243,8 @@ def test_how_a_model_is_trained_reaches_what_is_made_of_it(change):
 
 def test_training_belongs_to_this_kind_of_cpu():
     plan = optimized()
-    assert plan.steps[plan.goals[0]["optimize"]].params["cpu"] == "cpu"
+    (step,) = [one for one in plan.steps.values() if one.ties]
+    assert step.kind == "optimize" and step.cpu == "cpu"
 
 
 def test_trained_ranges_need_no_samples_and_the_converter_takes_none():

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from tflbuild import unchanged
+from tflbuild.resolve import machine
 
 COMMAND = ["+recipe=net"]
 
@@ -83,3 +84,14 @@ def test_a_damaged_note_is_no_note(model, text):
 def test_a_note_does_not_tell_what_a_variable_holds(model):
     note(model, environment={"TFLBUILD_REMOTE": "http://me:hush@h"})
     assert "hush" not in unchanged.note_file(COMMAND).read_text()
+
+
+@pytest.mark.parametrize("part", ["cpu", "host"])
+def test_an_answer_that_rests_on_this_machine_is_none_on_another(model, monkeypatch, part):
+    """Store and outputs may lie on a disk that several machines share."""
+    unchanged.remember(COMMAND, {str(model): unchanged.observe(str(model))}, [], {}, "up to date", "", [part])
+    assert unchanged.recall(COMMAND) == ("up to date", "")
+    monkeypatch.setitem(machine.PARTS, "host" if part == "cpu" else "cpu", lambda: "another")
+    assert unchanged.recall(COMMAND) == ("up to date", "")
+    monkeypatch.setitem(machine.PARTS, part, lambda: "another")
+    assert unchanged.recall(COMMAND) is None

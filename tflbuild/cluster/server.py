@@ -22,7 +22,7 @@ from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Store
 
 NAME = "ray"
-TIED = ("host", "cpu", "tool")  # parameters that name this machine, or what was found on it
+BOUND = ("host", "tool")  # parameters that name this machine, or what was found on it
 FAREWELL_SECONDS = 3.0
 
 
@@ -37,7 +37,8 @@ class RayCluster:
 
     def takes(self, step: Step) -> bool:
         """Whether a step may run on another machine: not when its key names this one, nor when it reaches out."""
-        return not KINDS[step.kind].network and not any(name in step.params for name in TIED)
+        bound = bool(step.ties) or any(name in step.params for name in BOUND)
+        return not KINDS[step.kind].network and not bound
 
     @property
     def slots(self) -> int:

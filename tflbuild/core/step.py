@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tflbuild.core.digest import Json, hash_value, plain_json
+from tflbuild.core.ties import Tie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,19 @@ class StepInput:
 Input = FileInput | StepInput
 
 
+@dataclass(frozen=True)
+class Action:
+    """What a key is made from, and the key."""
+
+    key: str
+    content: Mapping[str, Json]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Json]) -> Action:
+        """Return the action with its key."""
+        return cls(hash_action(content), content)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One unit of work: a pure function of its parameters, inputs and toolchain.
@@ -50,7 +64,7 @@ class Step:
     to versions and digests. `expect` pins outputs: (name, digest); a result with others is none.
     `title` and `section` (the part of the recipe that it comes from) are for
     people and belong to no name. `seconds` is how long it may take where the run has no limit of its own, None what any
-    step may.
+    step may. `cpu` is the CPU that would run it, and `ties` what of its result is known to depend on that beforehand.
     """
 
     kind: str
@@ -61,6 +75,8 @@ class Step:
     title: str = field(default="", compare=False)
     section: str = field(default="", compare=False)
     seconds: float | None = field(default=None, compare=False)
+    cpu: str = field(default="", compare=False)
+    ties: tuple[Tie, ...] = field(default=(), compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -75,6 +91,15 @@ class Step:
         """What a key is made from, given each input's digest; kept in the store for `explain`."""
         return plain_json({"kind": self.kind, "params": self.params, "inputs": inputs, "toolchain": self.toolchain})
 
+    def list_actions(self, inputs: Mapping[str, str]) -> tuple[Action, ...]:
+        """Return the actions under which the step's result may be published, in the order in which they are looked up.
+
+        The first holds on every CPU, the last on this one alone: a result with a tie is published under that.
+        """
+        action = self.action(inputs)
+        tied = Action.of({**action, "cpu": self.cpu})
+        return (tied,) if self.ties else (Action.of(action), tied)
+
     def upstream(self) -> Iterator[str]:
         """The ids of the steps whose outputs this one takes."""
         for port in self.inputs:
@@ -85,6 +110,11 @@ class Step:
 def artifact_role(roles: Container[str]) -> str:
     """Of a variant's steps the one whose model.tflite is shipped."""
     return next(role for role in ("annotate", "quantize", "convert") if role in roles)
+
+
+def is_tied(action: Mapping[str, Json]) -> bool:
+    """Whether an action's key names a CPU."""
+    return "cpu" in action
 
 
 def hash_action(action: Mapping[str, Json]) -> str:

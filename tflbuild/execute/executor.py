@@ -12,58 +12,29 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
-from tflbuild.core.step import FileInput, Plan, Step, hash_action
+from tflbuild.core.step import Action, Plan, Step
+from tflbuild.core.ties import add_ties
 from tflbuild.execute.answers import find_missing, needs_network, read_answer, unexpected
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
+from tflbuild.execute.lookup import find_record, input_digests, result_of
 from tflbuild.execute.memory import MemoryBudget
 from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
 from tflbuild.steps.kinds import KINDS, LOG
 from tflbuild.storage.remote import Remote
-from tflbuild.storage.store import Record, Store
+from tflbuild.storage.store import Store
 
 LOCK_POLL_SECONDS = 0.05
 INTERRUPT_POLL_SECONDS = 1.0
 MOST_DEATHS = 3  # of a server, before it is given up
-
-
-def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
-    """What each input of a step is known by, once what comes before it is done."""
-    digests = {}
-    for port in step.inputs:
-        if isinstance(port, FileInput):
-            digests[port.name] = port.digest
-        else:
-            digests[port.name] = results[port.step_id].outputs[port.output]
-    return digests
-
-
-def result_of(step: Step, record: Record, status: Any) -> StepResult:
-    """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
-    kind = KINDS[step.kind]
-    told = record.facts.get("content", {})
-    outputs = {
-        name: (told.get(name) or record.key) if name in kind.unstable else output.digest
-        for name, output in record.outputs.items()
-    }
-    return StepResult(
-        step_id=step.id,
-        status=status,
-        key=record.key,
-        outputs=outputs,
-        facts=record.facts,
-        elapsed=record.elapsed,
-        log=record.outputs[LOG].digest if LOG in record.outputs else "",
-    )
 
 
 @dataclass
@@ -71,8 +42,7 @@ class _Running:
     """A step that a child is working on."""
 
     step: Step
-    key: str
-    action: Mapping[str, Json]
+    actions: tuple[Action, ...]
     folder: Path
     lock: FileLock
     server: StepServer
@@ -98,9 +68,10 @@ class Executor:
         self._todo: dict[str, Step] = {}
         self.exchange: Exchange | None = None
         self._waiting: set[str] = set()
-        self._actions: dict[str, tuple[str, Mapping[str, Json]]] = {}  # of steps whose inputs are known
+        self._actions: dict[str, tuple[Action, ...]] = {}  # of steps whose inputs are known
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
         self._retried: set[str] = set()
+        self._kept_here: set[str] = set()  # steps that no other machine may run
         self._deaths: Counter[str] = Counter()
         self._sent = 0
         self._stopping = False
@@ -154,7 +125,9 @@ class Executor:
 
     def _elsewhere(self, step: Step) -> Elsewhere | None:
         """Where a step runs, None for here."""
-        return self.elsewhere if self.elsewhere is not None and self.elsewhere.takes(step) else None
+        if self.elsewhere is None or step.id in self._kept_here:
+            return None
+        return self.elsewhere if self.elsewhere.takes(step) else None
 
     def _occupied(self, away: Elsewhere | None) -> bool:
         """Whether no more steps may start there, or here."""
@@ -186,7 +159,7 @@ class Executor:
             if ready is not None:
                 self._end(step, ready)
                 continue
-            if self.exchange is not None and self.exchange.fetching(step, self._action(step)[0]):
+            if self.exchange is not None and self._fetching(step, self.exchange):
                 continue
             away = self._elsewhere(step)
             if away in full or self._occupied(away):
@@ -205,11 +178,12 @@ class Executor:
         skipped = StepResult(step_id=step.id, status="skipped")
         if any(not self.results[upstream].ok for upstream in step.upstream()):
             return skipped
-        key, _ = self._action(step)
-        origin = self.exchange.origin(key) if self.exchange is not None else ""
-        if origin or step.id not in self._missed:
-            record = self._find(step, key)
+        actions = self._list_actions(step)
+        brought = self.exchange is not None and any(self.exchange.origin(action.key) for action in actions)
+        if brought or step.id not in self._missed:
+            record = find_record(step, actions, self.store)
             if record is not None:
+                origin = self.exchange.origin(record.key) if self.exchange is not None else ""
                 return replace(result_of(step, record, "hit"), origin=origin)
             self._missed.add(step.id)
         if self._stopping:
@@ -218,17 +192,15 @@ class Executor:
             return StepResult(step_id=step.id, status="failed", failure=needs_network(step))
         return None
 
-    def _action(self, step: Step) -> tuple[str, Mapping[str, Json]]:
-        """The key and the action of a step whose inputs are known."""
+    def _list_actions(self, step: Step) -> tuple[Action, ...]:
+        """Return the actions of a step whose inputs are known."""
         if step.id not in self._actions:
-            action = step.action(input_digests(step, self.results))
-            self._actions[step.id] = (hash_action(action), action)
+            self._actions[step.id] = step.list_actions(input_digests(step, self.results))
         return self._actions[step.id]
 
-    def _find(self, step: Step, key: str) -> Record | None:
-        """The record of a key, unless it holds something else than the step expects."""
-        record = self.store.find(key)
-        return None if record is None or unexpected(step, record) else record
+    def _fetching(self, step: Step, exchange: Exchange) -> bool:
+        """Whether a result may still come. The next action is asked for once the shared store lacks the one before."""
+        return any(exchange.fetching(step, action.key) for action in self._list_actions(step))
 
     def _need(self, step: Step) -> tuple[int, int]:
         """The memory that a step is expected to take, and the size of its inputs, in bytes."""
@@ -244,14 +216,14 @@ class Executor:
 
     def _start(self, step: Step, need: int, size: int) -> bool:
         """Hand a step to its server; False while another process has it."""
-        key, action = self._action(step)
-        lock = self.store.try_lock(key)
+        actions = self._list_actions(step)
+        lock = self.store.try_lock(actions[0].key)
         if lock is None:
             if step.id not in self._waiting:
                 self._waiting.add(step.id)
                 self.on_event(StepWaits(step))
             return False
-        record = self._find(step, key)  # the process that held the lock may have made it
+        record = find_record(step, actions, self.store)  # the process that held the lock may have made it
         if record is not None:
             lock.release()
             self._end(step, result_of(step, record, "hit"))
@@ -261,7 +233,7 @@ class Executor:
         self._sent += 1
         folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
         lay_out(step, folder, self.store, self.results)
-        self.running[self._sent] = _Running(step, key, action, folder, lock, server, size)
+        self.running[self._sent] = _Running(step, actions, folder, lock, server, size)
         if self._elsewhere(step) is None:
             self.memory.hold(self._sent, need)
         del self._todo[step.id]
@@ -317,15 +289,26 @@ class Executor:
 
     def _retry(self, running: _Running, failure: Failure) -> None:
         """What the machine did to a step is tried once more, with nothing beside it; then it is a failure."""
+        step = running.step
+        if step.id not in self._retried:
+            self._retried.add(step.id)
+            self._return(running, failure.what)
+            return
         running.lock.release()
         shutil.rmtree(running.folder, ignore_errors=True)
-        step = running.step
-        if step.id in self._retried:
-            self._end(step, StepResult(step_id=step.id, status="failed", failure=failure))
-            return
-        self._retried.add(step.id)
-        self._todo = {step.id: step, **self._todo}
-        self.on_event(StepRetries(step, failure.what))
+        self._end(step, StepResult(step_id=step.id, status="failed", failure=failure))
+
+    def _run_here(self, running: _Running) -> None:
+        """Do a step again on this machine: its result depends on the CPU, and the CPU that made it is another's."""
+        self._return(running, "its result depends on the CPU, so it runs on this machine")
+        self._kept_here.add(running.step.id)
+
+    def _return(self, running: _Running, why: str) -> None:
+        """Put a step that was begun back among those to be done."""
+        running.lock.release()
+        shutil.rmtree(running.folder, ignore_errors=True)
+        self._todo = {running.step.id: running.step, **self._todo}
+        self.on_event(StepRetries(running.step, why))
 
     def _settle(self, answer: Answer) -> None:
         running = self._leave(answer.id)
@@ -335,6 +318,9 @@ class Executor:
         failure, facts = read_answer(running.folder, answer)
         if failure is not None and failure.transient and step.id not in self._retried:
             self._retry(running, failure)
+            return
+        if facts.get("tied") and self._elsewhere(step) is not None:
+            self._run_here(running)
             return
         try:
             failure = failure or changed_input(step, self.store) or find_missing(step, running.folder)
@@ -352,10 +338,11 @@ class Executor:
         kind = KINDS[running.step.kind]
         outputs = {name: running.folder / "outputs" / name for name in kind.outputs}
         outputs[LOG] = running.folder / LOG
-        measured = {**facts, "peak_bytes": answer.peak_bytes}
         step = running.step
+        measured = add_ties({**facts, "peak_bytes": answer.peak_bytes}, step.ties)
+        action = running.actions[-1 if "tied" in measured else 0]
         pinned = bool(step.expect)  # what stands there was not what is expected
-        record = self.store.publish(running.key, running.action, outputs, measured, answer.seconds, replace=pinned)
+        record = self.store.publish(action.key, action.content, outputs, measured, answer.seconds, replace=pinned)
         if wrong := unexpected(step, record):
             return StepResult(step_id=step.id, status="failed", failure=wrong)
         if self.exchange is not None:

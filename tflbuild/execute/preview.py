@@ -8,8 +8,9 @@ from typing import Literal
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import StepResult
-from tflbuild.core.step import FileInput, Plan, Step, hash_action
-from tflbuild.execute.executor import input_digests, result_of
+from tflbuild.core.step import FileInput, Plan, Step, is_tied
+from tflbuild.core.ties import Tie, read_ties
+from tflbuild.execute.lookup import find_record, input_digests, result_of
 from tflbuild.storage.store import Store
 
 
@@ -17,7 +18,8 @@ from tflbuild.storage.store import Store
 class Preview:
     """One step: `hit`, `run`, or `follows`: it runs unless the steps in `awaits` make what they made before.
 
-    `action` lacks, for a step that follows, the digests of what those steps will make.
+    `action` lacks, for a step that follows, the digests of what those steps will make. `ties` are what is known to
+    depend on the CPU: before a step has run, only what its plan says.
     """
 
     step: Step
@@ -25,6 +27,11 @@ class Preview:
     key: str
     action: Mapping[str, Json]
     awaits: tuple[str, ...]
+    ties: tuple[Tie, ...] = ()
+
+    def action_like(self, earlier: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return the action as it is compared with an earlier one: with the CPU where that one names it."""
+        return {**self.action, "cpu": self.step.cpu} if is_tied(earlier) else self.action
 
 
 def preview(plan: Plan, store: Store) -> list[Preview]:
@@ -37,13 +44,14 @@ def preview(plan: Plan, store: Store) -> list[Preview]:
         )
         if awaits:
             known = replace(step, inputs=tuple(port for port in step.inputs if port.name not in awaits))
-            action = step.action(input_digests(known, results))
-            previews.append(Preview(step, "follows", "", action, awaits))
+            first = known.list_actions(input_digests(known, results))[0]
+            previews.append(Preview(step, "follows", "", first.content, awaits, step.ties))
             continue
-        action = step.action(input_digests(step, results))
-        key = hash_action(action)
-        record = store.find(key)
-        if record is not None:
-            results[step.id] = result_of(step, record, "hit")
-        previews.append(Preview(step, "hit" if record else "run", key, action, ()))
+        actions = step.list_actions(input_digests(step, results))
+        record = find_record(step, actions, store)
+        if record is None:
+            previews.append(Preview(step, "run", actions[0].key, actions[0].content, (), step.ties))
+            continue
+        results[step.id] = result_of(step, record, "hit")
+        previews.append(Preview(step, "hit", record.key, record.action, (), read_ties(record.facts)))
     return previews

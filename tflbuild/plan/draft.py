@@ -9,6 +9,7 @@ from types import MappingProxyType
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import FileInput, Input, Step, StepInput, artifact_role
+from tflbuild.core.ties import Tie
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.resolve.tools import Tool
 
@@ -48,6 +49,7 @@ class Draft:
         inputs: Mapping[str, Input],
         expect: Mapping[str, str] = MappingProxyType({}),
         seconds: float | None = None,
+        ties: tuple[Tie, ...] = (),
     ) -> None:
         step = Step(
             kind=kind,
@@ -58,6 +60,8 @@ class Draft:
             title=self.title(role),
             section=SECTIONS.get(role, ""),
             seconds=seconds,
+            cpu=self.around.cpu,
+            ties=ties,
         )
         self.steps.setdefault(step.id, step)
         self.goals[role] = step.id

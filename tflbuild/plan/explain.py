@@ -11,6 +11,7 @@ WORDS = {
     "params": "parameter",
     "inputs": "input",
     "toolchain": "package",
+    "cpu": "CPU",
 }
 TOOLCHAIN_WORDS = {
     "implementation": "tflbuild's code of this step",

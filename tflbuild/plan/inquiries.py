@@ -8,7 +8,7 @@ from dataclasses import asdict
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
 from tflbuild.plan.draft import Surroundings
-from tflbuild.plan.parameters import SAMPLES, source_params
+from tflbuild.plan.parameters import SAMPLES, refinements, source_params
 from tflbuild.plan.planner import Variant
 from tflbuild.plan.side_steps import ANDROID, add_benchmark, add_metadata
 from tflbuild.plan.target_steps import add_targets
@@ -51,7 +51,7 @@ def make_sensitivities(resolved: Sequence[ResolvedRecipe], around: Surroundings,
 def add_sensitivity(variant: Variant, count: int | None) -> None:
     """The last step of such a plan."""
     quantization = variant.resolved.recipe.quantization
-    params: dict[str, Json] = {"scheme": quantization.scheme, **variant.refinements(), **variant.run_params()}
+    params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **variant.run_params()}
     params |= variant.part_params()
     params.pop("rules", None)
     if count is not None:
@@ -68,7 +68,7 @@ def add_sensitivity(variant: Variant, count: int | None) -> None:
     if quantization.calibrated or quantization.weighs_data:
         variant.plan_calibration_samples()
     inputs |= variant.plan_statistics()
-    variant.add("sensitivity", "sensitivity", params, inputs)
+    variant.add("sensitivity", "sensitivity", params, inputs, ties=variant.weight_ties())
 
 
 def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:
@@ -101,7 +101,7 @@ def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
     if calibration is not None and calibration.method != "min_max":  # by min_max they are what the step finds itself
         variant.plan_calibrate()
         inputs["ranges"] = variant.of("calibrate", "ranges.json", "ranges")
-    variant.add("advise", "advise", variant.kernel_params(), inputs)
+    variant.add("advise", "advise", variant.kernel_params(), inputs, ties=variant.kernel_ties())
     return plan_of(variant)
 
 

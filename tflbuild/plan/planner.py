@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
 from tflbuild.core.step import Input, Plan, Step
+from tflbuild.core.ties import Tie
 from tflbuild.plan.draft import Draft, Surroundings
 from tflbuild.plan.parameters import SAMPLES, refinements, signature_params, source_params, training_params
 from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
@@ -28,6 +29,8 @@ from tflbuild.resolve.inputs import (
     ResolvedRecipe,
 )
 
+TRAINING_TIES = (Tie("training", "", "it adds up floating-point numbers in an order that the CPU decides"),)
+FAST_KERNEL_TIES = (Tie("calibration", "", "fast kernels are chosen by the CPU (calibration.kernels)"),)
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 OPTIMIZED = "import optimized"
 
@@ -97,12 +100,12 @@ class Variant(Draft):
         self.add(role, "predict_tflite" if self.from_tflite else "predict", {}, inputs)
 
     def plan_optimize(self, optimize: Optimize) -> None:
-        """Between the source and its import. Training sums floats, so what it gives is tied to this kind of CPU."""
+        """Train between the source and its import."""
         signature = self.resolved.recipe.signature
         self.plan_sample("training samples", optimize.dataset, TRAINING)
-        params = {**source_params(self.resolved), **training_params(optimize, signature), "cpu": self.around.cpu}
+        params = {**source_params(self.resolved), **training_params(optimize, signature)}
         inputs = {**self.source_inputs(), "samples": self.of("training samples", SAMPLES, "samples")}
-        self.add("optimize", "optimize", params, inputs)
+        self.add("optimize", "optimize", params, inputs, ties=TRAINING_TIES)
         saved: dict[str, Json] = {"kind": "saved_model", "tags": (), "signatures": [asdict(signature)]}
         if "large" in params:
             saved["large"] = params["large"]
@@ -195,17 +198,17 @@ class Variant(Draft):
             self.plan_calibration_samples()
         if calibrated:
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
-        params |= self.refinements()
+        params |= refinements(quantization)
         if quantization.engine == "converter":
             inputs = self.signed_snapshot(self.model)
             if "calibration samples" in self.goals:
                 inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
             params |= self.convert_params(quantizing=True)
-            self.add("quantize", "quantize_in_converter", params, inputs)
+            self.add("quantize", "quantize_in_converter", params, inputs, ties=self.weight_ties())
             return
         inputs = {"model": self.of("convert", "model.tflite", "model")}
         inputs |= self.plan_statistics()
-        self.add("quantize", "quantize", params, inputs)
+        self.add("quantize", "quantize", params, inputs, ties=self.weight_ties())
 
     def plan_calibration_samples(self) -> None:
         """Where ranges were trained, samples may be left out, and TFLiteConverter has no use for them."""
@@ -227,13 +230,18 @@ class Variant(Draft):
 
     def plan_moments(self) -> None:
         params: dict[str, Json] = {"moments": MOMENTS[self.resolved.recipe.quantization.algorithm]}
-        self.add("moments", "moments", params | self.kernel_params(), self.calibration_inputs())
+        self.add(
+            "moments", "moments", params | self.kernel_params(), self.calibration_inputs(), ties=self.kernel_ties()
+        )
 
     def kernel_params(self) -> dict[str, Json]:
-        """The kernels that run the float model on samples; fast ones give what this CPU gives."""
+        """Return which kernels run the float model on samples."""
         calibration = self.resolved.recipe.quantization.calibration
-        kernels = calibration.kernels if calibration else Calibration.kernels
-        return {"kernels": kernels} | ({"cpu": self.around.cpu} if kernels == "fast" else {})
+        return {"kernels": calibration.kernels if calibration else Calibration.kernels}
+
+    def kernel_ties(self) -> tuple[Tie, ...]:
+        """Return how the result of `kernel_params` depends on the CPU."""
+        return FAST_KERNEL_TIES if self.kernel_params()["kernels"] == "fast" else ()
 
     def trained_ranges(self) -> dict[str, Input]:
         return {} if self.from_tflite else {"trained": self.of("convert", "trained.json", "trained")}
@@ -255,7 +263,13 @@ class Variant(Draft):
             params["percentile"] = calibration.percentile
         if calibration.method == "moving_average":
             params["smoothing"] = calibration.smoothing
-        self.add("calibrate", "calibrate", params, {**self.calibration_inputs(), **self.trained_ranges()})
+        self.add(
+            "calibrate",
+            "calibrate",
+            params,
+            {**self.calibration_inputs(), **self.trained_ranges()},
+            ties=self.kernel_ties(),
+        )
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
         """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
@@ -306,10 +320,12 @@ class Variant(Draft):
             params |= {"engine": recipe.quantization.engine, "algorithm": recipe.quantization.algorithm}
         self.add("check", "check", params, inputs)
 
-    def refinements(self) -> dict[str, Json]:
-        """What refines the scheme. The linear algebra of gptq and oscar rounds as this CPU's instruction set does."""
+    def weight_ties(self) -> tuple[Tie, ...]:
+        """Return how the quantized weights depend on the CPU."""
         quantization = self.resolved.recipe.quantization
-        return refinements(quantization) | ({"cpu": self.around.cpu} if quantization.weighs_data else {})
+        if not quantization.weighs_data:
+            return ()
+        return (Tie(quantization.algorithm, "", "its linear algebra rounds as the CPU's instructions do"),)
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import FileInput, Plan, StepInput
 from tflbuild.execute.preview import Preview
 from tflbuild.plan.explain import Change, Earlier, differences
 from tflbuild.report.outputs import last_manifest, variant_folder
+from tflbuild.report.ties import StepTie, show_ties, ties_json
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.storage.store import Store
 
@@ -28,7 +30,7 @@ def reasons(
     found: dict[str, list[Change] | None] = {}
     for one in pending:
         before = last.get(one.step.id) or earlier.nearest(one.action)
-        found[one.step.id] = None if before is None else differences(before, one.action, ignore=one.awaits)
+        found[one.step.id] = None if before is None else differences(before, one.action_like(before), ignore=one.awaits)
     return found
 
 
@@ -85,7 +87,12 @@ def plan_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | No
         lines.append(f"{one.step.title:<{width}}  {WORDS[one.verdict]}  {told[0] + more if told else ''}".rstrip())
     hits = sum(one.verdict == "hit" for one in previews)
     lines.append(f"{len(previews)} steps: {hits} hits, {len(previews) - hits} to run")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"tied to this CPU: {line}" for line in show_ties(list_ties(previews)))])
+
+
+def list_ties(previews: Sequence[Preview]) -> list[dict[str, Json]]:
+    """Return what is known to depend on the CPU, of all steps; of one that has not run, what its plan says."""
+    return ties_json(StepTie(one.step.title, tie) for one in previews for tie in one.ties)
 
 
 def explain_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
@@ -113,6 +120,7 @@ def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | No
                 "awaits": list(one.awaits),
                 "changes": [{"leaf": c.leaf, "before": c.before, "after": c.after} for c in changes or ()],
                 "why": why(one, changes, titles),
+                "tied_to_cpu": [asdict(tie) for tie in one.ties],
             }
         )
     return json.dumps(rows, indent=2)

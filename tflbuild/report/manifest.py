@@ -17,7 +17,9 @@ from tflbuild.core.step import artifact_role
 from tflbuild.core.trial import Found
 from tflbuild.report.quality_warnings import list_warnings
 from tflbuild.report.search import search_json
+from tflbuild.report.ties import collect_ties, ties_json
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
+from tflbuild.resolve.machine import describe_cpu
 
 FORMAT = 1
 SAMPLES = ("calibration samples", "evaluation samples", "training samples")
@@ -69,6 +71,7 @@ def make_manifest(
     if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
+    ties = collect_ties(roles)
     manifest: dict[str, Json] = {
         "format": FORMAT,
         "tflbuild": __version__,
@@ -77,6 +80,8 @@ def make_manifest(
         "inputs": describe_inputs(resolved),
         "toolchain": dict(toolchain),
         "host": describe_host(),
+        "tied_to_cpu": ties_json(ties),
+        "cpu": describe_cpu() if ties else None,
         "git": git,
         "source_note": facts["import"].get("note"),
         "optimized": describe_training(recipe, facts),
@@ -137,7 +142,6 @@ def describe_training(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -
         "pruned": done["pruned"],
         "clustered": done["clustered"],
         "trained_ranges": trained,
-        "tied_to_cpu": True,
     }
 
 

@@ -1,4 +1,4 @@
-"""What stays wider in an artifact than its scheme says, and why a quantized one is hardly smaller, for a person."""
+"""What a person should know of an artifact: what stays wide, why it is hardly smaller, what depends on the CPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tflbuild.core.digest import Json
 from tflbuild.core.sizes import show_bytes
-from tflbuild.report.summary import Row, labels
+from tflbuild.report.ties import tie_notes
 
 NOTED_SHARE = 0.1  # of the constants' bytes: less is in the manifest alone
 NEARLY_FLOAT = 0.9  # of the float model's bytes
@@ -14,14 +14,9 @@ MOSTLY_STRUCTURE = 0.5  # of the file: fewer constants cannot make it much small
 SHOWN = 3
 
 
-def variant_notes(rows: Sequence[Row]) -> list[str]:
-    """Return the notes of all variants, each behind the variant's label where there are several."""
-    return [
-        f"{label}: {note}" if len(rows) > 1 else note
-        for row, label in zip(rows, labels(rows), strict=True)
-        if row.manifest is not None
-        for note in constant_notes(row.manifest)
-    ]
+def variant_notes(manifest: Mapping[str, Json]) -> list[str]:
+    """Return the notes on one variant."""
+    return [*constant_notes(manifest), *tie_notes(manifest)]
 
 
 def constant_notes(manifest: Mapping[str, Json]) -> list[str]:

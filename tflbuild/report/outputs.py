@@ -19,6 +19,7 @@ from tflbuild.core.step import artifact_role
 from tflbuild.errors import MachineError
 from tflbuild.execute.layout import output_of
 from tflbuild.plan.target_steps import TARGET_ROLE
+from tflbuild.report.ties import card_section
 from tflbuild.storage.atomic import replace_bytes, replace_copy
 from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store, replace_json
@@ -92,7 +93,7 @@ def write_outputs(
             _remove_previous(folder)
             (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
             _bring(store, artifact.outputs[MODEL], model)
-            _bring(store, roles["package"].outputs[CARD], folder / CARD)
+            _write_card(store, roles["package"].outputs[CARD], folder / CARD, card_section(manifest))
             files += (logs := write_logs(folder, store, roles))
             _remove_others(folder / LOGS, {place.name for place in logs})
             files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
@@ -216,6 +217,14 @@ def _bring(store: Store, digest: str, place: Path) -> None:
     except OSError:
         pass
     replace_copy(store.blob(digest), place)
+
+
+def _write_card(store: Store, digest: str, place: Path, section: str) -> None:
+    """Write the card that `package` made, and below it a section that the steps together decide."""
+    if section:
+        replace_bytes(place, store.blob(digest).read_bytes() + section.encode())
+    else:
+        _bring(store, digest, place)
 
 
 def _bring_folder(store: Store, result: StepResult, output: str, place: Path) -> list[Path]:

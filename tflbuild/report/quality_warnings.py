@@ -32,13 +32,18 @@ def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> l
 
 def warning_text(rows: Sequence[Row]) -> str:
     """Return a line for each note and warning of the variants that were built, with the label of those that have it."""
-    built = [(label, row.manifest) for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None]
+    built = {label: row.manifest for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None}
+    notes = label_texts({label: variant_notes(manifest) for label, manifest in built.items()})
+    warnings = label_texts({label: manifest["warnings"] for label, manifest in built.items()})
+    return "".join([*(f"note: {line}\n" for line in notes), *(f"warning: {line}\n" for line in warnings)])
+
+
+def label_texts(texts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return each text once, behind the labels of those that have it, unless all have; `texts` are by label."""
     labels_by_text: dict[str, list[str]] = {}
-    for label, manifest in built:
-        for text in manifest["warnings"]:
+    for label, own in texts.items():
+        for text in own:
             labels_by_text.setdefault(text, []).append(label)
-    lines = [
-        text if len(names) == len(built) else f"{', '.join(names)}: {text}" for text, names in labels_by_text.items()
+    return [
+        text if len(names) == len(texts) else f"{', '.join(names)}: {text}" for text, names in labels_by_text.items()
     ]
-    notes = [f"note: {note}\n" for note in variant_notes(rows)]
-    return "".join([*notes, *(f"warning: {line}\n" for line in lines)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -71,31 +70,6 @@ def toolchain(kind: str) -> Mapping[str, str]:
         "implementation": hash_value("Implementation", implementation),
         **{name: package_version(name) for name in step.packages},
     }
-
-
-@cache
-def host_fingerprint() -> str:
-    """What tells this host from another where figures depend on it: name, CPU model, core count."""
-    model = ""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Hardware")):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        model = platform.processor()
-    return f"{platform.node()}, {model or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-
-
-@cache
-def cpu_features() -> str:
-    """The instruction sets that optimized kernels choose by, as a digest."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return hash_value("CpuFeatures", sorted(flags))[:16]
 
 
 def toolchains() -> Toolchains:

@@ -24,6 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tflbuild.core.digest import Json, hash_bytes, hash_file, hash_tree
+from tflbuild.core.step import is_tied
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
 from tflbuild.storage.stat_cache import StatCache, walk_files
 
@@ -268,7 +269,7 @@ def _format_record(record: Record) -> bytes:
 
 
 def parse_record(key: str, raw: bytes) -> Record | None:
-    """A record from the bytes of its file; None for what is damaged, or of another key."""
+    """Return the record in the bytes of its file; None for a damaged one, and for one that does not fit its key."""
     try:
         envelope = json.loads(raw)
         text = envelope["body"]
@@ -277,6 +278,8 @@ def parse_record(key: str, raw: bytes) -> Record | None:
         body = json.loads(text)
         if body["format"] != FORMAT or body["key"] != key:
             return None
+        if body["facts"].get("tied") and not is_tied(body["action"]):
+            return None  # another CPU would have made something else, and could find it
         return Record(
             key=key,
             action=body["action"],

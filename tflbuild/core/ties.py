@@ -1,0 +1,33 @@
+"""Ties: what in a step's result depends on the CPU that computed it.
+
+A step names its ties in the fact `tied`, or they are known when it is planned. A result with a tie is published under
+a key that names the CPU, so it is no cache hit on another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from tflbuild.core.digest import Json
+
+
+@dataclass(frozen=True, order=True)
+class Tie:
+    """An operator whose result differs between CPUs, the layer it belongs to ("" for the whole model), and why."""
+
+    operator: str
+    layer: str
+    reason: str
+
+
+def read_ties(facts: Mapping[str, Json]) -> tuple[Tie, ...]:
+    """Return the ties that a step's facts name, sorted."""
+    return tuple(sorted({Tie(**tie) for tie in facts.get("tied") or ()}))
+
+
+def add_ties(facts: Mapping[str, Json], ties: Iterable[Tie]) -> dict[str, Json]:
+    """Return facts that also name ties that were known beforehand. Without any tie there is no fact `tied`."""
+    united = sorted({*read_ties(facts), *ties})
+    others = {name: value for name, value in facts.items() if name != "tied"}
+    return {**others, "tied": [asdict(tie) for tie in united]} if united else others

@@ -1,0 +1,54 @@
+"""How a step's result is looked up in the store, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tflbuild.core.result import StepResult
+from tflbuild.core.step import Action, FileInput, Step
+from tflbuild.execute.answers import unexpected
+from tflbuild.steps.kinds import KINDS, LOG
+from tflbuild.storage.store import Record, Store
+
+
+def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
+    """Return what each input of a step is known by, once the steps before it are done."""
+    digests = {}
+    for port in step.inputs:
+        if isinstance(port, FileInput):
+            digests[port.name] = port.digest
+        else:
+            digests[port.name] = results[port.step_id].outputs[port.output]
+    return digests
+
+
+def find_record(step: Step, actions: Iterable[Action], store: Store) -> Record | None:
+    """Return the record of the first action that has one, None for a miss.
+
+    A record that holds something else than the step expects is a miss.
+    """
+    for action in actions:
+        record = store.find(action.key)
+        if record is not None and not unexpected(step, record):
+            return record
+    return None
+
+
+def result_of(step: Step, record: Record, status: Any) -> StepResult:
+    """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
+    kind = KINDS[step.kind]
+    told = record.facts.get("content", {})
+    outputs = {
+        name: (told.get(name) or record.key) if name in kind.unstable else output.digest
+        for name, output in record.outputs.items()
+    }
+    return StepResult(
+        step_id=step.id,
+        status=status,
+        key=record.key,
+        outputs=outputs,
+        facts=record.facts,
+        elapsed=record.elapsed,
+        log=record.outputs[LOG].digest if LOG in record.outputs else "",
+    )
