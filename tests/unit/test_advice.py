@@ -7,8 +7,8 @@ from frozen import int8, recipe
 from tflbuild.core.recipe import Dataset
 from tflbuild.report.advice import advice_text, doublings, estimate, judge, worst_first
 from tflbuild.workers import range_growth
-from tflbuild.workers.litert_advise import core_of, count_outside, settling, use_of
-from tflbuild.workers.litert_calibrate import BINS, Activation
+from tflbuild.workers.litert_advise import BINS, core_of, count_outside, settling, use_of
+from tflbuild.workers.observer import Activation
 from tflbuild.workers.range_growth import counts_of, measure_growth
 from tflbuild.workers.shards import map_shards
 

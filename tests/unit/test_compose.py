@@ -75,7 +75,7 @@ def test_the_default_recipe_says_what_it_always_said():
     recipe = freeze(one(RECIPE))
     assert (recipe.quantization.scheme, recipe.quantization.input_type) == ("int8", "int8")
     assert recipe.quantization.calibration.method == "min_max"
-    assert recipe.quantization.calibration.kernels == "reference"
+    assert recipe.quantization.calibration.kernels == "fast"
     assert recipe.signature.inputs[0].shape == (1, 28, 28, 1)
     assert recipe.verify.gates == (("top1_drop", 0.005),)
 

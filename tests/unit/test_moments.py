@@ -6,9 +6,9 @@ import pytest
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers import litert_moments
 from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.litert_calibrate import Activation
 from tflbuild.workers.litert_moments import Seen, Survey, find_widths, require_some
 from tflbuild.workers.moments import load_moments, save_moments
+from tflbuild.workers.observer import Activation
 from tflbuild.workers.shards import map_shards
 
 CALLS = np.random.default_rng(0).normal(size=(37, 2, 3, 4)).astype(np.float32) * 7

@@ -123,10 +123,11 @@ def test_an_upgraded_package_is_another_step():
     assert changed_roles(goals(), after) == CALIBRATED
 
 
-def test_fast_kernels_tie_the_ranges_to_this_cpu():
-    plan = make_plan([resolved(quantization=int8(calibration={"kernels": "fast"}))], around())
-    assert plan.steps[plan.goals[0]["calibrate"]].ties
-    assert not make_plan([resolved()], around()).steps[goals()["calibrate"]].ties
+@pytest.mark.parametrize("kernels", ["fast", "reference"])
+def test_ranges_belong_to_no_cpu(kernels):
+    plan = make_plan([resolved(quantization=int8(calibration={"kernels": kernels}))], around())
+    step = plan.steps[plan.goals[0]["calibrate"]]
+    assert step.params == {"method": "min_max", "kernels": kernels} and not step.ties
 
 
 def test_a_benchmark_belongs_to_its_host():
@@ -182,7 +183,7 @@ def test_moments_are_measured_once_for_all_schemes_that_go_by_them():
 def test_what_goes_by_moments_is_tied_to_this_cpu_and_the_moments_are_not(algorithm, moments):
     plan = make_plan([weighed(algorithm)], around())
     steps = {role: plan.steps[step] for role, step in plan.goals[0].items()}
-    assert steps["moments"].params == {"moments": moments, "kernels": "reference"}
+    assert steps["moments"].params == {"moments": moments}
     assert [tie.operator for tie in steps["quantize"].ties] == [algorithm] and not steps["moments"].ties
 
 

@@ -143,8 +143,8 @@ class Calibration:
 
     method: Method = Method.min_max
     """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
-    kernels: Kernels = Kernels.reference
-    """`reference` gives the same ranges on every CPU; `fast` (XNNPACK) is quicker and ties them to this CPU."""
+    kernels: Kernels = Kernels.fast
+    """What runs every sample: XNNPACK (`fast`) or the `reference` kernels; what is too close is settled in float64."""
     percentile: float = 99.99
     """For `percentile`: the share of values, in percent, that the range keeps."""
     smoothing: float = 0.95
@@ -234,5 +234,5 @@ class AutoQuantization(Quantization):
     """Type of every input; an integer type leaves static schemes alone."""
     output_type: IoType = IoType.float32
     """Type of every output."""
-    kernels: Kernels = Kernels.reference
-    """Kernels of calibration: `reference`, or `fast` (ranges then depend on this CPU)."""
+    kernels: Kernels = Kernels.fast
+    """What runs the samples of calibration: `fast` (XNNPACK) or the `reference` kernels."""

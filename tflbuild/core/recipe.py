@@ -126,7 +126,7 @@ class Calibration:
     """How activation ranges are found. `method`: min_max | moving_average | percentile | mse."""
 
     method: str = "min_max"
-    kernels: str = "reference"
+    kernels: str = "fast"
     percentile: float = 99.99
     smoothing: float = 0.95
 
@@ -189,7 +189,7 @@ class Search:
     samples: int = 32
     input_type: str = "float32"
     output_type: str = "float32"
-    kernels: str = "reference"
+    kernels: str = "fast"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
     if calibration is not None and calibration.method != "min_max":  # by min_max they are what the step finds itself
         variant.plan_calibrate()
         inputs["ranges"] = variant.of("calibrate", "ranges.json", "ranges")
-    variant.add("advise", "advise", variant.kernel_params(), inputs, ties=variant.kernel_ties())
+    variant.add("advise", "advise", variant.kernel_params(), inputs)
     return plan_of(variant)
 
 

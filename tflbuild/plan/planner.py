@@ -30,7 +30,6 @@ from tflbuild.resolve.inputs import (
 )
 
 TRAINING_TIES = (Tie("training", "", "it adds up floating-point numbers in an order that the CPU decides"),)
-FAST_KERNEL_TIES = (Tie("calibration", "", "fast kernels are chosen by the CPU (calibration.kernels)"),)
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 OPTIMIZED = "import optimized"
 
@@ -230,18 +229,13 @@ class Variant(Draft):
 
     def plan_moments(self) -> None:
         params: dict[str, Json] = {"moments": MOMENTS[self.resolved.recipe.quantization.algorithm]}
-        self.add(
-            "moments", "moments", params | self.kernel_params(), self.calibration_inputs(), ties=self.kernel_ties()
-        )
+        self.add("moments", "moments", params, self.calibration_inputs())
 
     def kernel_params(self) -> dict[str, Json]:
-        """Return which kernels run the float model on samples."""
+        """Return the kernels that run the float model on samples."""
         calibration = self.resolved.recipe.quantization.calibration
-        return {"kernels": calibration.kernels if calibration else Calibration.kernels}
-
-    def kernel_ties(self) -> tuple[Tie, ...]:
-        """Return how the result of `kernel_params` depends on the CPU."""
-        return FAST_KERNEL_TIES if self.kernel_params()["kernels"] == "fast" else ()
+        kernels = calibration.kernels if calibration else Calibration.kernels
+        return {"kernels": kernels}
 
     def trained_ranges(self) -> dict[str, Input]:
         return {} if self.from_tflite else {"trained": self.of("convert", "trained.json", "trained")}
@@ -263,13 +257,7 @@ class Variant(Draft):
             params["percentile"] = calibration.percentile
         if calibration.method == "moving_average":
             params["smoothing"] = calibration.smoothing
-        self.add(
-            "calibrate",
-            "calibrate",
-            params,
-            {**self.calibration_inputs(), **self.trained_ranges()},
-            ties=self.kernel_ties(),
-        )
+        self.add("calibrate", "calibrate", params, {**self.calibration_inputs(), **self.trained_ranges()})
 
     def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
         """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""

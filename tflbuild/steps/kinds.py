@@ -25,6 +25,9 @@ RUNTIMES = ("core.runtime_evidence", "core.runtime_features", "core.runtime_tabl
 # what TFLite Metadata are read and written with
 METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema", "model_editing")
 
+# what runs the float model on samples, on the runtime's kernels or in float64
+OBSERVER = (*("core.model", "flatbuffer", "float64_model", "float64_operators", "interpreters", "observer", "samples"),)
+
 LOG = "log.txt"  # what a step printed: an output of every kind
 
 KINDS: dict[str, StepKind] = {
@@ -172,7 +175,10 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=("core.model", "flatbuffer", "interpreters", "known_ranges", "samples", "shards", "signatures"),
+            uses=(
+                *("calibration_methods", "exact_tensors", "known_ranges", "range_grid", "settled_ranges", "shards"),
+                *("signatures", *OBSERVER),
+            ),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -181,10 +187,7 @@ KINDS: dict[str, StepKind] = {
             name="moments",
             server="litert",
             module="litert_moments",
-            uses=(
-                *("core.model", "flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "moments", "samples"),
-                *("shards", "signatures"),
-            ),
+            uses=(*("moments", "shards", "signatures", *OBSERVER),),
             packages=LITERT,
             outputs=("moments.npz",),
         ),
@@ -222,10 +225,7 @@ KINDS: dict[str, StepKind] = {
             name="advise",
             server="litert",
             module="litert_advise",
-            uses=(
-                *("core.model", "flatbuffer", "interpreters", "known_ranges", "litert_calibrate", "range_growth"),
-                *("samples", "shards", "signatures"),
-            ),
+            uses=(*("range_growth", "shards", "signatures", *OBSERVER),),
             packages=LITERT,
             outputs=("advice.json",),
         ),

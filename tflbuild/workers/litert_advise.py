@@ -17,14 +17,12 @@ import numpy as np
 from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.litert_calibrate import (
-    BINS,
+from tflbuild.workers.observer import (
     KERNELS,
     Activation,
     Observer,
     Ranges,
     find_activations,
-    histograms,
     require_fed,
     require_finite,
 )
@@ -33,6 +31,7 @@ from tflbuild.workers.samples import Arrays, batch_of, count_samples, load_feeds
 from tflbuild.workers.shards import map_shards
 from tflbuild.workers.signatures import each_signature
 
+BINS = 2048
 TOLERANCE = 0.02  # of a range: what is lacking below this is not worth a sample
 CORE = 0.999  # of the values: those beyond are outliers
 
@@ -130,6 +129,24 @@ def settling(samples: list[int], gaps: list[float]) -> dict[str, Any]:
     settled = next(count for count, gap in zip(samples, gaps, strict=True) if gap <= TOLERANCE)
     half = max(index for index, count in enumerate(samples) if count <= max(1, samples[-1] // 2))
     return {"settled": settled, "grew": gaps[half]}
+
+
+def histograms(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
+    """Return tensor -> int64 [BINS]: how many values of all samples fall into equal parts of its range."""
+
+    def shard(indices: range) -> dict[str, np.ndarray]:
+        counts = {name: np.zeros(BINS, np.int64) for name in ranges}
+
+        def show(activation: Activation, values: np.ndarray) -> None:
+            low, high = ranges[activation.name]
+            if high > low:
+                counts[activation.name] += np.histogram(values, BINS, (low, high))[0]
+
+        observer.watch(indices, show)
+        return counts
+
+    parts = map_shards(shard, observer.count())
+    return {name: sum((part[name] for part in parts), np.zeros(BINS, np.int64)) for name in ranges}
 
 
 def core_of(bins: np.ndarray, full: tuple[float, float]) -> tuple[float, float]:

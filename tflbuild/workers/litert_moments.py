@@ -18,8 +18,8 @@ import numpy as np
 from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.litert_calibrate import KERNELS, Activation, Observer, find_activations, require_fed
 from tflbuild.workers.moments import Moments, save_moments
+from tflbuild.workers.observer import Activation, Observer, find_activations, require_fed
 from tflbuild.workers.samples import count_samples, load_feeds
 from tflbuild.workers.shards import map_shards
 from tflbuild.workers.signatures import each_signature
@@ -113,7 +113,7 @@ def run(request: Request) -> Facts:
         require_fed(one["key"], feeds)
         widths = find_widths(model, one["key"])
         activations = [found for found in find_activations(model, one["key"]) if found.name in widths]
-        observer = Observer(request.inputs["model"], one, feeds[one["key"]], KERNELS[params["kernels"]], activations)
+        observer = Observer(request.inputs["model"], one, feeds[one["key"]], "reference", activations)
         survey = Survey(observer, widths, diagonal)
         seen = survey.look() if activations else {}
         require_numbers(seen)

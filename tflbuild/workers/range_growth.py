@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tflbuild.workers.litert_calibrate import Activation, Observer
+from tflbuild.workers.observer import Activation, Observer
 from tflbuild.workers.shards import map_shards
 
 SEED = 0  # of the order in which samples are taken

@@ -1,0 +1,183 @@
+"""Ranges that every CPU finds: noise is simulated, and decides nothing; what it could decide is settled or reported."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.workers import observer as observing
+from tflbuild.workers.contract import WorkerError
+from tflbuild.workers.observer import FLOAT64, Activation, Observer
+from tflbuild.workers.range_grid import OVERSHOOT, round_range
+from tflbuild.workers.settled_ranges import NOISE, UNSETTLED, settle_ranges, sort_ties
+from tflbuild.workers.shards import map_shards
+
+BOUNDARY = 5.0 + OVERSHOOT * 2.0**-6  # where the rounding of the range 0 to 5 changes
+VALUES = np.random.default_rng(0).uniform(-1, 5, (20, 400))
+METHODS = {
+    "min_max": {},
+    "moving_average": {"smoothing": 0.9},
+    "percentile": {"percentile": 99.0},
+    "mse": {},
+}
+
+
+@dataclass(frozen=True)
+class Simulated(Observer):
+    """Shows one activation, "y", whose values carry the noise of the kernels. `noise` is what float32 may add."""
+
+    values: np.ndarray = field(default_factory=lambda: VALUES)
+    noise: float = 0.0
+    lacking: str = ""
+    asked: list = field(default_factory=list)
+
+    def count(self):
+        return len(self.values)
+
+    def open(self):
+        if self.kernels == self.lacking:
+            raise WorkerError("no kernel", why="Didn't find op for builtin opcode 'CONV_2D' version '1'")
+        scale = {"xnnpack": 1.0, "reference": 0.1, FLOAT64: 0.0}[self.kernels]
+
+        def values_of(call):
+            self.asked.append((self.kernels, call))
+            for activation in self.activations:
+                exact = self.values[call]
+                shift = scale * self.noise * np.sin(np.arange(exact.size) + call)
+                yield activation, exact + shift if scale else exact
+
+        return values_of
+
+
+def model(*ops):
+    names = ("x", "w", "y")
+    tensors = tuple(Tensor(name, "float32", (1, 4), 4, name == "w", (), (), 0, buffer=1) for name in names)
+    made = tuple(Op(name, 1, False, (0, 1), (2,)) for name in ops)
+    graph = Subgraph("main", tensors, made, (0,), (2,))
+    return Model(0, (graph,), (SignatureDef("serve", 0, {"x": tensors[0]}, {"y": tensors[2]}),))
+
+
+def simulate(values=VALUES, noise=0.0, op="CONV_2D", kernels="xnnpack", lacking="", method="min_max"):
+    watched = Simulated(
+        *(Path("none"), {"key": "serve", "inputs": []}, {}, kernels, [Activation("y", 2, 2)]),
+        values=values,
+        noise=noise,
+        lacking=lacking,
+    )
+    return settle_ranges(model(op), watched, {"method": method, **METHODS[method]}), watched
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    for module in ("observer", "calibration_methods", "settled_ranges"):
+        monkeypatch.setattr(f"tflbuild.workers.{module}.map_shards", lambda work, count, parts=1: [work(range(count))])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_noise_within_its_limit_changes_no_range(method):
+    span = 6.0
+    ranges = [simulate(noise=sign * 1e-6 * span, method=method)[0] for sign in (-1, 0, 1)]
+    assert ranges[0].ranges == ranges[1].ranges == ranges[2].ranges
+    assert not any(each.ties for each in ranges)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_kernels_choose_the_speed_and_not_the_range(method):
+    fast, slow = (simulate(noise=4e-6, kernels=kernels, method=method)[0] for kernels in ("xnnpack", "reference"))
+    assert fast.ranges == slow.ranges
+
+
+def at_boundary(beyond):
+    values = np.clip(VALUES, 0.0, 4.0)
+    values[7, 3] = BOUNDARY + beyond
+    return values
+
+
+@pytest.mark.parametrize("beyond", [-1e-9, 1e-9])
+def test_a_value_at_a_boundary_is_settled_in_float64_on_the_call_that_attains_it(beyond):
+    settlement, watched = simulate(at_boundary(beyond), noise=5e-6)
+    assert settlement.ranges["y"] == round_range(0.0, BOUNDARY + beyond)
+    assert settlement.settled == {"y"} and not settlement.ties
+    assert [asked for asked in watched.asked if asked[0] == FLOAT64] == [(FLOAT64, 7)]
+
+
+def test_what_float64_lacks_is_settled_by_the_reference_kernels():
+    settlement, watched = simulate(at_boundary(2e-5), noise=1e-6, op="WHILE")
+    assert settlement.ranges["y"] == round_range(0.0, BOUNDARY + 2e-5) and settlement.settled == {"y"}
+    assert ("reference", 7) in watched.asked and not settlement.ties
+
+
+def test_what_cannot_be_settled_is_reported_as_tied():
+    settlement, _ = simulate(at_boundary(1e-9), noise=5e-6, op="WHILE")
+    assert settlement.ties == [{"operator": "WHILE", "layer": "y", "reason": UNSETTLED}]
+    assert not settlement.settled
+
+
+def test_an_exact_activation_keeps_its_own_bounds():
+    values = at_boundary(1e-9)
+    settlement, _ = simulate(values, op="MUL")
+    assert settlement.ranges["y"] == (0.0, values.max()) and not settlement.ties
+
+
+def test_an_activation_that_kernels_compute_differently_is_not_exact():
+    values = at_boundary(1e-9)
+    settlement, _ = simulate(values, noise=5e-6, op="MUL")
+    assert settlement.ranges["y"] == round_range(0.0, values.max()) and settlement.settled == {"y"}
+
+
+def test_a_noisier_activation_gets_a_wider_limit():
+    settlement, _ = simulate(at_boundary(1e-4), noise=1e-4, op="WHILE")
+    assert settlement.ties
+
+
+def test_what_no_second_kind_of_kernels_runs_is_reported():
+    settlement, _ = simulate(lacking="reference")
+    assert [(tie["operator"], tie["layer"]) for tie in settlement.ties] == [("CONV_2D", "y")]
+
+
+def test_an_operator_that_jumps_is_reported():
+    tensors = tuple(Tensor(name, "float32", (1, 4), 4, False, (), (), 0) for name in ("x", "h", "y"))
+    ops = (Op("CONV_2D", 1, False, (0,), (1,)), Op("FLOOR", 1, False, (1,), (2,)))
+    jumping = Model(0, (Subgraph("main", tensors, ops, (0,), (2,)),), (SignatureDef("serve", 0, {}, {}),))
+    watched = Simulated(Path("none"), {"key": "serve", "inputs": []}, {}, "xnnpack", [Activation("y", 2, 2)])
+    ties = settle_ranges(jumping, watched, {"method": "min_max"}).ties
+    assert [(tie["operator"], tie["layer"]) for tie in ties] == [("FLOOR", "y")]
+
+
+def test_values_far_from_those_before_are_measured_on_all_calls():
+    values = at_boundary(1e-9)
+
+    @dataclass(frozen=True)
+    class Wrong(Simulated):
+        """Another call holds the greatest value in float64: the limit of noise did not hold."""
+
+        def open(self):
+            run = super().open()
+            if self.kernels != FLOAT64:
+                return run
+            return lambda call: ((each, found + 0.5 * (call == 11)) for each, found in run(call))
+
+    watched = Wrong(
+        *(Path("none"), {"key": "serve", "inputs": []}, {}, "xnnpack", [Activation("y", 2, 2)]), values=values
+    )
+    settlement = settle_ranges(model("CONV_2D"), replace(watched), {"method": "min_max"})
+    assert settlement.ranges["y"][1] >= BOUNDARY - 0.01
+    assert max(NOISE.values()) < 1e-4
+
+
+def test_ties_are_listed_once_and_in_order():
+    ties = [{"operator": name, "layer": "y", "reason": "r"} for name in ("B", "A", "B")]
+    assert [tie["operator"] for tie in sort_ties(ties)] == ["A", "B"]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_shards_leave_no_trace(monkeypatch, parts):
+    for method in METHODS:
+        once = simulate(noise=4e-6, method=method)[0].ranges
+        for module in ("observer", "calibration_methods", "settled_ranges"):
+            shards = lambda work, count, _=None: map_shards(work, count, parts)  # noqa: E731
+            monkeypatch.setattr(f"tflbuild.workers.{module}.map_shards", shards)
+        assert simulate(noise=4e-6, method=method)[0].ranges == once
+    assert observing.KERNELS["fast"] == "xnnpack"
