@@ -1,0 +1,107 @@
+"""Operators that round nothing, evaluated by TensorFlow's own kernels.
+
+A kernel that only moves values, or that computes with integers, booleans or strings, returns the same bits on every
+CPU. Arithmetic and comparisons of floats are not done here even where IEEE 754 defines them exactly: TensorFlow's
+threads take subnormal numbers for zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from tflbuild.workers.exact_numbers import Array
+
+# Each value of the result is a value of an input, or a constant, in its bits.
+MOVES = frozenset(
+    (
+        *("BatchToSpace", "BatchToSpaceND", "Bitcast", "BroadcastTo", "Concat", "ConcatV2", "ConjugateTranspose"),
+        *("DecodeRaw", "DepthToSpace", "Diag", "DiagPart", "DynamicPartition", "DynamicStitch", "EnsureShape"),
+        *("ExpandDims", "ExtractImagePatches", "ExtractVolumePatches", "Fill", "Gather", "GatherNd", "GatherV2"),
+        *("GuaranteeConst", "Identity", "IdentityN", "MatrixBandPart", "MatrixDiag", "MatrixDiagPart"),
+        *("MatrixDiagPartV2", "MatrixDiagPartV3", "MatrixDiagV2", "MatrixDiagV3", "MatrixSetDiag"),
+        *("MatrixSetDiagV2", "MatrixSetDiagV3", "MirrorPad", "OneHot", "OnesLike", "Pack", "Pad", "PadV2"),
+        *("PreventGradient", "RaggedTensorToTensor", "Reshape", "ResizeNearestNeighbor", "Reverse"),
+        *("ReverseSequence", "ReverseV2", "Roll", "Select", "SelectV2", "Slice", "Snapshot", "SpaceToBatch"),
+        *("SpaceToBatchND", "SpaceToDepth", "SparseToDense", "Split", "SplitV", "Squeeze", "StopGradient"),
+        *("StridedSlice", "StridedSliceGrad", "TensorScatterUpdate", "TensorStridedSliceUpdate", "Tile"),
+        *("Transpose", "Unpack", "ZerosLike"),
+    )
+)
+# The result follows from shapes alone.
+SHAPES = frozenset(("Rank", "Shape", "ShapeN", "Size"))
+# Only integers, booleans and strings are taken and returned. Operators of the other modules, such as Sum, are evaluated
+# here too when all their inputs are of these types.
+INTEGERS = frozenset(
+    (
+        *("All", "Any", "Bincount", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BroadcastArgs"),
+        *("BroadcastGradientArgs", "ConcatOffset", "DataFormatDimMap", "DataFormatVecPermute", "DenseBincount"),
+        *("Invert", "InvertPermutation", "LeftShift", "ListDiff", "LogicalAnd", "LogicalNot", "LogicalOr"),
+        *("LogicalXor", "LowerBound", "PopulationCount", "RaggedRange", "RegexReplace", "RightShift"),
+        *("StaticRegexReplace", "StringJoin", "StringLength", "StringLower", "StringSplitV2", "StringStrip"),
+        *("StringToHashBucket", "StringToHashBucketFast", "StringToHashBucketStrong", "StringUpper", "Substr"),
+        *("TruncateDiv", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "UpperBound"),
+    )
+)
+
+
+def is_whole(values: Array) -> bool:
+    """Tell whether values are integers, booleans or strings."""
+    return values.dtype.kind in "iubOSU"
+
+
+@cache
+def _load_tensorflow() -> Any:
+    import tensorflow as tf
+
+    return tf
+
+
+def run_kernel(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Array]) -> list[Array] | None:
+    """Run TensorFlow's own CPU kernel of an operator; None where it refuses its inputs."""
+    from tensorflow.python.framework import op_def_registry
+
+    tf = _load_tensorflow()
+    definition, function = op_def_registry.get(operator), getattr(tf.raw_ops, operator, None)
+    if definition is None or function is None:
+        return None
+    allowed = signature(function).parameters
+    known = {argument.name for argument in definition.input_arg} | {each.name for each in definition.attr} | {"name"}
+    renamed = [name for name in allowed if name not in known]  # an input that `raw_ops` calls otherwise
+    rest, arguments = list(inputs), {}
+    widths = [_count_tensors(argument, attributes, len(inputs)) for argument in definition.input_arg]
+    if sum(1 if width is None else width for width in widths) != len(inputs):
+        widths = _spread(widths, len(inputs))
+    for argument, width in zip(definition.input_arg, widths, strict=True):
+        name = argument.name if argument.name in allowed else renamed.pop(0)
+        arguments[name] = rest.pop(0) if width is None else [rest.pop(0) for _ in range(width)]
+    named = {name: value for name, value in attributes.items() if name in allowed and name not in arguments}
+    with tf.init_scope(), tf.device("/CPU:0"):
+        try:  # tensors, because `raw_ops` converts arrays to the default type of an argument
+            arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+            results = function(**arguments, **named)
+        except (tf.errors.OpError, ValueError, TypeError):
+            return None
+    if isinstance(results, tuple | list):
+        return [np.asarray(result) for result in results]
+    return [np.asarray(results)]
+
+
+def _count_tensors(argument: Any, attributes: Mapping[str, Any], count: int) -> int | None:
+    """Return how many tensors a list argument takes, None for an argument that is no list."""
+    if argument.number_attr:
+        return int(attributes.get(argument.number_attr, count))
+    if argument.type_list_attr:
+        return len(attributes.get(argument.type_list_attr, [None] * count))
+    return None
+
+
+def _spread(widths: list[int | None], count: int) -> list[int | None]:
+    """Divide `count` tensors among the lists, when attributes do not say how many each has."""
+    lists = sum(width is not None for width in widths)
+    share = (count - (len(widths) - lists)) // max(1, lists)
+    return [None if width is None else share for width in widths]

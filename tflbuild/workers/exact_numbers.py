@@ -1,0 +1,134 @@
+"""Elementary steps of float64 arithmetic, and rounding to the type of a tensor.
+
+Everything is made of operations that IEEE 754 defines to the last bit (+ - * / sqrt, rounding to an integer,
+comparisons) and of integer operations, each applied by a NumPy ufunc of its own. A compiler cannot fuse a
+multiplication and an addition in different ufuncs, so each result has the same bits on every CPU. NaNs are the
+exception: x86 makes negative ones, Arm positive ones. `round_to` replaces each NaN by the positive quiet one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+CHUNK = 1 << 15  # elements: a float64 chunk and its temporary values remain in a level-2 cache
+
+# Type -> (bits of the significand, exponent of the least normal number)
+FORMATS = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126), "float64": (53, -1022)}
+REAL_PARTS = {"complex64": "float32", "complex128": "float64"}
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` is one of the real floating-point types that are computed here."""
+    return dtype.name in FORMATS
+
+
+def is_complex(dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` is a complex type."""
+    return dtype.name in REAL_PARTS
+
+
+def widen(values: Any) -> Array:
+    """Return values as float64 (complex values as complex128). No value changes."""
+    array = np.asarray(values)
+    return array.astype(np.complex128 if is_complex(array.dtype) else np.float64)
+
+
+def power_of_two(exponents: Array) -> Array:
+    """Return 2^e in float64 for int64 exponents from -1022 to 1023."""
+    return ((exponents + 1023) << 52).view(np.float64)
+
+
+def scale(values: Array, exponents: Array) -> Array:
+    """Return values * 2^e for int64 exponents from -2044 to 2046, rounded once."""
+    first = exponents >> 1
+    return values * power_of_two(first) * power_of_two(exponents - first)
+
+
+def read_exponents(values: Array) -> Array:
+    """Return floor(log2(|x|)) of normal float64 values as int64: the exponent field of their bits."""
+    return ((np.ascontiguousarray(values).view(np.int64) >> 52) & 0x7FF) - 1023
+
+
+def round_to(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Round float64 (complex128) values once, to nearest even, to the type of a tensor.
+
+    Subnormal results are kept, and each NaN becomes the positive quiet NaN.
+    """
+    if is_complex(dtype):
+        result = np.empty(values.shape, dtype)
+        part = np.dtype(REAL_PARTS[dtype.name])
+        result.real, result.imag = round_to(values.real, part), round_to(values.imag, part)
+        return result
+    with np.errstate(all="ignore"):
+        if dtype.name in ("float16", "bfloat16"):
+            bits, least = FORMATS[dtype.name]
+            unit = power_of_two(np.maximum(read_exponents(values), least) - (bits - 1))
+            values = np.where(np.isfinite(values), np.rint(values / unit) * unit, values)
+            values = values.astype(np.float32)
+        result = values.astype(dtype)
+    missing = np.isnan(values)
+    if missing.any():
+        result = np.where(missing, np.array(np.nan, dtype), result)
+    return result
+
+
+def add_exactly(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the rounded sum and its rounding error (Knuth, The Art of Computer Programming 2, 4.2.2)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def multiply_exactly(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the rounded product and its rounding error (Dekker 1971); |a| and |b| below 2^970."""
+    product = a * b
+    a_high, a_low = _halve(a)
+    b_high, b_low = _halve(b)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _halve(a: Array) -> tuple[Array, Array]:
+    shifted = a * 134217729.0  # 2^27 + 1
+    high = shifted - (shifted - a)
+    return high, a - high
+
+
+def evaluate_polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """Return c0 + c1 x + c2 x^2 + ... by Horner's rule."""
+    result = np.full(x.shape, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        result *= x
+        result += coefficient
+    return result
+
+
+def apply_in_chunks(function: Callable[..., Array], inputs: Sequence[Array], dtype: np.dtype[Any]) -> Array:
+    """Apply a float64 function to broadcast arrays, chunk by chunk, and round each result once to `dtype`.
+
+    Args:
+        function: takes one-dimensional float64 (complex128) arrays, one for each input, and returns one like them.
+        inputs: tensors of numbers; their shapes are broadcast.
+        dtype: the type of the result; for a type that is no floating-point type the results are only cast.
+    """
+    shape = np.broadcast_shapes(*(each.shape for each in inputs))
+    result = np.empty(shape, dtype)
+    if not result.size:
+        return result
+    if len(inputs) == 1 or all(each.shape == shape for each in inputs):
+        flat = [np.ascontiguousarray(each).reshape(-1) for each in inputs]
+        chunks = ([each[at : at + CHUNK] for each in flat] for at in range(0, result.size, CHUNK))
+    else:
+        wide = [np.broadcast_to(each, shape) for each in inputs]
+        chunks = ([each.flat[at : at + CHUNK] for each in wide] for at in range(0, result.size, CHUNK))
+    target, start = result.reshape(-1), 0
+    with np.errstate(all="ignore"):
+        for chunk in chunks:
+            values = function(*(widen(each) for each in chunk))
+            rounded = is_float(dtype) or is_complex(dtype)
+            target[start : start + len(values)] = round_to(values, dtype) if rounded else values
+            start += len(values)
+    return result
