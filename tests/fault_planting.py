@@ -31,7 +31,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WORKERS = "tflbuild.workers."
-MODULES = ("planted_faults", "planted_values", "planted_samples")
+MODULES = ("planted_faults", "planted_values", "planted_samples", "planted_ties")
 SITE = """import sys
 
 sys.path.append({tests!r})
@@ -48,13 +48,14 @@ class Fault:
     Attributes:
         name: How a test calls it; unique.
         worker: The module of `tflbuild/workers` whose `run` is faulty.
-        change: Called with the step's request after the worker has run, to change what lies in `request.outputs`.
+        change: Called with the step's request after the worker has run, to change what lies in `request.outputs`; may
+            return facts.
         around: Called with the request before the worker runs; the worker runs in the context that it returns.
     """
 
     name: str
     worker: str
-    change: Callable[[Any], None] = lambda request: None
+    change: Callable[[Any], Any] = lambda request: None
     around: Callable[[Any], AbstractContextManager[Any]] = lambda request: nullcontext()
 
 
@@ -160,14 +161,13 @@ class FaultyLoader(importlib.abc.Loader):
 
 
 def run_planted(run: Callable[[Any], Any], request: Any, faults: list[Fault]) -> Any:
-    """Run a worker with faults; returns the worker's facts, which are those of what it made in truth."""
+    """Run a worker with faults; returns the worker's facts, with those that a fault returns in their place."""
     if not faults:
         return run(request)
     first, *others = faults
     with first.around(request):
         facts = run_planted(run, request, others)
-    first.change(request)
-    return facts
+    return {**facts, **(first.change(request) or {})}
 
 
 def chosen_faults(request: Any, worker: str) -> list[Fault]:

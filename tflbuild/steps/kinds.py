@@ -212,8 +212,9 @@ KINDS: dict[str, StepKind] = {
             module="litert_sensitivity",
             uses=(
                 *("artifact", "buffers", "computed_filters", "core.computing", "core.kernels", "core.model"),
-                *("core.rules", "core.schemes", "evaluation_parts", "flatbuffer", "idle_interface", "interpreters"),
-                *("least_scales", "litert_quantize", "metrics", "model_editing", "moments", "narrow_constants"),
+                *("core.precision", "core.rules", "core.schemes", "evaluation_parts", "flatbuffer", "idle_interface"),
+                *("interpreters", "least_scales", "litert_quantize", "metrics", "model_editing", "moments"),
+                *("narrow_constants",),
                 *("predictions", "prelu", "probes", "quantizer_recipe", "rules", "samples", "shards", "signatures"),
                 *("dead_channels", "mask_constants", "stored_tensors", "uint8_interface"),
             ),
@@ -273,7 +274,8 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_verify",
             uses=(
-                *("accuracy", "artifact", "channels", "core.intervals", "core.model", "evaluation_parts", "flatbuffer"),
+                *("accuracy", "artifact", "channels", "core.intervals", "core.model", "core.precision"),
+                *("evaluation_parts", "flatbuffer"),
                 *("interpreters", "labels", "landlock", "metrics", "output_steps", "predictions", "probes"),
                 *("repeatability", "samples", "shards", "signatures", "undeclared_reads", "user_code"),
             ),

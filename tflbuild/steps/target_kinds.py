@@ -6,8 +6,8 @@ from tflbuild.steps.kind import LITERT, StepKind
 
 # what every step that judges a target reads the artifact with, and answers with
 TRIAL = (
-    *("core.computing", "core.digest", "core.model", "core.needs", "core.typed_json", "core.verdict", "flatbuffer"),
-    *("interpreters", "metrics", "samples", "target_trial", "targets.needs", "targets.rules"),
+    *("core.computing", "core.digest", "core.model", "core.needs", "core.precision", "core.typed_json", "core.verdict"),
+    *("flatbuffer", "interpreters", "metrics", "samples", "target_trial", "targets.needs", "targets.rules"),
 )
 
 # what every step that measures on this host does it with

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.precision import MOST_DIGITS, round_digits, round_parity
 from tflbuild.workers.metrics import ratio_db
 
 DIFFERENCE = 8.0  # times that the tensor's extent exceeds a channel's range: three bits fewer for the channel
@@ -53,6 +54,10 @@ class ChannelSums:
         """Return whether a channel's values differ by more than rounding."""
         magnitude = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.range > np.maximum(ROUNDING * magnitude, NEGLIGIBLE * self.extent))
+
+    def weakness_db(self, channel: int) -> float:
+        """Return how much less a channel varies than its tensor's values, in dB."""
+        return max(0.0, -ratio_db(float(self.range[channel]) ** 2, self.extent**2))
 
     @property
     def snr_db(self) -> np.ndarray:
@@ -129,7 +134,7 @@ def describe_axis(reference: np.ndarray, actual: np.ndarray, axis: int, step: fl
     return {
         "axis": axis,
         "channels": reference.shape[axis],
-        "times": times,
+        "times": round_digits(times, MOST_DIGITS),
         "step": step,
         "below": [int(channel) for channel in below],
         "stuck": [int(channel) for channel in stuck],
@@ -139,7 +144,7 @@ def describe_axis(reference: np.ndarray, actual: np.ndarray, axis: int, step: fl
 
 
 def describe_channel(sums: ChannelSums, channel: int) -> dict[str, Any]:
-    """Return the figures of one channel."""
+    """Return the figures of one channel, to the digits that hold on every CPU: each has the noise of its tensor."""
     values = {
         "low": sums.low,
         "high": sums.high,
@@ -147,7 +152,9 @@ def describe_channel(sums: ChannelSums, channel: int) -> dict[str, Any]:
         "cosine": sums.correlation,
         "max_abs_error": sums.max_abs_error,
     }
-    return {"channel": channel, **{name: float(array[channel]) for name, array in values.items()}}
+    figures = {name: float(array[channel]) for name, array in values.items()}
+    ends = {name: round_digits(figures[name], MOST_DIGITS) for name in ("low", "high")}
+    return {"channel": channel, **round_parity(figures, sums.weakness_db(channel)), **ends}
 
 
 def measure_channels(reference: np.ndarray, actual: np.ndarray, axis: int) -> ChannelSums:

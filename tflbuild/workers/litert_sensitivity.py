@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.model import Model
+from tflbuild.core.precision import MOST_DIGITS, count_digits, round_digits, round_parity
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.workers import progress
 from tflbuild.workers.artifact import run_samples
@@ -75,7 +76,7 @@ def run(request: Request) -> Facts:
         "scheme": params["scheme"],
         "samples": count_samples(inputs),
         "bytes": len(content),
-        "powers": {name: float(np.mean(array.astype(np.float64) ** 2)) for name, array in reference.items()},
+        "powers": {name: round_digits(mean_square(array), MOST_DIGITS) for name, array in reference.items()},
         "operators": rank([row for row in rows if "bytes" in row]),
         "left": [row for row in rows if "bytes" not in row],
     }
@@ -110,13 +111,24 @@ def quantize_alone(model: bytes, unit: Sequence[Named], ranges: Any, params: Map
 
 
 def damage(reference: Arrays, actual: Arrays) -> dict[str, Any]:
-    """The worst output's SNR in dB, the root mean square error over all outputs' values, each output's noise."""
-    figures = {name: parity(reference[name].reshape(-1), actual[name].reshape(-1)) for name in reference}
+    """Return the worst output's SNR in dB, the root mean square error over all outputs' values, each output's noise.
+
+    All of them to the digits that hold on every CPU, since a search decides by them.
+    """
+    figures = {name: round_parity(parity(reference[name].reshape(-1), actual[name].reshape(-1))) for name in reference}
     noise = {name: one["rmse"] ** 2 for name, one in figures.items()}
     values = sum(array.size for array in reference.values())
     total = sum(noise[name] * array.size for name, array in reference.items())
     snr = min(one["snr_db"] for one in figures.values())
-    return {"snr_db": snr, "rmse": math.sqrt(total / max(1, values)), "noise": noise}
+    rmse = math.sqrt(total / max(1, values))
+    digits = count_digits(snr)
+    noise = {name: round_digits(value, digits) for name, value in noise.items()}
+    return {"snr_db": snr, "rmse": round_digits(rmse, digits), "noise": noise}
+
+
+def mean_square(array: np.ndarray) -> float:
+    """Return the mean of the squares of an array's values, computed in float64."""
+    return float(np.mean(array.astype(np.float64) ** 2))
 
 
 def rank(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tflbuild.core.precision import round_interval, round_metric, round_parity
 from tflbuild.workers.accuracy import classification, snr_interval
 from tflbuild.workers.artifact import run_in_turn, run_real, run_samples
 from tflbuild.workers.channels import describe_channels
@@ -131,8 +132,9 @@ def describe_outputs(reference: Arrays, actual: Arrays, steps: Mapping[str, floa
         if expected.dtype.kind == "S":
             continue
         made = actual[name].reshape(expected.shape)
+        interval = snr_interval(expected, made)
         details = {
-            "snr_db_interval": snr_interval(expected, made),
+            "snr_db_interval": interval and round_interval(interval, (interval["low"] + interval["high"]) / 2),
             "channels": describe_channels(expected, made, steps.get(name)),
             "constant": bool((made == made[:1]).all() and (expected != expected[:1]).any()) or None,
         }
@@ -141,7 +143,10 @@ def describe_outputs(reference: Arrays, actual: Arrays, steps: Mapping[str, floa
 
 
 def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, Any]]:
-    """Parity of every output. Strings are compared for equality: their share that differs is the error."""
+    """Return the parity of every output, to the digits that hold on every CPU.
+
+    Strings are compared for equality: their share that differs is the error.
+    """
     found = {}
     for name, expected in sorted(reference.items()):
         has = actual[name].reshape(len(actual[name]), -1)
@@ -154,7 +159,7 @@ def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, Any]]:
             same = (has.astype("S") == wanted).astype(np.float64)
             found[name] = parity(np.ones_like(same), same)
         else:
-            found[name] = parity(wanted, has)
+            found[name] = round_parity(parity(wanted, has))
     return found
 
 
@@ -181,8 +186,8 @@ def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[
 def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
     """The user's own metrics by name, both sides in one shape, [samples, ...].
 
-    Each is called twice, on copies. Raises WorkerError for an exception in one, for what is no finite number, and for
-    another number at the second call.
+    Each is called twice, on copies, and rounded to the digits that hold on every CPU. Raises WorkerError for an
+    exception in one, for what is no finite number, and for another number at the second call.
     """
     actual = {name: array.reshape(expected[name].shape) for name, array in actual.items()}
     found = {}
@@ -199,6 +204,7 @@ def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> 
                 why="it was called twice with equal arguments; a figure that changes cannot be compared with a limit",
                 next_step="seed its random numbers, and keep no state between calls",
             )
+        found[name] = round_metric(again)
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.needs import Needs
+from tflbuild.core.precision import round_parity
 from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import UNPROVEN, Verdict
 from tflbuild.targets.needs import unmet
@@ -134,7 +135,7 @@ def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
         worst["cosine"] = min(worst["cosine"], close["cosine"])
         scale = float(trial.details[name]["quantization"][0])
         worst["steps"] = max(worst["steps"], close["max_abs_error"] / scale if scale > 0 else 0.0)
-    return Agreement(**worst, finite=finite, calls=len(found))
+    return Agreement(**round_parity(worst), finite=finite, calls=len(found))
 
 
 def untried(linted: Verdict, error: WorkerError) -> Verdict:
