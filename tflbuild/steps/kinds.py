@@ -28,6 +28,30 @@ METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema", "model_e
 # what runs the float model on samples, on the runtime's kernels or in float64
 OBSERVER = (*("core.model", "flatbuffer", "float64_model", "float64_operators", "interpreters", "observer", "samples"),)
 
+# what constants are folded with
+FOLDING = (
+    "batch_norm",
+    "constant_folding",
+    "exact_algebra",
+    "exact_constants",
+    "exact_elementwise",
+    "exact_fourier",
+    "exact_layers",
+    "exact_math",
+    "exact_moves",
+    "exact_numbers",
+    "exact_ops",
+    "exact_reductions",
+    "exact_resize",
+    "exact_special",
+    "exact_trigonometry",
+    "exact_windows",
+    "flat_graph",
+    "folded_functions",
+    "graph_nodes",
+    "unfolded",
+)
+
 LOG = "log.txt"  # what a step printed: an output of every kind
 
 KINDS: dict[str, StepKind] = {
@@ -52,7 +76,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("fake_quant", "function_source", "fused_lstm", "graph_content", "keras_source", "landlock"),
                 *("model_editing", "numpy_preprocess", "preprocess", "signatures", "tf1_source", "tf_entries"),
-                *("tf_snapshot", "tf_sources", "tf_witness", "undeclared_reads", "user_code", "witness"),
+                *("tf_snapshot", "tf_sources", "tf_witness", "undeclared_reads", "user_code", "witness", *FOLDING),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
             outputs=("snapshot/", "signature.json", "witness.npz"),
@@ -64,7 +88,15 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_optimize",
             uses=(
-                *("function_source", "graph_content", "keras_carry", "keras_source", "landlock", "model_optimizations"),
+                *(
+                    "flat_graph",
+                    "function_source",
+                    "graph_content",
+                    "keras_carry",
+                    "keras_source",
+                    "landlock",
+                    "model_optimizations",
+                ),
                 *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
                 *("training", "undeclared_reads", "user_code"),
             ),
@@ -126,7 +158,15 @@ KINDS: dict[str, StepKind] = {
             module="tf_convert",
             uses=(
                 *("buffers", "constant_layout", "fake_quant", "interface_order", "model_editing", "preprocess"),
-                *("signatures", "stored_tensors", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+                *(
+                    "signatures",
+                    "stored_tensors",
+                    "tf_converter",
+                    "tf_entries",
+                    "tf_explain",
+                    "tf_snapshot",
+                    "unfolded",
+                ),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),
@@ -239,7 +279,7 @@ KINDS: dict[str, StepKind] = {
                 *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "fake_quant"),
                 *("flatbuffer", "idle_interface", "interface_order", "least_scales", "model_editing"),
                 *("narrow_constants", "preprocess", "samples", "signatures", "stored_tensors", "tf_converter"),
-                *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface"),
+                *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface", "unfolded"),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite",),

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from tensorflow.python.framework import op_def_registry
 
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+from tflbuild.workers.flat_graph import CALLS, KEPT_ATTRIBUTES
+
 DEEPEST = 1_000_000  # frames; some three for each operation from output to input
 PASSES = ("Identity", "StopGradient", "PreventGradient")
 READS = ("ReadVariableOp",)
 PURE_RESOURCE_OPS = (*CALLS, *READS, "NoOp", "Placeholder", "Const", "Assert")
-KEPT_ATTRIBUTES = ("api_implements", "_implements", "api_preferred_device", "time_major", "go_backwards")
 
 
 class NoDigest(Exception):

@@ -6,6 +6,7 @@ from tflbuild.workers.constant_layout import fold_layout
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.fake_quant import free
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
+from tflbuild.workers.unfolded import read_unfolded
 
 
 def run(request: Request) -> Facts:
@@ -20,4 +21,5 @@ def run(request: Request) -> Facts:
     request.write_json("trained.json", trained)
     ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
-    return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
+    tied = read_unfolded(request.inputs["snapshot"])
+    return {"bytes": path.stat().st_size, **({"note": note} if note else {}), **({"tied": tied} if tied else {})}

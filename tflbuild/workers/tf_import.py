@@ -15,6 +15,7 @@ import numpy as np
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_nodes
+from tflbuild.workers.folded_functions import find_written, fold_concrete
 from tflbuild.workers.fused_lstm import FusedLstm, fused_lstms
 from tflbuild.workers.graph_content import digest_endpoints
 from tflbuild.workers.signatures import Spec, Specs, declare, require_described, require_outputs, signature_json
@@ -22,6 +23,7 @@ from tflbuild.workers.tf_entries import Entry, Loaded
 from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.workers.tf_sources import load_source, source_label
 from tflbuild.workers.tf_witness import UnwrappedEntry, ask_source
+from tflbuild.workers.unfolded import Unfolded, write_unfolded
 from tflbuild.workers.user_code import CODE, told
 from tflbuild.workers.witness import WITNESS, save_witness
 
@@ -73,18 +75,30 @@ def run(request: Request) -> Facts:
     traced = {one.key: one.concrete for one in endpoints}
     traced |= {one.predict_key: one.batched for one in endpoints if one.batched is not None}
     require_size(traced, request.params)
+    folded, unfolded = fold_endpoints(endpoints)
     snapshot = request.outputs / "snapshot"
-    save(loaded.holder, traced, snapshot)
+    save(loaded.holder, traced | folded, snapshot)
     write_origins(traced, request.inputs.get(CODE), snapshot)
+    write_unfolded(snapshot, unfolded)
     save_witness(
         request.outputs / WITNESS, ask_source([unwrap(loaded, one) for one in endpoints], source_label(request))
     )
     first, *others = [one.as_json() for one in endpoints]
     request.write_json("signature.json", {**first, "more": others})
     stateful = any(one.stateful for one in endpoints)
-    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced)}}
+    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced | folded)}}
     notes = [loaded.note, note_fused(fused), note_trained(endpoints)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
+
+
+def fold_endpoints(endpoints: list[Endpoint]) -> tuple[dict[str, Any], set[Unfolded]]:
+    """Fold the constants of every signature; what `predict` alone uses stays as the source has it."""
+    written = frozenset[int]().union(*(find_written(one.concrete) for one in endpoints))
+    folded, unfolded = {}, set()
+    for one in endpoints:
+        folded[one.key], left = fold_concrete(one.concrete, written, key=one.key, keep_order=one.stateful)
+        unfolded |= left
+    return folded, unfolded
 
 
 def unwrap(loaded: Loaded, endpoint: Endpoint) -> UnwrappedEntry:

@@ -21,6 +21,7 @@ from tflbuild.workers.samples import batch_of, count_samples, each_sample, load_
 from tflbuild.workers.signatures import each_signature
 from tflbuild.workers.tf_converter import builtins, convert, open_converter
 from tflbuild.workers.uint8_interface import quantize_raw_inputs
+from tflbuild.workers.unfolded import read_unfolded
 
 INTEGER_OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -51,7 +52,8 @@ def run(request: Request) -> Facts:
         path.write_bytes(type_idle_interface(path.read_bytes(), params["input_type"], params["output_type"], measured))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
-    return {"bytes": path.stat().st_size, **({"note": note} if note else {})}
+    tied = read_unfolded(request.inputs["snapshot"])
+    return {"bytes": path.stat().st_size, **({"note": note} if note else {}), **({"tied": tied} if tied else {})}
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:

@@ -60,7 +60,8 @@ def save(holder: Any, endpoints: Mapping[str, Any], path: Path) -> None:
     WorkerError for a resource that nothing owns.
     """
     module = tf.Module()
-    module.kept = list({id(variable): variable for variable in variables(holder, endpoints)}.values())
+    used = (variable for concrete in endpoints.values() for variable in concrete.graph.variables)
+    module.kept = list({id(variable): variable for variable in used}.values())
     try:
         tf.saved_model.save(module, str(path), signatures=dict(endpoints))
     except AssertionError as error:
@@ -76,14 +77,6 @@ def save(holder: Any, endpoints: Mapping[str, Any], path: Path) -> None:
                 why=str(again).strip().split("\n")[0][:300],
                 next_step="keep it as an attribute of a tf.Module, and give that: module.table = table",
             ) from again
-
-
-def variables(holder: Any, endpoints: Mapping[str, Any]) -> Iterator[Any]:
-    """The holder's, and those that a function reaches in some other way (a closure)."""
-    for variable in getattr(holder, "variables", ()):
-        yield getattr(variable, "value", variable)
-    for concrete in endpoints.values():
-        yield from concrete.graph.variables
 
 
 def operations(concrete: Any) -> Iterator[tf.Operation]:

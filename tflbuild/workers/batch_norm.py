@@ -1,0 +1,58 @@
+"""Batch normalisation by constants, as the product and the sum that it is: the converter would divide by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from tflbuild.workers.flat_graph import FlatNode, Port
+from tflbuild.workers.graph_nodes import make_constant, make_node
+
+BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+
+
+@dataclass(frozen=True)
+class SplitNorm:
+    """The nodes that stand for a batch normalisation, the last one by its name; and its other outputs."""
+
+    nodes: tuple[FlatNode, ...]
+    statistics: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+def split_batch_norm(
+    node: FlatNode, x: Port, parameters: list[np.ndarray], rank: int | None, new_name: Callable[[str], str]
+) -> SplitNorm | None:
+    """Return x * m + b with m = scale / sqrt(variance + epsilon), b = offset - mean * m, None in training mode.
+
+    Both are computed in float64 and rounded once, to the type of the parameters.
+
+    Args:
+        node: A FusedBatchNorm of any version.
+        x: Its first input in the new graph.
+        parameters: Scale, offset, mean, variance: each float32 [channels].
+        rank: Dimensions of x, where known; needed where channels come first.
+        new_name: Gives names that the graph does not have.
+    """
+    attributes = node.definition.attr
+    if "is_training" in attributes and attributes["is_training"].b:
+        return None
+    scale, offset, mean, variance = (array.astype(np.float64) for array in parameters)
+    epsilon = float(np.float32(attributes["epsilon"].f)) if "epsilon" in attributes else 0.0001
+    factor = scale / np.sqrt(variance + epsilon)
+    dtype = tf.dtypes.as_dtype(attributes["T"].type)
+    values = {"mul": factor, "add": offset - mean * factor}
+    if attributes["data_format"].s.startswith(b"NC"):
+        if rank is None:
+            return None
+        values = {name: array.reshape(-1, *[1] * (rank - 2)) for name, array in values.items()}
+    constants = {
+        name: FlatNode(make_constant(new_name(f"{node.name}/{name}/y"), array.astype(dtype.as_numpy_dtype)), ())
+        for name, array in values.items()
+    }
+    product = make_node(new_name(f"{node.name}/mul"), "Mul", [x, Port(constants["mul"].name)], T=dtype)
+    total = make_node(node.name, "AddV2", [Port(product.name), Port(constants["add"].name)], T=dtype)
+    statistics = {index: parameters[2 if index % 2 else 3] for index in range(1, 5)}
+    return SplitNorm((constants["mul"], product, constants["add"], total), statistics)

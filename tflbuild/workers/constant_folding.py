@@ -1,0 +1,301 @@
+"""What a graph computes from constants alone, computed by us: TensorFlow's kernels round as the CPU lets them.
+
+TFLiteConverter folds such expressions with TensorFlow's kernels, whose results differ between CPUs (a reciprocal
+square root is an approximate instruction with a Newton step). Here each operator is computed in float64 with
+operations that IEEE 754 defines exactly, and rounded once to its own type (`exact_ops`), before the converter sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+from tensorflow.python.framework import op_def_registry
+
+from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
+from tflbuild.workers.exact_ops import evaluate, read_attributes
+from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
+from tflbuild.workers.flat_graph import FlatGraph, FlatNode, FunctionDef, Port, flatten_function, prune
+from tflbuild.workers.graph_nodes import make_constant, output_types, to_function
+from tflbuild.workers.unfolded import Unfolded
+
+READS = ("ReadVariableOp",)
+SHAPES = ("Shape", "ShapeN", "Size", "Rank")
+LOOPS = ("While", "StatelessWhile")
+BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
+UNVALUED = (tf.string, tf.resource, tf.variant)
+# TFLiteConverter's own rule: a result of at most 1 MB (2^23 bits), or of at most twice its operands, is stored.
+# tensorflow/compiler/mlir/tensorflow/transforms/constant_fold_utils
+SMALL_BYTES = 2**23 // 8
+GROWTH = 2
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A variable that nothing writes, as an argument."""
+
+    variable: Any
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor whose value is known. `leaf` is the node that holds it, None for one that was computed."""
+
+    read: Callable[[], np.ndarray]
+    leaf: FlatNode | None = None
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The value itself, which may be read from a variable."""
+        return self.read()
+
+
+Bound = Handle | Value
+
+
+@dataclass
+class Folding:
+    """What foldings of one model share: its functions, those that were made, and what could not be folded."""
+
+    library: Mapping[str, FunctionDef]
+    shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[Port, Any]]
+    prefix: str
+    keep_order: bool
+    functions: dict[str, FunctionDef] = field(default_factory=dict)
+    unfolded: set[Unfolded] = field(default_factory=set)
+
+
+@dataclass
+class GraphFolding:
+    """Folds one graph. `bound` says which arguments are known, `shapes` what shapes tensors have."""
+
+    shared: Folding
+    graph: FlatGraph
+    bound: Mapping[str, Bound]
+    shapes: Mapping[Port, Any]
+    known: dict[Port, Bound] = field(default_factory=dict)
+    renamed: dict[Port, Port] = field(default_factory=dict)
+    nodes: list[FlatNode] = field(default_factory=list)
+    added: set[str] = field(default_factory=set)
+
+    def fold(self) -> FlatGraph:
+        """Return the graph with constants in place of what could be computed."""
+        self.known |= {Port(name): value for name, value in self.bound.items()}
+        self.taken = {*self.graph.arguments, *(node.name for node in self.graph.nodes)}
+        for node in self.graph.nodes:
+            values = self.evaluate(node)
+            if values is None:
+                self.keep(node)
+            else:
+                self.known |= {Port(node.name, index): value for index, value in enumerate(values)}
+        arguments = set(self.graph.arguments)  # one that is handed on as it is stays what it is
+        outputs = {n: p if p.node in arguments else self.demand(p) for n, p in self.graph.outputs.items()}
+        return prune(replace(self.graph, nodes=tuple(self.nodes), outputs=outputs))
+
+    # what is known
+
+    def evaluate(self, node: FlatNode) -> Sequence[Value] | None:
+        """Return what a node gives, where that is known."""
+        if node.op == "Const":
+            return None if tf.dtypes.as_dtype(node.definition.attr["dtype"].type) in UNVALUED else [read_constant(node)]
+        if node.op in READS:
+            handle = self.known.get(node.inputs[0])
+            return [Value(handle.variable.numpy, node)] if isinstance(handle, Handle) else None
+        if node.op in SHAPES:
+            return self.evaluate_shape(node)
+        values = [self.known.get(port) for port in node.inputs]
+        if not values or node.after or not is_pure(node):
+            return None
+        arrays = [value.array for value in values if isinstance(value, Value)]
+        if len(arrays) < len(values):
+            return self.evaluate_by_shape(node)
+        return self.compute(node, arrays)
+
+    def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[Value] | None:
+        """Return what a node makes of constants; None where it stays in the graph."""
+        outputs = evaluate(node.op, read_attributes(node.definition), arrays)
+        if outputs is None:
+            self.report(node)
+            return None
+        size = sum(output.nbytes for output in outputs)
+        if size > max(SMALL_BYTES, GROWTH * sum(array.nbytes for array in arrays)):
+            return None
+        return [to_value(output) for output in outputs]
+
+    def report(self, node: FlatNode) -> None:
+        """Note an operator that is outside the folding table and gives floating point."""
+        if any(dtype.is_floating or dtype.is_complex for dtype in output_types(node.definition)):
+            reason = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
+            self.shared.unfolded.add(Unfolded(node.op, node.name, reason))
+
+    def evaluate_shape(self, node: FlatNode) -> Sequence[Value] | None:
+        """Return ranks, sizes and shapes that are known before the graph runs."""
+        values = []
+        for port in node.inputs:
+            shape = self.shapes.get(port)
+            if shape is None or shape.rank is None or not (node.op == "Rank" or shape.is_fully_defined()):
+                return None
+            dtype = np.int32 if node.op == "Rank" else size_type(node)
+            sizes = np.array([size or 0 for size in shape.as_list()], dtype)
+            values.append({"Rank": np.array(shape.rank, dtype), "Size": sizes.prod(dtype=dtype)}.get(node.op, sizes))
+        return [to_value(np.asarray(value)) for value in values]
+
+    def evaluate_by_shape(self, node: FlatNode) -> Sequence[Value] | None:
+        """Return one size that is picked from a shape of which only some are known."""
+        if node.op not in ("StridedSlice", "GatherV2", "Slice"):
+            return None
+        source = self.partial_shapes.get(node.inputs[0])
+        rest = [self.known.get(port) for port in node.inputs[1:]]
+        if source is None or not all(isinstance(value, Value) for value in rest):
+            return None
+        arrays = [value.array for value in rest if isinstance(value, Value)]
+        attributes = read_attributes(node.definition)
+        found = [evaluate(node.op, attributes, [array, *arrays]) for array in source]
+        first, second = found
+        if first is None or second is None or not np.array_equal(first[0], second[0]):
+            return None
+        return [to_value(first[0])]
+
+    @cached_property
+    def partial_shapes(self) -> Mapping[Port, tuple[np.ndarray, np.ndarray]]:
+        """Shapes of which some sizes are free, twice, with other numbers for those: what differs is not known."""
+        partial = {}
+        for node in self.graph.nodes:
+            shape = self.shapes.get(node.inputs[0]) if node.op == "Shape" else None
+            if shape is not None and shape.rank is not None:
+                sizes = shape.as_list()
+                first, second = ([free if size is None else size for size in sizes] for free in (-1, -2))
+                partial[Port(node.name)] = (np.array(first, size_type(node)), np.array(second, size_type(node)))
+        return partial
+
+    # what stays
+
+    def demand(self, port: Port) -> Port:
+        """Return where the new graph has a tensor; a constant is added when it is first asked for."""
+        value = self.known.get(port)
+        if not isinstance(value, Value):
+            return self.renamed.get(port, port)
+        if value.leaf is not None:
+            if value.leaf.name not in self.added:
+                self.added.add(value.leaf.name)
+                self.nodes.append(value.leaf)
+            return port
+        if port not in self.renamed:
+            own = port.output == 0 and port.node not in self.graph.arguments
+            name = port.node if own else self.new_name(f"{port.node}/value_{port.output}")
+            self.nodes.append(FlatNode(make_constant(name, value.array), ()))
+            self.renamed[port] = Port(name)
+        return self.renamed[port]
+
+    def new_name(self, wanted: str) -> str:
+        """Return a name that no node of the graph has."""
+        name = unique(wanted, self.taken)
+        self.taken.add(name)
+        return name
+
+    def keep(self, node: FlatNode) -> None:
+        """Add a node that stays, with its inputs as the new graph has them."""
+        if node.op in BATCH_NORMS and self.split(node):
+            return
+        definition = node.definition
+        if node.op in (*LOOPS, *BRANCHES):
+            definition = self.fold_functions(node)
+        self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), node.after))
+
+    def split(self, node: FlatNode) -> bool:
+        """Add a batch normalisation by constants as a product and a sum. Return whether it is one."""
+        values = [self.known.get(port) for port in node.inputs[1:]]
+        arrays = [value.array for value in values if isinstance(value, Value)]
+        if len(arrays) < len(values):
+            return False
+        rank = self.shapes[node.inputs[0]].rank if node.inputs[0] in self.shapes else None
+        made = split_batch_norm(node, self.demand(node.inputs[0]), arrays, rank, self.new_name)
+        if made is None:
+            return False
+        self.nodes += made.nodes
+        self.known |= {Port(node.name, index): to_value(array) for index, array in made.statistics.items()}
+        return True
+
+    # loops and branches
+
+    def fold_functions(self, node: FlatNode) -> Any:
+        """Return a loop or branch whose functions are folded, with what is known of their arguments."""
+        definition = node_def_pb2.NodeDef()
+        definition.CopyFrom(node.definition)
+        loop = node.op in LOOPS
+        inputs = node.inputs if loop else node.inputs[1:]
+        attributes = ("body", "cond") if loop else ("then_branch", "else_branch", "branches")
+        kept: set[int] | None = None
+        for attribute in attributes:
+            if attribute not in definition.attr:
+                continue
+            place = definition.attr[attribute]
+            for call in place.list.func if place.HasField("list") else [place.func]:
+                function = self.shared.library[call.name]
+                if loop and kept is None:
+                    kept = invariants(function, self.shared)
+                bound = {i: v for i, port in enumerate(inputs) if (v := self.known.get(port)) is not None}
+                bound = {i: v for i, v in bound.items() if kept is None or i in kept}
+                shapes = {i: self.shapes.get(port) for i, port in enumerate(inputs) if kept is None or i in kept}
+                call.name = fold_function(self.shared, function, bound, shapes, f"{node.name}_{attribute}")
+        return definition
+
+
+def fold_function(
+    shared: Folding, function: FunctionDef, bound: Mapping[int, Bound], shapes: Mapping[int, Any], name: str
+) -> str:
+    """Fold the function of a loop or a branch, and return the name of the new one."""
+    flat = flatten_function(function, shared.library, keep_order=shared.keep_order)
+    by_name = {flat.arguments[index]: value for index, value in bound.items()}
+    known = {flat.arguments[index]: shape for index, shape in shapes.items() if shape is not None}
+    dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
+    specs = {name: tf.TensorSpec(known.get(name), dtype) for name, dtype in dtypes.items()}
+    folded = GraphFolding(shared, flat, by_name, shared.shapes_of(flat, by_name, specs)).fold()
+    wanted = unique(f"{shared.prefix}_{name}".replace("/", "_"), {*shared.functions, *shared.library})
+    shared.functions[wanted] = to_function(folded, function, wanted)
+    return wanted
+
+
+def unique(wanted: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken, with a number behind it where it must be."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    return name
+
+
+def invariants(body: FunctionDef, shared: Folding) -> set[int]:
+    """Return the arguments of a loop that its body hands on as they are."""
+    flat = flatten_function(body, shared.library, keep_order=shared.keep_order)
+    places = {name: index for index, name in enumerate(flat.arguments)}
+    order = [result.name for result in body.signature.output_arg]
+    return {index for index, name in enumerate(order) if places.get(flat.outputs[name].node) == index}
+
+
+def is_pure(node: FlatNode) -> bool:
+    """Whether a node's outputs depend on its inputs alone, and training of ranges does not hide behind it."""
+    definition = op_def_registry.get(node.op)
+    if definition is None or definition.is_stateful or node.op in FAKE_QUANT or node.op in (*LOOPS, *BRANCHES):
+        return False
+    return not any(one in UNVALUED for one in output_types(node.definition))
+
+
+def size_type(node: FlatNode) -> Any:
+    """Return the NumPy type in which a node gives sizes."""
+    return tf.dtypes.as_dtype(node.definition.attr["out_type"].type or tf.int32).as_numpy_dtype
+
+
+def to_value(array: np.ndarray) -> Value:
+    """Return the value of a tensor that was computed."""
+    return Value(lambda: array)
+
+
+def read_constant(node: FlatNode) -> Value:
+    """Return the value of a Const node."""
+    return Value(lambda: tf.make_ndarray(node.definition.attr["value"].tensor), node)

@@ -1,0 +1,164 @@
+"""Traced functions with their constants folded: what a snapshot holds, and TFLiteConverter gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from tflbuild.workers.constant_folding import SHAPES, Bound, Folding, GraphFolding, Handle, Value
+from tflbuild.workers.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function
+from tflbuild.workers.graph_nodes import called_functions, reachable_functions, to_graph_def
+from tflbuild.workers.unfolded import Unfolded
+
+READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
+MOST_ROUNDS = 3  # foldings: constants may make more shapes known
+
+
+def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_order: bool) -> tuple[Any, set[Unfolded]]:
+    """Fold what a concrete function computes from constants and from variables that nothing writes.
+
+    Args:
+        concrete: A ConcreteFunction whose structured outputs are a flat dict.
+        written: ids of the handles of variables that some entry point of the model writes.
+        key: The entry point's name, which the names of its functions begin with.
+        keep_order: Whether the function changes state.
+
+    Returns:
+        A ConcreteFunction with the same inputs and outputs by name, and the operators that were left.
+    """
+    library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
+    captures = read_captures(concrete)
+    shared = Folding(library, partial(learn_shapes, library=library), key, keep_order)
+    graph = flatten_concrete(concrete, keep_order=keep_order)
+    bound = {name: found for name, tensor in captures.items() if (found := bind(concrete, tensor, written)) is not None}
+    specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
+    for _ in range(MOST_ROUNDS):
+        shapes = learn_shapes(graph, bound, specs, library)
+        shared.unfolded.clear()
+        folded = GraphFolding(shared, graph, bound, shapes).fold()
+        library |= shared.functions
+        if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
+            break
+        graph = folded
+    return rebuild(concrete, folded, captures, library), shared.unfolded
+
+
+def read_captures(concrete: Any) -> dict[str, Any]:
+    """Return what a function captures from outside, by the name of the input that stands for it."""
+    count = len(concrete.inputs) - len(concrete.captured_inputs)
+    return {
+        tensor.op.name: captured
+        for tensor, captured in zip(concrete.inputs[count:], concrete.captured_inputs, strict=True)
+    }
+
+
+def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
+    """Return what is known of a captured tensor: a variable that nothing writes, or a value."""
+    if tensor.dtype in (tf.resource, tf.variant):
+        if id(tensor) in written:
+            return None
+        return next((Handle(one) for one in concrete.graph.variables if one.handle is tensor), None)
+    return None if tensor.dtype == tf.string else Value(tensor.numpy)
+
+
+def learn_shapes(
+    graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any], library: Mapping[str, Any]
+) -> dict[Port, Any]:
+    """Return the shape of every tensor of a graph, as TensorFlow infers it."""
+    scratch = tf.Graph()
+    with scratch.as_default():
+        feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
+        add_nodes(graph, feeds, library)
+    found = {Port(name): feed.shape for name, feed in feeds.items()}
+    for operation in scratch.get_operations():
+        for index, tensor in enumerate(operation.outputs):
+            found.setdefault(Port(operation.name, index), tensor.shape)
+    return found
+
+
+def placeholder(spec: Any, bound: Bound | None) -> Any:
+    """Return a placeholder for an argument; for a variable one that knows the variable's shape."""
+    if not isinstance(bound, Handle):
+        return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
+    variable = bound.variable
+    return tf.raw_ops.VarHandleOp(dtype=variable.dtype, shape=variable.shape, shared_name="argument")
+
+
+def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, Any]) -> list[Any]:
+    """Add the nodes of a graph to the current one, with tensors for its arguments. Returns its outputs."""
+    definitions = [node.definition for node in graph.nodes]
+    imported = to_graph_def(graph, reachable_functions(definitions, library))
+    outputs = list(graph.outputs.values())
+    computed = [str(port) for port in outputs if port.node not in feeds]
+    given = {str(Port(name)): feed for name, feed in feeds.items()}
+    used = {str(port) for node in graph.nodes for port in node.inputs} & given.keys()
+    made = iter(
+        tf.graph_util.import_graph_def(imported, {key: given[key] for key in used}, return_elements=computed, name="")
+        or []
+    )
+    return [feeds[port.node] if port.node in feeds else next(made) for port in outputs]
+
+
+def rebuild(concrete: Any, graph: FlatGraph, captures: Mapping[str, Any], library: Mapping[str, Any]) -> Any:
+    """Return a graph as a concrete function with the inputs of another one."""
+    count = len(concrete.inputs) - len(captures)
+    arguments = [tensor.op.name for tensor in concrete.inputs[:count]]
+    variables = {id(variable.handle): variable for variable in concrete.graph.variables}
+    needed = {port.node for node in graph.nodes for port in node.inputs} | {p.node for p in graph.outputs.values()}
+
+    def function(*tensors: Any) -> dict[str, Any]:
+        current = tf.compat.v1.get_default_graph()
+        feeds = dict(zip(arguments, tensors, strict=True))
+        for name, tensor in captures.items():
+            if name in needed:
+                if id(tensor) in variables:
+                    current.watch_variable(variables[id(tensor)])
+                feeds[name] = current.capture(tensor)
+        return dict(zip(graph.outputs, add_nodes(graph, feeds, library), strict=True))
+
+    for definition in reachable_functions([node.definition for node in graph.nodes], library):
+        register(definition)
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.op.name) for tensor in concrete.inputs[:count]]
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+
+def register(definition: Any) -> None:
+    """Let functions that are run call this one, in place of one of the same name."""
+    running = context.context()
+    running.ensure_initialized()
+    if running.has_function(definition.signature.name):
+        running.remove_function(definition.signature.name)
+    running.add_function_def(definition)
+
+
+def find_written(concrete: Any) -> frozenset[int]:
+    """Return the ids of the handles of captured variables that a function may write."""
+    library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
+    graph = flatten_concrete(concrete, keep_order=True)
+    names = written_arguments(graph, library)
+    return frozenset(id(tensor) for name, tensor in read_captures(concrete).items() if name in names)
+
+
+def written_arguments(graph: FlatGraph, library: Mapping[str, Any]) -> set[str]:
+    """Return the arguments of a graph that some node takes and may write to: all but those that only read."""
+    arguments = set(graph.arguments)
+    written = set()
+    for node in graph.nodes:
+        taken = [(index, port.node) for index, port in enumerate(node.inputs) if port.node in arguments]
+        if not taken or node.op in READERS:
+            continue
+        functions = called_functions(node.definition, library)
+        if not functions:
+            written |= {name for _, name in taken}
+        skipped = len(node.inputs) - min((len(one.signature.input_arg) for one in functions), default=0)
+        for function in functions:
+            inner = flatten_function(function, library, keep_order=True)
+            within = written_arguments(inner, library)
+            written |= {
+                name for index, name in taken if index >= skipped and inner.arguments[index - skipped] in within
+            }
+    return written
