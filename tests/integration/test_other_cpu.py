@@ -32,6 +32,7 @@ pytestmark = [
 NATIVE = "native"
 EMULATED = ("Nehalem", "SandyBridge", "Haswell")  # SSE4.2 alone; AVX; AVX2 and FMA
 SAMPLES = 8
+FEW = 2  # samples of the moments, which are computed in float64
 TIMEOUT_SECONDS = 300
 METHODS: dict[str, dict[str, Any]] = {
     "min_max": {},
@@ -39,18 +40,22 @@ METHODS: dict[str, dict[str, Any]] = {
     "percentile": {"percentile": 99.99},
     "mse": {},
 }
-QUANTIZATION = {"scheme": "int8", "input_type": "int8", "output_type": "int8"}
+INT8 = {"scheme": "int8", "input_type": "int8", "output_type": "int8"}
+ALGORITHMS = {"octav": "", "mse": "", "hadamard": "", "decomposed_hadamard": "", "gptq": "matrix", "oscar": "diagonal"}
 STEPS = """
 import json, sys
 from pathlib import Path
-from tflbuild.workers import litert_calibrate, litert_quantize
+from tflbuild.workers import litert_calibrate, litert_moments, litert_quantize
 from tflbuild.workers.contract import read_request
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.observer import Observer, find_activations, measure_calls
 from tflbuild.workers.samples import load_feeds
 folder, calibrations = Path(sys.argv[1]), sys.argv[2:]
 facts = {name: litert_calibrate.run(read_request(folder / name)) for name in calibrations}
-litert_quantize.run(read_request(folder / "quantize"))
+for moments in folder.glob("moments-*"):
+    facts[moments.name] = litert_moments.run(read_request(moments))
+for quantize in folder.glob("quantize-*"):
+    litert_quantize.run(read_request(quantize))
 request = read_request(folder / "min_max")
 signature, model = request.read_json("signature"), request.inputs["model"]
 feeds = load_feeds(request.inputs["samples"], signature["key"])[signature["key"]]
@@ -65,11 +70,11 @@ made = {"facts": facts, "raw": {name: pairs.tolist() for name, pairs in raw.item
 class Made:
     """What one CPU made of the float model and the samples.
 
-    `ranges` are ranges.json by calibration, `model` the int8 model, `raw` what XNNPACK computes.
+    `ranges` are ranges.json by calibration, `models` the quantized ones by algorithm, `raw` what XNNPACK computes.
     """
 
     ranges: dict[str, bytes]
-    model: bytes
+    models: dict[str, bytes]
     facts: dict[str, Any]
     raw: dict[str, Any]
 
@@ -84,10 +89,12 @@ def materials(built, tmp_path_factory) -> dict[str, Path]:
     inputs, _ = load_samples(whole)
     samples = whole.parent / "samples"
     save_samples(samples, {name: array[:SAMPLES] for name, array in inputs.items()})
+    save_samples(whole.parent / "few", {name: array[:FEW] for name, array in inputs.items()})
     return {
         "model.tflite": store.blob(steps["convert"]["outputs"]["model.tflite"]),
         "signature.json": store.blob(steps["import"]["outputs"]["signature.json"]),
         "samples": samples,
+        "few": whole.parent / "few",
     }
 
 
@@ -107,14 +114,24 @@ def make_on(cpu: str, folder: Path, materials: dict[str, Path]) -> Made:
     calibrations = {method: {"method": method, "kernels": "fast", **more} for method, more in METHODS.items()}
     calibrations["reference"] = {"method": "min_max", "kernels": "reference"}
     for calibration, params in calibrations.items():
-        lay_out(folder / calibration, params, materials)
+        lay_out(folder / calibration, params, {name: path for name, path in materials.items() if name != "few"})
     ranges = {calibration: folder / calibration / "outputs" / "ranges.json" for calibration in calibrations}
-    inputs = {"model.tflite": materials["model.tflite"], "ranges.json": ranges["min_max"]}
-    lay_out(folder / "quantize", QUANTIZATION, inputs)
+    model = {"model.tflite": materials["model.tflite"]}
+    few = {**materials, "samples": materials["few"]}
+    del few["few"]
+    lay_out(folder / "quantize-min_max", INT8, {**model, "ranges.json": ranges["min_max"]})
+    for algorithm, moments in ALGORITHMS.items():
+        measured = {}
+        if moments:
+            lay_out(folder / f"moments-{moments}", {"moments": moments}, few)
+            measured = {"moments.npz": folder / f"moments-{moments}" / "outputs" / "moments.npz"}
+        params = {"scheme": "dynamic_int4", "algorithm": algorithm}
+        lay_out(folder / f"quantize-{algorithm}", params, {**model, **measured})
     run_steps(cpu, folder, list(calibrations))
-    model = folder / "quantize" / "outputs" / "model.tflite"
+    models = {name: folder / f"quantize-{name}" / "outputs" / "model.tflite" for name in ("min_max", *ALGORITHMS)}
     made = json.loads((folder / "made.json").read_text())
-    return Made({name: path.read_bytes() for name, path in ranges.items()}, model.read_bytes(), **made)
+    contents = [{name: path.read_bytes() for name, path in paths.items()} for paths in (ranges, models)]
+    return Made(*contents, **made)
 
 
 def run_steps(cpu: str, folder: Path, calibrations: list[str]) -> None:
@@ -149,9 +166,10 @@ def test_every_kind_of_kernels_finds_the_same_ranges(made: dict[str, Made]):
     assert len({ranges for one in made.values() for ranges in (one.ranges["min_max"], one.ranges["reference"])}) == 1
 
 
+@pytest.mark.parametrize("algorithm", ["min_max", *ALGORITHMS])
 @pytest.mark.parametrize("cpu", EMULATED)
-def test_every_cpu_makes_the_same_int8_model(made: dict[str, Made], cpu: str):
-    assert made[cpu].model == made[NATIVE].model
+def test_every_cpu_makes_the_same_quantized_model(made: dict[str, Made], cpu: str, algorithm: str):
+    assert made[cpu].models[algorithm] == made[NATIVE].models[algorithm]
 
 
 def test_no_range_is_tied_to_a_cpu(made: dict[str, Made]):

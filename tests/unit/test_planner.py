@@ -180,11 +180,11 @@ def test_moments_are_measured_once_for_all_schemes_that_go_by_them():
 
 
 @pytest.mark.parametrize(("algorithm", "moments"), [("gptq", "matrix"), ("oscar", "diagonal")])
-def test_what_goes_by_moments_is_tied_to_this_cpu_and_the_moments_are_not(algorithm, moments):
+def test_neither_moments_nor_what_goes_by_them_belong_to_a_cpu(algorithm, moments):
     plan = make_plan([weighed(algorithm)], around())
     steps = {role: plan.steps[step] for role, step in plan.goals[0].items()}
     assert steps["moments"].params == {"moments": moments}
-    assert [tie.operator for tie in steps["quantize"].ties] == [algorithm] and not steps["moments"].ties
+    assert not steps["quantize"].ties and not steps["moments"].ties
 
 
 @pytest.mark.parametrize("algorithm", ["min_max", "mse"])

@@ -68,7 +68,7 @@ def add_sensitivity(variant: Variant, count: int | None) -> None:
     if quantization.calibrated or quantization.weighs_data:
         variant.plan_calibration_samples()
     inputs |= variant.plan_statistics()
-    variant.add("sensitivity", "sensitivity", params, inputs, ties=variant.weight_ties())
+    variant.add("sensitivity", "sensitivity", params, inputs)
 
 
 def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:

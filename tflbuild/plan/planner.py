@@ -203,11 +203,11 @@ class Variant(Draft):
             if "calibration samples" in self.goals:
                 inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
             params |= self.convert_params(quantizing=True)
-            self.add("quantize", "quantize_in_converter", params, inputs, ties=self.weight_ties())
+            self.add("quantize", "quantize_in_converter", params, inputs)
             return
         inputs = {"model": self.of("convert", "model.tflite", "model")}
         inputs |= self.plan_statistics()
-        self.add("quantize", "quantize", params, inputs, ties=self.weight_ties())
+        self.add("quantize", "quantize", params, inputs)
 
     def plan_calibration_samples(self) -> None:
         """Where ranges were trained, samples may be left out, and TFLiteConverter has no use for them."""
@@ -307,13 +307,6 @@ class Variant(Draft):
         if recipe.quantization.scheme != "none":
             params |= {"engine": recipe.quantization.engine, "algorithm": recipe.quantization.algorithm}
         self.add("check", "check", params, inputs)
-
-    def weight_ties(self) -> tuple[Tie, ...]:
-        """Return how the quantized weights depend on the CPU."""
-        quantization = self.resolved.recipe.quantization
-        if not quantization.weighs_data:
-            return ()
-        return (Tie(quantization.algorithm, "", "its linear algebra rounds as the CPU's instructions do"),)
 
     def plan_verify(self) -> None:
         verify = self.resolved.recipe.verify

@@ -25,8 +25,17 @@ RUNTIMES = ("core.runtime_evidence", "core.runtime_features", "core.runtime_tabl
 # what TFLite Metadata are read and written with
 METADATA = ("buffers", "metadata", "metadata_codec", "metadata_schema", "model_editing")
 
+# sums, products and functions with the same bits on every CPU
+EXACT_ALGEBRA = ("exact_algebra", "exact_constants", "exact_math", "exact_numbers")
+
 # what runs the float model on samples, on the runtime's kernels or in float64
-OBSERVER = (*("core.model", "flatbuffer", "float64_model", "float64_operators", "interpreters", "observer", "samples"),)
+OBSERVER = (
+    *("core.model", "exact_special", "exact_trigonometry", "flatbuffer", "float64_model", "float64_operators"),
+    *("interpreters", "observer", "samples", *EXACT_ALGEBRA),
+)
+
+# what measures ranges on samples, and settles those that noise could change
+RANGES = ("calibration_methods", "exact_tensors", "range_grid", "settled_ranges", "shards", "signatures", *OBSERVER)
 
 # what constants are folded with
 FOLDING = (
@@ -215,10 +224,7 @@ KINDS: dict[str, StepKind] = {
             name="calibrate",
             server="litert",
             module="litert_calibrate",
-            uses=(
-                *("calibration_methods", "exact_tensors", "known_ranges", "range_grid", "settled_ranges", "shards"),
-                *("signatures", *OBSERVER),
-            ),
+            uses=("known_ranges", *RANGES),
             packages=LITERT,
             outputs=("ranges.json",),
         ),
@@ -227,7 +233,7 @@ KINDS: dict[str, StepKind] = {
             name="moments",
             server="litert",
             module="litert_moments",
-            uses=(*("moments", "shards", "signatures", *OBSERVER),),
+            uses=("moments", *RANGES),
             packages=LITERT,
             outputs=("moments.npz",),
         ),
@@ -239,8 +245,8 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
                 *("core.schemes", "flatbuffer", "idle_interface", "least_scales", "model_editing", "moments"),
-                *("dead_channels", "mask_constants", "narrow_constants", "prelu", "quantizer_recipe", "rules"),
-                *("stored_tensors", "uint8_interface"),
+                *("dead_channels", "mask_constants", "narrow_constants", "prelu", "quantizer_algebra"),
+                *("quantizer_recipe", "rules", "stored_tensors", "uint8_interface", *EXACT_ALGEBRA),
             ),
             packages=QUANTIZER,
             outputs=("model.tflite",),
@@ -256,7 +262,8 @@ KINDS: dict[str, StepKind] = {
                 *("interpreters", "least_scales", "litert_quantize", "metrics", "model_editing", "moments"),
                 *("narrow_constants",),
                 *("predictions", "prelu", "probes", "quantizer_recipe", "rules", "samples", "shards", "signatures"),
-                *("dead_channels", "mask_constants", "stored_tensors", "uint8_interface"),
+                *("dead_channels", "mask_constants", "quantizer_algebra", "stored_tensors", "uint8_interface"),
+                *EXACT_ALGEBRA,
             ),
             packages=QUANTIZER,
             outputs=("sensitivity.json",),

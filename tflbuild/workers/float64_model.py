@@ -27,14 +27,21 @@ class Float64Model:
     inputs: Mapping[str, int]
 
     def run(self, feed: Mapping[str, np.ndarray]) -> dict[int, Array]:
-        """Return the value of every tensor that was needed, by index."""
+        """Return the value of every tensor that was needed, by index.
+
+        Raises:
+            NotImplementedError: An operator has options or shapes that are not known here.
+        """
         values = dict(self.constants)
         for name, index in self.inputs.items():
             values[index] = _widen(np.asarray(feed[name]))
         with np.errstate(all="ignore"):
             for op in self.ops:
                 inputs = [values[index] if index >= 0 else None for index in op.inputs]
-                values.update(zip(op.outputs, OPERATORS[op.name](op, inputs), strict=False))
+                try:
+                    values.update(zip(op.outputs, OPERATORS[op.name](op, inputs), strict=False))
+                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                    raise NotImplementedError(f"{op.name}: {error}") from error
         return values
 
 

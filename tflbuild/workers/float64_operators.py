@@ -1,4 +1,4 @@
-"""Operators of a float .tflite model in float64: what the runtime's kernels approximate, to some twelve digits.
+"""Operators of a float .tflite model in float64, with the same bits on every CPU (`exact_algebra`, `exact_math`).
 
 Each takes the operator and the arrays of its inputs (None for one that is left out), and returns the arrays of its
 outputs. Real values are float64, everything else has the type that the file states. What is missing here, or an option
@@ -15,6 +15,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tflbuild.core.model import Op
+from tflbuild.workers.exact_algebra import add_up, average, find_largest, find_smallest, multiply_matrices, multiply_up
+from tflbuild.workers.exact_algebra import log_softmax as exact_log_softmax
+from tflbuild.workers.exact_algebra import softmax as exact_softmax
+from tflbuild.workers.exact_math import elu, exp, log, power, sigmoid, tanh
+from tflbuild.workers.exact_special import erf
+from tflbuild.workers.exact_trigonometry import cos, sin
 
 Array = Any  # np.ndarray, whose element type is known while running alone
 Operator = Callable[[Op, Sequence[Array]], list[Array]]
@@ -28,14 +34,8 @@ FUSED: dict[str, Callable[[Array], Array]] = {
     "RELU": lambda x: np.maximum(x, 0.0),
     "RELU6": lambda x: np.clip(x, 0.0, 6.0),
     "RELU_N1_TO_1": lambda x: np.clip(x, -1.0, 1.0),
-    "TANH": np.tanh,
+    "TANH": tanh,
 }
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def multiply_matrices(left: Array, right: Array) -> Array:
-    """Return the matrix product of stacks of matrices."""
-    return np.matmul(left, right)
 
 
 def pad_and_slide(op: Op, x: Array, size: tuple[int, int], fill: float) -> Array:
@@ -97,7 +97,8 @@ def average_pool(op: Op, inputs: Sequence[Array]) -> list[Array]:
     size = (op.options["filterHeight"], op.options["filterWidth"])
     windows = pad_and_slide(op, inputs[0], size, np.nan)
     counts = (~np.isnan(windows)).sum(axis=(-2, -1))
-    return [FUSED[op.activation](np.nansum(windows, axis=(-2, -1)) / counts)]
+    sums = add_up(np.nan_to_num(windows, nan=0.0), (-2, -1))
+    return [FUSED[op.activation](sums / counts)]
 
 
 def max_pool(op: Op, inputs: Sequence[Array]) -> list[Array]:
@@ -116,20 +117,17 @@ def batch_matmul(op: Op, inputs: Sequence[Array]) -> list[Array]:
 
 def softmax(op: Op, inputs: Sequence[Array]) -> list[Array]:
     """SOFTMAX over the last axis."""
-    scores = inputs[0] * op.options["beta"]
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return [powers / powers.sum(axis=-1, keepdims=True)]
+    return [exact_softmax(inputs[0] * op.options["beta"])]
 
 
 def log_softmax(op: Op, inputs: Sequence[Array]) -> list[Array]:
     """LOG_SOFTMAX over the last axis."""
-    scores = inputs[0] - inputs[0].max(axis=-1, keepdims=True)
-    return [scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))]
+    return [exact_log_softmax(inputs[0])]
 
 
 def l2_normalize(op: Op, inputs: Sequence[Array]) -> list[Array]:
     """L2_NORMALIZATION over the last axis."""
-    norms = np.sqrt((inputs[0] * inputs[0]).sum(axis=-1, keepdims=True))
+    norms = np.sqrt(add_up(inputs[0] * inputs[0], -1, True))
     return [inputs[0] / np.maximum(norms, 1e-6)]
 
 
@@ -137,8 +135,8 @@ def gelu(op: Op, inputs: Sequence[Array]) -> list[Array]:
     """GELU, by the error function or by tanh."""
     x = inputs[0]
     if op.options.get("approximate"):
-        return [0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))]
-    return [0.5 * x * (1.0 + _erf(x * SQRT_HALF).astype(np.float64))]
+        return [0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))]
+    return [0.5 * x * (1.0 + erf(x * SQRT_HALF))]
 
 
 def reshape(op: Op, inputs: Sequence[Array]) -> list[Array]:
@@ -205,12 +203,17 @@ def mirror_pad(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [np.pad(inputs[0], inputs[1], "reflect" if op.options.get("mode") == REFLECT else "symmetric")]
 
 
-def reduce(function: Callable[..., Array]) -> Operator:
+def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | None = None) -> Operator:
     """Return an operator that reduces the axes of its second input."""
 
     def apply(op: Op, inputs: Sequence[Array]) -> list[Array]:
+        values, keep = inputs[0], bool(op.options.get("keepDims"))
         axes = tuple(int(axis) for axis in np.ravel(inputs[1]))
-        return [function(inputs[0], axis=axes, keepdims=bool(op.options.get("keepDims")))]
+        if values.dtype == np.float64:
+            return [function(values, axes, keep)]
+        if of_integers is None:
+            raise NotImplementedError("a reduction of integers")
+        return [of_integers(values, axis=axes, keepdims=keep, dtype=values.dtype)]
 
     return apply
 
@@ -223,12 +226,6 @@ def each(function: Callable[..., Array]) -> Operator:
 def hard_swish(x: Array) -> Array:
     """Return x * relu6(x + 3) / 6."""
     return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
-
-
-def logistic(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), without overflow."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
 def leaky_relu(op: Op, inputs: Sequence[Array]) -> list[Array]:
@@ -277,32 +274,32 @@ OPERATORS: dict[str, Operator] = {
     "SPLIT_V": split_by_sizes,
     "GATHER": gather,
     "MIRROR_PAD": mirror_pad,
-    "MEAN": reduce(np.mean),
-    "SUM": reduce(np.sum),
-    "REDUCE_MAX": reduce(np.max),
-    "REDUCE_MIN": reduce(np.min),
-    "REDUCE_PROD": reduce(np.prod),
+    "MEAN": reduce(average),
+    "SUM": reduce(add_up, np.sum),
+    "REDUCE_PROD": reduce(multiply_up, np.prod),
+    "REDUCE_MAX": reduce(find_largest),
+    "REDUCE_MIN": reduce(find_smallest),
     "ADD": each(np.add),
     "SUB": each(np.subtract),
     "MUL": each(np.multiply),
     "DIV": each(np.divide),
     "MAXIMUM": each(np.maximum),
     "MINIMUM": each(np.minimum),
-    "POW": each(np.power),
+    "POW": each(power),
     "SQUARED_DIFFERENCE": each(lambda x, y: np.square(x - y)),
     "NEG": each(np.negative),
     "ABS": each(np.abs),
     "SQUARE": each(np.square),
     "SQRT": each(np.sqrt),
     "RSQRT": each(lambda x: 1.0 / np.sqrt(x)),
-    "EXP": each(np.exp),
-    "LOG": each(np.log),
-    "SIN": each(np.sin),
-    "COS": each(np.cos),
-    "TANH": each(np.tanh),
-    "LOGISTIC": each(logistic),
+    "EXP": each(exp),
+    "LOG": each(log),
+    "SIN": each(sin),
+    "COS": each(cos),
+    "TANH": each(tanh),
+    "LOGISTIC": each(sigmoid),
     "HARD_SWISH": each(hard_swish),
-    "ELU": each(lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))),
+    "ELU": each(elu),
     "RELU": each(FUSED["RELU"]),
     "RELU6": each(FUSED["RELU6"]),
     "RELU_N1_TO_1": each(FUSED["RELU_N1_TO_1"]),

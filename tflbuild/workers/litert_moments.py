@@ -1,30 +1,44 @@
 """The step `moments`: how the inputs of FULLY_CONNECTED operators vary together on the samples.
 
 The algorithms `gptq` (Frantar et al., arXiv 2210.17323) and `oscar` of the LiteRT quantizer choose
-weights by it: E[x x^T] of the rows x that meet the weights, or its diagonal alone. Values are rounded
-to integers (20 bits of the greatest one, fewer where there are very many rows) whose products float64
-sums without error. So the result depends neither on the order of the samples nor on the cores, the
-processes or the instruction set that did the sums.
+weights by it: E[x x^T] of the rows x that meet the weights, or its diagonal alone. The model is computed in float64 in
+a fixed order (`float64_model`). Values are rounded to integers (20 bits of the greatest one, fewer where there are very
+many rows) whose products float64 sums without error. So the result depends neither on the order of the samples nor on
+the cores, the processes or the instruction set that did the sums.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tflbuild.core.model import Model
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.exact_tensors import find_exact
 from tflbuild.workers.flatbuffer import read_model
+from tflbuild.workers.float64_model import list_computable
 from tflbuild.workers.moments import Moments, save_moments
-from tflbuild.workers.observer import Activation, Observer, find_activations, require_fed
+from tflbuild.workers.observer import (
+    FLOAT64,
+    Activation,
+    Observer,
+    StoredCalls,
+    find_activations,
+    find_graph,
+    require_fed,
+    store_calls,
+)
 from tflbuild.workers.samples import count_samples, load_feeds
+from tflbuild.workers.settled_ranges import Tie, compare_kernels, sort_ties
 from tflbuild.workers.shards import map_shards
 from tflbuild.workers.signatures import each_signature
 
 OPERATOR = "FULLY_CONNECTED"
+NOT_IN_FLOAT64 = "operators before it are not computed in float64, so that its moments depend on the CPU's kernels"
+MOST_DIFFERENT = 1e-3  # of an activation's span: more is no rounding of float32
 BITS = 20
 EXACT_BITS = 53  # integers up to 2^53 are float64 values
 
@@ -47,7 +61,7 @@ class Seen:
 class Survey:
     """One signature's inputs of interest and their rows' widths, to be watched call by call."""
 
-    observer: Observer
+    observer: Observer | StoredCalls
     widths: Mapping[str, int]
     diagonal: bool
 
@@ -60,7 +74,8 @@ class Survey:
             def show(activation: Activation, values: np.ndarray) -> None:
                 last = seen.get(activation.name, Seen(0.0, 0))
                 rows = values.size // self.widths[activation.name]
-                seen[activation.name] = Seen(max(last.peak, float(np.abs(values).max())), last.rows + rows)
+                peak = float(np.float32(np.abs(values).max()))
+                seen[activation.name] = Seen(max(last.peak, peak), last.rows + rows)
 
             self.observer.watch(calls, show)
             return seen
@@ -81,7 +96,8 @@ class Survey:
                 if activation.name not in seen:
                     return
                 exponent = seen[activation.name].exponent
-                rows = values.reshape(-1, self.widths[activation.name]).astype(np.float64)
+                # values that are shown in float64 are rounded, as those that were stored are
+                rows = values.reshape(-1, self.widths[activation.name]).astype(np.float32).astype(np.float64)
                 whole = np.rint(np.ldexp(rows, exponent))
                 found = (whole * whole).sum(axis=0) if self.diagonal else whole.T @ whole
                 if activation.name in sums:
@@ -98,31 +114,61 @@ class Survey:
 
 
 def run(request: Request) -> Facts:
-    """Outputs moments.npz: `names`, and under each one's number E[x x^T] or E[x^2]; facts: samples, tensors.
+    """Write moments.npz: `names`, and under each one's number E[x x^T] or E[x^2]. Return samples, tensors and ties.
 
     The parameter `moments` is `matrix` (float32 [width, width]) or `diagonal` (float64 [width]).
     """
-    params = request.params
     signature = request.read_json("signature")
     feeds = load_feeds(request.inputs["samples"], signature["key"])
     model = read_model(request.inputs["model"])
-    diagonal = params["moments"] == "diagonal"
     sums: Moments = {}
     rows: dict[str, int] = {}
-    for one in each_signature(signature):
-        require_fed(one["key"], feeds)
-        widths = find_widths(model, one["key"])
-        activations = [found for found in find_activations(model, one["key"]) if found.name in widths]
-        observer = Observer(request.inputs["model"], one, feeds[one["key"]], "reference", activations)
-        survey = Survey(observer, widths, diagonal)
-        seen = survey.look() if activations else {}
-        require_numbers(seen)
-        for name, found in survey.add_up(seen).items() if seen else ():
-            sums[name] = sums[name] + found if name in sums else found
-            rows[name] = rows.get(name, 0) + seen[name].rows
+    ties: list[Tie] = []
+    for each in each_signature(signature):
+        require_fed(each["key"], feeds)
+        widths = find_widths(model, each["key"])
+        activations = [found for found in find_activations(model, each["key"]) if found.name in widths]
+        observer = Observer(request.inputs["model"], each, feeds[each["key"]], "reference", activations)
+        for part in choose_values(model, observer, ties):
+            survey = Survey(
+                part, {name: widths[name] for name in part.names()}, request.params["moments"] == "diagonal"
+            )
+            seen = survey.look()
+            require_numbers(seen)
+            for name, found in survey.add_up(seen).items():
+                sums[name] = sums[name] + found if name in sums else found
+                rows[name] = rows.get(name, 0) + seen[name].rows
     require_some(sums)
     save_moments(request.outputs / "moments.npz", {name: found / rows[name] for name, found in sums.items()})
-    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums)}
+    tied = {"tied": sort_ties(ties)} if ties else {}
+    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums), **tied}
+
+
+def choose_values(model: Model, observer: Observer, ties: list[Tie]) -> Iterator[Observer | StoredCalls]:
+    """Yield what shows the activations with the same bits on every CPU. Adds a tie for each that nothing shows so."""
+    graph = find_graph(model, observer.signature["key"])
+    exactness, computable = find_exact(model, graph), list_computable(graph)
+    names = {activation.index: activation.name for activation in observer.activations}
+    exact = [name for index, name in names.items() if index in exactness.exact]
+    float64 = [name for index, name in names.items() if index in computable - exactness.exact]
+    float64 = [] if not float64 or not is_like_kernels(observer.restrict(float64, FLOAT64)) else float64
+    makers = {graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs}
+    noisy = [name for name in names.values() if name not in (*exact, *float64)]
+    ties += [{"operator": makers.get(name, "INPUT"), "layer": name, "reason": NOT_IN_FLOAT64} for name in noisy]
+    if float64:
+        yield store_calls(observer.restrict(float64, FLOAT64))
+    if exact or noisy:
+        yield observer.restrict([*exact, *noisy], observer.kernels)
+
+
+def is_like_kernels(observer: Observer) -> bool:
+    """Return whether float64 gives what the runtime's kernels give, but for rounding."""
+    try:
+        differences = compare_kernels(observer, "xnnpack")
+    except NotImplementedError as error:
+        print(f"not in float64: {error}")
+        return False
+    return all(difference <= MOST_DIFFERENT for difference in differences.values())
 
 
 def find_widths(model: Model, key: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from tflbuild.workers.model_editing import parse_model, serialize_model
 from tflbuild.workers.moments import load_moments
 from tflbuild.workers.narrow_constants import narrow_constants
 from tflbuild.workers.prelu import quantize_prelu
+from tflbuild.workers.quantizer_algebra import fixed_order
 from tflbuild.workers.quantizer_recipe import make_recipe
 from tflbuild.workers.rules import asked, each_operator, unmatched
 from tflbuild.workers.uint8_interface import give_uint8, quantize_raw_inputs, raw_ranges
@@ -133,9 +134,10 @@ def quantize(model: bytes, recipe: Any, ranges: Any) -> bytes:
     given = deepcopy(ranges)  # its gptq writes into what it is given
     unique, renamed = with_unique_names(model)
     try:
-        result = quantizer.Quantizer(bytearray(unique), recipe).quantize(
-            given, enable_progress_bar=False, enable_progress_report=False
-        )
+        with fixed_order():
+            result = quantizer.Quantizer(bytearray(unique), recipe).quantize(
+                given, enable_progress_bar=False, enable_progress_report=False
+            )
     except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
         raise WorkerError(
             "the LiteRT quantizer refused the model",

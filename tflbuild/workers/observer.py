@@ -20,6 +20,7 @@ from tflbuild.workers.shards import map_shards
 
 KERNELS = {"reference": "reference", "fast": "xnnpack"}
 
+MOST_STORED = 1 << 28  # bytes, of each process
 FLOAT64 = "float64"  # the operators of `float64_operators`, no kernels of the runtime
 
 Ranges = dict[str, tuple[float, float]]
@@ -97,6 +98,51 @@ class Observer:
         wanted = set(names)
         some = [activation for activation in self.activations if activation.name in wanted]
         return replace(self, activations=some, kernels=kernels)
+
+    def names(self) -> list[str]:
+        """Return the names of the activations."""
+        return [activation.name for activation in self.activations]
+
+
+@dataclass(frozen=True)
+class StoredCalls:
+    """The values that an observer shows, computed once and rounded to float32: [call][activation]."""
+
+    activations: list[Activation]
+    values: list[list[np.ndarray]]
+
+    def count(self) -> int:
+        """Return the number of calls."""
+        return len(self.values)
+
+    def names(self) -> list[str]:
+        """Return the names of the activations."""
+        return [activation.name for activation in self.activations]
+
+    def watch(self, calls: Iterable[int], show: Callable[[Activation, np.ndarray], None]) -> None:
+        """Call `show(activation, values)` for every activation of every one of these calls, in their order."""
+        for call in calls:
+            for activation, values in zip(self.activations, self.values[call], strict=True):
+                show(activation, values)
+
+
+def store_calls(observer: Observer) -> Observer | StoredCalls:
+    """Return the values of all calls, or the observer itself where they are too many to be kept."""
+
+    def shard(calls: range) -> list[list[np.ndarray]] | None:
+        kept: list[list[np.ndarray]] = []
+        run = observer.open()
+        for call in calls:
+            kept.append([values.astype(np.float32) for _, values in run(call)])
+            if len(kept) * sum(values.nbytes for values in kept[0]) > MOST_STORED:
+                return None
+            progress.advance()
+        return kept
+
+    parts = map_shards(shard, observer.count())
+    if any(part is None for part in parts):
+        return observer
+    return StoredCalls(observer.activations, [call for part in parts if part is not None for call in part])
 
 
 def find_graph(model: Model, key: str) -> Subgraph:
