@@ -286,9 +286,11 @@ KINDS: dict[str, StepKind] = {
                 *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "fake_quant"),
                 *("flatbuffer", "idle_interface", "interface_order", "least_scales", "model_editing"),
                 *("narrow_constants", "preprocess", "samples", "signatures", "stored_tensors", "tf_converter"),
-                *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface", "unfolded"),
+                *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface", "converter_ranges", "range_process"),
+                "unfolded",
+                *("litert_calibrate", "known_ranges", *RANGES),
             ),
-            packages=TENSORFLOW,
+            packages=(*TENSORFLOW, "ai-edge-litert"),
             outputs=("model.tflite",),
         ),
         # .tflite (+ label files, calibration tables) -> itself, with metadata; nothing changes its bytes after this

@@ -7,8 +7,9 @@ The kernels that run the model give values that differ between CPUs in their las
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tflbuild.core.model import Model
@@ -44,7 +45,7 @@ def run(request: Request) -> Facts:
     if "samples" in request.inputs:
         feeds = load_feeds(request.inputs["samples"], signature["key"])
         facts["samples"] = count_samples(feeds[signature["key"]])
-        settlements = measure(request, signature, model, feeds, known)
+        settlements = measure(request.inputs["model"], request.params, signature, model, feeds, known)
         measured = join_ranges(model, settlements)
         facts |= describe(settlements.values())
     else:
@@ -56,18 +57,19 @@ def run(request: Request) -> Facts:
 
 
 def measure(
-    request: Request, signature: Any, model: Model, feeds: Mapping[str, Arrays], known: Mapping[str, Any]
+    path: Path,
+    params: Mapping[str, Any],
+    signature: Any,
+    model: Model,
+    feeds: Mapping[str, Arrays],
+    known: Container[str] = (),
 ) -> dict[str, Settlement]:
-    """Return signature key -> the ranges of its activations on its samples."""
-    params = request.params
+    """Return signature key -> the ranges of its activations on its samples, but for those that are known."""
     found: dict[str, Settlement] = {}
     for each in each_signature(signature):
         require_fed(each["key"], feeds)
-        activations = [
-            activation for activation in find_activations(model, each["key"]) if activation.name not in known
-        ]
-        kernels = KERNELS[params["kernels"]]
-        observer = Observer(request.inputs["model"], each, feeds[each["key"]], kernels, activations)
+        activations = [one for one in find_activations(model, each["key"]) if one.name not in known]
+        observer = Observer(path, each, feeds[each["key"]], KERNELS[params["kernels"]], activations)
         found[each["key"]] = settle_ranges(model, observer, params)
     return found
 

@@ -65,6 +65,8 @@ def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) ->
     """
     try:
         path.write_bytes(converter.convert())
+    except WorkerError:
+        raise
     except Exception as error:
         raise explain(error, request, lambda: survey(request)) from error
     note = move_buffers_inside(path)

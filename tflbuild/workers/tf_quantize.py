@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tflbuild.workers import progress
 from tflbuild.workers.buffers import store_buffers_inside
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.converter_ranges import NOT_REPLACED, Tie, settled_ranges, sort_ties
 from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_interface import type_idle_interface
@@ -43,7 +45,10 @@ def run(request: Request) -> Facts:
     if params["scheme"] in INTEGER_OPS:
         ask_for_integers(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
-    kept = convert(converter, path, request)
+    ties: list[Tie] = []
+    with settled_ranges(request, ties) if "samples" in request.inputs and not trained else nullcontext():
+        kept = convert(converter, path, request)
+    ties += list_unreplaced(converter, params["scheme"])
     if params["scheme"] in INTEGER_OPS:
         rewrite_operators(path, params["scheme"])
     path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
@@ -52,8 +57,17 @@ def run(request: Request) -> Facts:
         path.write_bytes(type_idle_interface(path.read_bytes(), params["input_type"], params["output_type"], measured))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
-    tied = read_unfolded(request.inputs["snapshot"])
-    return {"bytes": path.stat().st_size, **({"note": note} if note else {}), **({"tied": tied} if tied else {})}
+    facts = {"note": note, "tied": sort_ties([*ties, *read_unfolded(request.inputs["snapshot"])])}
+    return {"bytes": path.stat().st_size, **{name: value for name, value in facts.items() if value}}
+
+
+def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[Tie]:
+    """Return what ties the ranges of quantizers that calibrate by themselves: that of int16, and the deprecated one."""
+    if converter.representative_dataset is None:
+        return []
+    old = "" if converter.experimental_new_quantizer else "experimental_new_quantizer=False"
+    name = "int16x8" if scheme == "int16x8" else old
+    return [{"operator": name, "layer": "", "reason": NOT_REPLACED}] if name else []
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:
