@@ -1,6 +1,6 @@
 """The search, against a model whose every artifact is known: sizes add up, and so do noises."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import log10
 
@@ -10,6 +10,7 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Search
 from tflbuild.core.result import Failure
 from tflbuild.core.trial import Trial
+from tflbuild.search.assignment import Upgrade
 from tflbuild.search.candidates import describe, make_single, usable
 from tflbuild.search.find import Finder
 
@@ -169,3 +170,33 @@ def test_with_integer_inputs_exceptions_in_float_are_still_tried():
     finder = Finder(known)
     known.build([make_single("int8", known.search)])
     assert finder.groups(usable(finder.trials.search)) == [["int8"]]
+
+
+def test_a_limit_that_a_trial_meets_by_a_hair_ties_the_choice_to_the_cpu():
+    whole = snr(NOISES["weight_only_int8"] * sum(touchy for _, touchy in OPERATORS.values()))
+    near, far = find(whole - 0.005), find(whole - 0.05)
+    (tie,) = [tie for tie in near.ties if tie.layer == "weight_only_int8"]
+    assert tie.operator == "quantization=auto" and "too near to be the same on every CPU" in tie.reason
+    assert not [tie for tie in far.ties if tie.layer == "weight_only_int8"]
+
+
+def test_a_latency_of_this_host_decides_for_this_host():
+    search = Search(budget=(("snr_db", 28.0),), schemes=tuple(SIZES), trials=60, objective="latency")
+    finder = Finder(Known(search))
+    assert [tie.reason for tie in finder.list_ties()] == ["its objective is a latency that was measured on this host"]
+
+
+def test_operators_that_lose_nearly_the_same_tie_the_choice_to_the_cpu():
+    finder = Finder(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
+    upgrades = [Upgrade("a", "float16", 2.0), Upgrade("b", "float16", 1.9999), Upgrade("c", "float16", 1.9999)]
+    for count in range(4):
+        finder.note_close_order(upgrades, count)
+    assert [tie.layer for tie in finder.close_orders] == ["a"], "b and c are equal: their order is that of the model"
+
+
+def test_of_equals_the_smaller_is_chosen_and_then_by_name():
+    finder = Finder(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
+    facts = {"check": {"bytes": 10}}
+    first, second = (Trial(label, make_single("float16", finder.trials.search), facts) for label in ("a", "b"))
+    assert finder.value(first) < finder.value(second)
+    assert finder.value(replace(second, facts={"check": {"bytes": 9}})) < finder.value(first)

@@ -15,7 +15,7 @@ from tflbuild.core.result import StepResult
 from tflbuild.core.verdict import LINTED, PROVEN, Verdict
 from tflbuild.errors import GateError, UsageError
 from tflbuild.report.summary import Row
-from tflbuild.report.sweep import CSV_COLUMNS, Sweep, make_entry, read_record, write_csv, write_record
+from tflbuild.report.sweep import CSV_COLUMNS, Sweep, make_entry, ranked, read_record, write_csv, write_record
 
 STEPS = {"convert": StepResult(step_id="i", status="ran", key="k", elapsed=1.23456, facts={"bytes": 1})}
 HOST = {"host": "this cpu", "runs": 10, "p10_ms": 1.0, "p50_ms": 2.0, "p90_ms": 3.0}
@@ -156,3 +156,8 @@ def test_what_stands_in_a_csv_cannot_break_it():
     nasty = failed('a="b,c"', replace(FOUR[3].trouble, what='line one\nline "two", three'))
     (line,) = lines_of(nasty)
     assert line["variant"] == 'a="b,c"' and line["error"] == 'line one\nline "two", three'
+
+
+def test_of_equals_the_smaller_is_first_and_then_by_name():
+    entries = [entry("b", size=9), entry("c", size=8), entry("a", size=9), entry("d", size=99, top1=0.94)]
+    assert [entries[place].name for place in ranked(entries, (Objective("top1", "max"),))] == ["d", "c", "a", "b"]

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import Gate, figures
+from tflbuild.core.gates import Gate, figure_name, figures
+from tflbuild.core.precision import is_close
 from tflbuild.core.quality import find_collapse
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.result import Failure
+from tflbuild.core.ties import Tie
+
+SEARCH = "quantization=auto"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,17 @@ class Trial:
         """The worst output's SNR in dB: what tells two apart that both miss, or both meet, the budget."""
         return figures(self.facts)["snr_db"] if "verify" in self.facts else float("-inf")
 
+    @property
+    def ties(self) -> tuple[Tie, ...]:
+        """Return the gates whose figure is so near its limit that another CPU may decide otherwise."""
+        known = [gate for gate in self.gates if gate.value is not None and gate.bound is None]
+        measured = figures(self.facts) if known else {}
+        return tuple(
+            Tie(SEARCH, self.label, f"its {gate.text()}, which is too near to be the same on every CPU")
+            for gate in known
+            if is_close(figure_name(gate.name), float(gate.value or 0.0), gate.limit, measured)
+        )
+
 
 @dataclass(frozen=True)
 class Costly:
@@ -65,7 +80,8 @@ class Costly:
 class Found:
     """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs.
 
-    `reported` is the budget with what was measured on samples that the search did not see, empty until it was.
+    `reported` is the budget with what was measured on samples that the search did not see, empty until it was. `ties`
+    are the decisions that another CPU, or another host, may take otherwise.
     """
 
     objective: str
@@ -76,6 +92,7 @@ class Found:
     excluded: tuple[tuple[str, str], ...] = ()
     confidence: float | None = None
     reported: tuple[Gate, ...] = ()
+    ties: tuple[Tie, ...] = ()
 
     @property
     def part(self) -> Mapping[str, Json]:

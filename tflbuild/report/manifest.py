@@ -17,7 +17,7 @@ from tflbuild.core.step import artifact_role
 from tflbuild.core.trial import Found
 from tflbuild.report.quality_warnings import list_warnings
 from tflbuild.report.search import search_json
-from tflbuild.report.ties import collect_ties, ties_json
+from tflbuild.report.ties import StepTie, collect_ties, ties_json
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 from tflbuild.resolve.machine import describe_cpu
 
@@ -71,7 +71,7 @@ def make_manifest(
     if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
-    ties = collect_ties(roles)
+    ties = [*collect_ties(roles), *(StepTie("search", tie) for tie in (search.ties if search else ()))]
     manifest: dict[str, Json] = {
         "format": FORMAT,
         "tflbuild": __version__,

@@ -179,14 +179,16 @@ def front_of(entries: Sequence[Entry], aims: Sequence[Objective]) -> frozenset[i
 
 
 def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
-    """Return places, best first by the first objective, then by the others; what collapsed and then what did not pass
-    come last.
+    """Return places, best first by the first objective, then by the others; of equals the smaller first, then by name.
+    What collapsed and then what did not pass come last.
     """
 
-    def rank(place: int) -> tuple[bool, bool, list[tuple[bool, float]]]:
+    def rank(place: int) -> tuple[bool, bool, list[tuple[bool, float]], int, str]:
         entry = entries[place]
         costs = [objective.cost(entry.figures) for objective in aims]
-        return not entry.passed, not entry.sound, [(cost is None, cost or 0.0) for cost in costs]
+        size = entry.artifact.bytes if entry.artifact is not None else 0
+        known = [(cost is None, cost or 0.0) for cost in costs]
+        return not entry.passed, not entry.sound, known, size, entry.name if entry.sound else ""
 
     return sorted(range(len(entries)), key=rank)
 

@@ -14,8 +14,9 @@ from typing import Literal
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.schemes import CALIBRATED
-from tflbuild.core.trial import Costly, Found, Trial
-from tflbuild.search.assignment import Assignment, Option, make_chain, upgrade
+from tflbuild.core.ties import Tie
+from tflbuild.core.trial import SEARCH, Costly, Found, Trial
+from tflbuild.search.assignment import Assignment, Option, Upgrade, make_chain, upgrade
 from tflbuild.search.candidates import make_single, usable, variations, with_exceptions
 from tflbuild.search.trials import Trials
 
@@ -24,6 +25,7 @@ FLOAT = ("float16", *DYNAMIC, "weight_only_int8", "weight_only_int4")  # arithme
 SIZES = ("bytes", "gzip_bytes")
 BORDER_BYTES = 200.0  # a QUANTIZE and a DEQUANTIZE with their tensors, about; an exception between integer operators
 MOST_RETRACTIONS = 8
+NEARLY = 1e-3  # of a worth: damages hold to three or four digits on every CPU (docs/adr/0018)
 COSTLY = 5
 
 Verdict = Literal["meets", "misses", "larger", "failed"]
@@ -98,6 +100,7 @@ class Finder:
     trials: Trials
     best: Trial | None = None
     reports: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+    close_orders: list[Tie] = field(default_factory=list)
 
     def find(self) -> Found:
         """The whole search."""
@@ -113,7 +116,14 @@ class Finder:
             chosen=self.best,
             costly=self.costly(),
             excluded=tuple(self.trials.excluded.items()),
+            ties=self.list_ties(),
         )
+
+    def list_ties(self) -> tuple[Tie, ...]:
+        """Return the decisions that another CPU or host may take otherwise: then it may choose another artifact."""
+        near = [tie for trial in self.trials.tried.values() for tie in trial.ties]
+        timed = () if self.by_size else (Tie(SEARCH, "", "its objective is a latency that was measured on this host"),)
+        return tuple(sorted({*near, *timed, *self.close_orders}))
 
     def refine(self, schemes: Sequence[str]) -> None:
         """What whole schemes leave to be won: other algorithms, and exceptions."""
@@ -154,10 +164,10 @@ class Finder:
             self.best = trial
         return "meets"
 
-    def value(self, trial: Trial) -> tuple[float, float]:
-        """What is wanted least of; of equals the more faithful."""
+    def value(self, trial: Trial) -> tuple[float, float, int, str]:
+        """Return what is compared: size or latency, then fidelity; of equals the smaller is better, then by name."""
         size = float(trial.bytes)
-        return (size if self.by_size else trial.latency_ms or size, -trial.fidelity)
+        return (size if self.by_size else trial.latency_ms or size, -trial.fidelity, trial.bytes, trial.label)
 
     def take_smallest(self, built: Sequence[Trial]) -> None:
         """The smallest first; by size, those larger than one that meets the budget are not measured."""
@@ -206,7 +216,8 @@ class Finder:
         """The scheme with whatever made it most faithful so far."""
         tried = [one for one in self.trials.tried.values() if one.quantization.scheme == scheme and one.gates]
         plain = make_single(scheme, self.trials.search)
-        return max(tried, key=lambda one: one.fidelity).quantization if tried else plain
+        best = min(tried, key=lambda one: (-one.fidelity, one.bytes, one.label), default=None)
+        return plain if best is None else best.quantization
 
     def mix(self, family: Family) -> None:
         """The fewest upgrades that meet the budget, by halving; then those that are needless are taken back."""
@@ -225,12 +236,22 @@ class Finder:
             else:
                 low = middle + 1
         made = upgrades[:high]
+        self.note_close_order(upgrades, high)
         if self.take(quantization(upgrade(start, made))) != "meets":
             return
         for one in sorted(made, key=lambda step: step.worth)[:MOST_RETRACTIONS]:
             fewer = [other for other in made if other is not one]
             if self.take(quantization(upgrade(start, fewer))) == "meets":
                 made = fewer
+
+    def note_close_order(self, upgrades: Sequence[Upgrade], count: int) -> None:
+        """Take note where the last upgrade that is made and the first that is not are worth nearly the same."""
+        if not 0 < count < len(upgrades):
+            return
+        last, first = upgrades[count - 1], upgrades[count]
+        if 0.0 < last.worth - first.worth <= NEARLY * last.worth:
+            reason = f"it loses nearly as much for a byte as '{first.operator}', which gets no exception"
+            self.close_orders.append(Tie(SEARCH, last.operator, reason))
 
     def costly(self) -> tuple[Costly, ...]:
         """The operators that lose most under the smallest scheme that was looked into."""
