@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tflbuild.workers.exact_algebra import multiply_matrices
+
 F32, F64, I32 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int32)
 
 
@@ -39,7 +41,7 @@ UNARY = (
     *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Digamma", "Elu", "Erf", "Erfc"),
     *("Erfinv", "Exp", "Expm1", "Floor", "Inv", "Lgamma", "Log", "Log1p", "Ndtri", "Neg", "Reciprocal", "Relu"),
     *("Relu6", "Rint", "Round", "Rsqrt", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Square"),
-    *("Tan", "Tanh", "LeakyRelu", "Selu"),
+    *("Tan", "Tanh", "LeakyRelu", "Selu", "BesselI0", "BesselI0e", "BesselI1", "BesselI1e"),
 )
 BINARY = (
     *("Add", "AddV2", "Atan2", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Maximum", "Minimum", "Mod", "Mul"),
@@ -49,9 +51,7 @@ COMPARISONS = ("Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "NotEqua
 X, Y = make_values((37, 11), seed=9), make_values((37, 11), seed=10)
 SMALL = make_values((2, 6, 7, 4), seed=11)
 SQUARE = make_values((3, 5, 5), seed=12)
-POSITIVE_MATRIX = (SQUARE @ np.swapaxes(SQUARE, -1, -2) + 5 * np.eye(5, dtype=F32)).astype(F32)
-POSITIVE_MATRIX = np.round(POSITIVE_MATRIX * 64) / 64  # the product above is no exact one, its rounding is
-POSITIVE_MATRIX = ((POSITIVE_MATRIX + np.swapaxes(POSITIVE_MATRIX, -1, -2)) / 2).astype(F32)
+POSITIVE_MATRIX = (multiply_matrices(SQUARE, np.swapaxes(SQUARE, -1, -2)) + 5 * np.eye(5)).astype(F32)
 Z = np.empty((3, 12), np.complex64)
 Z.real, Z.imag = make_values((3, 12), seed=13), make_values((3, 12), seed=14)
 WINDOW = {"strides": [1, 2, 1, 1], "padding": "SAME"}
@@ -71,12 +71,13 @@ def _list_elementwise():
     yield "Xlogy", {}, [X, np.abs(Y)]
     yield "Xlog1py", {}, [X, np.abs(Y)]
     yield "AddN", {}, [X, Y, X, X]
+    yield "AccumulateNV2", {"N": 3, "shape": [37, 11]}, [X, Y, X]
     yield "ClipByValue", {}, [X, np.float32(-1), np.float32(1.5)]
     yield from (("Cast", {"DstT": np.dtype(each)}, [X]) for each in ("int32", "int8", "bool", "float16", "float64"))
     yield "Cast", {"DstT": F32}, [make_values(50, -1e9, 1e9, dtype=I32)]
     yield "Cast", {"DstT": F32}, [X.astype(F64) * 1.1]
     yield from ((name, {}, [Z, Z[::-1]]) for name in ("AddV2", "Sub", "Mul", "RealDiv"))
-    yield from ((name, {}, [Z]) for name in ("Neg", "Conj", "Square"))
+    yield from ((name, {}, [Z]) for name in ("Neg", "Conj", "Square", "Exp", "Log"))
     yield from ((name, {"Tout": F32}, [Z]) for name in ("Real", "Imag", "ComplexAbs", "Angle"))
     yield "Complex", {"Tout": np.dtype(np.complex64)}, [X, Y]
 
@@ -97,7 +98,10 @@ def _list_reductions():
     for name in ("Max", "Min", "Prod", "Sum"):
         yield f"UnsortedSegment{name}", {}, [X, ids[::-1].copy(), np.int32(7)]
     rows = ints(*[5, 3, 3, 0, 2, 1, 9] * 5, 1, 2)
-    yield from ((f"SparseSegment{name}", {}, [X, rows, ids]) for name in ("Mean", "SqrtN", "Sum"))
+    for name in ("Mean", "SqrtN", "Sum"):
+        yield f"SparseSegment{name}", {}, [X, rows, ids]
+        yield f"SparseSegment{name}WithNumSegments", {}, [X, rows, ids, np.int32(8)]
+    yield "ScatterNdNonAliasingAdd", {}, [Y, ints(*[1, 2, 1, 0] * 9, 3).reshape(37, 1), X]
     yield "ScatterNd", {}, [ints(*[1, 2, 1, 0] * 9, 3).reshape(37, 1), X, ints(6, 11)]
     for name in ("Add", "Sub", "Max", "Min"):
         yield f"TensorScatter{name}", {}, [Y, ints(*[1, 2, 1, 0] * 9, 3).reshape(37, 1), X]
@@ -105,6 +109,7 @@ def _list_reductions():
     yield "Range", {}, [np.float32(0), np.float32(10), np.float32(0.1)]
     yield "LinSpace", {}, [np.float32(0.3), np.float32(8.1), np.int32(41)]
     yield "BiasAdd", {"data_format": "NHWC"}, [X, Y[0]]
+    yield "BiasAddV1", {}, [X, Y[0]]
     yield "BiasAdd", {"data_format": "NCHW"}, [SMALL, SMALL[0, :, 0, 0]]
     yield "Where", {}, [np.round(X)]
     yield "Bucketize", {"boundaries": [-1.5, 0.1, 2.0]}, [X]
@@ -113,8 +118,12 @@ def _list_reductions():
 def _list_products():
     yield "MatMul", {"transpose_a": False, "transpose_b": True}, [X, Y]
     yield "MatMul", {"transpose_a": True, "transpose_b": False}, [X, Y]
+    yield "BatchMatMul", {"adj_x": False, "adj_y": True}, [SMALL, SMALL]
     yield "BatchMatMulV2", {"adj_x": False, "adj_y": True}, [SMALL, SMALL[:1]]
     yield "BatchMatMulV3", {"adj_x": True, "adj_y": False, "Tout": F32}, [SMALL, SMALL]
+    yield "MatMul", {"transpose_a": False, "transpose_b": True}, [Z, Z]
+    yield "BatchMatMulV2", {"adj_x": True, "adj_y": False}, [Z[None], Z[None]]
+    yield "Einsum", {"equation": "ab,cb->ca"}, [Z, Z]
     yield "Einsum", {"equation": "abc,cd->abd"}, [SQUARE, SQUARE[0]]
     yield "Einsum", {"equation": "...ij,...jk->...ik"}, [SMALL[..., :4, :], SMALL[:1, :, :4]]
     yield "Einsum", {"equation": "bhqd,bhkd->bqhk"}, [SMALL, SMALL[..., 1:, :]]
@@ -148,6 +157,9 @@ def _list_layers():
     sizes = {"SAME": ints(2, 11, 14, 5), "VALID": ints(2, 13, 15, 5)}
     for padding in ("SAME", "VALID"):
         yield "Conv2DBackpropInput", {"strides": [1, 2, 2, 1], "padding": padding}, [sizes[padding], back, SMALL]
+    volumes = [ints(1, 8, 9, 12, 3), make_values((2, 3, 2, 3, 2), seed=25), volume]
+    yield "Conv3DBackpropInputV2", {"strides": [1, 2, 2, 2, 1], "padding": "SAME"}, volumes
+    yield "MaxPoolV2", {"padding": "SAME"}, [SMALL, ints(1, 3, 2, 1), ints(1, 2, 1, 1)]
     for padding in ("SAME", "VALID"):
         pool = {"ksize": [1, 3, 2, 1], "strides": [1, 2, 1, 1], "padding": padding}
         yield "AvgPool", pool, [SMALL]
@@ -166,12 +178,15 @@ def _list_layers():
     yield "RFFT", {"Tcomplex": one, "Treal": F32}, [X, ints(8)]
     yield "RFFT2D", {"Tcomplex": one, "Treal": F32}, [X, ints(30, 10)]
     yield "IRFFT", {"Tcomplex": one, "Treal": F32}, [Z, ints(20)]
+    yield from ((name, {"Tcomplex": one}, [Z.reshape(3, 2, 6)]) for name in ("FFT3D", "IFFT3D"))
+    yield "RFFT3D", {"Tcomplex": one, "Treal": F32}, [volume[0], ints(4, 4, 2)]
+    yield "IRFFT3D", {"Tcomplex": one, "Treal": F32}, [Z.reshape(3, 2, 6), ints(3, 2, 10)]
     yield "IRFFT2D", {"Tcomplex": one, "Treal": F32}, [Z, ints(3, 22)]
     for name in ("ResizeBilinear", "ResizeBicubic"):
         yield name, {"align_corners": False, "half_pixel_centers": True}, [SMALL, ints(9, 4)]
         yield name, {"align_corners": True, "half_pixel_centers": False}, [SMALL, ints(9, 15)]
         yield name, {"align_corners": False, "half_pixel_centers": False}, [SMALL, ints(4, 21)]
-    yield "CheckNumerics", {"message": "x"}, [X]
+    yield from ((name, {"message": "x"}, [X]) for name in ("CheckNumerics", "CheckNumericsV2"))
 
 
 def list_cases():

@@ -152,7 +152,7 @@ def multiply_matrices(a: Array, b: Array) -> Array:
         return np.swapaxes(multiply_matrices(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2)), -1, -2)
     rows, columns, terms = a.shape[-2], b.shape[-1], a.shape[-1]
     result = np.zeros((*batch, rows, columns))
-    if not result.size:
+    if not result.size or not terms:
         return result
     left = np.broadcast_to(a, (*batch, rows, terms)).reshape(-1, rows, terms)
     right = np.broadcast_to(b, (*batch, terms, columns)).reshape(-1, terms, columns)

@@ -49,6 +49,10 @@ UNARY: dict[str, Function] = {
     "Asinh": elementary.asinh,
     "Atan": angles.atan,
     "Atanh": elementary.atanh,
+    "BesselI0": special.bessel_i0,
+    "BesselI0e": special.bessel_i0e,
+    "BesselI1": special.bessel_i1,
+    "BesselI1e": special.bessel_i1e,
     "Ceil": np.ceil,
     "Cos": angles.cos,
     "Cosh": elementary.cosh,
@@ -248,11 +252,25 @@ def _divide_complex(x: Array, y: Array) -> Array:
     return join_parts(real / size, imaginary / size)
 
 
+def _exp_complex(x: Array) -> Array:
+    real, imaginary = split_parts(x)
+    size = elementary.exp(real)
+    return join_parts(size * angles.cos(imaginary), size * angles.sin(imaginary))
+
+
+def _log_complex(x: Array) -> Array:
+    real, imaginary = split_parts(x)
+    square = elementary.log(real * real + imaginary * imaginary)
+    return join_parts(0.5 * square, angles.atan2(imaginary, real))
+
+
 COMPLEX: dict[str, Function] = {
     "Add": np.add,
     "AddV2": np.add,
     "Conj": np.conjugate,
     "Div": _divide_complex,
+    "Exp": _exp_complex,
+    "Log": _log_complex,
     "Mul": _multiply_complex,
     "Neg": np.negative,
     "RealDiv": _divide_complex,

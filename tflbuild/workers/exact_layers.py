@@ -151,15 +151,6 @@ def _normalize_batch_by(count: int) -> Operator:
     return evaluate
 
 
-def _normalize_globally(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    values, mean, variance, offset, factor = (widen(each) for each in inputs)
-    epsilon = float(np.float32(attributes["variance_epsilon"]))
-    scale = 1.0 / np.sqrt(variance + epsilon)
-    if attributes.get("scale_after_normalization"):
-        scale = scale * factor
-    return [round_to((values - mean) * scale + offset, inputs[0].dtype)]
-
-
 def _normalize_locally(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     names = (("bias", 1.0), ("alpha", 1.0), ("beta", 0.5))
     bias, alpha, beta = (float(np.float32(attributes.get(name, default))) for name, default in names)
@@ -257,8 +248,6 @@ OPERATORS: dict[str, Operator] = {
     **{name: _convolve(windows.convolve) for name in ("Conv2D", "Conv3D")},
     **{name: _pool(windows.average_windows) for name in ("AvgPool", "AvgPool3D")},
     **{name: _pool(windows.find_largest_in_windows) for name in ("MaxPool", "MaxPool3D", "MaxPoolV2")},
-    "BatchMatrixInverse": _use_matrices(lambda attributes, a: algebra.invert(_turn(attributes, a))),
-    "BatchNormWithGlobalNormalization": _normalize_globally,
     "CheckNumerics": _check_numbers,
     "CheckNumericsV2": _check_numbers,
     "Cholesky": _use_matrices(lambda _, a: algebra.factor_cholesky(a)),

@@ -48,11 +48,12 @@ def exp(x: Array, tail: Array | float = 0.0) -> Array:
 
 def expm1(x: Array) -> Array:
     """Return e^x - 1. Error below 2^-50.5."""
-    inside = np.where(x > 720, 720.0, np.where(x < -60, -60.0, x))
+    inside = np.where(x > 709, 709.0, np.where(x < -60, -60.0, x))
     k, r = _reduce_exp(inside, 0.0)
     small = r + r * r * evaluate_polynomial(EXP_SERIES, r)
     half = power_of_two(k - 1)
     large = ((half * small) + (half - 0.5)) * 2.0
+    large = np.where(x > 709, exp(x), large)
     return np.where(x == 0, x, np.where(k == 0, small, large))
 
 

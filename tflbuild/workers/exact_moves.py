@@ -41,12 +41,15 @@ INTEGERS = frozenset(
         *("All", "Any", "Bincount", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BroadcastArgs"),
         *("BroadcastGradientArgs", "ConcatOffset", "DataFormatDimMap", "DataFormatVecPermute", "DenseBincount"),
         *("Invert", "InvertPermutation", "LeftShift", "ListDiff", "LogicalAnd", "LogicalNot", "LogicalOr"),
-        *("LogicalXor", "LowerBound", "PopulationCount", "RaggedRange", "RegexReplace", "RightShift"),
-        *("StaticRegexReplace", "StringJoin", "StringLength", "StringLower", "StringSplitV2", "StringStrip"),
-        *("StringToHashBucket", "StringToHashBucketFast", "StringToHashBucketStrong", "StringUpper", "Substr"),
-        *("TruncateDiv", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "UpperBound"),
+        *("LowerBound", "PopulationCount", "RaggedRange", "RegexFullMatch", "RegexReplace", "RightShift"),
+        *("SparseReshape", "StaticRegexFullMatch", "StaticRegexReplace", "StringJoin", "StringLength"),
+        *("StringLower", "StringSplitV2", "StringStrip", "StringToHashBucket", "StringToHashBucketFast"),
+        *("StringToHashBucketStrong", "StringUpper", "Substr", "TruncateDiv", "Unique", "UniqueV2"),
+        *("UniqueWithCounts", "UniqueWithCountsV2", "UnravelIndex", "UpperBound"),
     )
 )
+# Attributes that `tf.raw_ops` calls otherwise than a NodeDef
+RENAMED = {"squeeze_dims": "axis"}
 
 
 def is_whole(values: Array) -> bool:
@@ -63,32 +66,40 @@ def _load_tensorflow() -> Any:
 
 def run_kernel(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Array]) -> list[Array] | None:
     """Run TensorFlow's own CPU kernel of an operator; None where it refuses its inputs."""
-    from tensorflow.python.framework import op_def_registry
-
     tf = _load_tensorflow()
-    definition, function = op_def_registry.get(operator), getattr(tf.raw_ops, operator, None)
-    if definition is None or function is None:
+    function = getattr(tf.raw_ops, operator, None)
+    if function is None:
         return None
-    allowed = signature(function).parameters
-    known = {argument.name for argument in definition.input_arg} | {each.name for each in definition.attr} | {"name"}
-    renamed = [name for name in allowed if name not in known]  # an input that `raw_ops` calls otherwise
-    rest, arguments = list(inputs), {}
-    widths = [_count_tensors(argument, attributes, len(inputs)) for argument in definition.input_arg]
-    if sum(1 if width is None else width for width in widths) != len(inputs):
-        widths = _spread(widths, len(inputs))
-    for argument, width in zip(definition.input_arg, widths, strict=True):
-        name = argument.name if argument.name in allowed else renamed.pop(0)
-        arguments[name] = rest.pop(0) if width is None else [rest.pop(0) for _ in range(width)]
-    named = {name: value for name, value in attributes.items() if name in allowed and name not in arguments}
     with tf.init_scope(), tf.device("/CPU:0"):
         try:  # tensors, because `raw_ops` converts arrays to the default type of an argument
-            arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+            arguments = name_arguments(operator, attributes, [tf.convert_to_tensor(each) for each in inputs])
+            allowed = signature(function).parameters
+            named = {RENAMED.get(name, name): value for name, value in attributes.items()}
+            named = {name: value for name, value in named.items() if name in allowed and name not in arguments}
             results = function(**arguments, **named)
         except (tf.errors.OpError, ValueError, TypeError):
             return None
     if isinstance(results, tuple | list):
         return [np.asarray(result) for result in results]
     return [np.asarray(results)]
+
+
+def name_arguments(operator: str, attributes: Mapping[str, Any], tensors: Sequence[Any]) -> dict[str, Any]:
+    """Return the arguments of the function in `tf.raw_ops` for an operator's tensors in the order of its NodeDef."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(operator)
+    allowed = signature(getattr(_load_tensorflow().raw_ops, operator)).parameters
+    known = {argument.name for argument in definition.input_arg} | {each.name for each in definition.attr} | {"name"}
+    renamed = [name for name in allowed if name not in known]  # an input that `raw_ops` calls otherwise
+    widths = [_count_tensors(argument, attributes, len(tensors)) for argument in definition.input_arg]
+    if sum(1 if width is None else width for width in widths) != len(tensors):
+        widths = _spread(widths, len(tensors))
+    rest, arguments = list(tensors), {}
+    for argument, width in zip(definition.input_arg, widths, strict=True):
+        name = argument.name if argument.name in allowed else renamed.pop(0)
+        arguments[name] = rest.pop(0) if width is None else [rest.pop(0) for _ in range(width)]
+    return arguments
 
 
 def _count_tensors(argument: Any, attributes: Mapping[str, Any], count: int) -> int | None:

@@ -50,7 +50,7 @@ def scale(values: Array, exponents: Array) -> Array:
 
 def read_exponents(values: Array) -> Array:
     """Return floor(log2(|x|)) of normal float64 values as int64: the exponent field of their bits."""
-    return ((np.ascontiguousarray(values).view(np.int64) >> 52) & 0x7FF) - 1023
+    return ((values.copy(order="C").view(np.int64) >> 52) & 0x7FF) - 1023
 
 
 def round_to(values: Array, dtype: np.dtype[Any]) -> Array:

@@ -10,12 +10,12 @@ Outside the table, `evaluate` returns None. Outside on purpose:
 - FakeQuant* and Quantize*, Dequantize, QuantizeAndDequantize*: they mark where a model is quantized;
 - decompositions whose answer is not unique (Qr, Svd, SelfAdjointEig, Eig, Lu), MatrixExponential, MatrixLogarithm,
   MatrixSquareRoot, TridiagonalSolve;
-- Bessel*, Betainc, Igamma*, Zeta, Polygamma;
+- Bessel* but for I0, I0e, I1 and I1e, Betainc, Igamma*, Zeta, Polygamma;
 - gradients (*Grad, *BackpropFilter) and losses of training, FusedBatchNorm* with `is_training`;
 - operators that decide by computed floats (NonMaxSuppression*, CropAndResize, ResizeArea, FractionalMaxPool);
 - text of numbers (AsString, StringToNumber) and encoded images and sounds.
-Single cases are outside too: a cast of NaN or of a value outside an integer type, maxima by index among NaNs, complex
-values in most operators, an equation of Einsum with more than two inputs.
+Single cases are outside too: a cast of NaN or of a value outside an integer type, indices of the largest of NaNs,
+complex values in most operators, an equation of Einsum with more than two inputs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 
 from tflbuild.workers import exact_algebra as algebra
 from tflbuild.workers.exact_elementwise import OPERATORS as ELEMENTWISE
-from tflbuild.workers.exact_elementwise import Attributes, Operator, cast
+from tflbuild.workers.exact_elementwise import Attributes, Operator, cast, join_parts, split_parts
 from tflbuild.workers.exact_math import exp, log1p
 from tflbuild.workers.exact_numbers import Array, is_complex, is_float, round_to, widen
 
@@ -83,8 +83,7 @@ def _find_top(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | 
     values = inputs[0]
     if not is_float(values.dtype) or np.isnan(values).any():
         return None
-    count = int(inputs[1]) if len(inputs) > 1 else int(attributes["k"])
-    order = np.argsort(-widen(values), axis=-1, kind="stable")[..., :count]
+    order = np.argsort(-widen(values), axis=-1, kind="stable")[..., : int(inputs[1])]
     return [np.take_along_axis(values, order, -1), order.astype(attributes.get("index_type", np.int32))]
 
 
@@ -100,6 +99,18 @@ def _soften(function: Callable[[Array], Array]) -> Operator:
     return evaluate
 
 
+def _multiply_parts(
+    product: Callable[[Array, Array], Array], a: Array, b: Array, dtype: np.dtype[Any]
+) -> list[Array] | None:
+    """Return a product of real or complex arrays, given that of real ones, rounded once."""
+    if is_float(a.dtype) and is_float(b.dtype) and is_float(dtype):
+        return [round_to(product(widen(a), widen(b)), dtype)]
+    if not (is_complex(a.dtype) and is_complex(b.dtype) and is_complex(dtype)):
+        return None
+    (c, d), (e, f) = split_parts(a), split_parts(b)
+    return [round_to(join_parts(product(c, e) - product(d, f), product(c, f) + product(d, e)), dtype)]
+
+
 def _multiply(left: str, right: str) -> Operator:
     """Make a matrix product; the names are those of the attributes that transpose the two sides."""
 
@@ -111,9 +122,10 @@ def _multiply(left: str, right: str) -> Operator:
             for each, name in zip(inputs, (left, right), strict=True)
         )
         dtype = np.dtype(attributes.get("Tout", a.dtype))
-        if not is_float(a.dtype) or not is_float(b.dtype) or not is_float(dtype):
-            return None
-        return [round_to(algebra.multiply_matrices(a, b), dtype)]
+        if attributes.get("adj_x") or attributes.get("adj_y"):  # of a complex matrix, the conjugate is taken too
+            a = np.conjugate(a) if left == "adj_x" and attributes.get("adj_x") else a
+            b = np.conjugate(b) if right == "adj_y" and attributes.get("adj_y") else b
+        return _multiply_parts(algebra.multiply_matrices, a, b, dtype)
 
     return evaluate
 
@@ -175,13 +187,13 @@ def _contract_all(attributes: Attributes, inputs: Sequence[Array]) -> list[Array
     equation = attributes["equation"]
     equation = equation.decode() if isinstance(equation, bytes) else equation
     dtype = inputs[0].dtype
-    if not is_float(dtype) or len(inputs) > 2:
+    if len(inputs) > 2 or (not is_float(dtype) and len(inputs) == 1):
         return None
     labels, result = _name_ellipses(equation, [each.ndim for each in inputs])
     if len(inputs) == 1:
         values, left = _bring_labels(widen(inputs[0]), labels[0], result)
         return [round_to(np.transpose(values, [left.index(label) for label in result]), dtype)]
-    return [round_to(contract(widen(inputs[0]), labels[0], widen(inputs[1]), labels[1], result), dtype)]
+    return _multiply_parts(lambda a, b: contract(a, labels[0], b, labels[1], result), inputs[0], inputs[1], dtype)
 
 
 def _combine_segments(values: Array, ids: Array, count: int, function: Callable[..., Array], start: float) -> Array:
@@ -339,7 +351,6 @@ OPERATORS: dict[str, Operator] = {
     "ScatterNd": _scatter_new,
     "ScatterNdNonAliasingAdd": _scatter_into(np.add),
     "Softmax": _soften(algebra.softmax),
-    "TopK": _find_top,
     "TopKV2": _find_top,
     "Where": _mark_nonzero,
 }

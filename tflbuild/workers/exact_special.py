@@ -225,3 +225,51 @@ def digamma(x: Array) -> Array:
     sine, cosine = rotate(np.where(negative, x, 0.5))
     result = np.where(negative, result - float(PI) * cosine / np.where(sine == 0, np.nan, sine), result)
     return np.where((x > 0) | negative, result, np.nan)
+
+
+BESSEL_FIRST = 20.0  # from here on the asymptotic series is used
+
+
+@cache
+def _list_bessel_series(order: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the coefficients of DLMF 10.25.2 in (x/2)^2, and of 10.40.1 in 1/x, for I0 or I1."""
+    near = [Fraction(1, factorial(k) * factorial(k + order)) for k in range(52)]
+    far = [Fraction(1)]
+    for k in range(1, 31):
+        far.append(-far[-1] * (4 * order * order - (2 * k - 1) ** 2) / (8 * k))
+    return tuple(map(float, near)), tuple(map(float, far))
+
+
+def _bessel_i(x: Array, order: int, scaled: bool) -> Array:
+    """Return the modified Bessel function I0 or I1 of |x|, times e^-|x| if `scaled`. Error below 2^-49."""
+    near, far = _list_bessel_series(order)
+    a = np.abs(x)
+    small = np.where(a < BESSEL_FIRST, a, 0.0)
+    half = 0.5 * small
+    series = evaluate_polynomial(near, half * half) * (half if order else 1.0)
+    large = np.where(a < BESSEL_FIRST, BESSEL_FIRST, a)
+    tail = evaluate_polynomial(far, 1.0 / large) / np.sqrt(large * float(2 * PI))
+    if scaled:
+        return np.where(a < BESSEL_FIRST, series * exp(-small), tail)
+    power = exp(0.5 * large)
+    return np.where(a < BESSEL_FIRST, series, tail * power * power)
+
+
+def bessel_i0(x: Array) -> Array:
+    """Return the modified Bessel function I0. Error below 2^-49."""
+    return _bessel_i(x, 0, scaled=False)
+
+
+def bessel_i0e(x: Array) -> Array:
+    """Return I0(x) e^-|x|. Error below 2^-49."""
+    return _bessel_i(x, 0, scaled=True)
+
+
+def bessel_i1(x: Array) -> Array:
+    """Return the modified Bessel function I1. Error below 2^-49."""
+    return np.copysign(_bessel_i(x, 1, scaled=False), x)
+
+
+def bessel_i1e(x: Array) -> Array:
+    """Return I1(x) e^-|x|. Error below 2^-49."""
+    return np.copysign(_bessel_i(x, 1, scaled=True), x)
