@@ -39,9 +39,26 @@ def test_ends_are_ordered_and_values_stay_with_their_names(tmp_path):
 def test_a_model_in_order_keeps_its_bytes(tmp_path):
     path = tmp_path / "model.tflite"
     write(path, ("alpha", "zeta"))
+    order_interface(path)
     before = path.read_bytes()
     order_interface(path)
     assert path.read_bytes() == before
+
+
+def test_tensors_of_ends_are_named_as_the_signature_does(tmp_path):
+    path = tmp_path / "model.tflite"
+    write(path, ("alpha", "zeta"))
+    with edited(path) as root:
+        entry, graph = root.signatureDefs[0], root.subgraphs[0]
+        entry.signatureKey, entry.inputs[0].name = b"serve", b"image"
+        graph.tensors[entry.inputs[0].tensorIndex].name = b"serving_default_image:0"
+        graph.tensors[entry.outputs[0].tensorIndex].name = b"StatefulPartitionedCall:0"
+        (split,) = set(range(len(graph.tensors))) - {end.tensorIndex for end in (*entry.inputs, *entry.outputs)}
+        graph.tensors[split].name = b"zeta"
+    order_interface(path)
+    with edited(path) as root:
+        names = [tensor.name.decode() for tensor in root.subgraphs[0].tensors]
+    assert sorted(names) == ["alpha", "image", "serve_zeta", "zeta"]
 
 
 def run(path):

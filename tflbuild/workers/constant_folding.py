@@ -20,7 +20,15 @@ from tensorflow.python.framework import op_def_registry
 from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
 from tflbuild.workers.exact_ops import evaluate, read_attributes
 from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
-from tflbuild.workers.flat_graph import FlatGraph, FlatNode, FunctionDef, Port, flatten_function, prune
+from tflbuild.workers.flat_graph import (
+    CALLS,
+    FlatGraph,
+    FlatNode,
+    FunctionDef,
+    Port,
+    flatten_function,
+    prune,
+)
 from tflbuild.workers.graph_nodes import make_constant, output_types, to_function
 from tflbuild.workers.unfolded import Unfolded
 
@@ -133,6 +141,12 @@ class GraphFolding:
             reason = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
             self.shared.unfolded.add(Unfolded(node.op, node.name, reason))
 
+    def report_old_loops(self, function: FunctionDef) -> None:
+        """Note loops of TensorFlow 1, whose functions are called as they are."""
+        reason = "TensorFlow folds the constants of a loop of TensorFlow 1, with kernels that it chooses by CPU"
+        loops = [node.name.rpartition("/")[0] or node.name for node in function.node_def if node.op == "LoopCond"]
+        self.shared.unfolded |= {Unfolded("while_loop", name, reason) for name in loops}
+
     def evaluate_shape(self, node: FlatNode) -> Sequence[Value] | None:
         """Return ranks, sizes and shapes that are known before the graph runs."""
         values = []
@@ -203,6 +217,8 @@ class GraphFolding:
         if node.op in BATCH_NORMS and self.split(node):
             return
         definition = node.definition
+        if node.op in CALLS:
+            self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
         if node.op in (*LOOPS, *BRANCHES):
             definition = self.fold_functions(node)
         self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), node.after))

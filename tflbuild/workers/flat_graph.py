@@ -198,8 +198,17 @@ def can_inline(function: FunctionDef) -> bool:
 
     Not where attributes of the function mean something to TFLiteConverter, nor where it has a loop of TensorFlow 1.
     """
-    marked = any(name in function.attr for name in KEPT_ATTRIBUTES)
-    return not marked and len(sort_nodes(function.node_def)) == len(function.node_def)
+    return not is_marked(function) and not has_cycle(function)
+
+
+def is_marked(function: FunctionDef) -> bool:
+    """Whether attributes of a function mean something to TFLiteConverter."""
+    return any(name in function.attr for name in KEPT_ATTRIBUTES)
+
+
+def has_cycle(function: FunctionDef) -> bool:
+    """Whether a function has a loop of TensorFlow 1, in which values go back along edges."""
+    return len(sort_nodes(function.node_def)) < len(function.node_def)
 
 
 def sort_nodes(nodes: Sequence[NodeDef]) -> list[NodeDef]:

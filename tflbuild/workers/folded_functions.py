@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,25 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tflbuild.workers.constant_folding import SHAPES, Bound, Folding, GraphFolding, Handle, Value
-from tflbuild.workers.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function
+from tflbuild.workers.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function, has_cycle
 from tflbuild.workers.graph_nodes import called_functions, reachable_functions, to_graph_def
 from tflbuild.workers.unfolded import Unfolded
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
+LARGE_BYTES = 2**20
 MOST_ROUNDS = 3  # foldings: constants may make more shapes known
 
 
-def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_order: bool) -> tuple[Any, set[Unfolded]]:
+@dataclass(frozen=True)
+class FoldedFunction:
+    """A ConcreteFunction, the operators on constants that it still has, and the variables that its constants became."""
+
+    concrete: Any
+    unfolded: frozenset[Unfolded]
+    stored: tuple[Any, ...]
+
+
+def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_order: bool) -> FoldedFunction:
     """Fold what a concrete function computes from constants and from variables that nothing writes.
 
     Args:
@@ -28,7 +39,7 @@ def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_orde
         keep_order: Whether the function changes state.
 
     Returns:
-        A ConcreteFunction with the same inputs and outputs by name, and the operators that were left.
+        A function with the same inputs and outputs by name.
     """
     library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
     captures = read_captures(concrete)
@@ -44,7 +55,10 @@ def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_orde
         if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
             break
         graph = folded
-    return rebuild(concrete, folded, captures, library), shared.unfolded
+    stored = store_large(folded)
+    return FoldedFunction(
+        rebuild(concrete, folded, captures, library, stored), frozenset(shared.unfolded), tuple(stored.values())
+    )
 
 
 def read_captures(concrete: Any) -> dict[str, Any]:
@@ -103,8 +117,25 @@ def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, 
     return [feeds[port.node] if port.node in feeds else next(made) for port in outputs]
 
 
-def rebuild(concrete: Any, graph: FlatGraph, captures: Mapping[str, Any], library: Mapping[str, Any]) -> Any:
-    """Return a graph as a concrete function with the inputs of another one."""
+def store_large(folded: FlatGraph) -> dict[str, Any]:
+    """Return a variable for every large constant, by its node: a GraphDef holds 2 GB, a checkpoint what it must."""
+    large = {}
+    for node in folded.nodes:
+        if node.op == "Const" and node.definition.attr["value"].tensor.ByteSize() >= LARGE_BYTES:
+            array = tf.make_ndarray(node.definition.attr["value"].tensor)
+            if array.dtype != object:
+                large[node.name] = tf.Variable(array, trainable=False)
+    return large
+
+
+def rebuild(
+    concrete: Any,
+    graph: FlatGraph,
+    captures: Mapping[str, Any],
+    library: Mapping[str, Any],
+    stored: Mapping[str, Any],
+) -> Any:
+    """Return a graph as a concrete function with the inputs of another one; variables stand for `stored` nodes."""
     count = len(concrete.inputs) - len(captures)
     arguments = [tensor.op.name for tensor in concrete.inputs[:count]]
     variables = {id(variable.handle): variable for variable in concrete.graph.variables}
@@ -118,7 +149,12 @@ def rebuild(concrete: Any, graph: FlatGraph, captures: Mapping[str, Any], librar
                 if id(tensor) in variables:
                     current.watch_variable(variables[id(tensor)])
                 feeds[name] = current.capture(tensor)
-        return dict(zip(graph.outputs, add_nodes(graph, feeds, library), strict=True))
+        for name, variable in stored.items():
+            current.watch_variable(variable)
+            handle = current.capture(variable.handle)
+            feeds[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype, name=name)
+        rest = replace(graph, nodes=tuple(node for node in graph.nodes if node.name not in stored))
+        return dict(zip(graph.outputs, add_nodes(rest, feeds, library), strict=True))
 
     for definition in reachable_functions([node.definition for node in graph.nodes], library):
         register(definition)
@@ -152,9 +188,10 @@ def written_arguments(graph: FlatGraph, library: Mapping[str, Any]) -> set[str]:
         if not taken or node.op in READERS:
             continue
         functions = called_functions(node.definition, library)
-        if not functions:
+        if not functions or any(has_cycle(function) for function in functions):
             written |= {name for _, name in taken}
-        skipped = len(node.inputs) - min((len(one.signature.input_arg) for one in functions), default=0)
+            continue
+        skipped = len(node.inputs) - len(functions[0].signature.input_arg)
         for function in functions:
             inner = flatten_function(function, library, keep_order=True)
             within = written_arguments(inner, library)

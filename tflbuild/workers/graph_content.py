@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.workers.flat_graph import CALLS, KEPT_ATTRIBUTES
+from tflbuild.workers.flat_graph import CALLS, KEPT_ATTRIBUTES, has_cycle
 
 DEEPEST = 1_000_000  # frames; some three for each operation from output to input
 PASSES = ("Identity", "StopGradient", "PreventGradient")
@@ -113,6 +113,8 @@ class _Walk:
     def call(self, node: Any, output: str, scope: _Scope) -> str:
         """A called function: seen through, unless its own attributes mean something to the converter."""
         function = self.library[node.attr["f"].func.name]
+        if has_cycle(function):
+            raise NoDigest
         values = [self.value(text, scope) for text in node.input if not text.startswith("^")]
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), values, strict=True))
         inner = _Scope({n.name: n for n in function.node_def}, arguments, dict(function.ret))

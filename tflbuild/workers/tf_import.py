@@ -15,7 +15,7 @@ import numpy as np
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.fake_quant import count_nodes
-from tflbuild.workers.folded_functions import find_written, fold_concrete
+from tflbuild.workers.folded_functions import FoldedFunction, find_written, fold_concrete
 from tflbuild.workers.fused_lstm import FusedLstm, fused_lstms
 from tflbuild.workers.graph_content import digest_endpoints
 from tflbuild.workers.signatures import Spec, Specs, declare, require_described, require_outputs, signature_json
@@ -23,7 +23,7 @@ from tflbuild.workers.tf_entries import Entry, Loaded
 from tflbuild.workers.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.workers.tf_sources import load_source, source_label
 from tflbuild.workers.tf_witness import UnwrappedEntry, ask_source
-from tflbuild.workers.unfolded import Unfolded, write_unfolded
+from tflbuild.workers.unfolded import write_unfolded
 from tflbuild.workers.user_code import CODE, told
 from tflbuild.workers.witness import WITNESS, save_witness
 
@@ -75,30 +75,27 @@ def run(request: Request) -> Facts:
     traced = {one.key: one.concrete for one in endpoints}
     traced |= {one.predict_key: one.batched for one in endpoints if one.batched is not None}
     require_size(traced, request.params)
-    folded, unfolded = fold_endpoints(endpoints)
+    folded = fold_endpoints(endpoints)
+    kept = traced | {key: one.concrete for key, one in folded.items()}
     snapshot = request.outputs / "snapshot"
-    save(loaded.holder, traced | folded, snapshot)
+    save(loaded.holder, kept, snapshot)
+    write_unfolded(snapshot, {left for one in folded.values() for left in one.unfolded})
     write_origins(traced, request.inputs.get(CODE), snapshot)
-    write_unfolded(snapshot, unfolded)
     save_witness(
         request.outputs / WITNESS, ask_source([unwrap(loaded, one) for one in endpoints], source_label(request))
     )
     first, *others = [one.as_json() for one in endpoints]
     request.write_json("signature.json", {**first, "more": others})
     stateful = any(one.stateful for one in endpoints)
-    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(traced | folded)}}
+    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(kept)}}
     notes = [loaded.note, note_fused(fused), note_trained(endpoints)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
-def fold_endpoints(endpoints: list[Endpoint]) -> tuple[dict[str, Any], set[Unfolded]]:
+def fold_endpoints(endpoints: list[Endpoint]) -> dict[str, FoldedFunction]:
     """Fold the constants of every signature; what `predict` alone uses stays as the source has it."""
     written = frozenset[int]().union(*(find_written(one.concrete) for one in endpoints))
-    folded, unfolded = {}, set()
-    for one in endpoints:
-        folded[one.key], left = fold_concrete(one.concrete, written, key=one.key, keep_order=one.stateful)
-        unfolded |= left
-    return folded, unfolded
+    return {one.key: fold_concrete(one.concrete, written, key=one.key, keep_order=one.stateful) for one in endpoints}
 
 
 def unwrap(loaded: Loaded, endpoint: Endpoint) -> UnwrappedEntry:

@@ -1,0 +1,189 @@
+"""What a graph computes from constants is computed by us: same values as TensorFlow's, but for its rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from commandline import Project
+
+from tflbuild.workers.folded_functions import find_written, fold_concrete
+from tflbuild.workers.tf_snapshot import is_stateful, save
+
+pytestmark = pytest.mark.heavy
+
+VALUES = np.linspace(0.31, 2.7, 8, dtype=np.float32)
+ROOTS = (1 / np.sqrt(VALUES.astype(np.float64))).astype(np.float32)
+
+
+def trace(function, *specs):
+    """A function that gives {"y": ...}, as a concrete one."""
+    return tf.function(lambda *args: {"y": function(*args)}, input_signature=specs).get_concrete_function()
+
+
+def fold(concrete, *others):
+    """The folded function of `concrete`; `others` are entry points of the same model."""
+    written = frozenset().union(*(find_written(one) for one in (concrete, *others)))
+    return fold_concrete(concrete, written, key="serve", keep_order=is_stateful(concrete))
+
+
+def ops(concrete):
+    """The operators of a function and of the functions that it calls."""
+    graph = concrete.graph.as_graph_def()
+    return {node.op for node in (*graph.node, *(n for one in graph.library.function for n in one.node_def))}
+
+
+def constants(concrete):
+    """The float constants of a function and of the functions that it calls."""
+    graph = concrete.graph.as_graph_def()
+    nodes = (*graph.node, *(n for one in graph.library.function for n in one.node_def))
+    found = [tf.make_ndarray(node.attr["value"].tensor) for node in nodes if node.op == "Const"]
+    return [array for array in found if array.dtype.kind == "f"]
+
+
+X = tf.TensorSpec([None, 8], tf.float32, "x")
+
+
+def scaled(x):
+    return x * tf.math.rsqrt(tf.constant(VALUES))
+
+
+def scaled_in_a_call(x):
+    return tf.function(scaled)(x)
+
+
+def scaled_in_a_loop(x):
+    factor = tf.constant(VALUES)
+    return tf.while_loop(lambda i, _: i < 3, lambda i, a: (i + 1, a * tf.math.rsqrt(factor)), [0, x])[1]
+
+
+def scaled_in_a_branch(x):
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: scaled(x), lambda: x - tf.math.rsqrt(tf.constant(VALUES)))
+
+
+def scaled_behind_views(x):
+    return x * tf.stop_gradient(tf.identity(tf.reshape(tf.math.rsqrt(tf.constant(VALUES.reshape(2, 4))), [8])))
+
+
+@pytest.mark.parametrize(
+    "function", [scaled, scaled_in_a_call, scaled_in_a_loop, scaled_in_a_branch, scaled_behind_views]
+)
+def test_a_constant_is_the_float32_nearest_to_what_it_stands_for(function):
+    concrete = trace(function, X)
+    folded = fold(concrete)
+    assert "Rsqrt" in ops(concrete)
+    assert "Rsqrt" not in ops(folded.concrete)
+    assert any(np.array_equal(array.ravel(), ROOTS) for array in constants(folded.concrete))
+    assert not folded.unfolded
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
+    np.testing.assert_allclose(folded.concrete(x=x)["y"], concrete(x=x)["y"], rtol=1e-6, atol=1e-6)
+
+
+def test_a_size_that_is_known_is_a_constant_where_another_is_free():
+    folded = fold(trace(lambda x: x * tf.math.rsqrt(tf.cast(tf.shape(x)[-1], tf.float32)), X)).concrete
+    assert not {"Rsqrt", "Shape", "Cast"} & ops(folded)
+    free = fold(trace(lambda x: x * tf.math.rsqrt(tf.cast(tf.shape(x)[0], tf.float32)), X)).concrete
+    assert {"Rsqrt", "Shape"} <= ops(free)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_batch_normalisation_is_a_product_and_a_sum(layout):
+    offset, mean = VALUES - 1, VALUES[::-1].copy()
+    spec = tf.TensorSpec([2, 8, 4, 4] if layout == "NCHW" else [2, 4, 4, 8], tf.float32, "x")
+    raw = {"scale": ROOTS, "offset": offset, "mean": mean, "variance": VALUES, "epsilon": 1e-3, "is_training": False}
+    folded = fold(trace(lambda x: tf.raw_ops.FusedBatchNormV3(x=x, **raw, data_format=layout).y, spec)).concrete
+    assert "FusedBatchNormV3" not in ops(folded)
+    factor = ROOTS.astype(np.float64) / np.sqrt(VALUES.astype(np.float64) + np.float64(np.float32(1e-3)))
+    shape = (8, 1, 1) if layout == "NCHW" else (8,)
+    wanted = [factor.astype(np.float32), (offset - mean * factor).astype(np.float32)]
+    held = constants(folded)
+    assert all(any(np.array_equal(one.reshape(shape), two) for two in held) for one in wanted)
+    x = np.random.default_rng(1).normal(size=spec.shape).astype(np.float32)
+    expected = x * wanted[0].reshape(shape) + wanted[1].reshape(shape)
+    np.testing.assert_allclose(folded(x=tf.constant(x))["y"], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_variable_is_a_constant_unless_some_entry_point_writes_it():
+    kept, counted = tf.Variable(VALUES), tf.Variable(VALUES)
+    reader = trace(lambda x: x * tf.math.rsqrt(kept) + tf.math.rsqrt(counted), X)
+    writer = trace(lambda x: counted.assign_add(x[0]), X)
+    folded = fold(reader, writer)
+    graph = folded.concrete.graph.as_graph_def()
+    assert [node.op for node in graph.node].count("Rsqrt") == 1
+    assert [variable.ref() for variable in folded.concrete.graph.variables] == [counted.ref()]
+    assert fold(writer).concrete(x=tf.zeros([1, 8]))["y"] is not None
+    assert not {"Rsqrt"} & ops(fold(reader).concrete)
+
+
+def test_state_changes_in_its_order():
+    state = tf.Variable([1.0])
+
+    def step(x):
+        state.assign(state * 2)
+        before = tf.identity(state)
+        state.assign_add(tf.math.rsqrt([4.0]))
+        return x * 0 + before * 100 + state
+
+    concrete = trace(step, tf.TensorSpec([1], tf.float32, "x"))
+    folded = fold(concrete).concrete
+    assert [float(folded(x=tf.constant([0.0]))["y"][0]) for _ in range(2)] == [202.5, 505.5]
+
+
+def test_an_operator_outside_the_table_is_left_and_reported():
+    folded = fold(trace(lambda x: x * tf.linalg.svd(tf.constant(VALUES.reshape(2, 4)), compute_uv=False)[0], X))
+    (left,) = folded.unfolded
+    assert (left.operator, left.layer) == ("Svd", "Svd")
+    assert "Svd" in ops(folded.concrete)
+
+
+def test_nodes_of_quantization_aware_training_stay():
+    weights = tf.constant(VALUES)
+    folded = fold(trace(lambda x: x * tf.quantization.fake_quant_with_min_max_vars(weights, 0.0, 2.0 + 1.0), X))
+    assert "FakeQuantWithMinMaxVars" in ops(folded.concrete)
+    assert not folded.unfolded
+
+
+def test_what_would_only_grow_the_file_stays_an_operator():
+    large = fold(trace(lambda x: x[0, 0] + tf.fill([1024, 1024], 2.0), X)).concrete
+    small = fold(trace(lambda x: x + tf.fill([1, 8], 2.0), X)).concrete
+    assert "Fill" in ops(large)
+    assert "Fill" not in ops(small)
+
+
+def test_a_large_constant_is_stored_as_a_variable(tmp_path):
+    weights = tf.Variable(np.ones((1024, 1024), np.float32))
+    folded = fold(trace(lambda x: tf.matmul(x, tf.transpose(weights) * 0.5), tf.TensorSpec([1, 1024], tf.float32, "x")))
+    save(tf.Module(), {"serve": folded.concrete}, tmp_path / "snapshot")
+    assert (tmp_path / "snapshot" / "saved_model.pb").stat().st_size < 100_000
+    again = tf.saved_model.load(str(tmp_path / "snapshot")).signatures["serve"]
+    np.testing.assert_array_equal(again(x=tf.ones([1, 1024]))["y"], np.full((1, 1024), 512.0))
+
+
+SOURCE = """
+import tensorflow as tf
+
+def make():
+    factor = tf.linalg.svd([[2.0, 1.0], [1.0, 3.0]], compute_uv=False)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 2], tf.float32, "x")])
+    def model(x):
+        return {"y": x * tf.linalg.svd([[2.0, 1.0], [1.0, 3.0]], compute_uv=False) + factor}
+
+    return model
+"""
+RECIPE = """
+defaults: [{override /source: function}]
+source: {call: model.py:make}
+"""
+
+
+def test_a_build_with_an_operator_outside_the_table_says_so(tmp_path):
+    project = Project(tmp_path, tmp_path / "store")
+    project.write("model.py", SOURCE)
+    project.write("recipes/outside.yaml", RECIPE)
+    done = project.run("+recipe=outside")
+    assert done.code == 0, done.err
+    (tied,) = project.manifest("outside")["tied_to_cpu"]
+    assert (tied["step"], tied["operator"], tied["layer"]) == ("convert", "Svd", "Svd")
+    assert "Svd" in (project.output("outside") / "card.md").read_text()
+    assert "Svd" in project.run("plan", "+recipe=outside").out
