@@ -86,6 +86,29 @@ def test_a_size_that_is_known_is_a_constant_where_another_is_free():
     assert {"Rsqrt", "Shape"} <= ops(free)
 
 
+def rows_of_a_variable(x):
+    return x * tf.math.rsqrt(tf.gather(TABLE, [2, 0])[0])
+
+
+def shape_of_ones(x):
+    return x * tf.math.rsqrt(tf.ones_like(x[0]) * VALUES)
+
+
+TABLE = tf.Variable(np.stack([VALUES + 1, VALUES + 2, VALUES]))
+
+
+@pytest.mark.parametrize("function", [rows_of_a_variable, shape_of_ones])
+def test_constants_that_only_the_converter_would_see_are_seen(function):
+    folded = fold(trace(function, X)).concrete
+    assert not {"Rsqrt", "ResourceGather", "OnesLike"} & ops(folded)
+    assert any(np.array_equal(array, ROOTS) for array in constants(folded))
+
+
+def test_what_cannot_be_computed_is_left_to_the_converter():
+    folded = fold(trace(lambda x: x * tf.cast(tf.constant([1]) // tf.constant([0]), tf.float32), X))
+    assert {"FloorDiv"} <= ops(folded.concrete)
+
+
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
 def test_batch_normalisation_is_a_product_and_a_sum(layout):
     offset, mean = VALUES - 1, VALUES[::-1].copy()

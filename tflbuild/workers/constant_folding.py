@@ -32,7 +32,8 @@ from tflbuild.workers.flat_graph import (
 from tflbuild.workers.graph_nodes import make_constant, output_types, to_function
 from tflbuild.workers.unfolded import Unfolded
 
-READS = ("ReadVariableOp",)
+READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
+FILLED = {"ZerosLike": 0, "OnesLike": 1}
 SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 LOOPS = ("While", "StatelessWhile")
 BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
@@ -112,10 +113,12 @@ class GraphFolding:
         if node.op == "Const":
             return None if tf.dtypes.as_dtype(node.definition.attr["dtype"].type) in UNVALUED else [read_constant(node)]
         if node.op in READS:
-            handle = self.known.get(node.inputs[0])
-            return [Value(handle.variable.numpy, node)] if isinstance(handle, Handle) else None
+            return self.evaluate_read(node)
         if node.op in SHAPES:
             return self.evaluate_shape(node)
+        if node.op in FILLED and self.is_sized(node.inputs[0]):
+            shape, dtype = self.shapes[node.inputs[0]].as_list(), next(output_types(node.definition)).as_numpy_dtype
+            return self.within_size(np.full(shape, FILLED[node.op], dtype))
         values = [self.known.get(port) for port in node.inputs]
         if not values or node.after or not is_pure(node):
             return None
@@ -126,14 +129,40 @@ class GraphFolding:
 
     def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[Value] | None:
         """Return what a node makes of constants; None where it stays in the graph."""
-        outputs = evaluate(node.op, read_attributes(node.definition), arrays)
+        try:
+            outputs = evaluate(node.op, read_attributes(node.definition), arrays)
+        except tf.errors.OpError:
+            return None  # what cannot be computed fails where it is converted, with the converter's reason
         if outputs is None:
             self.report(node)
             return None
+        return self.within_size(*outputs, operands=arrays)
+
+    def within_size(self, *outputs: np.ndarray, operands: Sequence[np.ndarray] = ()) -> Sequence[Value] | None:
+        """Return outputs that may be stored, None for those that are better computed when the model runs."""
         size = sum(output.nbytes for output in outputs)
-        if size > max(SMALL_BYTES, GROWTH * sum(array.nbytes for array in arrays)):
+        if size > max(SMALL_BYTES, GROWTH * sum(array.nbytes for array in operands)):
             return None
         return [to_value(output) for output in outputs]
+
+    def evaluate_read(self, node: FlatNode) -> Sequence[Value] | None:
+        """Return what is read of a variable that nothing writes: all of it, or rows by known indices."""
+        handle = self.known.get(node.inputs[0])
+        if not isinstance(handle, Handle):
+            return None
+        if node.op == "ReadVariableOp":
+            return [Value(handle.variable.numpy, node)]
+        if node.op == "VariableShape":
+            return [to_value(np.array(handle.variable.shape.as_list(), size_type(node)))]
+        indices = self.known.get(node.inputs[1])
+        if not isinstance(indices, Value) or node.definition.attr["batch_dims"].i:
+            return None
+        rows = evaluate("GatherV2", {}, [handle.variable.numpy(), indices.array, np.array(0, np.int32)])
+        return None if rows is None else self.within_size(*rows, operands=[handle.variable.numpy()])
+
+    def is_sized(self, port: Port) -> bool:
+        """Return whether every size of a tensor is known before the graph runs."""
+        return port in self.shapes and bool(self.shapes[port].is_fully_defined())
 
     def report(self, node: FlatNode) -> None:
         """Note an operator that is outside the folding table and gives floating point."""
@@ -152,7 +181,7 @@ class GraphFolding:
         values = []
         for port in node.inputs:
             shape = self.shapes.get(port)
-            if shape is None or shape.rank is None or not (node.op == "Rank" or shape.is_fully_defined()):
+            if shape is None or shape.rank is None or not (node.op == "Rank" or self.is_sized(port)):
                 return None
             dtype = np.int32 if node.op == "Rank" else size_type(node)
             sizes = np.array([size or 0 for size in shape.as_list()], dtype)
