@@ -23,7 +23,11 @@ class SplitNorm:
 
 
 def split_batch_norm(
-    node: FlatNode, x: Port, parameters: list[np.ndarray], rank: int | None, new_name: Callable[[str], str]
+    node: FlatNode,
+    x: Port,
+    parameters: list[np.ndarray],
+    read_rank: Callable[[], int | None],
+    new_name: Callable[[str], str],
 ) -> SplitNorm | None:
     """Return x * m + b with m = scale / sqrt(variance + epsilon), b = offset - mean * m, None in training mode.
 
@@ -33,7 +37,7 @@ def split_batch_norm(
         node: A FusedBatchNorm of any version.
         x: Its first input in the new graph.
         parameters: Scale, offset, mean, variance: each float32 [channels].
-        rank: Dimensions of x, where known; needed where channels come first.
+        read_rank: Gives the number of dimensions of x, where known; asked where channels come first.
         new_name: Gives names that the graph does not have.
     """
     attributes = node.definition.attr
@@ -45,6 +49,7 @@ def split_batch_norm(
     dtype = tf.dtypes.as_dtype(attributes["T"].type)
     values = {"mul": factor, "add": offset - mean * factor}
     if attributes["data_format"].s.startswith(b"NC"):
+        rank = read_rank()
         if rank is None:
             return None
         values = {name: array.reshape(-1, *[1] * (rank - 2)) for name, array in values.items()}

@@ -81,12 +81,12 @@ class Folding:
 
 @dataclass
 class GraphFolding:
-    """Folds one graph. `bound` says which arguments are known, `shapes` what shapes tensors have."""
+    """Folds one graph. `bound` says which arguments are known, `specs` what all of them are."""
 
     shared: Folding
     graph: FlatGraph
     bound: Mapping[str, Bound]
-    shapes: Mapping[Port, Any]
+    specs: Mapping[str, Any]
     known: dict[Port, Bound] = field(default_factory=dict)
     renamed: dict[Port, Port] = field(default_factory=dict)
     nodes: list[FlatNode] = field(default_factory=list)
@@ -205,6 +205,11 @@ class GraphFolding:
         return [to_value(first[0])]
 
     @cached_property
+    def shapes(self) -> Mapping[Port, Any]:
+        """The shape of every tensor, as far as TensorFlow infers it. Most graphs need none."""
+        return self.shared.shapes_of(self.graph, self.bound, self.specs)
+
+    @cached_property
     def partial_shapes(self) -> Mapping[Port, tuple[np.ndarray, np.ndarray]]:
         """Shapes of which some sizes are free, twice, with other numbers for those: what differs is not known."""
         partial = {}
@@ -258,8 +263,8 @@ class GraphFolding:
         arrays = [value.array for value in values if isinstance(value, Value)]
         if len(arrays) < len(values):
             return False
-        rank = self.shapes[node.inputs[0]].rank if node.inputs[0] in self.shapes else None
-        made = split_batch_norm(node, self.demand(node.inputs[0]), arrays, rank, self.new_name)
+        x = node.inputs[0]
+        made = split_batch_norm(node, self.demand(x), arrays, lambda: self.shapes[x].rank, self.new_name)
         if made is None:
             return False
         self.nodes += made.nodes
@@ -300,7 +305,7 @@ def fold_function(
     known = {flat.arguments[index]: shape for index, shape in shapes.items() if shape is not None}
     dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
     specs = {name: tf.TensorSpec(known.get(name), dtype) for name, dtype in dtypes.items()}
-    folded = GraphFolding(shared, flat, by_name, shared.shapes_of(flat, by_name, specs)).fold()
+    folded = GraphFolding(shared, flat, by_name, specs).fold()
     wanted = unique(f"{shared.prefix}_{name}".replace("/", "_"), {*shared.functions, *shared.library})
     shared.functions[wanted] = to_function(folded, function, wanted)
     return wanted

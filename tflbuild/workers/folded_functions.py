@@ -48,9 +48,8 @@ def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_orde
     bound = {name: found for name, tensor in captures.items() if (found := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
     for _ in range(MOST_ROUNDS):
-        shapes = learn_shapes(graph, bound, specs, library)
         shared.unfolded.clear()
-        folded = GraphFolding(shared, graph, bound, shapes).fold()
+        folded = GraphFolding(shared, graph, bound, specs).fold()
         library |= shared.functions
         if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
             break
