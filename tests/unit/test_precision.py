@@ -17,6 +17,7 @@ from tflbuild.core.precision import (
     round_metric,
     round_parity,
     round_ratio,
+    show_ratio,
 )
 
 # the shipped recipe on 200 samples: native (AVX-512, AMD) and qemu Haswell, as measured for docs/adr/0018
@@ -82,3 +83,9 @@ def test_a_figure_is_close_to_a_limit_within_its_last_digit():
     assert not is_close("top1", 0.93, 0.93, figures), "samples are counted"
     assert resolution("outputs.a.rmse", 1e-6, figures) == pytest.approx(1e-6)
     assert resolution("metrics.iou", 0.8123, figures) == pytest.approx(1e-4) and not resolution("bytes", 7.0, figures)
+
+
+def test_a_ratio_is_printed_with_the_digits_that_hold():
+    assert [show_ratio(one) for one in (33.91, 75.3, 95.0, 130.0, 200.0, -200.0)] == [
+        *("33.9", "75.3", "95", "130", "200.0", "-200.0"),
+    ]

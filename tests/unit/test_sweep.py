@@ -132,7 +132,7 @@ def test_the_columns_of_the_csv_stay_whatever_was_measured():
         "sweep,created,commit,recipe,variant,overrides,result,pareto,bytes,gzip_bytes,top1,top1_source,top1_drop,topk,"
         "topk_source,agreement,max_abs_error,rmse,cosine,snr_db,latency_ms,latency_p10_ms,latency_p90_ms,float_bytes,"
         "samples,latency_host,targets,devices,sha256,path,error_kind,error,"
-        "warnings,top1_margin,top1_drop_margin,topk_margin,agreement_margin,snr_db_margin"
+        "warnings,top1_margin,top1_drop_margin,topk_margin,agreement_margin,snr_db_margin,tied_to_cpu"
     )
     assert ",".join(CSV_COLUMNS) == expected
     for variants in (FOUR, (failed("a=1"),), ()):

@@ -288,3 +288,10 @@ def test_a_scale_has_room_for_its_values_and_some_words_beside_it(values):
 def test_shares_do_not_go_beyond_one():
     assert make_scale([0.90, 0.999], 0, 100, "top1").high == 1.0
     assert thin(Scale(0.5, 1.0, 0, 1), 4)
+
+
+def test_what_depends_on_the_cpu_is_told_of_its_variant():
+    line = "convert: Svd at 'w': its sums differ"
+    page = sweep_page([sweep(*FOUR, replace(entry("a=1"), tied=(line,)))])
+    assert Page(page).text.count(line) == 1 and "tied to a CPU" in Page(page).text
+    assert "tied to a CPU" not in Page(sweep_page([sweep(*FOUR)])).text

@@ -51,6 +51,11 @@ def round_ratio(value_db: float, near_db: float | None = None) -> float:
     return round(value_db, -round(math.log10(step)))
 
 
+def show_ratio(value_db: float) -> str:
+    """Return a ratio with the digits that hold, one decimal at most; the unit dB is left to the caller."""
+    return f"{value_db:.{0 if ratio_step(value_db) > 0.1 and abs(value_db) < IDENTICAL_DB else 1}f}"
+
+
 def round_cosine(value: float, snr_db: float) -> float:
     """Return a cosine whose distance from 1 is rounded to the digits that hold."""
     distance = 1.0 - value

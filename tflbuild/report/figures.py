@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
 from tflbuild.core.intervals import margin_digits, show_share
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.sizes import show_bytes
 
 HEADINGS = {
@@ -68,7 +69,7 @@ def show_figure(name: str, value: float, margin: float | None = None, mark: str 
     target, own = split_target(name)
     last = own.rpartition(".")[2]
     if last == "snr_db":
-        return f"{value:.1f}" if margin is None else f"{value:.1f} ({mark}{margin:.1f})"
+        return show_ratio(value) + ("" if margin is None else f" ({mark}{margin:.1f})")
     if unit(name) == BYTES or (target and value == round(value) and not unit(name)):
         return f"{value:,.0f}"
     if name == "top1_drop":

@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figure_name, figures, show_figure
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.trial import Costly, Found, Trial
 from tflbuild.report.columns import align, shorten
@@ -74,7 +75,7 @@ def failure_lines(trials: Sequence[Trial]) -> list[str]:
 def costly_lines(costly: Sequence[Costly]) -> list[str]:
     """The operators that lose most, each alone quantized."""
     headings = (f"costs most as {costly[0].scheme}", "SNR dB alone", "operator")
-    return align(headings, [(shorten(one.name), f"{one.snr_db:.1f}", one.operator) for one in costly], headings[1:2])
+    return align(headings, [(shorten(one.name), show_ratio(one.snr_db), one.operator) for one in costly], headings[1:2])
 
 
 def reason(found: Found) -> str:

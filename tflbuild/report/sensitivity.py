@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tflbuild.core.digest import Json
+from tflbuild.core.precision import show_ratio
 from tflbuild.report.columns import align, shorten
 
 BAR = 20  # characters that stand for the greatest share
@@ -17,7 +18,7 @@ def sensitivity_text(found: Mapping[str, Json]) -> str:
     most = max((one["share"] for one in found["operators"]), default=0.0)
     rows = [
         (
-            f"{one['snr_db']:.1f}",
+            show_ratio(one["snr_db"]),
             f"{one['rmse']:.3g}",
             f"{one['share']:.1%}",
             bar(one["share"], most),

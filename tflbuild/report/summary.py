@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import figures
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.quality import show_accuracy as show_accuracy_figure
 from tflbuild.core.sizes import show_bytes
 
@@ -72,7 +73,8 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
         source = show_accuracy_figure("top1_source", accuracy).partition(" (")[0]
         return f"top-1 {show_accuracy_figure('top1', accuracy)} of {verify['samples']:,} (float {source})"
     worst = figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
-    return f"SNR {worst:.1f} dB{show_worst(verify, worst)} against the source ({verify['samples']:,} samples{note})"
+    ratio = f"SNR {show_ratio(worst)} dB{show_worst(verify, worst)}"
+    return f"{ratio} against the source ({verify['samples']:,} samples{note})"
 
 
 def show_worst(verify: Mapping[str, Json], worst: float) -> str:

@@ -21,6 +21,7 @@ from tflbuild.errors import TflbuildError, UsageError
 from tflbuild.report.front import costs_of, pareto, usual_objectives
 from tflbuild.report.summary import Row, is_optimized
 from tflbuild.report.targets import verdicts_in
+from tflbuild.report.ties import show_ties
 
 FORMAT = 1
 RECORD = "sweep.json"
@@ -31,7 +32,7 @@ MARGINS = ("top1", "top1_drop", "topk", "agreement", "snr_db")  # figures whose 
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
     *("samples", "latency_host", "targets", "devices", "sha256", "path", "error_kind", "error"),
-    *("warnings", *(f"{name}_margin" for name in MARGINS)),
+    *("warnings", *(f"{name}_margin" for name in MARGINS), "tied_to_cpu"),
 )
 
 
@@ -96,6 +97,7 @@ class Layers:
 class Entry:
     """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets;
     `margins` are half the widths of their 95 % intervals. A `collapsed` one is on no front; `warnings` say why.
+    `tied` says what in the artifact depends on the CPU that built it.
 
     `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short, `devices`
     where the figures of each were had, or by whose estimate.
@@ -113,6 +115,7 @@ class Entry:
     figures: Mapping[str, float] = field(default_factory=dict)
     margins: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
     collapsed: bool = False
     samples: int | None = None
     latency_host: str = ""
@@ -243,6 +246,7 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
             "figures": measured(manifest),
             "margins": margins({"check": made, **metrics}),
             "warnings": tuple(manifest["warnings"]),
+            "tied": tuple(show_ties(manifest.get("tied_to_cpu") or ())),
             "collapsed": is_collapsed(metrics.get("verify")),
             "devices": {one.target: one.device for one in verdicts if one.figures and one.device},
             "targets": ", ".join(short_verdict(one) for one in verdicts),
@@ -310,6 +314,7 @@ def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
         **{name: f"{value:.15g}" for name, value in entry.figures.items()},
         **{f"{name}_margin": f"{entry.margins[name]:.6g}" for name in MARGINS if name in entry.margins},
         "warnings": "; ".join(entry.warnings),
+        "tied_to_cpu": "; ".join(entry.tied),
         "float_bytes": "" if artifact is None else artifact.float_bytes,
         "samples": "" if entry.samples is None else entry.samples,
         "latency_host": entry.latency_host,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tflbuild.core.objective import Objective
+from tflbuild.core.precision import show_ratio
 from tflbuild.locations import ASSETS
 from tflbuild.report.columns import shorten
 from tflbuild.report.drawing import STYLE, VIEWPORT, document
@@ -164,6 +165,7 @@ def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Seq
         if name in entry.figures
     ]
     rows += [("targets", entry.targets)] if entry.targets else []
+    rows += [("tied to a CPU", "; ".join(entry.tied))] if entry.tied else []
     rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
     told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
     front = ", on the front" if one.best else ", doubtful" if entry.collapsed else ""
@@ -339,7 +341,7 @@ def layers_html(layers: Layers) -> list[str]:
         [
             escape(shorten(layer.name)),
             escape(layer.operator),
-            f"{layer.snr_db:.1f}",
+            show_ratio(layer.snr_db),
             f'<span class="bar" style="width:{6 * one / max(noise):.2f}em"></span>',
         ]
         for layer, one in zip(worst, noise, strict=False)

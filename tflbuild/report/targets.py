@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.core.result import StepResult
 from tflbuild.core.sizes import show_bytes
@@ -187,7 +188,7 @@ def _show(name: str, value: float) -> str:
         return show_bytes(value)
     if name.endswith("_ms"):
         return show_ms(value)
-    return f"{value:.1f} dB" if name.endswith("_db") else f"{value:,.10g}"
+    return f"{show_ratio(value)} dB" if name.endswith("_db") else f"{value:,.10g}"
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> Json:

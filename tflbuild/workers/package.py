@@ -6,6 +6,7 @@ from typing import Any
 
 from tflbuild.core.contents import fused_text, list_decisive_features, list_unknown_features
 from tflbuild.core.intervals import margin_digits
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.quality import find_warnings, show_accuracy
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.runners import write_runners
@@ -139,7 +140,7 @@ def measured(verify: Any) -> list[str]:
     for name, parity in verify["outputs"].items():
         lines.append(
             f"- output `{name}`: max abs error {parity['max_abs_error']:.4g}, RMSE {parity['rmse']:.4g},"
-            f" cosine {parity['cosine']:.6f}, SNR {parity['snr_db']:.1f} dB{show_margin(parity)}"
+            f" cosine {parity['cosine']:.6f}, SNR {show_ratio(parity['snr_db'])} dB{show_margin(parity)}"
         )
         lines += channel_lines(parity.get("channels"))
     lines += ["", "± is half the width of the 95 % interval."]
@@ -177,6 +178,6 @@ def channel_lines(channels: Any) -> list[str]:
     ]
     for one in channels["listed"]:
         values = [one["low"], one["high"]]
-        cells = [str(one["channel"]), *(f"{value:.4g}" for value in values), f"{one['snr_db']:.1f}"]
+        cells = [str(one["channel"]), *(f"{value:.4g}" for value in values), show_ratio(one["snr_db"])]
         lines.append("  | " + " | ".join([*cells, f"{one['cosine']:.4f}", f"{one['max_abs_error']:.4g}"]) + " |")
     return [*lines, ""]

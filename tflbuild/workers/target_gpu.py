@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.model import Model
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
 from tflbuild.targets.lint import Place, judge, largest, lint
 from tflbuild.targets.rules import Table
@@ -153,7 +154,7 @@ class _Proof:
     def _how(self, agreement: Agreement, apart: Sequence[str]) -> str:
         fed = "samples" if self.trial.sampled else "random inputs"
         width = "16-bit" if self.bench.float16 else "32-bit"
-        how_far = f"{agreement.calls} calls of {fed}, SNR {agreement.snr_db:.1f} dB"
+        how_far = f"{agreement.calls} calls of {fed}, SNR {show_ratio(agreement.snr_db)} dB"
         told = f"executed by {self._by()}, in {width} floats; {how_far}"
         if not self.outcome.full and not self.outcome.taken:
             told = f"compiled by {self._by()}, which takes none of it: all runs on the CPU; {how_far}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.model import Model, Tensor
+from tflbuild.core.precision import show_ratio
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
 from tflbuild.targets.lint import count_partitions, judge, judge_all, lint
 from tflbuild.targets.rules import View, each_view
@@ -197,7 +198,7 @@ def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str
     what = f"{agreement.calls} {'samples' if sampled else 'random inputs'}"
     ran = f"run by TensorFlow Lite Micro ({tflm_runtime.PACKAGE} {tflm_runtime.version()}) on {what}"
     if agrees:
-        return f"{ran}, as on the CPU: {agreement.snr_db:.1f} dB"
+        return f"{ran}, as on the CPU: {show_ratio(agreement.snr_db)} dB"
     if not agreement.finite:
         return f"{ran}: outputs are not finite where the CPU's are"
     return f"{ran}: {agreement.distance()}, from the CPU's outputs, and {limit:g} dB is asked for"

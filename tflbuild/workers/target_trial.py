@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.needs import Needs
-from tflbuild.core.precision import round_parity
+from tflbuild.core.precision import round_parity, show_ratio
 from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import UNPROVEN, Verdict
 from tflbuild.targets.needs import unmet
@@ -63,7 +63,7 @@ class Agreement:
     def distance(self) -> str:
         """`-8.5 dB, at most 2 steps of their scale`: beside small signals a single step is much noise."""
         steps = f", at most {self.steps:.3g} step{'' if self.steps == 1 else 's'} of their scale" if self.steps else ""
-        return f"{self.snr_db:.1f} dB{steps}"
+        return f"{show_ratio(self.snr_db)} dB{steps}"
 
     def figures(self) -> dict[str, float]:
         """As a verdict's figures."""
