@@ -112,6 +112,10 @@ def _list_reductions():
     yield "BiasAddV1", {}, [X, Y[0]]
     yield "BiasAdd", {"data_format": "NCHW"}, [SMALL, SMALL[0, :, 0, 0]]
     yield "Where", {}, [np.round(X)]
+    rows = np.float32([[-3, -1, 0.5, 2], [0, 1, 1, 3]])
+    yield from (
+        (name, {"out_type": I32}, [rows, np.float32([[1, 2.5], [1, 9]])]) for name in ("LowerBound", "UpperBound")
+    )
     yield "Bucketize", {"boundaries": [-1.5, 0.1, 2.0]}, [X]
 
 
@@ -182,6 +186,14 @@ def _list_layers():
     yield "RFFT3D", {"Tcomplex": one, "Treal": F32}, [volume[0], ints(4, 4, 2)]
     yield "IRFFT3D", {"Tcomplex": one, "Treal": F32}, [Z.reshape(3, 2, 6), ints(3, 2, 10)]
     yield "IRFFT2D", {"Tcomplex": one, "Treal": F32}, [Z, ints(3, 22)]
+    yield "ResizeArea", {"align_corners": False}, [SMALL, ints(4, 9)]
+    yield "ResizeArea", {"align_corners": True}, [SMALL, ints(3, 5)]
+    kernels = ("lanczos1", "lanczos3", "lanczos5", "gaussian", "triangle", "keyscubic", "mitchellcubic")
+    for kernel in kernels:
+        scales = np.float32([4 / 6, 9 / 7])
+        around = [ints(4, 9), scales, np.float32([0.25, -0.5])]
+        for smooth in (True, False):
+            yield "ScaleAndTranslate", {"kernel_type": kernel, "antialias": smooth}, [SMALL, *around]
     for name in ("ResizeBilinear", "ResizeBicubic"):
         yield name, {"align_corners": False, "half_pixel_centers": True}, [SMALL, ints(9, 4)]
         yield name, {"align_corners": True, "half_pixel_centers": False}, [SMALL, ints(9, 15)]

@@ -17,14 +17,38 @@ SAME_BITS = {
     *("Abs", "Add", "AddV2", "ApproximateEqual", "ArgMax", "ArgMin", "BiasAdd", "Bucketize", "Cast", "Ceil"),
     *("CheckNumerics", "ClipByValue", "Complex", "Conj", "Dilation2D", "Div", "DivNoNan", "Equal", "Floor", "FloorDiv"),
     *("FloorMod", "Greater", "GreaterEqual", "Imag", "IsFinite", "IsInf", "IsNan", "LeakyRelu", "Less"),
-    *("LessEqual", "LinSpace", "Max", "MaxPool", "MaxPool3D", "Maximum", "Min", "Minimum", "Mod", "Mul", "MulNoNan"),
+    *(
+        "LessEqual",
+        "LinSpace",
+        "LowerBound",
+        "UpperBound",
+        "Max",
+        "MaxPool",
+        "MaxPool3D",
+        "Maximum",
+        "Min",
+        "Minimum",
+        "Mod",
+        "Mul",
+        "MulNoNan",
+    ),
     *("Neg", "NextAfter", "NotEqual", "Range", "Real", "RealDiv", "Relu", "Relu6", "Rint", "Round", "SegmentMax"),
     *("SegmentMin", "Sign", "Sqrt", "Square", "SquaredDifference", "Sub", "TensorScatterMax", "TensorScatterMin"),
     *("TopKV2", "TruncateMod", "UnsortedSegmentMax", "UnsortedSegmentMin", "Where", "Xdivy"),
 }
 
 # TensorFlow's kernels of these compute in float32 whatever the type is, or with constants rounded to the type
-COARSE = {"Bucketize", "LRN", "ResizeBicubic", "ResizeBilinear", "Erfinv", "Ndtri", "Selu"}
+COARSE = {
+    "Bucketize",
+    "LRN",
+    "ResizeArea",
+    "ResizeBicubic",
+    "ResizeBilinear",
+    "ScaleAndTranslate",
+    "Erfinv",
+    "Ndtri",
+    "Selu",
+}
 WIDER = {np.dtype(np.float32): F64, np.dtype(np.complex64): np.dtype(np.complex128)}
 
 

@@ -230,6 +230,17 @@ def _resize(function: Callable[[Array, Sequence[int], bool, bool], Array]) -> Op
     return evaluate
 
 
+def _scale_and_translate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
+    images, size, scales, shifts = inputs
+    kernel = read_text(attributes, "kernel_type", "lanczos3")
+    if kernel not in resize.KERNELS or (images.dtype.kind not in "iu" and not is_float(images.dtype)):
+        return None
+    smooth = bool(attributes.get("antialias", True))
+    sizes = [int(each) for each in size]
+    result = resize.scale_and_translate(widen(images), sizes, widen(scales), widen(shifts), kernel, smooth)
+    return [round_to(result, np.dtype(np.float32))]
+
+
 def _check_numbers(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     """Return the input where it is finite; TensorFlow fails otherwise."""
     return [inputs[0]] if bool(np.isfinite(widen(inputs[0])).all()) else None
@@ -265,6 +276,8 @@ OPERATORS: dict[str, Operator] = {
     "MatrixInverse": _use_matrices(lambda attributes, a: algebra.invert(_turn(attributes, a))),
     "MatrixSolve": _use_matrices(lambda attributes, a, b: algebra.solve(_turn(attributes, a), b)),
     "MatrixTriangularSolve": _use_matrices(_solve_triangular),
+    "ResizeArea": _resize(resize.resize_by_area),
     "ResizeBicubic": _resize(resize.resize_bicubic),
     "ResizeBilinear": _resize(resize.resize_bilinear),
+    "ScaleAndTranslate": _scale_and_translate,
 }

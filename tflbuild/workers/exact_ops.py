@@ -12,10 +12,10 @@ Outside the table, `evaluate` returns None. Outside on purpose:
   MatrixSquareRoot, TridiagonalSolve;
 - Bessel* but for I0, I0e, I1 and I1e, Betainc, Igamma*, Zeta, Polygamma;
 - gradients (*Grad, *BackpropFilter) and losses of training, FusedBatchNorm* with `is_training`;
-- operators that decide by computed floats (NonMaxSuppression*, CropAndResize, ResizeArea, FractionalMaxPool);
+- operators that decide by computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
 - text of numbers (AsString, StringToNumber) and encoded images and sounds.
 Single cases are outside too: a cast of NaN or of a value outside an integer type, indices of the largest of NaNs,
-complex values in most operators, an equation of Einsum with more than two inputs.
+complex values in most operators, an equation of Einsum with more than two inputs, ScaleAndTranslate's kernel `box`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROUNDED: dict[str, Operator] = {
 MOVED = exact_moves.MOVES | exact_moves.SHAPES
 OPERATORS = frozenset(ROUNDED) | MOVED | exact_moves.INTEGERS
 # Results are float even where all inputs are integers.
-FLOAT_RESULTS = frozenset({"Cast", "ResizeBicubic", "ResizeBilinear"})
+FLOAT_RESULTS = frozenset({"Cast", "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ScaleAndTranslate"})
 
 
 def evaluate(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Array]) -> list[Array] | None:

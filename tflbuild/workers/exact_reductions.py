@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -318,6 +318,19 @@ def _mark_nonzero(attributes: Attributes, inputs: Sequence[Array]) -> list[Array
     return [np.argwhere(marked[0]).astype(np.int64)] if marked else None
 
 
+def _find_bound(side: Literal["left", "right"]) -> Operator:
+    """Make a search in sorted rows of floats, which are compared exactly."""
+
+    def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
+        rows, values = inputs
+        if not is_float(rows.dtype) or np.isnan(rows).any() or np.isnan(values).any():
+            return None
+        found = [np.searchsorted(widen(row), widen(value), side) for row, value in zip(rows, values, strict=True)]
+        return [np.array(found, attributes.get("out_type", np.int32)).reshape(values.shape)]
+
+    return evaluate
+
+
 def _find_buckets(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     limits = np.array(attributes["boundaries"], np.float32).astype(np.float64)
     values = inputs[0].astype(np.float64)
@@ -345,6 +358,7 @@ OPERATORS: dict[str, Operator] = {
     "Einsum": _contract_all,
     "L2Loss": _halve_squares,
     "LinSpace": _linear_space,
+    "LowerBound": _find_bound("left"),
     "LogSoftmax": _soften(algebra.log_softmax),
     "MatMul": _multiply("transpose_a", "transpose_b"),
     "Range": _range,
@@ -352,5 +366,6 @@ OPERATORS: dict[str, Operator] = {
     "ScatterNdNonAliasingAdd": _scatter_into(np.add),
     "Softmax": _soften(algebra.softmax),
     "TopKV2": _find_top,
+    "UpperBound": _find_bound("right"),
     "Where": _mark_nonzero,
 }
