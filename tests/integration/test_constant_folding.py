@@ -18,13 +18,15 @@ ROOTS = (1 / np.sqrt(VALUES.astype(np.float64))).astype(np.float32)
 
 def trace(function, *specs):
     """A function that gives {"y": ...}, as a concrete one."""
-    return tf.function(lambda *args: {"y": function(*args)}, input_signature=specs).get_concrete_function()
+    return tf.function(
+        lambda *args: {"y": function(*args)}, input_signature=specs, autograph=False
+    ).get_concrete_function()
 
 
 def fold(concrete, *others):
     """The folded function of `concrete`; `others` are entry points of the same model."""
     written = frozenset().union(*(find_written(one) for one in (concrete, *others)))
-    return fold_concrete(concrete, written, key="serve", keep_order=is_stateful(concrete))
+    return fold_concrete(concrete, written, keep_order=is_stateful(concrete))
 
 
 def ops(concrete):
@@ -136,6 +138,21 @@ def test_a_variable_is_a_constant_unless_some_entry_point_writes_it():
     assert [variable.ref() for variable in folded.concrete.graph.variables] == [counted.ref()]
     assert fold(writer).concrete(x=tf.zeros([1, 8]))["y"] is not None
     assert not {"Rsqrt"} & ops(fold(reader).concrete)
+
+
+def test_functions_of_two_entry_points_keep_apart(tmp_path):
+    factors = {"double": 2.0, "triple": 3.0}
+    entries = {
+        name: trace(lambda x, by=by: tf.cond(x[0, 0] > 0, lambda: x * by, lambda: x), X) for name, by in factors.items()
+    }
+    taken, folded = set(), {}
+    for name, concrete in entries.items():
+        made = fold_concrete(concrete, frozenset(), taken=taken, keep_order=False)
+        taken |= made.functions
+        folded[name] = made.concrete
+    save(tf.Module(), folded, tmp_path / "snapshot")
+    again = tf.saved_model.load(str(tmp_path / "snapshot")).signatures
+    assert {name: float(again[name](x=tf.ones([1, 8]))["y"][0, 0]) for name in entries} == factors
 
 
 def test_state_changes_in_its_order():

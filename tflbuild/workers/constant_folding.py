@@ -69,11 +69,14 @@ Bound = Handle | Value
 
 @dataclass
 class Folding:
-    """What foldings of one model share: its functions, those that were made, and what could not be folded."""
+    """What foldings of one function share: its library, functions that were made, and what could not be folded.
+
+    `taken` are names of functions of other entry points, which lie in the same SavedModel.
+    """
 
     library: Mapping[str, FunctionDef]
     shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[Port, Any]]
-    prefix: str
+    taken: Collection[str]
     keep_order: bool
     functions: dict[str, FunctionDef] = field(default_factory=dict)
     unfolded: set[Unfolded] = field(default_factory=set)
@@ -306,7 +309,7 @@ def fold_function(
     dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
     specs = {name: tf.TensorSpec(known.get(name), dtype) for name, dtype in dtypes.items()}
     folded = GraphFolding(shared, flat, by_name, specs).fold()
-    wanted = unique(f"{shared.prefix}_{name}".replace("/", "_"), {*shared.functions, *shared.library})
+    wanted = unique(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.taken})
     shared.functions[wanted] = to_function(folded, function, wanted)
     return wanted
 

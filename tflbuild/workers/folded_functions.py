@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,20 +22,26 @@ MOST_ROUNDS = 3  # foldings: constants may make more shapes known
 
 @dataclass(frozen=True)
 class FoldedFunction:
-    """A ConcreteFunction, the operators on constants that it still has, and the variables that its constants became."""
+    """A ConcreteFunction, the operators on constants that it still has, and the variables that its constants became.
+
+    `functions` are the names of those that stand for the model's loops and branches.
+    """
 
     concrete: Any
     unfolded: frozenset[Unfolded]
     stored: tuple[Any, ...]
+    functions: frozenset[str]
 
 
-def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_order: bool) -> FoldedFunction:
+def fold_concrete(
+    concrete: Any, written: frozenset[int], *, taken: Collection[str] = (), keep_order: bool
+) -> FoldedFunction:
     """Fold what a concrete function computes from constants and from variables that nothing writes.
 
     Args:
         concrete: A ConcreteFunction whose structured outputs are a flat dict.
         written: ids of the handles of variables that some entry point of the model writes.
-        key: The entry point's name, which the names of its functions begin with.
+        taken: Names of functions of other entry points, which lie in the same SavedModel.
         keep_order: Whether the function changes state.
 
     Returns:
@@ -43,7 +49,7 @@ def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_orde
     """
     library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
     captures = read_captures(concrete)
-    shared = Folding(library, partial(learn_shapes, library=library), key, keep_order)
+    shared = Folding(library, partial(learn_shapes, library=library), taken, keep_order)
     graph = flatten_concrete(concrete, keep_order=keep_order)
     bound = {name: found for name, tensor in captures.items() if (found := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
@@ -55,9 +61,8 @@ def fold_concrete(concrete: Any, written: frozenset[int], *, key: str, keep_orde
             break
         graph = folded
     stored = store_large(folded)
-    return FoldedFunction(
-        rebuild(concrete, folded, captures, library, stored), frozenset(shared.unfolded), tuple(stored.values())
-    )
+    made = rebuild(concrete, folded, captures, library, stored)
+    return FoldedFunction(made, frozenset(shared.unfolded), tuple(stored.values()), frozenset(shared.functions))
 
 
 def read_captures(concrete: Any) -> dict[str, Any]:

@@ -95,7 +95,11 @@ def run(request: Request) -> Facts:
 def fold_endpoints(endpoints: list[Endpoint]) -> dict[str, FoldedFunction]:
     """Fold the constants of every signature; what `predict` alone uses stays as the source has it."""
     written = frozenset[int]().union(*(find_written(one.concrete) for one in endpoints))
-    return {one.key: fold_concrete(one.concrete, written, key=one.key, keep_order=one.stateful) for one in endpoints}
+    folded: dict[str, FoldedFunction] = {}
+    for one in endpoints:
+        taken = {name for other in folded.values() for name in other.functions}
+        folded[one.key] = fold_concrete(one.concrete, written, taken=taken, keep_order=one.stateful)
+    return folded
 
 
 def unwrap(loaded: Loaded, endpoint: Endpoint) -> UnwrappedEntry:
