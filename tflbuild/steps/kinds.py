@@ -287,7 +287,7 @@ KINDS: dict[str, StepKind] = {
                 *("flatbuffer", "idle_interface", "interface_order", "least_scales", "model_editing"),
                 *("narrow_constants", "preprocess", "samples", "signatures", "stored_tensors", "tf_converter"),
                 *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface", "converter_ranges", "range_process"),
-                "unfolded",
+                *("calibrated_model", "unfolded"),
                 *("litert_calibrate", "known_ranges", *RANGES),
             ),
             packages=(*TENSORFLOW, "ai-edge-litert"),

@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from tflbuild.workers import progress
 from tflbuild.workers.buffers import store_buffers_inside
+from tflbuild.workers.calibrated_model import Tie, sort_ties
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
-from tflbuild.workers.converter_ranges import NOT_REPLACED, Tie, settled_ranges, sort_ties
+from tflbuild.workers.converter_ranges import NOT_REPLACED, settled_ranges
 from tflbuild.workers.fake_quant import count_in_snapshot
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.idle_interface import type_idle_interface
