@@ -32,7 +32,7 @@ pytestmark = [
 NATIVE = "native"
 EMULATED = ("Nehalem", "SandyBridge", "Haswell")  # SSE4.2 alone; AVX; AVX2 and FMA
 SAMPLES = 8
-FEW = 2  # samples of the moments, which are computed in float64
+FEW = 1  # sample of the moments, which are computed in float64
 TIMEOUT_SECONDS = 300
 METHODS: dict[str, dict[str, Any]] = {
     "min_max": {},

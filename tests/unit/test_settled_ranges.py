@@ -30,16 +30,16 @@ class Simulated(Observer):
 
     values: np.ndarray = field(default_factory=lambda: VALUES)
     noise: float = 0.0
-    lacking: str = ""
+    lacking: tuple = ()
     asked: list = field(default_factory=list)
 
     def count(self):
         return len(self.values)
 
     def open(self):
-        if self.kernels == self.lacking:
+        if self.kernels in self.lacking:
             raise WorkerError("no kernel", why="Didn't find op for builtin opcode 'CONV_2D' version '1'")
-        scale = {"xnnpack": 1.0, "reference": 0.1, FLOAT64: 0.0}[self.kernels]
+        scale = {"xnnpack": 1.0, "none": 0.5, "reference": 0.1, FLOAT64: 0.0}[self.kernels]
 
         def values_of(call):
             self.asked.append((self.kernels, call))
@@ -59,7 +59,7 @@ def model(*ops):
     return Model(0, (graph,), (SignatureDef("serve", 0, {"x": tensors[0]}, {"y": tensors[2]}),))
 
 
-def simulate(values=VALUES, noise=0.0, op="CONV_2D", kernels="xnnpack", lacking="", method="min_max"):
+def simulate(values=VALUES, noise=0.0, op="CONV_2D", kernels="xnnpack", lacking=(), method="min_max"):
     watched = Simulated(
         *(Path("none"), {"key": "serve", "inputs": []}, {}, kernels, [Activation("y", 2, 2)]),
         values=values,
@@ -133,8 +133,14 @@ def test_a_noisier_activation_gets_a_wider_limit():
 
 
 def test_what_no_second_kind_of_kernels_runs_is_reported():
-    settlement, _ = simulate(lacking="reference")
+    settlement, _ = simulate(lacking=("reference", "none"))
     assert [(tie["operator"], tie["layer"]) for tie in settlement.ties] == [("CONV_2D", "y")]
+
+
+def test_optimized_kernels_show_the_noise_where_reference_ones_lack_an_operator_and_settle_nothing():
+    assert not simulate(lacking=("reference",))[0].ties
+    settlement, _ = simulate(at_boundary(2e-5), noise=1e-6, op="WHILE", lacking=("reference",))
+    assert [tie["reason"] for tie in settlement.ties] == [UNSETTLED]
 
 
 def test_an_operator_that_jumps_is_reported():

@@ -34,7 +34,6 @@ FUSED: dict[str, Callable[[Array], Array]] = {
     "RELU": lambda x: np.maximum(x, 0.0),
     "RELU6": lambda x: np.clip(x, 0.0, 6.0),
     "RELU_N1_TO_1": lambda x: np.clip(x, -1.0, 1.0),
-    "TANH": tanh,
 }
 
 
@@ -228,6 +227,13 @@ def hard_swish(x: Array) -> Array:
     return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
+def widen(op: Op, inputs: Sequence[Array]) -> list[Array]:
+    """DEQUANTIZE of float16."""
+    if inputs[0].dtype != np.float64:
+        raise NotImplementedError("integers")
+    return [inputs[0]]
+
+
 def leaky_relu(op: Op, inputs: Sequence[Array]) -> list[Array]:
     """LEAKY_RELU."""
     return [np.where(inputs[0] > 0, inputs[0], inputs[0] * op.options["alpha"])]
@@ -306,7 +312,7 @@ OPERATORS: dict[str, Operator] = {
     "PRELU": each(lambda x, slope: np.where(x > 0, x, x * slope)),
     "SELECT": each(np.where),
     "SELECT_V2": each(np.where),
-    "DEQUANTIZE": lambda op, inputs: [inputs[0].astype(np.float64)],
+    "DEQUANTIZE": widen,
     "FILL": lambda op, inputs: [np.full(np.ravel(inputs[0]), inputs[1])],
     "SHAPE": lambda op, inputs: [np.array(inputs[0].shape, np.int32)],
     "TRANSPOSE": lambda op, inputs: [np.transpose(inputs[0], inputs[1])],
