@@ -6,6 +6,7 @@ by CPU: `python tests/exact_battery.py` gives the same digests on every machine.
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 
 from tflbuild.workers.exact_algebra import multiply_matrices
@@ -107,6 +108,8 @@ def _list_reductions():
         yield f"TensorScatter{name}", {}, [Y, ints(*[1, 2, 1, 0] * 9, 3).reshape(37, 1), X]
     yield "Range", {}, [np.float32(5), np.float32(-2), np.float32(-0.7)]
     yield "Range", {}, [np.float32(0), np.float32(10), np.float32(0.1)]
+    yield "Range", {}, [np.float16(5), np.float16(-2), np.float16(-0.7)]
+    yield "Range", {}, [np.array(each, ml_dtypes.bfloat16) for each in (0, 3, 0.1)]
     yield "LinSpace", {}, [np.float32(0.3), np.float32(8.1), np.int32(41)]
     yield "BiasAdd", {"data_format": "NHWC"}, [X, Y[0]]
     yield "BiasAddV1", {}, [X, Y[0]]
@@ -176,16 +179,16 @@ def _list_layers():
     for name in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
         yield name, {"is_training": False, "epsilon": 1e-3}, [SMALL, *channels]
     yield "LRN", {"depth_radius": 2, "bias": 1.5, "alpha": 0.3, "beta": 0.75}, [SMALL]
-    one = np.dtype(np.complex64)
+    single = np.dtype(np.complex64)
     for name in ("FFT", "IFFT", "FFT2D", "IFFT2D"):
-        yield name, {"Tcomplex": one}, [Z]
-    yield "RFFT", {"Tcomplex": one, "Treal": F32}, [X, ints(8)]
-    yield "RFFT2D", {"Tcomplex": one, "Treal": F32}, [X, ints(30, 10)]
-    yield "IRFFT", {"Tcomplex": one, "Treal": F32}, [Z, ints(20)]
-    yield from ((name, {"Tcomplex": one}, [Z.reshape(3, 2, 6)]) for name in ("FFT3D", "IFFT3D"))
-    yield "RFFT3D", {"Tcomplex": one, "Treal": F32}, [volume[0], ints(4, 4, 2)]
-    yield "IRFFT3D", {"Tcomplex": one, "Treal": F32}, [Z.reshape(3, 2, 6), ints(3, 2, 10)]
-    yield "IRFFT2D", {"Tcomplex": one, "Treal": F32}, [Z, ints(3, 22)]
+        yield name, {"Tcomplex": single}, [Z]
+    yield "RFFT", {"Tcomplex": single, "Treal": F32}, [X, ints(8)]
+    yield "RFFT2D", {"Tcomplex": single, "Treal": F32}, [X, ints(30, 10)]
+    yield "IRFFT", {"Tcomplex": single, "Treal": F32}, [Z, ints(20)]
+    yield from ((name, {"Tcomplex": single}, [Z.reshape(3, 2, 6)]) for name in ("FFT3D", "IFFT3D"))
+    yield "RFFT3D", {"Tcomplex": single, "Treal": F32}, [volume[0], ints(4, 4, 2)]
+    yield "IRFFT3D", {"Tcomplex": single, "Treal": F32}, [Z.reshape(3, 2, 6), ints(3, 2, 10)]
+    yield "IRFFT2D", {"Tcomplex": single, "Treal": F32}, [Z, ints(3, 22)]
     yield "ResizeArea", {"align_corners": False}, [SMALL, ints(4, 9)]
     yield "ResizeArea", {"align_corners": True}, [SMALL, ints(3, 5)]
     kernels = ("lanczos1", "lanczos3", "lanczos5", "gaussian", "triangle", "keyscubic", "mitchellcubic")

@@ -301,6 +301,8 @@ def test_operators_outside_the_table_are_refused():
     assert exact_ops.evaluate("Cast", {"DstT": I32}, [np.float32([1e10])]) is None
     assert exact_ops.evaluate("Cast", {"DstT": I32}, [np.float32([np.nan])]) is None
     assert exact_ops.evaluate("Reshape", {}, [x, ints(5, 5)]) is None
+    assert exact_ops.evaluate("AddV2", {}, [x, x[:, :3]]) is None
+    assert exact_ops.evaluate("MatMul", {}, [x, x]) is None
     assert exact_ops.evaluate("Svd", {}, [Z]) is None
 
 

@@ -61,8 +61,11 @@ def evaluate(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Arra
     function = ROUNDED.get(operator)
     if function is None:
         return None
-    with np.errstate(all="ignore"):
-        results = function(attributes, arrays)
+    try:
+        with np.errstate(all="ignore"):
+            results = function(attributes, arrays)
+    except (ArithmeticError, LookupError, ValueError):
+        return None  # inputs that TensorFlow's kernel refuses too, such as shapes that do not fit each other
     return None if results is None else [np.asarray(result) for result in results]
 
 

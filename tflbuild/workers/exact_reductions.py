@@ -233,13 +233,12 @@ def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> O
             count = int(flat[-1]) + 1 if flat.size else 0
         values = widen(data).reshape(flat.size, *data.shape[ids.ndim :])
         result = _combine_segments(values, flat, count, function, start)
-        sizes = np.array([max(1, int((flat == segment).sum())) for segment in range(count)], np.float64)
-        sizes = sizes.reshape(-1, *[1] * (result.ndim - 1))
-        result = result / {"Mean": sizes, "SqrtN": np.sqrt(sizes)}.get(name, 1.0)
+        sizes = np.bincount(flat[(flat >= 0) & (flat < count)], minlength=count)
+        divisors = np.where(sizes == 0, 1, sizes).astype(np.float64).reshape(-1, *[1] * (result.ndim - 1))
+        result = result / {"Mean": divisors, "SqrtN": np.sqrt(divisors)}.get(name, 1.0)
         if name in ("Max", "Min"):  # what TensorFlow writes for a segment without values
-            empty = np.array([not (flat == segment).any() for segment in range(count)], bool)
             limit = float(np.finfo(data.dtype).min) if data.dtype.kind == "f" else start
-            result[empty] = (limit if name == "Max" else -limit) if unsorted else 0.0
+            result[sizes == 0] = (limit if name == "Max" else -limit) if unsorted else 0.0
         return [round_to(result, inputs[0].dtype)]
 
     return evaluate
@@ -284,9 +283,9 @@ def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     """Return start + i delta, in the type of the tensor: TensorFlow rounds the product and the sum."""
     start, limit, delta = inputs
     dtype = start.dtype
-    if not is_float(dtype) or dtype.name in ("float16", "bfloat16"):
+    if not is_float(dtype):
         return None
-    count = int(np.ceil(np.abs((limit - start) / delta)))
+    count = int(np.ceil(np.abs((limit - start) / delta).astype(np.float64)))
     steps = np.arange(count).astype(dtype)
     return [(steps * delta + start).astype(dtype)]
 
@@ -294,7 +293,7 @@ def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
 def _linear_space(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     start, stop, count = inputs[0], inputs[1], int(inputs[2])
     dtype = start.dtype
-    if dtype.name in ("float16", "bfloat16"):
+    if not is_float(dtype):
         return None
     if count == 1:
         return [start.reshape(1)]
@@ -325,8 +324,8 @@ def _find_bound(side: Literal["left", "right"]) -> Operator:
         rows, values = inputs
         if not is_float(rows.dtype) or np.isnan(rows).any() or np.isnan(values).any():
             return None
-        found = [np.searchsorted(widen(row), widen(value), side) for row, value in zip(rows, values, strict=True)]
-        return [np.array(found, attributes.get("out_type", np.int32)).reshape(values.shape)]
+        positions = [np.searchsorted(widen(row), widen(value), side) for row, value in zip(rows, values, strict=True)]
+        return [np.array(positions, attributes.get("out_type", np.int32)).reshape(values.shape)]
 
     return evaluate
 
