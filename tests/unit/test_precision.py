@@ -41,7 +41,8 @@ def test_what_two_cpus_measured_is_the_same_to_the_digits_that_hold():
 
 
 @pytest.mark.parametrize(
-    ("snr_db", "digits", "step"), [(-5, 4, 0.01), (35, 4, 0.01), (60, 3, 0.01), (75, 2, 0.1), (95, 1, 1), (130, 0, 10)]
+    ("snr_db", "digits", "step"),
+    [(-5, 4, 0.01), (35, 4, 0.01), (60, 3, 0.01), (75, 2, 0.1), (95, 1, 1), (115, 1, 10), (130, 0, 10)],
 )
 def test_the_nearer_the_noise_the_fewer_digits(snr_db, digits, step):
     assert count_digits(snr_db) == digits and ratio_step(snr_db) == pytest.approx(step)

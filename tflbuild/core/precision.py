@@ -22,7 +22,9 @@ def count_digits(snr_db: float) -> int:
     """Return how many significant digits of an error hold, given its ratio in dB; 0 for its power of ten alone."""
     if not math.isfinite(snr_db):
         return 1
-    return max(0, min(MOST_DIGITS, math.floor((NOISE_DB - snr_db) / 20.0)))
+    if snr_db > NOISE_DB:
+        return 0
+    return max(1, min(MOST_DIGITS, math.floor((NOISE_DB - snr_db) / 20.0)))
 
 
 def ratio_step(snr_db: float) -> float:
