@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tflbuild.core.recipe import Recipe
@@ -99,7 +100,8 @@ def show_step(event: Event) -> None:
     if isinstance(event, StepEnded):
         result = event.result
         why = f" {result.failure.what}: {result.failure.why}" if result.failure else ""
-        print(f"{time.strftime('%T')} {event.step.title} {result.status} {result.elapsed:.1f}{why}", file=sys.stderr)
+        machine = Path(sys.executable).name
+        print(f"{time.strftime('%T')} {machine}: {event.step.title} {result.status}{why}", file=sys.stderr)
 
 
 def main(python: str, *overrides: str) -> None:

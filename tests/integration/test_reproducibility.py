@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import NATIVE
+from machines import ARM, NATIVE, why_not
+from needs import leave_out, require_program
 from other_machines import (
     ENGINES,
     MODELS,
@@ -23,6 +24,13 @@ from other_machines import (
 
 pytestmark = pytest.mark.heavy
 GOLDEN = read_golden()
+# A model costs an emulated machine about ten seconds, its start half a minute: the command above tries all on each.
+EMULATED = {
+    "Haswell": ["batch_norm", "einsum", "mel", "signatures"],
+    "EPYC": ["dense_norm"],
+    "Skylake-Server": ["weight_normalization"],
+    ARM: ["batch_norm", "mel"],
+}
 
 
 def compare(machine: str, made: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -48,3 +56,14 @@ def test_this_machine_makes_the_golden_artifact_of_every_recipe_and_scheme(tmp_p
     assert {recipe: set(artifacts) for recipe, artifacts in made.items()} == {
         recipe: set(artifacts) for recipe, artifacts in GOLDEN["recipes"].items()
     }
+
+
+@pytest.mark.parametrize("machine", EMULATED)
+def test_an_emulated_machine_makes_the_golden_models(machine: str, tmp_path: Path):
+    require_program(f"qemu-{ARM if machine == ARM else 'x86_64'}")
+    if machine == ARM:
+        require_program("mmdebstrap")
+    if reason := why_not(machine):
+        leave_out(f"machine {machine}", reason)
+    made = build_on(machine, tmp_path, sweep_models(EMULATED[machine], ["litert"]))
+    compare(machine, made, GOLDEN["models"][NATIVE])
