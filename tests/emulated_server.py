@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from machines import PROGRAM
+
 from tflbuild.workers import server, shards
 from tflbuild.workers.contract import kept_errors
 
@@ -69,6 +71,7 @@ def run_step(request: dict[str, Any]) -> dict[str, Any]:
 
 def main(name: str) -> None:
     """Import what the server of this name imports, then serve until standard input ends."""
+    sys.executable = os.environ[PROGRAM]
     answers = os.dup(1)
     os.dup2(2, 1)
     shards.cores = lambda: 1  # a shard would be a process of its own

@@ -30,6 +30,7 @@ DEBIAN_PACKAGES = (f"{PYTHON}-minimal", f"lib{PYTHON}-stdlib", "libstdc++6", "li
 GLIBCS = (17, 24, 26, 27, 28, 31, 34)  # minor versions that wheels are tagged with
 PURE = {"antlr4-python3-runtime"}  # packages without wheels: Python alone, copied from this environment
 EXTRAS = ("tensorflow-model-optimization",)  # which the models take without further packages
+PROGRAM = "TFLBUILD_TEST_PYTHON"  # what a step starts Python with: this program, and not the one that it runs
 SERVER = Path(__file__).with_name("emulated_server.py")
 IN_ONE_PROCESS = f'if [ "$2" = tflbuild.workers.server ]; then shift 2; set -- {SERVER} "$@"; fi'
 # LiteRT's cpuinfo library dereferences a null pointer where an Arm processor is described as an x86 one, as qemu does.
@@ -75,7 +76,7 @@ def open_machine(name: str, folder: Path) -> Machine:
     else:
         lines = [f'exec {find_emulator("x86_64")} -cpu {name} {sys.executable} "$@"']
     program = folder / f"python-on-{name}"
-    program.write_text("\n".join(["#!/bin/sh", IN_ONE_PROCESS, *lines, ""]))
+    program.write_text("\n".join(["#!/bin/sh", f"export {PROGRAM}={program}", IN_ONE_PROCESS, *lines, ""]))
     program.chmod(0o755)
     return Machine(name, program)
 
