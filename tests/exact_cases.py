@@ -137,6 +137,10 @@ def _list_products():
     yield "Einsum", {"equation": "abb->ba"}, [SQUARE]
     yield "Einsum", {"equation": "i,j->ij"}, [X[0], Y[1]]
     yield "Einsum", {"equation": "ij->"}, [X]
+    places = np.array([[0, 3], [2, 1], [2, 2], [4, 36]], np.int64)
+    sparse = [places, X[0, :4], np.array([5, 37], np.int64)]
+    yield "SparseTensorDenseMatMul", {"adjoint_a": False, "adjoint_b": False}, [*sparse, X]
+    yield "SparseTensorDenseMatMul", {"adjoint_a": True, "adjoint_b": True}, [*sparse, X[:, :5].copy()]
     for name in ("MatrixInverse", "MatrixDeterminant", "LogMatrixDeterminant"):
         yield name, {}, [POSITIVE_MATRIX]
     yield "Cholesky", {}, [POSITIVE_MATRIX]
@@ -164,6 +168,10 @@ def _list_layers():
     sizes = {"SAME": ints(2, 11, 14, 5), "VALID": ints(2, 13, 15, 5)}
     for padding in ("SAME", "VALID"):
         yield "Conv2DBackpropInput", {"strides": [1, 2, 2, 1], "padding": padding}, [sizes[padding], back, SMALL]
+    depthwise = {"strides": [1, 2, 2, 1], "padding": "SAME"}
+    places = [ints(2, 11, 13, 2), make_values((3, 2, 2, 2), seed=26), SMALL]
+    yield "DepthwiseConv2dNativeBackpropInput", depthwise, places
+    yield "AdjustContrastv2", {}, [SMALL, np.float32(1.7)]
     volumes = [ints(1, 8, 9, 12, 3), make_values((2, 3, 2, 3, 2), seed=25), volume]
     yield "Conv3DBackpropInputV2", {"strides": [1, 2, 2, 2, 1], "padding": "SAME"}, volumes
     yield "MaxPoolV2", {"padding": "SAME"}, [SMALL, ints(1, 3, 2, 1), ints(1, 2, 1, 1)]

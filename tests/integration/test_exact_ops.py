@@ -208,7 +208,15 @@ MOVED = {
     "SpaceToBatch": ({"block_size": 2}, [SMALL[:, :, :6].copy(), np.zeros((2, 2), I32)]),
     "SpaceToBatchND": ({}, [SMALL[:, :, :6].copy(), ints(2, 2), np.zeros((2, 2), I32)]),
     "SpaceToDepth": ({"block_size": 2}, [SMALL[:, :, :6].copy()]),
+    "SparseConcat": (
+        {"concat_dim": 0, "N": 2},
+        [np.int64([[0, 1]]), np.int64([[0, 2]]), X[0, :1], X[1, :1], np.int64([1, 3]), np.int64([1, 3])],
+    ),
+    "SparseFillEmptyRows": ({}, [np.int64([[0, 1]]), X[0, :1], np.int64([2, 3]), np.float32(0)]),
+    "SparseReorder": ({}, [np.int64([[1, 1], [0, 2]]), X[0, :2], np.int64([2, 3])]),
     "SparseReshape": ({}, [np.int64([[0, 1]]), np.int64([2, 3]), np.int64([3, 2])]),
+    "SparseSlice": ({}, [np.int64([[0, 1]]), X[0, :1], np.int64([2, 3]), np.int64([0, 0]), np.int64([1, 3])]),
+    "SparseSplit": ({"num_split": 2}, [np.int64(0), np.int64([[0, 1]]), X[0, :1], np.int64([2, 3])]),
     "SparseToDense": ({}, [ints(1), ints(4), np.float32(2), np.float32(0)]),
     "Split": ({"num_split": 2}, [np.int32(2), GRID]),
     "SplitV": ({"num_split": 2}, [GRID, ints(1, 3), np.int32(2)]),
@@ -270,7 +278,7 @@ def run_in_graph(operator, attributes, inputs):
     results = definition(
         **exact_moves.name_arguments(operator, attributes, constants), **attributes_of(operator, attributes)
     )
-    outputs = list(results) if isinstance(results, tuple | list) else [results]
+    outputs = tf.nest.flatten(results)
     return outputs, tf.compat.v1.get_default_graph().as_graph_def().node
 
 

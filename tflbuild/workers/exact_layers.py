@@ -82,25 +82,26 @@ def _convolve(function: Convolution) -> Operator:
     return evaluate
 
 
-def _convolve_transposed(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    sizes, filters, values = inputs
-    layout = Layout(attributes, values.ndim)
-    if not is_float(values.dtype) or not layout.is_plain("strides", "dilations"):
-        return None
-    x, dilations = layout.to_last(values), layout.read("dilations")
-    wanted = [int(size) for size in sizes]
-    if len(wanted) == values.ndim:
-        spatial = wanted[layout.spatial]
-    elif len(wanted) == values.ndim - 2:
-        spatial = wanted
-    else:
-        return None
-    if wanted[1 if layout.first else -1] != filters.shape[-2] and len(wanted) == values.ndim:
-        return None  # a grouped convolution
-    shape = [values.shape[0], *spatial, filters.shape[-2]]
-    pads = layout.find_pads(spatial, filters.shape[:-2], dilations)
-    result = windows.convolve_transposed(x, filters, shape, layout.read("strides"), dilations, pads)
-    return [round_to(layout.from_last(result), values.dtype)]
+Transposed = Callable[[Array, Array, Sequence[int], Sequence[int], Sequence[int], windows.Pads], Array]
+
+
+def _convolve_transposed(function: Transposed) -> Operator:
+    def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
+        sizes, filters, values = inputs
+        layout = Layout(attributes, values.ndim)
+        if not is_float(values.dtype) or not layout.is_plain("strides", "dilations") or len(sizes) != values.ndim:
+            return None
+        x, dilations = layout.to_last(values), layout.read("dilations")
+        wanted = [int(size) for size in sizes]
+        spatial, channels = wanted[layout.spatial], wanted[1 if layout.first else -1]
+        if channels != filters.shape[-2]:
+            return None  # a grouped convolution
+        pads = layout.find_pads(spatial, filters.shape[:-2], dilations)
+        shape = [values.shape[0], *spatial, channels]
+        result = function(x, filters, shape, layout.read("strides"), dilations, pads)
+        return [round_to(layout.from_last(result), values.dtype)]
+
+    return evaluate
 
 
 def _pool(function: Callable[[Array, Sequence[int], Sequence[int], windows.Pads], Array]) -> Operator:
@@ -241,6 +242,13 @@ def _scale_and_translate(attributes: Attributes, inputs: Sequence[Array]) -> lis
     return [round_to(result, np.dtype(np.float32))]
 
 
+def _adjust_contrast(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
+    """Move the values of each channel of an image away from their mean, or towards it."""
+    images, factor = widen(inputs[0]), widen(inputs[1])
+    means = algebra.average(images, (-3, -2), keep=True)
+    return [round_to((images - means) * factor + means, inputs[0].dtype)]
+
+
 def _check_numbers(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     """Return the input where it is finite; TensorFlow fails otherwise."""
     return [inputs[0]] if bool(np.isfinite(widen(inputs[0])).all()) else None
@@ -259,13 +267,15 @@ OPERATORS: dict[str, Operator] = {
     **{name: _convolve(windows.convolve) for name in ("Conv2D", "Conv3D")},
     **{name: _pool(windows.average_windows) for name in ("AvgPool", "AvgPool3D")},
     **{name: _pool(windows.find_largest_in_windows) for name in ("MaxPool", "MaxPool3D", "MaxPoolV2")},
+    "AdjustContrastv2": _adjust_contrast,
     "CheckNumerics": _check_numbers,
     "CheckNumericsV2": _check_numbers,
     "Cholesky": _use_matrices(lambda _, a: algebra.factor_cholesky(a)),
-    "Conv2DBackpropInput": _convolve_transposed,
-    "Conv3DBackpropInputV2": _convolve_transposed,
+    "Conv2DBackpropInput": _convolve_transposed(windows.convolve_transposed),
+    "Conv3DBackpropInputV2": _convolve_transposed(windows.convolve_transposed),
     "Cross": _use_matrices(_cross),
     "DepthwiseConv2dNative": _convolve(windows.convolve_depthwise),
+    "DepthwiseConv2dNativeBackpropInput": _convolve_transposed(windows.convolve_depthwise_transposed),
     "Dilation2D": _dilate,
     "FusedBatchNorm": _normalize_batch_by(5),
     "FusedBatchNormV2": _normalize_batch_by(5),

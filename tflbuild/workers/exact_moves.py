@@ -22,14 +22,15 @@ MOVES = frozenset(
         *("BatchToSpace", "BatchToSpaceND", "Bitcast", "BroadcastTo", "Concat", "ConcatV2", "ConjugateTranspose"),
         *("DecodeRaw", "DepthToSpace", "Diag", "DiagPart", "DynamicPartition", "DynamicStitch", "EnsureShape"),
         *("ExpandDims", "ExtractImagePatches", "ExtractVolumePatches", "Fill", "Gather", "GatherNd", "GatherV2"),
-        *("GuaranteeConst", "Identity", "IdentityN", "MatrixBandPart", "MatrixDiag", "MatrixDiagPart"),
+        *("GuaranteeConst", "Identity", "IdentityN", "ListDiff", "MatrixBandPart", "MatrixDiag", "MatrixDiagPart"),
         *("MatrixDiagPartV2", "MatrixDiagPartV3", "MatrixDiagV2", "MatrixDiagV3", "MatrixSetDiag"),
         *("MatrixSetDiagV2", "MatrixSetDiagV3", "MirrorPad", "OneHot", "OnesLike", "Pack", "Pad", "PadV2"),
         *("PreventGradient", "RaggedTensorToTensor", "Reshape", "ResizeNearestNeighbor", "Reverse"),
         *("ReverseSequence", "ReverseV2", "Roll", "Select", "SelectV2", "Slice", "Snapshot", "SpaceToBatch"),
-        *("SpaceToBatchND", "SpaceToDepth", "SparseToDense", "Split", "SplitV", "Squeeze", "StopGradient"),
-        *("StridedSlice", "StridedSliceGrad", "TensorScatterUpdate", "TensorStridedSliceUpdate", "Tile"),
-        *("Transpose", "Unpack", "ZerosLike"),
+        *("SpaceToBatchND", "SpaceToDepth", "SparseConcat", "SparseFillEmptyRows", "SparseReorder", "SparseSlice"),
+        *("SparseSplit", "SparseToDense", "Split", "SplitV", "Squeeze", "StopGradient", "StridedSlice"),
+        *("StridedSliceGrad", "TensorScatterUpdate", "TensorStridedSliceUpdate", "Tile", "Transpose", "Unique"),
+        *("UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "Unpack", "ZerosLike"),
     )
 )
 # The result follows from shapes alone.
@@ -40,12 +41,11 @@ INTEGERS = frozenset(
     (
         *("All", "Any", "Bincount", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BroadcastArgs"),
         *("BroadcastGradientArgs", "ConcatOffset", "DataFormatDimMap", "DataFormatVecPermute", "DenseBincount"),
-        *("Invert", "InvertPermutation", "LeftShift", "ListDiff", "LogicalAnd", "LogicalNot", "LogicalOr"),
-        *("LowerBound", "PopulationCount", "RaggedRange", "RegexFullMatch", "RegexReplace", "RightShift"),
-        *("SparseReshape", "StaticRegexFullMatch", "StaticRegexReplace", "StringJoin", "StringLength"),
-        *("StringLower", "StringSplitV2", "StringStrip", "StringToHashBucket", "StringToHashBucketFast"),
-        *("StringToHashBucketStrong", "StringUpper", "Substr", "TruncateDiv", "Unique", "UniqueV2"),
-        *("UniqueWithCounts", "UniqueWithCountsV2", "UnravelIndex", "UpperBound"),
+        *("Invert", "InvertPermutation", "LeftShift", "LogicalAnd", "LogicalNot", "LogicalOr", "LowerBound"),
+        *("PopulationCount", "RaggedRange", "RegexFullMatch", "RegexReplace", "RightShift", "SparseReshape"),
+        *("StaticRegexFullMatch", "StaticRegexReplace", "StringJoin", "StringLength", "StringLower"),
+        *("StringSplitV2", "StringStrip", "StringToHashBucket", "StringToHashBucketFast"),
+        *("StringToHashBucketStrong", "StringUpper", "Substr", "TruncateDiv", "UnravelIndex", "UpperBound"),
     )
 )
 # Attributes that `tf.raw_ops` calls otherwise than a NodeDef
@@ -79,9 +79,7 @@ def run_kernel(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Ar
             results = function(**arguments, **named)
         except (tf.errors.OpError, ValueError, TypeError):
             return None
-    if isinstance(results, tuple | list):
-        return [np.asarray(result) for result in results]
-    return [np.asarray(results)]
+    return [np.asarray(result) for result in tf.nest.flatten(results)]
 
 
 def name_arguments(operator: str, attributes: Mapping[str, Any], tensors: Sequence[Any]) -> dict[str, Any]:

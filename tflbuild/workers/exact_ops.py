@@ -11,7 +11,8 @@ Outside the table, `evaluate` returns None. Outside on purpose:
 - decompositions whose answer is not unique (Qr, Svd, SelfAdjointEig, Eig, Lu), MatrixExponential, MatrixLogarithm,
   MatrixSquareRoot, TridiagonalSolve;
 - Bessel* but for I0, I0e, I1 and I1e, Betainc, Igamma*, Zeta, Polygamma;
-- gradients (*Grad, *BackpropFilter) and losses of training, FusedBatchNorm* with `is_training`;
+- gradients (*Grad, *BackpropFilter, but transposed convolutions are covered) and losses of training, FusedBatchNorm*
+  with `is_training`;
 - operators that decide by computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
 - text of numbers (AsString, StringToNumber) and encoded images and sounds.
 Single cases are outside too: a cast of NaN or of a value outside an integer type, indices of the largest of NaNs,

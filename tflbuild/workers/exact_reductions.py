@@ -279,6 +279,19 @@ def _scatter_into(function: Callable[..., Array]) -> Operator:
     return evaluate
 
 
+def _multiply_sparse(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
+    """Multiply a sparse matrix, given by the places and the values of its elements, with a matrix."""
+    places, values, shape, b = inputs
+    if not is_float(values.dtype):
+        return None
+    row, column = (1, 0) if attributes.get("adjoint_a") else (0, 1)
+    b = np.swapaxes(b, -1, -2) if attributes.get("adjoint_b") else b
+    result = np.zeros((int(shape[row]), b.shape[1]))
+    for place, value in zip(places, widen(values), strict=True):
+        result[place[row]] += value * widen(b[place[column]])
+    return [round_to(result, values.dtype)]
+
+
 def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     """Return start + i delta, in the type of the tensor: TensorFlow rounds the product and the sum."""
     start, limit, delta = inputs
@@ -364,6 +377,7 @@ OPERATORS: dict[str, Operator] = {
     "ScatterNd": _scatter_new,
     "ScatterNdNonAliasingAdd": _scatter_into(np.add),
     "Softmax": _soften(algebra.softmax),
+    "SparseTensorDenseMatMul": _multiply_sparse,
     "TopKV2": _find_top,
     "UpperBound": _find_bound("right"),
     "Where": _mark_nonzero,

@@ -6,7 +6,7 @@ the positions of a window are added one after another, in row-major order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -98,11 +98,38 @@ def convolve_transposed(
         dilations: of the forward convolution.
         pads: of the forward convolution.
     """
+    return _spread(x, filters, shape, strides, dilations, pads, _multiply_channels)
+
+
+def convolve_depthwise_transposed(
+    x: Array, filters: Array, shape: Sequence[int], strides: Sequence[int], dilations: Sequence[int], pads: Pads
+) -> Array:
+    """Return the gradient of a depthwise convolution for its input; arguments as in `convolve_transposed`."""
+    return _spread(x, filters, shape, strides, dilations, pads, _multiply_each_channel)
+
+
+def _multiply_channels(x: Array, weights: Array) -> Array:
+    return multiply_matrices(x.reshape(-1, x.shape[-1]), weights.T)
+
+
+def _multiply_each_channel(x: Array, weights: Array) -> Array:
+    return add_up(x.reshape(*x.shape[:-1], *weights.shape) * weights, -1)
+
+
+def _spread(
+    x: Array,
+    filters: Array,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Pads,
+    multiply: Callable[[Array, Array], Array],
+) -> Array:
+    """Add the products with each position of a window to where the forward convolution read it."""
     x, filters = np.asarray(x, np.float64), np.asarray(filters, np.float64)
     padded = np.zeros((shape[0], *(n + a + b for n, (a, b) in zip(shape[1:-1], pads, strict=True)), shape[-1]))
     for position, target in _list_positions(padded, filters.shape[:-2], strides, dilations):
-        part = multiply_matrices(x.reshape(-1, x.shape[-1]), filters[position].T)
-        target += part.reshape(target.shape)
+        target += multiply(x, filters[position]).reshape(target.shape)
     inner = [slice(before, before + size) for size, (before, _) in zip(shape[1:-1], pads, strict=True)]
     return padded[(slice(None), *inner)]
 
