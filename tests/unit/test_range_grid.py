@@ -58,3 +58,9 @@ def test_a_span_near_a_power_of_two_is_unsure_only_where_its_grids_differ():
 
 def test_noise_as_wide_as_the_range_leaves_nothing_sure():
     assert round_noisy(-1e-9, 1e-9, (1e-9, 1e-9))[1] == (False, False)
+
+
+def test_no_bound_leaves_float32():
+    greatest = float(np.finfo(np.float32).max)
+    assert round_range(-greatest, 3.0)[0] == -greatest
+    assert np.isfinite(np.float32(round_range(0.0, greatest)[1]))

@@ -138,10 +138,12 @@ def find_edge(counts: np.ndarray, distances: np.ndarray, cut: float, moved: floa
     within = np.concatenate([[0.0], np.cumsum(counts)[:-1]])
     beyond = np.concatenate([[0.0], within + counts - distances])
     total = float(counts.sum())
+    # whole numbers of values, which are common, keep away from the limit
+    limit = np.floor(cut * total) + 0.5
     doubt = moved * np.convolve(counts, [1.0, 1.0, 1.0])[: len(beyond)] + SUMMING * total
-    edge = min(int(np.flatnonzero(beyond <= cut * total)[-1]), len(counts) - 1)
-    least_sure = edge == 0 or beyond[edge] + doubt[edge] <= cut * total
-    next_sure = beyond[edge + 1] - doubt[edge + 1] > cut * total
+    edge = min(int(np.flatnonzero(beyond <= limit)[-1]), len(counts) - 1)
+    least_sure = edge == 0 or beyond[edge] + doubt[edge] <= limit
+    next_sure = beyond[edge + 1] - doubt[edge + 1] > limit
     return edge, bool(moved < 1.0 and least_sure and next_sure)
 
 

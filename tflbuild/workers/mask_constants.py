@@ -97,17 +97,20 @@ def _shrink(root: Any, graph: Any, mask: Mask, ranges: Ranges) -> None:
         if values.ndim == 0 or rows != {values.shape[-1]}:
             return
         floor = float(values.max(axis=-1).min()) - (high - low) - margin
-        least = low + floor
+        least, greatest = low + floor, high + float(values.max())
     else:
         if np.unique(values).size != 1:
             return
         floor = least = min(low, 0.0) - margin
+        greatest = high
     if not np.isfinite(floor) or float(values.min()) >= LEAST_GAIN * min(floor, -1.0):
         return
     _store(root, graph, mask, np.maximum(values, np.float32(floor)).astype(np.float32))
     for name in names[1:]:
         entry = ranges[name]
-        ranges[name] = {**entry, "min": np.maximum(entry["min"], np.float32(least))}
+        # the measured greatest value was rounded to steps of the wide range, which may be wider than all scores
+        top = np.full_like(entry["max"], greatest)
+        ranges[name] = {**entry, "min": np.maximum(entry["min"], np.float32(least)), "max": top}
 
 
 def _values(root: Any, graph: Any, index: int) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from itertools import product
 
 BITS = 8
 OVERSHOOT = 1 / 16
+GREATEST = (2.0 - 2.0**-23) * 2.0**127  # of float32
 
 Bounds = tuple[float, float]
 
@@ -54,5 +55,7 @@ def _exponent(span: float) -> int:
 
 def _round_by(low: float, high: float, exponent: int) -> Bounds:
     step = math.ldexp(1.0, exponent - 1 - BITS)
+    bounds = math.floor(low / step + OVERSHOOT) * step, math.ceil(high / step - OVERSHOOT) * step
     # `+ 0.0` makes a negative zero positive
-    return math.floor(low / step + OVERSHOOT) * step + 0.0, math.ceil(high / step - OVERSHOOT) * step + 0.0
+    least, most = (min(max(bound, -GREATEST), GREATEST) + 0.0 for bound in bounds)
+    return least, most
