@@ -202,7 +202,7 @@ def _list_layers():
     kernels = ("lanczos1", "lanczos3", "lanczos5", "gaussian", "triangle", "keyscubic", "mitchellcubic")
     for kernel in kernels:
         scales = np.float32([4 / 6, 9 / 7])
-        around = [ints(4, 9), scales, np.float32([0.25, -0.5])]
+        around = [ints(4, 9), scales, np.float32([0.21, -0.37])]
         for smooth in (True, False):
             yield "ScaleAndTranslate", {"kernel_type": kernel, "antialias": smooth}, [SMALL, *around]
     for name in ("ResizeBilinear", "ResizeBicubic"):

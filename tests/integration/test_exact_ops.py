@@ -312,6 +312,9 @@ def test_operators_outside_the_table_are_refused():
     assert exact_ops.evaluate("AddV2", {}, [x, x[:, :3]]) is None
     assert exact_ops.evaluate("MatMul", {}, [x, x]) is None
     assert exact_ops.evaluate("Svd", {}, [Z]) is None
+    image, half = np.ones((1, 14, 14, 1), np.float32), np.float32([0.5, 0.5])
+    settings = {"kernel_type": "gaussian", "antialias": False}
+    assert exact_ops.evaluate("ScaleAndTranslate", settings, [image, ints(7, 7), half, 0 * half]) is None
 
 
 def test_tensorflow_leaves_this_process_with_subnormal_numbers():

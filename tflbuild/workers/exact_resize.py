@@ -142,6 +142,9 @@ def scale_and_translate(
         shifts: translation in new pixels, for each axis.
         kernel: a key of `KERNELS`.
         smooth: widen the kernel when the image is made smaller (`antialias`).
+
+    Raises:
+        ValueError: the last bit of a scale decides whether a pixel counts.
     """
     radius, weigh = KERNELS[kernel]
     for axis, new, scale, shift in zip((1, 2), size, scales, shifts, strict=True):
@@ -151,7 +154,10 @@ def scale_and_translate(
         first = np.clip(np.ceil(samples - radius * width - 0.5), 0, old - 1)[:, None]
         last = np.clip(np.floor(samples + radius * width - 0.5), 0, old - 1)[:, None]
         pixels = np.arange(old)[None]
-        weights = weigh(np.abs(pixels + 0.5 - samples[:, None]) / width)
+        distances = np.abs(pixels + 0.5 - samples[:, None]) / width
+        if kernel == "gaussian" and (np.abs(distances - radius) < 1e-5).any():
+            raise ValueError("a pixel is where the kernel ends in a step: rounding decides whether it counts")
+        weights = weigh(distances)
         # a sample on the border is inside, also where the scale was rounded to float32
         outside = ((samples < -1e-6 * old) | (samples > old + 1e-6 * old))[:, None]
         weights = np.where((pixels < first) | (pixels > last) | outside, 0.0, weights)
