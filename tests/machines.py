@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 NATIVE = "native"
 ARM = "aarch64"
+ARM_CPU = "neoverse-n1"  # with qemu 7.2's `max`, XNNPACK's int8 kernels give wrong values
 X86_CPUS = ("Haswell", "EPYC", "Skylake-Server")
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 DEBIANS = {"python3.11": "bookworm", "python3.13": "trixie"}  # releases whose Python the wheels must be made for
@@ -36,12 +37,12 @@ IN_ONE_PROCESS = f'if [ "$2" = tflbuild.workers.server ]; then shift 2; set -- {
 # LiteRT's cpuinfo library dereferences a null pointer where an Arm processor is described as an x86 one, as qemu does.
 ARM_PROCESSOR = """processor\t: {number}
 BogoMIPS\t: 125.00
-Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm asimddp
 CPU implementer\t: 0x41
 CPU architecture: 8
-CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
+CPU variant\t: 0x3
+CPU part\t: 0xd0c
+CPU revision\t: 1
 
 """
 
@@ -71,7 +72,7 @@ def open_machine(name: str, folder: Path) -> Machine:
         root, wheels = make_arm_root(), fetch_arm_wheels()
         lines = [
             f'export PYTHONPATH="$PYTHONPATH:{wheels}"',
-            f'exec {find_emulator("aarch64")} -L {root} {root}/usr/bin/{PYTHON} "$@"',
+            f'exec {find_emulator("aarch64")} -cpu {ARM_CPU} -L {root} {root}/usr/bin/{PYTHON} "$@"',
         ]
     else:
         lines = [f'exec {find_emulator("x86_64")} -cpu {name} {sys.executable} "$@"']
@@ -113,8 +114,8 @@ def make_arm_root() -> Path:
         words = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"]
         subprocess.run([*words, f"--include={','.join(DEBIAN_PACKAGES)}", DEBIANS[PYTHON], scratch], check=True)
         (scratch / "proc").mkdir(exist_ok=True)
-        processors = [ARM_PROCESSOR.format(number=number) for number in range(os.cpu_count() or 1)]
-        (scratch / "proc" / "cpuinfo").write_text("".join(processors))
+    processors = [ARM_PROCESSOR.format(number=number) for number in range(os.cpu_count() or 1)]
+    (root / "proc" / "cpuinfo").write_text("".join(processors))
     return root
 
 
