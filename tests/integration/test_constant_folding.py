@@ -128,6 +128,17 @@ def test_batch_normalisation_is_a_product_and_a_sum(layout):
     np.testing.assert_allclose(folded(x=tf.constant(x))["y"], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("divide", [tf.divide, tf.math.divide_no_nan, tf.compat.v1.div])
+def test_division_by_constants_is_a_product(divide):
+    """TFLiteConverter makes it one, with an approximate reciprocal."""
+    folded = fold(trace(lambda x: divide(x, tf.constant(VALUES)), X)).concrete
+    assert not {"RealDiv", "Div", "DivNoNan"} & ops(folded)
+    inverse = (1 / VALUES.astype(np.float64)).astype(np.float32)
+    assert any(np.array_equal(array, inverse) for array in constants(folded))
+    np.testing.assert_allclose(folded(x=tf.ones([1, 8]))["y"][0], inverse)
+    assert "RealDiv" in ops(fold(trace(lambda x: VALUES / x, X)).concrete)
+
+
 def test_a_variable_is_a_constant_unless_some_entry_point_writes_it():
     kept, counted = tf.Variable(VALUES), tf.Variable(VALUES)
     reader = trace(lambda x: x * tf.math.rsqrt(kept) + tf.math.rsqrt(counted), X)

@@ -29,10 +29,11 @@ from tflbuild.workers.flat_graph import (
     flatten_function,
     prune,
 )
-from tflbuild.workers.graph_nodes import make_constant, output_types, to_function
+from tflbuild.workers.graph_nodes import make_constant, make_node, output_types, to_function
 from tflbuild.workers.unfolded import Unfolded
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
+DIVISIONS = ("RealDiv", "Div", "DivNoNan")
 FILLED = {"ZerosLike": 0, "OnesLike": 1}
 SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 LOOPS = ("While", "StatelessWhile")
@@ -253,6 +254,8 @@ class GraphFolding:
         """Add a node that stays, with its inputs as the new graph has them."""
         if node.op in BATCH_NORMS and self.split(node):
             return
+        if node.op in DIVISIONS and self.invert_divisor(node):
+            return
         definition = node.definition
         if node.op in CALLS:
             self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
@@ -272,6 +275,19 @@ class GraphFolding:
             return False
         self.nodes += made.nodes
         self.known |= {Port(node.name, index): to_value(array) for index, array in made.statistics.items()}
+        return True
+
+    def invert_divisor(self, node: FlatNode) -> bool:
+        """Add a division by constants as the product that the converter makes of it. Return whether it is one."""
+        divisor, dtype = self.known.get(node.inputs[1]), next(output_types(node.definition))
+        if not isinstance(divisor, Value) or not dtype.is_floating:
+            return False
+        kept = divisor.array != 0 if node.op == "DivNoNan" else True
+        with np.errstate(divide="ignore"):
+            inverse = np.where(kept, 1.0 / divisor.array.astype(np.float64), 0.0).astype(dtype.as_numpy_dtype)
+        constant = FlatNode(make_constant(self.new_name(f"{node.name}/y"), inverse), ())
+        dividend = self.demand(node.inputs[0])
+        self.nodes += [constant, make_node(node.name, "Mul", [dividend, Port(constant.name)], T=dtype)]
         return True
 
     # loops and branches
