@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 
-from other_machines import MODELS, PAGE, find_differences, keep_digest, read_golden, write_page, write_table
+from other_machines import MODELS, PAGE, ROOT, find_differences, keep_digest, read_golden, write_page, write_table
 
 
 def test_the_page_shows_the_golden_digests():
@@ -26,3 +27,9 @@ def test_a_new_digest_forgets_what_other_machines_made_of_the_old_one():
     keep_digest(models, "native", "mel", "float", "c" * 64)
     assert models == {"native": {"mel": {"float": "c" * 64}}, "EPYC": {"mel": {"int8 litert": "b" * 64}}}
     assert "| a mel front end of tf.signal | float | cccccccccccc | not measured |" in write_table(models)
+
+
+def test_the_readme_prints_the_golden_digest():
+    printed = re.search(r"sha256 ([0-9a-f]{12})\n", (ROOT / "README.md").read_text())
+    assert printed is not None
+    assert read_golden()["recipes"]["mobilenet_int8"]["int8 litert"].startswith(printed[1])
