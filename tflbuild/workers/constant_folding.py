@@ -59,9 +59,9 @@ class Value:
     read: Callable[[], np.ndarray]
     leaf: FlatNode | None = None
 
-    @cached_property
+    @property
     def array(self) -> np.ndarray:
-        """The value itself, which may be read from a variable."""
+        """The value itself. What is read from a variable is not kept: large weights would be held twice."""
         return self.read()
 
 
