@@ -344,20 +344,23 @@ def import_forgets_moving_statistics(request):
 
 
 def saving(change):
-    """The snapshot is saved with a model whose variables were changed; the source gets its own back behind it."""
+    """The snapshot is made of a model whose variables were changed; the source gets its own back behind it."""
     from tflbuild.workers import tf_import
 
-    save = tf_import.save
+    fold, save, before = tf_import.fold_endpoints, tf_import.save, []
+
+    def fold_changed(endpoints):
+        variables = list(endpoints[0].concrete.graph.variables)
+        before.extend((variable, variable.numpy()) for variable in variables)
+        change(variables)
+        return fold(endpoints)
 
     def save_changed(holder, traced, folder):
-        variables = list(next(iter(traced.values())).graph.variables)
-        before = [variable.numpy() for variable in variables]
-        change(variables)
         save(holder, traced, folder)
-        for variable, value in zip(variables, before, strict=True):
+        for variable, value in before:
             variable.assign(value)
 
-    return replaced("tf_import", save=save_changed)
+    return replaced("tf_import", fold_endpoints=fold_changed, save=save_changed)
 
 
 def with_outputs(change):

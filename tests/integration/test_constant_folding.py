@@ -180,6 +180,19 @@ def test_state_changes_in_its_order():
     assert [float(folded(x=tf.constant([0.0]))["y"][0]) for _ in range(2)] == [202.5, 505.5]
 
 
+def test_what_waits_for_a_constant_does_not_wait():
+    state, kept = tf.Variable([1.0]), tf.Variable([4.0])
+
+    def step(x):
+        with tf.control_dependencies([tf.math.rsqrt(kept), state.assign_add(x)]):
+            factor = tf.constant([3.0])
+        with tf.control_dependencies([factor]):
+            return factor * tf.math.rsqrt(kept) + state
+
+    folded = fold(trace(step, tf.TensorSpec([1], tf.float32, "x"))).concrete
+    assert float(folded(x=tf.constant([2.0]))["y"][0]) == 4.5
+
+
 def test_an_operator_outside_the_table_is_left_and_reported():
     folded = fold(trace(lambda x: x * tf.linalg.svd(tf.constant(VALUES.reshape(2, 4)), compute_uv=False)[0], X))
     (left,) = folded.unfolded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import planted_ties
 import pytest
 from commandline import CODES
 from corpus_types import PlantedFault
@@ -104,7 +105,8 @@ def test_a_planted_fault_is_caught(swept, fault):
 
 def test_every_planted_fault_is_in_the_corpus():
     assert all_faults() is FAULTS
-    assert sorted(FAULTS) == sorted(fault.name for fault in PLANTED)
+    faults = FAULTS.keys() - vars(planted_ties).keys()  # steps in which nothing is wrong
+    assert sorted(faults) == sorted(fault.name for fault in PLANTED)
 
 
 def test_a_source_that_was_exported_in_training_mode_is_refused(swept):

@@ -26,7 +26,7 @@ def check_calibrated(
     """
     entry = next((entry for entry in model.signatures if entry.key == signature["key"]), None)
     for name, tensor in (entry.inputs if entry else {}).items():
-        measured = ranges.get(name) or ranges.get(tensor.name.removesuffix(UINT8_SUFFIX))
+        measured = ranges.get(tensor.name.removesuffix(UINT8_SUFFIX)) or ranges.get(name)
         if entry is None or not tensor.scales or measured is None:
             continue
         low, high = min(measured[0], 0.0), max(measured[1], 0.0)  # a range always holds zero

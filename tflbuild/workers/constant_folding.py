@@ -108,7 +108,8 @@ class GraphFolding:
                 self.known |= {Port(node.name, index): value for index, value in enumerate(values)}
         arguments = set(self.graph.arguments)  # one that is handed on as it is stays what it is
         outputs = {n: p if p.node in arguments else self.demand(p) for n, p in self.graph.outputs.items()}
-        return prune(replace(self.graph, nodes=tuple(self.nodes), outputs=outputs))
+        effects = tuple(name for name in self.graph.effects if Port(name) not in self.known)
+        return prune(replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, effects=effects))
 
     # what is known
 
@@ -235,7 +236,7 @@ class GraphFolding:
         if value.leaf is not None:
             if value.leaf.name not in self.added:
                 self.added.add(value.leaf.name)
-                self.nodes.append(value.leaf)
+                self.nodes.append(replace(value.leaf, after=()))
             return port
         if port not in self.renamed:
             own = port.output == 0 and port.node not in self.graph.arguments
@@ -261,7 +262,8 @@ class GraphFolding:
             self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
         if node.op in (*LOOPS, *BRANCHES):
             definition = self.fold_functions(node)
-        self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), node.after))
+        after = tuple(name for name in node.after if Port(name) not in self.known)  # constants need no moment
+        self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), after))
 
     def split(self, node: FlatNode) -> bool:
         """Add a batch normalisation by constants as a product and a sum. Return whether it is one."""
