@@ -181,7 +181,7 @@ def test_a_share_of_the_samples_that_is_killed_is_tried_again(warm):
         os.kill(until(lambda: shard(warm.store, "calibrate"), "a share"), signal.SIGKILL)
         done = finish()
     assert done.code == 0, done.err
-    assert any("again" in line and "part of the samples" in line for line in done.err.splitlines())
+    assert any("again" in line and "part of the samples" in line for line in done.err.splitlines()), done.err
     assert done.steps["calibrate"] == "ran"
 
 

@@ -88,6 +88,8 @@ def _try_compare(observer: Observer, graph: Subgraph, result: Settlement) -> tup
         try:
             differences = compare_kernels(observer, other)
         except WorkerError as error:
+            if error.fields.get("transient"):
+                raise
             reason = error.fields["why"]
         else:
             return differences, tuple(kernels for kernels in FINER[observer.kernels] if kernels in (FLOAT64, other))
