@@ -91,7 +91,12 @@ def run(tmp_path, body, key="verify.metrics.own"):
     (code / "kept" / "a.json").write_text("4")
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), str(home), key],
-        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "nobody"), "PATH": "/usr/bin:/bin"},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(tmp_path / "nobody"),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",  # a folder made beside tflbuild's code is a change that other tests see
+        },
         capture_output=True,
         text=True,
         check=False,
