@@ -54,7 +54,7 @@ PROOFS = (
     KeyProof(
         ("optimize.*",),
         "",
-        "how a model was trained leaves no trace that could be compared; the key of the step has it",
+        "how a model was trained leaves no trace that could be compared; the key of the step has it, and the CPU",
     ),
     KeyProof(
         ("signature.key", "signature.more"),
