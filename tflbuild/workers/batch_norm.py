@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tflbuild.workers.flat_graph import FlatNode, Port
+from tflbuild.workers.flat_graph import FlatNode, Port, read_attribute
 from tflbuild.workers.graph_nodes import make_constant, make_node
 
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
@@ -40,15 +41,18 @@ def split_batch_norm(
         read_rank: Gives the number of dimensions of x, where known; asked where channels come first.
         new_name: Gives names that the graph does not have.
     """
-    attributes = node.definition.attr
-    if "is_training" in attributes and attributes["is_training"].b:
+
+    def read(name: str) -> Any:
+        return read_attribute(node.definition, name)
+
+    if read("is_training").b:
         return None
     scale, offset, mean, variance = (array.astype(np.float64) for array in parameters)
-    epsilon = float(np.float32(attributes["epsilon"].f)) if "epsilon" in attributes else 0.0001
+    epsilon = float(np.float32(read("epsilon").f))
     factor = scale / np.sqrt(variance + epsilon)
-    dtype = tf.dtypes.as_dtype(attributes["T"].type)
+    dtype = tf.dtypes.as_dtype(read("T").type)
     values = {"mul": factor, "add": offset - mean * factor}
-    if attributes["data_format"].s.startswith(b"NC"):
+    if read("data_format").s.startswith(b"NC"):
         rank = read_rank()
         if rank is None:
             return None

@@ -28,6 +28,7 @@ from tflbuild.workers.flat_graph import (
     Port,
     flatten_function,
     prune,
+    read_attribute,
 )
 from tflbuild.workers.graph_nodes import make_constant, make_node, output_types, to_function
 from tflbuild.workers.unfolded import Unfolded
@@ -160,7 +161,7 @@ class GraphFolding:
         if node.op == "VariableShape":
             return [to_value(np.array(handle.variable.shape.as_list(), size_type(node)))]
         indices = self.known.get(node.inputs[1])
-        if not isinstance(indices, Value) or node.definition.attr["batch_dims"].i:
+        if not isinstance(indices, Value) or read_attribute(node.definition, "batch_dims").i:
             return None
         rows = evaluate("GatherV2", {}, [handle.variable.numpy(), indices.array, np.array(0, np.int32)])
         return None if rows is None else self.within_size(*rows, operands=[handle.variable.numpy()])
@@ -359,7 +360,7 @@ def is_pure(node: FlatNode) -> bool:
 
 def size_type(node: FlatNode) -> Any:
     """Return the NumPy type in which a node gives sizes."""
-    return tf.dtypes.as_dtype(node.definition.attr["out_type"].type or tf.int32).as_numpy_dtype
+    return tf.dtypes.as_dtype(read_attribute(node.definition, "out_type").type).as_numpy_dtype
 
 
 def to_value(array: np.ndarray) -> Value:

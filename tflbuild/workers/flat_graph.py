@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.framework import attr_value_pb2, node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
 from tflbuild.workers.contract import WorkerError
@@ -85,7 +85,11 @@ class _Inlining:
         return name
 
     def inline(
-        self, nodes: Sequence[NodeDef], arguments: Mapping[str, Port], after: tuple[str, ...]
+        self,
+        nodes: Sequence[NodeDef],
+        arguments: Mapping[str, Port],
+        after: tuple[str, ...] = (),
+        bindings: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, tuple[Port, ...]], dict[str, tuple[str, ...]]]:
         """Add the nodes of one body.
 
@@ -93,6 +97,7 @@ class _Inlining:
             nodes: The body's nodes, in any order.
             arguments: What its arguments are in the graph that is made.
             after: Nodes that run before any of the body that changes state.
+            bindings: What attributes of the body's function stand for, where it has some.
 
         Returns:
             The outputs of each node of the body; and the nodes to wait for where something waits for it.
@@ -101,6 +106,7 @@ class _Inlining:
         waits: dict[str, tuple[str, ...]] = dict.fromkeys(arguments, ())
         by_name = {node.name: node for node in nodes}
         for node in sort_nodes(nodes):
+            node = bind_attributes(node, bindings)
             inputs = tuple(self.port(text, ports, by_name) for text in node.input if not text.startswith("^"))
             controls = tuple(w for text in node.input if text.startswith("^") for w in waits[text[1:]]) + after
             controls = tuple(dict.fromkeys(controls)) if self.keep_order else ()
@@ -138,7 +144,7 @@ class _Inlining:
         """Add the body of a called function in place of the call."""
         function = self.library[node.attr["f"].func.name]
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), inputs, strict=True))
-        ports, waits = self.inline(function.node_def, arguments, controls)
+        ports, waits = self.inline(function.node_def, arguments, controls, node.attr["f"].func.attr)
         by_name = {one.name: one for one in function.node_def}
         returned = tuple(
             self.port(function.ret[result.name], ports, by_name) for result in function.signature.output_arg
@@ -159,7 +165,7 @@ def flatten_concrete(concrete: Any, *, keep_order: bool) -> FlatGraph:
     names = tuple(tensor.op.name for tensor in concrete.inputs)
     inlining = _Inlining(library, keep_order, set(names))
     body = [node for node in definition.node if node.name not in names]
-    ports, waits = inlining.inline(body, {name: Port(name) for name in names}, ())
+    ports, waits = inlining.inline(body, {name: Port(name) for name in names})
     by_name = {node.name: node for node in body}
     outputs = {
         name: inlining.port(tensor.name, ports, by_name) for name, tensor in sorted(concrete.structured_outputs.items())
@@ -168,11 +174,17 @@ def flatten_concrete(concrete: Any, *, keep_order: bool) -> FlatGraph:
     return prune(FlatGraph(names, tuple(inlining.nodes), outputs, tuple(dict.fromkeys(effects))))
 
 
-def flatten_function(function: FunctionDef, library: Mapping[str, FunctionDef], *, keep_order: bool) -> FlatGraph:
-    """Return the body of a loop or a branch as a flat graph."""
+def flatten_function(
+    function: FunctionDef,
+    library: Mapping[str, FunctionDef],
+    *,
+    keep_order: bool,
+    bindings: Mapping[str, Any] | None = None,
+) -> FlatGraph:
+    """Return the body of a loop or a branch as a flat graph; `bindings` are what its attributes stand for."""
     names = tuple(argument.name for argument in function.signature.input_arg)
     inlining = _Inlining(library, keep_order, set(names))
-    ports, waits = inlining.inline(function.node_def, {name: Port(name) for name in names}, ())
+    ports, waits = inlining.inline(function.node_def, {name: Port(name) for name in names}, (), bindings)
     by_name = {node.name: node for node in function.node_def}
     outputs = {
         result.name: inlining.port(function.ret[result.name], ports, by_name)
@@ -211,6 +223,24 @@ def has_cycle(function: FunctionDef) -> bool:
     return len(sort_nodes(function.node_def)) < len(function.node_def)
 
 
+def bind_attributes(node: NodeDef, bindings: Mapping[str, Any] | None) -> NodeDef:
+    """Return a node of a function's body with values in place of the function's attributes."""
+    if not any(_has_placeholder(value) for value in node.attr.values()):
+        return node
+    bound = node_def_pb2.NodeDef()
+    bound.CopyFrom(node)
+    for value in bound.attr.values():
+        for place in (value, *value.func.attr.values()) if value.HasField("func") else (value,):
+            if place.WhichOneof("value") == "placeholder" and bindings and place.placeholder in bindings:
+                place.CopyFrom(bindings[place.placeholder])
+    return bound
+
+
+def _has_placeholder(value: Any) -> bool:
+    inner = value.func.attr.values() if value.HasField("func") else ()
+    return any(one.WhichOneof("value") == "placeholder" for one in (value, *inner))
+
+
 def sort_nodes(nodes: Sequence[NodeDef]) -> list[NodeDef]:
     """Return nodes so that each stands behind those it needs; else in the order given. A cycle's nodes are left out."""
     by_name = {node.name: node for node in nodes}
@@ -238,6 +268,14 @@ def _needs(node: NodeDef, by_name: Mapping[str, Any]) -> Iterator[str]:
         name = text.removeprefix("^").partition(":")[0]
         if name in by_name:
             yield name
+
+
+def read_attribute(node: NodeDef, name: str) -> Any:
+    """Return an attribute's value, or the operator's default where the node has none. Adds nothing to the node."""
+    if name in node.attr:
+        return node.attr[name]
+    known = op_def_registry.get(node.op)
+    return next((one.default_value for one in known.attr if one.name == name), None) or attr_value_pb2.AttrValue()
 
 
 def count_outputs(node: NodeDef) -> int:
@@ -278,8 +316,8 @@ def _output_groups(node: NodeDef) -> Iterator[tuple[str, int]]:
         )
     for argument in definition.output_arg:
         if argument.number_attr:
-            yield argument.name, int(node.attr[argument.number_attr].i)
+            yield argument.name, int(read_attribute(node, argument.number_attr).i)
         elif argument.type_list_attr:
-            yield argument.name, len(node.attr[argument.type_list_attr].list.type)
+            yield argument.name, len(read_attribute(node, argument.type_list_attr).list.type)
         else:
             yield argument.name, 1

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2, versions_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.workers.flat_graph import FlatGraph, FlatNode, FunctionDef, NodeDef, Port, name_output
+from tflbuild.workers.flat_graph import FlatGraph, FlatNode, FunctionDef, NodeDef, Port, name_output, read_attribute
 
 PRODUCER = tf.version.GRAPH_DEF_VERSION
 
@@ -35,10 +35,10 @@ def output_types(node: NodeDef) -> Iterator[tf.DType]:
     """Yield the dtype of each output of a node."""
     for argument in op_def_registry.get(node.op).output_arg:
         if argument.type_list_attr:
-            yield from map(tf.dtypes.as_dtype, node.attr[argument.type_list_attr].list.type)
+            yield from map(tf.dtypes.as_dtype, read_attribute(node, argument.type_list_attr).list.type)
             continue
-        count = int(node.attr[argument.number_attr].i) if argument.number_attr else 1
-        dtype = node.attr[argument.type_attr].type if argument.type_attr else argument.type
+        count = int(read_attribute(node, argument.number_attr).i) if argument.number_attr else 1
+        dtype = read_attribute(node, argument.type_attr).type if argument.type_attr else argument.type
         yield from [tf.dtypes.as_dtype(dtype)] * count
 
 
