@@ -46,11 +46,13 @@ def test_a_file_without_a_signature_gets_one(project):
     path = project.folder / "float.tflite"
     root = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
     root.signatureDefs = None
+    graph = root.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name = b"pixels:0"
     path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(root)))
     recipe = project.folder / "recipes" / "ready.yaml"
-    text = recipe.read_text().replace("    image: {shape", "    serving_default_image: {shape")
-    recipe.write_text(text.replace("scale: 1.0\n", "scale: 1.0\n  arrays: {serving_default_image: image}\n", 1))
-    done = project.run(RECIPE, "+verify.dataset.arrays.serving_default_image=image")
+    text = recipe.read_text().replace("    image: {shape", "    pixels: {shape")
+    recipe.write_text(text.replace("scale: 1.0\n", "scale: 1.0\n  arrays: {pixels: image}\n", 1))
+    done = project.run(RECIPE, "+verify.dataset.arrays.pixels=image")
     assert done.code == 0, done.err
 
 
