@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.core.ties import Tie, add_ties
 from tflbuild.workers import observer as observing
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.observer import FLOAT64, Activation, Observer
 from tflbuild.workers.range_grid import OVERSHOOT, round_range
-from tflbuild.workers.settled_ranges import UNSETTLED, settle_ranges, sort_ties
+from tflbuild.workers.settled_ranges import UNSETTLED, settle_ranges
 from tflbuild.workers.shards import map_shards
 
 BOUNDARY = 5.0 + OVERSHOOT * 2.0**-6  # where the rounding of the range 0 to 5 changes
@@ -111,7 +112,7 @@ def test_what_float64_lacks_is_settled_by_the_reference_kernels():
 
 def test_what_cannot_be_settled_is_reported_as_tied():
     settlement, _ = simulate(at_boundary(1e-9), noise=5e-6, op="WHILE")
-    assert settlement.ties == [{"operator": "WHILE", "layer": "y", "reason": UNSETTLED}]
+    assert settlement.ties == [Tie("WHILE", "y", UNSETTLED)]
     assert not settlement.settled
 
 
@@ -134,13 +135,13 @@ def test_a_noisier_activation_gets_a_wider_limit():
 
 def test_what_no_second_kind_of_kernels_runs_is_reported():
     settlement, _ = simulate(lacking=("reference", "none"))
-    assert [(tie["operator"], tie["layer"]) for tie in settlement.ties] == [("CONV_2D", "y")]
+    assert [(tie.operator, tie.layer) for tie in settlement.ties] == [("CONV_2D", "y")]
 
 
 def test_optimized_kernels_show_the_noise_where_reference_ones_lack_an_operator_and_settle_nothing():
     assert not simulate(lacking=("reference",))[0].ties
     settlement, _ = simulate(at_boundary(2e-5), noise=1e-6, op="WHILE", lacking=("reference",))
-    assert [tie["reason"] for tie in settlement.ties] == [UNSETTLED]
+    assert [tie.reason for tie in settlement.ties] == [UNSETTLED]
 
 
 def test_an_operator_that_jumps_is_reported():
@@ -149,7 +150,7 @@ def test_an_operator_that_jumps_is_reported():
     jumping = Model(0, (Subgraph("main", tensors, ops, (0,), (2,)),), (SignatureDef("serve", 0, {}, {}),))
     watched = Simulated(Path("none"), {"key": "serve", "inputs": []}, {}, "xnnpack", [Activation("y", 2, 2)])
     ties = settle_ranges(jumping, watched, {"method": "min_max"}).ties
-    assert [(tie["operator"], tie["layer"]) for tie in ties] == [("FLOOR", "y")]
+    assert [(tie.operator, tie.layer) for tie in ties] == [("FLOOR", "y")]
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,8 @@ def test_float64_far_from_the_kernels_decides_nothing():
 
 
 def test_ties_are_listed_once_and_in_order():
-    ties = [{"operator": name, "layer": "y", "reason": "r"} for name in ("B", "A", "B")]
-    assert [tie["operator"] for tie in sort_ties(ties)] == ["A", "B"]
+    ties = [Tie(name, "y", "r") for name in ("B", "A", "B")]
+    assert [tie["operator"] for tie in add_ties({}, ties)["tied"]] == ["A", "B"]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7])

@@ -34,11 +34,18 @@ OBSERVER = (
     *("interpreters", "observer", "samples", *EXACT_ALGEBRA),
 )
 
+# what says that a result depends on the CPU
+TIES = ("core.digest", "core.ties")
+
 # what measures ranges on samples, and settles those that noise could change
-RANGES = ("calibration_methods", "exact_tensors", "range_grid", "settled_ranges", "shards", "signatures", *OBSERVER)
+RANGES = (
+    *("calibration_methods", "exact_tensors", "range_grid", "settled_ranges", "shards", "signatures"),
+    *(*OBSERVER, *TIES),
+)
 
 # what constants are folded with
 FOLDING = (
+    *TIES,
     "batch_norm",
     "constant_folding",
     "exact_algebra",
@@ -167,15 +174,8 @@ KINDS: dict[str, StepKind] = {
             module="tf_convert",
             uses=(
                 *("buffers", "constant_layout", "fake_quant", "interface_order", "model_editing", "preprocess"),
-                *(
-                    "signatures",
-                    "stored_tensors",
-                    "tf_converter",
-                    "tf_entries",
-                    "tf_explain",
-                    "tf_snapshot",
-                    "unfolded",
-                ),
+                *("signatures", "stored_tensors", "tf_converter", "tf_entries", "tf_explain", "tf_snapshot"),
+                *("unfolded", *TIES),
             ),
             packages=TENSORFLOW,
             outputs=("model.tflite", "trained.json"),

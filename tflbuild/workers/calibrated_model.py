@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tflbuild.core.ties import Tie
 from tflbuild.workers.buffers import write_aligned
 from tflbuild.workers.model_editing import parse_model
 
 HIDDEN = "its range is measured inside of a loop, a branch or an operator, on kernels that the CPU chooses"
-
-Tie = dict[str, str]
-
-
-def sort_ties(ties: Iterable[Tie]) -> list[Tie]:
-    """Return every tie once, in the order of their texts."""
-    return [dict(pairs) for pairs in sorted({tuple(sorted(tie.items())) for tie in ties})]
 
 
 def list_hidden(model: bytes, ranges: Mapping[str, Any]) -> list[str]:
@@ -52,5 +46,5 @@ def replace_ranges(model: bytes, ranges: Mapping[str, Any], ties: list[Tie]) -> 
                 low, high = ranges[name]
                 found.min, found.max = np.array([low], np.float32), np.array([high], np.float32)
             else:
-                ties.append({"operator": "calibration", "layer": name, "reason": HIDDEN})
+                ties.append(Tie("calibration", name, HIDDEN))
     return write_aligned(root, len(model))

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
+from tflbuild.core.ties import Tie
 from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
 from tflbuild.workers.exact_ops import evaluate, read_attributes
 from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
@@ -26,12 +27,12 @@ from tflbuild.workers.flat_graph import (
     FlatNode,
     FunctionDef,
     Port,
+    find_free_name,
     flatten_function,
     prune,
     read_attribute,
 )
 from tflbuild.workers.graph_nodes import make_constant, make_node, output_types, to_function
-from tflbuild.workers.unfolded import Unfolded
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
 DIVISIONS = ("RealDiv", "Div", "DivNoNan")
@@ -81,7 +82,7 @@ class Folding:
     taken: Collection[str]
     keep_order: bool
     functions: dict[str, FunctionDef] = field(default_factory=dict)
-    unfolded: set[Unfolded] = field(default_factory=set)
+    unfolded: set[Tie] = field(default_factory=set)
 
 
 @dataclass
@@ -125,13 +126,15 @@ class GraphFolding:
         if node.op in FILLED and self.is_sized(node.inputs[0]):
             shape, dtype = self.shapes[node.inputs[0]].as_list(), next(output_types(node.definition)).as_numpy_dtype
             return self.within_size(np.full(shape, FILLED[node.op], dtype))
-        values = [self.known.get(port) for port in node.inputs]
-        if not values or node.after or not is_pure(node):
+        if not node.inputs or node.after or not is_pure(node):
             return None
-        arrays = [value.array for value in values if isinstance(value, Value)]
-        if len(arrays) < len(values):
-            return self.evaluate_by_shape(node)
-        return self.compute(node, arrays)
+        arrays = self.read_known(node.inputs)
+        return self.evaluate_by_shape(node) if arrays is None else self.compute(node, arrays)
+
+    def read_known(self, ports: Sequence[Port]) -> list[np.ndarray] | None:
+        """Return the values of tensors, None unless all are known."""
+        values = [value for port in ports if isinstance(value := self.known.get(port), Value)]
+        return [value.array for value in values] if len(values) == len(ports) else None
 
     def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[Value] | None:
         """Return what a node makes of constants; None where it stays in the graph."""
@@ -174,13 +177,13 @@ class GraphFolding:
         """Note an operator that is outside the folding table and gives floating point."""
         if any(dtype.is_floating or dtype.is_complex for dtype in output_types(node.definition)):
             reason = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
-            self.shared.unfolded.add(Unfolded(node.op, node.name, reason))
+            self.shared.unfolded.add(Tie(node.op, node.name, reason))
 
     def report_old_loops(self, function: FunctionDef) -> None:
         """Note loops of TensorFlow 1, whose functions are called as they are."""
         reason = "TensorFlow folds the constants of a loop of TensorFlow 1, with kernels that it chooses by CPU"
         loops = [node.name.rpartition("/")[0] or node.name for node in function.node_def if node.op == "LoopCond"]
-        self.shared.unfolded |= {Unfolded("while_loop", name, reason) for name in loops}
+        self.shared.unfolded |= {Tie("while_loop", name, reason) for name in loops}
 
     def evaluate_shape(self, node: FlatNode) -> Sequence[Value] | None:
         """Return ranks, sizes and shapes that are known before the graph runs."""
@@ -199,10 +202,9 @@ class GraphFolding:
         if node.op not in ("StridedSlice", "GatherV2", "Slice"):
             return None
         source = self.partial_shapes.get(node.inputs[0])
-        rest = [self.known.get(port) for port in node.inputs[1:]]
-        if source is None or not all(isinstance(value, Value) for value in rest):
+        arrays = self.read_known(node.inputs[1:])
+        if source is None or arrays is None:
             return None
-        arrays = [value.array for value in rest if isinstance(value, Value)]
         attributes = read_attributes(node.definition)
         found = [evaluate(node.op, attributes, [array, *arrays]) for array in source]
         first, second = found
@@ -248,7 +250,7 @@ class GraphFolding:
 
     def new_name(self, wanted: str) -> str:
         """Return a name that no node of the graph has."""
-        name = unique(wanted, self.taken)
+        name = find_free_name(wanted, self.taken)
         self.taken.add(name)
         return name
 
@@ -268,9 +270,8 @@ class GraphFolding:
 
     def split(self, node: FlatNode) -> bool:
         """Add a batch normalisation by constants as a product and a sum. Return whether it is one."""
-        values = [self.known.get(port) for port in node.inputs[1:]]
-        arrays = [value.array for value in values if isinstance(value, Value)]
-        if len(arrays) < len(values):
+        arrays = self.read_known(node.inputs[1:])
+        if arrays is None:
             return False
         x = node.inputs[0]
         made = split_batch_norm(node, self.demand(x), arrays, lambda: self.shapes[x].rank, self.new_name)
@@ -328,18 +329,9 @@ def fold_function(
     dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
     specs = {name: tf.TensorSpec(known.get(name), dtype) for name, dtype in dtypes.items()}
     folded = GraphFolding(shared, flat, by_name, specs).fold()
-    wanted = unique(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.taken})
+    wanted = find_free_name(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.taken})
     shared.functions[wanted] = to_function(folded, function, wanted)
     return wanted
-
-
-def unique(wanted: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken, with a number behind it where it must be."""
-    name, count = wanted, 0
-    while name in taken:
-        count += 1
-        name = f"{wanted}_{count}"
-    return name
 
 
 def invariants(body: FunctionDef, shared: Folding) -> set[int]:

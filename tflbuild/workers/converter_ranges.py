@@ -17,7 +17,8 @@ from typing import Any
 
 from tensorflow.lite.python.optimize import calibrator
 
-from tflbuild.workers.calibrated_model import Tie, list_hidden, replace_ranges
+from tflbuild.core.ties import Tie, read_ties
+from tflbuild.workers.calibrated_model import list_hidden, replace_ranges
 from tflbuild.workers.contract import Request, WorkerError
 
 NOT_REPLACED = "the quantizer for it measures ranges on kernels that the CPU chooses"
@@ -32,7 +33,7 @@ def settled_ranges(request: Request, ties: list[Tie]) -> Iterator[None]:
 
     def calibrate(self: Any, samples: Samples) -> bytes:
         answer = measure_ranges(request, self._model_content)
-        ties.extend(answer["ties"])
+        ties.extend(read_ties(answer))
         ranges = answer["ranges"]
         hidden = list_hidden(self._model_content, ranges)
         self._feed_tensors(samples if hidden else take_first(samples), resize_input=True)
@@ -59,7 +60,7 @@ def take_first(samples: Samples) -> Samples:
 
 
 def measure_ranges(request: Request, model: bytes) -> dict[str, Any]:
-    """Return `ranges`, tensor -> [least, greatest], and `ties` of a float model on the step's samples.
+    """Return `ranges`, tensor -> [least, greatest], and what is `tied` of a float model on the step's samples.
 
     LiteRT runs it in a process of its own, which has no threads of TensorFlow's and may fork.
     """

@@ -7,7 +7,7 @@ such as the fused LSTM.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,10 +77,7 @@ class _Inlining:
 
     def name(self, wanted: str) -> str:
         """Return a name that no node has yet."""
-        name, count = wanted, 0
-        while name in self.taken:
-            count += 1
-            name = f"{wanted}_{count}"
+        name = find_free_name(wanted, self.taken)
         self.taken.add(name)
         return name
 
@@ -163,35 +160,41 @@ def flatten_concrete(concrete: Any, *, keep_order: bool) -> FlatGraph:
     definition = concrete.graph.as_graph_def()
     library = {function.signature.name: function for function in definition.library.function}
     names = tuple(tensor.op.name for tensor in concrete.inputs)
-    inlining = _Inlining(library, keep_order, set(names))
     body = [node for node in definition.node if node.name not in names]
-    ports, waits = inlining.inline(body, {name: Port(name) for name in names})
-    by_name = {node.name: node for node in body}
-    outputs = {
-        name: inlining.port(tensor.name, ports, by_name) for name, tensor in sorted(concrete.structured_outputs.items())
-    }
-    effects = (w for op in concrete.graph.control_outputs for w in waits.get(op.name, ())) if keep_order else ()
-    return prune(FlatGraph(names, tuple(inlining.nodes), outputs, tuple(dict.fromkeys(effects))))
+    outputs = {name: tensor.name for name, tensor in sorted(concrete.structured_outputs.items())}
+    effects = [operation.name for operation in concrete.graph.control_outputs]
+    return _flatten(_Inlining(library, keep_order, set(names)), names, body, outputs, effects)
 
 
-def flatten_function(
-    function: FunctionDef,
-    library: Mapping[str, FunctionDef],
-    *,
-    keep_order: bool,
-    bindings: Mapping[str, Any] | None = None,
-) -> FlatGraph:
-    """Return the body of a loop or a branch as a flat graph; `bindings` are what its attributes stand for."""
+def flatten_function(function: FunctionDef, library: Mapping[str, FunctionDef], *, keep_order: bool) -> FlatGraph:
+    """Return the body of a loop or a branch as a flat graph."""
     names = tuple(argument.name for argument in function.signature.input_arg)
-    inlining = _Inlining(library, keep_order, set(names))
-    ports, waits = inlining.inline(function.node_def, {name: Port(name) for name in names}, (), bindings)
-    by_name = {node.name: node for node in function.node_def}
-    outputs = {
-        result.name: inlining.port(function.ret[result.name], ports, by_name)
-        for result in function.signature.output_arg
-    }
-    effects = (w for name in function.control_ret.values() for w in waits[name]) if keep_order else ()
-    return prune(FlatGraph(names, tuple(inlining.nodes), outputs, tuple(dict.fromkeys(effects))))
+    outputs = {result.name: function.ret[result.name] for result in function.signature.output_arg}
+    effects = list(function.control_ret.values())
+    return _flatten(_Inlining(library, keep_order, set(names)), names, function.node_def, outputs, effects)
+
+
+def _flatten(
+    inlining: _Inlining,
+    arguments: tuple[str, ...],
+    body: Sequence[NodeDef],
+    outputs: Mapping[str, str],
+    effects: Sequence[str],
+) -> FlatGraph:
+    ports, waits = inlining.inline(body, {name: Port(name) for name in arguments})
+    by_name = {node.name: node for node in body}
+    returned = {name: inlining.port(text, ports, by_name) for name, text in outputs.items()}
+    last = (w for name in effects for w in waits.get(name, ())) if inlining.keep_order else ()
+    return prune(FlatGraph(arguments, tuple(inlining.nodes), returned, tuple(dict.fromkeys(last))))
+
+
+def find_free_name(wanted: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken, with a number behind it where it must be."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    return name
 
 
 def prune(graph: FlatGraph) -> FlatGraph:

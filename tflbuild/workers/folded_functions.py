@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context
 
+from tflbuild.core.ties import Tie
 from tflbuild.workers.constant_folding import SHAPES, Bound, Folding, GraphFolding, Handle, Value
 from tflbuild.workers.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function, has_cycle
 from tflbuild.workers.graph_nodes import called_functions, reachable_functions, to_graph_def
-from tflbuild.workers.unfolded import Unfolded
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
@@ -28,7 +28,7 @@ class FoldedFunction:
     """
 
     concrete: Any
-    unfolded: frozenset[Unfolded]
+    unfolded: frozenset[Tie]
     stored: tuple[Any, ...]
     functions: frozenset[str]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.workers.flat_graph import CALLS, KEPT_ATTRIBUTES, has_cycle
+from tflbuild.workers.flat_graph import CALLS, KEPT_ATTRIBUTES, find_output, has_cycle
 
 DEEPEST = 1_000_000  # frames; some three for each operation from output to input
 PASSES = ("Identity", "StopGradient", "PreventGradient")
@@ -155,23 +155,9 @@ def position(node: Any, output: str) -> int:
 
     Raises NoDigest for an operator that this TensorFlow does not define.
     """
-    name, _, index = output.rpartition(":")
-    if not name:
-        return int(index or 0)
-    definition = op_def_registry.get(node.op)
-    if definition is None:
+    if ":" in output and op_def_registry.get(node.op) is None:
         raise NoDigest
-    before = 0
-    for argument in definition.output_arg:
-        if argument.name == name:
-            return before + int(index)
-        if argument.number_attr:
-            before += node.attr[argument.number_attr].i
-        elif argument.type_list_attr:
-            before += len(node.attr[argument.type_list_attr].list.type)
-        else:
-            before += 1
-    raise NoDigest
+    return find_output(node, f"{node.name}:{output or 0}")
 
 
 def _hash(text: str, data: bytes = b"") -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.core.model import Model
+from tflbuild.core.ties import add_ties
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.known_ranges import complete, require_all
 from tflbuild.workers.observer import KERNELS, Observer, find_activations, require_fed
 from tflbuild.workers.samples import Arrays, count_samples, load_feeds
-from tflbuild.workers.settled_ranges import Settlement, settle_ranges, sort_ties
+from tflbuild.workers.settled_ranges import Settlement, settle_ranges
 from tflbuild.workers.signatures import each_signature
 
 
@@ -89,5 +90,5 @@ def join_ranges(model: Model, settlements: Mapping[str, Settlement]) -> dict[str
 def describe(settlements: Any) -> Facts:
     """Return the facts `settled` and `tied`, each where there is something to say."""
     settled = sum(len(settlement.settled) for settlement in settlements)
-    ties = sort_ties(tie for settlement in settlements for tie in settlement.ties)
-    return {**({"settled": settled} if settled else {}), **({"tied": ties} if ties else {})}
+    ties = [tie for settlement in settlements for tie in settlement.ties]
+    return add_ties({"settled": settled} if settled else {}, ties)

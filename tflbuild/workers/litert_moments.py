@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflbuild.core.model import Model
+from tflbuild.core.ties import Tie, add_ties
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.exact_tensors import find_exact
 from tflbuild.workers.flatbuffer import read_model
@@ -32,7 +33,7 @@ from tflbuild.workers.observer import (
     store_calls,
 )
 from tflbuild.workers.samples import count_samples, load_feeds
-from tflbuild.workers.settled_ranges import Tie, compare_kernels, sort_ties
+from tflbuild.workers.settled_ranges import compare_kernels
 from tflbuild.workers.shards import map_shards
 from tflbuild.workers.signatures import each_signature
 
@@ -140,8 +141,7 @@ def run(request: Request) -> Facts:
                 rows[name] = rows.get(name, 0) + seen[name].rows
     require_some(sums)
     save_moments(request.outputs / "moments.npz", {name: found / rows[name] for name, found in sums.items()})
-    tied = {"tied": sort_ties(ties)} if ties else {}
-    return {"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums), **tied}
+    return add_ties({"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums)}, ties)
 
 
 def choose_values(model: Model, observer: Observer, ties: list[Tie]) -> Iterator[Observer | StoredCalls]:
@@ -154,7 +154,7 @@ def choose_values(model: Model, observer: Observer, ties: list[Tie]) -> Iterator
     float64 = [] if not float64 or not is_like_kernels(observer.restrict(float64, FLOAT64)) else float64
     makers = {graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs}
     noisy = [name for name in names.values() if name not in (*exact, *float64)]
-    ties += [{"operator": makers.get(name, "INPUT"), "layer": name, "reason": NOT_IN_FLOAT64} for name in noisy]
+    ties += [Tie(makers.get(name, "INPUT"), name, NOT_IN_FLOAT64) for name in noisy]
     if float64:
         yield store_calls(observer.restrict(float64, FLOAT64))
     if exact or noisy:
@@ -173,7 +173,7 @@ def is_like_kernels(observer: Observer) -> bool:
 
 def find_widths(model: Model, key: str) -> dict[str, int]:
     """Input of a FULLY_CONNECTED operator with stored weights -> columns of the weights, of one signature's graph."""
-    graph = model.subgraphs[next(entry.subgraph for entry in model.signatures if entry.key == key)]
+    graph = find_graph(model, key)
     found: dict[str, int] = {}
     for op in graph.ops:
         weights = graph.tensors[op.inputs[1]] if op.name == OPERATOR else None

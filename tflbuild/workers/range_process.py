@@ -1,7 +1,7 @@
 """Ranges of a float model in a process of its own: python -m tflbuild.workers.range_process FOLDER.
 
 The folder has model.tflite and asked.json: `samples` and `signature` (paths), `progress` (the folder of the step).
-answer.json is `ranges`, tensor -> [least, greatest], and `ties`, or `error`, the fields of a WorkerError.
+answer.json is `ranges`, tensor -> [least, greatest], and `tied`, as a fact is, or `error`, the fields of a WorkerError.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tflbuild.core.ties import add_ties
 from tflbuild.workers import progress
 from tflbuild.workers.contract import WorkerError, end_with_parent
 from tflbuild.workers.flatbuffer import read_model
 from tflbuild.workers.litert_calibrate import join_ranges, measure
 from tflbuild.workers.samples import load_feeds
-from tflbuild.workers.settled_ranges import sort_ties
 
 PARAMS = {"method": "min_max", "kernels": "fast"}
 
@@ -30,7 +30,7 @@ def answer(folder: Path) -> dict[str, Any]:
     model = read_model(path)
     settlements = measure(path, PARAMS, signature, model, load_feeds(Path(asked["samples"]), signature["key"]))
     ranges = {name: [found.min, found.max] for name, found in join_ranges(model, settlements).items()}
-    return {"ranges": ranges, "ties": sort_ties(tie for each in settlements.values() for tie in each.ties)}
+    return add_ties({"ranges": ranges}, [tie for each in settlements.values() for tie in each.ties])
 
 
 def main() -> None:

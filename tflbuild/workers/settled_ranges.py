@@ -8,13 +8,14 @@ measures its own on a few samples, and widens the limits of an activation that i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tflbuild.core.model import Model, Subgraph
+from tflbuild.core.ties import Tie
 from tflbuild.workers.calibration_methods import CUTTING, METHODS, Decisions, Method, Pass, min_max
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.exact_tensors import Exactness, find_exact
@@ -34,8 +35,6 @@ MISSING_KERNEL = re.compile(r"opcode '(\w+)'")
 UNSETTLED = "a bound of its range is closer to where the rounding changes than the noise between CPUs"
 JUMPING = "its result jumps where its inputs differ in their last bits, and measured ranges depend on it"
 NOT_COMPARED = "no second kind of kernels runs it, so the noise between CPUs is not known"
-
-Tie = dict[str, str]
 
 
 @dataclass
@@ -96,7 +95,7 @@ def _try_compare(observer: Observer, graph: Subgraph, result: Settlement) -> tup
     missing = MISSING_KERNEL.search(reason)
     operator = missing[1] if missing else "CUSTOM"
     layer = next((graph.tensors[op.outputs[0]].name for op in graph.ops if op.name == operator and op.outputs), "")
-    result.ties.append({"operator": operator, "layer": layer, "reason": NOT_COMPARED})
+    result.ties.append(Tie(operator, layer, NOT_COMPARED))
     return {}, (FLOAT64,)
 
 
@@ -203,13 +202,7 @@ def find_ties(observer: Observer, graph: Subgraph, exactness: Exactness, decisio
     for activation in observer.activations:
         jump = exactness.jumps.get(activation.index)
         if jump is not None:
-            ties.append({"operator": jump.operator, "layer": jump.layer, "reason": JUMPING})
+            ties.append(Tie(jump.operator, jump.layer, JUMPING))
         elif activation.name in decisions and not decisions[activation.name].sure:
-            operator = makers.get(activation.index, "INPUT")
-            ties.append({"operator": operator, "layer": activation.name, "reason": UNSETTLED})
+            ties.append(Tie(makers.get(activation.index, "INPUT"), activation.name, UNSETTLED))
     return ties
-
-
-def sort_ties(ties: Iterable[Tie]) -> list[Tie]:
-    """Return every tie once, in the order of their texts."""
-    return [dict(pairs) for pairs in sorted({tuple(sorted(tie.items())) for tie in ties})]

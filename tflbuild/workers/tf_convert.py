@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tflbuild.core.ties import add_ties
 from tflbuild.workers.constant_layout import fold_layout
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.fake_quant import free
@@ -21,5 +22,5 @@ def run(request: Request) -> Facts:
     request.write_json("trained.json", trained)
     ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
-    tied = read_unfolded(request.inputs["snapshot"])
-    return {"bytes": path.stat().st_size, **({"note": note} if note else {}), **({"tied": tied} if tied else {})}
+    facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
+    return add_ties(facts, read_unfolded(request.inputs["snapshot"]))

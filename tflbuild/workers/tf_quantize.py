@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tflbuild.core.ties import Tie, add_ties
 from tflbuild.workers import progress
 from tflbuild.workers.buffers import store_buffers_inside
-from tflbuild.workers.calibrated_model import Tie, sort_ties
 from tflbuild.workers.computed_filters import convert_filters
 from tflbuild.workers.contract import Facts, Request, WorkerError
 from tflbuild.workers.converter_ranges import NOT_REPLACED, settled_ranges
@@ -58,8 +58,8 @@ def run(request: Request) -> Facts:
         path.write_bytes(type_idle_interface(path.read_bytes(), params["input_type"], params["output_type"], measured))
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
-    facts = {"note": note, "tied": sort_ties([*ties, *read_unfolded(request.inputs["snapshot"])])}
-    return {"bytes": path.stat().st_size, **{name: value for name, value in facts.items() if value}}
+    facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
+    return add_ties(facts, [*ties, *read_unfolded(request.inputs["snapshot"])])
 
 
 def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[Tie]:
@@ -68,7 +68,7 @@ def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[Tie
         return []
     old = "" if converter.experimental_new_quantizer else "experimental_new_quantizer=False"
     name = "int16x8" if scheme == "int16x8" else old
-    return [{"operator": name, "layer": "", "reason": NOT_REPLACED}] if name else []
+    return [Tie(name, "", NOT_REPLACED)] if name else []
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:
