@@ -31,7 +31,7 @@ ROLES = ("convert", "quantize")
 
 @dataclass(frozen=True)
 class BuiltVariant:
-    """What a machine made of one artifact of a recipe: its digest or the error, and what it is tied to."""
+    """One artifact of a recipe as a machine built it: its digest, or the error, and its ties to the CPU."""
 
     recipe: str
     artifact: str

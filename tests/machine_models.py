@@ -160,7 +160,7 @@ class Signatures(tf.Module):
 
 
 class Trained(tf.Module):
-    """What quantization-aware training leaves: ranges of activations, and of the channels of normalized filters."""
+    """A model after quantization-aware training: ranges of activations, and of channels of normalized filters."""
 
     def __init__(self) -> None:
         super().__init__()

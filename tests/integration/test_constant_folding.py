@@ -1,4 +1,4 @@
-"""What a graph computes from constants is computed by us: same values as TensorFlow's, but for its rounding."""
+"""Constants are folded to the values that TensorFlow computes, except for its rounding."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ WIDER = {np.dtype(np.float32): F64, np.dtype(np.complex64): np.dtype(np.complex1
 
 
 def widen_case(attributes, inputs):
-    """The same case in float64."""
+    """Return the same case in float64."""
     named = {
         name: WIDER.get(value, value) if isinstance(value, np.dtype) else value for name, value in attributes.items()
     }

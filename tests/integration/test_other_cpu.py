@@ -68,7 +68,7 @@ made = {"facts": facts, "raw": {name: pairs.tolist() for name, pairs in raw.item
 
 @dataclass(frozen=True)
 class Made:
-    """What one CPU made of the float model and the samples.
+    """The results of one CPU for the float model and the samples.
 
     `ranges` are ranges.json by calibration, `models` the quantized ones by algorithm, `raw` what XNNPACK computes.
     """

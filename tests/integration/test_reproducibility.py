@@ -1,4 +1,4 @@
-"""The same bytes on every machine: this one and emulated ones make what tests/golden.json holds.
+"""This machine and emulated ones make the artifacts whose digests tests/golden.json holds.
 
 A difference is not mended by new digests unless the change was meant to change bytes; then they are written by
 `python tests/other_machines.py --write` and the same with `--recipes`.
@@ -41,7 +41,7 @@ def compare(machine: str, made: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def native_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What this machine makes of the twelve models."""
+    """Build the twelve models on this machine."""
     return build_on(NATIVE, tmp_path_factory.mktemp("models"), sweep_models(list(MODELS), ENGINES))
 
 

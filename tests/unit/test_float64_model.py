@@ -88,7 +88,7 @@ def test_float64_gives_what_the_kernels_give(tmp_path, case):
 
 
 def calibrate(tmp_path, case, greatest):
-    """What `calibrate` finds where one sample attains a value that an operator hands on."""
+    """Calibrate a model in which one sample attains a value that an operator hands on."""
     path = tmp_path / "model.tflite"
     path.write_bytes(write_model(case))
     samples = np.random.default_rng(0).uniform(0.0, 4.0, (6, 4, 4, 1)).astype(np.float32)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 
 import pytest
+from quick_server import QuickServer
 from shelves import open_shelf
 
 from tflbuild.core.result import StepResult
@@ -16,7 +16,6 @@ from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import preview
-from tflbuild.execute.server import Answer, StepServer
 from tflbuild.plan.explain import differences
 from tflbuild.report.foresight import list_ties
 from tflbuild.report.notes import variant_notes
@@ -31,32 +30,15 @@ PLAIN = Step(kind="check", params={"n": 1}, inputs=(), toolchain={}, title="chec
 TRAINED = replace(PLAIN, ties=(Tie("training", "", "it adds up floats"),))
 
 
-class Here(StepServer):
+class Here(QuickServer):
     """A worker of one CPU: says whose it is, and with `facts` that its result is tied to it."""
 
     def __init__(self, cpu, facts):
-        self.name, self.cpu, self.facts = "litert", cpu, facts
-        self.ear, self.mouth = os.pipe()
-        self.at_work = []
-
-    def fileno(self):
-        return self.ear
-
-    def send(self, request, module, folder, seconds):
-        self.at_work.append((request, folder))
-        os.write(self.mouth, b".")
+        super().__init__("litert", facts)
+        self.cpu = cpu
 
     def receive(self):
-        os.read(self.ear, 1)
-        request, folder = self.at_work.pop(0)
-        (folder / "outputs" / "check.json").write_text(self.cpu)
-        (folder / "log.txt").write_text("")
-        (folder / "output.json").write_text(json.dumps({"facts": self.facts}))
-        return [Answer(request, 0, None, "", 0.1, 1)]
-
-    def close(self):
-        os.close(self.ear)
-        os.close(self.mouth)
+        return [self.finish(*self.take(), self.cpu)]
 
 
 @pytest.fixture
