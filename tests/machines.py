@@ -21,6 +21,8 @@ from pathlib import Path
 from filelock import FileLock
 from packaging.requirements import Requirement
 
+from tflbuild.locations import cache_folder
+
 NATIVE = "native"
 ARM = "aarch64"
 ARM_CPU = "neoverse-n1"  # with qemu 7.2's `max`, XNNPACK's int8 kernels give wrong values
@@ -55,13 +57,9 @@ class Machine:
     python: Path
 
 
-def cache_folder() -> Path:
+def machines_folder() -> Path:
     """Return where machines are kept between runs."""
-    explicit = os.environ.get("TFLBUILD_MACHINES")
-    if explicit:
-        return Path(explicit).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "tflbuild-machines"
+    return cache_folder("TFLBUILD_MACHINES", "tflbuild-machines")
 
 
 def open_machine(name: str, folder: Path) -> Machine:
@@ -109,7 +107,7 @@ def why_not(name: str) -> str:
 
 def make_arm_root() -> Path:
     """Return the root of a Debian for Arm, made where it is missing. No program of it is run for that."""
-    root = cache_folder() / f"arm64-{DEBIANS[PYTHON]}"
+    root = machines_folder() / f"arm64-{DEBIANS[PYTHON]}"
     for scratch in fill_once(root):
         words = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"]
         subprocess.run([*words, f"--include={','.join(DEBIAN_PACKAGES)}", DEBIANS[PYTHON], scratch], check=True)
@@ -122,7 +120,7 @@ def make_arm_root() -> Path:
 def fetch_arm_wheels() -> Path:
     """Return the folder of Python packages for Arm, in the versions of this environment."""
     pinned = {name: importlib.metadata.version(name) for name in sorted(list_packages())}
-    folder = cache_folder() / f"wheels-{PYTHON}"
+    folder = machines_folder() / f"wheels-{PYTHON}"
     wanted = "".join(f"{name}=={version}\n" for name, version in pinned.items())
     if folder.exists() and (folder / "pinned.txt").read_text() != wanted:
         shutil.rmtree(folder)

@@ -20,12 +20,17 @@ def shipped(folder: str) -> Path:
 
 
 def store_root() -> Path:
-    """The store: `$TFLBUILD_STORE`, else tflbuild/ in the user's cache folder (XDG base directories)."""
-    explicit = os.environ.get("TFLBUILD_STORE")
+    """The store: `$TFLBUILD_STORE`, else tflbuild/ in the user's cache folder."""
+    return cache_folder("TFLBUILD_STORE", "tflbuild")
+
+
+def cache_folder(variable: str, name: str) -> Path:
+    """Return the folder that a variable names, else that of a name in the user's cache (XDG base directories)."""
+    explicit = os.environ.get(variable)
     if explicit:
         return Path(explicit).absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "tflbuild"
+    return Path(cache) / name
 
 
 def locate(path: str) -> Path:

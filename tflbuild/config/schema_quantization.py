@@ -144,7 +144,7 @@ class Calibration:
     method: Method = Method.min_max
     """`min_max` (order-independent), `moving_average`, `percentile` or `mse`; engine `converter` has min_max alone."""
     kernels: Kernels = Kernels.fast
-    """What runs every sample: XNNPACK (`fast`) or the `reference` kernels; what is too close is settled in float64."""
+    """The kernels that run every sample: `fast` (XNNPACK) or `reference`. Float64 settles bounds that are unsure."""
     percentile: float = 99.99
     """For `percentile`: the share of values, in percent, that the range keeps."""
     smoothing: float = 0.95
