@@ -200,6 +200,32 @@ def test_an_operator_outside_the_table_is_left_and_reported():
     assert "Svd" in ops(folded.concrete)
 
 
+@pytest.mark.parametrize("value", [1e10, np.nan])
+def test_a_cast_that_cpus_do_differently_is_reported(value):
+    folded = fold(trace(lambda x: x * tf.cast(tf.cast(tf.constant([value]), tf.int32), tf.float32), X))
+    assert [left.operator for left in folded.unfolded] == ["Cast"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_constants_of_a_batch_normalisation_are_rounded_once_and_have_one_nan():
+    # 1 + 2^-8 lies between two bfloat16; the factor is a little more, but rounds to it in float32
+    raw = {"scale": [1.0, 1.0 + 2**-8], "offset": [0.0, 0.0], "mean": [0.0, 0.0]}
+    variance, settings = [-1.0, 1.0 - 2**-24], {"epsilon": 0.0, "is_training": False}
+    spec = tf.TensorSpec([2, 4, 4, 2], tf.bfloat16, "x")
+    folded = fold(trace(lambda x: tf.raw_ops.FusedBatchNormV3(x=x, **raw, variance=variance, **settings).y, spec))
+    graph = folded.concrete.graph.as_graph_def()
+    held = [tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"]
+    factor = next(array.astype(np.float64) for array in held if array.shape == (2,) and array[1] != 0)
+    assert factor[1] == 1 + 2**-7
+    assert np.isnan(factor[0]) and not np.signbit(factor[0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_reciprocal_that_is_too_large_is_infinite():
+    folded = fold(trace(lambda x: x / tf.constant(np.float32([1e-40] * 8)), X)).concrete
+    assert any(np.isposinf(array).all() for array in constants(folded))
+
+
 def test_nodes_of_quantization_aware_training_stay():
     weights = tf.constant(VALUES)
     folded = fold(trace(lambda x: x * tf.quantization.fake_quant_with_min_max_vars(weights, 0.0, 2.0 + 1.0), X))

@@ -2,6 +2,7 @@
 
 import inspect
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -320,6 +321,66 @@ def test_operators_outside_the_table_are_refused():
     image, half = np.ones((1, 14, 14, 1), np.float32), np.float32([0.5, 0.5])
     settings = {"kernel_type": "gaussian", "antialias": False}
     assert exact_ops.evaluate("ScaleAndTranslate", settings, [image, ints(7, 7), half, 0 * half]) is None
+
+
+HALF, BRAIN = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
+ODD = np.array([-7, -1.607, -2.111, -3.03, -1.3125, -0.3007, 2.5], F64)
+ZEROS, ANY = np.float32([0, 0, 0, 0]), np.float32([np.nan, 1, np.inf, -2])
+# Cases in which TensorFlow's kernels on any CPU give the same bits
+EDGE_CASES = {
+    "a slope is rounded to float16": ("LeakyRelu", {"alpha": 0.2}, [ODD.astype(HALF)]),
+    "a slope is rounded to bfloat16": ("LeakyRelu", {"alpha": 0.3}, [ODD.astype(BRAIN)]),
+    "zero over anything": ("Xdivy", {}, [ZEROS, ANY]),
+    "zero times a logarithm": ("Xlogy", {}, [ZEROS, ANY]),
+    "zero times a logarithm of more": ("Xlog1py", {}, [ZEROS, ANY]),
+    "the lower limit is above the upper one": ("ClipByValue", {}, [np.float32([-2, 0, 3]), *np.float32([1, -1])]),
+    "a limit is no number": ("ClipByValue", {}, [np.float32([-2, np.nan, 3]), *np.float32([0, np.nan])]),
+    "the largest of no bfloat16": ("UnsortedSegmentMax", {}, [ODD.astype(BRAIN), ints(*[1] * 7), np.int32(3)]),
+    "the smallest of no bfloat16": ("UnsortedSegmentMin", {}, [ODD.astype(BRAIN), ints(*[1] * 7), np.int32(3)]),
+    "the smallest of no float16": ("UnsortedSegmentMin", {}, [ODD.astype(HALF), ints(*[1] * 7), np.int32(3)]),
+    "an endless line": ("LinSpace", {}, [np.float32(1), np.float32(np.inf), np.int32(3)]),
+    "a NaN before nothing": (
+        "CumulativeLogsumexp",
+        {"exclusive": False, "reverse": False},
+        [np.float32([np.inf, np.inf, 1, -np.inf]), np.int32(0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EDGE_CASES.values(), ids=EDGE_CASES)
+def test_edge_cases_are_tensorflows_bit_for_bit(case):
+    (result,), (expected,) = exact_ops.evaluate(*case), exact_moves.run_kernel(*case)
+    assert result.dtype == expected.dtype
+    result, expected = result.astype(F64), expected.astype(F64)
+    np.testing.assert_array_equal(result, expected)
+    assert not (np.signbit(result) != np.signbit(expected))[~np.isnan(result)].any()
+
+
+REFUSED = {
+    "more than there are": ("TopKV2", {}, [X, np.int32(12)]),
+    "fewer than none": ("TopKV2", {}, [X, np.int32(-1)]),
+    "a range away from its end": ("Range", {}, list(np.float32([5, 0, 1]))),
+    "segments out of order": ("SegmentSum", {}, [X[:3], ints(0, 2, 1)]),
+    "a segment before the first": ("SegmentMax", {}, [X[:3], ints(-1, 0, 1)]),
+    "a segment behind the last": ("UnsortedSegmentSum", {}, [X[:3], ints(0, 7, 1), np.int32(5)]),
+    "a sparse segment behind the last": (
+        "SparseSegmentSumWithNumSegments",
+        {},
+        [X, ints(0, 1), ints(0, 3), np.int32(2)],
+    ),
+    "a negative row": ("SparseSegmentSum", {}, [X, ints(0, -1), ints(0, 1)]),
+    "an empty window": (
+        "Conv2D",
+        {"strides": [1] * 4, "padding": "VALID"},
+        [SMALL, np.zeros((0, 0, 4, 1), np.float32)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_inputs_that_tensorflow_refuses_are_refused(case):
+    assert exact_moves.run_kernel(*case) is None
+    assert exact_ops.evaluate(*case) is None
 
 
 def test_tensorflow_leaves_this_process_with_subnormal_numbers():

@@ -1,4 +1,7 @@
-"""Batch normalisation by constants, as the product and the sum that it is: the converter would divide by itself."""
+"""Batch normalisation by constants, written as a product and a sum.
+
+TFLiteConverter would make the same of it, with a division and a square root that differ between CPUs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tflbuild.workers.exact_numbers import round_to
 from tflbuild.workers.flat_graph import FlatNode, Port, read_attribute
 from tflbuild.workers.graph_nodes import make_constant, make_node
 
@@ -30,9 +34,9 @@ def split_batch_norm(
     read_rank: Callable[[], int | None],
     new_name: Callable[[str], str],
 ) -> SplitNorm | None:
-    """Return x * m + b with m = scale / sqrt(variance + epsilon), b = offset - mean * m, None in training mode.
+    """Return x * m + b with m = scale / sqrt(variance + epsilon) and b = offset - mean * m.
 
-    Both are computed in float64 and rounded once, to the type of the parameters.
+    Both constants are computed in float64 and rounded once, to the type of x.
 
     Args:
         node: A FusedBatchNorm of any version.
@@ -40,6 +44,9 @@ def split_batch_norm(
         parameters: Scale, offset, mean, variance: each float32 [channels].
         read_rank: Gives the number of dimensions of x, where known; asked where channels come first.
         new_name: Gives names that the graph does not have.
+
+    Returns:
+        None in training mode, and where channels come first and the rank of x is not known.
     """
 
     def read(name: str) -> Any:
@@ -49,16 +56,19 @@ def split_batch_norm(
         return None
     scale, offset, mean, variance = (array.astype(np.float64) for array in parameters)
     epsilon = float(np.float32(read("epsilon").f))
-    factor = scale / np.sqrt(variance + epsilon)
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + epsilon)
+        values = {"mul": factor, "add": offset - mean * factor}
     dtype = tf.dtypes.as_dtype(read("T").type)
-    values = {"mul": factor, "add": offset - mean * factor}
     if read("data_format").s.startswith(b"NC"):
         rank = read_rank()
         if rank is None:
             return None
         values = {name: array.reshape(-1, *[1] * (rank - 2)) for name, array in values.items()}
     constants = {
-        name: FlatNode(make_constant(new_name(f"{node.name}/{name}/y"), array.astype(dtype.as_numpy_dtype)), ())
+        name: FlatNode(
+            make_constant(new_name(f"{node.name}/{name}/y"), round_to(array, np.dtype(dtype.as_numpy_dtype))), ()
+        )
         for name, array in values.items()
     }
     product = make_node(new_name(f"{node.name}/mul"), "Mul", [x, Port(constants["mul"].name)], T=dtype)

@@ -19,6 +19,7 @@ from tensorflow.python.framework import op_def_registry
 
 from tflbuild.core.ties import Tie
 from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
+from tflbuild.workers.exact_numbers import round_to
 from tflbuild.workers.exact_ops import evaluate, read_attributes
 from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
 from tflbuild.workers.flat_graph import (
@@ -143,7 +144,7 @@ class GraphFolding:
         except tf.errors.OpError:
             return None  # what cannot be computed fails where it is converted, with the converter's reason
         if outputs is None:
-            self.report(node)
+            self.report(node, arrays)
             return None
         return self.within_size(*outputs, operands=arrays)
 
@@ -173,9 +174,13 @@ class GraphFolding:
         """Return whether every size of a tensor is known before the graph runs."""
         return port in self.shapes and bool(self.shapes[port].is_fully_defined())
 
-    def report(self, node: FlatNode) -> None:
-        """Note an operator that is outside the folding table and gives floating point."""
-        if any(dtype.is_floating or dtype.is_complex for dtype in output_types(node.definition)):
+    def report(self, node: FlatNode, arrays: Sequence[np.ndarray]) -> None:
+        """Note an operator that is outside the folding table and takes or gives floating point.
+
+        One that gives integers may differ too: a cast of 1e10 to int32 is -2147483648 on x86 and 2147483647 on Arm.
+        """
+        types = [*output_types(node.definition), *(tf.dtypes.as_dtype(array.dtype) for array in arrays)]
+        if any(dtype.is_floating or dtype.is_complex for dtype in types):
             reason = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
             self.shared.unfolded.add(Tie(node.op, node.name, reason))
 
@@ -288,7 +293,8 @@ class GraphFolding:
             return False
         kept = divisor.array != 0 if node.op == "DivNoNan" else True
         with np.errstate(divide="ignore"):
-            inverse = np.where(kept, 1.0 / divisor.array.astype(np.float64), 0.0).astype(dtype.as_numpy_dtype)
+            inverse = np.where(kept, 1.0 / divisor.array.astype(np.float64), 0.0)
+        inverse = round_to(inverse, np.dtype(dtype.as_numpy_dtype))
         constant = FlatNode(make_constant(self.new_name(f"{node.name}/y"), inverse), ())
         dividend = self.demand(node.inputs[0])
         self.nodes += [constant, make_node(node.name, "Mul", [dividend, Port(constant.name)], T=dtype)]

@@ -1,7 +1,9 @@
 """TensorFlow's elementwise operators on constants, with the same bits on every CPU.
 
 A float result is computed in float64 and rounded once to the type of the tensor. For + - * / and the square root that
-is exactly what TensorFlow returns, because float64 has more than twice the bits of the smaller types.
+is what IEEE 754 asks of an operation in the type of the tensor, because float64 has more than twice the bits of the
+smaller types. TensorFlow returns the same, with three exceptions: it may take subnormal numbers for zero, it rounds
+twice from float64 to a 16-bit type, and its largest of 0.0 and -0.0 may be either.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ def _floor_mod(x: Array, y: Array) -> Array:
 
 
 def _skip_zero(function: Function) -> Function:
-    """Return a function of x and y that is 0 where x is 0, unless y is NaN."""
-    return lambda x, y: np.where((x == 0) & ~np.isnan(y), 0.0, function(np.where(x == 0, 1.0, x), y))
+    """Return a function of x and y that is 0 where x is 0, whatever y is."""
+    return lambda x, y: np.where(x == 0, 0.0, function(np.where(x == 0, 1.0, x), y))
 
 
 def _sign(x: Array) -> Array:
@@ -158,7 +160,10 @@ def _constant(value: float, dtype: np.dtype[Any]) -> float:
 
 
 def _leaky_relu(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    slope = _constant(attributes.get("alpha", 0.2), np.dtype(np.float32))
+    if not is_float(inputs[0].dtype):
+        return None
+    # an attribute is a float32, and the kernel rounds it to the type of the tensor
+    slope = _constant(_constant(attributes.get("alpha", 0.2), np.dtype(np.float32)), inputs[0].dtype)
     return _apply(lambda x: np.where(x > 0, x, slope * x))(attributes, inputs)
 
 
@@ -172,7 +177,11 @@ def _selu(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None
 
 
 def _clip(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    return _apply(lambda x, low, high: choose_smaller(choose_larger(x, low), high))(attributes, inputs)
+    def clip(x: Array, low: Array, high: Array) -> Array:
+        below = np.where(x > high, high, x)  # the upper limit first: where the limits are exchanged, the lower one wins
+        return np.where(below < low, low, below)
+
+    return _apply(clip)(attributes, inputs)
 
 
 def _approximate_equal(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:

@@ -22,13 +22,19 @@ REAL_PARTS = {"complex64": "float32", "complex128": "float64"}
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
-    """Tell whether `dtype` is one of the real floating-point types that are computed here."""
+    """Return whether `dtype` is one of the real floating-point types that are computed here."""
     return dtype.name in FORMATS
 
 
 def is_complex(dtype: np.dtype[Any]) -> bool:
-    """Tell whether `dtype` is a complex type."""
+    """Return whether `dtype` is a complex type."""
     return dtype.name in REAL_PARTS
+
+
+def find_largest_number(dtype: np.dtype[Any]) -> float:
+    """Return the largest finite value of a real floating-point type."""
+    bits, least = FORMATS[dtype.name]
+    return float((2.0 - 2.0 ** (1 - bits)) * 2.0 ** (1 - least))
 
 
 def widen(values: Any) -> Array:

@@ -11,7 +11,7 @@ from tflbuild.workers import exact_algebra as algebra
 from tflbuild.workers.exact_elementwise import OPERATORS as ELEMENTWISE
 from tflbuild.workers.exact_elementwise import Attributes, Operator, cast, join_parts, split_parts
 from tflbuild.workers.exact_math import exp, log1p
-from tflbuild.workers.exact_numbers import Array, is_complex, is_float, round_to, widen
+from tflbuild.workers.exact_numbers import Array, find_largest_number, is_complex, is_float, round_to, widen
 
 Reduction = Callable[[Array, Sequence[int], bool], Array]
 
@@ -54,8 +54,7 @@ def _reduce(name: str) -> Operator:
 def _add_logarithms(a: Array, b: Array) -> Array:
     """Return log(e^a + e^b)."""
     high, low = np.where(a > b, a, b), np.where(a > b, b, a)
-    result = high + log1p(exp(np.where(low == -np.inf, -np.inf, low - high)))
-    return np.where(high == -np.inf, high, result)
+    return high + log1p(exp(np.where(low == -np.inf, -np.inf, low - high)))
 
 
 def _accumulate(function: Callable[..., Array]) -> Operator:
@@ -83,7 +82,10 @@ def _find_top(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | 
     values = inputs[0]
     if not is_float(values.dtype) or np.isnan(values).any():
         return None
-    order = np.argsort(-widen(values), axis=-1, kind="stable")[..., : int(inputs[1])]
+    count = int(inputs[1])
+    if not 0 <= count <= values.shape[-1]:
+        return None
+    order = np.argsort(-widen(values), axis=-1, kind="stable")[..., :count]
     return [np.take_along_axis(values, order, -1), order.astype(attributes.get("index_type", np.int32))]
 
 
@@ -214,8 +216,15 @@ SEGMENTS: dict[str, tuple[Callable[..., Array], float]] = {
 }
 
 
+def _are_segments(ids: Array, count: int, unsorted: bool) -> bool:
+    """Tell whether TensorFlow's kernel takes such ids: below the count, and ascending from 0 unless `unsorted`."""
+    if not ids.size:
+        return True
+    return int(ids.max()) < count and (unsorted or (int(ids[0]) >= 0 and bool((ids[1:] >= ids[:-1]).all())))
+
+
 def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> Operator:
-    """Make a segment reduction; ids outside the number of segments are left out."""
+    """Make a segment reduction. An unsorted one leaves out values whose id is negative."""
     function, start = SEGMENTS[name]
 
     def evaluate(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
@@ -223,6 +232,8 @@ def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> O
         if not is_float(data.dtype):
             return None
         if sparse:
+            if (inputs[1] < 0).any():
+                return None
             data = data[inputs[1]]
         flat = ids.reshape(-1)
         if unsorted:
@@ -231,14 +242,16 @@ def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> O
             count = int(inputs[3])
         else:
             count = int(flat[-1]) + 1 if flat.size else 0
+        if not _are_segments(flat, count, unsorted):
+            return None
         values = widen(data).reshape(flat.size, *data.shape[ids.ndim :])
         result = _combine_segments(values, flat, count, function, start)
         sizes = np.bincount(flat[(flat >= 0) & (flat < count)], minlength=count)
         divisors = np.where(sizes == 0, 1, sizes).astype(np.float64).reshape(-1, *[1] * (result.ndim - 1))
         result = result / {"Mean": divisors, "SqrtN": np.sqrt(divisors)}.get(name, 1.0)
         if name in ("Max", "Min"):  # what TensorFlow writes for a segment without values
-            limit = float(np.finfo(data.dtype).min) if data.dtype.kind == "f" else start
-            result[sizes == 0] = (limit if name == "Max" else -limit) if unsorted else 0.0
+            limit = find_largest_number(data.dtype)
+            result[sizes == 0] = (-limit if name == "Max" else limit) if unsorted else 0.0
         return [round_to(result, inputs[0].dtype)]
 
     return evaluate
@@ -296,7 +309,7 @@ def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     """Return start + i delta, in the type of the tensor: TensorFlow rounds the product and the sum."""
     start, limit, delta = inputs
     dtype = start.dtype
-    if not is_float(dtype):
+    if not is_float(dtype) or (limit < start and delta > 0) or (limit > start and delta < 0):
         return None
     count = int(np.ceil(np.abs((limit - start) / delta).astype(np.float64)))
     steps = np.arange(count).astype(dtype)
@@ -312,7 +325,7 @@ def _linear_space(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         return [start.reshape(1)]
     step = (stop - start) / dtype.type(count - 1)
     result = (start + np.arange(count).astype(dtype) * step).astype(dtype)
-    result[-1] = stop
+    result[0], result[-1] = start, stop
     return [result]
 
 

@@ -33,7 +33,13 @@ def find_pads(
 def _list_positions(
     x: Array, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Yield each position of a window and the values under it, for padded `x`."""
+    """Yield each position of a window and the values under it, for padded `x`.
+
+    Raises:
+        ValueError: the window is empty.
+    """
+    if 0 in window:
+        raise ValueError("the window is empty")
     sizes = [
         (size - (length - 1) * dilation - 1) // stride + 1
         for size, length, stride, dilation in zip(x.shape[1:-1], window, strides, dilations, strict=True)
