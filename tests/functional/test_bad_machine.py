@@ -129,7 +129,7 @@ def test_what_would_run_can_be_asked_of_a_closed_store(warm, disk):
     assert done.code == 0 and "hits, 0 to run" in done.out
 
 
-@pytest.mark.parametrize("size", ["16k", "200k", "900k", "1500k", "8m"])
+@pytest.mark.parametrize("size", ["16k", "900k", "8m"])
 def test_a_full_store_is_the_environments_fault(project, disk, size):
     """The disk runs full in different steps, in tflbuild as well as in its workers."""
     disk(project.store, f"size={size}")
@@ -158,7 +158,6 @@ CALIBRATE = (RECIPE, "quantization.calibration.kernels=reference")  # which take
 @pytest.mark.parametrize(
     ("command", "kind", "number"),
     [
-        (CONVERT, "convert", signal.SIGSEGV),
         (CONVERT, "convert", signal.SIGABRT),
         (CALIBRATE, "calibrate", signal.SIGSEGV),
     ],
@@ -247,16 +246,15 @@ def test_a_step_that_takes_too_long_is_one_failed_step(warm):
 
 
 @pytest.mark.parametrize(
-    ("command", "moment"),
+    ("command", "moment", "number"),
     [
-        (CONVERT, lambda store: server(store, "tensorflow")),
-        (CONVERT, lambda store: child(store, "convert")),
-        (CALIBRATE, lambda store: child(store, "calibrate")),
-        (CALIBRATE, lambda store: shard(store, "calibrate")),
+        (CONVERT, lambda store: server(store, "tensorflow"), signal.SIGTERM),
+        (CONVERT, lambda store: child(store, "convert"), signal.SIGINT),
+        (CALIBRATE, lambda store: child(store, "calibrate"), signal.SIGTERM),
+        (CALIBRATE, lambda store: shard(store, "calibrate"), signal.SIGINT),
     ],
     ids=["server starts", "convert", "calibrate", "shares of calibrate"],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_an_interrupt_leaves_nothing_and_the_same_command_goes_on(warm, command, moment, number):
     with started(warm, *command) as finish:
         until(lambda: moment(warm.store), "the moment")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from choice import choose_cases, least
 from needs import require
 from one_op import write_model
 from one_op_cases import CASES
@@ -88,7 +89,7 @@ def feed_for(op, takes):
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
     """Every case that this host's CPU can run, by name."""
-    return try_all(ALL, tmp_path_factory.mktemp("gpu"))
+    return try_all(choose_cases(ALL, {*DISAGREEMENTS, *SILENTLY_WRONG, *CRASHED}), tmp_path_factory.mktemp("gpu"))
 
 
 def try_all(cases, folder):
@@ -116,9 +117,9 @@ def try_all(cases, folder):
 
 
 def variants():
-    """The same operators otherwise: a batch of two, other sizes, a dimension less."""
+    """The same operators otherwise: a batch of two, other sizes, a dimension less; of those cases that a run tries."""
     for label, change in (("batch", in_batches), ("sizes", resized), ("flat", flattened)):
-        for case in ALL.values():
+        for case in choose_cases(ALL).values():
             inputs, outputs = tuple(map(change, case.inputs)), tuple(map(change, case.outputs))
             if inputs != case.inputs:
                 yield replace(case, name=f"{case.name}@{label}", inputs=inputs, outputs=outputs)
@@ -172,12 +173,12 @@ def difference(expected, found, detail):
 
 
 def test_it_holds_for_variants_of_the_cases(tmp_path):
-    found = try_all({case.name: case for case in variants()}, tmp_path)
+    found = try_all(choose_cases({case.name: case for case in variants()}), tmp_path)
     apart = {name: one for name, one in found.items() if disagrees(one)}
     for name, one in apart.items():
         print(name, one)
     print(len(found), Counter(one.did for one in found.values()), len(apart))
-    assert len(found) >= 1500
+    assert len(found) >= least(least(1500))
     assert 1 - len(apart) / len(found) >= LEAST_AGREEMENT
 
 
@@ -200,7 +201,7 @@ def test_the_table_is_the_delegate(tried):
     for name, one in apart.items():
         print(name, one)
     print(len(tried), Counter(one.did for one in tried.values()), len(apart))
-    assert len(tried) >= 900
+    assert len(tried) >= least(900)
     assert set(apart) == set(DISAGREEMENTS)
     assert 1 - len(apart) / len(tried) >= LEAST_AGREEMENT
 

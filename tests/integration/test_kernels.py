@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from choice import is_chosen, least
 from one_op import NUMPY, SCALES, Case, T, write_model
 from one_op_cases import CASES
 
@@ -188,6 +189,6 @@ def mistakes(name: str, folder: Path) -> Iterator[str]:
 
 
 def test_rules_say_what_kernels_do(tmp_path):
-    answers = [answer for name in chosen() for answer in mistakes(name, tmp_path)]
+    answers = [answer for name in chosen() if is_chosen(name) for answer in mistakes(name, tmp_path)]
     assert "\n".join(filter(None, answers)) == ""
-    assert len(answers) > 300
+    assert len(answers) >= least(300)

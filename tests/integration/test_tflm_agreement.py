@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from choice import choose_cases, least
 from mcu_edges import EDGES
 from one_flow import FLOWS
 from one_op import write_model
@@ -30,6 +31,7 @@ KEY = "serving_default"
 FAIL_ON_VALUES = {"RSQRT"}
 LEAVE_THE_REST = {"TFLite_Detection_PostProcess"}  # nothing is written behind what was found
 ALL = {**CASES, **EDGES}
+NEEDED = {*DISAGREEMENTS, "SUM_int8_hw", "SUM_int16_hw", "SQRT_int8"}
 # of SUM of integers: the reference kernels of LiteRT 2.3 are wrong, its optimized ones agree with TensorFlow Lite Micro
 WRONG_REFERENCE = {name for name in ALL if name.startswith(("SUM_int8", "SUM_int16"))}
 
@@ -37,7 +39,7 @@ WRONG_REFERENCE = {name for name in ALL if name.startswith(("SUM_int8", "SUM_int
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("tflm"), {}
-    for name, case in ALL.items():
+    for name, case in choose_cases(ALL, NEEDED).items():
         paths[name] = folder / f"{name}.tflite"
         paths[name].write_bytes(write_model(case))
     return paths
@@ -88,7 +90,7 @@ def test_subgraphs_and_variables_are_judged_as_the_runtime_does(name, type, tmp_
     assert all(one.taken for one in judged) is (failure(path) == "")
 
 
-HELD_OUT_SEED, HELD_OUT = 20_261_123, 400  # no rule was written from what this seed gives
+HELD_OUT_SEED, HELD_OUT = 20_261_123, least(400)  # no rule was written from what this seed gives
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_what_runs_gives_the_results_of_the_cpu(models):
         if near is not None and near < LEAST_SNR_DB:
             far[name] = near
     assert not far
-    assert compared >= 400
+    assert compared >= least(400)
 
 
 def test_the_reference_kernels_are_still_wrong(models):
