@@ -1,12 +1,12 @@
 """Build twelve small models on this machine and on emulated ones, and compare the bytes.
 
-    python tests/other_machines.py                                         everything: about ten minutes a machine
+    python tests/other_machines.py                                         all models on all machines: about 20 minutes
     python tests/other_machines.py --machines native,Haswell --models mel
-    python tests/other_machines.py --recipes                               the recipes of the project, on this machine
+    python tests/other_machines.py --recipes                               the project's recipes, on this machine only
     python tests/other_machines.py --write                                 keep the digests, and write the page's table
 
-It exits with 1 where an artifact differs from the digests in tests/golden.json, unless the build itself reports what
-ties it to its CPU, and with 4 where a machine cannot be tried here.
+The exit code is 1 if a build fails, or if an artifact differs from the digests in tests/golden.json and the build does
+not report it as tied to the CPU. It is 4 if a machine cannot be tried here.
 """
 
 from __future__ import annotations
@@ -170,11 +170,13 @@ def write_page(models: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Build, compare, and print or write the digests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--machines", default=",".join(MACHINES))
-    parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--engines", default=",".join(ENGINES))
-    parser.add_argument("--recipes", action="store_true")
-    parser.add_argument("--write", action="store_true")
+    lists = {"machines": MACHINES, "models": MODELS, "engines": ENGINES}
+    for name, choices in lists.items():
+        words = ",".join(choices)
+        parser.add_argument(f"--{name}", default=words, metavar="NAMES", help=f"some of {words} (default: all)")
+    recipes = "build the project's recipes with every scheme and engine instead, on this machine"
+    parser.add_argument("--recipes", action="store_true", help=recipes)
+    parser.add_argument("--write", action="store_true", help="write the digests into tests/golden.json and the page")
     options = parser.parse_args(arguments)
     machines = [NATIVE] if options.recipes else options.machines.split(",")
     lacking = {name: reason for name in machines if (reason := why_not(name))}

@@ -1,8 +1,9 @@
-"""How many digits of a figure hold on every CPU.
+"""Round figures to the digits that are the same on every CPU.
 
-Float kernels round differently from CPU to CPU, so the outputs of a source and of an artifact do, and every figure that
-compares them. An error that is far above that noise holds to many digits, one that is near it to few. Figures are
-rounded once, where they are measured; whatever compares or prints them uses the rounded ones (docs/adr/0018).
+Float kernels round differently from CPU to CPU. So the outputs of a source and of an artifact differ in their last
+digits, and so does every figure that compares them. Many digits of an error are the same where it is far above that
+noise, few where it is near it. Figures are rounded once, where they are measured. What compares or prints them uses the
+rounded ones (docs/adr/0018).
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-NOISE_DB = 120.0  # power of outputs over that of their difference between CPUs, less a margin: docs/adr/0018
-IDENTICAL_DB = 200.0  # what stands for equal outputs, whose ratio is infinite
+# The power of outputs over the power of their difference between CPUs, with a margin of 15 dB: docs/adr/0018
+NOISE_DB = 120.0
+IDENTICAL_DB = 200.0  # the ratio that is written for equal outputs, in place of infinity
 MOST_DIGITS = 4
 LEAST_STEP_DB, MOST_STEP_DB = 0.01, 10.0
 ERRORS = ("max_abs_error", "rmse")
-DECIBELS = 20.0 / math.log(10.0)  # of a relative change of an amplitude by 1
+DECIBELS = 20.0 / math.log(10.0)  # small relative changes of an amplitude, times this, are changes in dB
 
 
 def count_digits(snr_db: float) -> int:
-    """Return how many significant digits of an error hold, given its ratio in dB; 0 for its power of ten alone."""
+    """Return how many significant digits of an error are the same on every CPU; 0 if only its power of ten is.
+
+    Args:
+        snr_db: The signal-to-noise ratio that belongs to the error, in dB.
+    """
     if not math.isfinite(snr_db):
         return 1
     if snr_db > NOISE_DB:
@@ -28,7 +34,7 @@ def count_digits(snr_db: float) -> int:
 
 
 def ratio_step(snr_db: float) -> float:
-    """Return the step in dB to which a signal-to-noise ratio holds: a power of ten."""
+    """Return the step in dB to which a signal-to-noise ratio is rounded: a power of ten."""
     uncertain = DECIBELS * 10.0 ** ((snr_db - NOISE_DB) / 20.0)
     step = LEAST_STEP_DB
     while step < min(uncertain, MOST_STEP_DB):
@@ -37,7 +43,10 @@ def ratio_step(snr_db: float) -> float:
 
 
 def round_digits(value: float, digits: int) -> float:
-    """Return a value rounded to significant digits, with 0 to a power of ten; what is no finite number as it is."""
+    """Return a value rounded to significant digits, or to a power of ten for 0 digits.
+
+    Zero, infinities and NaN are returned unchanged.
+    """
     if not value or not math.isfinite(value):
         return value
     if digits == 0:
@@ -72,7 +81,7 @@ def round_parity(figures: Mapping[str, float], lost_db: float = 0.0) -> dict[str
 
     Args:
         figures: `snr_db`, and any of `cosine`, `max_abs_error`, `rmse`; others are returned as they are.
-        lost_db: how much weaker the channel is than its tensor, whose noise it has.
+        lost_db: how much weaker than its tensor a channel is, in dB. Its noise is that of the tensor.
     """
     snr_db = figures["snr_db"]
     near = snr_db + lost_db
@@ -85,20 +94,23 @@ def round_parity(figures: Mapping[str, float], lost_db: float = 0.0) -> dict[str
 
 
 def round_metric(value: float) -> float:
-    """Return a user's metric to the digits that are taken to hold; a whole number stays as it is."""
+    """Return a user's metric rounded to `MOST_DIGITS` digits; a whole number stays unchanged."""
     return value if value.is_integer() else round_digits(value, MOST_DIGITS)
 
 
 def round_interval(interval: Mapping[str, float], snr_db: float) -> dict[str, float]:
-    """Return the interval of a ratio with bounds rounded as the ratio is."""
+    """Return the confidence interval of a ratio with its bounds rounded to the same step as the ratio."""
     return {**interval, **{end: round_ratio(interval[end], snr_db) for end in ("low", "high")}}
 
 
 def resolution(name: str, value: float, figures: Mapping[str, float]) -> float:
-    """Return the step to which a figure holds on every CPU, 0 for what does not depend on it.
+    """Return the step to which a figure is rounded, 0.0 for a figure that does not depend on the CPU.
 
-    `figures` are all of the artifact's, named as in `core.gates`: the ratio of an output decides how precise its others
-    are.
+    Args:
+        name: The figure's name, as in `core.gates`.
+        value: The figure.
+        figures: All figures of the artifact by name. The signal-to-noise ratio of an output decides how many digits of
+            its other figures are the same on every CPU.
     """
     prefix, _, own = name.rpartition(".")
     snr_db = figures.get(f"{prefix}.snr_db" if prefix else "snr_db", 0.0)
@@ -112,10 +124,10 @@ def resolution(name: str, value: float, figures: Mapping[str, float]) -> float:
 
 
 def last_digit(value: float, digits: int) -> float:
-    """Return what one unit of the last of so many significant digits is worth."""
+    """Return the value of one unit in the last of `digits` significant digits."""
     return 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1) if value else 0.0
 
 
 def is_close(name: str, value: float, limit: float, figures: Mapping[str, float]) -> bool:
-    """Whether a figure is so near a limit that another CPU may find it on the other side."""
+    """Return whether a figure is so near a limit that it may be on the other side of it on another CPU."""
     return abs(value - limit) <= resolution(name, value, figures) > 0.0

@@ -27,7 +27,7 @@ def read_ties(facts: Mapping[str, Json]) -> tuple[Tie, ...]:
 
 
 def add_ties(facts: Mapping[str, Json], ties: Iterable[Tie]) -> dict[str, Json]:
-    """Return facts that also name ties that were known beforehand. Without any tie there is no fact `tied`."""
+    """Return facts with more ties added to those that they name. Without any tie there is no fact `tied`."""
     united = sorted({*read_ties(facts), *ties})
     others = {name: value for name, value in facts.items() if name != "tied"}
     return {**others, "tied": [asdict(tie) for tie in united]} if united else others

@@ -1,8 +1,8 @@
-"""What a graph computes from constants alone, computed by us: TensorFlow's kernels round as the CPU lets them.
+"""Fold what a graph computes from constants alone, with results that are the same on every CPU.
 
-TFLiteConverter folds such expressions with TensorFlow's kernels, whose results differ between CPUs (a reciprocal
-square root is an approximate instruction with a Newton step). Here each operator is computed in float64 with
-operations that IEEE 754 defines exactly, and rounded once to its own type (`exact_ops`), before the converter sees it.
+TFLiteConverter would fold it with TensorFlow's kernels, whose results differ between CPUs (a reciprocal square root is
+an approximate instruction with a Newton step). Here each operator is computed in float64 with operations that IEEE 754
+defines exactly, and rounded once to the type of its result (`exact_ops`), before the converter sees it.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ GROWTH = 2
 
 @dataclass(frozen=True)
 class Handle:
-    """A variable that nothing writes, as an argument."""
+    """The known value of an argument that is a variable: a variable that no entry point writes."""
 
     variable: Any
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor whose value is known. `leaf` is the node that holds it, None for one that was computed."""
+    """A tensor whose value is known. `leaf` is the node that holds it, None for a value that was computed."""
 
     read: Callable[[], np.ndarray]
     leaf: FlatNode | None = None
 
     @property
     def array(self) -> np.ndarray:
-        """The value itself. What is read from a variable is not kept: large weights would be held twice."""
+        """The value itself. It is read at each call, since large weights would otherwise be in memory twice."""
         return self.read()
 
 
@@ -73,9 +73,15 @@ Bound = Handle | Value
 
 @dataclass
 class Folding:
-    """What foldings of one function share: its library, functions that were made, and what could not be folded.
+    """The state that the foldings of an entry point's function and of its loops and branches share.
 
-    `taken` are names of functions of other entry points, which lie in the same SavedModel.
+    Attributes:
+        library: The functions that nodes refer to, by name.
+        shapes_of: Infers the shape of every tensor of a graph.
+        taken: Names of functions of other entry points in the same SavedModel.
+        keep_order: Whether the function changes state.
+        functions: The folded functions of loops and branches that were made, by name.
+        unfolded: Operators on constants that stay in the graph and whose results may differ between CPUs.
     """
 
     library: Mapping[str, FunctionDef]
@@ -88,7 +94,7 @@ class Folding:
 
 @dataclass
 class GraphFolding:
-    """Folds one graph. `bound` says which arguments are known, `specs` what all of them are."""
+    """The folding of one graph. `bound` has the arguments whose values are known, `specs` the types of all."""
 
     shared: Folding
     graph: FlatGraph
@@ -100,7 +106,7 @@ class GraphFolding:
     added: set[str] = field(default_factory=set)
 
     def fold(self) -> FlatGraph:
-        """Return the graph with constants in place of what could be computed."""
+        """Return the graph with constants in place of the operators that could be computed."""
         self.known |= {Port(name): value for name, value in self.bound.items()}
         self.taken = {*self.graph.arguments, *(node.name for node in self.graph.nodes)}
         for node in self.graph.nodes:
@@ -109,7 +115,7 @@ class GraphFolding:
                 self.keep(node)
             else:
                 self.known |= {Port(node.name, index): value for index, value in enumerate(values)}
-        arguments = set(self.graph.arguments)  # one that is handed on as it is stays what it is
+        arguments = set(self.graph.arguments)  # an output that is an argument stays one
         outputs = {n: p if p.node in arguments else self.demand(p) for n, p in self.graph.outputs.items()}
         effects = tuple(name for name in self.graph.effects if Port(name) not in self.known)
         return prune(replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, effects=effects))
@@ -117,7 +123,7 @@ class GraphFolding:
     # what is known
 
     def evaluate(self, node: FlatNode) -> Sequence[Value] | None:
-        """Return what a node gives, where that is known."""
+        """Return the values of a node's outputs, None where they are not known."""
         if node.op == "Const":
             return None if tf.dtypes.as_dtype(node.definition.attr["dtype"].type) in UNVALUED else [read_constant(node)]
         if node.op in READS:
@@ -138,25 +144,25 @@ class GraphFolding:
         return [value.array for value in values] if len(values) == len(ports) else None
 
     def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[Value] | None:
-        """Return what a node makes of constants; None where it stays in the graph."""
+        """Return a node's outputs for constant inputs; None where the node stays in the graph."""
         try:
             outputs = evaluate(node.op, read_attributes(node.definition), arrays)
         except tf.errors.OpError:
-            return None  # what cannot be computed fails where it is converted, with the converter's reason
+            return None  # if its inputs are wrong, conversion fails, with a reason that names the layer
         if outputs is None:
             self.report(node, arrays)
             return None
         return self.within_size(*outputs, operands=arrays)
 
     def within_size(self, *outputs: np.ndarray, operands: Sequence[np.ndarray] = ()) -> Sequence[Value] | None:
-        """Return outputs that may be stored, None for those that are better computed when the model runs."""
+        """Return outputs as values, None where they are so large that the model should compute them when it runs."""
         size = sum(output.nbytes for output in outputs)
         if size > max(SMALL_BYTES, GROWTH * sum(array.nbytes for array in operands)):
             return None
         return [to_value(output) for output in outputs]
 
     def evaluate_read(self, node: FlatNode) -> Sequence[Value] | None:
-        """Return what is read of a variable that nothing writes: all of it, or rows by known indices."""
+        """Return what a node reads of a variable that nothing writes: value, shape or rows of known indices."""
         handle = self.known.get(node.inputs[0])
         if not isinstance(handle, Handle):
             return None
@@ -177,7 +183,7 @@ class GraphFolding:
     def report(self, node: FlatNode, arrays: Sequence[np.ndarray]) -> None:
         """Note an operator that is outside the folding table and takes or gives floating point.
 
-        One that gives integers may differ too: a cast of 1e10 to int32 is -2147483648 on x86 and 2147483647 on Arm.
+        One that gives integers may differ too: x86's instruction casts 1e10 to -2147483648, Arm's to 2147483647.
         """
         types = [*output_types(node.definition), *(tf.dtypes.as_dtype(array.dtype) for array in arrays)]
         if any(dtype.is_floating or dtype.is_complex for dtype in types):
@@ -185,7 +191,7 @@ class GraphFolding:
             self.shared.unfolded.add(Tie(node.op, node.name, reason))
 
     def report_old_loops(self, function: FunctionDef) -> None:
-        """Note loops of TensorFlow 1, whose functions are called as they are."""
+        """Note loops of TensorFlow 1 within a called function, which is neither inlined nor folded."""
         reason = "TensorFlow folds the constants of a loop of TensorFlow 1, with kernels that it chooses by CPU"
         loops = [node.name.rpartition("/")[0] or node.name for node in function.node_def if node.op == "LoopCond"]
         self.shared.unfolded |= {Tie("while_loop", name, reason) for name in loops}
@@ -203,7 +209,7 @@ class GraphFolding:
         return [to_value(np.asarray(value)) for value in values]
 
     def evaluate_by_shape(self, node: FlatNode) -> Sequence[Value] | None:
-        """Return one size that is picked from a shape of which only some are known."""
+        """Return known sizes that a node takes out of a shape with unknown ones."""
         if node.op not in ("StridedSlice", "GatherV2", "Slice"):
             return None
         source = self.partial_shapes.get(node.inputs[0])
@@ -211,20 +217,23 @@ class GraphFolding:
         if source is None or arrays is None:
             return None
         attributes = read_attributes(node.definition)
-        found = [evaluate(node.op, attributes, [array, *arrays]) for array in source]
-        first, second = found
+        picked = [evaluate(node.op, attributes, [array, *arrays]) for array in source]
+        first, second = picked
         if first is None or second is None or not np.array_equal(first[0], second[0]):
             return None
         return [to_value(first[0])]
 
     @cached_property
     def shapes(self) -> Mapping[Port, Any]:
-        """The shape of every tensor, as far as TensorFlow infers it. Most graphs need none."""
+        """The shape of every tensor, as far as TensorFlow infers it. Computed when first needed, often never."""
         return self.shared.shapes_of(self.graph, self.bound, self.specs)
 
     @cached_property
     def partial_shapes(self) -> Mapping[Port, tuple[np.ndarray, np.ndarray]]:
-        """Shapes of which some sizes are free, twice, with other numbers for those: what differs is not known."""
+        """Outputs of Shape nodes, each twice: with -1 and with -2 in place of unknown sizes.
+
+        A result that is the same for both does not depend on an unknown size.
+        """
         partial = {}
         for node in self.graph.nodes:
             shape = self.shapes.get(node.inputs[0]) if node.op == "Shape" else None
@@ -237,7 +246,7 @@ class GraphFolding:
     # what stays
 
     def demand(self, port: Port) -> Port:
-        """Return where the new graph has a tensor; a constant is added when it is first asked for."""
+        """Return the port that a tensor has in the new graph. A constant is added when it is first needed."""
         value = self.known.get(port)
         if not isinstance(value, Value):
             return self.renamed.get(port, port)
@@ -260,7 +269,7 @@ class GraphFolding:
         return name
 
     def keep(self, node: FlatNode) -> None:
-        """Add a node that stays, with its inputs as the new graph has them."""
+        """Add a node to the new graph, with its inputs there."""
         if node.op in BATCH_NORMS and self.split(node):
             return
         if node.op in DIVISIONS and self.invert_divisor(node):
@@ -270,11 +279,11 @@ class GraphFolding:
             self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
         if node.op in (*LOOPS, *BRANCHES):
             definition = self.fold_functions(node)
-        after = tuple(name for name in node.after if Port(name) not in self.known)  # constants need no moment
+        after = tuple(name for name in node.after if Port(name) not in self.known)  # a constant need not be waited for
         self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), after))
 
     def split(self, node: FlatNode) -> bool:
-        """Add a batch normalisation by constants as a product and a sum. Return whether it is one."""
+        """Add a product and a sum in place of a batch normalisation by constants. Return False for any other one."""
         arrays = self.read_known(node.inputs[1:])
         if arrays is None:
             return False
@@ -287,7 +296,7 @@ class GraphFolding:
         return True
 
     def invert_divisor(self, node: FlatNode) -> bool:
-        """Add a division by constants as the product that the converter makes of it. Return whether it is one."""
+        """Add a product in place of a division by constants, as the converter does. Return False for any other one."""
         divisor, dtype = self.known.get(node.inputs[1]), next(output_types(node.definition))
         if not isinstance(divisor, Value) or not dtype.is_floating:
             return False
@@ -341,7 +350,7 @@ def fold_function(
 
 
 def invariants(body: FunctionDef, shared: Folding) -> set[int]:
-    """Return the arguments of a loop that its body hands on as they are."""
+    """Return the indices of the arguments of a loop that its body returns unchanged."""
     flat = flatten_function(body, shared.library, keep_order=shared.keep_order)
     places = {name: index for index, name in enumerate(flat.arguments)}
     order = [result.name for result in body.signature.output_arg]
@@ -349,11 +358,11 @@ def invariants(body: FunctionDef, shared: Folding) -> set[int]:
 
 
 def is_pure(node: FlatNode) -> bool:
-    """Whether a node's outputs depend on its inputs alone, and training of ranges does not hide behind it."""
+    """Return whether a node's outputs depend on its inputs alone. Fake quantization counts as impure: it must stay."""
     definition = op_def_registry.get(node.op)
     if definition is None or definition.is_stateful or node.op in FAKE_QUANT or node.op in (*LOOPS, *BRANCHES):
         return False
-    return not any(one in UNVALUED for one in output_types(node.definition))
+    return not any(dtype in UNVALUED for dtype in output_types(node.definition))
 
 
 def size_type(node: FlatNode) -> Any:
@@ -362,7 +371,7 @@ def size_type(node: FlatNode) -> Any:
 
 
 def to_value(array: np.ndarray) -> Value:
-    """Return the value of a tensor that was computed."""
+    """Return a computed array as the value of a tensor."""
     return Value(lambda: array)
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow's elementwise operators on constants, with the same bits on every CPU.
+"""Evaluate TensorFlow's elementwise operators on constants, with the same bits on every CPU.
 
 A float result is computed in float64 and rounded once to the type of the tensor. For + - * / and the square root that
 is what IEEE 754 asks of an operation in the type of the tensor, because float64 has more than twice the bits of the
@@ -207,7 +207,7 @@ def _add_n(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | Non
 
 
 def cast(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Cast between types; None where the result is not the same on every CPU (a value outside an integer type)."""
+    """Cast between types; None for a value that the integer type does not have: CPUs differ there."""
     x, dtype = inputs[0], np.dtype(attributes["DstT"])
     if attributes.get("Truncate") or dtype == x.dtype:
         return [x] if dtype == x.dtype else None

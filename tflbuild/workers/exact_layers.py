@@ -1,4 +1,7 @@
-"""TensorFlow's layers on constants: convolutions, pooling, normalization, matrices, Fourier transforms, resizing."""
+"""Evaluate TensorFlow's layers on constants, with the same bits on every CPU.
+
+These are convolutions, pooling, normalization, linear algebra, Fourier transforms and resizing.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Layout:
         return [int(number) for number in (self.attributes.get(name) or [1] * self.rank)][self.spatial]
 
     def is_plain(self, *names: str) -> bool:
-        """Tell whether the attributes leave the batch and the channels alone."""
+        """Return whether the attributes are 1 for the batch and the channels."""
         return all(
             number == 1
             for name in names

@@ -1,4 +1,4 @@
-"""Operators that round nothing, evaluated by TensorFlow's own kernels.
+"""Evaluate operators that round nothing by TensorFlow's own kernels.
 
 A kernel that only moves values, or that computes with integers, booleans or strings, returns the same bits on every
 CPU. Arithmetic and comparisons of floats are not done here even where IEEE 754 defines them exactly: TensorFlow's
@@ -48,12 +48,12 @@ INTEGERS = frozenset(
         *("StringToHashBucketStrong", "StringUpper", "Substr", "TruncateDiv", "UnravelIndex", "UpperBound"),
     )
 )
-# Attributes that `tf.raw_ops` calls otherwise than a NodeDef
+# Attributes whose name in `tf.raw_ops` differs from that in a NodeDef
 RENAMED = {"squeeze_dims": "axis"}
 
 
 def is_whole(values: Array) -> bool:
-    """Tell whether values are integers, booleans or strings."""
+    """Return whether values are integers, booleans or strings."""
     return values.dtype.kind in "iubOSU"
 
 
@@ -89,7 +89,7 @@ def name_arguments(operator: str, attributes: Mapping[str, Any], tensors: Sequen
     definition = op_def_registry.get(operator)
     allowed = signature(getattr(_load_tensorflow().raw_ops, operator)).parameters
     known = {argument.name for argument in definition.input_arg} | {each.name for each in definition.attr} | {"name"}
-    renamed = [name for name in allowed if name not in known]  # an input that `raw_ops` calls otherwise
+    renamed = [name for name in allowed if name not in known]  # inputs that have another name in `raw_ops`
     widths = [_count_tensors(argument, attributes, len(tensors)) for argument in definition.input_arg]
     if sum(1 if width is None else width for width in widths) != len(tensors):
         widths = _spread(widths, len(tensors))

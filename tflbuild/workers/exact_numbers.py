@@ -1,4 +1,4 @@
-"""Elementary steps of float64 arithmetic, and rounding to the type of a tensor.
+"""Do elementary float64 arithmetic with the same bits on every CPU, and round to the type of a tensor.
 
 Everything is made of operations that IEEE 754 defines to the last bit (+ - * / sqrt, rounding to an integer,
 comparisons) and of integer operations, each applied by a NumPy ufunc of its own. A compiler cannot fuse a

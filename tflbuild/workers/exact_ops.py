@@ -2,10 +2,16 @@
 
 Two kinds of operators are covered. Those that round nothing are run by TensorFlow's own kernels (`exact_moves`). The
 others are computed in float64 from operations that IEEE 754 defines exactly, in a fixed order, and rounded once to the
-type of the result (`exact_elementwise`, `exact_reductions`, `exact_layers`). Subnormal numbers are kept, as IEEE 754
-says; TensorFlow's threads take them for zero. Each NaN that is computed is the positive quiet NaN.
+type of the result (`exact_elementwise`, `exact_reductions`, `exact_layers`).
 
-Outside the table, `evaluate` returns None. Outside on purpose:
+Where TensorFlow's own result depends on the CPU or on the size of the array, a choice is made here:
+- Subnormal numbers are kept, as IEEE 754 says; TensorFlow's threads take them for zero.
+- Each NaN that is computed is the positive quiet NaN. The largest of values is NaN if one of them is, and so is a
+  softmax; some kernels of TensorFlow lose such a NaN.
+- The sign of a zero that a comparison chooses (Maximum, Relu) may be another one than TensorFlow's.
+
+For an operator outside the table, and for inputs that TensorFlow's kernel refuses, `evaluate` returns None. Outside on
+purpose:
 - random, stateful and communicating operators, variables, tables, control flow and calls of functions;
 - FakeQuant* and Quantize*, Dequantize, QuantizeAndDequantize*: they mark where a model is quantized;
 - decompositions whose answer is not unique (Qr, Svd, SelfAdjointEig, Eig, Lu), MatrixExponential, MatrixLogarithm,
@@ -15,8 +21,9 @@ Outside the table, `evaluate` returns None. Outside on purpose:
   with `is_training`;
 - operators that decide by computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
 - text of numbers (AsString, StringToNumber) and encoded images and sounds.
-Single cases are outside too: a cast of NaN or of a value outside an integer type, indices of the largest of NaNs,
-complex values in most operators, an equation of Einsum with more than two inputs, ScaleAndTranslate's kernel `box`.
+Some cases of operators in the table are outside too: a cast to an integer type of NaN or of a value that the type does
+not have, the index of the largest of values with a NaN, complex values in most operators, Einsum with more than two
+inputs, and ScaleAndTranslate's kernel `box`.
 """
 
 from __future__ import annotations

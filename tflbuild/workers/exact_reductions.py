@@ -1,4 +1,7 @@
-"""TensorFlow's operators on constants that combine many values: reductions, running sums, segments, matrix products."""
+"""Evaluate TensorFlow's operators that combine many values, on constants, with the same bits on every CPU.
+
+These are reductions, running sums, segments, scatters, matrix products, searches and sequences.
+"""
 
 from __future__ import annotations
 
@@ -217,7 +220,7 @@ SEGMENTS: dict[str, tuple[Callable[..., Array], float]] = {
 
 
 def _are_segments(ids: Array, count: int, unsorted: bool) -> bool:
-    """Tell whether TensorFlow's kernel takes such ids: below the count, and ascending from 0 unless `unsorted`."""
+    """Return whether TensorFlow's kernel takes such ids: below the count, and ascending from 0 unless `unsorted`."""
     if not ids.size:
         return True
     return int(ids.max()) < count and (unsorted or (int(ids[0]) >= 0 and bool((ids[1:] >= ids[:-1]).all())))
@@ -306,7 +309,7 @@ def _multiply_sparse(attributes: Attributes, inputs: Sequence[Array]) -> list[Ar
 
 
 def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Return start + i delta, in the type of the tensor: TensorFlow rounds the product and the sum."""
+    """Return start + i delta, in the type of the tensor. TensorFlow rounds both the product and the sum."""
     start, limit, delta = inputs
     dtype = start.dtype
     if not is_float(dtype) or (limit < start and delta > 0) or (limit > start and delta < 0):

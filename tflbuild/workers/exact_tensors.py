@@ -1,9 +1,10 @@
-"""Which activations of a float model have the same bits on every CPU, and which may jump where others differ by a bit.
+"""Find the activations of a float model that have the same bits on every CPU, and those that may differ by any amount.
 
-A tensor is *exact* when it is fed, or made of exact tensors by operators that move values, compare them, or round each
-result once (`+ - *` on two operands: IEEE 754 leaves no choice). Sums of several products, divisions and functions are
-*inexact*: kernels differ in order and in approximations. An operator that *jumps* (FLOOR, ARG_MAX, GREATER) turns the
-last bit of an inexact tensor into another value: what follows has no known limit of noise.
+An input of the model is *exact*. So is a tensor that is computed from exact ones by operators that move values, compare
+them, or round each result once (`+ - *` on two operands, which IEEE 754 defines to the last bit). Sums of several
+products, divisions and functions are *inexact*: kernels differ in the order of sums and in approximations. An operator
+*jumps* (FLOOR, ARG_MAX, GREATER) if its result may change by any amount when the last bit of its input does. What
+follows it has no known limit of noise.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Jump:
 
 @dataclass(frozen=True)
 class Exactness:
-    """What is known of the tensors of one subgraph, by index. `jumps` are the inexact ones without a limit of noise."""
+    """The exact tensors of a subgraph, by index; `jumps` has the inexact ones that have no limit of noise."""
 
     exact: frozenset[int]
     jumps: Mapping[int, Jump]

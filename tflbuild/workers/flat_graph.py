@@ -1,7 +1,7 @@
-"""A traced function as one list of nodes: calls are inlined, and nodes lose the names of what wrapped them.
+"""Flatten a traced TensorFlow function into one list of nodes.
 
-Functions of loops and branches stay functions. So do those whose attributes mean something to TFLiteConverter,
-such as the fused LSTM.
+Called functions are inlined: their nodes take the place of the call, without the call's name as a prefix. Functions of
+loops and branches stay functions. So do functions with attributes that TFLiteConverter reads, such as the fused LSTM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tflbuild.workers.contract import WorkerError
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 PASSES = ("Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot")
 KEPT_ATTRIBUTES = ("api_implements", "_implements", "api_preferred_device", "time_major", "go_backwards")
-# attributes that name nodes or functions of the graph that a node is taken from, or repeat what shape inference finds
+# Attributes that refer to the graph from which a node is taken, or that shape inference computes again
 LEFT_OUT = ("_class", "_output_shapes", "_gradient_op_type", "_XlaMustCompile")
 
 NodeDef = Any  # tensorflow.NodeDef
@@ -28,7 +28,7 @@ FunctionDef = Any  # tensorflow.FunctionDef
 
 @dataclass(frozen=True)
 class Port:
-    """One output of a node, or the whole of an argument (`output` 0)."""
+    """An output of a node; or an argument of the function, with `output` 0."""
 
     node: str
     output: int = 0
@@ -39,7 +39,7 @@ class Port:
 
 @dataclass(frozen=True)
 class FlatNode:
-    """A node with its inputs as ports. `after` names the nodes that must run first (kept where state changes)."""
+    """A node with its inputs as ports. `after` names nodes that must run before it, where state changes."""
 
     definition: NodeDef
     inputs: tuple[Port, ...]
@@ -58,7 +58,7 @@ class FlatNode:
 
 @dataclass(frozen=True)
 class FlatGraph:
-    """Nodes in an order in which they can run, the names of arguments, and what is returned, by name."""
+    """Nodes in an order in which they can run, the names of the arguments, and the outputs by name."""
 
     arguments: tuple[str, ...]
     nodes: tuple[FlatNode, ...]
@@ -68,7 +68,7 @@ class FlatGraph:
 
 @dataclass
 class _Inlining:
-    """What is gathered while functions are inlined into one graph."""
+    """The graph that is being made while functions are inlined into it."""
 
     library: Mapping[str, FunctionDef]
     keep_order: bool
@@ -92,12 +92,13 @@ class _Inlining:
 
         Args:
             nodes: The body's nodes, in any order.
-            arguments: What its arguments are in the graph that is made.
-            after: Nodes that run before any of the body that changes state.
-            bindings: What attributes of the body's function stand for, where it has some.
+            arguments: The port in the new graph that each of its arguments is.
+            after: Nodes that run before every node of the body.
+            bindings: The values of the attributes of the body's function, if it has attributes.
 
         Returns:
-            The outputs of each node of the body; and the nodes to wait for where something waits for it.
+            The outputs of each node of the body; and for each node, the new nodes to wait for where another node waits
+            for it.
         """
         ports: dict[str, tuple[Port, ...]] = {name: (port,) for name, port in arguments.items()}
         waits: dict[str, tuple[str, ...]] = dict.fromkeys(arguments, ())
@@ -142,7 +143,7 @@ class _Inlining:
         function = self.library[node.attr["f"].func.name]
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), inputs, strict=True))
         ports, waits = self.inline(function.node_def, arguments, controls, node.attr["f"].func.attr)
-        by_name = {one.name: one for one in function.node_def}
+        by_name = {inner.name: inner for inner in function.node_def}
         returned = tuple(
             self.port(function.ret[result.name], ports, by_name) for result in function.signature.output_arg
         )
@@ -189,7 +190,7 @@ def _flatten(
 
 
 def find_free_name(wanted: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken, with a number behind it where it must be."""
+    """Return a name that is not taken: the wanted one, with a number appended if it is taken."""
     name, count = wanted, 0
     while name in taken:
         count += 1
@@ -209,25 +210,25 @@ def prune(graph: FlatGraph) -> FlatGraph:
 
 
 def can_inline(function: FunctionDef) -> bool:
-    """Whether a function's body can stand for a call of it.
+    """Return whether a call of a function can be replaced by its body.
 
-    Not where attributes of the function mean something to TFLiteConverter, nor where it has a loop of TensorFlow 1.
+    It cannot where TFLiteConverter reads attributes of the function, nor where the function has a loop of TensorFlow 1.
     """
     return not is_marked(function) and not has_cycle(function)
 
 
 def is_marked(function: FunctionDef) -> bool:
-    """Whether attributes of a function mean something to TFLiteConverter."""
+    """Return whether a function has attributes that TFLiteConverter reads."""
     return any(name in function.attr for name in KEPT_ATTRIBUTES)
 
 
 def has_cycle(function: FunctionDef) -> bool:
-    """Whether a function has a loop of TensorFlow 1, in which values go back along edges."""
+    """Return whether a function has a loop of TensorFlow 1, which is a cycle of nodes."""
     return len(sort_nodes(function.node_def)) < len(function.node_def)
 
 
 def bind_attributes(node: NodeDef, bindings: Mapping[str, Any] | None) -> NodeDef:
-    """Return a node of a function's body with values in place of the function's attributes."""
+    """Return a node of a function's body with values in place of references to the function's attributes."""
     if not any(_has_placeholder(value) for value in node.attr.values()):
         return node
     bound = node_def_pb2.NodeDef()
@@ -241,11 +242,14 @@ def bind_attributes(node: NodeDef, bindings: Mapping[str, Any] | None) -> NodeDe
 
 def _has_placeholder(value: Any) -> bool:
     inner = value.func.attr.values() if value.HasField("func") else ()
-    return any(one.WhichOneof("value") == "placeholder" for one in (value, *inner))
+    return any(place.WhichOneof("value") == "placeholder" for place in (value, *inner))
 
 
 def sort_nodes(nodes: Sequence[NodeDef]) -> list[NodeDef]:
-    """Return nodes so that each stands behind those it needs; else in the order given. A cycle's nodes are left out."""
+    """Return nodes in an order in which each comes after the nodes that it needs, else unchanged.
+
+    Nodes of a cycle, and nodes that need one of them, are left out.
+    """
     by_name = {node.name: node for node in nodes}
     waiting = {node.name: len(set(_needs(node, by_name))) for node in nodes}
     users: dict[str, list[str]] = {}
@@ -278,16 +282,20 @@ def read_attribute(node: NodeDef, name: str) -> Any:
     if name in node.attr:
         return node.attr[name]
     known = op_def_registry.get(node.op)
-    return next((one.default_value for one in known.attr if one.name == name), None) or attr_value_pb2.AttrValue()
+    return next((each.default_value for each in known.attr if each.name == name), None) or attr_value_pb2.AttrValue()
 
 
 def count_outputs(node: NodeDef) -> int:
-    """How many tensors a node gives. Raises WorkerError for an operator that this TensorFlow does not define."""
+    """Return the number of a node's outputs.
+
+    Raises:
+        WorkerError: This TensorFlow does not define the operator.
+    """
     return sum(size for _, size in _output_groups(node))
 
 
 def find_output(node: NodeDef, text: str) -> int:
-    """Which output of a node a text names: `name`, `name:2` in a graph, `name:indices:0` in a function's body."""
+    """Return the index of the output that a text names: `name`, `name:2` in a graph, `name:indices:0` in a function."""
     parts = text.split(":")
     if len(parts) < 3:
         return int(parts[1]) if len(parts) == 2 else 0
@@ -300,7 +308,7 @@ def find_output(node: NodeDef, text: str) -> int:
 
 
 def name_output(node: NodeDef, output: int) -> str:
-    """Return how a function's body names an output of a node: `name:indices:0`."""
+    """Return the name of a node's output in a function's body: `name:indices:0`."""
     before = 0
     for name, size in _output_groups(node):
         if output < before + size:

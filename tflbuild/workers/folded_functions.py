@@ -1,4 +1,4 @@
-"""Traced functions with their constants folded: what a snapshot holds, and TFLiteConverter gets."""
+"""Fold the constants of traced functions. A snapshot holds the folded functions, and TFLiteConverter reads them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from tflbuild.workers.graph_nodes import called_functions, reachable_functions, 
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
-MOST_ROUNDS = 3  # foldings: constants may make more shapes known
+MOST_ROUNDS = 3  # a folding may make shapes known, by which the next one finds more constants
 
 
 @dataclass(frozen=True)
 class FoldedFunction:
-    """A ConcreteFunction, the operators on constants that it still has, and the variables that its constants became.
+    """A function whose constants are folded.
 
-    `functions` are the names of those that stand for the model's loops and branches.
+    Attributes:
+        concrete: The ConcreteFunction.
+        unfolded: Operators on constants that it still has.
+        stored: Variables that hold its large constants.
+        functions: Names of the functions of its loops and branches.
     """
 
     concrete: Any
@@ -51,7 +55,7 @@ def fold_concrete(
     captures = read_captures(concrete)
     shared = Folding(library, partial(learn_shapes, library=library), taken, keep_order)
     graph = flatten_concrete(concrete, keep_order=keep_order)
-    bound = {name: found for name, tensor in captures.items() if (found := bind(concrete, tensor, written)) is not None}
+    bound = {name: value for name, tensor in captures.items() if (value := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
     for _ in range(MOST_ROUNDS):
         shared.unfolded.clear()
@@ -66,7 +70,7 @@ def fold_concrete(
 
 
 def read_captures(concrete: Any) -> dict[str, Any]:
-    """Return what a function captures from outside, by the name of the input that stands for it."""
+    """Return the tensors that a function captures, by the names of the inputs that take them."""
     count = len(concrete.inputs) - len(concrete.captured_inputs)
     return {
         tensor.op.name: captured
@@ -75,11 +79,11 @@ def read_captures(concrete: Any) -> dict[str, Any]:
 
 
 def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
-    """Return what is known of a captured tensor: a variable that nothing writes, or a value."""
+    """Return the variable or the value that a captured tensor is, None where some entry point may change it."""
     if tensor.dtype in (tf.resource, tf.variant):
         if id(tensor) in written:
             return None
-        return next((Handle(one) for one in concrete.graph.variables if one.handle is tensor), None)
+        return next((Handle(variable) for variable in concrete.graph.variables if variable.handle is tensor), None)
     return None if tensor.dtype == tf.string else Value(tensor.numpy)
 
 
@@ -91,15 +95,15 @@ def learn_shapes(
     with scratch.as_default():
         feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
         add_nodes(graph, feeds, library)
-    found = {Port(name): feed.shape for name, feed in feeds.items()}
+    shapes = {Port(name): feed.shape for name, feed in feeds.items()}
     for operation in scratch.get_operations():
         for index, tensor in enumerate(operation.outputs):
-            found.setdefault(Port(operation.name, index), tensor.shape)
-    return found
+            shapes.setdefault(Port(operation.name, index), tensor.shape)
+    return shapes
 
 
 def placeholder(spec: Any, bound: Bound | None) -> Any:
-    """Return a placeholder for an argument; for a variable one that knows the variable's shape."""
+    """Return a placeholder for an argument; a handle with the variable's shape where it is a known variable."""
     if not isinstance(bound, Handle):
         return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
     variable = bound.variable
@@ -112,17 +116,17 @@ def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, 
     imported = to_graph_def(graph, reachable_functions(definitions, library))
     outputs = list(graph.outputs.values())
     computed = [str(port) for port in outputs if port.node not in feeds]
-    given = {str(Port(name)): feed for name, feed in feeds.items()}
-    used = {str(port) for node in graph.nodes for port in node.inputs} & given.keys()
+    by_port = {str(Port(name)): feed for name, feed in feeds.items()}
+    used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
     made = iter(
-        tf.graph_util.import_graph_def(imported, {key: given[key] for key in used}, return_elements=computed, name="")
+        tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")
         or []
     )
     return [feeds[port.node] if port.node in feeds else next(made) for port in outputs]
 
 
 def store_large(folded: FlatGraph) -> dict[str, Any]:
-    """Return a variable for every large constant, by its node: a GraphDef holds 2 GB, a checkpoint what it must."""
+    """Return a variable for every large constant, by the name of its node. A GraphDef cannot hold more than 2 GB."""
     large = {}
     for node in folded.nodes:
         if node.op == "Const" and node.definition.attr["value"].tensor.ByteSize() >= LARGE_BYTES:
@@ -139,7 +143,15 @@ def rebuild(
     library: Mapping[str, Any],
     stored: Mapping[str, Any],
 ) -> Any:
-    """Return a graph as a concrete function with the inputs of another one; variables stand for `stored` nodes."""
+    """Return a graph as a concrete function.
+
+    Args:
+        concrete: The function that was folded, whose inputs the new one has.
+        graph: The folded graph.
+        captures: What `concrete` captures, by the names of its inputs.
+        library: The functions that nodes refer to.
+        stored: Variables that take the place of constants, by the names of these nodes.
+    """
     count = len(concrete.inputs) - len(captures)
     arguments = [tensor.op.name for tensor in concrete.inputs[:count]]
     variables = {id(variable.handle): variable for variable in concrete.graph.variables}
@@ -167,7 +179,7 @@ def rebuild(
 
 
 def register(definition: Any) -> None:
-    """Let functions that are run call this one, in place of one of the same name."""
+    """Make a function known to TensorFlow's runtime, in place of an older function of the same name."""
     running = context.context()
     running.ensure_initialized()
     if running.has_function(definition.signature.name):
@@ -184,7 +196,7 @@ def find_written(concrete: Any) -> frozenset[int]:
 
 
 def written_arguments(graph: FlatGraph, library: Mapping[str, Any]) -> set[str]:
-    """Return the arguments of a graph that some node takes and may write to: all but those that only read."""
+    """Return the arguments of a graph that some node may write to: those that not only `READERS` take."""
     arguments = set(graph.arguments)
     written = set()
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""Nodes of TensorFlow graphs as protocol buffers: constants, types of outputs, graphs and functions made of them."""
+"""Make nodes of TensorFlow graphs as protocol buffers, and graphs and functions of nodes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def output_types(node: NodeDef) -> Iterator[tf.DType]:
 
 
 def to_graph_def(graph: FlatGraph, library: Iterable[FunctionDef]) -> Any:
-    """Return the nodes as a GraphDef. Arguments have no node: whoever imports it maps them."""
+    """Return the nodes as a GraphDef. It has no nodes for arguments: `import_graph_def` must map them to tensors."""
     made = graph_pb2.GraphDef(versions=versions_pb2.VersionDef(producer=PRODUCER))
     for node in graph.nodes:
         definition = made.node.add()
@@ -92,11 +92,11 @@ def called_functions(node: NodeDef, library: Mapping[str, FunctionDef]) -> list[
 
 def reachable_functions(nodes: Iterable[NodeDef], library: Mapping[str, FunctionDef]) -> list[FunctionDef]:
     """Return the functions that nodes call, directly or not, by name."""
-    found: dict[str, FunctionDef] = {}
+    reachable: dict[str, FunctionDef] = {}
     waiting = list(nodes)
     while waiting:
         for function in called_functions(waiting.pop(), library):
-            if function.signature.name not in found:
-                found[function.signature.name] = function
+            if function.signature.name not in reachable:
+                reachable[function.signature.name] = function
                 waiting.extend(function.node_def)
-    return [found[name] for name in sorted(found)]
+    return [reachable[name] for name in sorted(reachable)]

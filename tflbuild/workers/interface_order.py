@@ -1,8 +1,8 @@
-"""The order and the names of a graph's inputs and outputs: those of its signature, for apps that go by index.
+"""Give a model's inputs and outputs the order and the names of its signature, for programs that use their indices.
 
-TFLiteConverter usually gives the order of the names. Where it numbers ends otherwise (by how a SavedModel stores
-them), they are put in order. Its names for their tensors are those of what wraps a SavedModel's functions
-(`serving_default_image:0`, `StatefulPartitionedCall:0`), which say nothing of the model.
+TFLiteConverter usually sorts inputs and outputs by name. Sometimes it follows the order in which a SavedModel stores
+them instead; then they are sorted here. It names their tensors after the functions that wrap a SavedModel
+(`serving_default_image:0`, `StatefulPartitionedCall:0`), so that the names do not tell which input or output they are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tflbuild.workers.buffers import has_buffers_behind, write_aligned
 
 
 def order_interface(path: Path) -> None:
-    """Put the ends of every signature's subgraph into the order of their names, and name their tensors so.
+    """Sort the inputs and outputs of every signature's subgraph by name, and give their tensors these names.
 
-    A model whose buffers lie behind the flatbuffer, at offsets of their own, is left as it is.
+    A model whose buffers lie behind the flatbuffer is left unchanged, because their offsets would change.
     """
     raw = path.read_bytes()
     if has_buffers_behind(raw):
@@ -37,9 +37,9 @@ def order_interface(path: Path) -> None:
 
 
 def name_ends(entry: Any, graph: Any, taken: set[bytes]) -> bool:
-    """Name the tensors of a signature's inputs and outputs as the signature does. Return whether any is named anew.
+    """Give the tensors of inputs and outputs their names in the signature. Return whether any name changes.
 
-    Where another tensor of the model has the name, the signature's key stands before it.
+    Where another tensor of the model has the name, the signature's key is put before it.
     """
     named: set[int] = set()
     before = [tensor.name for tensor in graph.tensors]
@@ -50,12 +50,15 @@ def name_ends(entry: Any, graph: Any, taken: set[bytes]) -> bool:
         named.add(end.tensorIndex)
         name = bytes(end.name)
         choices = (name, bytes(entry.signatureKey or b"") + b"_" + name)
-        tensor.name = next((one for one in choices if one == tensor.name or one not in taken), tensor.name)
+        tensor.name = next((choice for choice in choices if choice == tensor.name or choice not in taken), tensor.name)
         taken.add(tensor.name)
     return before != [tensor.name for tensor in graph.tensors]
 
 
 def in_order(ends: Any, named: Any) -> list[int]:
-    """Return a graph's ends in the order of a signature's names; as they are where the names are of other tensors."""
-    tensors = [int(one.tensorIndex) for one in sorted(named or (), key=lambda one: bytes(one.name))]
+    """Return a graph's inputs or outputs, sorted by their names in the signature.
+
+    They stay in their order where the signature does not name exactly these tensors.
+    """
+    tensors = [int(end.tensorIndex) for end in sorted(named or (), key=lambda end: bytes(end.name))]
     return tensors if sorted(tensors) == sorted(map(int, ends)) else [int(index) for index in ends]

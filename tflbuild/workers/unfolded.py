@@ -1,6 +1,7 @@
-"""Operators on constants that are left to TFLiteConverter, as a snapshot keeps them in `tied.json`.
+"""Write and read the list of operators on constants that `import` leaves to TFLiteConverter: a snapshot's `tied.json`.
 
-What the converter makes of them may differ between CPUs, so they are ties of what is converted.
+The converter's results for them may differ between CPUs, so they are ties of each artifact that is made of the
+snapshot.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ UNFOLDED = "tied.json"
 
 
 def write_unfolded(snapshot: Path, unfolded: Iterable[Tie]) -> None:
-    """Keep beside a snapshot which operators on constants are left to TFLiteConverter."""
+    """Write into a snapshot's folder which operators on constants are left to TFLiteConverter."""
     (snapshot / UNFOLDED).write_text(json.dumps(add_ties({}, unfolded), indent=1))
 
 
 def read_unfolded(snapshot: Path) -> tuple[Tie, ...]:
-    """Return what `write_unfolded` kept, sorted."""
+    """Return what `write_unfolded` wrote, sorted."""
     return read_ties(json.loads((snapshot / UNFOLDED).read_text()))
