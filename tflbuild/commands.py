@@ -13,24 +13,11 @@ from pathlib import Path
 from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError, UsageError, nearest
-from tflbuild.options import REPORT_USAGE, make_parser, read_limits
+from tflbuild.options import REPORT_USAGE, VERBS, make_parser, read_limits
 
 INSPECT_USAGE = "tflbuild inspect MODEL [source.key=value ...] [--target NAMES] [--as-recipe]"
 BENCHMARK_USAGE = "tflbuild benchmark +recipe=NAME [key=value ...], or benchmark MODEL.tflite"
 TOLD_IN_FULL = 3  # variants whose verdicts are tables of their own
-VERBS = (
-    "build",
-    "plan",
-    "explain",
-    "doctor",
-    "sensitivity",
-    "advise",
-    "benchmark",
-    "inspect",
-    "targets",
-    "report",
-    "cache",
-)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,6 +26,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
         verb = take_verb(options)
+        if options.trust_store:
+            from tflbuild.config.freeze_store import confirm_store
+
+            confirm_store(verb, options.overrides, multirun=options.multirun)
         return COMMANDS[verb](options, list(arguments))
     except TflbuildError as error:
         print(error, file=sys.stderr)

@@ -145,6 +145,7 @@ def _build(order: Order) -> Outcome:
         with Executor(Store(order.store), lambda event: None, order.limits) as executor:
             plan = make_plan([order.resolved], surroundings())
             prepared = Prepared((order.resolved,), (order.places,), plan, {}, frozenset(), {}, order.shared)
+            executor.store.believe(order.shared)
             connect(executor, order.shared, order.cluster)
             (outcome,) = carry_out(prepared, executor, lambda text: None)
         return outcome

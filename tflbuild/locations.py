@@ -33,6 +33,12 @@ def cache_folder(variable: str, name: str) -> Path:
     return Path(cache) / name
 
 
+def settings_folder() -> Path:
+    """Return the user's own settings of tflbuild (XDG base directories)."""
+    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(folder) / "tflbuild"
+
+
 def locate(path: str) -> Path:
     """A recipe's path: `tflbuild://...` among the shipped files, else relative to the current directory."""
     if path.startswith(ASSET_SCHEME):

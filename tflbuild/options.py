@@ -11,6 +11,10 @@ from tflbuild.errors import UsageError
 if TYPE_CHECKING:
     from tflbuild.execute.limits import Limits
 
+VERBS = (
+    *("build", "plan", "explain", "doctor", "sensitivity", "advise", "benchmark"),
+    *("inspect", "targets", "report", "cache"),
+)
 REPORT_USAGE = "tflbuild report [SWEEP ...] [--since REV] [output_root=FOLDER]"
 
 
@@ -43,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--timeout", type=float, help="Seconds that a step may take; an hour when left out")
     add("--fail-fast", action="store_true", help="Begin nothing new after the first failure")
     add("--offline", action="store_true", help="Fetch nothing: what the store lacks is refused")
+    add("--trust-store", action="store_true", help="Confirm, once, the shared store that the recipe names")
     add("--json", action="store_true", help="Print JSON instead of text")
     add("--as-recipe", action="store_true", help="With inspect: print a recipe for the model")
     add("--target", metavar="NAMES", help="With inspect: what these targets say of a .tflite, such as gpu,edgetpu")

@@ -16,7 +16,7 @@ from tflbuild.cluster.server import RayCluster
 from tflbuild.config.compose import Composed, compose
 from tflbuild.config.freeze import freeze
 from tflbuild.config.freeze_executor import freeze_executor
-from tflbuild.config.freeze_store import freeze_store
+from tflbuild.config.freeze_store import freeze_store, note_unconfirmed
 from tflbuild.config.freeze_sweep import require_one_aim
 from tflbuild.config.mistakes import Places
 from tflbuild.config.unread import note_unread
@@ -136,6 +136,7 @@ def hold_aims(batches: Sequence[Prepared], *, complete: bool = True) -> None:
 def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:
     """The same from what was composed, refusals included; `read` grows."""
     shared, cluster = freeze_store(composed), freeze_executor(composed)
+    store.believe(shared)
     stats, walked = Snapshot(store.stats.folder), set[Path]()
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, Refused] = {}
@@ -156,7 +157,7 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
         refused=refused,
         shared=shared,
         cluster=cluster,
-        notes=tuple(note_unread(composed[index].unread for index in accepted)),
+        notes=(*note_unread(composed[index].unread for index in accepted), *note_unconfirmed(shared)),
     )
 
 
@@ -222,17 +223,15 @@ def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
 
 
 def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None = None) -> None:
-    """Let the executor have the shared store and the cluster that the recipes name. Raises MachineError where a package
-    lacks for it.
-    """
+    """Give the executor what the recipes name beside this machine. Raises MachineError for a missing package."""
     if cluster is not None and executor.elsewhere is None:
         package_version("ray")
         executor.elsewhere = RayCluster(cluster)
-    if shared is None or executor.limits.offline or executor.exchange is not None:
+    if shared is None or not shared.usable or executor.limits.offline or executor.exchange is not None:
         return
     if shared.access == "objects":
         package_version("obstore")
-    executor.connect(open_remote(shared), push=shared.push)
+    executor.connect(open_remote(shared), push=shared.push, seconds=shared.seconds)
 
 
 def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tflbuild.config.search_path import search_roots
+from tflbuild.config.trusted_stores import trusted_stores_file
 from tflbuild.core.recipe import Recipe
 from tflbuild.locations import PACKAGE, locate
 from tflbuild.resolve.inputs import code_of, codes_of, datasets_of, named_paths
@@ -20,6 +21,7 @@ def configuration_paths() -> Iterator[str]:
     for _, _, root in search_roots():
         yield from tree_paths(root, ".yaml")
     yield from tree_paths(PACKAGE, ".py")
+    yield str(trusted_stores_file())
     for name in used_packages():
         if record := package_record(name):
             yield str(record)

@@ -75,8 +75,10 @@ def test_what_one_machine_pushed_another_needs_not_make(nginx, machine):
     assert artifact(one) == artifact(other)
     mine, theirs = (project.manifest("ready") for project in (one, other))
     assert mine["artifact"] == theirs["artifact"] and mine["overrides"] == theirs["overrides"] == [READY]
-    again = other.run(READY, "--offline")  # what was fetched is here now
+    again = other.run(READY, f"store.remote={nginx.url}", "--offline")  # what was fetched is here now
     assert again.steps == dict.fromkeys(STEPS, "hit") and "from" not in again.err
+    alone = other.run(READY, "--offline")  # and serves those alone who believe that store
+    assert alone.steps == dict.fromkeys(STEPS, "ran")
     for project in (one, other):
         assert holds(project.folder.parent, WORD) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import select
@@ -12,11 +13,14 @@ import pytest
 from shelves import open_shelf
 
 from tflbuild.core.digest import hash_bytes, hash_tree
-from tflbuild.core.step import Plan, Step, hash_action
+from tflbuild.core.result import StepResult
+from tflbuild.core.shared import Shared
+from tflbuild.core.step import Plan, Step, StepInput, hash_action
 from tflbuild.execute.events import Noticed, StepEnded
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
+from tflbuild.execute.lookup import inherited_origins
 from tflbuild.storage import store as stores
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
@@ -80,13 +84,13 @@ def exchange_with(mine, tmp_path, notices):
     """Opens an exchange with the store behind a URL; all are closed at the end."""
     opened = []
 
-    def open_exchange(url, *, push=False):
+    def open_exchange(url, *, push=False, seconds=60.0):
         def show(event):
             if isinstance(event, Noticed):
                 notices.append(event.text)
 
         remote = HttpRemote(url, connect=SILENT_SECONDS, silent=SILENT_SECONDS)
-        exchange = Exchange(mine, tmp_path / f"incoming-{len(opened)}", remote, show, push=push)
+        exchange = Exchange(mine, tmp_path / f"incoming-{len(opened)}", remote, show, push=push, seconds=seconds)
         opened.append(exchange)
         return exchange
 
@@ -379,6 +383,162 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again(shelf):
     remote._session().request = dropped_once
     assert b"".join(remote.read(f"ac/{KEY}")) == shelf.files[f"/cache/ac/{KEY}"]
     assert len(calls) == 2
+
+
+# what takes too long in all
+
+
+def wait_as_the_executor_does(exchange, steps, end=5.0):
+    """Ask for all, and go on until nothing may still come. Returns the seconds that it took."""
+    begun = time.monotonic()
+    while any(exchange.fetching(step, key_of(step)) for step in steps):
+        assert time.monotonic() - begun < end, "the build waits on"
+        select.select([exchange], [], [], 0.05)
+        exchange.receive()
+    exchange.receive()
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("where", ["record", "blob"])
+def test_a_store_that_trickles_ends_with_the_time_that_a_build_waits_for_it(exchange_with, shelf, mine, notices, where):
+    shelf.answers[f"/cache/ac/{KEY}" if where == "record" else cas(MODEL)] = "trickle"
+    exchange = exchange_with(shelf.url, seconds=0.6)
+    assert 0.5 < wait_as_the_executor_does(exchange, [CHECK]) < 2
+    (warning,) = notices
+    assert "the 0.6 s that a build waits for it in all are over (store.seconds)" in warning
+    assert mine.read(KEY) is None
+
+
+def test_many_small_answers_share_one_time(exchange_with, shelf, theirs, tmp_path, notices, monkeypatch):
+    publish(theirs, tmp_path, SAMPLE, samples_={f"{n}.npy": b"%d" % n for n in range(200)})
+    shelf.fill(theirs)
+    exchange = exchange_with(shelf.url, seconds=0.6)
+    real = exchange.remote.read
+
+    def slow(name):
+        time.sleep(0.1)
+        return real(name)
+
+    monkeypatch.setattr(exchange.remote, "read", slow)
+    assert wait_as_the_executor_does(exchange, [SAMPLE]) < 2
+    assert "in all are over" in notices[0]
+
+
+def test_time_in_which_nothing_is_awaited_does_not_count(exchange_with, shelf):
+    exchange = exchange_with(shelf.url, seconds=0.5)
+    assert fetch(exchange)
+    time.sleep(0.6)
+    assert not exchange.busy and exchange.patience.left > 0.2
+    shelf.asked.clear()
+    assert fetch(exchange, OTHER) == "" and shelf.asked, "it is still asked"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+def test_a_store_that_trickles_while_it_takes_ends_too(exchange_with, shelf, mine, tmp_path, notices, method):
+    exchange = exchange_with(shelf.url, push=True, seconds=0.6)
+    record = publish(mine, tmp_path, OTHER, check_json=b"new")
+    shelf.answers[cas(b"new")] = "trickle" if method == "HEAD" else 404
+    shelf.answers[f"/cache/ac/{key_of(OTHER)}"] = "trickle"
+    if method == "PUT":
+        shelf.files[cas(b"new")] = b"new"
+        del shelf.answers[cas(b"new")]
+    exchange.send("check", record)
+    begun = time.monotonic()
+    exchange.finish()
+    assert time.monotonic() - begun < 2
+    assert f"{method} " in "\n".join(shelf.asked)
+    assert "not sent to" in notices[-1]
+
+
+# what is no answer
+
+
+def test_what_is_packed_stays_packed(exchange, shelf, mine):
+    """A few bytes that would unpack to many are taken as they are: other bytes than the digest's."""
+    shelf.files[cas(MODEL)] = gzip.compress(MODEL)
+    shelf.headers_of[cas(MODEL)] = {"Content-Encoding": "gzip"}
+    assert fetch(exchange) == "" and mine.read(KEY) is None
+
+
+@pytest.mark.parametrize(
+    "location", ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "/cache/other", "http://[oh"]
+)
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(exchange, shelf, notices, code, location):
+    shelf.answers[f"/cache/ac/{KEY}"] = code
+    shelf.headers_of[f"/cache/ac/{KEY}"] = {"Location": location}
+    assert fetch(exchange) == "" and len(shelf.asked) == 1
+    assert "it redirects GET to" in notices[0]
+
+
+def test_all_blobs_of_a_record_are_no_longer_than_it_says(exchange, shelf, mine, theirs, tmp_path):
+    publish(theirs, tmp_path, SAMPLE, samples_={f"{n}.npy": b"%d" % n * 1000 for n in range(9)})
+    shelf.fill(theirs)
+    path = f"/cache/ac/{key_of(SAMPLE)}"
+    shelf.files[path] = rewritten(shelf.files[path], lambda body: body["outputs"]["samples/"].update(size=5000))
+    assert fetch(exchange, SAMPLE) == ""
+
+
+def test_a_record_that_fills_the_disk_is_a_miss(exchange, shelf, mine):
+    path = f"/cache/ac/{KEY}"
+    shelf.files[path] = rewritten(shelf.files[path], lambda body: body["outputs"]["check.json"].update(size=1 << 60))
+    assert fetch(exchange) == "" and f"GET {cas(MODEL)}" not in shelf.asked
+
+
+# who believes it
+
+
+def test_a_record_remembers_where_it_came_from_whatever_it_says_itself(exchange, shelf, mine):
+    path = f"/cache/ac/{KEY}"
+    shelf.files[path] = rewritten(shelf.files[path], lambda body: body.update(origins=[]))
+    assert fetch(exchange)
+    assert mine.read(KEY).origins == (f"http://127.0.0.1:{shelf.port}/cache",)
+
+
+def test_what_a_store_gave_is_done_for_those_alone_who_believe_it(exchange, mine, tmp_path):
+    assert fetch(exchange) and mine.find(KEY)
+    alone = Store(mine.root)
+    assert alone.find(KEY) is None and alone.read(KEY) is not None
+    other = Store(mine.root)
+    other.believe(Shared(url="https://elsewhere/cache"))
+    assert other.find(KEY) is None
+    made = publish(alone, tmp_path, CHECK, check_json=b"made here")
+    assert alone.find(KEY).outputs == made.outputs, "what was made here takes its place"
+    assert mine.find(KEY).outputs == made.outputs, "and everybody believes it"
+
+
+def test_another_user_of_the_same_store_is_no_other_origin(shelf):
+    plain, signed_in = Shared(url=shelf.url), Shared(url=shelf.url.replace("//", "//me:word@") + "/")
+    assert plain.origin == signed_in.origin and "word" not in repr(signed_in)
+
+
+def test_a_record_of_unknown_origin_is_made_again(mine, tmp_path):
+    publish(mine, tmp_path, CHECK, check_json=b"made here")
+    raw = mine.action_file(KEY).read_bytes()
+    mine.action_file(KEY).write_bytes(rewritten(raw, lambda body: body.pop("origins")))
+    assert mine.find(KEY) is None
+
+
+def test_what_rests_on_an_unstable_output_of_a_store_names_the_store_too():
+    """The next step's key has what the record *says* the snapshot holds, so its result is no better than that word."""
+    convert = Step(
+        kind="convert",
+        params={},
+        inputs=(StepInput(name="model", step_id="import", output="snapshot/"),),
+        toolchain={},
+    )
+    quantize = Step(
+        kind="quantize",
+        params={},
+        inputs=(StepInput(name="model", step_id="convert", output="model.tflite"),),
+        toolchain={},
+    )
+    results = {
+        "import": StepResult(step_id="import", status="hit", origins=("http://h/c",)),
+        "convert": StepResult(step_id="convert", status="ran", origins=("http://h/c",)),
+    }
+    assert inherited_origins(convert, results) == {"http://h/c"}
+    assert inherited_origins(quantize, results) == set(), "its key has the digest of the very bytes"
 
 
 # sending

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -49,6 +50,7 @@ Job = list[str]
 
 PRIMARY = "tflbuild"
 BASIC = "basic"
+STORE = "store"
 UNNAMED = "unnamed"
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
@@ -57,7 +59,9 @@ ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 @dataclass(frozen=True)
 class Composed:
     """One composed variant. `environment` are the variables that the configuration reads, `unread` the keys that
-    were declared and that the chosen options do not read."""
+    were declared and that the chosen options do not read.
+
+    `written_store` is the section `store` before interpolation, `typed_store` what the user typed of it."""
 
     name: str
     variant: str
@@ -66,6 +70,8 @@ class Composed:
     environment: tuple[str, ...]
     places: mistakes.Places
     unread: tuple[UnreadKey, ...] = ()
+    written_store: Mapping[str, str] = field(default_factory=dict)
+    typed_store: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,21 @@ class Composer:
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
             unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
+            written_store=_as_texts(plain.get(STORE) if isinstance(plain, dict) else None),
+            typed_store=self.typed_store(),
         )
+
+    def typed_store(self) -> dict[str, str]:
+        """Return what the user typed of the shared store, by key: no option of a group, nothing that a recipe adds."""
+        typed: dict[str, str] = {}
+        for one in self.parse(self.normal):
+            if one.is_sweep_override() or not self._is_leaf(one):
+                continue
+            value = one.value()
+            section = value if one.key_or_group == STORE else {one.key_or_group.removeprefix(f"{STORE}."): value}
+            if one.key_or_group.partition(".")[0] == STORE:
+                typed |= {f"{STORE}.{key}": text for key, text in _as_texts(section).items()}
+        return typed
 
     def compose_all(self, jobs: list[Job]) -> list[Composed]:
         """Compose all jobs of a command. Raises RecipeError for a key that no chosen option has."""
@@ -360,6 +380,11 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
         )
     jobs = [job for batch in drive.batches for job in batch]
     return composer.compose_all(jobs)
+
+
+def _as_texts(section: object) -> dict[str, str]:
+    """Return the values of a section as texts; none where the whole section is interpolated."""
+    return {str(key): str(value) for key, value in section.items()} if isinstance(section, dict) else {}
 
 
 def recipe_of(overrides: list[Override]) -> str:

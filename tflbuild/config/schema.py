@@ -127,9 +127,12 @@ class Store:
     """A store shared with others, behind the one of this machine."""
 
     remote: str = ""
-    """URL of the store that machines share: `http(s)://`, `s3://`, `gs://`, `az://`; else `$TFLBUILD_REMOTE`."""
+    """URL of the store that machines share: `http(s)://`, `s3://`, `gs://`, `az://`; else `$TFLBUILD_REMOTE`. That of a
+    recipe is used once it was confirmed with `--trust-store`."""
     push: bool = False
     """Send there what this build makes; without it (or `TFLBUILD_PUSH=true`) it is only read."""
+    seconds: float = 60.0
+    """How long a build waits for that store in all. What has not come by then is made here."""
 
 
 @dataclass

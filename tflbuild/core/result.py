@@ -34,7 +34,8 @@ class StepResult:
     """The end of one step. `outputs` maps names to digests; `facts` is what the worker measured.
 
     `elapsed` is the wall time in seconds of the run that made the outputs, this one or an earlier one;
-    `log` is the digest of what that run printed, `origin` the shared store that this build fetched it from.
+    `log` is the digest of what that run printed, `origin` the shared store that this build fetched it from, and
+    `origins` are the shared stores that the result rests on, whenever it was fetched.
     """
 
     step_id: str
@@ -45,6 +46,7 @@ class StepResult:
     elapsed: float = 0.0
     log: str = ""
     origin: str = ""
+    origins: tuple[str, ...] = ()
     failure: Failure | None = None
 
     @property

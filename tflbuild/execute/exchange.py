@@ -1,8 +1,9 @@
 """What passes between the store here and one that others share: results fetched, results sent.
 
 The executor's thread asks and goes on; threads here speak with the remote, and wake its selector
-through a socket. What comes is a stranger's until its digest was computed. The first outage turns
-the remote off for good, with one warning; whatever else is wrong with it is a miss.
+through a socket. What comes is a stranger's until its digest was computed, and what is taken is
+marked with where it came from. The first outage turns the remote off for good, with one warning, and
+so does a remote that made the build wait for too long in all; whatever else is wrong with it is a miss.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import select
+import shutil
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from tflbuild import interrupts
+from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepFetches
 from tflbuild.execute.threads import Threads
@@ -35,19 +38,51 @@ QUIET_SECONDS = 0.5  # that it waits before it says so
 
 @dataclass
 class _Arrival:
-    """A record that came, and how many of its blobs did not yet."""
+    """A record that came, how many of its blobs did not yet, and how many bytes those may have together."""
 
     record: Record
     left: int
+    room: int
+
+
+class Patience:
+    """How long a build waits for a store in all; time in which nothing is awaited does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._waited = 0.0
+        self._since: float | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds that it may still wait."""
+        now = time.monotonic()
+        return max(0.0, self.seconds - self._waited - (now - (now if self._since is None else self._since)))
+
+    def is_over(self, *, waiting: bool) -> bool:
+        """Note whether something is awaited from now on. Returns whether the time is up."""
+        if self._since is not None:
+            self._waited += time.monotonic() - self._since
+        self._since = time.monotonic() if waiting else None
+        return self._waited > self.seconds
 
 
 class Exchange:
     """One remote, for one run. A key is asked for once."""
 
     def __init__(
-        self, store: Store, folder: Path, remote: Remote, on_event: Callable[[Event], None], *, push: bool
+        self,
+        store: Store,
+        folder: Path,
+        remote: Remote,
+        on_event: Callable[[Event], None],
+        *,
+        push: bool,
+        seconds: float = DEFAULT_SECONDS,
     ) -> None:
         folder.mkdir()
+        store.believed |= {remote.origin}
+        self.patience = Patience(seconds)
         self.store = store
         self.folder = folder
         self.remote = remote
@@ -91,10 +126,12 @@ class Exchange:
     @property
     def busy(self) -> bool:
         """Whether something is on its way here."""
+        self._measure_wait()
         return bool(self._awaited) and not self._off
 
     def fetching(self, step: Step, key: str) -> bool:
         """Whether a result may still come; the first question asks for it."""
+        self._measure_wait()
         if self._off or not KINDS[step.kind].shared:
             return False
         if key not in self._asked:
@@ -119,11 +156,12 @@ class Exchange:
     def finish(self) -> None:
         """Wait for what is still being sent, but not for long."""
         begun, told = time.monotonic(), False
+        limit = min(UPLOAD_SECONDS, self.patience.left)
         while self._unsent and not self._off:
             interrupts.check()
             waited = time.monotonic() - begun
-            if waited > UPLOAD_SECONDS:
-                late = f"{_count(self._unsent)} not sent to {self.remote.host} within {UPLOAD_SECONDS:g} s"
+            if waited > limit:
+                late = f"{_count(self._unsent)} not sent to {self.remote.host} within {limit:.3g} s"
                 self.on_event(Noticed(f"warning: {late}; the build is complete without"))
                 break
             if waited > QUIET_SECONDS and not told:
@@ -141,6 +179,11 @@ class Exchange:
         self._ear.close()
         with self._lock:
             self._mouth.close()
+
+    def _measure_wait(self) -> None:
+        """Turn the remote off once the build has waited for it as long as it may."""
+        if not self._off and self.patience.is_over(waiting=bool(self._awaited)):
+            self._turn_off(f"the {self.patience.seconds:g} s that a build waits for it in all are over (store.seconds)")
 
     # for the threads
 
@@ -185,10 +228,13 @@ class Exchange:
         if record is None:
             raise Broken("it is no record of this key")
         limits = {digest: output.size for output in record.outputs.values() for digest in output.blobs()}
+        room = sum(output.size for output in record.outputs.values())
+        if room > shutil.disk_usage(self.folder).free:
+            raise Broken("it would not fit on the disk")
         missing = [digest for digest in limits if not self.store.has(digest)]
         if not missing:
             self._adopt(record)
-        arrival = _Arrival(record, len(missing))
+        arrival = _Arrival(record, len(missing), room)
         for digest in missing:
             job = partial(self._bring, arrival, digest, limits[digest])
             self._fetchers.submit(partial(self._attempt, key, job))
@@ -197,7 +243,7 @@ class Exchange:
         """One blob, streamed to disk and given its name when its digest is that name."""
         path = self.folder / uuid.uuid4().hex
         try:
-            if self._save(f"cas/{digest}", path, limit) != digest:
+            if self._save(f"cas/{digest}", path, limit, arrival) != digest:
                 self._bad.add(digest)
                 raise Broken("its bytes do not have this digest")
             self.store.take(path, digest)
@@ -211,20 +257,25 @@ class Exchange:
         if last:
             self._adopt(arrival.record)
 
-    def _save(self, name: str, path: Path, limit: int) -> str:
-        """The SHA-256 of what came, of which no more is taken than `limit` bytes and a piece."""
+    def _save(self, name: str, path: Path, limit: int, arrival: _Arrival) -> str:
+        """The SHA-256 of what came, of which no more is taken than `limit` bytes and a piece.
+
+        All blobs of a record together are no longer than it says either.
+        """
         digest, size = hashlib.sha256(), 0
         with open(path, "xb") as file, contextlib.closing(self.remote.read(name)) as pieces:
             for piece in pieces:
                 size += len(piece)
-                if size > limit or self._off:
+                with self._lock:
+                    arrival.room -= len(piece)
+                if size > limit or arrival.room < 0 or self._off:
                     raise Broken("it is longer than its record says")
                 digest.update(piece)
                 file.write(piece)
         return digest.hexdigest()
 
     def _adopt(self, record: Record) -> None:
-        self.store.adopt(record)
+        self.store.adopt(replace(record, origins=(self.remote.origin,)))
         self._settle(record.key, brought=True)
 
     def _send(self, record: Record) -> None:

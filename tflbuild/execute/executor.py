@@ -18,6 +18,7 @@ from filelock import FileLock
 from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Action, Plan, Step
 from tflbuild.core.ties import add_ties
 from tflbuild.execute.answers import find_missing, needs_network, read_answer, unexpected
@@ -25,7 +26,7 @@ from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, Ste
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
-from tflbuild.execute.lookup import find_record, input_digests, result_of
+from tflbuild.execute.lookup import find_record, inherited_origins, input_digests, result_of
 from tflbuild.execute.memory import MemoryBudget
 from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
 from tflbuild.steps.kinds import KINDS, LOG
@@ -106,10 +107,12 @@ class Executor:
             self.memory.save()
             self.scratch.close()
 
-    def connect(self, remote: Remote, *, push: bool) -> None:
-        """Ask a shared store from now on for what the local one lacks."""
+    def connect(self, remote: Remote, *, push: bool, seconds: float = DEFAULT_SECONDS) -> None:
+        """Ask a shared store from now on for what the local one lacks, and wait for it that long in all."""
         folder = self.scratch.folder / "incoming"
-        self.exchange = Exchange(self.store, folder, remote, lambda event: self.on_event(event), push=push)
+        self.exchange = Exchange(
+            self.store, folder, remote, lambda event: self.on_event(event), push=push, seconds=seconds
+        )
         self.selector.register(self.exchange, selectors.EVENT_READ)
 
     def warm_up(self, step: Step) -> StepServer:
@@ -342,7 +345,10 @@ class Executor:
         measured = add_ties({**facts, "peak_bytes": answer.peak_bytes}, step.ties)
         action = running.actions[-1 if "tied" in measured else 0]
         pinned = bool(step.expect)  # what stands there was not what is expected
-        record = self.store.publish(action.key, action.content, outputs, measured, answer.seconds, replace=pinned)
+        origins = inherited_origins(step, self.results)
+        record = self.store.publish(
+            action.key, action.content, outputs, measured, answer.seconds, replace=pinned, origins=origins
+        )
         if wrong := unexpected(step, record):
             return StepResult(step_id=step.id, status="failed", failure=wrong)
         if self.exchange is not None:

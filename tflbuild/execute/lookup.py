@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tflbuild.core.result import StepResult
-from tflbuild.core.step import Action, FileInput, Step
+from tflbuild.core.step import Action, FileInput, Step, StepInput
 from tflbuild.execute.answers import unexpected
 from tflbuild.steps.kinds import KINDS, LOG
 from tflbuild.storage.store import Record, Store
+
+UNSTABLE_OUTPUTS = frozenset(name for kind in KINDS.values() for name in kind.unstable)
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
@@ -35,6 +37,16 @@ def find_record(step: Step, actions: Iterable[Action], store: Store) -> Record |
     return None
 
 
+def inherited_origins(step: Step, results: Mapping[str, StepResult]) -> frozenset[str]:
+    """Return the shared stores that a step's result rests on without its key saying so.
+
+    An unstable output is known by what its record says it holds, not by its bytes: who wrote that record decides what
+    the next step makes. Any other input is known by the digest of its bytes, whoever sent them.
+    """
+    ports = [port for port in step.inputs if isinstance(port, StepInput) and port.output in UNSTABLE_OUTPUTS]
+    return frozenset(origin for port in ports for origin in results[port.step_id].origins)
+
+
 def result_of(step: Step, record: Record, status: Any) -> StepResult:
     """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
     kind = KINDS[step.kind]
@@ -51,4 +63,5 @@ def result_of(step: Step, record: Record, status: Any) -> StepResult:
         facts=record.facts,
         elapsed=record.elapsed,
         log=record.outputs[LOG].digest if LOG in record.outputs else "",
+        origins=record.origins,
     )

@@ -34,10 +34,12 @@ class Outage(Exception):
 class Remote(Protocol):
     """Files by name. May be used by several threads at once.
 
-    Every method raises Outage when the store does not serve. `host` is what a person calls it.
+    Every method raises Outage when the store does not serve. `host` is what a person calls it, `origin` what records
+    from it are marked with.
     """
 
     host: str
+    origin: str
 
     def read(self, name: str) -> Generator[bytes, None, None]:
         """The bytes of a file, in pieces. Raises Absent, or Broken where they end early."""

@@ -12,6 +12,8 @@ import requests
 import urllib3
 
 from tflbuild.core.addresses import innermost, public_part
+from tflbuild.core.secret_urls import SecretUrl
+from tflbuild.core.shared import store_origin
 from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
 
 DONE = (200, 201, 202, 204)
@@ -26,9 +28,13 @@ REFUSED = {
 class HttpRemote:
     """Connections are kept and used again, one set a thread. Proxies, certificates and ~/.netrc as in requests."""
 
-    def __init__(self, url: str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS) -> None:
-        parts = urlsplit(url)
-        self.base = public_part(url).rstrip("/")
+    def __init__(
+        self, url: SecretUrl | str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS
+    ) -> None:
+        url = SecretUrl.of(url)
+        parts = urlsplit(url.reveal())
+        self.base = public_part(url.reveal()).rstrip("/")
+        self.origin = store_origin(url)
         self.host = parts.netloc.rpartition("@")[2]
         self.limits = (connect, silent)
         self._user = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
@@ -37,10 +43,10 @@ class HttpRemote:
     def read(self, name: str) -> Generator[bytes, None, None]:
         with closing(self._ask("GET", name)) as response:
             try:
-                yield from response.iter_content(CHUNK_BYTES)
-            except requests.ConnectionError as error:  # what a silence in the middle comes as
-                raise Outage(self._words(error)) from error
-            except requests.RequestException as error:
+                yield from response.raw.stream(CHUNK_BYTES, decode_content=False)  # what is packed stays packed
+            except urllib3.exceptions.TimeoutError as error:  # what a silence in the middle comes as
+                raise Outage(f"not a byte for {self.limits[1]:g} s") from error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise Broken(innermost(error)) from error
 
     def size(self, name: str) -> int | None:
@@ -70,11 +76,15 @@ class HttpRemote:
             response = self._send(method, name, path)
         except requests.RequestException as error:
             raise Outage(self._words(error)) from error
+        except ValueError as error:  # requests reads where a redirect leads
+            raise Outage(f"it redirects {method} to no host") from error
         if response.status_code in DONE:
             return response
         response.close()
         if response.status_code in GONE:
             raise Absent(name)
+        if response.is_redirect:
+            raise Outage(f"it redirects {method} to {_host_of(response)}: name that store instead, if it is one")
         why = REFUSED.get(response.status_code, response.reason or "")
         raise Outage(f"it answers {response.status_code} to {method}" + (f": {why}" if why else ""))
 
@@ -106,5 +116,13 @@ class HttpRemote:
                 else b"",  # of an empty file it would not tell the length
                 stream=True,
                 timeout=self.limits,
-                allow_redirects=method != "PUT",  # a redirected PUT would become a GET
+                allow_redirects=False,  # the user agreed to this host, and to no other that it names
             )
+
+
+def _host_of(response: requests.Response) -> str:
+    """Where a redirect leads, in words."""
+    try:
+        return urlsplit(response.headers.get("Location", "")).hostname or "another path"
+    except ValueError:
+        return "no host"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tflbuild.core.addresses import LONGEST, public_part
+from tflbuild.core.secret_urls import SecretUrl
+from tflbuild.core.shared import store_origin
 from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
 
 if TYPE_CHECKING:
@@ -24,10 +26,14 @@ PLAIN_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_AL
 class ObjectRemote:
     """A bucket, or a folder in one. obstore is loaded, and the environment read, with the first question."""
 
-    def __init__(self, url: str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS) -> None:
-        self.host = public_part(url)
+    def __init__(
+        self, url: SecretUrl | str, *, connect: float = CONNECT_SECONDS, silent: float = SILENT_SECONDS
+    ) -> None:
+        url = SecretUrl.of(url)
+        self.host = public_part(url.reveal())
+        self.origin = store_origin(url)
         self.limits = (timedelta(seconds=connect), timedelta(seconds=silent))
-        self._url = url
+        self._url = url.reveal()
         self._store: ObjectStore | None = None
         self._lock = threading.Lock()
 

@@ -8,6 +8,9 @@
 An action is published after its blobs, by a link that never replaces. A blob is believed while its
 stat record is the one seen when it was hashed, and hashed again otherwise; one that does not match
 its name is set aside and counts as missing. Locks save work and nothing else rests on them.
+
+A record names the shared stores that it rests on. It counts as done for those builds alone that
+believe all of them; for any other build the step runs, and what was made here takes its place.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tflbuild.core.digest import Json, hash_bytes, hash_file, hash_tree
+from tflbuild.core.shared import Shared
 from tflbuild.core.step import is_tied
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
 from tflbuild.storage.stat_cache import StatCache, walk_files
@@ -32,6 +36,7 @@ FORMAT = 1
 TREE_SUFFIX = "/"
 EMPTY_FOLDER = hash_tree({})
 STALE_SECONDS = 3600
+UNKNOWN_ORIGIN = "unknown"  # of records that an earlier tflbuild wrote, which may have come from anywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,11 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A finished action, as the store keeps it. `created` is seconds since the epoch."""
+    """A finished action, as the store keeps it. `created` is seconds since the epoch.
+
+    `origins` are the shared stores that it came from, or that what it was made from came from; none where all was made
+    on this machine. It is a note of this machine: what a shared store says of origins is not read.
+    """
 
     key: str
     action: Mapping[str, Json]
@@ -59,6 +68,7 @@ class Record:
     facts: Mapping[str, Json]
     elapsed: float
     created: float
+    origins: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Store:
@@ -67,6 +77,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.stats = StatCache(root / "stats")
+        self.believed: frozenset[str] = frozenset()
+
+    def believe(self, shared: Shared | None) -> None:
+        """Let records that rest on this shared store count, and on no other."""
+        self.believed = frozenset() if shared is None or not shared.usable else frozenset({shared.origin})
 
     def blob(self, digest: str) -> Path:
         """Where a blob lies, or would lie."""
@@ -91,9 +106,9 @@ class Store:
         return record
 
     def find(self, key: str) -> Record | None:
-        """The record of a key whose every blob is there and whole; None is a miss."""
+        """The record of a key that is believed, and whose every blob is there and whole; None is a miss."""
         record = self.read(key)
-        if record is None:
+        if record is None or not self.believed.issuperset(record.origins):
             return None
         blobs = [digest for output in record.outputs.values() for digest in output.blobs()]
         whole = [self.has(digest) for digest in blobs]  # each one, so that every bad blob is set aside
@@ -130,21 +145,31 @@ class Store:
         elapsed: float,
         *,
         replace: bool = False,
+        origins: Iterable[str] = (),
     ) -> Record:
         """Take finished outputs into the store. The files are consumed. First writer wins, unless `replace`."""
         kept = {name: self._keep(name, path) for name, path in outputs.items()}
-        record = Record(key=key, action=action, outputs=kept, facts=facts, elapsed=elapsed, created=time.time())
+        record = Record(
+            key=key,
+            action=action,
+            outputs=kept,
+            facts=facts,
+            elapsed=elapsed,
+            created=time.time(),
+            origins=tuple(sorted(set(origins))),
+        )
         return self.adopt(record, replace=replace)
 
     def adopt(self, record: Record, *, replace: bool = False) -> Record:
-        """Take a record whose blobs are here. What stands under its key stays, unless it is lost or `replace`."""
+        """Take a record whose blobs are here. What stands under its key stays, unless it is lost, not believed
+        or `replace`."""
         path = self.action_file(record.key)
         new = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(_format_record(record))
         try:
             if not publish_link(new, path) and (replace or self.find(record.key) is None):
-                os.replace(new, path)  # what stood there leads to lost blobs
+                os.replace(new, path)  # what stood there leads to lost blobs, or rests on a store that is not believed
                 sync_folder(path.parent)
         finally:
             new.unlink(missing_ok=True)
@@ -263,6 +288,7 @@ def _format_record(record: Record) -> bytes:
         "facts": dict(record.facts),
         "elapsed": record.elapsed,
         "created": record.created,
+        "origins": list(record.origins),
     }
     text = json.dumps(body, sort_keys=True)
     return json.dumps({"sha256": hash_bytes(text.encode()), "body": text}).encode()
@@ -287,6 +313,7 @@ def parse_record(key: str, raw: bytes) -> Record | None:
             facts=body["facts"],
             elapsed=body["elapsed"],
             created=body["created"],
+            origins=tuple(map(str, body.get("origins", [UNKNOWN_ORIGIN]))),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -1,0 +1,52 @@
+"""The shared stores of recipes that the user has agreed to, as ssh keeps the hosts that it knows.
+
+A recipe that names a store asks for two things: that its records are believed, and with `store.push` that what is built
+is sent there. Each is a line of a file in the user's own settings: `read URL` or `push URL`, without users and
+passwords. The user's variables and the command line need no such line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from tflbuild.core.shared import Use
+from tflbuild.errors import MachineError
+from tflbuild.locations import settings_folder
+
+NAME = "trusted_stores"
+
+
+def trusted_stores_file() -> Path:
+    """Return where the agreements are kept."""
+    return settings_folder() / NAME
+
+
+def list_missing(uses: Iterable[Use], origin: str) -> tuple[Use, ...]:
+    """Return the uses of a store that the user has not agreed to."""
+    try:
+        lines = set(trusted_stores_file().read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        lines = set()
+    return tuple(use for use in uses if f"{use} {origin}" not in lines)
+
+
+def confirm(uses: Iterable[Use], origin: str) -> None:
+    """Write down that the user agrees. Raises MachineError where nothing can be written."""
+    file = trusted_stores_file()
+    missing = list_missing(uses, origin)
+    if not missing:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as lines:
+            lines.write("".join(f"{use} {origin}\n" for use in missing))
+    except OSError as error:
+        raise MachineError(
+            "the shared store could not be confirmed",
+            where=str(file),
+            why=error.strerror or str(error),
+            next_step="make the folder writable, or name the store yourself: TFLBUILD_REMOTE=URL",
+        ) from None
