@@ -33,6 +33,7 @@ from tflbuild.pipeline import (
 )
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
+from tflbuild.report.manifest import OF_THE_PROCESS
 from tflbuild.report.outputs import disk_errors, prepare, variant_folder
 from tflbuild.report.targets import Listed, verdicts_of
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
@@ -99,7 +100,7 @@ def _ask(
         connect(executor, prepared.shared, prepared.cluster)
         plan = make(resolved, surroundings())
         found = execute_all(executor, plan, places)[role].facts
-    return Answer(resolved.recipe, {name: value for name, value in found.items() if name != "peak_bytes"})
+    return Answer(resolved.recipe, {name: value for name, value in found.items() if name not in OF_THE_PROCESS})
 
 
 def _require_settled(recipe: Recipe, places: Places) -> None:

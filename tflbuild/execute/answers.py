@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from tflbuild.core.digest import Json
@@ -15,12 +18,14 @@ from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Record
 
 LOG = "log.txt"
+ANSWER = "output.json"
+MOST_BYTES = 256 << 20  # of an answer or a log that is read: a step that went wrong may leave anything
 
 
 def log_lines(folder: Path) -> list[str]:
     """What the child printed, without empty lines."""
     try:
-        text = (folder / LOG).read_text(errors="replace")
+        text = read_plain(folder / LOG)
     except OSError:
         return []
     return [line for line in text.split("\n") if line.strip()]
@@ -37,14 +42,21 @@ def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str,
     if answer.exit == DISK_FULL_EXIT:
         return Failure(kind="environment", what=DISK_FULL, where=str(folder.parent), next_step=DISK_ADVICE), {}
     try:
-        output = json.loads((folder / "output.json").read_text())
-    except (OSError, ValueError):
+        output = json.loads(read_plain(folder / ANSWER))
+        return (Failure(**output["error"]), {}) if "error" in output else (None, dict(output["facts"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         tail = log_lines(folder)[-1:]
         what = f"the step ended with exit code {answer.exit} and no answer"
         return Failure(kind="build", what=what, why="".join(tail)), {}
-    if "error" in output:
-        return Failure(**output["error"]), {}
-    return None, output["facts"]
+
+
+def read_plain(path: Path) -> str:
+    """Return the text of a file that a step left. Raises OSError for a link, a pipe, a device or a file too large."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            raise OSError(f"{path} is no plain file of at most {MOST_BYTES >> 20} MiB")
+        return file.read(MOST_BYTES).decode("utf-8", "replace")
 
 
 def _killed(folder: Path, number: int) -> Failure:
@@ -71,6 +83,27 @@ def find_missing(step: Step, folder: Path) -> Failure | None:
         why="".join(log_lines(folder)[-1:])[:400],
         next_step="build again; if that does not help, this is a fault of tflbuild: please report it",
     )
+
+
+def find_disguised(folder: Path) -> Failure | None:
+    """Return the failure of a step that left something else than files and folders: a link would lead anywhere."""
+    for name in (LOG, "outputs"):
+        for path in _walk_entries(folder / name):
+            if not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode)):
+                return Failure(
+                    kind="build",
+                    what=f"the step left '{path.relative_to(folder)}', which is no plain file",
+                    why="links, pipes and devices are not taken into the store",
+                )
+    return None
+
+
+def _walk_entries(path: Path) -> Iterator[Path]:
+    """Yield a path and all that is below it; links are not followed."""
+    if os.path.lexists(path):
+        yield path
+    for parent, folders, files in os.walk(path):
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def unexpected(step: Step, record: Record) -> Failure | None:

@@ -21,7 +21,7 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Action, Plan, Step
 from tflbuild.core.ties import add_ties
-from tflbuild.execute.answers import find_missing, needs_network, read_answer, unexpected
+from tflbuild.execute.answers import find_disguised, find_missing, needs_network, read_answer, unexpected
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
@@ -74,6 +74,7 @@ class Executor:
         self._retried: set[str] = set()
         self._kept_here: set[str] = set()  # steps that no other machine may run
         self._deaths: Counter[str] = Counter()
+        self._noticed: set[str] = set()
         self._sent = 0
         self._stopping = False
 
@@ -261,9 +262,15 @@ class Executor:
                 continue
             for answer in answers:
                 if isinstance(answer, Noticed):
-                    self.on_event(answer)
+                    self._notice(answer)
                 else:
                     self._settle(answer)
+
+    def _notice(self, notice: Noticed) -> None:
+        """Pass on what a person should see, once: each server may say the same."""
+        if notice.text not in self._noticed:
+            self._noticed.add(notice.text)
+            self.on_event(notice)
 
     def _tell_progress(self) -> None:
         for running in self.running.values():
@@ -327,6 +334,7 @@ class Executor:
             return
         try:
             failure = failure or changed_input(step, self.store) or find_missing(step, running.folder)
+            failure = failure or find_disguised(running.folder)
             if failure is not None:
                 log = self._keep_log(running.folder)
                 result = StepResult(step_id=step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure)
@@ -358,7 +366,7 @@ class Executor:
     def _keep_log(self, folder: Path) -> str:
         """The digest of a failed step's log; nothing else of it is kept."""
         path = folder / LOG
-        return self.store.keep(path).digest if path.exists() else ""
+        return self.store.keep(path).digest if path.is_file() and not path.is_symlink() else ""
 
     def _end(self, step: Step, result: StepResult) -> None:
         self._todo.pop(step.id, None)

@@ -11,6 +11,7 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import FileInput, Step
 from tflbuild.core.work import PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
+from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Output, Store
 
 
@@ -37,6 +38,7 @@ def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepRe
         "labels": labels,
         "section": step.section,
         "origins": origins,
+        "network": KINDS[step.kind].network,
     }
     (folder / "input.json").write_text(json.dumps(request))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tflbuild.core.step import Step
+from tflbuild.core.work import CONFINEMENT, REQUIRED, TURNED_OFF
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.locations import PACKAGE
@@ -27,6 +28,7 @@ PASSED_ON = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS"),
     *("VK_DRIVER_FILES", "VK_ICD_FILENAMES"),  # which Vulkan driver a person chose
     *("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR"),
+    CONFINEMENT,
 )
 FIXED = {
     "PYTHONHASHSEED": "0",
@@ -37,6 +39,7 @@ FIXED = {
     "OPENBLAS_NUM_THREADS": "1",  # shards are processes; and sums must not depend on the number of cores
 }
 LOG_TAIL = 2000
+UNCONFINED = f"note: steps run without confinement: {{}}; {CONFINEMENT}={TURNED_OFF} accepts that"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class StepServer:
         path = os.pathsep.join([str(PACKAGE.parent), *_extra_paths()])
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [sys.executable, "-P", "-m", *command],  # -P: no module is found in the folder of the steps
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -112,7 +115,8 @@ class StepServer:
         if not value["ready"]:
             raise MachineError(f"the {self.name} packages cannot be imported", why=value["why"], next_step=_reinstall())
         self.ready = True
-        return None
+        why = value.get("unconfined", "")
+        return Noticed(UNCONFINED.format(why)) if why else None
 
     def _died(self) -> ServerDiedError:
         self.process.wait()
@@ -154,8 +158,19 @@ class WorkerServer(StepServer):
     """One server of `tflbuild.workers` on this machine."""
 
     def __init__(self, name: Server, folder: Path) -> None:
+        require_known_mode(os.environ.get(CONFINEMENT, ""))
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
         super().__init__(name, folder, ["tflbuild.workers.server", name], environment | FIXED)
+
+
+def require_known_mode(mode: str) -> None:
+    """Raise MachineError for a value of TFLBUILD_CONFINEMENT that means nothing."""
+    if mode not in ("", REQUIRED, TURNED_OFF):
+        raise MachineError(
+            f"{CONFINEMENT} is '{mode}'",
+            where="environment",
+            next_step=f"{REQUIRED}, {TURNED_OFF}, or leave it out: steps are confined where the kernel can",
+        )
 
 
 def _extra_paths() -> list[str]:

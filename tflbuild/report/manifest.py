@@ -23,6 +23,7 @@ from tflbuild.resolve.machine import describe_cpu
 
 FORMAT = 1
 SAMPLES = ("calibration samples", "evaluation samples", "training samples")
+OF_THE_PROCESS = ("peak_bytes", "confined")  # facts of every step
 LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
 
 
@@ -154,7 +155,7 @@ def describe_artifact(roles: Mapping[str, StepResult]) -> Json:
         "gzip_bytes": found["gzip_bytes"],
         "float_sha256": roles["convert"].outputs["model.tflite"],
         "float_bytes": roles["package"].facts["float_bytes"],
-        "contents": {name: value for name, value in found.items() if name != "peak_bytes"},
+        "contents": {name: value for name, value in found.items() if name not in OF_THE_PROCESS},
     }
 
 
@@ -165,5 +166,6 @@ def describe_step(result: StepResult) -> Json:
         "status": result.status,
         "seconds": round(result.elapsed, 3),
         "peak_bytes": result.facts.get("peak_bytes"),
+        "confined": result.facts.get("confined"),
         "outputs": {name: digest for name, digest in result.outputs.items() if name != LOG},
     }

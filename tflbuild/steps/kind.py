@@ -7,7 +7,7 @@ from typing import Literal
 
 Server = Literal["tensorflow", "litert"]
 
-COMMON_MODULES = ("server", "contract", "progress", "core.work")
+COMMON_MODULES = ("server", "contract", "confinement", "landlock", "progress", "seccomp", "core.work")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=(
-                *("fake_quant", "function_source", "fused_lstm", "graph_content", "keras_source", "landlock"),
+                *("fake_quant", "function_source", "fused_lstm", "graph_content", "keras_source"),
                 *("model_editing", "numpy_preprocess", "preprocess", "signatures", "tf1_source", "tf_entries"),
                 *("tf_snapshot", "tf_sources", "tf_witness", "undeclared_reads", "user_code", "witness", *FOLDING),
             ),
@@ -110,7 +110,6 @@ KINDS: dict[str, StepKind] = {
                     "graph_content",
                     "keras_carry",
                     "keras_source",
-                    "landlock",
                     "model_optimizations",
                 ),
                 *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
@@ -126,7 +125,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_describe",
             uses=(
-                *("function_source", "keras_source", "landlock", "preprocess", "signatures", "tf1_source"),
+                *("function_source", "keras_source", "preprocess", "signatures", "tf1_source"),
                 *("tf_entries", "tf_snapshot", "tf_sources", "undeclared_reads", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
@@ -151,7 +150,7 @@ KINDS: dict[str, StepKind] = {
             module="sample",
             uses=(
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
-                *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "landlock", "pixels"),
+                *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "pixels"),
                 *("sample_statistics", "sample_writer", "samples", "tfds_features", "tfrecord", "undeclared_reads"),
                 "user_code",
             ),
@@ -325,7 +324,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("accuracy", "artifact", "channels", "core.intervals", "core.model", "core.precision"),
                 *("evaluation_parts", "flatbuffer"),
-                *("interpreters", "labels", "landlock", "metrics", "output_steps", "predictions", "probes"),
+                *("interpreters", "labels", "metrics", "output_steps", "predictions", "probes"),
                 *("repeatability", "samples", "shards", "signatures", "undeclared_reads", "user_code"),
             ),
             packages=LITERT,

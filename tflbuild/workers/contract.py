@@ -12,12 +12,17 @@ from typing import Any
 
 Facts = dict[str, Any]
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 def end_with_parent() -> None:
     """Have the kernel kill this process when the one that forked it ends, however it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of descendants whose own parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 class WorkerError(Exception):
@@ -76,7 +81,7 @@ class Request:
     `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
     below `outputs`, under their declared names. `labels` are what a person calls the inputs, and
     `section` is the recipe's key that the step comes from. `origins` maps an input that is a choice of files to the
-    folder that they were copied from.
+    folder that they were copied from. A step with `network` is there to fetch.
     """
 
     folder: Path
@@ -85,6 +90,7 @@ class Request:
     labels: Mapping[str, str]
     section: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
+    network: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -110,4 +116,5 @@ def read_request(folder: Path) -> Request:
         labels=raw["labels"],
         section=raw["section"],
         origins=raw.get("origins", {}),
+        network=raw.get("network", False),
     )

@@ -13,6 +13,7 @@ from the same state every time, which is what makes Keras's numbered names repea
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import importlib
@@ -25,12 +26,14 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.workers import progress
-from tflbuild.workers.contract import WorkerError, end_with_parent, kept_errors, own_folder, read_request
+from tflbuild.workers.confinement import FREE, confine, find_missing_confinement
+from tflbuild.workers.contract import WorkerError, adopt_orphans, end_with_parent, kept_errors, own_folder, read_request
 
 PRELOAD = {
     "tensorflow": (
@@ -54,11 +57,14 @@ POLL_SECONDS = 0.25
 SECONDS_PER_STEP = 3600.0
 SECONDS_OF = {"tf_optimize": 7 * 24 * 3600.0}  # how long a training may take is for its recipe to say
 MEMORY_SHARE = 0.9
+MOST_GENERATIONS = 8  # of processes that a step left running
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def run_child(module: str, folder: Path) -> None:
-    """Do one step and end the process: exit 0 with facts, 1 with an error, in output.json.
+def run_child(module: str, folder: Path, memory: int) -> None:
+    """Do one step, confined, and end the process: exit 0 with facts, 1 with an error, in output.json.
+
+    `memory` is the most that it may allocate, in bytes.
 
     Whatever happens, nothing returns from here into the server's loop.
     """
@@ -66,7 +72,7 @@ def run_child(module: str, folder: Path) -> None:
     try:
         end_with_parent()
         enter(folder)
-        code, answer = answer_request(module, folder)
+        code, answer = answer_request(module, folder, memory)
         (folder / "output.json").write_text(json.dumps(answer))
         sys.stdout.flush()
         sys.stderr.flush()
@@ -87,14 +93,15 @@ def enter(folder: Path) -> None:
     own_folder.append(folder)
     progress.begin(folder)
     tempfile.tempdir = str(folder)  # TensorFlow leaves files there, and a child ends without cleaning up
+    os.environ["TMPDIR"] = str(folder)  # where native libraries and other programs put temporary files
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
-    """Run the step's code; (exit code, answer)."""
+def answer_request(module: str, folder: Path, memory: int | None = None) -> tuple[int, dict[str, Any]]:
+    """Run the step's code; (exit code, answer). The process is confined for good where `memory` is its limit."""
     try:
-        return 0, {"facts": run_step(module, folder)}
+        return 0, {"facts": run_step(module, folder, memory)}
     except WorkerError as error:
         traceback.print_exc()
         return 1, {"error": error.fields}
@@ -106,17 +113,22 @@ def answer_request(module: str, folder: Path) -> tuple[int, dict[str, Any]]:
         return 1, answer
 
 
-def run_step(module: str, folder: Path) -> dict[str, Any]:
-    """Return a step's facts. Raises a kept error rather than the one that followed from it."""
+def run_step(module: str, folder: Path, memory: int | None) -> dict[str, Any]:
+    """Return a step's facts, and what it was `confined` in.
+
+    Raises a kept error rather than the one that followed from it.
+    """
+    request = read_request(folder)
+    confined = [] if memory is None else confine(request, module, memory)
     try:
-        facts: dict[str, Any] = importlib.import_module(f"tflbuild.workers.{module}").run(read_request(folder))
+        facts: dict[str, Any] = importlib.import_module(f"tflbuild.workers.{module}").run(request)
     except Exception as error:
         if kept_errors and error not in kept_errors:
             raise kept_errors[0] from error
         raise
     if kept_errors:
         raise kept_errors[0]
-    return facts
+    return facts if memory is None else {**facts, "confined": confined}
 
 
 def _unexpected(error: Exception) -> dict[str, Any]:
@@ -129,16 +141,26 @@ def _unexpected(error: Exception) -> dict[str, Any]:
     return {"kind": "build", "what": text.split("\n")[0][:400], "why": type(error).__name__}
 
 
+@dataclass(frozen=True)
+class _Child:
+    """A step at work: the request that it answers, its module, when it started and the seconds it may take."""
+
+    request: int
+    module: str
+    started: float
+    seconds: float
+
+
 class Server:
     """The loop: requests in, children out, answers back."""
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
-        self.children: dict[int, tuple[int, float, float]] = {}  # pid -> (request id, start, seconds it may take)
+        self.children: dict[int, _Child] = {}  # by pid
+        self.spared: set[int] = set()  # processes that outlive their step by design: the server of adb
         self.verdicts: dict[int, str] = {}  # pid -> why this server ended it
         self.pending = b""
-        total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
-        self.memory_limit = int(total * MEMORY_SHARE)
+        self.memory_limit = int(total_memory() * MEMORY_SHARE)
 
     def answer(self, value: dict[str, Any]) -> None:
         os.write(self.answers, json.dumps(value).encode() + b"\n")
@@ -173,37 +195,68 @@ class Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self.answers)
-            run_child(request["module"], Path(request["folder"]))
+            run_child(request["module"], Path(request["folder"]), self.memory_limit)
         limit = request["seconds"] or SECONDS_OF.get(request["module"], SECONDS_PER_STEP)
-        self.children[pid] = (request["id"], time.monotonic(), limit)
+        self.children[pid] = _Child(request["id"], request["module"], time.monotonic(), limit)
 
     def reap(self) -> None:
         for pid in list(self.children):
             done, status, usage = os.wait4(pid, os.WNOHANG)
             if done == 0:
                 continue
-            request, started, _ = self.children.pop(pid)
+            child = self.children.pop(pid)
+            self.end_orphans(spare=child.module in FREE)
             self.answer(
                 {
-                    "id": request,
+                    "id": child.request,
                     "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
                     "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
                     "verdict": self.verdicts.pop(pid, ""),
-                    "seconds": time.monotonic() - started,
+                    "seconds": time.monotonic() - child.started,
                     "peak_bytes": usage.ru_maxrss * 1024,
                 }
             )
 
     def enforce_limits(self) -> None:
-        for pid, (_, started, limit) in self.children.items():
-            if time.monotonic() - started > limit:
-                self.end(pid, f"it ran longer than {limit:g} s")
+        for pid, child in self.children.items():
+            if time.monotonic() - child.started > child.seconds:
+                self.end(pid, f"it ran longer than {child.seconds:g} s")
             elif _resident_bytes(pid) > self.memory_limit:
                 self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
+
+    def end_orphans(self, *, spare: bool) -> None:
+        """End what a step left running: it would go on without a limit, and change what is being published.
+
+        Orphans come to this process, their subreaper. One of a step that is still at work is ended with them.
+        """
+        if spare:
+            self.spared |= set(_list_children()) - self.children.keys()
+        for _ in range(MOST_GENERATIONS):  # the children of an orphan come here when it ends
+            orphans = set(_list_children()) - self.spared - self.children.keys()
+            for pid in orphans:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
 
     def end(self, pid: int, verdict: str) -> None:
         self.verdicts[pid] = verdict
         os.kill(pid, signal.SIGKILL)
+
+
+def total_memory() -> int:
+    """Return the memory of this machine, or of this container where that is less. Bytes."""
+    total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or no limit ("max")
+        return total
+
+
+def _list_children() -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return []
 
 
 def _resident_bytes(pid: int) -> int:
@@ -218,6 +271,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # what packages print while they are imported goes to the server's log
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt_orphans()
     server = Server(answers)
     started = time.monotonic()
     gc.disable()  # importing makes much and drops little: collecting meanwhile costs a quarter of the time
@@ -230,7 +284,8 @@ def main() -> None:
         return
     gc.freeze()  # children share these pages, which no collection of theirs will touch
     gc.enable()
-    server.answer({"ready": True, "seconds": time.monotonic() - started})
+    unconfined = find_missing_confinement()
+    server.answer({"ready": True, "seconds": time.monotonic() - started, "unconfined": unconfined})
     try:
         server.serve()
     finally:

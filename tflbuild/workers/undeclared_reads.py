@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import os
 import re
-import site
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tflbuild.workers.contract import Request, WorkerError, kept_errors, own_folder
-from tflbuild.workers.landlock import restrict_reading
-
-CODE = "code"
-PACKAGE = Path(__file__).resolve().parents[1]
-SYSTEM = (
-    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/nix"),
-    *("/var/lib", "/var/cache"),
+from tflbuild.workers.confinement import (
+    CODE,
+    allowed_folders,
+    below,
+    code_folders,
+    code_root,
+    list_caches,
+    list_listed,
+    original_files,
 )
-CACHES = (".cache", ".config", ".keras", ".matplotlib")  # below the home folder
+from tflbuild.workers.contract import Request, WorkerError, kept_errors, own_folder
+from tflbuild.workers.landlock import Access, restrict_access
+
 IMPORTED = (".py", ".pyc", ".so")
 OPENS = ("open", "sqlite3.connect", "ctypes.dlopen")
 LISTS = ("os.listdir", "os.scandir")
@@ -50,7 +51,7 @@ class ReadGuard:
     @property
     def root(self) -> str:
         """Return where copies of the declared files lie; a place that does not exist for an installed module."""
-        return os.path.realpath(self.request.inputs.get(CODE, Path("/nowhere")))
+        return code_root(self.request)
 
     @property
     def origin(self) -> str:
@@ -118,18 +119,13 @@ def guard_reads(request: Request, entry: str, key: str) -> None:
     if _guards or not own_folder:
         return
     listed = tuple(os.path.abspath(path) for path in sys.path)
-    guard = ReadGuard(request, key, entry, tuple(allowed_folders(request)), tuple(code_folders()), listed)
+    folders = (*allowed_folders(request), *list_caches())
+    guard = ReadGuard(request, key, entry, folders, tuple(code_folders()), listed)
     _guards.append(guard)
-    os.environ["TMPDIR"] = str(request.folder)  # where native libraries put temporary files
     sys.addaudithook(_watch)
     _watch_missing(guard)
-    originals = (
-        [guard.origin + file.removeprefix(guard.root) for file in files_below(guard.root)] if guard.origin else []
-    )
-    restrict_reading(
-        [*guard.folders, *guard.code_folders, *originals],
-        listed=[*listed, *(os.path.dirname(one) for one in originals)],
-    )
+    readable = [*guard.folders, *guard.code_folders, *original_files(request)]
+    restrict_access(Access(readable, list_listed(request)))
 
 
 def denied_read(error: BaseException) -> WorkerError | None:
@@ -145,42 +141,6 @@ def denied_read(error: BaseException) -> WorkerError | None:
     if not path or _guards[0].is_allowed(path):
         return None
     return _guards[0].refuse(f"reads '{path}'", path)
-
-
-def allowed_folders(request: Request) -> Iterator[str]:
-    """Yield the real paths of what may be read: the step's folder and inputs, packages, the system, caches."""
-    home = os.path.expanduser("~")
-    yield os.path.realpath(request.folder)
-    yield from (os.path.realpath(path) for name, path in request.inputs.items() if name != CODE)
-    for path in request.inputs.values():
-        if path.is_dir() and not path.is_symlink():
-            yield from (os.path.realpath(one) for one in files_below(str(path)) if os.path.islink(one))
-    for folder in (sys.prefix, sys.base_prefix, sys.exec_prefix, str(PACKAGE), *site.getsitepackages(), *SYSTEM):
-        yield os.path.realpath(folder)
-    if site.ENABLE_USER_SITE:
-        yield os.path.realpath(site.getusersitepackages())
-    yield from (os.path.realpath(os.path.join(home, cache)) for cache in CACHES)
-
-
-def code_folders() -> Iterator[str]:
-    """Yield further folders of modules: PYTHONPATH and editable installs, whose digests are in the key."""
-    yield from (
-        os.path.realpath(path) for path in sys.path if path and os.path.isdir(path) and path != str(PACKAGE.parent)
-    )
-    for name, module in list(sys.modules.items()):
-        if name.startswith("__editable__"):
-            yield from (os.path.realpath(path) for path in getattr(module, "MAPPING", {}).values())
-
-
-def files_below(folder: str) -> Iterator[str]:
-    """Yield every file below a folder."""
-    for parent, _, names in os.walk(folder):
-        yield from (os.path.join(parent, name) for name in names)
-
-
-def below(path: str, folder: str) -> bool:
-    """Return whether a path is a folder or lies below it."""
-    return bool(folder) and (path == folder or path.startswith(folder.rstrip("/") + "/"))
 
 
 def holds_all(copy: str, original: str) -> bool:
