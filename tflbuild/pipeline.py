@@ -38,8 +38,9 @@ from tflbuild.plan.draft import Surroundings
 from tflbuild.plan.planner import make_plan
 from tflbuild.reading import configuration_paths, input_paths, used_packages
 from tflbuild.report.console import Console, open_console
-from tflbuild.report.manifest import git_state, make_manifest
+from tflbuild.report.manifest import make_manifest
 from tflbuild.report.outputs import disk_errors, log_file, variant_folder, write_logs, write_outputs
+from tflbuild.report.repository import read_state
 from tflbuild.report.summary import Row, show_path, summarize
 from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
@@ -267,7 +268,7 @@ def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]
         plan = make_plan([one for one, _ in settled], surroundings())
         results = executor.execute(plan)
     with disk_errors(store.root):
-        git = git_state()
+        git = read_state()
         reports = []
         for (one, found), places, goals, request in zip(settled, prepared.places, plan.goals, requests, strict=True):
             roles = {role: results[step] for role, step in goals.items()}

@@ -17,8 +17,9 @@ from tflbuild.locations import store_root
 from tflbuild.pipeline import Outcome, Prepared, surroundings
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.reading import used_packages
-from tflbuild.report.manifest import describe_host, git_state
+from tflbuild.report.manifest import describe_host
 from tflbuild.report.outputs import cannot_write, disk_errors, write_page
+from tflbuild.report.repository import read_state
 from tflbuild.report.summary import show_path
 from tflbuild.report.sweep import (
     PAGE,
@@ -55,7 +56,7 @@ def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outc
     recipes = [one.recipe for one in prepared.resolved]
     root = Path(recipes[0].output_root if recipes else OUTPUTS) / FOLDER
     store = Store(store_root())
-    git = git_state()
+    git = read_state()
     with disk_errors(root):
         folder = open_folder(root, started, arguments)
         sweep = Sweep(

@@ -6,14 +6,13 @@ import subprocess
 from collections.abc import Iterable
 
 from tflbuild.errors import MachineError, UsageError
-
-TIMEOUT_SECONDS = 60
+from tflbuild.report.repository import DIGEST, run_git
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A finished git command in the current directory. Raises MachineError where git is missing, or does not end."""
+    """Return a finished git command. Raises MachineError where git is missing, or does not end."""
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        return run_git(*arguments)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(
             "git cannot be asked", where="command line: --since", why=str(error), next_step="install git"
@@ -37,13 +36,15 @@ def find_commit(revision: str) -> str:
 
 def is_since(commit: str, first: str) -> bool | None:
     """Whether a commit is `first` or comes after it, None for one that this repository does not have."""
+    if not DIGEST.fullmatch(commit):  # of a record that may be a stranger's: anything else could be an option
+        return None
     found = git("merge-base", "--is-ancestor", first, commit)
     return {0: True, 1: False}.get(found.returncode)
 
 
 def order_commits(commits: Iterable[str]) -> dict[str, int]:
     """Commit -> its place in history, ancestors first; those that this repository does not have are left out."""
-    wanted = sorted(set(commits))
+    wanted = sorted({commit for commit in commits if DIGEST.fullmatch(commit)})
     try:
         listed = git("rev-list", "--topo-order", "--reverse", "--ignore-missing", *wanted, "--") if wanted else None
     except MachineError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,25 +24,6 @@ FORMAT = 1
 SAMPLES = ("calibration samples", "evaluation samples", "training samples")
 OF_THE_PROCESS = ("peak_bytes", "confined")  # facts of every step
 LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit of the current directory's repository, and whether tracked files differ from it."""
-    try:
-        done = subprocess.run(
-            ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    lines = done.stdout.splitlines()
-    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), "")
-    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
 
 
 def describe_host() -> dict[str, str]:
