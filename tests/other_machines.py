@@ -1,6 +1,6 @@
 """Build twelve small models on this machine and on emulated ones, and compare the bytes.
 
-    python tests/other_machines.py                                         all models on all machines: about 20 minutes
+    python tests/other_machines.py                                         everything: 13 minutes of CPU time
     python tests/other_machines.py --machines native,Haswell --models mel
     python tests/other_machines.py --recipes                               the project's recipes, on this machine only
     python tests/other_machines.py --write                                 keep the digests, and write the page's table
