@@ -7,7 +7,6 @@ anything runs, so that whatever ends the build, nothing older looks current.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from tflbuild.config.compose import Composed
 from tflbuild.config.mistakes import Places, find_node
 from tflbuild.config.search_path import find_recipe, recipe_name
 from tflbuild.core.digest import hash_value
+from tflbuild.core.foreign_files import read_json
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.typed_json import from_json
 from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.report.outputs import cannot_write, is_delivered, prepare, set_aside_other, variant_folder, write_failure
 from tflbuild.storage.store import Store, replace_json
@@ -130,8 +131,8 @@ def _describe_owner(places: Places) -> FolderOwner:
 def _read_owner(folder: Path) -> FolderOwner | None:
     """Return the recorded owner; None where there is none, or where the record cannot be read."""
     try:
-        return FolderOwner(**json.loads((folder / OWNER).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return from_json(FolderOwner, read_json(folder / OWNER))
+    except (OSError, ValueError):
         return None
 
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tflbuild.core.foreign_files import read_json
 from tflbuild.locations import PACKAGE, store_root
 from tflbuild.storage.stat_record import outlast_tick, stat_record
 
@@ -42,8 +43,7 @@ def observe(path: str) -> Stat | None:
 def recall(arguments: Sequence[str]) -> tuple[str, str] | None:
     """Return the answer of the last build by this command and its warnings, when nothing has changed since."""
     try:
-        with open(note_file(arguments), encoding="utf-8") as file:
-            note = json.load(file)
+        note = read_json(note_file(arguments))
         if any(_seal(os.environ.get(name)) != seal for name, seal in note["environment"].items()):
             return None
         if note["machine"] and note["machine"] != _describe_machine(note["machine"]):

@@ -1,3 +1,4 @@
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -225,3 +226,39 @@ def test_a_key_that_was_added_by_force_is_refused(override):
 def test_of_what_a_group_was_told_the_last_is_what_counts():
     told = Places(overrides=("dataset.path=a", "dataset.path=b", "dataset.seed=1", "dataset.path=c"))
     assert told.find("dataset") == "command line: dataset.path=c"
+
+
+BOMB = "name: &a0 [x]\n" + "".join(f"k{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("folder", "overrides"), [("recipes", ["+recipe=x"]), ("conf/verify", ["source.path=x", "verify=x"])]
+)
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (BOMB, "more than 10,000 values"),
+        ("name: " + "[" * 1000 + "]" * 1000, "levels deep"),
+        ("0x10", "no mapping"),
+        ("name: !!python/name:os.system x", "is a tag"),
+        ('name: "\\ud800"', "surrogate"),
+        (os.mkfifo, "a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+    ],
+)
+def test_a_page_of_a_strangers_is_refused_with_its_place(folder, overrides, content, why):
+    file = Path(folder, "x.yaml")
+    file.parent.mkdir(parents=True)
+    content(file) if callable(content) else file.write_text(content)
+    with pytest.raises(RecipeError) as refused:
+        one(*overrides)
+    assert why in refused.value.why and str(file) in refused.value.where
+
+
+def test_interpolations_in_a_recipe_cannot_multiply():
+    Path("recipes").mkdir()
+    more = "".join(f"  v{n}: ${{.v{n + 1}}}${{.v{n + 1}}}\n" for n in range(40))
+    Path("recipes/x.yaml").write_text(f"source:\n  path: x\n  arguments:\n{more}  v40: x\n".replace("  v", "    v"))
+    with pytest.raises(RecipeError) as refused:
+        one("+recipe=x", "source=function", "source.call=x:y")
+    assert "too much text" in refused.value.what

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "targets": {"core"},
     "steps": set(),
     "storage": {"core"},
-    "unchanged": {"locations", "resolve", "storage"},
+    "unchanged": {"core", "locations", "resolve", "storage"},
     "config": {"core", "errors", "locations", "targets"},
     "resolve": {"core", "errors", "locations", "storage", "steps", "targets"},
     "plan": {"core", "resolve", "targets"},

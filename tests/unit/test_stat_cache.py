@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.core.digest import hash_bytes
 from tflbuild.storage import stat_cache
-from tflbuild.storage.stat_cache import Snapshot, StatCache
+from tflbuild.storage.stat_cache import Snapshot, StatCache, walk_files
 
 
 @pytest.fixture
@@ -90,3 +90,24 @@ def test_a_snapshot_looks_at_a_path_once_and_a_cache_each_time(tmp_path):
     assert cache.digest_of(folder) == first
     (folder / "a").write_text("after")
     assert snapshot.digest_of(folder) == first != cache.digest_of(folder)
+
+
+def test_links_between_folders_end(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").symlink_to("..")
+    with pytest.raises(OSError, match="leads to a folder that it lies in"):
+        list(walk_files(tmp_path))
+    (tmp_path / "a" / "b").unlink()
+    for level in range(40):  # 2 ** 40 paths, and no cycle
+        (tmp_path / f"f{level}").mkdir()
+        for name in "xy":
+            (tmp_path / f"f{level}" / name).symlink_to(tmp_path / f"f{level + 1}")
+    (tmp_path / "f40").mkdir()
+    with pytest.raises(OSError, match="more than 1,000 links"):
+        list(walk_files(tmp_path / "f0"))
+
+
+def test_a_pipe_in_a_folder_has_no_digest(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(OSError, match="a pipe"):
+        StatCache(tmp_path / "stats").tree(tmp_path)

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from tflbuild import __version__
-from tflbuild.core.digest import hash_file
+from tflbuild.core.foreign_files import hash_file
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.execute.server import Answer, WorkerServer

@@ -38,7 +38,8 @@ from tflbuild.config.declared import (
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.make_build import find_missing, make_build
 from tflbuild.config.open_mappings import nest, normalise
-from tflbuild.config.recipe_source import GROUP, RecipeSource
+from tflbuild.config.plain_values import require_bounded, require_plain, require_readable
+from tflbuild.config.recipe_source import GROUP, ProjectSource, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
@@ -97,7 +98,7 @@ def open_hydra() -> Hydra:
         for option, node in options.items():
             store.store(group=f"schema/{group}", name=option, node=node)
     store.store(group="hydra/launcher", name=one_plan.NAME, node=one_plan.OnePlanConf, provider="tflbuild")
-    for plugin in (RecipeSource, one_plan.OnePlan):
+    for plugin in (RecipeSource, ProjectSource, one_plan.OnePlan):
         Plugins.instance().register(plugin)
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
@@ -120,6 +121,7 @@ class Composer:
     """
 
     def __init__(self, overrides: list[str]) -> None:
+        require_readable(overrides)
         self.hydra = open_hydra()
         self.loader = cast(RecipeLoader, self.hydra.config_loader)
         self.overrides = tuple(overrides)
@@ -232,7 +234,10 @@ class Composer:
                 why="its value differs from run to run, so the artifact could not be built again",
                 next_step="write the value itself, or read it from the environment with ${oc.env:NAME}",
             )
-        build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
+        require_bounded(plain, places)
+        with mistakes.translated(overrides, places):
+            build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
+        require_plain(build, places)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),

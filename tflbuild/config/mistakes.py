@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tflbuild.config import schema
 from tflbuild.config.target_mistakes import SEVERAL, unchosen_target
 from tflbuild.config.wrong_types import require_plain, scalar_for_keys, wrong_type
+from tflbuild.config.yaml_files import NotYamlError, compose_yaml, read_yaml_text
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
 # option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
@@ -113,8 +114,8 @@ def find_node(file: Path, key: str) -> yaml.Node | None:
 def walk_key(file: Path, key: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     """(name, value) of each part of a dotted key, as far as the file has it."""
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        node = compose_yaml(read_yaml_text(file), str(file))
+    except yaml.YAMLError:
         return
     for part in key.split("."):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
@@ -129,8 +130,8 @@ def find_word(file: Path, word: str) -> int | None:
     """The first line on which a word stands, for names in a defaults list."""
     pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.])")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_yaml_text(file).splitlines()
+    except yaml.YAMLError:
         return None
     return next((number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])), None)
 
@@ -156,7 +157,9 @@ def translated(overrides: list[str], places: Places | None = None) -> Iterator[N
         raise from_omegaconf(error, places) from None
     except yaml.YAMLError as error:
         raise from_yaml(error, places) from None
-    except (HydraException, ValueError) as error:  # a ValueError is how Hydra meets `quantization=3`
+    except RecursionError:
+        raise RecipeError("a value is nested too deeply", where=places.recipe_text() or "command line") from None
+    except (HydraException, ValueError, OverflowError) as error:  # a ValueError is how Hydra meets `quantization=3`
         raise RecipeError(str(error).split("\n")[0], where=places.recipe_text() or "command line") from None
 
 
@@ -164,9 +167,10 @@ def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
     """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
     mark = getattr(error, "problem_mark", None)
     file = Path(mark.name) if mark else Path()
-    named = _relative(file) if file.is_file() else places.recipe_text()
+    named = _relative(file) if mark and file.exists() else places.recipe_text()
     where = named + (f":{mark.line + 1}" if mark else "")
-    return RecipeError("not valid YAML", where=where, why=str(getattr(error, "problem", error)))
+    what = "this YAML is refused" if isinstance(error, NotYamlError) else "not valid YAML"
+    return RecipeError(what, where=where, why=str(getattr(error, "problem", error)))
 
 
 def _missing_option(error: MissingConfigException, places: Places) -> TflbuildError:

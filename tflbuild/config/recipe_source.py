@@ -1,16 +1,20 @@
-"""The Hydra group `recipe`: the files of a `recipes/` folder.
+"""The files of a person's own that Hydra composes: recipes, in the group `recipe`, and options in a project's conf/.
 
-A ConfigSource, so that composition, completion, `--info` and error messages all see recipes as they
+Each is a ConfigSource, so that composition, completion, `--info` and error messages all see recipes as they
 see any other group.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from tflbuild.config.yaml_files import load_yaml, read_yaml_text
 
 GROUP = "recipe"
 
@@ -28,19 +32,12 @@ class RecipeSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         place = self._place(self._normalize_file_name(config_path))
-        if place is None or not place.is_file():
+        if place is None or not is_there(place):
             raise ConfigLoadError(f"Config not found: {config_path}")
-        try:
-            text = place.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigLoadError(f"the recipe is not UTF-8 text: {error.reason}") from None
-        header = self._get_header_dict(text)
-        if header["package"] is None:
-            header["package"] = "_global_"
-        config = OmegaConf.create(text)
-        if not isinstance(config, DictConfig):
-            raise ConfigLoadError("a recipe is a mapping of keys to values, not a list")
-        return ConfigResult(config=config, path=self.full_path(), provider=self.provider, header=header)
+        result = load_file(self, place)
+        if result.header["package"] is None:
+            result.header["package"] = "_global_"
+        return result
 
     def available(self) -> bool:
         return Path(self.path).is_dir()
@@ -53,7 +50,7 @@ class RecipeSource(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         place = self._place(self._normalize_file_name(config_path)) if config_path else None
-        return place is not None and place.is_file()
+        return place is not None and is_there(place)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if config_path == "":
@@ -66,3 +63,33 @@ class RecipeSource(ConfigSource):
             elif entry.suffix == ".yaml" and results_filter in (None, ObjectType.CONFIG):
                 found.add(entry.stem)
         return sorted(found)
+
+
+class ProjectSource(FileConfigSource):
+    """`project://FOLDER`: Hydra's own source of a folder, whose files are read with limits."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "project"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        place = Path(self.path, self._normalize_file_name(config_path))
+        if not is_there(place):
+            raise ConfigLoadError(f"Config not found: {place}")
+        return load_file(self, place)
+
+    def is_config(self, config_path: str) -> bool:
+        return is_there(Path(self.path, self._normalize_file_name(config_path)))
+
+
+def is_there(place: Path) -> bool:
+    """Return whether a path leads to anything but a folder. Reading it says that a pipe or a device is no file."""
+    return place.exists() and not place.is_dir()
+
+
+def load_file(source: ConfigSource, place: Path) -> ConfigResult:
+    """Load a file of a source. Raises yaml.YAMLError for what cannot be read, or is no plain mapping."""
+    text = read_yaml_text(place)
+    header = source._get_header_dict(text[:512])
+    config = OmegaConf.create(load_yaml(Path(os.path.normpath(place)), text))
+    return ConfigResult(config=config, path=source.full_path(), provider=source.provider, header=header)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tflbuild.config.recipe_source import RecipeSource
+from tflbuild.config.recipe_source import ProjectSource, RecipeSource, is_there
 from tflbuild.locations import shipped
 
 
@@ -13,7 +13,7 @@ def search_roots() -> list[tuple[str, str, Path]]:
     here = Path.cwd()
     roots = [("tflbuild", "file", shipped("conf"))]
     if (here / "conf").resolve() != shipped("conf").resolve():
-        roots.append(("project", "file", here / "conf"))
+        roots.append(("project", ProjectSource.scheme(), here / "conf"))
     roots.append(("project recipes", "recipes", here / "recipes"))
     if (here / "recipes").resolve() != shipped("recipes").resolve():
         roots.append(("tflbuild recipes", "recipes", shipped("recipes")))
@@ -24,7 +24,7 @@ def find_recipe(recipe: str) -> Path | None:
     """Return the file that `+recipe=NAME` names; None where there is none."""
     for _, scheme, folder in search_roots():
         file = folder / f"{recipe}.yaml"
-        if recipe and scheme == RecipeSource.scheme() and file.is_file():
+        if recipe and scheme == RecipeSource.scheme() and is_there(file):
             return file
     return None
 

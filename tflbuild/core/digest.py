@@ -10,12 +10,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
-
-CHUNK_BYTES = 1 << 20
 
 
 def canonical_json(value: Json) -> bytes:
@@ -75,15 +72,6 @@ def hash_value(tag: str, value: Json) -> str:
 def hash_bytes(data: bytes) -> str:
     """SHA-256 of `data`, hex."""
     return hashlib.sha256(data).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in chunks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def hash_tree(files: Mapping[str, str]) -> str:

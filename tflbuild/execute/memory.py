@@ -5,9 +5,9 @@ A kind's peak grows with its inputs, so it is kept for each power of two of thei
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from tflbuild.core.foreign_files import read_json
 from tflbuild.steps.kind import Server
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import replace_json
@@ -70,7 +70,7 @@ class MemoryBudget:
 
 def _read(file: Path) -> dict[str, dict[int, int]]:
     try:
-        value = json.loads(file.read_text())
+        value = read_json(file)
         return {
             str(kind): {int(size): int(peak) for size, peak in known.items()}
             for kind, known in value.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.core.digest import Json, hash_bytes
+from tflbuild.core.foreign_files import read_json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
@@ -158,7 +158,7 @@ def _made_before(folder: Path, prefix: str) -> list[Path]:
 def read_manifest(file: Path) -> dict[str, Json]:
     """Return a manifest; an empty one where it is missing or cannot be read."""
     try:
-        manifest = json.loads(file.read_bytes())
+        manifest = read_json(file)
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tflbuild.core.digest import Json
+from tflbuild.core.foreign_files import read_json
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, figures, margins
 from tflbuild.core.objective import Objective
 from tflbuild.core.quality import is_collapsed
@@ -264,7 +265,7 @@ def write_record(sweep: Sweep) -> str:
 def read_record(path: Path) -> Sweep:
     """The sweep of a sweep.json. Raises UsageError for one that is damaged, or of a newer tflbuild."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_json(path)
         if not isinstance(told, dict):
             raise ValueError("it is no object")
         newer = isinstance(told.get("format"), int) and told["format"] > FORMAT

@@ -16,7 +16,8 @@ from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from tflbuild.core.digest import hash_file, hash_tree
+from tflbuild.core.digest import hash_tree
+from tflbuild.core.foreign_files import hash_file
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
 

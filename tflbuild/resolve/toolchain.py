@@ -10,7 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from tflbuild.core.digest import hash_file, hash_value
+from tflbuild.core.digest import hash_value
+from tflbuild.core.foreign_files import hash_file
 from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
 from tflbuild.steps.kinds import EXTRAS, KINDS

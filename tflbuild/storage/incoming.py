@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from tflbuild.core.digest import hash_tree
+from tflbuild.core.foreign_files import MOST_JSON_BYTES
 from tflbuild.core.step import hash_action
 from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, Output, Record, parse_record
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-LONGEST_RECORD = 64 << 20  # bytes; the folder of a large dataset lists one line a file
+LONGEST_RECORD = MOST_JSON_BYTES
 
 
 def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None:
@@ -24,7 +25,7 @@ def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None
         record = replace(record, origins=())  # what it says of its origin is a stranger's word
         fits = hash_action(record.action) == key and set(record.outputs) == set(names)
         return record if fits and all(_sound(name, output) for name, output in record.outputs.items()) else None
-    except (TypeError, ValueError, AttributeError, RecursionError):  # JSON of another shape
+    except (TypeError, ValueError, AttributeError):  # JSON of another shape
         return None
 
 

@@ -8,16 +8,19 @@ edit then shows.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tflbuild.core.digest import hash_file, hash_tree, hash_value
+from tflbuild.core.digest import hash_tree, hash_value
+from tflbuild.core.foreign_files import hash_file, read_json
 from tflbuild.storage.atomic import replace_bytes
 from tflbuild.storage.stat_record import Stat, outlast_tick, stat_record
 
 ATTEMPTS = 5
+MOST_LINKS = 1000
 
 
 class FileChanged(OSError):
@@ -25,9 +28,23 @@ class FileChanged(OSError):
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """The regular files below a folder, links followed, in a fixed order."""
+    """Yield the files below a folder, links followed, in a fixed order.
+
+    Raises OSError for a link to a folder that it lies in, and for more than MOST_LINKS links to folders: those that
+    lead to folders with links multiply.
+    """
+    links = 0
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
+        for name in folders:
+            place = Path(parent, name)
+            if not place.is_symlink():
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                raise OSError(errno.EMLINK, f"there are more than {MOST_LINKS:,} links to folders below {folder}")
+            if Path(parent).resolve().is_relative_to(place.resolve()):
+                raise OSError(errno.ELOOP, f"the link {place} leads to a folder that it lies in")
         for name in sorted(files):
             yield Path(parent, name)
 
@@ -94,7 +111,7 @@ class Snapshot(StatCache):
 
 def _load(place: Path) -> tuple[Stat, str] | None:
     try:
-        stat, digest = json.loads(place.read_bytes())
+        stat, digest = read_json(place)
         return tuple(stat), str(digest)
     except (OSError, ValueError, TypeError):
         return None

@@ -26,7 +26,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tflbuild.core.digest import Json, hash_bytes, hash_file, hash_tree
+from tflbuild.core.digest import Json, hash_bytes, hash_tree
+from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import is_tied
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
@@ -97,7 +98,7 @@ class Store:
         """The record of a key; its blobs may be gone. A damaged record is set aside."""
         path = self.action_file(key)
         try:
-            raw = path.read_bytes()
+            raw = read_file(path, MOST_JSON_BYTES)
         except OSError:
             return None
         record = parse_record(key, raw)
@@ -297,11 +298,11 @@ def _format_record(record: Record) -> bytes:
 def parse_record(key: str, raw: bytes) -> Record | None:
     """Return the record in the bytes of its file; None for a damaged one, and for one that does not fit its key."""
     try:
-        envelope = json.loads(raw)
+        envelope = parse_json(raw)
         text = envelope["body"]
         if hash_bytes(text.encode()) != envelope["sha256"]:
             return None
-        body = json.loads(text)
+        body = parse_json(text)
         if body["format"] != FORMAT or body["key"] != key:
             return None
         if body["facts"].get("tied") and not is_tied(body["action"]):
@@ -315,7 +316,7 @@ def parse_record(key: str, raw: bytes) -> Record | None:
             created=body["created"],
             origins=tuple(map(str, body.get("origins", [UNKNOWN_ORIGIN]))),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
