@@ -38,7 +38,7 @@ from tflbuild.config.declared import (
 from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.make_build import find_missing, make_build
 from tflbuild.config.open_mappings import nest, normalise
-from tflbuild.config.plain_values import require_bounded, require_plain, require_readable
+from tflbuild.config.plain_values import require_bounded, require_plain, require_readable, require_repeatable
 from tflbuild.config.recipe_source import GROUP, ProjectSource, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
@@ -53,7 +53,6 @@ PRIMARY = "tflbuild"
 BASIC = "basic"
 STORE = "store"
 UNNAMED = "unnamed"
-UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
 
@@ -227,13 +226,7 @@ class Composer:
         mistakes.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
-        if found := UNREPEATABLE.search(text):
-            raise RecipeError(
-                f"a recipe may not use ${{{found[1]}:...}}",
-                where=places.recipe_text(),
-                why="its value differs from run to run, so the artifact could not be built again",
-                next_step="write the value itself, or read it from the environment with ${oc.env:NAME}",
-            )
+        require_repeatable(text, places)
         require_bounded(plain, places)
         with mistakes.translated(overrides, places):
             build = make_build(config, sorted(find_missing(plain)), "${" in text, places)

@@ -14,6 +14,7 @@ MOST_CHARACTERS = 20_000  # of an override: Hydra's grammar reads about 10,000 a
 MOST_DEPTH = 30
 MOST_RESOLVED = 1 << 20  # characters of all values whose interpolations are resolved
 OPENING, CLOSING = "[{(", "]})"
+UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 LONG_NUMBER = re.compile(r"\d{100,}")
 NAME = re.compile(r"\w+(?:[.\[\]]+\w+)*")
 
@@ -65,6 +66,17 @@ def require_plain(value: object, places: Places) -> None:
             why = "a text has a null character"
         if why:
             raise RecipeError(f"the value of '{key}' cannot be used", where=places.find(key), why=why)
+
+
+def require_repeatable(text: str, places: Places) -> None:
+    """Raise RecipeError for an interpolation whose value differs from run to run."""
+    if computed := UNREPEATABLE.search(text):
+        raise RecipeError(
+            f"a recipe may not use ${{{computed[1]}:...}}",
+            where=places.recipe_text(),
+            why="its value differs from run to run, so the artifact could not be built again",
+            next_step="write the value itself, or read it from the environment with ${oc.env:NAME}",
+        )
 
 
 def require_bounded(plain: object, places: Places) -> None:
