@@ -234,19 +234,130 @@ def test_nodes_of_quantization_aware_training_stay():
 
 
 def test_what_would_only_grow_the_file_stays_an_operator():
-    large = fold(trace(lambda x: x[0, 0] + tf.fill([1024, 1024], 2.0), X)).concrete
-    small = fold(trace(lambda x: x + tf.fill([1, 8], 2.0), X)).concrete
-    assert "Fill" in ops(large)
-    assert "Fill" not in ops(small)
+    row = tf.constant(np.linspace(0.31, 2.7, 1024, dtype=np.float32)[None])
+    large = fold(trace(lambda x: x[0, 0] + tf.math.rsqrt(tf.tile(row, [1024, 1])), X))
+    small = fold(trace(lambda x: x[0, 0] + tf.math.rsqrt(tf.tile(row, [2, 1])), X))
+    assert {"Tile", "Rsqrt"} <= ops(large.concrete)
+    assert not {"Tile", "Rsqrt"} & ops(small.concrete)
+    assert {tie.operator for tie in large.unfolded} == {"Rsqrt"}  # in some graphs the converter folds it
+    assert not small.unfolded
 
 
-def test_a_large_constant_is_stored_as_a_variable(tmp_path):
-    weights = tf.Variable(np.ones((1024, 1024), np.float32))
-    folded = fold(trace(lambda x: tf.matmul(x, tf.transpose(weights) * 0.5), tf.TensorSpec([1, 1024], tf.float32, "x")))
-    save(tf.Module(), {"serve": folded.concrete}, tmp_path / "snapshot")
-    assert (tmp_path / "snapshot" / "saved_model.pb").stat().st_size < 100_000
-    again = tf.saved_model.load(str(tmp_path / "snapshot")).signatures["serve"]
-    np.testing.assert_array_equal(again(x=tf.ones([1, 1024]))["y"], np.full((1, 1024), 512.0))
+def outer_sum(x):
+    return x + tf.math.rsqrt(COLUMN + tf.transpose(COLUMN))[0, 0]
+
+
+def filled(x):
+    return x + tf.math.rsqrt(tf.fill([600, 600], COLUMN[1, 0]))[0, 0]
+
+
+def table_of_angles(x):
+    return x + tf.sin(COLUMN * tf.range(600.0))[0, 0]
+
+
+COLUMN = tf.constant(np.linspace(0.31, 2.7, 600, dtype=np.float32)[:, None])
+
+
+@pytest.mark.parametrize("function", [outer_sum, filled, table_of_angles])
+def test_what_the_converter_stores_whatever_its_size_is_folded(function):
+    folded = fold(trace(function, X))
+    assert not {"Rsqrt", "Sin"} & ops(folded.concrete)
+    assert not folded.unfolded
+
+
+FLAG = tf.Variable(1.0)
+
+
+def scaled_after_a_branch(x):
+    return x * tf.math.rsqrt(tf.cond(FLAG > 0.0, lambda: tf.constant(VALUES), lambda: tf.ones(8)))
+
+
+def scaled_after_a_case(x):
+    cases = [lambda: tf.ones(8), lambda: tf.constant(VALUES)]
+    return x * tf.math.rsqrt(tf.switch_case(tf.cast(FLAG, tf.int32) + 3, cases))
+
+
+def scaled_after_branches_in_branches(x):
+    def factor():
+        return tf.cond(FLAG < 5.0, lambda: tf.constant(VALUES), lambda: tf.ones(8))
+
+    return tf.cond(
+        tf.reduce_sum(x) > 0,
+        lambda: x * tf.math.rsqrt(tf.cond(FLAG > 0.0, factor, lambda: tf.zeros(8))),
+        lambda: x,
+    )
+
+
+def scaled_after_a_loop(x):
+    factor = tf.constant(VALUES)
+    _, y, same = tf.while_loop(lambda i, *_: i < 3, lambda i, y, c: (i + 1, tf.tanh(y), c), [0, x, factor])
+    return y * tf.math.rsqrt(same)
+
+
+def scaled_by_texts(x):
+    return x * tf.math.rsqrt(tf.strings.to_number(tf.constant([repr(float(value)) for value in VALUES])))
+
+
+def scaled_by_bytes(x):
+    return x * tf.math.rsqrt(tf.io.decode_raw(tf.constant(VALUES.tobytes()), tf.float32))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(scaled_after_a_branch, scaled_after_a_case, scaled_after_branches_in_branches),
+        *(scaled_after_a_loop, scaled_by_texts, scaled_by_bytes),
+    ],
+)
+def test_constants_behind_decided_branches_loops_and_texts_are_folded(function):
+    def in_scope(x):
+        with tf.name_scope(function.__name__):
+            return function(x)
+
+    concrete = trace(in_scope, X)
+    folded = fold(concrete)
+    assert "Rsqrt" not in ops(folded.concrete)
+    assert any(np.array_equal(array, ROOTS) for array in constants(folded.concrete))
+    assert not folded.unfolded
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
+    np.testing.assert_allclose(folded.concrete(x=x)["y"], concrete(x=x)["y"], rtol=1e-6, atol=1e-6)
+
+
+INFINITE = np.full(8, np.inf, np.float32)
+
+
+@pytest.mark.parametrize("operator", [tf.math.xlogy, tf.math.xlog1py, tf.math.xdivy])
+def test_a_function_of_a_constant_operand_is_folded(operator):
+    """TFLiteConverter makes a product of each, and computes what stands behind it."""
+    concrete = trace(lambda x: operator(x, tf.constant(VALUES)), X)
+    folded = fold(concrete)
+    assert not {"Xlogy", "Xlog1py", "Xdivy"} & ops(folded.concrete)
+    x = tf.constant([[0.0, -1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]])
+    np.testing.assert_allclose(folded.concrete(x=x)["y"], concrete(x=x)["y"], rtol=1e-6)
+    left = fold(trace(lambda x: operator(x, tf.constant(INFINITE)), X))
+    assert bool(left.unfolded) == (operator is not tf.math.xdivy)  # 1 / infinity is zero
+
+
+def test_a_batch_normalisation_whose_scale_is_computed_has_a_folded_variance():
+    def normalize(x):
+        scale = tf.reduce_mean(x, [0, 1, 2])
+        raw = {"mean": VALUES - 1, "variance": VALUES, "epsilon": 1e-3, "is_training": False}
+        return tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=scale * 2.0, **raw).y
+
+    concrete = trace(normalize, tf.TensorSpec([2, 4, 4, 8], tf.float32, "x"))
+    folded = fold(concrete)
+    assert "FusedBatchNormV3" not in ops(folded.concrete)
+    assert not folded.unfolded
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 4, 8)).astype(np.float32))
+    np.testing.assert_allclose(folded.concrete(x=x)["y"], concrete(x=x)["y"], rtol=1e-5, atol=1e-5)
+
+
+def test_what_the_converter_computes_behind_an_unknown_constant_is_reported():
+    def quantized(x):
+        weights = tf.quantization.quantize_and_dequantize_v2(tf.constant(VALUES), 0.0, 3.0, range_given=True)
+        return x * tf.math.rsqrt(weights)
+
+    assert "Rsqrt" in {tie.operator for tie in fold(trace(quantized, X)).unfolded}
 
 
 SOURCE = """

@@ -48,6 +48,8 @@ FOLDING = (
     *TIES,
     "batch_norm",
     "constant_folding",
+    "converter_folding",
+    "decided_branches",
     "exact_algebra",
     "exact_constants",
     "exact_elementwise",
@@ -65,6 +67,8 @@ FOLDING = (
     "flat_graph",
     "folded_functions",
     "graph_nodes",
+    "known_values",
+    "partial_constants",
     "unfolded",
 )
 

@@ -19,6 +19,8 @@ from tensorflow.python.framework import op_def_registry
 
 from tflbuild.core.ties import Tie
 from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
+from tflbuild.workers.converter_folding import MARKS, is_stored, rounds_by_cpu
+from tflbuild.workers.decided_branches import BRANCHES, take_branches
 from tflbuild.workers.exact_numbers import round_to
 from tflbuild.workers.exact_ops import evaluate, read_attributes
 from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
@@ -34,41 +36,16 @@ from tflbuild.workers.flat_graph import (
     read_attribute,
 )
 from tflbuild.workers.graph_nodes import make_constant, make_node, output_types, to_function
+from tflbuild.workers.known_values import Bound, Handle, Value, read_constant, to_value
+from tflbuild.workers.partial_constants import PRODUCTS, multiply_by_function, split_by_variance
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
 DIVISIONS = ("RealDiv", "Div", "DivNoNan")
 FILLED = {"ZerosLike": 0, "OnesLike": 1}
 SHAPES = ("Shape", "ShapeN", "Size", "Rank")
+BY_CPU = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
 LOOPS = ("While", "StatelessWhile")
-BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
-UNVALUED = (tf.string, tf.resource, tf.variant)
-# TFLiteConverter's own rule: a result of at most 1 MB (2^23 bits), or of at most twice its operands, is stored.
-# tensorflow/compiler/mlir/tensorflow/transforms/constant_fold_utils
-SMALL_BYTES = 2**23 // 8
-GROWTH = 2
-
-
-@dataclass(frozen=True)
-class Handle:
-    """The known value of an argument that is a variable: a variable that no entry point writes."""
-
-    variable: Any
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor whose value is known. `leaf` is the node that holds it, None for a value that was computed."""
-
-    read: Callable[[], np.ndarray]
-    leaf: FlatNode | None = None
-
-    @property
-    def array(self) -> np.ndarray:
-        """The value itself. It is read at each call, since large weights would otherwise be in memory twice."""
-        return self.read()
-
-
-Bound = Handle | Value
+UNVALUED = (tf.resource, tf.variant)
 
 
 @dataclass
@@ -84,7 +61,7 @@ class Folding:
         unfolded: Operators on constants that stay in the graph and whose results may differ between CPUs.
     """
 
-    library: Mapping[str, FunctionDef]
+    library: dict[str, FunctionDef]
     shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[Port, Any]]
     taken: Collection[str]
     keep_order: bool
@@ -104,6 +81,7 @@ class GraphFolding:
     renamed: dict[Port, Port] = field(default_factory=dict)
     nodes: list[FlatNode] = field(default_factory=list)
     added: set[str] = field(default_factory=set)
+    unread: set[Port] = field(default_factory=set)  # constants whose values only the converter knows
 
     def fold(self) -> FlatGraph:
         """Return the graph with constants in place of the operators that could be computed."""
@@ -132,8 +110,8 @@ class GraphFolding:
             return self.evaluate_shape(node)
         if node.op in FILLED and self.is_sized(node.inputs[0]):
             shape, dtype = self.shapes[node.inputs[0]].as_list(), next(output_types(node.definition)).as_numpy_dtype
-            return self.within_size(np.full(shape, FILLED[node.op], dtype))
-        if not node.inputs or node.after or not is_pure(node):
+            return self.store("Fill", [np.full(shape, FILLED[node.op], dtype)])
+        if not node.inputs or node.after or node.op in FAKE_QUANT or not is_pure(node):
             return None
         arrays = self.read_known(node.inputs)
         return self.evaluate_by_shape(node) if arrays is None else self.compute(node, arrays)
@@ -152,14 +130,13 @@ class GraphFolding:
         if outputs is None:
             self.report(node, arrays)
             return None
-        return self.within_size(*outputs, operands=arrays)
+        return self.store(node.op, outputs, arrays)
 
-    def within_size(self, *outputs: np.ndarray, operands: Sequence[np.ndarray] = ()) -> Sequence[Value] | None:
-        """Return outputs as values, None where they are so large that the model should compute them when it runs."""
-        size = sum(output.nbytes for output in outputs)
-        if size > max(SMALL_BYTES, GROWTH * sum(array.nbytes for array in operands)):
-            return None
-        return [to_value(output) for output in outputs]
+    def store(
+        self, operator: str, outputs: Sequence[np.ndarray], operands: Sequence[np.ndarray] = ()
+    ) -> Sequence[Value] | None:
+        """Return outputs that are stored, None for those that are better computed when the model runs."""
+        return [to_value(output) for output in outputs] if is_stored(operator, outputs, operands) else None
 
     def evaluate_read(self, node: FlatNode) -> Sequence[Value] | None:
         """Return what a node reads of a variable that nothing writes: value, shape or rows of known indices."""
@@ -174,7 +151,7 @@ class GraphFolding:
         if not isinstance(indices, Value) or read_attribute(node.definition, "batch_dims").i:
             return None
         rows = evaluate("GatherV2", {}, [handle.variable.numpy(), indices.array, np.array(0, np.int32)])
-        return None if rows is None else self.within_size(*rows, operands=[handle.variable.numpy()])
+        return None if rows is None else self.store("GatherV2", rows, [handle.variable.numpy()])
 
     def is_sized(self, port: Port) -> bool:
         """Return whether every size of a tensor is known before the graph runs."""
@@ -187,8 +164,7 @@ class GraphFolding:
         """
         types = [*output_types(node.definition), *(tf.dtypes.as_dtype(array.dtype) for array in arrays)]
         if any(dtype.is_floating or dtype.is_complex for dtype in types):
-            reason = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
-            self.shared.unfolded.add(Tie(node.op, node.name, reason))
+            self.shared.unfolded.add(Tie(node.op, node.name, BY_CPU))
 
     def report_old_loops(self, function: FunctionDef) -> None:
         """Note loops of TensorFlow 1 within a called function, which is neither inlined nor folded."""
@@ -254,7 +230,7 @@ class GraphFolding:
             if value.leaf.name not in self.added:
                 self.added.add(value.leaf.name)
                 self.nodes.append(replace(value.leaf, after=()))
-            return port
+            return Port(value.leaf.name)
         if port not in self.renamed:
             own = port.output == 0 and port.node not in self.graph.arguments
             name = port.node if own else self.new_name(f"{port.node}/value_{port.output}")
@@ -272,8 +248,9 @@ class GraphFolding:
         """Add a node to the new graph, with its inputs there."""
         if node.op in BATCH_NORMS and self.split(node):
             return
-        if node.op in DIVISIONS and self.invert_divisor(node):
+        if node.op in (*DIVISIONS, *PRODUCTS) and self.invert_divisor(node):
             return
+        self.watch(node)
         definition = node.definition
         if node.op in CALLS:
             self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
@@ -281,12 +258,29 @@ class GraphFolding:
             definition = self.fold_functions(node)
         after = tuple(name for name in node.after if Port(name) not in self.known)  # a constant need not be waited for
         self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), after))
+        if node.op in LOOPS:
+            self.know_invariants(node)
+
+    def watch(self, node: FlatNode) -> None:
+        """Follow what the converter computes from constants alone, and report what rounds there."""
+        known = [isinstance(self.known.get(port), Value) or port in self.unread for port in node.inputs]
+        foldable = is_pure(node, texts=True) and node.op not in MARKS
+        if known and all(known) and foldable:
+            self.unread |= {Port(node.name, index) for index, _ in enumerate(output_types(node.definition))}
+            if rounds_by_cpu(node):
+                self.shared.unfolded.add(Tie(node.op, node.name, BY_CPU))
+
+    def know_invariants(self, node: FlatNode) -> None:
+        """Note what a loop hands on as it is: it comes out as it went in."""
+        for index in invariants(self.shared.library[node.definition.attr["body"].func.name], self.shared):
+            if (value := self.known.get(node.inputs[index])) is not None:
+                self.known[Port(node.name, index)] = value
 
     def split(self, node: FlatNode) -> bool:
         """Add a product and a sum in place of a batch normalisation by constants. Return False for any other one."""
         arrays = self.read_known(node.inputs[1:])
         if arrays is None:
-            return False
+            return self.split_variance(node)
         x = node.inputs[0]
         made = split_batch_norm(node, self.demand(x), arrays, lambda: self.shapes[x].rank, self.new_name)
         if made is None:
@@ -295,11 +289,31 @@ class GraphFolding:
         self.known |= {Port(node.name, index): to_value(array) for index, array in made.statistics.items()}
         return True
 
+    def split_variance(self, node: FlatNode) -> bool:
+        """Add a batch normalization of which the variance is known as what the converter makes of it."""
+        variance = self.known.get(node.inputs[4])
+        if not isinstance(variance, Value) or read_attribute(node.definition, "is_training").b:
+            return False
+        made = split_by_variance(node, list(map(self.demand, node.inputs[:4])), variance.array, self.new_name)
+        if made is None:
+            self.shared.unfolded.add(Tie("Rsqrt", node.name, BY_CPU))
+            return False
+        self.nodes += made
+        return True
+
     def invert_divisor(self, node: FlatNode) -> bool:
         """Add a product in place of a division by constants, as the converter does. Return False for any other one."""
         divisor, dtype = self.known.get(node.inputs[1]), next(output_types(node.definition))
         if not isinstance(divisor, Value) or not dtype.is_floating:
             return False
+        if node.op in PRODUCTS:
+            made = multiply_by_function(
+                node, self.demand(node.inputs[0]), divisor.array, self.new_name(f"{node.name}/y")
+            )
+            self.nodes += made or ()
+            if made is None:
+                self.shared.unfolded.add(Tie(PRODUCTS[node.op], node.name, BY_CPU))
+            return made is not None
         kept = divisor.array != 0 if node.op == "DivNoNan" else True
         with np.errstate(divide="ignore"):
             inverse = np.where(kept, 1.0 / divisor.array.astype(np.float64), 0.0)
@@ -334,6 +348,18 @@ class GraphFolding:
         return definition
 
 
+def fold_graph(shared: Folding, graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any]) -> FlatGraph:
+    """Fold a graph, again where branches turned out to be decided."""
+    reported = set(shared.unfolded)
+    while True:
+        folded = GraphFolding(shared, graph, bound, specs).fold()
+        taken = take_branches(folded, shared.library, keep_order=shared.keep_order)
+        if taken is None:
+            return folded
+        graph = taken
+        shared.unfolded = set(reported)
+
+
 def fold_function(
     shared: Folding, function: FunctionDef, bound: Mapping[int, Bound], shapes: Mapping[int, Any], name: str
 ) -> str:
@@ -343,9 +369,9 @@ def fold_function(
     known = {flat.arguments[index]: shape for index, shape in shapes.items() if shape is not None}
     dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
     specs = {name: tf.TensorSpec(known.get(name), dtype) for name, dtype in dtypes.items()}
-    folded = GraphFolding(shared, flat, by_name, specs).fold()
+    folded = fold_graph(shared, flat, by_name, specs)
     wanted = find_free_name(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.taken})
-    shared.functions[wanted] = to_function(folded, function, wanted)
+    shared.functions[wanted] = shared.library[wanted] = to_function(folded, function, wanted)
     return wanted
 
 
@@ -357,24 +383,15 @@ def invariants(body: FunctionDef, shared: Folding) -> set[int]:
     return {index for index, name in enumerate(order) if places.get(flat.outputs[name].node) == index}
 
 
-def is_pure(node: FlatNode) -> bool:
-    """Return whether a node's outputs depend on its inputs alone. Fake quantization counts as impure: it must stay."""
+def is_pure(node: FlatNode, *, texts: bool = False) -> bool:
+    """Whether a node's outputs depend on its inputs alone. Some nodes that give texts are."""
     definition = op_def_registry.get(node.op)
-    if definition is None or definition.is_stateful or node.op in FAKE_QUANT or node.op in (*LOOPS, *BRANCHES):
+    if definition is None or definition.is_stateful or node.op in (*LOOPS, *BRANCHES):
         return False
-    return not any(dtype in UNVALUED for dtype in output_types(node.definition))
+    unvalued = UNVALUED if texts else (*UNVALUED, tf.string)
+    return not any(one in unvalued for one in output_types(node.definition))
 
 
 def size_type(node: FlatNode) -> Any:
     """Return the NumPy type in which a node gives sizes."""
     return tf.dtypes.as_dtype(read_attribute(node.definition, "out_type").type).as_numpy_dtype
-
-
-def to_value(array: np.ndarray) -> Value:
-    """Return a computed array as the value of a tensor."""
-    return Value(lambda: array)
-
-
-def read_constant(node: FlatNode) -> Value:
-    """Return the value of a Const node."""
-    return Value(lambda: tf.make_ndarray(node.definition.attr["value"].tensor), node)

@@ -16,11 +16,12 @@ import numpy as np
 
 from tflbuild.workers.exact_numbers import Array
 
-# Each value of the result is a value of an input, or a constant, in its bits.
+# Each value of the result is a value of an input, or a constant, in its bits; a text becomes the nearest number.
 MOVES = frozenset(
     (
         *("BatchToSpace", "BatchToSpaceND", "Bitcast", "BroadcastTo", "Concat", "ConcatV2", "ConjugateTranspose"),
-        *("DecodeRaw", "DepthToSpace", "Diag", "DiagPart", "DynamicPartition", "DynamicStitch", "EnsureShape"),
+        *("DecodePaddedRaw", "DecodeRaw", "StringToNumber"),
+        *("DepthToSpace", "Diag", "DiagPart", "DynamicPartition", "DynamicStitch", "EnsureShape"),
         *("ExpandDims", "ExtractImagePatches", "ExtractVolumePatches", "Fill", "Gather", "GatherNd", "GatherV2"),
         *("GuaranteeConst", "Identity", "IdentityN", "ListDiff", "MatrixBandPart", "MatrixDiag", "MatrixDiagPart"),
         *("MatrixDiagPartV2", "MatrixDiagPartV3", "MatrixDiagV2", "MatrixDiagV3", "MatrixSetDiag"),

@@ -20,7 +20,7 @@ purpose:
 - gradients (*Grad, *BackpropFilter, but transposed convolutions are covered) and losses of training, FusedBatchNorm*
   with `is_training`;
 - operators that decide by computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
-- text of numbers (AsString, StringToNumber) and encoded images and sounds.
+- text of numbers (AsString), and encoded images and sounds.
 Some cases of operators in the table are outside too: a cast to an integer type of NaN or of a value that the type does
 not have, the index of the largest of values with a NaN, complex values in most operators, Einsum with more than two
 inputs, and ScaleAndTranslate's kernel `box`.

@@ -11,9 +11,10 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tflbuild.core.ties import Tie
-from tflbuild.workers.constant_folding import SHAPES, Bound, Folding, GraphFolding, Handle, Value
+from tflbuild.workers.constant_folding import SHAPES, Folding, fold_graph
 from tflbuild.workers.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function, has_cycle
 from tflbuild.workers.graph_nodes import called_functions, reachable_functions, to_graph_def
+from tflbuild.workers.known_values import Bound, Handle, Value
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
@@ -59,8 +60,7 @@ def fold_concrete(
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
     for _ in range(MOST_ROUNDS):
         shared.unfolded.clear()
-        folded = GraphFolding(shared, graph, bound, specs).fold()
-        library |= shared.functions
+        folded = fold_graph(shared, graph, bound, specs)
         if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
             break
         graph = folded
