@@ -31,7 +31,7 @@ PROOFS = (
         "the digest of the source's bytes is computed before anything runs",
     ),
     KeyProof(
-        ("source.lambdas", "source.custom_objects", "source.files"),
+        ("source.allow", "source.custom_objects", "source.files"),
         "import",
         "code that is not named is not run, and a name that the source does not have is refused",
     ),

@@ -318,10 +318,10 @@ def inspect(options: argparse.Namespace, _: list[str]) -> int:
     if options.as_recipe:
         print(proposed_recipe(path, found.kind, found.signature, found.contents))
     elif options.json:
-        told = {"path": path, "kind": found.kind, "signature": found.signature, "contents": found.contents}
+        told = {"path": path} | {name: getattr(found, name) for name in ("kind", "signature", "contents", "asks")}
         print(json.dumps(told | ({"targets": verdicts_json(found.verdicts)} if targets else {}), indent=2))
     else:
-        print(inspection_text(path, found.kind, found.signature, found.contents))
+        print(inspection_text(path, found.kind, found.signature, found.contents, found.asks))
         print("\n" + targets_text(found.verdicts, screen_width()) if targets else "", end="\n" if targets else "")
     return EXIT_DONE
 

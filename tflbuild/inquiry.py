@@ -136,12 +136,16 @@ def _require_samples(recipe: Recipe, places: Places) -> None:
 
 @dataclass(frozen=True)
 class Inspected:
-    """A model as it is: its kind, its signature and, of a .tflite, its contents."""
+    """A model as it is: its kind, its signature and, of a .tflite, its contents.
+
+    `asks` are the parts of any other model that a build refuses unless the recipe names them: `path`, `why`, `key`.
+    """
 
     kind: str
     signature: Json
     contents: Mapping[str, Json]
     verdicts: tuple[Verdict, ...] = ()
+    asks: tuple[Mapping[str, str], ...] = ()
 
 
 def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequence[str] = ()) -> Inspected:
@@ -171,7 +175,8 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
         results = execute_all(executor, plan, prepared.places[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
-    return Inspected(kind, signature, described.facts.get("contents", {}), tuple(verdicts_of(recipe, results)))
+    contents, asks = described.facts.get("contents", {}), tuple(described.facts.get("asks", ()))
+    return Inspected(kind, signature, contents, tuple(verdicts_of(recipe, results)), asks)
 
 
 def list_targets() -> list[Listed]:

@@ -105,9 +105,9 @@ RECIPES = {
     "unknown_leaky": keras("leaky.keras"),
     "lambda": keras("doubled.keras"),
     "lambda_h5": keras("doubled.h5"),
-    "allowed_lambda": keras("doubled.keras", more=", lambdas: [double]"),
-    "allowed_lambda_h5": keras("doubled.h5", more=", lambdas: [double]"),
-    "unknown_lambda": keras("doubled.keras", more=", lambdas: [double, treble]"),
+    "allowed_lambda": keras("doubled.keras", more=", allow: [double]"),
+    "allowed_lambda_h5": keras("doubled.h5", more=", allow: [double]"),
+    "unknown_lambda": keras("doubled.keras", more=", allow: [double, treble]"),
     "old": keras("old.h5", "verify: {dataset: {path: samples.npz, scale: 0.003}}"),
     "open_keras": keras("open.keras", X),
     "undeclared_keras": keras("open.keras"),
@@ -324,7 +324,7 @@ def test_the_override_that_the_refusal_proposes_can_be_typed(project, rows):
 @pytest.mark.parametrize("name", ["lambda", "lambda_h5"])
 def test_a_lambda_layer_is_refused_by_its_name(rows, name):
     assert "has a Lambda layer, which carries code: 'double'" in rows[name].error
-    assert "if you trust the file: source.lambdas=[double]" in rows[name].error
+    assert "if you trust the file: source.allow=[double]" in rows[name].error
 
 
 def test_an_allowed_lambda_layer_that_is_not_there_is_refused(rows):

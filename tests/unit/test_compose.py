@@ -156,7 +156,7 @@ SWEPT = [
         "hydra.verbose=true",
     ],
     ["optimize=qat", "dataset@optimize.dataset=npz", "optimize.dataset.path=x", "optimize.epochs=2"],
-    ["converter.unfold_batchmatmul=true", "source.lambdas=[a]", "output_root=x"],
+    ["converter.unfold_batchmatmul=true", "source.allow=[a]", "output_root=x"],
 ]
 
 

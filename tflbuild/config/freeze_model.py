@@ -31,11 +31,12 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
     require_read(source, refusals)
     path = "" if "path" in type(source).unused else source.path
     common: dict[str, Any] = {"kind": source.kind, "path": path, "sha256": pinned}
+    common |= {"allow": tuple(sorted(getattr(source, "allow", ())))}
     if isinstance(source, schema.KerasSource):
         objects = tuple(sorted(source.custom_objects.items()))
         for name, reference in objects:
             require_reference(reference, f"source.custom_objects.{name}", refusals)
-        common |= {"lambdas": tuple(sorted(source.lambdas)), "custom_objects": objects, "files": tuple(source.files)}
+        common |= {"custom_objects": objects, "files": tuple(source.files)}
         return Source(**common, fused_lstm=source.fused_lstm)
     if isinstance(source, schema.SavedModelSource):
         return Source(**common, tags=tuple(source.tags))

@@ -69,8 +69,8 @@ class KerasSource(Source):
     """A Keras model in a `.keras` or HDF5 file; Keras 3 loads it, or else tf_keras. Code is run where named."""
 
     kind: str = "keras"
-    lambdas: List[str] = field(default_factory=list)
-    """Names of Lambda layers whose code, which lies in the file, may be run."""
+    allow: List[str] = field(default_factory=list)
+    """Paths (`outer/inner/name`) of layers that carry code or reach outside the file (Lambda, TFOpLambda), and may."""
     custom_objects: Dict[str, str] = field(default_factory=dict)
     """Name in the file -> `file.py:Class` or `module:Class` that it stands for."""
     files: List[str] = field(default_factory=list)
@@ -86,6 +86,8 @@ class SavedModelSource(Source):
     kind: str = "saved_model"
     tags: List[str] = field(default_factory=lambda: ["serve"])
     """Tags of the graph to load."""
+    allow: List[str] = field(default_factory=list)
+    """Operators that touch files, the network or other programs, and may: `ReadFile`."""
 
 
 @dataclass
@@ -100,6 +102,8 @@ class HubSource(Source):
     """What `tensorflow_hub.resolve` takes, or a local `.tar.gz`. `--offline` refuses what is not in the store."""
     tags: List[str] = field(default_factory=lambda: ["serve"])
     """Tags of the graph to load; a TF1 Hub module has none: []."""
+    allow: List[str] = field(default_factory=list)
+    """Operators that touch files, the network or other programs, and may: `ReadFile`."""
 
 
 @dataclass

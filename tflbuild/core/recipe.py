@@ -40,7 +40,7 @@ class Source:
     `path` is a file or folder, `handle` a TF Hub handle, `call` a `file.py:callable` or
     `module:callable` with `arguments` (plain JSON, never changed). `custom_objects` are
     (name, reference to a class), `files` what such code reads besides what it imports. `sha256` pins the
-    model, "" does not.
+    model, "" does not. `allow` are the layers or operators that run code or reach outside the model, and may.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Source:
     call: str = ""
     arguments: Mapping[str, Json] = field(default_factory=dict)
     weights: str = ""
-    lambdas: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     custom_objects: tuple[tuple[str, str], ...] = ()
     files: tuple[str, ...] = ()
     fused_lstm: bool = False

@@ -28,6 +28,11 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
             variant.of("describe", name, name.partition(".")[0]) for name in ("model.tflite", "signature.json")
         )
         add_targets(variant, model, told)
+    elif resolved.recipe.source.kind == "keras":
+        source = resolved.recipe.source
+        named = {"custom_objects": [name for name, _ in source.custom_objects], "allow": source.allow}
+        params = {name: value for name, value in named.items() if value}
+        variant.add("describe", "describe_keras", params, {"source": variant.file(SOURCE, "source")})
     else:
         variant.plan_fetch()
         variant.add("describe", "describe", source_params(resolved), variant.source_inputs())

@@ -25,7 +25,7 @@ def source_params(resolved: ResolvedRecipe) -> dict[str, Json]:
     if resolved.packages:
         params["packages"] = dict(resolved.packages)
     large = dict(resolved.recipe.converter).get("_experimental_use_buffer_offset", False)
-    optional = {"lambdas": source.lambdas, "fused_lstm": source.fused_lstm, "large": large}
+    optional = {"allow": source.allow, "fused_lstm": source.fused_lstm, "large": large}
     return params | {name: value for name, value in optional.items() if value}
 
 

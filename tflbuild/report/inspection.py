@@ -18,8 +18,10 @@ LEAST_SNR_DB = {"int8": 15.0, "none": 60.0}
 LEAST_COSINE = 0.9  # of whole numbers, such as class indices
 
 
-def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str, Json]) -> str:
-    """Source, inputs and outputs; of a .tflite also size, operators and scales."""
+def inspection_text(
+    path: str, kind: str, signature: Json, contents: Mapping[str, Json], asks: Sequence[Mapping[str, str]] = ()
+) -> str:
+    """Source, inputs and outputs; of a .tflite also size, operators and scales. `asks` is what a build wants named."""
     lines = [f"{path}  {kind}" + (f"  {show_bytes(contents['bytes'])}" if contents else "")]
     if contents:
         lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
@@ -32,8 +34,15 @@ def inspection_text(path: str, kind: str, signature: Json, contents: Mapping[str
         lines.append(f"signature  {entry['key']}{made}")
         tensors = [(side, tensor) for side in ("input", "output") for tensor in entry[f"{side}s"]]
         width = max((len(tensor["name"]) for _, tensor in tensors), default=0)
-        lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(tensor)}" for side, tensor in tensors]
-    return "\n".join(lines)
+        lines += [f"  {side:<6}  {tensor['name']:<{width}}  {_tensor(side, tensor)}" for side, tensor in tensors]
+        lines += [] if entry["inputs"] or contents else ["  input   to be declared: the model's own code decides them"]
+    return "\n".join([*lines, *list_asks(asks)])
+
+
+def list_asks(asks: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a line for each part of a model that a build refuses unless the recipe names it."""
+    parts = [f"{ask['why']}: '{ask['path']}'" if ask["path"] else ask["why"] for ask in asks]
+    return [f"refused    unless {ask['key']} names it: {part}" for ask, part in zip(asks, parts, strict=True)]
 
 
 def every_signature(signature: Json) -> list[Json]:
@@ -64,9 +73,9 @@ def _some(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def _tensor(tensor: Mapping[str, Json]) -> str:
+def _tensor(side: str, tensor: Mapping[str, Json]) -> str:
     if tensor["shape"] is None:
-        return "to be declared"
+        return "to be declared" if side == "input" else f"{tensor['dtype']}  shape known when it is built".strip()
     shape = ", ".join("free" if _is_free(s) else str(s) for s in tensor["shape"])
     scale = tensor.get("scale")
     return f"{tensor['dtype']}[{shape}]" + (
@@ -121,7 +130,8 @@ def proposed_recipe(path: str, kind: str, signature: Json, contents: Json | None
 def gated_verify(outputs: Sequence[Mapping[str, Json]], least: float) -> str:
     """Return the line of a recipe's `verify`, with a gate on the outputs that are real numbers."""
     real = [tensor["name"] for tensor in outputs if tensor["dtype"] in ("float32", "float16")]
-    whole = [tensor["name"] for tensor in outputs if tensor["dtype"] not in ("float32", "float16", "string", "bool")]
+    other = ("float32", "float16", "string", "bool", "")  # "": a type that nothing but a build tells
+    whole = [tensor["name"] for tensor in outputs if tensor["dtype"] not in other]
     gate = f"snr_db: {least:g}" if real else f"cosine: {LEAST_COSINE:g}" if whole else ""
     if real and len(real) < len(outputs):
         gate = "outputs: {" + ", ".join(f"{_key(name)}: {{snr_db: {least:g}}}" for name in real) + "}"

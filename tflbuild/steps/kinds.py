@@ -37,6 +37,9 @@ OBSERVER = (
 # what says that a result depends on the CPU
 TIES = ("core.digest", "core.ties")
 
+# what reads a Keras file, and says which parts of it may be made
+KERAS = ("hdf5_contents", "keras_classes", "keras_file", "keras_parts", "keras_source")
+
 # what measures ranges on samples, and settles those that noise could change
 RANGES = (
     *("calibration_methods", "exact_tensors", "range_grid", "settled_ranges", "shards", "signatures"),
@@ -94,7 +97,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=(
-                *("fake_quant", "function_source", "fused_lstm", "graph_content", "keras_source"),
+                *("fake_quant", "function_source", "fused_lstm", "graph_content", *KERAS),
                 *("model_editing", "numpy_preprocess", "preprocess", "signatures", "tf1_source", "tf_entries"),
                 *("tf_snapshot", "tf_sources", "tf_witness", "undeclared_reads", "user_code", "witness", *FOLDING),
             ),
@@ -113,11 +116,10 @@ KINDS: dict[str, StepKind] = {
                     "function_source",
                     "graph_content",
                     "keras_carry",
-                    "keras_source",
                     "model_optimizations",
                 ),
                 *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
-                *("training", "undeclared_reads", "user_code"),
+                *("training", "undeclared_reads", "user_code", *KERAS),
             ),
             packages=(*TENSORFLOW, "tf_keras", "tensorflow-model-optimization"),
             outputs=("model/", "optimized.json"),
@@ -129,10 +131,19 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_describe",
             uses=(
-                *("function_source", "keras_source", "preprocess", "signatures", "tf1_source"),
+                *("function_source", "preprocess", "signatures", "tf1_source", *KERAS),
                 *("tf_entries", "tf_snapshot", "tf_sources", "undeclared_reads", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),
+            outputs=("signature.json",),
+        ),
+        # Keras file -> what it takes and gives, read in its configuration; nothing of it is built
+        StepKind(
+            name="describe_keras",
+            server="litert",
+            module="keras_describe",
+            uses=("hdf5_contents", "keras_classes", "keras_file", "keras_parts", "keras_shapes", "signatures"),
+            packages=("h5py",),
             outputs=("signature.json",),
         ),
         # float .tflite -> itself, with declared signatures; no TensorFlow

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.workers.keras_file import require_contained_weights
 from tflbuild.workers.signatures import declare
 from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, is_entry, is_keras, methods, object_entry
 from tflbuild.workers.user_code import first_line, load_reference, told
@@ -68,6 +69,7 @@ def load_weights(model: Any, request: Request, label: str) -> None:
         )
     build_on_zeros(model, request, label)
     file = request.inputs["weights"]
+    require_contained_weights(file, request.labels["weights"], request.folder, "source.weights")
     try:
         model.load_weights(named_as_keras_wants(file, request.labels["weights"], request.folder))
     except Exception as error:
