@@ -22,7 +22,14 @@ TOLD_IN_FULL = 3  # variants whose verdicts are tables of their own
 
 def run(arguments: Sequence[str]) -> int:
     """Parse, dispatch, report: the only place that turns an error into text and a code."""
+    from tflbuild.report.redacted import redacted_output
+
     interrupts.listen()
+    with redacted_output(arguments):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
         verb = take_verb(options)

@@ -20,6 +20,7 @@ from tflbuild.config.search_path import find_recipe, recipe_name
 from tflbuild.core.digest import hash_value
 from tflbuild.core.foreign_files import read_json
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.secrets import protect
 from tflbuild.core.typed_json import from_json
 from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.report.outputs import cannot_write, is_delivered, prepare, set_aside_other, variant_folder, write_failure
@@ -41,7 +42,7 @@ class FolderOwner:
 def digest_request(recipe: Recipe, goals: Mapping[str, str]) -> str:
     """Return a digest of all that decides what a build makes: the recipe, and its planned steps by role."""
     steps = {role: step for role, step in goals.items() if not role.startswith(MEASURED)}
-    return hash_value("Request", {"recipe": recipe.as_json(), "steps": steps})
+    return hash_value("Request", {"recipe": protect(recipe.as_json()), "steps": steps})
 
 
 def open_folders(

@@ -25,6 +25,7 @@ from tflbuild.config.compose import Drive
 from tflbuild.config.mistakes import Places
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.secrets import current_key, forget_secrets, known_secrets, use_key
 from tflbuild.core.shared import Shared
 from tflbuild.errors import MachineError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
@@ -52,6 +53,8 @@ class Order:
     limits: Limits
     shared: Shared | None
     cluster: Cluster | None
+    secrets: tuple[str, ...]
+    key: bytes
 
 
 def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
@@ -60,8 +63,19 @@ def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[
     folder.mkdir()
     files = []
     for place, (one, places) in enumerate(zip(prepared.resolved, prepared.places, strict=True)):
-        order = Order(one, places, executor.store.root, Path.cwd(), executor.limits, prepared.shared, prepared.cluster)
+        order = Order(
+            resolved=one,
+            places=places,
+            store=executor.store.root,
+            folder=Path.cwd(),
+            limits=executor.limits,
+            shared=prepared.shared,
+            cluster=prepared.cluster,
+            secrets=known_secrets(),
+            key=current_key(),
+        )
         files.append(folder / f"{place:05}")
+        files[-1].touch(mode=0o600)
         files[-1].write_bytes(pickle.dumps(order))
     recipes = [one.recipe for one in prepared.resolved]
     try:
@@ -129,6 +143,8 @@ def run_job(file: str) -> None:
             return
         _beside(place, BEGUN).write_text(str(os.getpid()))
         order: Order = pickle.loads(place.read_bytes())
+        use_key(lambda: order.key)
+        forget_secrets(order.secrets)
         os.chdir(order.folder)
         failed = place.with_name(FAILED)
         stop = order.limits.fail_fast and failed.exists()

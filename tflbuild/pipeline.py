@@ -24,6 +24,7 @@ from tflbuild.core.cluster import Cluster
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.secrets import redact
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
@@ -372,8 +373,7 @@ def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
 def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:
     """A step's failure as the error that its kind names, with the key's place and the step's log."""
     where = f"step '{role}'" + (f", {places.find(failure.where)}" if failure.where else "")
-    if log is not None:
-        where += f"\nits log: {show_path(log)}"
+    where += "" if log is None else f"\nits log: {show_path(log)}"
     kind = BY_KIND.get(failure.kind, StepError)
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 
@@ -386,9 +386,9 @@ def keep_note(
     answer: str,
     warnings: str,
 ) -> None:
-    """Let the same command, run again, see at once that nothing changed: neither the outcomes' files nor `more`.
+    """Let the same command, run again, say `answer` at once while neither the outcomes' files nor `more` change.
 
-    It prints `answer`, and the notes on unread keys and `warnings` to standard error."""
+    `warnings` and the notes of the plan go to standard error."""
     if any(one.recipe.benchmark.kind == "android" for one in prepared.resolved):
         return  # which device is attached shows when it is asked
     written = [str(file) for files in (*(outcome.files for outcome in outcomes), more) for file in files]
@@ -397,4 +397,4 @@ def keep_note(
     tied = any(one.row.manifest and one.row.manifest["tied_to_cpu"] for one in outcomes)
     timed = any(one.recipe.targets or one.recipe.benchmark.kind != "none" for one in prepared.resolved)
     machine = [name for name, counts in (("cpu", tied), ("host", timed)) if counts]
-    remember(arguments, prepared.read, written, environment, answer, said, machine)
+    remember(arguments, prepared.read, written, environment, redact(answer), redact(said), machine)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tflbuild import __version__
 from tflbuild.core.digest import Json, hash_value
 from tflbuild.core.recipe import Recipe
+from tflbuild.core.secrets import hide, protect
 from tflbuild.core.trial import Found
 from tflbuild.execute.preview import preview
 from tflbuild.locations import store_root
@@ -62,7 +63,7 @@ def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outc
         sweep = Sweep(
             id=folder.name,
             created=f"{started:%Y-%m-%dT%H:%M:%SZ}",
-            command=tuple(arguments),
+            command=tuple(map(hide, arguments)),
             tflbuild=__version__,
             host=describe_host(),
             toolchain=used_packages(),
@@ -78,7 +79,7 @@ def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outc
 
 def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
     """A new folder that no other process has: the time (UTC), a digest of what was asked, a number on a clash."""
-    name = f"{started:%Y%m%d-%H%M%S}-{hash_value('Sweep', list(asked))[:6]}"
+    name = f"{started:%Y%m%d-%H%M%S}-{hash_value('Sweep', protect(list(asked)))[:6]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         for number in count(1):

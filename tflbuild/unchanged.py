@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tflbuild.core.foreign_files import read_json
-from tflbuild.locations import PACKAGE, store_root
+from tflbuild.locations import PACKAGE, identity_key, store_root
 from tflbuild.storage.stat_record import outlast_tick, stat_record
 
 FORMAT = 3
@@ -28,7 +28,7 @@ Stat = list[int]
 def note_file(arguments: Sequence[str]) -> Path:
     """Where the note of a command lies: named by all that selects what it means."""
     selected = [FORMAT, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
-    name = hashlib.sha256(json.dumps(selected).encode()).hexdigest()
+    name = hashlib.blake2b(json.dumps(selected).encode(), key=identity_key(), digest_size=32).hexdigest()
     return store_root() / "plans" / f"{name}.json"
 
 
@@ -64,7 +64,9 @@ def _describe_machine(names: Iterable[str]) -> dict[str, str]:
 
 def _seal(value: str | None) -> str | None:
     """What tells a variable's value from another, and does not tell the value: it may be a password."""
-    return None if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
+    return (
+        None if value is None else hashlib.blake2b(os.fsencode(value), key=identity_key(), digest_size=32).hexdigest()
+    )
 
 
 def remember(

@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
+from tflbuild.config.config_secrets import note_config, refuse_secret_names
 from tflbuild.config.declared import (
     Declarations,
     DeclaredKey,
@@ -43,6 +44,7 @@ from tflbuild.config.recipe_source import GROUP, ProjectSource, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
+from tflbuild.config.trusted_stores import STORE, read_typed_store, texts_of
 from tflbuild.config.unread import UnreadKey, find_unread, keep_read_elsewhere, require_chosen
 from tflbuild.config.variants import drop_repeated, name_variant, require_swept, told_overrides
 from tflbuild.errors import RecipeError, UsageError
@@ -51,7 +53,6 @@ Job = list[str]
 
 PRIMARY = "tflbuild"
 BASIC = "basic"
-STORE = "store"
 UNNAMED = "unnamed"
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
@@ -231,6 +232,8 @@ class Composer:
         with mistakes.translated(overrides, places):
             build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
         require_plain(build, places)
+        note_config(plain, OmegaConf.to_container(config))
+        refuse_secret_names(build.name, build.output_root, places)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
@@ -239,21 +242,9 @@ class Composer:
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
             unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
-            written_store=_as_texts(plain.get(STORE) if isinstance(plain, dict) else None),
-            typed_store=self.typed_store(),
+            written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
+            typed_store=read_typed_store(one for one in self.parse(self.normal) if self._is_leaf(one)),
         )
-
-    def typed_store(self) -> dict[str, str]:
-        """Return what the user typed of the shared store, by key: no option of a group, nothing that a recipe adds."""
-        typed: dict[str, str] = {}
-        for one in self.parse(self.normal):
-            if one.is_sweep_override() or not self._is_leaf(one):
-                continue
-            value = one.value()
-            section = value if one.key_or_group == STORE else {one.key_or_group.removeprefix(f"{STORE}."): value}
-            if one.key_or_group.partition(".")[0] == STORE:
-                typed |= {f"{STORE}.{key}": text for key, text in _as_texts(section).items()}
-        return typed
 
     def compose_all(self, jobs: list[Job]) -> list[Composed]:
         """Compose all jobs of a command. Raises RecipeError for a key that no chosen option has."""
@@ -378,11 +369,6 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
         )
     jobs = [job for batch in drive.batches for job in batch]
     return composer.compose_all(jobs)
-
-
-def _as_texts(section: object) -> dict[str, str]:
-    """Return the values of a section as texts; none where the whole section is interpolated."""
-    return {str(key): str(value) for key, value in section.items()} if isinstance(section, dict) else {}
 
 
 def recipe_of(overrides: list[Override]) -> str:

@@ -11,11 +11,31 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from hydra.core.override_parser.types import Override
+
 from tflbuild.core.shared import Use
 from tflbuild.errors import MachineError
 from tflbuild.locations import settings_folder
 
 NAME = "trusted_stores"
+STORE = "store"
+
+
+def read_typed_store(overrides: Iterable[Override]) -> dict[str, str]:
+    """Return what the user typed of the shared store, by key. `overrides` are those that choose no option."""
+    typed: dict[str, str] = {}
+    for one in overrides:
+        if one.is_sweep_override() or str(one.key_or_group).partition(".")[0] != STORE:
+            continue
+        value = one.value()
+        section = value if one.key_or_group == STORE else {one.key_or_group.removeprefix(f"{STORE}."): value}
+        typed |= {f"{STORE}.{key}": text for key, text in texts_of(section).items()}
+    return typed
+
+
+def texts_of(section: object) -> dict[str, str]:
+    """Return the values of a section as texts; none where the whole section is interpolated."""
+    return {str(key): str(value) for key, value in section.items()} if isinstance(section, dict) else {}
 
 
 def trusted_stores_file() -> Path:

@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from tflbuild.config.by_target import ONLY
 from tflbuild.config.recipe_source import GROUP
 from tflbuild.core.recipe import DEFAULT_VARIANT
+from tflbuild.core.secrets import hide, mark
 from tflbuild.errors import UsageError
 
 LONGEST_VARIANT = 100
@@ -41,11 +42,11 @@ def name_variant(overrides: list[Override]) -> str:
     texts = [
         f"{'target' if override.key_or_group == ONLY else _key(override)}={_plain(override)}" for override in named
     ]
-    text = ",".join(sorted(texts))
-    exact = text
+    exact = mark(",".join(sorted(texts)))
+    text = hide(",".join(sorted(texts)))
     if _overlap(named) or any(map(_is_ambiguous, named)):
         pairs = [[_key(one), None if one.is_delete() else one.value()] for one in named]
-        exact = repr(pairs if _overlap(named) else sorted(pairs, key=repr))
+        exact = mark(repr(pairs if _overlap(named) else sorted(pairs, key=repr)))
     safe = re.sub(r"[^A-Za-z0-9._=,@+-]", "_", text)
     if len(safe) > LONGEST_VARIANT or safe != exact:
         digest = hashlib.sha256(os.fsencode(exact)).hexdigest()[:8]
@@ -104,7 +105,7 @@ def told_overrides(texts: Sequence[str], overrides: Sequence[Override]) -> tuple
     """Those that are part of what a variant is, as a person would write them; of a part, its own targets alone."""
     parts = any(one.key_or_group == ONLY for one in overrides)
     return tuple(
-        text.replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else text
+        hide(text).replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else hide(text)
         for text, one in zip(texts, overrides, strict=True)
         if section_of(one) not in NOT_TOLD and not (parts and one.key_or_group == "target")
     )

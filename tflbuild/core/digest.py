@@ -15,6 +15,17 @@ from typing import Any
 Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
 
 
+class Identified:
+    """A value that keys know by another text than its own."""
+
+    __slots__ = ()
+
+    @property
+    def identity(self) -> str:
+        """What stands for it in JSON."""
+        raise NotImplementedError
+
+
 def canonical_json(value: Json) -> bytes:
     """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes.
 
@@ -41,12 +52,12 @@ def _reject_uncanonical(value: Json) -> None:
 
 
 def plain_json(value: Json) -> Json:
-    """The value as it reads back from JSON: mappings as dicts, tuples as lists."""
+    """The value as it reads back from JSON: mappings as dicts, tuples as lists, what is secret as its identity."""
     if isinstance(value, Mapping):
         return {name: plain_json(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_json(item) for item in value]
-    return value
+    return value.identity if isinstance(value, Identified) else value
 
 
 def leaves(value: Json, prefix: str = "") -> dict[str, Json]:

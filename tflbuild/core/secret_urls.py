@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+from tflbuild.core.digest import Identified
+
 HIDDEN = "..."
 
 # Names of query parameters whose values open something.
@@ -19,7 +21,7 @@ SECRET_NAME = re.compile(
 # A value without a telling name that reads like a token: long, of letters and digits, and no name of a file.
 TOKEN_VALUE = re.compile(r"(?=[^&]*[A-Za-z])(?=[^&]*[0-9])[A-Za-z0-9_+/=~%-]{20,}")
 USER = re.compile(r"(?P<mark>://)[^/?#\s'\"<>]*@")
-PARAMETER = re.compile(r"(?P<name>(?<=[?&;#])[A-Za-z0-9_.%\[\]-]+)=(?P<value>[^&;#\s'\"<>()]+)")
+PARAMETER = re.compile(r"(?P<name>(?<=[?&#])[A-Za-z0-9_.%\[\]-]+)=(?P<value>[^&#\s'\"<>()]+)")
 MOST_IDENTITIES = 256
 
 
@@ -40,7 +42,7 @@ def _shown_value(name: str, value: str) -> str:
     return HIDDEN if is_secret_name(name) or TOKEN_VALUE.fullmatch(value) else value
 
 
-class SecretUrl:
+class SecretUrl(Identified):
     """A URL, a handle or a path. `str` shows it without what may be secret; only `reveal` has all of it.
 
     It is no `str`, so that it cannot be written or joined by mistake: what forgets to choose is a TypeError.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure
+from tflbuild.core.secrets import redact
 from tflbuild.core.step import Step
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.execute.server import Answer
@@ -20,6 +21,19 @@ from tflbuild.storage.store import Record
 LOG = "log.txt"
 ANSWER = "output.json"
 MOST_BYTES = 256 << 20  # of an answer or a log that is read: a step that went wrong may leave anything
+
+
+def redact_file(path: Path) -> None:
+    """Rewrite what a child printed without secrets. A link in its place is left alone."""
+    if path.is_symlink() or not path.is_file():
+        return
+    try:
+        text = path.read_text(errors="surrogateescape")
+        shown = redact(text)
+        if shown != text:
+            path.write_text(shown, errors="surrogateescape")
+    except OSError:  # it is gone, or the disk is full; what is kept of it is looked at next
+        return
 
 
 def log_lines(folder: Path) -> list[str]:

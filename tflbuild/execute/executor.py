@@ -18,10 +18,11 @@ from filelock import FileLock
 from tflbuild import interrupts
 from tflbuild.core.digest import Json
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.secrets import hide_json
 from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Action, Plan, Step
 from tflbuild.core.ties import add_ties
-from tflbuild.execute.answers import find_disguised, find_missing, needs_network, read_answer, unexpected
+from tflbuild.execute.answers import find_disguised, find_missing, needs_network, read_answer, redact_file, unexpected
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
 from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
@@ -349,8 +350,9 @@ class Executor:
         kind = KINDS[running.step.kind]
         outputs = {name: running.folder / "outputs" / name for name in kind.outputs}
         outputs[LOG] = running.folder / LOG
+        redact_file(outputs[LOG])
         step = running.step
-        measured = add_ties({**facts, "peak_bytes": answer.peak_bytes}, step.ties)
+        measured = add_ties({**hide_json(facts), "peak_bytes": answer.peak_bytes}, step.ties)
         action = running.actions[-1 if "tied" in measured else 0]
         pinned = bool(step.expect)  # what stands there was not what is expected
         origins = inherited_origins(step, self.results)
@@ -366,6 +368,7 @@ class Executor:
     def _keep_log(self, folder: Path) -> str:
         """The digest of a failed step's log; nothing else of it is kept."""
         path = folder / LOG
+        redact_file(path)
         return self.store.keep(path).digest if path.is_file() and not path.is_symlink() else ""
 
     def _end(self, step: Step, result: StepResult) -> None:

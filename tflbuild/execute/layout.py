@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.secrets import reveal_json, show_json
 from tflbuild.core.step import FileInput, Step
 from tflbuild.core.work import PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Output, Store
+
+PUBLISHING = ("annotate", "package")  # steps that write what they are told into what is shipped
 
 
 def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepResult]) -> None:
@@ -33,14 +37,20 @@ def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepRe
         store.lay_out(output_of(results[port.step_id], port.output, store), folder / "inputs" / names[port.name])
     origins = {port.name: port.path for port in step.inputs if isinstance(port, FileInput) and port.files}
     request = {
-        "params": dict(step.params),
+        "params": (show_json if step.kind in PUBLISHING else reveal_json)(step.params),
         "inputs": names,
         "labels": labels,
         "section": step.section,
         "origins": origins,
         "network": KINDS[step.kind].network,
     }
-    (folder / "input.json").write_text(json.dumps(request))
+    with open(folder / "input.json", "x", opener=_open_for_me) as file:
+        json.dump(request, file)
+
+
+def _open_for_me(path: str, flags: int) -> int:
+    """Open a file that no other user of this machine can read."""
+    return os.open(path, flags, 0o600)
 
 
 def done_share(folder: Path) -> float | None:

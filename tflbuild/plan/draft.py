@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
+from tflbuild.core.secrets import protect
 from tflbuild.core.step import FileInput, Input, Step, StepInput, artifact_role
 from tflbuild.core.ties import Tie
 from tflbuild.resolve.inputs import ResolvedRecipe
@@ -53,7 +54,7 @@ class Draft:
     ) -> None:
         step = Step(
             kind=kind,
-            params=params,
+            params=protect(params),
             inputs=tuple(inputs.values()),
             toolchain=self.around.toolchain(kind),
             expect=tuple(expect.items()),

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
+from tflbuild.core.secrets import hide
 from tflbuild.core.step import Input, Plan, Step
 from tflbuild.core.ties import Tie
 from tflbuild.plan.draft import Draft, Surroundings
@@ -144,7 +145,9 @@ class Variant(Draft):
         roles = [role for role in (SOURCE, CODE, WEIGHTS) if role in self.resolved.files]
         inputs: dict[str, Input] = {role: self.file(role, role) for role in roles}
         if "fetch" in self.goals:
-            inputs["source"] = replace(self.of("fetch", "model/", "source"), label=self.resolved.recipe.source.handle)
+            inputs["source"] = replace(
+                self.of("fetch", "model/", "source"), label=hide(self.resolved.recipe.source.handle)
+            )
         return inputs
 
     @property

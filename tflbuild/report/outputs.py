@@ -15,6 +15,7 @@ from tflbuild.core.digest import Json, hash_bytes
 from tflbuild.core.foreign_files import read_json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
+from tflbuild.core.secrets import hide_values
 from tflbuild.core.step import artifact_role
 from tflbuild.errors import MachineError
 from tflbuild.execute.layout import output_of
@@ -186,9 +187,9 @@ def _judged_before(manifest: Path) -> set[str]:
 
 
 def write_page(folder: Path, name: str, text: str) -> Path:
-    """A page of a variant that is not built by it, written whole; gives where."""
+    """A page of a variant that is not built by it, written whole and without secrets; gives where."""
     try:
-        replace_bytes(folder / name, text.encode(), durable=False)
+        replace_bytes(folder / name, hide_values(text).encode(), durable=False)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return folder / name

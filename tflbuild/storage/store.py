@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from tflbuild.core.digest import Json, hash_bytes, hash_tree
 from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
+from tflbuild.core.secrets import hide_json
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import is_tied
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
@@ -255,7 +256,7 @@ class Scratch:
         self.folder = folder
         self._lock = FileLock(f"{folder}.lock")
         self._lock.acquire()
-        folder.mkdir()
+        folder.mkdir(mode=0o700)  # what a step is told may hold passwords
 
     def close(self) -> None:
         """Remove the folder and all in it."""
@@ -286,7 +287,7 @@ def _format_record(record: Record) -> bytes:
         "key": record.key,
         "action": dict(record.action),
         "outputs": outputs,
-        "facts": dict(record.facts),
+        "facts": hide_json(record.facts),
         "elapsed": record.elapsed,
         "created": record.created,
         "origins": list(record.origins),
@@ -327,5 +328,5 @@ def clear(root: Path) -> None:
 
 
 def replace_json(path: Path, value: Json) -> None:
-    """A JSON file, written whole."""
-    replace_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+    """A JSON file, written whole and without secrets."""
+    replace_bytes(path, (json.dumps(hide_json(value), indent=2, sort_keys=True) + "\n").encode())

@@ -1,0 +1,58 @@
+"""The secrets that a composed configuration holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tflbuild.config.mistakes import Places
+from tflbuild.core.secrets import holds_secret, note_arguments, note_interpolated, note_url
+from tflbuild.errors import RecipeError
+
+VARIABLE = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
+ARGUMENTS = "arguments"  # mappings of the user's own names
+
+
+def note_config(written: Any, composed: Any) -> None:
+    """Hide what a configuration holds of secrets: `written` before interpolation, `composed` after it."""
+    _note_variables(written)
+    _note_values(composed)
+
+
+def _note_variables(value: Any) -> None:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _note_variables(item)
+    elif isinstance(value, list):
+        for item in value:
+            _note_variables(item)
+    elif isinstance(value, str) and "oc.env" in value:
+        for name in VARIABLE.findall(value):
+            note_interpolated(os.environ.get(name, ""))
+
+
+def _note_values(value: Any) -> None:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == ARGUMENTS:
+                note_arguments(item)
+            _note_values(item)
+    elif isinstance(value, list):
+        for item in value:
+            _note_values(item)
+    elif isinstance(value, str) and "://" in value:
+        note_url(value)
+
+
+def refuse_secret_names(name: str, output_root: str, places: Places) -> None:
+    """Raises RecipeError for a folder of the output that a secret would name."""
+    for key, value in (("name", name), ("output_root", output_root)):
+        if holds_secret(value):
+            raise RecipeError(
+                f"'{key}' holds a secret",
+                where=places.find(key),
+                why="it names a folder, which everybody sees who sees the artifact",
+                next_step="take the value of a variable that is no password, token or key",
+            )

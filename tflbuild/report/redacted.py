@@ -1,0 +1,57 @@
+"""Standard output and error without secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from netrc import NetrcParseError, netrc
+from typing import Any, TextIO
+
+from tflbuild.core.secrets import note_override, note_secret, note_variables, redact, use_key
+from tflbuild.locations import identity_key
+
+
+class RedactedStream:
+    """A text stream that leaves secrets out of what is written to it. All else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(redact(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def redacted_output(arguments: Sequence[str]) -> Iterator[None]:
+    """Print nothing that is secret meanwhile. After a fault of ours the traceback is redacted too."""
+    use_key(identity_key)
+    note_variables(os.environ)
+    note_netrc()
+    for text in arguments:
+        note_override(text)
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (RedactedStream(stream) for stream in streams)
+    try:
+        yield
+    except SystemExit:
+        sys.stdout, sys.stderr = streams
+        raise
+    sys.stdout, sys.stderr = streams
+
+
+def note_netrc() -> None:
+    """Hide the passwords of ~/.netrc, which requests sends to the hosts that it names."""
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    with suppress(OSError, NetrcParseError, UnicodeDecodeError):
+        for _, _, password in netrc(path).hosts.values():
+            note_secret(password or "")
