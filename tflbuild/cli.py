@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tflbuild.unchanged import recall
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
+    drop_current_folder()
+    from tflbuild.core.screen import guard_streams
+    from tflbuild.unchanged import recall
+
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    guard_streams()
     recalled = recall(arguments)
     if recalled is not None:
         answer, warnings = recalled
@@ -20,3 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tflbuild.commands import run
 
     sys.exit(run(arguments))
+
+
+def drop_current_folder() -> None:
+    """Import nothing from the current folder: it may be a stranger's, and have a `hydra_plugins` or a `numpy.py`.
+
+    `python -m` and an empty entry of PYTHONPATH put it on the path. It stays where PYTHONPATH names it.
+    """
+    here = os.path.realpath(".")
+    named = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    if here not in named:
+        sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != here]

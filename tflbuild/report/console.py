@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from tflbuild.core.printable import show_line, show_text
+from tflbuild.core.screen import drawing_stream
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepFetches, StepRetries, StepStarted
 from tflbuild.report.board import Board, Progress, Standing, count, show_seconds
@@ -45,7 +47,7 @@ class Console(Protocol):
 def note_of(event: StepEnded) -> str:
     """Where a step's result came from, and what its worker wants a person to know; "" mostly."""
     origin = f"from {event.result.origin}" if event.result.origin else ""
-    return "  ".join(filter(None, (origin, str(event.result.facts.get("note", "")))))
+    return show_text("  ".join(filter(None, (origin, str(event.result.facts.get("note", ""))))))
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class LiveConsole:
         self.live.stop()
 
     def say(self, text: str) -> None:
-        self.screen.print(text, markup=False)
+        self.screen.print(show_text(text), markup=False)
 
     def follow(self, board: Board, jobs: int) -> None:
         self.board, self.jobs = board, jobs
@@ -184,10 +186,10 @@ class LiveConsole:
         for justify in ("left", "left", "right", "right"):
             table.add_column(justify=justify)
         for one in self.visible_variants(standings):
-            doing = f"{one.step}  {show_share(one.share)}".rstrip()
-            state = Spinner("dots", doing) if one.state == "running" else Text(one.state, STATES[one.state])
+            doing = show_line(f"{one.step}  {show_share(one.share)}".rstrip())
+            state = Spinner("dots", Text(doing)) if one.state == "running" else Text(one.state, STATES[one.state])
             elapsed = f"{one.seconds:.1f} s" if one.state == "running" else ""
-            table.add_row(one.label, state, f"{one.done}/{one.steps}", elapsed)
+            table.add_row(Text(show_line(one.label)), state, f"{one.done}/{one.steps}", elapsed)
         table.add_row(Text(count(standings, board.seconds_left(steps, self.jobs)), "bold"))
         return table
 
@@ -210,13 +212,14 @@ class LiveConsole:
             if row.state in MARKS:
                 mark = Text(row.state, MARKS[row.state])
                 elapsed = f"{row.moment:.2f} s" if row.state in ("ran", "failed") else ""
-                table.add_row(row.step.title, mark, elapsed, row.note)
+                table.add_row(Text(show_line(row.step.title)), mark, elapsed, Text(show_line(row.note)))
             else:
                 progress = self._progress(row)
                 left = progress.seconds_left or 0.0
                 note = f"about {show_seconds(left)} left" if left >= LEAST_LEFT else ""
-                state = f"{row.state}  {show_share(row.share)}".rstrip()
-                table.add_row(row.step.title, Spinner("dots", state), f"{progress.seconds:.1f} s", note)
+                state = show_line(f"{row.state}  {show_share(row.share)}".rstrip())
+                title = Text(show_line(row.step.title))
+                table.add_row(title, Spinner("dots", Text(state)), f"{progress.seconds:.1f} s", note)
         return table
 
 
@@ -234,4 +237,4 @@ def show_notices(event: Event) -> None:
 def open_console(stream: TextIO | None = None) -> Console:
     """The live one on a terminal, the quiet one elsewhere."""
     stream = stream or sys.stderr
-    return LiveConsole(stream) if stream.isatty() else QuietConsole(stream)
+    return LiveConsole(drawing_stream(stream)) if stream.isatty() else QuietConsole(stream)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tflbuild.core.contents import fused_text, list_decisive_features, list_unknown_features
 from tflbuild.core.digest import Json
+from tflbuild.core.printable import ESCAPED, show_line
 from tflbuild.core.recipe import LOCATORS
 from tflbuild.core.sizes import show_bytes
 from tflbuild.report.metadata import metadata_text
@@ -15,6 +17,7 @@ from tflbuild.report.metadata import metadata_text
 # Where a proposed recipe starts. The shipped model has 34.8 dB as int8; below 10 dB little is left of an output. A
 # float model differs from its source by rounding alone.
 LEAST_SNR_DB = {"int8": 15.0, "none": 60.0}
+YAML_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 LEAST_COSINE = 0.9  # of whole numbers, such as class indices
 
 
@@ -141,7 +144,7 @@ def gated_verify(outputs: Sequence[Mapping[str, Json]], least: float) -> str:
 
 
 def _names(tensors: Sequence[Mapping[str, Json]]) -> str:
-    return ", ".join(tensor["name"] for tensor in tensors)
+    return ", ".join(show_line(tensor["name"]) for tensor in tensors)
 
 
 def _shape(shape: Sequence[int | None] | None, stored: bool) -> str:
@@ -153,4 +156,7 @@ def _shape(shape: Sequence[int | None] | None, stored: bool) -> str:
 
 
 def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z_][\w./-]*", text) else "'" + text.replace("'", "''") + "'"
+    if ESCAPED.search(text) or "\n" in text or "\t" in text:
+        return json.dumps(text)  # YAML's double quotes take JSON's escapes
+    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text) and text.lower() not in YAML_WORDS
+    return text if plain else "'" + text.replace("'", "''") + "'"

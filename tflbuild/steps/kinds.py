@@ -373,7 +373,8 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="package",
             uses=(
-                *("core.contents", "core.digest", "core.gates", "core.intervals", "core.precision", "core.quality"),
+                *("core.contents", "core.digest", "core.gates", "core.intervals", "core.precision"),
+                *("core.printable", "core.quality"),
                 "metadata_schema",
                 *("runner_cc", "runner_contract", "runner_kotlin", "runner_python", "runner_swift", "runners"),
             ),

@@ -197,7 +197,7 @@ class Store:
 
     def take(self, path: Path, digest: str) -> None:
         """Take a file whose digest is known as a blob. The file is consumed."""
-        os.chmod(path, 0o444)
+        os.chmod(path, path.stat().st_mode & 0o444)  # readable for those that the umask lets read, and for no more
         place = self.blob(digest)
         if not publish_link(path, place) and not self.has(digest):
             publish_link(path, place)

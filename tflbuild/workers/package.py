@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tflbuild.core.contents import fused_text, list_decisive_features, list_unknown_features
 from tflbuild.core.intervals import margin_digits
 from tflbuild.core.precision import show_ratio
+from tflbuild.core.printable import show_code, show_line, show_prose
 from tflbuild.core.quality import find_warnings, show_accuracy
 from tflbuild.workers.contract import Facts, Request
 from tflbuild.workers.runners import write_runners
@@ -20,7 +22,7 @@ def run(request: Request) -> Facts:
     check = request.read_json("check")
     verify = request.read_json("verify") if "verify" in request.inputs else None
     float_bytes = request.inputs["float"].stat().st_size
-    lines = [f"# {request.params['name']}", "", *sizes(check, float_bytes), ""]
+    lines = [f"# {show_prose(str(request.params['name']))}", "", *sizes(check, float_bytes), ""]
     for signature in check["signatures"]:
         lines += [*contract(signature), ""]
     lines += quick_start(check["signatures"][0])
@@ -33,7 +35,7 @@ def run(request: Request) -> Facts:
 
 def sizes(check: Any, float_bytes: int) -> list[str]:
     """Size, operators and what a runtime must have."""
-    operators = ", ".join(f"{name} x{count}" for name, count in check["operators"].items())
+    operators = ", ".join(f"{show_prose(name)} x{count}" for name, count in check["operators"].items())
     lines = [
         f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
         f"- operators: {operators}",
@@ -41,16 +43,18 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
     if "weights" in check:
         lines += packed(check)
     if fused := fused_text(check):
-        lines.append(f"- fused into them: {fused}")
+        lines.append(f"- fused into them: {show_prose(fused)}")
     if check["least_runtime"]:
         decisive = "; ".join(list_decisive_features(check)[:SHOWN_FEATURES])
-        lines.append(f"- needs TFLite {check['least_runtime']} or newer, for {decisive}")
+        lines.append(f"- needs TFLite {check['least_runtime']} or newer, for {show_prose(decisive)}")
     if unknown := list_unknown_features(check):
-        lines.append(f"- no runtime was tried with {'; '.join(unknown)}")
+        lines.append(f"- no runtime was tried with {show_prose('; '.join(unknown))}")
     if check["flex_operators"]:
-        lines.append(f"- needs a runtime with TensorFlow (Flex) operators: {', '.join(check['flex_operators'])}")
+        lines.append(
+            f"- needs a runtime with TensorFlow (Flex) operators: {show_prose(', '.join(check['flex_operators']))}"
+        )
     if check["custom_operators"]:
-        lines.append(f"- needs kernels that the app registers: {', '.join(check['custom_operators'])}")
+        lines.append(f"- needs kernels that the app registers: {show_prose(', '.join(check['custom_operators']))}")
     if check["state_tensors"]:
         lines.append("- keeps state from call to call: `reset_all_variables()` before each sequence")
     return lines
@@ -73,7 +77,7 @@ def packed(check: Any) -> list[str]:
 def contract(signature: Any) -> list[str]:
     """The table of inputs and outputs."""
     lines = [
-        f"## Signature `{signature['key']}`",
+        f"## Signature {show_code(signature['key'])}",
         "",
         "| | name | type | shape | real value |",
         "| --- | --- | --- | --- | --- |",
@@ -83,7 +87,7 @@ def contract(signature: Any) -> list[str]:
             value = "as it is"
             if tensor["scale"] is not None:
                 value = f"({shifted('q', tensor['zero_point'])}) * {tensor['scale']:.9g}"
-            lines.append(f"| {side} | `{tensor['name']}` | {tensor['dtype']} | {tensor['shape']} | {value} |")
+            lines.append(f"| {side} | {show_code(tensor['name'])} | {tensor['dtype']} | {tensor['shape']} | {value} |")
     return lines
 
 
@@ -103,27 +107,27 @@ def quick_start(signature: Any) -> list[str]:
             "from ai_edge_litert.interpreter import Interpreter",
             "",
         ),
-        f'runner = Interpreter("model.tflite").get_signature_runner("{signature["key"]}")',
+        f'runner = Interpreter("model.tflite").get_signature_runner({json.dumps(signature["key"])})',
         "feeds, results = {}, {}",
     ]
     for t in signature["inputs"]:
         shape = [size if size > 0 else 1 for size in t["shape"]]
         if t["dtype"] == "string":
-            lines.append(f'feeds["{t["name"]}"] = np.full({shape}, b"yours", object)')
+            lines.append(f'feeds[{json.dumps(t["name"])}] = np.full({shape}, b"yours", object)')
             continue
         value = "values"
         if t["scale"] is not None:
             low, high = LIMITS[t["dtype"]]
             integers = shifted(f"np.rint(values / {t['scale']:.9g})", -t["zero_point"])
             value = f"np.clip({integers}, {low}, {high})"
-        lines.append(f"values = np.zeros({shape}, np.float32)  # yours, for '{t['name']}'")
-        lines.append(f'feeds["{t["name"]}"] = {value}.astype(np.{t["dtype"]})')
+        lines.append(f"values = np.zeros({shape}, np.float32)  # yours, for '{show_line(t['name'])}'")
+        lines.append(f"feeds[{json.dumps(t['name'])}] = {value}.astype(np.{t['dtype']})")
     lines.append("outputs = runner(**feeds)")
     for t in signature["outputs"]:
-        value = f'outputs["{t["name"]}"]'
+        value = f"outputs[{json.dumps(t['name'])}]"
         if t["scale"] is not None:
             value = f"({shifted(f'{value}.astype(np.float32)', t['zero_point'])}) * {t['scale']:.9g}"
-        lines.append(f'results["{t["name"]}"] = {value}')
+        lines.append(f"results[{json.dumps(t['name'])}] = {value}")
     return [*lines, "```"]
 
 
@@ -139,13 +143,17 @@ def measured(verify: Any) -> list[str]:
         lines.append(f"- both name the same class on {shown['agreement']}")
     for name, parity in verify["outputs"].items():
         lines.append(
-            f"- output `{name}`: max abs error {parity['max_abs_error']:.4g}, RMSE {parity['rmse']:.4g},"
+            f"- output {show_code(name)}: max abs error {parity['max_abs_error']:.4g}, RMSE {parity['rmse']:.4g},"
             f" cosine {parity['cosine']:.6f}, SNR {show_ratio(parity['snr_db'])} dB{show_margin(parity)}"
         )
         lines += channel_lines(parity.get("channels"))
     lines += ["", "± is half the width of the 95 % interval."]
     warnings = find_warnings(verify)
-    return [*lines, *(["", "Warnings:", ""] if warnings else []), *(f"- {warning.text}" for warning in warnings)]
+    return [
+        *lines,
+        *(["", "Warnings:", ""] if warnings else []),
+        *(f"- {show_prose(warning.text)}" for warning in warnings),
+    ]
 
 
 def show_drop(accuracy: Any) -> str:
