@@ -106,7 +106,7 @@ class Variant(Draft):
         params = {**source_params(self.resolved), **training_params(optimize, signature)}
         inputs = {**self.source_inputs(), "samples": self.of("training samples", SAMPLES, "samples")}
         self.add("optimize", "optimize", params, inputs, ties=TRAINING_TIES)
-        saved: dict[str, Json] = {"kind": "saved_model", "tags": (), "signatures": [asdict(signature)]}
+        saved: dict[str, Json] = {"kind": "snapshot", "tags": (), "signatures": [asdict(signature)]}
         if "large" in params:
             saved["large"] = params["large"]
         self.add(OPTIMIZED, "import", saved, {"source": self.of("optimize", "model/", "source")})

@@ -26,6 +26,7 @@ def inspection_text(
 ) -> str:
     """Source, inputs and outputs; of a .tflite also size, operators and scales. `asks` is what a build wants named."""
     lines = [f"{path}  {kind}" + (f"  {show_bytes(contents['bytes'])}" if contents else "")]
+    lines += ["ran        this code, which the command names: nothing else tells what it makes"] * (kind == "function")
     if contents:
         lines.append("operators  " + ", ".join(f"{name} x{count}" for name, count in contents["operators"].items()))
         if fused := fused_text(contents):

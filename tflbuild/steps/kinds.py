@@ -37,6 +37,9 @@ OBSERVER = (
 # what says that a result depends on the CPU
 TIES = ("core.digest", "core.ties")
 
+# what reads a SavedModel, and says which of its operators reach outside it
+GRAPHS = ("graph_operators", "saved_model_file", "tensorflow_operators")
+
 # what reads a Keras file, and says which parts of it may be made
 KERAS = ("hdf5_contents", "keras_classes", "keras_file", "keras_parts", "keras_source")
 
@@ -97,7 +100,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_import",
             uses=(
-                *("fake_quant", "function_source", "fused_lstm", "graph_content", *KERAS),
+                *("fake_quant", "function_source", "fused_lstm", "graph_content", *KERAS, *GRAPHS),
                 *("model_editing", "numpy_preprocess", "preprocess", "signatures", "tf1_source", "tf_entries"),
                 *("tf_snapshot", "tf_sources", "tf_witness", "undeclared_reads", "user_code", "witness", *FOLDING),
             ),
@@ -119,7 +122,7 @@ KINDS: dict[str, StepKind] = {
                     "model_optimizations",
                 ),
                 *("preprocess", "samples", "signatures", "tf1_source", "tf_entries", "tf_snapshot", "tf_sources"),
-                *("training", "undeclared_reads", "user_code", *KERAS),
+                *("training", "undeclared_reads", "user_code", *KERAS, *GRAPHS),
             ),
             packages=(*TENSORFLOW, "tf_keras", "tensorflow-model-optimization"),
             outputs=("model/", "optimized.json"),
@@ -131,7 +134,7 @@ KINDS: dict[str, StepKind] = {
             server="tensorflow",
             module="tf_describe",
             uses=(
-                *("function_source", "preprocess", "signatures", "tf1_source", *KERAS),
+                *("function_source", "preprocess", "signatures", "tf1_source", *KERAS, *GRAPHS),
                 *("tf_entries", "tf_snapshot", "tf_sources", "undeclared_reads", "user_code"),
             ),
             packages=(*TENSORFLOW, "tf_keras"),

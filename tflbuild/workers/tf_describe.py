@@ -1,24 +1,48 @@
-"""The step `describe`: what a source offers, every entry point of it, converted by nobody."""
+"""The step `describe`: what a source offers, every entry point of it, converted by nobody.
+
+A SavedModel is read. Code of the user's own is run, since nothing else tells what it makes.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tflbuild.workers.contract import Facts, Request, WorkerError
+from tflbuild.workers.function_source import load_function
+from tflbuild.workers.graph_operators import describe_reaching, list_reaching
+from tflbuild.workers.saved_model_file import list_entry_points, read_saved_model, select_graph
 from tflbuild.workers.signatures import Spec, signature_json
 from tflbuild.workers.tf_entries import Entry
 from tflbuild.workers.tf_snapshot import AS_IT_IS, outputs_of, trace
-from tflbuild.workers.tf_sources import load_source, source_label
+from tflbuild.workers.tf_sources import source_label
 
 
 def run(request: Request) -> Facts:
-    """Outputs signature.json: the first entry point, the others under `more`; facts: a note, where there is one."""
-    loaded = load_source(request)
-    found = [describe_entry(name, loaded.entry(name, "")) for name in loaded.names]
+    """Outputs signature.json: the first entry point, the others under `more`.
+
+    Facts: `asks`, the operators that a build wants named; `ran`, the code that was run.
+    """
+    facts: Facts = {}
+    if request.params["kind"] == "saved_model":
+        label = request.labels["source"]
+        model = read_saved_model(request.inputs["source"], label)
+        graph = select_graph(model, request.params["tags"], label)
+        found = [signature_json(key, inputs, outputs, key) for key, inputs, outputs in list_entry_points(graph)]
+        allowed = request.params.get("allow", ())
+        facts["asks"] = [ask for ask in describe_reaching(list_reaching(model)) if ask["path"] not in allowed]
+    else:
+        loaded = load_function(request)
+        found = [describe_entry(name, loaded.entry(name, "")) for name in loaded.names]
+        facts["ran"] = request.params["call"]
     if not found:
-        raise WorkerError(f"'{source_label(request)}' has no entry point", where="source")
+        raise WorkerError(
+            f"'{source_label(request)}' has no entry point",
+            where="source",
+            why="it has no signature and no function",
+            next_step="save it again with signatures, or a tf.Module with a tf.function",
+        )
     request.write_json("signature.json", {**found[0], "more": found[1:]})
-    return {"note": loaded.note} if loaded.note else {}
+    return facts
 
 
 def describe_entry(key: str, entry: Entry) -> dict[str, Any]:

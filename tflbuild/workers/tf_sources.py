@@ -8,13 +8,22 @@ import tensorflow as tf
 
 from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.function_source import load_function
+from tflbuild.workers.graph_operators import require_contained_graph
 from tflbuild.workers.keras_source import load_keras
+from tflbuild.workers.saved_model_file import read_saved_model
 from tflbuild.workers.tf1_source import freeze_signatures, is_lost
 from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, saved_model_entry
 
 
 def load_saved_model(request: Request) -> Loaded:
-    """A SavedModel. Raises WorkerError when it cannot be loaded."""
+    """A SavedModel, whose initialisers TensorFlow runs. Raises WorkerError for one that reaches outside itself."""
+    path, label = request.inputs["source"], request.labels["source"]
+    require_contained_graph(read_saved_model(path, label), request.params.get("allow", ()), label)
+    return load_snapshot(request)
+
+
+def load_snapshot(request: Request) -> Loaded:
+    """A SavedModel that a step wrote. Raises WorkerError when it cannot be loaded."""
     path, label = request.inputs["source"], request.labels["source"]
     try:
         model = tf.saved_model.load(str(path), tags=request.params["tags"] or None)
@@ -39,6 +48,7 @@ def load_saved_model(request: Request) -> Loaded:
 LOADERS: dict[str, Callable[[Request], Loaded]] = {
     "keras": load_keras,
     "saved_model": load_saved_model,
+    "snapshot": load_snapshot,
     "function": load_function,
 }
 
