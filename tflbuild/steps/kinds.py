@@ -8,7 +8,7 @@ a server process that has imported the heavy packages once. To add a step: a row
 from __future__ import annotations
 
 from tflbuild.steps.kind import LITERT, QUANTIZER, TENSORFLOW, StepKind
-from tflbuild.steps.target_kinds import TARGET_KINDS, TIMING
+from tflbuild.steps.target_kinds import FLATBUFFER, TARGET_KINDS, TIMING
 
 # Packages that not every installation has -> the extra of tflbuild that brings them.
 EXTRAS = {
@@ -30,7 +30,7 @@ EXACT_ALGEBRA = ("exact_algebra", "exact_constants", "exact_math", "exact_number
 
 # what runs the float model on samples, on the runtime's kernels or in float64
 OBSERVER = (
-    *("core.model", "exact_special", "exact_trigonometry", "flatbuffer", "float64_model", "float64_operators"),
+    *("core.model", "exact_special", "exact_trigonometry", *FLATBUFFER, "float64_model", "float64_operators"),
     *("interpreters", "observer", "samples", *EXACT_ALGEBRA),
 )
 
@@ -155,7 +155,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="litert_import",
             uses=(
-                *("contents", "core.computing", "core.model", "core.rules", "core.schemes", "flatbuffer", "fusions"),
+                *("contents", "core.computing", "core.model", "core.rules", "core.schemes", *FLATBUFFER, "fusions"),
                 *("rules", "signatures", *METADATA, *RUNTIMES),
             ),
             packages=LITERT,
@@ -221,7 +221,7 @@ KINDS: dict[str, StepKind] = {
             server="litert",
             module="check_float",
             uses=(
-                *("artifact", "core.model", "flatbuffer", "interpreters", "predictions", "probes", "samples", "shards"),
+                *("artifact", "core.model", *FLATBUFFER, "interpreters", "predictions", "probes", "samples", "shards"),
                 *("signatures", "witness"),
             ),
             packages=LITERT,
@@ -261,7 +261,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_quantize",
             uses=(
                 *("buffers", "computed_filters", "core.computing", "core.kernels", "core.model", "core.rules"),
-                *("core.schemes", "flatbuffer", "idle_interface", "least_scales", "model_editing", "moments"),
+                *("core.schemes", *FLATBUFFER, "idle_interface", "least_scales", "model_editing", "moments"),
                 *("dead_channels", "mask_constants", "narrow_constants", "prelu", "quantizer_algebra"),
                 *("quantizer_recipe", "rules", "stored_tensors", "uint8_interface", *EXACT_ALGEBRA),
             ),
@@ -275,7 +275,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_sensitivity",
             uses=(
                 *("artifact", "buffers", "computed_filters", "core.computing", "core.kernels", "core.model"),
-                *("core.precision", "core.rules", "core.schemes", "evaluation_parts", "flatbuffer", "idle_interface"),
+                *("core.precision", "core.rules", "core.schemes", "evaluation_parts", *FLATBUFFER, "idle_interface"),
                 *("interpreters", "least_scales", "litert_quantize", "metrics", "model_editing", "moments"),
                 *("narrow_constants",),
                 *("predictions", "prelu", "probes", "quantizer_recipe", "rules", "samples", "shards", "signatures"),
@@ -301,7 +301,7 @@ KINDS: dict[str, StepKind] = {
             module="tf_quantize",
             uses=(
                 *("buffers", "computed_filters", "core.kernels", "core.model", "core.schemes", "fake_quant"),
-                *("flatbuffer", "idle_interface", "interface_order", "least_scales", "model_editing"),
+                *(*FLATBUFFER, "idle_interface", "interface_order", "least_scales", "model_editing"),
                 *("narrow_constants", "preprocess", "samples", "signatures", "stored_tensors", "tf_converter"),
                 *("tf_entries", "tf_explain", "tf_snapshot", "uint8_interface", "converter_ranges", "range_process"),
                 *("calibrated_model", "unfolded"),
@@ -315,7 +315,7 @@ KINDS: dict[str, StepKind] = {
             name="annotate",
             server="litert",
             module="annotate",
-            uses=("annotations", "calibration_table", "core.model", "flatbuffer", *METADATA),
+            uses=("annotations", "calibration_table", "core.model", *FLATBUFFER, *METADATA),
             packages=(*LITERT, "flatbuffers"),
             outputs=("model.tflite",),
         ),
@@ -327,7 +327,7 @@ KINDS: dict[str, StepKind] = {
             uses=(
                 *("artifact", "calibrated_inputs", "compression", "constant_budget", "contents", "core.computing"),
                 *("core.kernels", "core.model", "core.rules", "core.schemes", "declarations", "declared_layout"),
-                *("declared_metadata", "findings", "finite_constants", "flatbuffer", "float_agreement", "fusions"),
+                *("declared_metadata", "findings", "finite_constants", *FLATBUFFER, "float_agreement", "fusions"),
                 *("interpreters", "kernel_rules", "lost_values", "mask_constants", "predictions", "probes"),
                 *("repeatability", "rules", "samples", "shards", "signatures", *METADATA, *RUNTIMES),
             ),
@@ -341,7 +341,7 @@ KINDS: dict[str, StepKind] = {
             module="litert_verify",
             uses=(
                 *("accuracy", "artifact", "channels", "core.intervals", "core.model", "core.precision"),
-                *("evaluation_parts", "flatbuffer"),
+                *("evaluation_parts", *FLATBUFFER),
                 *("interpreters", "labels", "metrics", "output_steps", "predictions", "probes"),
                 *("repeatability", "samples", "shards", "signatures", "undeclared_reads", "user_code"),
             ),
@@ -353,7 +353,7 @@ KINDS: dict[str, StepKind] = {
             name="benchmark",
             server="litert",
             module="litert_benchmark",
-            uses=("core.digest", "core.model", "flatbuffer", "interpreters", *TIMING),
+            uses=("core.digest", "core.model", *FLATBUFFER, "interpreters", *TIMING),
             packages=LITERT,
             outputs=("benchmark.json",),
             shared=False,

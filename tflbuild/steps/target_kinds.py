@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from tflbuild.steps.kind import LITERT, StepKind
 
+# what a .tflite is checked and read with
+FLATBUFFER = ("flatbuffer", "model_bounds", "model_indices")
+
 # what every step that judges a target reads the artifact with, and answers with
 TRIAL = (
     *("core.computing", "core.digest", "core.model", "core.needs", "core.precision", "core.typed_json", "core.verdict"),
-    *("flatbuffer", "interpreters", "metrics", "samples", "target_trial", "targets.needs", "targets.rules"),
+    *(*FLATBUFFER, "interpreters", "metrics", "samples", "target_trial", "targets.needs", "targets.rules"),
 )
 
 # what every step that measures on this host does it with

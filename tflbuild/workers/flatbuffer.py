@@ -12,6 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.workers.contract import WorkerError
+from tflbuild.workers.model_bounds import require_bounds
+from tflbuild.workers.model_indices import require_indices
 
 IDENTIFIER = b"TFL3"
 TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
@@ -41,15 +43,18 @@ def op_versions(model: Model) -> list[OpVersion]:
 
 
 def read_model(path: Path) -> Model:
-    """Parse a file. Raises WorkerError when it is no .tflite."""
+    """Parse a file. Raises WorkerError when it is no .tflite, or when anything in it leads nowhere.
+
+    Every other reader of a .tflite relies on this: what comes from outside is read here first.
+    """
     raw = path.read_bytes()
     if raw[4:8] != IDENTIFIER:
         raise WorkerError("the artifact is no .tflite file", kind="build", why="its identifier is not TFL3")
     try:
+        require_bounds(raw, schema)
         root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(raw, 0))
+        require_indices(root, schema, len(raw))
         graphs = tuple(_subgraph(graph, root) for graph in root.subgraphs)
-        if not graphs:
-            raise ValueError("it has no subgraph")
         return Model(
             bytes=len(raw),
             subgraphs=graphs,
@@ -57,12 +62,8 @@ def read_model(path: Path) -> Model:
             min_runtime=_minimum_runtime(root),
             buffers_behind=any((buffer.offset or 0) > 1 for buffer in root.buffers),
         )
-    except (AttributeError, IndexError, TypeError, struct.error, ValueError) as error:
-        raise WorkerError(
-            "the artifact is no sound .tflite file",
-            kind="build",
-            why=f"an index or offset in it leads nowhere: {error}",
-        ) from error
+    except ValueError as error:
+        raise WorkerError("the artifact is no sound .tflite file", kind="build", why=str(error)) from error
 
 
 def read_buffers(path: Path) -> list[bytes]:
