@@ -39,6 +39,8 @@ __all__ = ["Enough", "NoValue", "Value", "find_jobs", "launch", "may_differ", "o
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 MEASURING = ("recipe", "target", "verify", "benchmark")  # what decides which figures a variant will have
 SILENT = {"version": 1, "disable_existing_loggers": False, "root": None}
+PLUGINS_THEMSELVES = ("hydra.sweeper._target_", "hydra.launcher._target_")  # Hydra makes registered ones alone
+SAMPLER = re.compile(r"optuna\.samplers\.[A-Z]\w*")
 NOTHING_FOUND = "No trials are completed"  # how Optuna ends a study in which every trial failed
 
 
@@ -75,6 +77,7 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
     """
     places = Places(composer.recipe, composer.overrides)
     config = _for_sweeper(drive, objectives_of(drive, places), places, folder)
+    require_plugin_classes(drive, places)
     raised: list[BaseException] = []
     begun = False
 
@@ -108,6 +111,34 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
             return None
         return _ended(drive, error, places, begun)
     return None
+
+
+def require_plugin_classes(drive: Drive, places: Places) -> None:
+    """Refuse settings of a sweeper or a launcher that have Hydra make or call something else than parts of plugins.
+
+    Hydra calls whatever a `_target_` names, in tflbuild's own process. Raises RecipeError with the key.
+    """
+    hydra = OmegaConf.to_container(cast(DictConfig, drive.config).hydra, resolve=False)
+    sections = {name: hydra.get(name) for name in ("sweeper", "launcher")} if isinstance(hydra, dict) else {}
+    for key, value in _list_settings("hydra", sections):
+        called = key.endswith(".custom_search_space") and value is not None
+        nested = key.endswith("._target_") and key not in PLUGINS_THEMSELVES
+        if called or (nested and not SAMPLER.fullmatch(str(value))):
+            raise RecipeError(
+                f"'{key}' would call '{value}'",
+                where=places.find(key),
+                why="sweepers and launchers run in tflbuild's own process, which runs no code that a recipe names",
+                next_step="leave it out; a sampler is a class of optuna.samplers",
+            )
+
+
+def _list_settings(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of all settings below a place of a configuration."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield place, value
+    for name, item in items or ():
+        yield from _list_settings(f"{place}.{name}", item)
 
 
 @contextmanager
@@ -145,6 +176,7 @@ def launch(drive: Drive, folder: Path, work: Callable[[str], None], jobs: Sequen
     """
     config = OmegaConf.create({"hydra": _quieted(cast(DictConfig, drive.config), folder).hydra, "job": ""})
     name = f"hydra/launcher={drive.launcher}"
+    require_plugin_classes(drive, Places())
     with _set_up(name, Places()):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=_context(JobLoader()), task_function=JobTask(work), config=config
