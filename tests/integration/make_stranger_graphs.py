@@ -26,7 +26,7 @@ class Initialised(tf.Module):
 
     @tf.function(input_signature=[SPEC])
     def serve(self, x):
-        return {"y": x @ self.weights + 0 * tf.cast(tf.size(self.resource.resource_handle) * 0, tf.float32)}
+        return {"y": x @ self.weights}
 
 
 class Resource(tf.saved_model.experimental.TrackableResource):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tflbuild.workers.contract import Facts, Request
@@ -203,24 +204,44 @@ class LayerGraph:
 
     def infer(self) -> None:
         """Work out every tensor, in the order in which their inputs become known."""
-        calls = {(layer.name, index): layer for layer in self.layers.values() for index in range(len(layer.nodes))}
+        calls = {(layer.name, index + self.count_own_calls(layer)): layer for layer, index in self.list_calls()}
         users: dict[tuple[str, int], list[tuple[str, int]]] = {}
         missing: dict[tuple[str, int], int] = {}
-        for call, layer in calls.items():
-            makers = {tensor[:2] for tensor in layer.nodes[call[1]] if tensor[:2] in calls}
+        for call in calls:
+            makers = {tensor[:2] for tensor in self.read_call(call) if tensor[:2] in calls}
             missing[call] = len(makers)
             for maker in makers:
                 users.setdefault(maker, []).append(call)
         ready = [call for call, count in missing.items() if not count]
         while ready:
             name, index = call = ready.pop()
-            taken = calls[call].nodes[index]
+            taken = self.read_call(call)
             specs = [better(self.tensors.get(tensor[:3], UNKNOWN), tensor[3]) for tensor in taken]
             for place, spec in enumerate(infer_layer(calls[call], specs, self.budget) if taken else ()):
                 self.tensors[name, index, place] = spec
             for user in users.get(call, ()):
                 missing[user] -= 1
                 ready += [] if missing[user] else [user]
+
+    def list_calls(self) -> list[tuple[LayerConfig, int]]:
+        """Return the calls of layers, each by its place in the configuration."""
+        return [(layer, index) for layer in self.layers.values() for index in range(len(layer.nodes))]
+
+    def read_call(self, call: tuple[str, int]) -> tuple[Any, ...]:
+        """Return the tensors that a call takes; calls are counted as references count them."""
+        layer = self.layers[call[0]]
+        return layer.nodes[call[1] - self.count_own_calls(layer)]
+
+    def count_own_calls(self, layer: LayerConfig) -> int:
+        """Return 1 where references count the call that made a model within this one, which Keras 2 does not store."""
+        first, second = ((layer.name, index) in self.references for index in (0, 1))
+        return int("layers" in layer.config and second and not first)
+
+    @cached_property
+    def references(self) -> set[tuple[str, int]]:
+        """The calls whose outputs are taken."""
+        taken = {tensor[:2] for layer in self.layers.values() for node in layer.nodes for tensor in node}
+        return taken | {reference[:2] for reference in list_references(self.output_layers)}
 
     def outputs(self) -> dict[str, Spec]:
         """Return the outputs, by the keys of a model that gives a dictionary, else by the layers that make them."""
