@@ -125,6 +125,7 @@ def test_a_nested_layer_is_not_allowed_by_a_name_that_another_has():
     with pytest.raises(WorkerError) as error:
         require_allowed(config, ("double",), (), "net.h5")
     assert "'inner/double'" in str(error.value) and ": 'double'" not in str(error.value)
+    assert "source.allow=[double,inner/double]" in error.value.fields["next_step"]
     require_allowed(config, ("double", "inner/double"), (), "net.h5")
 
 

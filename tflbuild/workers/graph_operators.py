@@ -63,11 +63,12 @@ def require_contained_graph(model: Any, allowed: Collection[str], label: str) ->
     left = [one for one in found if one.operator not in allowed]
     if left:
         refused = list(dict.fromkeys(one.operator for one in left))
+        named = ",".join([*allowed, *refused])
         raise WorkerError(
             f"'{label}' has operators that reach outside the model: {', '.join(refused)}",
             where=ALLOW,
             why="\n".join(f"{one.operator} in {one.place}: {one.why}" for one in left[:5]),
-            next_step=f"if you trust the model: {ALLOW}=[{','.join(refused)}]; else export it without them",
+            next_step=f"if you trust the model: {ALLOW}=[{named}]; else export it without them",
         )
 
 

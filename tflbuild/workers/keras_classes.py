@@ -136,24 +136,27 @@ SYMBOLS = _words(
     image.total_variation image.transpose image.yuv_to_rgb keras.activations.relu keras.activations.sigmoid
     keras.activations.softmax keras.backend.cast keras.backend.concatenate keras.backend.mean keras.backend.relu
     keras.backend.reshape keras.backend.sigmoid keras.backend.softmax keras.backend.sum less less_equal
-    linalg.band_part linalg.cross linalg.det linalg.diag linalg.diag_part linalg.einsum linalg.inv
-    linalg.l2_normalize linalg.matmul linalg.matrix_transpose linalg.matvec linalg.norm linalg.set_diag
-    linalg.tensordot linalg.trace linspace logical_and logical_not logical_or math.abs math.accumulate_n
-    math.acos math.add math.add_n math.angle math.argmax math.argmin math.asin math.atan math.atan2 math.ceil
-    math.conj math.cos math.cosh math.count_nonzero math.cumprod math.cumsum math.cumulative_logsumexp
-    math.divide math.divide_no_nan math.equal math.erf math.erfc math.exp math.expm1 math.floor math.floordiv
-    math.floormod math.greater math.greater_equal math.imag math.in_top_k math.invert_permutation math.is_finite
-    math.is_inf math.is_nan math.l2_normalize math.less math.less_equal math.lgamma math.log math.log1p
-    math.log_sigmoid math.log_softmax math.logical_and math.logical_not math.logical_or math.logical_xor
-    math.maximum math.minimum math.mod math.multiply math.multiply_no_nan math.negative math.not_equal math.pow
-    math.real math.reciprocal math.reciprocal_no_nan math.reduce_all math.reduce_any math.reduce_euclidean_norm
-    math.reduce_logsumexp math.reduce_max math.reduce_mean math.reduce_min math.reduce_prod math.reduce_std
-    math.reduce_sum math.reduce_variance math.rint math.round math.rsqrt math.scalar_mul math.segment_max
-    math.segment_mean math.segment_min math.segment_sum math.sigmoid math.sign math.sin math.sinh math.softmax
-    math.softplus math.softsign math.sqrt math.square math.squared_difference math.subtract math.tan math.tanh
-    math.top_k math.truediv math.unsorted_segment_max math.unsorted_segment_mean math.unsorted_segment_sum
-    math.xdivy math.xlogy math.zero_fraction matmul maximum meshgrid minimum multiply negative nn.atrous_conv2d
-    nn.avg_pool nn.avg_pool1d nn.avg_pool2d nn.avg_pool3d nn.batch_normalization nn.bias_add nn.conv1d nn.conv2d
+    linalg.adjoint linalg.band_part linalg.cholesky linalg.cross linalg.det linalg.diag linalg.diag_part
+    linalg.eigh linalg.einsum linalg.expm linalg.eye linalg.inv linalg.l2_normalize linalg.logdet linalg.matmul
+    linalg.matrix_transpose linalg.matvec linalg.norm linalg.pinv linalg.qr linalg.set_diag linalg.solve
+    linalg.svd linalg.tensordot linalg.trace linspace logical_and logical_not logical_or math.abs
+    math.accumulate_n math.acos math.acosh math.add math.add_n math.angle math.argmax math.argmin math.asin
+    math.asinh math.atan math.atan2 math.atanh math.bincount math.ceil math.conj math.cos math.cosh
+    math.count_nonzero math.cumprod math.cumsum math.cumulative_logsumexp math.digamma math.divide
+    math.divide_no_nan math.equal math.erf math.erfc math.erfcinv math.erfinv math.exp math.expm1 math.floor
+    math.floordiv math.floormod math.greater math.greater_equal math.igamma math.imag math.in_top_k
+    math.invert_permutation math.is_finite math.is_inf math.is_nan math.l2_normalize math.less math.less_equal
+    math.lgamma math.log math.log1p math.log_sigmoid math.log_softmax math.logical_and math.logical_not
+    math.logical_or math.logical_xor math.maximum math.minimum math.mod math.multiply math.multiply_no_nan
+    math.ndtri math.negative math.nextafter math.not_equal math.polyval math.pow math.real math.reciprocal
+    math.reciprocal_no_nan math.reduce_all math.reduce_any math.reduce_euclidean_norm math.reduce_logsumexp
+    math.reduce_max math.reduce_mean math.reduce_min math.reduce_prod math.reduce_std math.reduce_sum
+    math.reduce_variance math.rint math.round math.rsqrt math.scalar_mul math.segment_max math.segment_mean
+    math.segment_min math.segment_sum math.sigmoid math.sign math.sin math.sinh math.softmax math.softplus
+    math.softsign math.sqrt math.square math.squared_difference math.subtract math.tan math.tanh math.top_k
+    math.truediv math.unsorted_segment_max math.unsorted_segment_mean math.unsorted_segment_sum math.xdivy
+    math.xlogy math.zero_fraction matmul maximum meshgrid minimum multiply negative nn.atrous_conv2d nn.avg_pool
+    nn.avg_pool1d nn.avg_pool2d nn.avg_pool3d nn.batch_normalization nn.bias_add nn.conv1d nn.conv2d
     nn.conv2d_transpose nn.conv3d nn.crelu nn.depth_to_space nn.depthwise_conv2d nn.dropout nn.elu
     nn.embedding_lookup nn.gelu nn.l2_loss nn.l2_normalize nn.leaky_relu nn.local_response_normalization
     nn.log_softmax nn.max_pool nn.max_pool1d nn.max_pool2d nn.max_pool3d nn.moments nn.relu nn.relu6 nn.selu

@@ -189,7 +189,7 @@ def require_allowed(config: Any, allowed: Collection[str], custom: Collection[st
             f"'{label}' has {show_parts(left)}",
             where=ALLOW,
             why="it would run or be read when the model is loaded",
-            next_step=f"if you trust the file: {ALLOW}=[{','.join(map(quote, unique(left)))}]; "
+            next_step=f"if you trust the file: {ALLOW}=[{','.join(map(quote, [*allowed, *unique(left)]))}]; "
             "else write the layer without it, or export the model and use source=saved_model",
         )
     named = [part for part in refused if part.custom]
