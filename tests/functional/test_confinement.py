@@ -35,7 +35,7 @@ class Step:
     def run(request):
         results = {}
         for name, code in request.params["attempts"].items():
-            names = {"request": request, "home": Path(os.environ["HOME"]), "folder": request.folder, "os": os}
+            names = {"request": request, "home": Path(request.params["home"]), "folder": request.folder, "os": os}
             try:
                 exec(code, names)
                 results[name] = str(names.get("result", "done"))
@@ -89,6 +89,7 @@ ALLOWED = {
     "input": "result = request.inputs['model'].read_text()",
     "input folder": "result = sorted(os.listdir(request.inputs['data']))",
     "modules": "import colorsys, zoneinfo, ssl\nzoneinfo.ZoneInfo('UTC'); ssl.create_default_context()",
+    "home": "import subprocess\nsubprocess.run('mkdir ~/vendor', shell=True, check=True)",
     "null": "open('/dev/null', 'w').write('x')",
     "random": "open('/dev/urandom', 'rb').read(1)",
     "processors": "open('/proc/cpuinfo').read(); open('/proc/self/status').read()",
@@ -110,7 +111,7 @@ def attempt(tmp_path, attempts, *, module="stub", mode="", **request):
     (folder / "inputs" / "model").symlink_to(store / "model")
     (folder / "inputs" / "data").symlink_to(tmp_path / "data")
     inputs = {"model": "model", "data": "data"}
-    params = {"attempts": attempts, **request.pop("params", {})}
+    params = {"attempts": attempts, "home": str(home), **request.pop("params", {})}
     (folder / "input.json").write_text(
         json.dumps({"params": params, "inputs": inputs, "labels": {}, "section": "", **request})
     )

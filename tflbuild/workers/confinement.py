@@ -81,6 +81,8 @@ def confine(request: Request, module: str, memory: int) -> list[str]:
         writable=list(list_writable(request, downloads=online, shared_memory=runs_code)),
         network=online,
     )
+    if not runs_code and not request.network:
+        os.environ["HOME"] = str(request.folder)  # compilers keep files there, and fail where they cannot
     drop_capabilities()
     done = {
         "files": restrict_access(access),
