@@ -156,8 +156,9 @@ def test_a_step_reaches_nothing_beyond_its_needs(tmp_path):
         ({"params": {"call": "m:f"}, "mode": "require"}, False, False, ["files", "network", "memory"]),
         ({"params": {"metrics": {"own": "m:f"}}}, False, False, ["files", "network", "memory"]),
         ({"mode": "off"}, True, True, []),
+        ({"mode": "off", "confinement": "require"}, False, False, ["files", "network", "memory"]),
     ],
-    ids=["fetch", "call", "call, confinement required", "metric", "off"],
+    ids=["fetch", "call", "call, confinement required", "metric", "off", "off here, required by who builds"],
 )
 def test_who_keeps_the_network_and_who_the_credentials(tmp_path, case, connects, reads, confined):
     with socket.create_server(("127.0.0.1", 0)) as server:

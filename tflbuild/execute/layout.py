@@ -11,7 +11,7 @@ from pathlib import Path
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.secrets import reveal_json, show_json
 from tflbuild.core.step import FileInput, Step
-from tflbuild.core.work import PARTS, PARTS_DONE
+from tflbuild.core.work import CONFINEMENT, PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
 from tflbuild.steps.kinds import KINDS
 from tflbuild.storage.store import Output, Store
@@ -43,6 +43,7 @@ def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepRe
         "section": step.section,
         "origins": origins,
         "network": KINDS[step.kind].network,
+        "confinement": os.environ.get(CONFINEMENT, ""),
     }
     with open(folder / "input.json", "x", opener=_open_for_me) as file:
         json.dump(request, file)

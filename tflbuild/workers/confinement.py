@@ -69,19 +69,20 @@ def confine(request: Request, module: str, memory: int) -> list[str]:
     Raises:
         WorkerError: Confinement is required and the kernel does not do it.
     """
-    mode = os.environ.get(CONFINEMENT, "")
-    if mode == TURNED_OFF or module in FREE:
+    modes = (request.confinement, os.environ.get(CONFINEMENT, ""))  # of who builds, and of this machine
+    strict = REQUIRED in modes
+    if module in FREE or (TURNED_OFF in modes and not strict):
         return []
-    strict = mode == REQUIRED
     runs_code = any(request.params.get(name) for name in NAMES_CODE)
     online = request.network or (bool(request.params.get(CALL)) and not strict)
     access = Access(
-        readable=["/"] if request.network else [*list_readable(request), *(list_caches() if runs_code else ())],
+        readable=["/"] if request.network else list(list_readable(request, runs_code=runs_code)),
         listed=list_listed(request),
         writable=list(list_writable(request, downloads=online, shared_memory=runs_code)),
         network=online,
     )
     if not runs_code and not request.network:
+        os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
         os.environ["HOME"] = str(request.folder)  # compilers keep files there, and fail where they cannot
     drop_capabilities()
     done = {
@@ -108,17 +109,18 @@ def limit_memory(limit: int) -> bool:
     return True
 
 
-def list_readable(request: Request) -> Iterator[str]:
+def list_readable(request: Request, *, runs_code: bool) -> Iterator[str]:
     """Yield what a step may read: its folder and inputs, packages, code, the system, drivers and tools."""
     yield from allowed_folders(request)
-    yield from code_folders()
     yield from original_files(request)
     for name in NAMING_FILES:
         yield from _split(name)
+    tools = [os.path.realpath(path) for name in NAMING_FOLDERS for path in _split(name)]
+    modules = list(code_folders())
+    if runs_code:
+        yield from (*modules, *list_caches())
     home = os.path.realpath(os.path.expanduser("~"))
-    for name in NAMING_FOLDERS:
-        places = (os.path.realpath(path) for path in _split(name))
-        yield from (path for path in places if not below(home, path))
+    yield from (path for path in (*modules, *tools) if not below(home, path))
 
 
 def list_writable(request: Request, *, downloads: bool, shared_memory: bool) -> Iterator[str]:

@@ -81,7 +81,8 @@ class Request:
     `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
     below `outputs`, under their declared names. `labels` are what a person calls the inputs, and
     `section` is the recipe's key that the step comes from. `origins` maps an input that is a choice of files to the
-    folder that they were copied from. A step with `network` is there to fetch.
+    folder that they were copied from. A step with `network` is there to fetch; `confinement` is what
+    who builds asks for.
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class Request:
     section: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
     network: bool = False
+    confinement: str = ""
 
     @property
     def outputs(self) -> Path:
@@ -117,4 +119,5 @@ def read_request(folder: Path) -> Request:
         section=raw["section"],
         origins=raw.get("origins", {}),
         network=raw.get("network", False),
+        confinement=raw.get("confinement", ""),
     )
