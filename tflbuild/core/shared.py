@@ -14,6 +14,8 @@ Use = Literal["read", "push"]
 # scheme of a URL -> how what it names is reached
 SCHEMES: dict[str, Access] = {"http": "http", "https": "http", "s3": "objects", "gs": "objects", "az": "objects"}
 DEFAULT_SECONDS = 60.0
+SIGNING_KEY, TRUSTED_KEYS = "TFLBUILD_SIGNING_KEY", "TFLBUILD_TRUSTED_KEYS"  # variables that name files of keys
+SIGNED = "signed "  # begins the origin of a record that was taken because of its signature
 
 
 @dataclass(frozen=True, kw_only=True)

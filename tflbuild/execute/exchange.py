@@ -22,13 +22,14 @@ from functools import partial
 from pathlib import Path
 
 from tflbuild import interrupts
-from tflbuild.core.shared import DEFAULT_SECONDS
+from tflbuild.core.shared import DEFAULT_SECONDS, TRUSTED_KEYS
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepFetches
 from tflbuild.execute.threads import Threads
 from tflbuild.steps.kinds import KINDS, LOG
 from tflbuild.storage.incoming import LONGEST_RECORD, read_incoming
 from tflbuild.storage.remote import Absent, Broken, Outage, Remote
+from tflbuild.storage.signatures import Signatures, believed_origins
 from tflbuild.storage.store import Record, Store
 
 FETCHES, SENDS = 8, 4  # at once
@@ -79,9 +80,11 @@ class Exchange:
         *,
         push: bool,
         seconds: float = DEFAULT_SECONDS,
+        signatures: Signatures | None = None,
     ) -> None:
         folder.mkdir()
-        store.believed |= {remote.origin}
+        store.believed |= believed_origins(remote.origin)
+        self.signatures = signatures or Signatures()
         self.patience = Patience(seconds)
         self.store = store
         self.folder = folder
@@ -101,6 +104,7 @@ class Exchange:
         self._known: set[str] = set()  # blobs that the remote has, whole
         self._bad: set[str] = set()  # and those that it has under a wrong name
         self._unsent = 0
+        self._refused = 0  # records that no trusted key signed
 
     # for the executor's thread
 
@@ -170,6 +174,9 @@ class Exchange:
             select.select([self._ear], [], [], QUIET_SECONDS)
             self.receive()
         self.receive()
+        if self._refused:
+            what = f"{_count(self._refused)} of the shared store at {self.remote.host}"
+            self.on_event(Noticed(f"warning: {what} not taken: no key of {TRUSTED_KEYS} signed what it sent"))
 
     def close(self) -> None:
         """End the threads. One that waits for the network is left to itself: what it may still take is whole."""
@@ -224,6 +231,10 @@ class Exchange:
                 raw += piece
                 if len(raw) > LONGEST_RECORD:
                     raise Broken("it is too long for a record")
+        if not self.signatures.accept(raw):
+            with self._lock:
+                self._refused += 1
+            raise Broken("no trusted key signed it")
         record = read_incoming(key, raw, set(names))
         if record is None:
             raise Broken("it is no record of this key")
@@ -275,7 +286,7 @@ class Exchange:
         return digest.hexdigest()
 
     def _adopt(self, record: Record) -> None:
-        self.store.adopt(replace(record, origins=(self.remote.origin,)))
+        self.store.adopt(replace(record, origins=(self.signatures.mark(self.remote.origin),)))
         self._settle(record.key, brought=True)
 
     def _send(self, record: Record) -> None:
@@ -285,7 +296,7 @@ class Exchange:
                 if self._off:
                     return
                 self._send_blob(digest)
-            self.remote.write(f"ac/{record.key}", self.store.action_file(record.key))
+            self._send_record(record.key)
         except Outage as outage:
             self._turn_off(str(outage))
         except OSError:
@@ -296,6 +307,15 @@ class Exchange:
             with self._lock:
                 self._unsent -= 1
             self._wake()
+
+    def _send_record(self, key: str) -> None:
+        """Signed, where this machine signs."""
+        path = self.folder / uuid.uuid4().hex
+        try:
+            path.write_bytes(self.signatures.sign(self.store.action_file(key).read_bytes()))
+            self.remote.write(f"ac/{key}", path)
+        finally:
+            path.unlink(missing_ok=True)
 
     def _send_blob(self, digest: str) -> None:
         """Unless it is there; one that was found to be bad is replaced."""

@@ -25,6 +25,7 @@ from tflbuild.core.ties import add_ties
 from tflbuild.execute.answers import find_disguised, find_missing, needs_network, read_answer, redact_file, unexpected
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
 from tflbuild.execute.exchange import Exchange
+from tflbuild.execute.keys import open_signatures
 from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
 from tflbuild.execute.limits import Limits, count_cores, usable_memory
 from tflbuild.execute.lookup import find_record, inherited_origins, input_digests, result_of
@@ -110,10 +111,19 @@ class Executor:
             self.scratch.close()
 
     def connect(self, remote: Remote, *, push: bool, seconds: float = DEFAULT_SECONDS) -> None:
-        """Ask a shared store from now on for what the local one lacks, and wait for it that long in all."""
+        """Ask a shared store from now on for what the local one lacks, and wait for it that long in all.
+
+        Raises MachineError for keys that cannot be read.
+        """
         folder = self.scratch.folder / "incoming"
         self.exchange = Exchange(
-            self.store, folder, remote, lambda event: self.on_event(event), push=push, seconds=seconds
+            self.store,
+            folder,
+            remote,
+            lambda event: self.on_event(event),
+            push=push,
+            seconds=seconds,
+            signatures=open_signatures(),
         )
         self.selector.register(self.exchange, selectors.EVENT_READ)
 

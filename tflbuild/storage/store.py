@@ -32,6 +32,7 @@ from tflbuild.core.secrets import hide_json
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import is_tied
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
+from tflbuild.storage.signatures import believed_origins
 from tflbuild.storage.stat_cache import StatCache, walk_files
 
 FORMAT = 1
@@ -83,7 +84,7 @@ class Store:
 
     def believe(self, shared: Shared | None) -> None:
         """Let records that rest on this shared store count, and on no other."""
-        self.believed = frozenset() if shared is None or not shared.usable else frozenset({shared.origin})
+        self.believed = frozenset() if shared is None or not shared.usable else believed_origins(shared.origin)
 
     def blob(self, digest: str) -> Path:
         """Where a blob lies, or would lie."""
