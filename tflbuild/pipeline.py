@@ -25,7 +25,7 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.secrets import redact
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import TRUSTED_KEYS, Shared
 from tflbuild.core.step import Plan
 from tflbuild.core.trial import Found
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
@@ -164,9 +164,9 @@ def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], stor
 
 
 def tool_variables(resolved: Sequence[ResolvedRecipe]) -> frozenset[str]:
-    """The variables that decide what can prove the recipes' targets here."""
+    """The variables that decide what can prove the recipes' targets here, and what a shared store may give."""
     tools = [find_tool(target) for one in resolved for target in one.recipe.targets]
-    return frozenset(name for tool in tools for name in tool.environment)
+    return frozenset({TRUSTED_KEYS, *(name for tool in tools for name in tool.environment)})
 
 
 def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:

@@ -47,7 +47,6 @@ from tflbuild.config.target_mistakes import refuse_only
 from tflbuild.config.trusted_stores import STORE, read_typed_store, texts_of
 from tflbuild.config.unread import UnreadKey, find_unread, keep_read_elsewhere, require_chosen
 from tflbuild.config.variants import drop_repeated, name_variant, require_swept, told_overrides
-from tflbuild.core.shared import TRUSTED_KEYS
 from tflbuild.errors import RecipeError, UsageError
 
 Job = list[str]
@@ -240,7 +239,7 @@ class Composer:
             variant=name_variant(parsed),
             overrides=told_overrides(overrides, parsed),
             build=build,
-            environment=tuple(sorted({*ENVIRONMENT.findall(text), TRUSTED_KEYS})),
+            environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
             unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
