@@ -28,6 +28,12 @@ def volume():
     return keras.Model(cube, L.GlobalAveragePooling3D()(L.Conv3DTranspose(16, 3)(features)))
 
 
+def wide():
+    keras.utils.set_random_seed(8)
+    x = keras.Input((256,), name="wide")
+    return keras.Model(x, L.Dense(64)(L.Dense(256, activation="relu")(x)))
+
+
 def spare():
     keras.utils.set_random_seed(1)
     x, more = keras.Input((8,), name="x"), keras.Input((2,), name="more")
@@ -44,7 +50,7 @@ def rows(tmp_path_factory):
     project = Project(folder, folder / "store")
     project.write("nets.py", NETS)
     random = np.random.default_rng(0)
-    shapes = {"cube": (12, 6, 6, 6, 4), "x": (12, 8), "more": (12, 2)}
+    shapes = {"cube": (12, 6, 6, 6, 4), "wide": (12, 256), "x": (12, 8), "more": (12, 2)}
     arrays = {name: random.normal(size=shape).astype("float32") for name, shape in shapes.items()}
     np.savez(folder / "samples.npz", ids=random.integers(0, 3000, (12, 16)).astype("int32"), **arrays)
     recipes = {}
@@ -54,6 +60,11 @@ def rows(tmp_path_factory):
                 words = f"source=function quantization={scheme}"
                 sections = (f"source: {{call: 'nets.py:{net}'}}", f"quantization: {{engine: {engine}}}")
                 recipes[f"{net}-{scheme}-{engine}"] = recipe(words, *sections)
+    recipes["wide-blocks"] = recipe(
+        "source=function quantization=dynamic_int4",
+        "source: {call: 'nets.py:wide'}",
+        "quantization: {granularity: blockwise_32}",
+    )
     for engine in ("litert", "converter"):
         words = "source=function quantization=int8 dataset=npz"
         sections = ("source: {call: 'nets.py:spare'}", f"quantization: {{engine: {engine}}}")
@@ -64,13 +75,19 @@ def rows(tmp_path_factory):
 def test_every_constant_is_as_small_as_the_scheme_says(rows):
     for name, row in rows.items():
         net, scheme, *_ = name.split("-")
-        if net == "spare":
+        if net in ("spare", "wide"):
             continue
         share, noise = BOUNDS[scheme]
         artifact = row.manifest["artifact"]
         most = share if not (net == "tied" and name.endswith("int8-converter")) else 0.62
         assert artifact["bytes"] <= most * artifact["float_bytes"], name
         assert min(output["snr_db"] for output in row.outputs.values()) > noise, name
+
+
+def test_scales_of_blocks_are_used(rows):
+    """They lie in a tensor that no operator names, and are more than a kilobyte here."""
+    artifact = rows["wide-blocks"].manifest["artifact"]
+    assert artifact["bytes"] < 0.2 * artifact["float_bytes"]
 
 
 def test_a_table_that_has_two_scales_is_named(rows):

@@ -129,9 +129,10 @@ def test_an_activation_must_hold_most_of_what_calibration_measured(tmp_path):
     assert finding.text == "ABS 'a/out0' holds 0 to 2.55, and calibration measured 0 to 11"
 
 
-def test_the_bias_of_a_channel_without_weights_may_end_where_an_activation_makes_it_zero(tmp_path):
+@pytest.mark.parametrize("type", ["int32", "int64"])
+def test_the_bias_of_a_channel_without_weights_may_end_where_an_activation_makes_it_zero(tmp_path, type):
     values = np.where(np.arange(64) == 5, -1.0, 0.0).astype(np.float32)
-    stored = T((64,), "int32", np.where(values < 0, np.iinfo(np.int32).min, 0), scale=1e-14, zero_point=0)
+    stored = T((64,), type, np.where(values < 0, np.iinfo(np.int32).min, 0), scale=1e-14, zero_point=0)
     for activation, count in ((0, 1), (1, 0)):
         source = dense(T((64, 64), "float32", TABLE), T((64,), "float32", values), activation)
         assert len(look(tmp_path, dense(coded(), stored, activation), source)) == count

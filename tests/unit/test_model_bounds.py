@@ -79,6 +79,12 @@ def put(owner, name, value):
     setattr(owner, name, value)
 
 
+def share_scales(quantization, index):
+    """Have blocks of a tensor take their scales from another tensor."""
+    quantization.details = schema.BlockwiseQuantizationT(scales=index, blockSize=2)
+    quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+
+
 LOOP = schema.IfOptionsT()
 LOOP.thenSubgraphIndex = LOOP.elseSubgraphIndex = 1
 
@@ -106,6 +112,7 @@ LOOP.thenSubgraphIndex = LOOP.elseSubgraphIndex = 1
         (lambda r, g: put(g.tensors[0], "shape", [2**31 - 1] * 3), "more than 2\\^40"),
         (lambda r, g: put(g.tensors[1], "shape", [5]), "16 of 20 bytes are stored"),
         (lambda r, g: put(g.tensors[1].quantization, "quantizedDimension", 3), "scales along axis 3"),
+        (lambda r, g: share_scales(g.tensors[1].quantization, 99), "tensor 1 of subgraph 0 names tensor of scales 99"),
         (lambda r, g: put(r.signatureDefs[0], "subgraphIndex", 4), "a signature names subgraph 4"),
         (lambda r, g: put(r.signatureDefs[0].inputs[0], "tensorIndex", 44), "a signature names tensor 44"),
         (lambda r, g: put(r.metadata[0], "buffer", 8), "the metadata names buffer 8"),

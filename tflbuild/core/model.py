@@ -24,6 +24,7 @@ class Tensor:
     from one call to the next. `buffer` is where its values lie: tensors may share them. `values` are
     those of a constant of numbers that is small enough to be a parameter (an axis, a padding), flat.
     `block`: so many elements share a scale, which lie in a tensor of their own, and `scales` is empty; 0 where not so.
+    `block_parameters` are the indices, within the subgraph, of the tensors of scales and zero points of such blocks.
     `sparse`: zeros are left out of the buffer.
     """
 
@@ -39,6 +40,7 @@ class Tensor:
     buffer: int = 0
     values: tuple[Any, ...] = ()
     block: int = 0
+    block_parameters: tuple[int, ...] = ()
     sparse: bool = False
 
     @property

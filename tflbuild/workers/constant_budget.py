@@ -183,10 +183,11 @@ def check_unread(unread: int, known: int) -> Iterator[Finding]:
 
 
 def count_unread(model: Model, buffers: Sequence[bytes], named: Set[int]) -> int:
-    """Return the bytes of buffers that no operator or output uses, and no metadata entry: those are `named`."""
+    """Return the bytes of buffers that nothing uses: no operator, output or scale, and no metadata entry (`named`)."""
     used = set(named)
     for graph in model.subgraphs:
         indices = {index for op in graph.ops for index in op.inputs} | {*graph.inputs, *graph.outputs}
+        indices |= {scales for index in indices if index >= 0 for scales in graph.tensors[index].block_parameters}
         used |= {graph.tensors[index].buffer for index in indices if index >= 0}
     return sum(len(data) for index, data in enumerate(buffers) if index not in used)
 

@@ -123,9 +123,12 @@ def _values(type_name: str, elements: int, data: Any) -> tuple[Any, ...]:
     return struct.unpack(f"<{elements}{form}", raw) if len(raw) == elements * struct.calcsize(form) else ()
 
 
-def _block(quantization: Any) -> int:
+def _block(quantization: Any) -> tuple[int, tuple[int, ...]]:
+    """Return how many elements share a scale, and the tensors of scales and of zero points, where there are such."""
     details = quantization.details if quantization else None
-    return int(details.blockSize) if isinstance(details, schema.BlockwiseQuantizationT) else 0
+    if not isinstance(details, schema.BlockwiseQuantizationT):
+        return 0, ()
+    return int(details.blockSize), (details.scales, *([details.zeroPoints] if details.zeroPoints > 0 else []))
 
 
 def _tensor(tensor: Any, buffers: Any) -> Tensor:
@@ -136,6 +139,7 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         elements *= size
     buffer = buffers[tensor.buffer]
     data = buffer.data
+    block, block_parameters = _block(quantization)
     return Tensor(
         name=_text(tensor.name),
         type=TYPES.get(tensor.type, str(tensor.type)),
@@ -148,7 +152,8 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
         state=bool(tensor.isVariable),
         buffer=tensor.buffer,
         values=_values(TYPES.get(tensor.type, ""), elements, data),
-        block=_block(quantization),
+        block=block,
+        block_parameters=block_parameters,
         sparse=tensor.sparsity is not None,
     )
 

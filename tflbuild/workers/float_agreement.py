@@ -208,7 +208,7 @@ def describe_difference(
         part = slice(start * width, (start + step) * width)
         exact = values[part].astype(np.float64)
         error, allowed = measure_error(tensor, codes[part].astype(np.float64), exact, start)
-        if kept_out and tensor.type == "int32":
+        if kept_out and tensor.type in ("int32", "int64"):  # the quantizer clips both to 32 bits
             error[(codes[part] == np.iinfo(np.int32).min) & (exact < 0)] = 0
         wrong += int((error > allowed).sum())
         lost, energy = lost + float(error @ error), energy + float(exact @ exact)

@@ -58,6 +58,7 @@ def require_indices(root: Any, schema: Any, size: int) -> None:
         tensors = _list(graph.tensors)
         for index, tensor in enumerate(tensors):
             _require_tensor(tensor, buffers, bits, f"tensor {index} of {place}")
+            _require(_blocks(tensor, schema), len(tensors), f"tensor {index} of {place}", "tensor of scales")
         for side in (graph.inputs, graph.outputs):
             _require(_list(side), len(tensors), f"an input or output of {place}", "tensor")
         _require_operators(graph, tensors, codes, len(graphs), place)
@@ -73,6 +74,14 @@ def require_indices(root: Any, schema: Any, size: int) -> None:
 
 def _list(value: Any) -> list[Any]:
     return [] if value is None else list(getattr(value, "tolist", lambda: value)())
+
+
+def _blocks(tensor: Any, schema: Any) -> list[int]:
+    """Return the tensors in which the scales and zero points of a tensor's blocks lie; -1 stands for none."""
+    details = tensor.quantization.details if tensor.quantization is not None else None
+    if not isinstance(details, schema.BlockwiseQuantizationT):
+        return []
+    return [details.scales, max(details.zeroPoints, 0)]
 
 
 def _require(indices: Iterable[int], count: int, owner: str, kind: str, least: int = 0) -> None:
