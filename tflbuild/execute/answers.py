@@ -79,6 +79,7 @@ def _killed(folder: Path, number: int) -> Failure:
     hint = {
         "SIGKILL": "the system ends processes like this when memory runs out; free some and build again",
         "SIGSEGV": "this is a bug in native code; another engine or op set may avoid it",
+        "SIGPROF": "a library did not come back from reading a file: the file is damaged, or made to do that",
         "SIGABRT": "native code gave up on the model; another engine or op set may avoid it",
     }.get(name, "")
     what = f"the step's process was ended by {name}"

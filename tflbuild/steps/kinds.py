@@ -41,7 +41,7 @@ TIES = ("core.digest", "core.ties")
 GRAPHS = ("graph_operators", "saved_model_file", "tensorflow_operators")
 
 # what reads a Keras file, and says which parts of it may be made
-KERAS = ("hdf5_contents", "keras_classes", "keras_file", "keras_parts", "keras_source")
+KERAS = ("hdf5_contents", "keras_classes", "keras_file", "time_limit", "keras_parts", "keras_source")
 
 # what measures ranges on samples, and settles those that noise could change
 RANGES = (
@@ -145,7 +145,15 @@ KINDS: dict[str, StepKind] = {
             name="describe_keras",
             server="litert",
             module="keras_describe",
-            uses=("hdf5_contents", "keras_classes", "keras_file", "keras_parts", "keras_shapes", "signatures"),
+            uses=(
+                "hdf5_contents",
+                "keras_classes",
+                "keras_file",
+                "time_limit",
+                "keras_parts",
+                "keras_shapes",
+                "signatures",
+            ),
             packages=("h5py",),
             outputs=("signature.json",),
         ),

@@ -19,6 +19,7 @@ RIFF_BYTES = 12
 CHUNK_BYTES = 8
 FORMAT_BYTES = 16
 SUBFORMAT_AT = 24
+LONGEST_FORMAT = 40  # of the extensible form; more that a file announces is not read
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def parse_head(path: Path) -> Wave:
             tag, size = struct.unpack("<4sI", file.read(CHUNK_BYTES))
             start = file.tell()
             if tag == b"fmt ":
-                found = parse_format(file.read(size))
+                found = parse_format(file.read(min(size, LONGEST_FORMAT)))
             if tag == b"data":
                 if found is None:
                     raise ValueError("its data comes before its format")

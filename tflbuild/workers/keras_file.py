@@ -13,6 +13,7 @@ import h5py
 
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.hdf5_contents import HDF5_MAGIC, require_contained
+from tflbuild.workers.time_limit import limit_time
 
 WHERE = "source.path"
 CONFIG = "config.json"
@@ -20,6 +21,7 @@ WEIGHTS = "model.weights.h5"
 MOST_CONFIG_BYTES = 32 << 20
 MOST_DEPTH = 200  # a model within a model adds four
 MOST_MEMBERS = 10_000
+WEIGHTS_SECONDS = 20.0  # of CPU time, to look at every dataset of a file; a large model has thousands
 # Keras stores the members of an archive as they are; DEFLATE makes at most 1,032 bytes of one.
 MOST_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 64 << 20
@@ -100,7 +102,7 @@ def refuse_depth(label: str) -> WorkerError:
 
 def read_hdf5_config(path: Path) -> str:
     """The attribute `model_config` of an HDF5 file, "{}" where it has none."""
-    with h5py.File(path, "r") as file:
+    with limit_time(), h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
             return "{}"
         if file.attrs.get_id("model_config").get_storage_size() > MOST_CONFIG_BYTES:
@@ -185,7 +187,7 @@ def is_hdf5(path: Path) -> bool:
 def require_contained_hdf5(path: Path, label: str, where: str) -> None:
     """Refuse an HDF5 file that reads other files, or unpacks to far more than it holds."""
     try:
-        with h5py.File(path, "r") as opened:
+        with limit_time(WEIGHTS_SECONDS), h5py.File(path, "r") as opened:
             require_contained(opened, label, where)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise WorkerError(
