@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "errors": set(),
     "locations": set(),
     "interrupts": set(),
+    "build_backend": set(),
     "options": {"core", "errors", "execute"},
     "core": set(),
     "targets": {"core"},
