@@ -349,6 +349,40 @@ def hdf5_keras() -> bytes:
     return made.getvalue()
 
 
+def read_saved_model(raw: bytes, folder: Path) -> None:
+    from tflbuild.workers import saved_model_file
+
+    (folder / "saved_model.pb").write_bytes(raw)
+    model = saved_model_file.read_saved_model(folder, "model")
+    saved_model_file.list_entry_points(saved_model_file.select_graph(model, [], "model"))
+
+
+def saved_models() -> list[bytes]:
+    """One with a signature, and one with a function of its own alone."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    made = []
+    for signature in (True, False):
+        model = saved_model_pb2.SavedModel()
+        graph = model.meta_graphs.add()
+        graph.meta_info_def.tags.append("serve")
+        node = graph.graph_def.node.add()
+        node.name, node.op = "x", "Placeholder"
+        root = graph.object_graph_def.nodes.add()
+        root.user_object.identifier = "_generic_user_object"
+        child = root.children.add()
+        child.node_id, child.local_name = 1, "__call__"
+        function = graph.object_graph_def.nodes.add().function
+        function.concrete_functions.append("f")
+        graph.object_graph_def.concrete_functions["f"].bound_inputs.append(1)
+        if signature:
+            entry = graph.signature_def["serving_default"].inputs["x"]
+            entry.name, entry.dtype = "x:0", 1
+            entry.tensor_shape.dim.add().size = -1
+        made.append(model.SerializeToString())
+    return made
+
+
 # datasets
 
 
@@ -510,6 +544,7 @@ PARSERS = [
     Parser("tflite", read_tflite, tflites, worker_errors, ZIP_WORDS),
     Parser("keras", read_keras, lambda: [keras_config()], worker_errors, (*JSON_WORDS, *ZIP_WORDS), (bytes, zip_keras)),
     Parser("hdf5", read_keras_apart, lambda: [hdf5_keras()], worker_errors, (b"\xff" * 8, b"\0" * 8)),
+    Parser("saved_model", read_saved_model, saved_models, worker_errors, (b"\x0a" * 300, b"\x0b" * 50, b"\xff" * 9)),
     Parser("npy", read_dataset("npy", ".npy", {}, [4]), npys, worker_errors, NPY_WORDS),
     Parser(
         "npz", read_dataset("npz", ".npz", {}, [4]), npys, worker_errors, (*NPY_WORDS, *ZIP_WORDS), (bytes, zip_npy)

@@ -93,6 +93,9 @@ LOOP.thenSubgraphIndex = LOOP.elseSubgraphIndex = 1
     ("change", "why"),
     [
         (lambda r, g: put(r, "subgraphs", []), "no subgraph"),
+        (lambda r, g: put(g, "operators", None), "subgraph 0 has no list of operators"),
+        (lambda r, g: put(r, "operatorCodes", None), "no list of operatorCodes"),
+        (lambda r, g: put(g.operators[0], "outputs", None), "operator 0 of subgraph 0 has no list of outputs"),
         (lambda r, g: put(g, "inputs", [9]), "an input or output of subgraph 0 names tensor 9"),
         (lambda r, g: put(g, "outputs", [-1]), "names tensor -1"),
         (lambda r, g: put(g.operators[0], "inputs", [0, 99]), "operator 0 of subgraph 0 names tensor 99"),

@@ -48,6 +48,7 @@ def require_indices(root: Any, schema: Any, size: int) -> None:
     bits = {number: BITS[name] for name, number in vars(schema.TensorType).items() if name in BITS}
     if not graphs:
         raise BadIndexError("it has no subgraph")
+    _require_lists(root, ("buffers", "operatorCodes"), "it")
     for index, buffer in enumerate(buffers):
         if (buffer.offset or 0) > 1 and buffer.offset + (buffer.size or 0) > size:
             raise BadIndexError(f"buffer {index} ends at byte {buffer.offset + buffer.size:,} of {size:,}")
@@ -55,6 +56,7 @@ def require_indices(root: Any, schema: Any, size: int) -> None:
         raise BadIndexError("its buffers are the same bytes again and again")
     for number, graph in enumerate(graphs):
         place = f"subgraph {number}"
+        _require_lists(graph, ("tensors", "operators", "inputs", "outputs"), place)
         tensors = _list(graph.tensors)
         for index, tensor in enumerate(tensors):
             _require_tensor(tensor, buffers, bits, f"tensor {index} of {place}")
@@ -82,6 +84,13 @@ def _blocks(tensor: Any, schema: Any) -> list[int]:
     if not isinstance(details, schema.BlockwiseQuantizationT):
         return []
     return [details.scales, max(details.zeroPoints, 0)]
+
+
+def _require_lists(owner: Any, names: Iterable[str], place: str) -> None:
+    """Raise BadIndexError for a list that is left out: TFLite's own loader takes an empty one, and no other."""
+    for name in names:
+        if getattr(owner, name) is None:
+            raise BadIndexError(f"{place} has no list of {name}")
 
 
 def _require(indices: Iterable[int], count: int, owner: str, kind: str, least: int = 0) -> None:
@@ -114,6 +123,7 @@ def _require_operators(graph: Any, tensors: list[Any], codes: list[Any], graphs:
     maker = {int(made): index for index, op in enumerate(operators) for made in _list(op.outputs)}
     for index, op in enumerate(operators):
         owner = f"operator {index} of {place}"
+        _require_lists(op, ("inputs", "outputs"), owner)
         _require([op.opcodeIndex], len(codes), owner, "operator code")
         used = [int(tensor) for tensor in _list(op.inputs)]
         # -1 stands for an operand that is left out

@@ -13,6 +13,7 @@ MODES = {1: "L", 3: "RGB"}
 PLAIN = ("1", "L", "P", "RGB", "RGBX", "YCbCr")
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 GREATEST = 255.0
+MOST_PIXELS = 50_000_000  # in colour 150 MB, and as much again while it is converted
 SEVERAL_PICTURES = "MPO"  # a camera's JPEG with previews behind the picture, which comes first
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -48,6 +49,10 @@ def read_pixels(
             colour of more than 8 bits, and for grey of more than 8 bits where `deep` is not set.
     """
     bits = stored_bits(image)
+    if image.width * image.height > MOST_PIXELS:
+        raise UnfaithfulImageError(
+            f"it has {image.width} x {image.height} pixels", f"save it with at most {MOST_PIXELS:,}"
+        )
     require_one_frame(image)
     image.load()
     if upright:

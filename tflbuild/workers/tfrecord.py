@@ -214,7 +214,10 @@ def parse_feature(raw: memoryview) -> Feature:
             return "bytes", np.array([bytes(value) for field, _, value in fields(values) if field == 1], object)
         parts = [value for field, _, value in fields(values) if field == 1]
         if number == 2:  # packed, or one by one: the bytes are the same
-            return "float", np.frombuffer(b"".join(parts), "<f4")
+            raw_floats = b"".join(parts)
+            if len(raw_floats) % 4:
+                raise DamagedRecord(f"{len(raw_floats)} bytes of floats are no whole number of them")
+            return "float", np.frombuffer(raw_floats, "<f4")
         if number == 3:
             return "int64", varints(memoryview(b"".join(parts)))
     return "bytes", np.array([], object)
