@@ -7,7 +7,6 @@ and what they are given are those of `tflbuild.workers.server`; user code is not
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -77,8 +76,7 @@ def main(name: str) -> None:
     shards.cores = lambda: 1  # a shard would be a process of its own
     started = time.monotonic()
     try:
-        for module in server.PRELOAD[name]:
-            importlib.import_module(module)
+        server.preload(name)
     except Exception as error:
         traceback.print_exc()
         answer(answers, {"ready": False, "why": f"{type(error).__name__}: {error}"})

@@ -1,5 +1,6 @@
 """The same recipe makes the same bytes: wherever it is built, however it is written, however much runs at once."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -55,9 +56,12 @@ def reverse_keys(value: Any) -> Any:
 def test_two_checkouts_at_two_paths_make_the_same_model_and_manifest(project, local_recipe, tmp_path):
     checkouts = copy_checkout(tmp_path / "a"), copy_checkout(tmp_path / "somewhere else" / "entirely")
     projects = place(project, "one"), place(project, "another user's")
+    settings = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "home" / ".keras").mkdir(parents=True)
+    (tmp_path / "home" / ".keras" / "keras.json").write_text(json.dumps(settings))
     surroundings = (
         {"PYTHONHASHSEED": "1", "LANG": "C", "TZ": "UTC", "TF_ENABLE_ONEDNN_OPTS": "0"},
-        {"PYTHONHASHSEED": "2", "LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo", "TF_ENABLE_ONEDNN_OPTS": "1"},
+        {"PYTHONHASHSEED": "2", "LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo", "HOME": str(tmp_path / "home")},
     )
     for checkout, at, around in zip(checkouts, projects, surroundings, strict=True):
         local_recipe(at)

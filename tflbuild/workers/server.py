@@ -52,6 +52,7 @@ PRELOAD = {
         "litert_quantizer.recipe",
     ),
 }
+KERAS_HOME, KERAS_FOLDER = "KERAS_HOME", "keras-settings"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 POLL_SECONDS = 0.25
 SECONDS_PER_STEP = 3600.0
@@ -92,6 +93,7 @@ def enter(folder: Path) -> None:
     os.chdir(folder)
     own_folder.append(folder)
     progress.begin(folder)
+    os.environ[KERAS_HOME] = str(folder / KERAS_FOLDER)  # where tf_keras, which steps import late, finds no settings
     tempfile.tempdir = str(folder)  # TensorFlow leaves files there, and a child ends without cleaning up
     os.environ["TMPDIR"] = str(folder)  # where native libraries and other programs put temporary files
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
@@ -266,6 +268,18 @@ def _resident_bytes(pid: int) -> int:
         return 0
 
 
+def preload(server: str) -> None:
+    """Import the packages of a server. Keras reads no settings of the user's: types and layouts are for recipes to say.
+
+    `~/.keras` stays the place of what recipe code downloads through Keras.
+    """
+    os.environ[KERAS_HOME] = str(Path.cwd() / KERAS_FOLDER)
+    for name in PRELOAD[server]:
+        importlib.import_module(name)
+    if "keras" in sys.modules:
+        vars(importlib.import_module("keras.src.backend.config"))["_KERAS_DIR"] = os.path.expanduser("~/.keras")
+
+
 def main() -> None:
     """Import, say so, serve, and take every child along at the end."""
     answers = os.dup(1)
@@ -276,8 +290,7 @@ def main() -> None:
     started = time.monotonic()
     gc.disable()  # importing makes much and drops little: collecting meanwhile costs a quarter of the time
     try:
-        for name in PRELOAD[sys.argv[1]]:
-            importlib.import_module(name)
+        preload(sys.argv[1])
     except Exception as error:
         traceback.print_exc()
         server.answer({"ready": False, "why": f"{type(error).__name__}: {error}"})
