@@ -139,6 +139,7 @@ MOVED = {
     "ConjugateTranspose": ({}, [GRID, ints(1, 0, 2)]),
     "DataFormatDimMap": ({}, [ints(1, 2)]),
     "DataFormatVecPermute": ({}, [ints(1, 2, 3, 4)]),
+    "DecodePaddedRaw": ({"out_type": BYTE}, [STRING[:1], np.int32(8)]),
     "DecodeRaw": ({"out_type": BYTE}, [STRING[:1]]),
     "DenseBincount": ({}, [ints(1, 2, 1), np.int32(4), np.zeros(0, I32)]),
     "DepthToSpace": ({"block_size": 2}, [SMALL]),
