@@ -231,6 +231,7 @@ MOVED = {
     "StaticRegexFullMatch": ({"pattern": b"a."}, [STRING]),
     "StaticRegexReplace": ({"pattern": b"a", "rewrite": b"x"}, [STRING]),
     "StopGradient": ({}, [GRID]),
+    "StringToNumber": ({"out_type": tf.float32.as_datatype_enum}, [np.array([b"1.5", b"-0.1", b"3e-39"], object)]),
     "StridedSlice": ({"shrink_axis_mask": 1, "begin_mask": 2}, [GRID, ints(1, 0), ints(2, 2), ints(1, 1)]),
     "StridedSliceGrad": ({}, [ints(4, 4), ints(0, 0), ints(2, 3), ints(1, 1), X[:2, :3].copy()]),
     "StringJoin": ({"N": 2, "separator": b"-"}, [STRING, STRING]),
