@@ -5,7 +5,7 @@ import pytest
 
 from tflbuild.core.result import StepResult
 from tflbuild.errors import MachineError
-from tflbuild.report.outputs import prepare, write_outputs
+from tflbuild.report.outputs import prepare, set_aside, write_outputs
 from tflbuild.storage.store import Store
 
 ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}
@@ -60,6 +60,28 @@ def test_a_file_in_the_place_of_the_folder_is_the_environments_fault(tmp_path):
     (tmp_path / "outputs").write_text("in the way")
     with pytest.raises(MachineError, match="cannot write to"):
         prepare(tmp_path / "outputs" / "net")
+
+
+@pytest.mark.parametrize("place", ["net", "net/default", "net/default/logs", "net/default/runners/android"])
+def test_nothing_is_written_or_removed_through_a_link(place, store, tmp_path):
+    """A stranger's project may bring output folders that lead to the user's own."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "thesis.txt").write_text("precious")
+    link = tmp_path / "outputs" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(own)
+    for touch in (prepare, lambda folder: set_aside(folder, store)):
+        with pytest.raises(MachineError, match=f"output folder .*{place} is a link"):
+            touch(tmp_path / "outputs" / "net" / "default")
+    assert [file.name for file in own.iterdir()] == ["thesis.txt"]
+
+
+def test_the_place_of_all_outputs_may_be_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "outputs").symlink_to(tmp_path / "disk")
+    prepare(tmp_path / "outputs" / "net" / "default")
+    assert (tmp_path / "disk" / "net" / "default").is_dir()
 
 
 def test_builds_that_end_at_once_leave_what_one_of_them_made(store, step, folder):

@@ -53,12 +53,28 @@ def variant_folder(recipe: Recipe) -> Path:
 
 def prepare(folder: Path) -> None:
     """Make the folder, so that a place that cannot be written to is known before anything runs."""
+    refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".new-", dir=folder):  # a name of its own: others may be probing too
             pass
     except OSError as error:
         raise cannot_write(folder, error) from None
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise MachineError where a variant's folder, the one around it or one inside is a link to another folder.
+
+    A stranger's project may bring such links. What a build writes and removes would then be files of the user's.
+    """
+    inside = (Path(place, name) for place, names, _ in os.walk(folder) for name in names)
+    link = next((place for place in (folder.parent, folder, *inside) if place.is_symlink()), None)
+    if link is not None:
+        raise MachineError(
+            f"the output folder {link} is a link",
+            why=f"it leads to {os.path.realpath(link)}; files there would be replaced and removed",
+            next_step="remove the link; output_root=... chooses another place, and may be a link itself",
+        )
 
 
 def cannot_write(folder: Path, error: OSError) -> MachineError:
@@ -114,6 +130,7 @@ def set_aside_other(folder: Path, store: Store, request: str) -> None:
 
 def set_aside(folder: Path, store: Store) -> None:
     """Rename artifact, manifest and all that was made with them, so that none of them looks current."""
+    refuse_links(folder)
     try:
         with store.lock(_lock_name(folder)):
             present = [place.name for place in _made_before(folder, "")]
