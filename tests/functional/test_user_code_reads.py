@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,8 @@ HARMLESS = {
     "declared copies": "return len(os.listdir('kept'))",
     "declared folder": "return len(os.listdir(HOME + '/kept'))",
     "program": "import subprocess\n    subprocess.run(['uname', '-a'], check=True)",
+    "compiled": "sys.path[:0] = ['kept']\n    import helper\n    assert helper.VALUE == 4",
+    "compiled at its own place": "sys.path[:0] = [HOME + '/kept']\n    import helper\n    assert helper.VALUE == 4",
 }
 
 
@@ -89,6 +92,11 @@ def run(tmp_path, body, key="verify.metrics.own"):
     (code / "kept").mkdir(parents=True)
     (code / "own.py").write_text(HEAD.format(home=str(home)) + body + "\n")
     (code / "kept" / "a.json").write_text("4")
+    for module in ("own.py", "kept/helper.py"):  # a user who runs them leaves what Python compiled, here of other code
+        (home / module).write_text("VALUE = 3\n")
+        py_compile.compile(str(home / module), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    for place in (home, code):
+        (place / "kept" / "helper.py").write_text("VALUE = 4\n")
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), str(home), key],
         env={

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +18,9 @@ from tflbuild.workers.datasets import Block, Declared, Held, Opened, rows_a_bloc
 
 NPY_MAGIC = b"\x93NUMPY"
 NPY = ".npy"
+MOST_HEADER_BYTES = 1 << 16
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+LENGTHS = {(1, 0): "<H", (2, 0): "<I"}
 COPIED_BYTES = 1 << 20
 
 
@@ -109,7 +113,13 @@ def read_header(stream: IO[bytes]) -> Member:
     version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
         raise ValueError(f"a .npy of version {version}")
-    shape, reversed_axes, dtype = HEADERS[version](stream)
+    width = struct.calcsize(LENGTHS[version])
+    length = stream.read(width)
+    if len(length) < width:
+        raise ValueError("it ends within its head")
+    if (size := struct.unpack(LENGTHS[version], length)[0]) > MOST_HEADER_BYTES:
+        raise ValueError(f"its head is {size:,} bytes long")  # numpy would allocate them
+    shape, reversed_axes, dtype = HEADERS[version](BytesIO(length + stream.read(size)))
     return Member(Held(dtype, tuple(shape)), bool(reversed_axes) and len(shape) > 1)
 
 

@@ -71,7 +71,7 @@ def read_json(declared: Declared, name: str) -> Any:
         )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unknown_form(declared, name, str(error)) from None
 
 
@@ -89,7 +89,7 @@ def features_of(declared: Declared, described: Any) -> Mapping[str, Stored]:
     """Features by name. Raises WorkerError for a description of another form."""
     try:
         return dict(stored_features(described["featuresDict"]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         older = isinstance(described, dict) and "type" in described
         why = "an older tensorflow-datasets wrote it" if older else repr(error)
         raise unknown_form(declared, FEATURES, why) from None

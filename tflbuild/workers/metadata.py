@@ -26,7 +26,7 @@ from tflbuild.workers.model_editing import add_buffer, parse_model
 Json = Any
 ENTRY = b"TFLITE_METADATA"
 MOST_LABELS = 10_000  # that are told, rather than counted
-MOST_LABEL_BYTES = 16 * 2**20
+MOST_LABEL_BYTES = 16 * 2**20  # of all label files of an archive together, unpacked
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 READABLE = 0o100644 << 16
 
@@ -146,17 +146,24 @@ def _read_archive(raw: bytes, named: Mapping[str, Json]) -> tuple[list[dict[str,
         return [], ""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            return [_describe_file(archive, one, named.get(one.filename, {})) for one in archive.infolist()], ""
+            return _describe_files(archive, named), ""
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         return [], f"the archive of files cannot be read: {error}"
 
 
-def _describe_file(archive: zipfile.ZipFile, member: zipfile.ZipInfo, told: Mapping[str, Json]) -> dict[str, Json]:
-    described: dict[str, Json] = {"name": member.filename, "bytes": member.file_size, "type": told.get("type", "")}
-    if described["type"] in LABEL_TYPES and member.file_size <= MOST_LABEL_BYTES:
-        labels = read_labels(archive.read(member))
-        described |= {"label_count": len(labels), "labels": labels[:MOST_LABELS]}
-    return described
+def _describe_files(archive: zipfile.ZipFile, named: Mapping[str, Json]) -> list[dict[str, Json]]:
+    """Describe the files in order. What comes after MOST_LABEL_BYTES of labels is not unpacked."""
+    files: list[dict[str, Json]] = []
+    left = MOST_LABEL_BYTES
+    for member in archive.infolist():
+        kind = named.get(member.filename, {}).get("type", "")
+        described: dict[str, Json] = {"name": member.filename, "bytes": member.file_size, "type": kind}
+        if kind in LABEL_TYPES and member.file_size <= left:
+            left -= member.file_size
+            labels = read_labels(archive.read(member))
+            described |= {"label_count": len(labels), "labels": labels[:MOST_LABELS]}
+        files.append(described)
+    return files
 
 
 def named_files(tree: Json) -> list[dict[str, Json]]:

@@ -22,17 +22,22 @@ NUMBER, ARCHITECTURE, ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 ALLOW, FAIL = 0x7FFF0000, 0x00050000  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 OPENS_FILES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+HAS_BITS = 0x45  # BPF_JMP|JSET|K
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: new namespaces
+NEW_NAMESPACES = 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
+CLONE3 = 435  # its flags lie in memory, which a filter cannot read; without it, libraries use clone(2)
 X32 = 0x40000000  # numbers from here on are system calls of the x32 ABI
 LOCAL_SOCKET = 1  # AF_UNIX
 
 Table = Mapping[str, "int | tuple[int, ...]"]
 
-# Numbers by architecture: audit's name of it, seccomp(2), socket(2), and the groups below.
+# Numbers by architecture: audit's name of it, seccomp(2), socket(2), clone(2), and the groups below.
 _SHARED = (425, 426, 427)  # io_uring_setup, _enter, _register: sockets without socket(2)
 X86_64: Table = {
     "audit": 0xC000003E,
     "seccomp": 317,
     "socket": 41,
+    "clone": 56,
     # ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, add_key, request_key, keyctl, unshare, setns, mount,
     # bpf, userfaultfd, open_by_handle_at
     "refused": (101, 310, 311, 438, 248, 249, 250, 272, 308, 165, 321, 323, 304, *_SHARED),
@@ -44,6 +49,7 @@ AARCH64: Table = {
     "audit": 0xC00000B7,
     "seccomp": 277,
     "socket": 198,
+    "clone": 220,
     "refused": (117, 270, 271, 438, 217, 218, 219, 97, 268, 40, 280, 282, 265, *_SHARED),
     # setxattr to fremovexattr, fchmod, fchmodat, fchownat, fchown, fchmodat2
     "ignored": (5, 6, 7, 14, 15, 16, 52, 53, 54, 55, 452),
@@ -95,6 +101,10 @@ def write_program(table: Table, *, network: bool, local_sockets: bool) -> bytes:
     lines += [(LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, X32), _fail(errno.ENOSYS)]
     for number in _numbers(table["refused"]):
         lines += [(EQUALS, 0, 1, number), _fail(errno.EPERM)]
+    # A process in a user namespace of its own has every capability in it, and all that the kernel does for them.
+    lines += [(EQUALS, 0, 1, CLONE3), _fail(errno.ENOSYS)]
+    lines += [(EQUALS, 0, 4, table["clone"]), (LOAD, 0, 0, ARGUMENT), (HAS_BITS, 0, 1, NEW_NAMESPACES)]
+    lines += [_fail(errno.EPERM), (LOAD, 0, 0, NUMBER)]
     for number in _numbers(table["ignored"]):
         lines += [(EQUALS, 0, 1, number), _fail(0)]
     if not network:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.workers.tfrecord import Feature
+from tflbuild.workers.tfrecord import MOST_RECORD_BYTES, Feature
 
 OWN = "tensorflow_datasets.core.features."
 NUMBERS = (
@@ -152,7 +152,11 @@ def held(name: str, example: Mapping[str, Feature], wanted: str) -> np.ndarray:
 def unpacked(data: bytes, encoding: str, dtype: np.dtype) -> np.ndarray:
     """A tensor's bytes as numbers."""
     try:
-        data = zlib.decompress(data) if encoding == "zlib" else data
+        if encoding == "zlib":
+            unpacking = zlib.decompressobj()
+            data = unpacking.decompress(data, MOST_RECORD_BYTES)
+            if not unpacking.eof:
+                raise ValueError(f"its zlib data is cut short, or longer than {MOST_RECORD_BYTES:,} bytes")
     except zlib.error as error:
         raise ValueError(f"its zlib data is damaged: {error}") from None
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)

@@ -21,6 +21,7 @@ ONES = 0xFFFFFFFF
 SMALL_BYTES = 2048  # below this a plain loop is quicker
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 12
+MOST_RECORD_BYTES = 1 << 30  # a compressed file of a few bytes can unpack to any length
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 Feature = tuple[str, np.ndarray]  # ("bytes" | "float" | "int64", values)
@@ -132,6 +133,8 @@ def length_of(head: bytes, at: int) -> int:
     length, check = struct.unpack("<QI", head)
     if masked(crc32c(head[:8])) != check:
         raise DamagedRecord(f"the length of the record at byte {at} does not match its checksum")
+    if length > MOST_RECORD_BYTES:
+        raise DamagedRecord(f"the record at byte {at} is {length:,} bytes long, and {MOST_RECORD_BYTES:,} are read")
     return int(length)
 
 
