@@ -8,6 +8,7 @@ caches below the home folder whose owners verify what they hold.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -63,7 +64,13 @@ class ReadGuard:
         return os.path.join(self.root, os.path.relpath(path, self.origin)) if below(path, self.origin) else ""
 
     def require_file(self, path: str) -> None:
-        """Raise WorkerError for a file that is not declared. A missing one that the user's project has counts."""
+        """Raise WorkerError for a file that is not declared. A missing one that the user's project has counts.
+
+        What Python compiled in the user's project is not there for a step: FileNotFoundError has Python compile the
+        declared source instead.
+        """
+        if is_compiled(path) and (below(path, self.root) or self.copy_of(path)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if below(path, self.root) and not os.path.lexists(path):
             self.require_absent(path, "reads '{}'", os.path.isfile)
             return
@@ -146,6 +153,11 @@ def denied_read(error: BaseException) -> WorkerError | None:
 def holds_all(copy: str, original: str) -> bool:
     """Return whether a copied folder has all that its original has."""
     return set(os.listdir(original)) - {"__pycache__"} <= set(os.listdir(copy))
+
+
+def is_compiled(path: str) -> bool:
+    """Return whether a file is one in which Python keeps a compiled module."""
+    return path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__"
 
 
 def is_import(frame: FrameType | None) -> bool:
