@@ -51,6 +51,24 @@ answer = server.answer_request(sys.argv[2], folder, 2 << 30)
 """
 SOCKET = "import socket\nsocket.socket(socket.{family}, socket.{kind})"
 CALL = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+CLONE = (
+    CALL
+    + """number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+pid = libc.syscall(number, 1 << 28 | 17, 0, 0, 0, 0)
+if pid == 0:
+    os._exit(0)
+assert pid > 0
+"""
+)
+CLONE3 = (
+    CALL
+    + """import struct
+pid = libc.syscall(435, struct.pack("11Q", 1 << 28, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0), 88)
+if pid == 0:
+    os._exit(0)
+assert pid > 0
+"""
+)
 REFUSED = {
     "read a key": "(home / '.ssh' / 'id').read_text()",
     "read it by another program": "import subprocess\nsubprocess.run(['cat', home / '.ssh' / 'id'], check=True)",
@@ -80,6 +98,8 @@ REFUSED = {
     "environment of another": "open(f'/proc/{os.getppid()}/environ').read()",
     "signal": "os.kill(os.getppid(), 0)",
     "new namespace": CALL + "assert libc.unshare(1 << 28) == 0",
+    "process in a new namespace": CLONE,
+    "process in a new namespace, clone3": CLONE3,
 }
 ALLOWED = {
     "write": "(folder / 'outputs' / 'a' / 'b').mkdir(parents=True); (folder / 'outputs' / 'a' / 'c').touch()",

@@ -1,6 +1,7 @@
 """Each kind of dataset: what it feeds, in which order, and what it refuses by name."""
 
 import gzip
+import io
 import struct
 from contextlib import suppress
 
@@ -12,7 +13,7 @@ from PIL import Image
 from records import example, record_file, varint
 from sampling import sampled, spec
 
-from tflbuild.workers import tfrecord
+from tflbuild.workers import dataset_arrays, tfrecord
 from tflbuild.workers.contract import WorkerError
 
 IMAGES = {"classes": [], "mean": [], "std": [], "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
@@ -291,6 +292,18 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, at):
     path.write_bytes(raw)
     found = refusal(tmp_path, RECORDS, [spec("x", [1, 1])], path)
     assert "not a whole TFRecord file" in found["what"] and found["why"]
+
+
+def test_lengths_are_refused_before_memory_is_allocated_for_them(tmp_path):
+    """A compressed file of a few kilobytes can fill what is announced."""
+    length = struct.pack("<Q", 1 << 40)
+    packed = gzip.compress(length + struct.pack("<I", tfrecord.masked(tfrecord.crc32c(length))) + bytes(1000))
+    records = tmp_path / "a.tfrecord"
+    records.write_bytes(packed)
+    with pytest.raises(tfrecord.DamagedRecord, match="bytes long"):
+        list(tfrecord.read_records(records))
+    with pytest.raises(ValueError, match="its head is 4,294,967,295 bytes long"):
+        dataset_arrays.read_header(io.BytesIO(b"\x93NUMPY\x02\x00" + b"\xff" * 4 + bytes(1000)))
 
 
 @pytest.mark.parametrize("kept", [5, 20, -1])

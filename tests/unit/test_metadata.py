@@ -17,6 +17,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.report.metadata import metadata_text
+from tflbuild.workers import metadata
 from tflbuild.workers.contract import WorkerError
 from tflbuild.workers.flatbuffer import read_buffers, read_model
 from tflbuild.workers.metadata import read_labels, read_metadata, write_metadata
@@ -241,6 +242,17 @@ def test_files_that_are_missing_and_metadata_that_are_damaged_are_told(model, tm
     found = read_metadata(path)
     assert found["model"] == {} and "leads nowhere" in found["damaged"]
     assert any("damaged" in line for line in metadata_text({"metadata": found}))
+
+
+def test_labels_are_unpacked_up_to_a_limit_in_all(monkeypatch, model, tmp_path):
+    """A name may be in an archive thousands of times, and 16 KB unpack to 16 MB."""
+    monkeypatch.setattr(metadata, "MOST_LABEL_BYTES", 10)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(write_metadata(model, TREE, {"labels.txt": b"a\nb\n"}))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        for text in (b"c\nd\n", b"e\nf\n"):
+            archive.writestr("labels.txt", text)
+    assert [file.get("labels") for file in read_metadata(path)["files"]] == [["a", "b"], ["c", "d"], None]
 
 
 def test_a_model_that_is_too_large_is_refused(monkeypatch, model):

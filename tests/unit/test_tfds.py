@@ -13,6 +13,7 @@ from PIL import Image
 from records import described, example, prepared
 from sampling import sampled, spec
 
+from tflbuild.workers import tfds_features
 from tflbuild.workers.contract import WorkerError
 
 OPTIONS = {"split": "test", "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
@@ -207,6 +208,21 @@ def test_what_is_not_read_is_refused_where_it_is_fed_and_nowhere_else(tmp_path, 
 def test_a_record_that_its_description_does_not_fit_is_refused(tmp_path, feature, row, why):
     found = refusal(tmp_path, {"x": feature}, row, ([None, 2], "int32" if "tensor" in feature else "uint8"))
     assert found["what"] == "feature 'x' of record 0 of '1.0.0' is not what features.json says" and why in found["why"]
+
+
+def test_descriptions_without_an_end_are_refused(tmp_path):
+    data = simple(tmp_path)
+    inner = '{"pythonClassName": "a", "featuresDict": {"features": {"x": '
+    for text in ("[" * 100_000, '{"featuresDict": {"features": {"x": ' + inner * 480 + "{}" + "}}}" * 480 + "}}}"):
+        (data / "features.json").write_text(text)
+        assert "is not in the form that is known here" in told(tmp_path, data)["what"]
+
+
+def test_a_tensor_that_unpacks_to_more_than_a_record_may_have_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_features, "MOST_RECORD_BYTES", 1000)
+    feature, wanted = described("tensor", "uint8", (-1,), encoding="zlib"), ([None, None], "uint8")
+    row = example(x=zlib.compress(bytes(1001)))
+    assert "or longer than 1,000 bytes" in refusal(tmp_path, {"x": feature}, row, wanted)["why"]
 
 
 def test_a_damaged_image_is_refused_by_its_place(tmp_path):
