@@ -29,6 +29,33 @@ def test_a_cluster_and_what_a_step_holds_of_it():
     )
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "defaults: [mobilenet_int8, override /executor: ray]\nexecutor: {KEY: 'ray://h:1'}\n",
+        "defaults: [mobilenet_int8, override /executor: own]\n",
+    ],
+)
+@pytest.mark.parametrize("key", ["address", "store"])
+def test_a_file_names_no_cluster(recipe, key, monkeypatch, tmp_path):
+    """What a cluster answers is unpickled here, so that it is the user's to choose."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for file, text in {
+        "recipes/net.yaml": recipe.replace("KEY", key),
+        "conf/executor/own.yaml": f"defaults: [ray]\n{key}: ray://h:1\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    with pytest.raises(RecipeError, match=f"'executor.{key}' is not taken from a file"):
+        freeze_executor(compose(["+recipe=net"]))
+    typed = freeze_executor(compose(["+recipe=net", f"executor.{key}=ray://h:1"]))
+    assert getattr(typed, key) == "ray://h:1"
+    monkeypatch.setenv("RAY_ADDRESS", "ray://h:1")
+    if key == "address":
+        assert freeze_executor(compose(["+recipe=net"])).address == "ray://h:1"
+
+
 def test_it_is_no_part_of_the_recipe_its_variant_or_its_overrides():
     plain, other = (
         compose(["+recipe=mobilenet_int8", *told])[0] for told in ([], ["executor=ray", "executor.address=h:1"])

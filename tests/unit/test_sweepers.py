@@ -8,7 +8,7 @@ from frozen import resolved
 from needs import require_module
 
 from tflbuild.batches import merge, value_of
-from tflbuild.config import sweepers
+from tflbuild.config import inspection, sweepers
 from tflbuild.config.compose import Composer, compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.one_plan import NoValue
@@ -16,6 +16,7 @@ from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark
 from tflbuild.core.verdict import PROVEN, Verdict
 from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
+from tflbuild.options import VERBS, make_parser
 from tflbuild.pipeline import Outcome, Prepared, Refused, hold_aims
 from tflbuild.report.summary import Row
 
@@ -113,6 +114,80 @@ def test_a_recipe_may_set_no_more_of_hydra(section):
     with pytest.raises(RecipeError, match="no setting of tflbuild") as caught:
         compose(["+recipe=net"])
     assert caught.value.where.startswith("recipes/net.yaml:3")
+
+
+def write_files(**files):
+    for name, text in files.items():
+        file = Path(name.replace("__", "/") + ".yaml")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("header", "entry"),
+    [
+        ("@package hydra.job", "x"),
+        ("plain", "x@hydra.job"),
+    ],
+)
+def test_no_file_sets_the_environment_of_a_launcher_or_what_it_calls(header, entry):
+    """Whichever way it gets among Hydra's own settings."""
+    write_files(
+        recipes__net=f"defaults: [/own/{entry}, mobilenet_int8]\n".replace("@", "@_global_."),
+        conf__own__x=f"# {header}\nenv_set: {{LD_PRELOAD: own.so}}\n",
+    )
+    with pytest.raises(RecipeError, match=r"'hydra\.job\.env_set.LD_PRELOAD' is no setting of tflbuild"):
+        Composer(["+recipe=net", "hydra/launcher=basic", "quantization=none,int8"]).drive()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "key", "value"),
+    [
+        ("sweeper=optuna", "sweeper.storage", "sqlite:///own.db"),  # studies may hold pickles
+        ("launcher=submitit_slurm", "launcher.setup", "[curl example.com]"),
+        ("launcher=submitit_slurm", "launcher.additional_parameters", "{wrap: id}"),
+        ("launcher=submitit_slurm", "launcher.partition", '"cpu\\nid"'),
+        ("launcher=submitit_local", "launcher.submitit_folder", "/tmp/own"),
+        ("launcher=joblib", "launcher.temp_folder", "/tmp/own"),
+        ("launcher=joblib", "launcher.pre_dispatch", "9**9"),
+    ],
+)
+def test_what_reaches_out_is_typed_and_not_taken_from_a_file(chosen, key, value):
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
+    section, _, name = key.partition(".")
+    typed = ["+recipe=net", f"hydra/{chosen}", AIMS, "quantization=none,int8"]
+    write_files(recipes__net=f"defaults: [mobilenet_int8]\nhydra: {{{section}: {{{name}: {value}}}}}\n")
+    with pytest.raises(RecipeError, match=rf"'hydra.{key}(\.\w+)?' is not taken from a file"):
+        Composer(typed).drive()
+    write_files(recipes__net="defaults: [mobilenet_int8]\n")
+    if "\\n" not in value and not value.startswith("{"):
+        assert Composer([*typed, f"hydra.{key}={value}"]).drive().config.hydra[section][name]
+
+
+def test_a_file_of_the_project_that_hides_a_plugin_sets_no_more():
+    require_module("hydra_plugins.hydra_joblib_launcher", "joblib")
+    write_files(conf__hydra__launcher__joblib="temp_folder: /tmp/own\n")
+    with pytest.raises(RecipeError, match=r"'hydra\.launcher\.temp_folder' is not taken from a file"):
+        Composer([RECIPE, "hydra/launcher=joblib", "quantization=none,int8"]).drive()
+
+
+def test_a_recipe_sets_what_does_no_harm():
+    require_module("hydra_plugins.hydra_optuna_sweeper", "optuna")
+    sweeper = "{n_trials: 3, study_name: net, sampler: {seed: 1}, search_space: null}"
+    write_files(
+        recipes__net=f"defaults: [mobilenet_int8]\nhydra: {{sweeper: {sweeper}, launcher: {{n_jobs: 2, prefer: x}}}}\n"
+    )
+    drive = Composer(["+recipe=net", "hydra/sweeper=optuna", "hydra/launcher=joblib", AIMS, SPACE]).drive()
+    assert drive.config.hydra.sweeper.n_trials == 3 and drive.config.hydra.launcher.n_jobs == 2
+
+
+def test_hydras_help_does_not_call_what_a_recipe_says_of_logging(capsys):
+    write_files(
+        recipes__net="hydra: {hydra_logging: {root: {handlers: [x]}, handlers: {x: {(): os.mkdir, path: made}}}}\n"
+    )
+    parser = make_parser()
+    inspection.show(parser.parse_intermixed_args(["+recipe=net", "--hydra-help"]), parser, VERBS)
+    assert "== Flags ==" in capsys.readouterr().out and not Path("made").exists()
 
 
 def test_of_several_recipes_none_may_say_how_to_sweep():

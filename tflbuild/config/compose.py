@@ -40,11 +40,12 @@ from tflbuild.config.hydra_keys import check_hydra_keys, check_hydra_section
 from tflbuild.config.make_build import find_missing, make_build
 from tflbuild.config.open_mappings import nest, normalise
 from tflbuild.config.plain_values import require_bounded, require_plain, require_readable, require_repeatable
+from tflbuild.config.plugin_settings import require_harmless
 from tflbuild.config.recipe_source import GROUP, ProjectSource, RecipeSource
 from tflbuild.config.search_path import find_recipe, search_roots
 from tflbuild.config.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.target_mistakes import refuse_only
-from tflbuild.config.trusted_stores import STORE, read_typed_store, texts_of
+from tflbuild.config.trusted_stores import STORE, read_typed, texts_of
 from tflbuild.config.unread import UnreadKey, find_unread, keep_read_elsewhere, require_chosen
 from tflbuild.config.variants import drop_repeated, name_variant, require_swept, told_overrides
 from tflbuild.errors import RecipeError, UsageError
@@ -62,7 +63,7 @@ class Composed:
     """One composed variant. `environment` are the variables that the configuration reads, `unread` the keys that
     were declared and that the chosen options do not read.
 
-    `written_store` is the section `store` before interpolation, `typed_store` what the user typed of it."""
+    `written_store` is the section `store` before interpolation, `typed` what the user typed of it and of `executor`."""
 
     name: str
     variant: str
@@ -72,7 +73,7 @@ class Composed:
     places: mistakes.Places
     unread: tuple[UnreadKey, ...] = ()
     written_store: Mapping[str, str] = field(default_factory=dict)
-    typed_store: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class Composer:
             config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
             nested = self.parse([nest(str(one.input_line)) for one in leaves])
             apply_leaves(config, nested, self.loader.declarations.kinds)
+            require_harmless(PRIMARY, config, parsed, self._places(self.normal))
         chosen = config.hydra.runtime.choices
         sweeper, launcher = str(chosen["hydra/sweeper"]), str(chosen["hydra/launcher"])
         if sweeper != BASIC:
@@ -243,7 +245,7 @@ class Composer:
             places=places,
             unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
-            typed_store=read_typed_store(one for one in self.parse(self.normal) if self._is_leaf(one)),
+            typed=read_typed(one for one in self.parse(self.normal) if self._is_leaf(one)),
         )
 
     def compose_all(self, jobs: list[Job]) -> list[Composed]:

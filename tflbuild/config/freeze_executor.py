@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 
 from tflbuild.config import schema
@@ -12,12 +13,15 @@ from tflbuild.core.cluster import Cluster
 from tflbuild.core.sizes import read_size
 from tflbuild.errors import RecipeError
 
+VARIABLES = {"executor.address": "RAY_ADDRESS"}
 OWN = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray counts by itself
 
 
 def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
     """The cluster of all variants, None where they are built on this machine. Raises RecipeError for what cannot be."""
     found = [_freeze(one.build.executor, Refusals(one.places)) for one in composed]
+    for one in composed:
+        _require_own(one, Refusals(one.places))
     if any(cluster != found[0] for cluster in found):
         raise RecipeError(
             "the variants of a sweep share one executor",
@@ -26,6 +30,25 @@ def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
             next_step="give executor, and every key of it, one value",
         )
     return found[0]
+
+
+def _require_own(composed: Composed, refusals: Refusals) -> None:
+    """Raise RecipeError for a cluster or a folder of its nodes that a file names.
+
+    A cluster gets all that steps read, and what it answers is unpickled here: whoever names it runs code as the user.
+    """
+    executor = composed.build.executor
+    if not isinstance(executor, schema.RayExecutor):
+        return
+    for key, value in (("executor.address", executor.address), ("executor.store", executor.store)):
+        if value and composed.typed.get(key) != value and value != os.environ.get(VARIABLES.get(key, "")):
+            raise refusals.refuse(
+                f"'{key}' is not taken from a file",
+                key,
+                why="a cluster is sent what steps read, and what it answers is believed",
+                next_step=f"if you know that cluster, type it: {key}={value}"
+                + ("; or set RAY_ADDRESS" if key in VARIABLES else ""),
+            )
 
 
 def _freeze(executor: schema.Executor, refusals: Refusals) -> Cluster | None:

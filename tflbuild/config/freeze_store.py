@@ -68,7 +68,7 @@ def note_unconfirmed(shared: Shared | None) -> list[str]:
 def _freeze(composed: Composed) -> Shared | None:
     store = composed.build.store
     if not store.remote:
-        if store.push and ("store.remote" not in composed.typed_store or "store.push" in composed.typed_store):
+        if store.push and ("store.remote" not in composed.typed or "store.push" in composed.typed):
             raise RecipeError(
                 "store.push=true has nowhere to push to",
                 where=_place("store.push", composed),
@@ -111,7 +111,7 @@ def _uses(composed: Composed) -> tuple[Use, ...]:
             next_step="write the URL itself; user and password belong in ~/.netrc, or name the store yourself with"
             " the variable TFLBUILD_REMOTE",
         )
-    own_push = "store.push" in composed.typed_store or (
+    own_push = "store.push" in composed.typed or (
         own_remote and os.environ.get(VARIABLES["store.push"], "").lower() in ("true", "yes", "on", "1")
     )
     read: tuple[Use, ...] = () if own_remote else ("read",)
@@ -120,7 +120,7 @@ def _uses(composed: Composed) -> tuple[Use, ...]:
 
 def _is_own_remote(composed: Composed) -> bool:
     """Whether the user named the store: on the command line or with the variable."""
-    typed = composed.typed_store.get("store.remote")
+    typed = composed.typed.get("store.remote")
     if typed is not None and typed == composed.written_store.get("remote"):
         return True
     return composed.build.store.remote == os.environ.get(VARIABLES["store.remote"])

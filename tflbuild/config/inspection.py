@@ -57,6 +57,7 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Se
         mistakes.check_overrides(parsed, mistakes.Places(overrides=tuple(overrides)))
         overrides = [nest(text) for text in overrides]
         if options.hydra_help:
+            options.overrides = []  # Hydra sets up logging first, and calls what its configuration names
             hydra.hydra_help(PRIMARY, parser, options)
         elif options.info:
             hydra.show_info(options.info, PRIMARY, overrides, RunMode.MULTIRUN if options.multirun else RunMode.RUN)

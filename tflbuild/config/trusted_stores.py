@@ -19,17 +19,19 @@ from tflbuild.locations import settings_folder
 
 NAME = "trusted_stores"
 STORE = "store"
+OWN_SECTIONS = (STORE, "executor")  # where it counts who said something
 
 
-def read_typed_store(overrides: Iterable[Override]) -> dict[str, str]:
-    """Return what the user typed of the shared store, by key. `overrides` are those that choose no option."""
+def read_typed(overrides: Iterable[Override]) -> dict[str, str]:
+    """Return what the user typed of these sections, by key. `overrides` are those that choose no option."""
     typed: dict[str, str] = {}
     for one in overrides:
-        if one.is_sweep_override() or str(one.key_or_group).partition(".")[0] != STORE:
+        name = str(one.key_or_group).partition(".")[0]
+        if one.is_sweep_override() or name not in OWN_SECTIONS:
             continue
         value = one.value()
-        section = value if one.key_or_group == STORE else {one.key_or_group.removeprefix(f"{STORE}."): value}
-        typed |= {f"{STORE}.{key}": text for key, text in texts_of(section).items()}
+        section = value if one.key_or_group == name else {one.key_or_group.removeprefix(f"{name}."): value}
+        typed |= {f"{name}.{key}": text for key, text in texts_of(section).items()}
     return typed
 
 
