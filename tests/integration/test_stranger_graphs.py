@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -74,10 +75,15 @@ def test_looking_at_a_recipe_of_such_a_model_runs_nothing(project, canary):
 
 
 def test_a_build_refuses_each_by_its_operators_and_loads_a_table_of_an_asset(project, canary):
-    names = ["asset", *REFUSED, "words"]
+    names = ["asset", *REFUSED, "linked", "words"]
+    shutil.copytree(project.folder / "words", project.folder / "linked")
+    (asset,) = (project.folder / "linked" / "assets").iterdir()
+    asset.unlink()
+    asset.symlink_to(project.folder / "secret")
     done = project.run("-m", "source=saved_model", f"source.path={','.join(names)}", "name=net", "--json")
     rows = {row["variant"].partition("source.path=")[2].partition(",")[0]: row for row in json.loads(done.out)}
     assert "reach outside" not in str(rows["words"]["error"]), "TensorFlow itself reads an asset"
+    assert f"'linked/assets/{asset.name}' is a link that leads out of its folder" in rows["linked"]["error"]
     assert "its asset '../../secret' leads out of its folder" in rows["asset"]["error"]
     for name, operator in REFUSED.items():
         assert "has operators that reach outside the model:" in rows[name]["error"], name

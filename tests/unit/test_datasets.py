@@ -132,6 +132,20 @@ def test_folders_that_are_no_dataset_are_refused(tmp_path):
     assert "did you mean 'dog'" in refusal(tmp_path, named, wanted, data)["why"]
 
 
+def test_links_out_of_the_folder_are_refused_and_those_within_followed(tmp_path):
+    """What a stranger's folder leads to would be read, and reach the artifact."""
+    data, place = image_folder(tmp_path, dog__a=(2, 3), cat__a=(2, 3)), tmp_path / "inputs"
+    place.symlink_to(data)
+    (data / "cat" / "b.png").symlink_to("../dog/a.png")
+    assert len(images(tmp_path, place)[0]["x"]) == 3
+    for target in (tmp_path / "photos2", "../../../etc"):
+        (data / "cow").symlink_to(target)
+        with pytest.raises(WorkerError, match="'inputs/cow' is a link that leads out of its folder") as caught:
+            images(tmp_path, place)
+        assert caught.value.fields["where"] == "dataset.path"
+        (data / "cow").unlink()
+
+
 def test_a_broken_image_is_named(tmp_path):
     data = image_folder(tmp_path, cat__a=(50, 50), cat__b=(50, 50))
     raw = (data / "cat" / "b.png").read_bytes()

@@ -38,7 +38,7 @@ OBSERVER = (
 TIES = ("core.digest", "core.ties")
 
 # what reads a SavedModel, and says which of its operators reach outside it
-GRAPHS = ("graph_operators", "saved_model_file", "tensorflow_operators")
+GRAPHS = ("graph_operators", "linked_files", "saved_model_file", "tensorflow_operators")
 
 # what reads a Keras file, and says which parts of it may be made
 KERAS = ("hdf5_contents", "keras_classes", "keras_file", "time_limit", "keras_parts", "keras_source")
@@ -178,7 +178,7 @@ KINDS: dict[str, StepKind] = {
                 *("dataset_arrays", "dataset_audio", "dataset_call", "dataset_csv", "dataset_files", "dataset_images"),
                 *("dataset_synthetic", "dataset_tfds", "dataset_tfrecord", "datasets", "feeder", "pixels"),
                 *("sample_statistics", "sample_writer", "samples", "tfds_features", "tfrecord", "undeclared_reads"),
-                "user_code",
+                *("linked_files", "user_code"),
             ),
             packages=("numpy", "pillow"),
             outputs=("samples/",),

@@ -22,6 +22,7 @@ from tflbuild.workers.dataset_tfds import open_tfds
 from tflbuild.workers.dataset_tfrecord import open_tfrecord
 from tflbuild.workers.datasets import Declared, Opened
 from tflbuild.workers.feeder import Feeder
+from tflbuild.workers.linked_files import require_own_files
 from tflbuild.workers.sample_statistics import SampleStatistics, count_distinct, describe_inputs
 from tflbuild.workers.sample_writer import SampleWriter
 from tflbuild.workers.samples import Arrays
@@ -56,6 +57,8 @@ def run(request: Request) -> Facts:
         unfed = [key for key in others if key not in random]
         return told(writer, params["count"], unfed) | ranges | {"synthetic": True}
     label = request.labels.get("dataset") or str(params.get("call", ""))
+    if "dataset" in request.inputs:
+        require_own_files(request.inputs["dataset"], label, f"{request.section}.path")
     declared = Declared(request, params, signature["inputs"], label)
     opened = OPENERS[params["kind"]](declared)
     feeder = Feeder(declared, opened, others)

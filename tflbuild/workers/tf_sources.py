@@ -10,6 +10,7 @@ from tflbuild.workers.contract import Request, WorkerError
 from tflbuild.workers.function_source import load_function
 from tflbuild.workers.graph_operators import require_contained_graph
 from tflbuild.workers.keras_source import load_keras
+from tflbuild.workers.linked_files import require_own_files
 from tflbuild.workers.saved_model_file import read_saved_model
 from tflbuild.workers.tf1_source import freeze_signatures, is_lost
 from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, saved_model_entry
@@ -18,6 +19,7 @@ from tflbuild.workers.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, sav
 def load_saved_model(request: Request) -> Loaded:
     """A SavedModel, whose initialisers TensorFlow runs. Raises WorkerError for one that reaches outside itself."""
     path, label = request.inputs["source"], request.labels["source"]
+    require_own_files(path, label, "source")
     require_contained_graph(read_saved_model(path, label), request.params.get("allow", ()), label)
     return load_snapshot(request)
 
