@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from tflbuild.core.digest import hash_bytes
-from tflbuild.storage.store import Store
+from tflbuild.core.foreign_files import parse_json
+from tflbuild.storage.store import Store, replace_json
 
 ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}
 KEY = "ab" * 32
@@ -37,6 +38,16 @@ def test_what_was_published_is_found(store, publish):
     assert record.outputs["model"].digest == hash_bytes(b"bytes")
     assert store.blob(record.outputs["model"].digest).read_bytes() == b"bytes"
     assert (record.facts, record.elapsed, record.action) == ({"bytes": 1}, 2.5, ACTION)
+
+
+def test_facts_of_infinite_values_are_kept(store):
+    store.publish(KEY, ACTION, {}, {"low": float("-inf"), "most": [float("inf")]}, 0.1)
+    assert store.find(KEY).facts == {"low": float("-inf"), "most": [float("inf")]}
+
+
+def test_files_for_others_are_json_without_exception(tmp_path):
+    replace_json(tmp_path / "manifest.json", {"low": float("-inf"), "mean": [float("nan"), 0.5]})
+    assert parse_json((tmp_path / "manifest.json").read_text()) == {"low": "-Infinity", "mean": ["NaN", 0.5]}
 
 
 def test_an_unknown_key_is_a_miss(store):

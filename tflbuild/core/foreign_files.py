@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -100,27 +101,40 @@ def read_json(path: Path | str, most_bytes: int = MOST_JSON_BYTES) -> Any:
     return parse_json(read_file(path, most_bytes))
 
 
-def parse_json(raw: bytes | str) -> Any:
+def parse_json(raw: bytes | str, *, finite: bool = True) -> Any:
     """Return the value of a JSON text.
 
+    Args:
+        raw: The text, as UTF-8 where it is bytes.
+        finite: Refuse NaN and the infinities, which JSON lacks, and Python writes.
+
     Raises BadContentError for text that is no JSON, that nests deeper than MOST_DEPTH, for a number outside 64 bits,
-    for NaN and the infinities, and for text that cannot be written as UTF-8.
+    and for text that cannot be written as UTF-8.
     """
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        value = json.loads(raw, parse_constant=_refuse_constant if finite else None)
     except RecursionError:
         raise BadContentError("it is nested too deeply") from None
     except ValueError as error:
         raise BadContentError(f"it is no JSON: {error}") from None
-    _require_plain(value)
+    _require_plain(value, finite=finite)
     return value
+
+
+def spell_floats(value: Any) -> Any:
+    """Return JSON in which NaN and the infinities are the texts that JSON of protocol buffers has for them."""
+    if isinstance(value, Mapping):
+        return {key: spell_floats(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [spell_floats(item) for item in value]
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _require_plain(value: object) -> None:
+def _require_plain(value: object, *, finite: bool) -> None:
     """Walk level by level: a walk that calls itself could exhaust the stack."""
     level = [value]
     for _ in range(MOST_DEPTH):
@@ -131,7 +145,7 @@ def _require_plain(value: object) -> None:
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
-            elif why := objection(item):
+            elif (finite or type(item) is not float) and (why := objection(item)):
                 raise BadContentError(why)
         if not below:
             return
