@@ -43,6 +43,27 @@ def test_labels_of_another_dimension_and_too_many_are_left_out(monkeypatch):
     assert "has 3 labels" in read_contract("", CONTENTS).left_out[1]
 
 
+@pytest.mark.parametrize("options", [{"mean": ["nan"]}, {"std": []}, {"std": [0.0]}, {"std": [1.0, 2.0]}], ids=str)
+def test_numbers_of_the_metadata_that_are_none_are_left_out(options):
+    """A stranger's .tflite may have them; no program can be written with them, or it divides by zero."""
+    contents = json.loads(json.dumps(CONTENTS))
+    graph = contents["metadata"]["model"]["subgraph_metadata"][0]
+    units = [
+        unit["options"]
+        for side in ("input", "output")
+        for one in graph[f"{side}_tensor_metadata"]
+        for unit in one.get("process_units", ())
+        if unit["options_type"] in ("NormalizationOptions", "ScoreThresholdingOptions")
+    ]
+    units[0].update(options)
+    units[-1]["global_score_threshold"] = "inf"
+    contract = read_contract("", contents)
+    assert (contract.entries[0].inputs[0].mean, contract.entries[0].outputs[0].threshold) == ((), None)
+    assert "are not normalised" in contract.left_out[0] and "is no number" in contract.left_out[1]
+    for render in RUNNERS.values():
+        assert render(contract)
+
+
 @pytest.mark.parametrize("case", ["CONV_2D_int8", "CONV_2D_float32", "ABS_int16"])
 def test_the_python_runner_gives_what_the_interpreter_gives(case, tmp_path):
     path = tmp_path / "model.tflite"

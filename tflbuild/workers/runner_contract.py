@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,16 @@ def _port(
 ) -> Port:
     units = {unit.get("options_type", ""): unit.get("options", {}) for unit in told.get("process_units", ())}
     normalization = units.get("NormalizationOptions", {})
+    mean, std = tuple(normalization.get("mean", ())), tuple(normalization.get("std", ()))
+    threshold = units.get("ScoreThresholdingOptions", {}).get("global_score_threshold")
+    if not all(map(_is_number, (*mean, *std))) or len(std) not in (1, len(mean) or len(std)) or 0 in std:
+        left_out.append(
+            f"Tensor '{tensor['name']}': its values are not normalised, as the metadata ask for no numbers."
+        )
+        mean, std = (), ()
+    if not (threshold is None or _is_number(threshold)):
+        left_out.append(f"Output '{tensor['name']}': its threshold in the metadata is no number.")
+        threshold = None
     if "ScoreCalibrationOptions" in units:
         left_out.append(f"Output '{tensor['name']}': its scores are not calibrated as the metadata ask for.")
     labels: tuple[str, ...] = ()
@@ -96,11 +107,16 @@ def _port(
         shape=tuple(tensor["shape"]),
         scale=tensor["scale"],
         zero_point=tensor["zero_point"] or 0,
-        mean=tuple(normalization.get("mean", ())),
-        std=tuple(normalization.get("std", ())),
+        mean=mean,
+        std=std,
         labels=labels,
-        threshold=units.get("ScoreThresholdingOptions", {}).get("global_score_threshold"),
+        threshold=threshold,
     )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a number of the metadata is finite; what JSON has not is there by its name, `nan`."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _labels(tensor: Mapping[str, Any], file: str, labels: tuple[str, ...], left_out: list[str]) -> tuple[str, ...]:
