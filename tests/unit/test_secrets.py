@@ -216,3 +216,28 @@ def test_a_variable_that_reads_like_a_token_is_hidden_whatever_its_name(monkeypa
     monkeypatch.setenv("FOLDER", "data-sets/2024")
     note_config({"a": ["${oc.env:THING}", "${oc.env:FOLDER}"]}, {})
     assert secrets.known_secrets() == ("ghp4711abcDEF0815xyzXYZ42",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source: {handle: 'https://h/${oc.env:SOME_THING}/m.tar.gz'}",
+        "source: {handle: 'https://h/m.tar.gz?v=${metadata.name}'}\nmetadata: {name: '${oc.env:SOME_THING}'}",
+        "source: {handle: '${metadata.name}'}\nmetadata: {name: 'https://h/${oc.env:SOME_THING}'}",
+        "source: {handle: '${oc.env:NONE,https://h/${oc.env:SOME_THING}}'}",
+    ],
+)
+def test_a_recipe_sends_no_variable_to_a_host_that_it_names(recipe, monkeypatch, text):
+    monkeypatch.setenv("SOME_THING", "plain")
+    recipe(f"{text}\n")
+    with pytest.raises(RecipeError, match=r"'source\.handle' holds a variable of yours"):
+        compose(["+recipe=theirs", "source=hub"])
+
+
+def test_an_address_that_is_one_variable_or_typed_is_the_users(recipe, monkeypatch):
+    monkeypatch.setenv("ADDRESS", "https://h/m.tar.gz")
+    recipe("source: {handle: '${oc.env:ADDRESS}'}\n")
+    typed = "https://h/${oc.env:ADDRESS}"
+    assert compose(["+recipe=theirs", "source=hub"])[0].build.source.handle == "https://h/m.tar.gz"
+    composed = compose(["+recipe=theirs", "source=hub", f"source.handle='{typed}'"])[0]
+    assert composed.build.source.handle == "https://h/https://h/m.tar.gz"

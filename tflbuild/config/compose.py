@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config import mistakes, one_plan, schema
 from tflbuild.config.by_target import BY_TARGET, ONLY, split_by_preset
-from tflbuild.config.config_secrets import note_config, refuse_secret_names
+from tflbuild.config.config_secrets import note_config, refuse_secret_names, refuse_sent_variables
 from tflbuild.config.declared import (
     Declarations,
     DeclaredKey,
@@ -63,7 +63,8 @@ class Composed:
     """One composed variant. `environment` are the variables that the configuration reads, `unread` the keys that
     were declared and that the chosen options do not read.
 
-    `written_store` is the section `store` before interpolation, `typed` what the user typed of it and of `executor`."""
+    `written_store` is the section `store` before interpolation, `typed` what the user typed of it, of
+    `executor` and of `source`."""
 
     name: str
     variant: str
@@ -236,6 +237,8 @@ class Composer:
         require_plain(build, places)
         note_config(plain, OmegaConf.to_container(config))
         refuse_secret_names(build.name, build.output_root, places)
+        typed = read_typed(one for one in self.parse(self.normal) if self._is_leaf(one))
+        refuse_sent_variables(plain, getattr(build.source, "handle", ""), typed, places)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
@@ -245,7 +248,7 @@ class Composer:
             places=places,
             unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
-            typed=read_typed(one for one in self.parse(self.normal) if self._is_leaf(one)),
+            typed=typed,
         )
 
     def compose_all(self, jobs: list[Job]) -> list[Composed]:

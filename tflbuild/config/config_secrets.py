@@ -12,6 +12,7 @@ from tflbuild.core.secrets import holds_secret, note_arguments, note_interpolate
 from tflbuild.errors import RecipeError
 
 VARIABLE = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
+ONE_VARIABLE = re.compile(r"\$\{oc\.env:\s*[A-Za-z_]\w*\s*(,[^{}$]*)?\}")
 ARGUMENTS = "arguments"  # mappings of the user's own names
 
 
@@ -56,3 +57,24 @@ def refuse_secret_names(name: str, output_root: str, places: Places) -> None:
                 why="it names a folder, which everybody sees who sees the artifact",
                 next_step="take the value of a variable that is no password, token or key",
             )
+
+
+def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], places: Places) -> None:
+    """Raise RecipeError where a file has a variable of the user's in the address of a model, on a host that it names.
+
+    The address may be one variable as a whole: then the user named the host, too.
+    """
+    if "://" not in handle:
+        return
+    source = written.get("source")
+    text = str(source.get("handle")) if isinstance(source, Mapping) else "${"
+    if "${" not in text or ONE_VARIABLE.fullmatch(text) or typed.get("source.handle") == text:
+        return
+    if VARIABLE.search(str({key: value for key, value in written.items() if key != "store"})):
+        raise RecipeError(
+            "'source.handle' holds a variable of yours",
+            where=places.find("source.handle"),
+            why="its value would be sent to the host that the recipe names",
+            next_step="put user and password into ~/.netrc; or type source.handle, or name the whole address with one"
+            " variable: ${oc.env:NAME}",
+        )

@@ -19,7 +19,7 @@ from tflbuild.locations import settings_folder
 
 NAME = "trusted_stores"
 STORE = "store"
-OWN_SECTIONS = (STORE, "executor")  # where it counts who said something
+OWN_SECTIONS = (STORE, "executor", "source")  # where it counts who said something
 
 
 def read_typed(overrides: Iterable[Override]) -> dict[str, str]:

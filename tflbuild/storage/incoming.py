@@ -14,6 +14,7 @@ from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, Output, Record, pa
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_RECORD = MOST_JSON_BYTES
+LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems take no longer ones
 
 
 def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None:
@@ -36,9 +37,18 @@ def _sound(name: str, output: Output) -> bool:
     if not name.endswith(TREE_SUFFIX):
         return not output.files and output.digest != EMPTY_FOLDER and bool(DIGEST.fullmatch(output.digest))
     safe = all(_stays_below(path) and DIGEST.fullmatch(digest) for path, digest in output.files.items())
-    return safe and hash_tree(output.files) == output.digest
+    return safe and _is_folder(output.files) and hash_tree(output.files) == output.digest
+
+
+def _is_folder(files: Collection[str]) -> bool:
+    """Whether a folder can have all these files: none lies below another one."""
+    folders = {parent.as_posix() for path in files for parent in PurePosixPath(path).parents}
+    return folders.isdisjoint(files)
 
 
 def _stays_below(path: str) -> bool:
     parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        return False
+    plain = PurePosixPath(path).as_posix() == path  # one spelling, so that no two are the same file
+    return plain and all(len(part.encode()) <= LONGEST_NAME for part in parts) and len(path.encode()) <= LONGEST_PATH

@@ -1,0 +1,43 @@
+"""What a shared store says of a step's outputs, before any of it is fetched."""
+
+import pytest
+
+from tflbuild.core.digest import hash_tree
+from tflbuild.core.step import hash_action
+from tflbuild.storage.incoming import read_incoming
+from tflbuild.storage.store import Output, Record, _format_record
+
+ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}
+DIGEST = "a" * 64
+
+
+def read(*names):
+    files = dict.fromkeys(names, DIGEST)
+    output = Output(digest=hash_tree(files), size=1, files=files)
+    key = hash_action(ACTION)
+    record = Record(key=key, action=ACTION, outputs={"made/": output}, facts={}, elapsed=1.0, created=1.0)
+    return read_incoming(key, _format_record(record), ["made/"])
+
+
+@pytest.mark.parametrize("names", [("a", "b/c", "b/d"), ("x" * 255,), ("a b", "~", "\u00e4")])
+def test_a_folder_that_can_be_is_taken(names):
+    assert read(*names) is not None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "a/b"),  # a file and a folder
+        ("a", "./a"),
+        ("a//b",),
+        ("a/",),
+        ("x" * 256,),
+        ("\u00e4" * 128,),
+        ("a/" * 1100 + "a",),
+        ("../a",),
+        ("/a",),
+        ("a\0b",),
+    ],
+)
+def test_a_folder_that_cannot_be_is_none(names):
+    assert read(*names) is None
