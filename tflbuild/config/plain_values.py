@@ -12,7 +12,7 @@ from tflbuild.errors import RecipeError, UsageError
 
 MOST_CHARACTERS = 20_000  # of an override: Hydra's grammar reads about 10,000 a second
 MOST_DEPTH = 30
-MOST_RESOLVED = 1 << 20  # characters of all values whose interpolations are resolved
+MOST_RESOLVED = 1 << 17  # characters of all values whose interpolations are resolved; 30 us an interpolation
 OPENING, CLOSING = "[{(", "]})"
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 LONG_NUMBER = re.compile(r"\d{100,}")
