@@ -3,12 +3,21 @@
 import pytest
 
 from tflbuild.core.digest import hash_tree
+from tflbuild.core.secret_urls import SecretUrl
+from tflbuild.core.shared import store_origin
 from tflbuild.core.step import hash_action
 from tflbuild.storage.incoming import read_incoming
 from tflbuild.storage.store import Output, Record, _format_record
 
 ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}
 DIGEST = "a" * 64
+
+
+def test_two_hosts_are_two_origins():
+    """A user who trusts one has not agreed to the other."""
+    urls = ("http://[::1]:8080/c", "http://[::1:8080]/c", "http://h/c", "http://h.:80/c", "https://h/c", "http://h/C")
+    assert len({store_origin(SecretUrl(url)) for url in urls}) == len(urls)
+    assert store_origin(SecretUrl("HTTP://u:p@H:80/c/")) == "http://h/c"
 
 
 def read(*names):

@@ -55,6 +55,7 @@ def store_origin(url: SecretUrl) -> str:
     """Return the scheme, host, port and path of a store's URL, in one spelling."""
     parts = urlsplit(url.reveal())
     host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host  # an IPv6 address; what follows it is a port
     port = {"http": 80, "https": 443}.get(parts.scheme)
     place = host if parts.port in (None, port) else f"{host}:{parts.port}"
     return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
