@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from records import example, record_file, varint
 from sampling import sampled, spec
 
@@ -144,6 +144,18 @@ def test_links_out_of_the_folder_are_refused_and_those_within_followed(tmp_path)
             images(tmp_path, place)
         assert caught.value.fields["where"] == "dataset.path"
         (data / "cow").unlink()
+
+
+def test_no_program_is_run_for_an_image(tmp_path, monkeypatch):
+    """Pillow hands EPS to Ghostscript."""
+    data = image_folder(tmp_path, a=(2, 3))
+    Image.open(data / "a.png").save(data / "a.eps")
+    (data / "a.eps").rename(data / "a.png")
+    ran = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments: ran.append(arguments))
+    with pytest.raises(WorkerError, match="'photos/a.png' is not a whole image"):
+        images(tmp_path, data)
+    assert not ran
 
 
 def test_a_broken_image_is_named(tmp_path):

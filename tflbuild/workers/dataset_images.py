@@ -16,6 +16,8 @@ from tflbuild.workers.datasets import Declared, Held, Opened
 from tflbuild.workers.pixels import MODES, UnfaithfulImageError, read_pixels
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# A file's first bytes decide its format. Pillow knows others: it runs Ghostscript on EPS, whatever the file's name.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGE_RANK = 4
 
 
@@ -73,7 +75,7 @@ def require_channels(declared: Declared, channels: int) -> None:
 def decode(declared: Declared, path: Path, channels: int, size: Sequence[int], deep: bool) -> np.ndarray:
     """[height, width, channels], 0 to 255. Raises WorkerError, with the file's name, for what has no such pixels."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             return read_pixels(opened, channels, size, declared.options, deep=deep, upright=True)
     except UnfaithfulImageError as error:
         name = path.relative_to(declared.path).as_posix()
@@ -88,7 +90,7 @@ def decode_bytes(declared: Declared, data: bytes, told: str, channels: int, size
     Raises WorkerError, with what the image is called, for what has no such pixels.
     """
     try:
-        with Image.open(BytesIO(data)) as opened:
+        with Image.open(BytesIO(data), formats=FORMATS) as opened:
             return read_pixels(opened, channels, size, declared.options, deep=False, upright=False)
     except UnfaithfulImageError as error:
         raise unfaithful(declared, told, error) from error
