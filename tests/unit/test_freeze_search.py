@@ -46,6 +46,16 @@ def test_a_metric_is_a_reference():
     assert "must be 'file.py:name'" in refused(*PARITY, "verify.metrics.wer=m.py").what
 
 
+def test_a_recipe_cannot_bring_the_program_that_speaks_to_devices(tmp_path, monkeypatch):
+    """It is not confined. A link does not make it another place's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(".")
+    for program in ("./adb", "tools/adb", f"{tmp_path}/link/adb"):
+        assert "benchmark.adb" in refused(*AUTO, BUDGET, "benchmark=android", f"benchmark.adb={program}").where
+    other = frozen(*AUTO, BUDGET, "benchmark=android", "benchmark.adb=/opt/android/adb")
+    assert other.benchmark.options["adb"] == "/opt/android/adb"
+
+
 def test_latency_needs_a_benchmark():
     assert "needs a benchmark" in refused(*AUTO, BUDGET, "quantization.objective=latency").what
     assert frozen(*AUTO, BUDGET, "quantization.objective=latency", "benchmark=host").search.objective == "latency"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from enum import Enum
+from pathlib import Path
 
 from tflbuild.config import schema_benchmark as schema
 from tflbuild.config.refusals import Refusals
@@ -28,4 +29,7 @@ def freeze_benchmark(benchmark: schema.Benchmark, refusals: Refusals) -> Benchma
     for name in ("benchmark_binary", "adb"):
         if told.get(name) and (name != "adb" or "/" in told[name]):
             told[name] = str(locate(told[name]).absolute())
+    if "/" in told.get("adb", ""):  # it runs without confinement
+        own = Path(told["adb"]).resolve().is_relative_to(Path.cwd().resolve())
+        refusals.require(not own, "benchmark.adb", told["adb"], "a program outside of the project, or one on PATH")
     return Benchmark(kind=benchmark.kind, options=told)
