@@ -57,7 +57,7 @@ def test_damaged_files_end_with_a_message(parser):
     def run_cases(begin):
         def read(case):
             folder = begin(case)
-            signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS if parser.name != "hdf5" else 0)
+            signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS if parser.name != "hdf5" else 0)
             try:
                 parser.read(case, folder)
             except allowed as error:
@@ -68,7 +68,7 @@ def test_damaged_files_end_with_a_message(parser):
             except BaseException as error:
                 raise AssertionError(f"{type(error).__name__} for {case!r}") from error
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
         for whole in seeds:
             for wrap in parser.wraps:
