@@ -126,6 +126,21 @@ def test_an_unknown_chip_gets_the_nearest_name(soc, near):
     assert near in error.why
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "rule"),
+    [
+        ("libs", "plugins", "must be a flag 'qualcomm_...'"),
+        ("o", "elsewhere", "must be a flag 'qualcomm_...'"),
+        ("mediatek_dla_dir", "x", "must be a flag 'qualcomm_...'"),
+        ("qualcomm_x y", "x", "must be a flag 'qualcomm_...'"),
+        ("qualcomm_qnn_lib_dir", "./mine", "must be no path"),
+    ],
+)
+def test_no_flag_of_an_npu_compiler_loads_a_library(flag, value, rule):
+    error = refused(*INT8_IO, "target=npu_qualcomm", f"target.npu_qualcomm.options={{{flag}: '{value}'}}")
+    assert rule in error.what and error.where
+
+
 def test_by_target_makes_one_job_for_each_preset():
     parts = compose([*INT8, "target=[cpu,tflm,ethos_u55]", "quantization=by_target", "target.cpu.threads=2"])
     made = [freeze(part) for part in parts]

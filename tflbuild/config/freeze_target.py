@@ -81,6 +81,14 @@ def own_options(profile: schema.Target) -> dict[str, Json]:
     return {name: value.value if isinstance(value, Enum) else value for name, value in told.items()}
 
 
+def check_npu_options(profile: schema.NpuTarget, place: str, refusals: Refusals) -> None:
+    """Raise RecipeError for a flag that is not of the vendor's plugin: some name libraries to load."""
+    for name, value in profile.options.items():
+        key, own = f"{place}.options.{name}", f"{profile.vendor}_"
+        refusals.require(name.startswith(own) and name.isidentifier(), key, f"'{value}'", f"a flag '{own}...'")
+        refusals.require("/" not in value, key, f"'{value}'", "no path, which could name a library")
+
+
 def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> None:
     """Raises RecipeError for a number out of range."""
     if isinstance(profile, schema.CpuTarget):
@@ -99,6 +107,8 @@ def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> Non
         check_ethos_u(profile, place, refusals)
     if isinstance(profile, (schema.EdgetpuTarget, schema.NpuTarget)):
         refusals.require(profile.timeout_s >= 1, f"{place}.timeout_s", profile.timeout_s, "at least 1")
+    if isinstance(profile, schema.NpuTarget):
+        check_npu_options(profile, place, refusals)
     if isinstance(profile, schema.NpuTarget) and profile.soc:
         vendor = VENDORS[profile.vendor]
         if profile.soc not in vendor.socs:

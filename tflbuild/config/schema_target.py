@@ -216,7 +216,7 @@ class NpuTarget(Target):
     soc: str = ""
     """The chip, as LiteRT calls it: `SM8750`, `MT6991`, `Tensor_G5`, `LNL`, `E9965`; empty: all that it knows."""
     options: Dict[str, str] = field(default_factory=dict)
-    """Flags of the vendor's compiler plugin, by name."""
+    """Flags of the vendor's compiler plugin, by name (`intel_openvino_...`), without paths."""
     timeout_s: int = 600
     """Seconds that the compiler may take for each chip."""
 
