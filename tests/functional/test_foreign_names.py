@@ -147,3 +147,13 @@ def test_files_are_no_wider_than_the_umask_allows(tmp_path, mask):
     assert (tmp_path / "a" / "written").stat().st_mode & 0o777 == 0o666 & ~mask
     assert store.blob(digest).stat().st_mode & 0o777 == 0o444 & ~mask
     assert store.blob(digest).parent.stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_hydras_help_does_not_call_what_a_recipe_says_of_logging(project):
+    project.write(
+        "recipes/net.yaml",
+        "hydra: {hydra_logging: {root: {handlers: [x]}, handlers: {x: {(): os.mkdir, path: made}}}}\n",
+    )
+    done = project.run("+recipe=net", "--hydra-help")
+    assert done.code == 0 and "== Flags ==" in done.out
+    assert not (project.folder / "made").exists()

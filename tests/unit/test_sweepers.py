@@ -8,7 +8,7 @@ from frozen import resolved
 from needs import require_module
 
 from tflbuild.batches import merge, value_of
-from tflbuild.config import inspection, sweepers
+from tflbuild.config import sweepers
 from tflbuild.config.compose import Composer, compose
 from tflbuild.config.mistakes import Places
 from tflbuild.config.one_plan import NoValue
@@ -16,7 +16,6 @@ from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark
 from tflbuild.core.verdict import PROVEN, Verdict
 from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
-from tflbuild.options import VERBS, make_parser
 from tflbuild.pipeline import Outcome, Prepared, Refused, hold_aims
 from tflbuild.report.summary import Row
 
@@ -179,15 +178,6 @@ def test_a_recipe_sets_what_does_no_harm():
     )
     drive = Composer(["+recipe=net", "hydra/sweeper=optuna", "hydra/launcher=joblib", AIMS, SPACE]).drive()
     assert drive.config.hydra.sweeper.n_trials == 3 and drive.config.hydra.launcher.n_jobs == 2
-
-
-def test_hydras_help_does_not_call_what_a_recipe_says_of_logging(capsys):
-    write_files(
-        recipes__net="hydra: {hydra_logging: {root: {handlers: [x]}, handlers: {x: {(): os.mkdir, path: made}}}}\n"
-    )
-    parser = make_parser()
-    inspection.show(parser.parse_intermixed_args(["+recipe=net", "--hydra-help"]), parser, VERBS)
-    assert "== Flags ==" in capsys.readouterr().out and not Path("made").exists()
 
 
 def test_of_several_recipes_none_may_say_how_to_sweep():
