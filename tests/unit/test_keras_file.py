@@ -84,6 +84,19 @@ def test_an_archive_that_no_keras_writes_is_refused(tmp_path, member, word):
         open_keras_file(path, "net.keras")
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damaged_weights_of_an_archive_are_named(tmp_path, compression):
+    weights = write_h5(tmp_path / "net.h5", MODEL).read_bytes() * 3
+    path = tmp_path / "net.keras"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("model.weights.h5", weights)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 4] = b"\xff" * 4
+    path.write_bytes(raw)
+    with pytest.raises(WorkerError, match=r"'net\.keras' is damaged"):
+        require_contained_weights(path, "net.keras", tmp_path)
+
+
 def test_a_file_that_is_an_archive_and_hdf5_at_once_is_loaded_as_what_was_read(tmp_path):
     """Keras goes by the name of a file: it would load the archive at the end of one that begins as HDF5."""
     path = write_h5(tmp_path / "net.keras", MODEL)

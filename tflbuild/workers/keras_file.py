@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,8 @@ WEIGHTS_SECONDS = 20.0  # of CPU time, to look at every dataset of a file; a lar
 # Keras stores the members of an archive as they are; DEFLATE makes at most 1,032 bytes of one.
 MOST_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 64 << 20
+# what zipfile and h5py raise for a damaged or encrypted file; WorkerError is none of them
+DAMAGE = (OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 SAVE_AGAIN = "save the model again: model.save('model.keras')"
 
 
@@ -60,7 +63,7 @@ def open_keras_file(path: Path, label: str) -> KerasFile:
         config = json.loads(text)
     except RecursionError:
         raise refuse_depth(label) from None
-    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise WorkerError(
             f"'{label}' is damaged",
             where=WHERE,
@@ -167,13 +170,18 @@ def require_contained_weights(path: Path, label: str, scratch: Path, where: str 
         return
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        require_plain_members(archive, label)
-        if WEIGHTS not in archive.namelist():
-            return
-        copy = scratch / WEIGHTS
-        with archive.open(WEIGHTS) as packed, open(copy, "wb") as plain:
-            shutil.copyfileobj(packed, plain, 1 << 20)
+    copy = scratch / WEIGHTS
+    try:
+        with zipfile.ZipFile(path) as archive:
+            require_plain_members(archive, label)
+            if WEIGHTS not in archive.namelist():
+                return
+            with archive.open(WEIGHTS) as packed, open(copy, "wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno:  # of the machine, such as a full disk
+            raise
+        raise refuse_weights(label, where, error) from error
     require_contained_hdf5(copy, label, where)
     copy.unlink()
 
@@ -189,7 +197,15 @@ def require_contained_hdf5(path: Path, label: str, where: str) -> None:
     try:
         with limit_time(WEIGHTS_SECONDS), h5py.File(path, "r") as opened:
             require_contained(opened, label, where)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise WorkerError(
-            f"'{label}' is damaged", where=where, why=f"its weights cannot be read: {str(error)[:200]}"
-        ) from error
+    except (*DAMAGE, TypeError) as error:
+        raise refuse_weights(label, where, error) from error
+
+
+def refuse_weights(label: str, where: str, error: Exception) -> WorkerError:
+    """The error for weights that cannot be read."""
+    return WorkerError(
+        f"'{label}' is damaged",
+        where=where,
+        why=f"its weights cannot be read: {str(error)[:200]}",
+        next_step=SAVE_AGAIN if where == WHERE else "",
+    )
