@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,17 @@ def test_hydras_help_does_not_call_what_a_recipe_says_of_logging(project):
     done = project.run("+recipe=net", "--hydra-help")
     assert done.code == 0 and "== Flags ==" in done.out
     assert not (project.folder / "made").exists()
+
+
+def test_the_live_table_is_drawn_on_a_terminal(warm):
+    """Its own escape sequences reach the terminal as they are."""
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "tflbuild", "+recipe=mobilenet_int8", "output_root=elsewhere"]
+    drawn = b""
+    with subprocess.Popen(command, cwd=warm.folder, env=warm.environment(TERM="xterm"), stderr=follower) as process:
+        os.close(follower)
+        with suppress(OSError):  # the end of a terminal
+            while chunk := os.read(leader, 4096):
+                drawn += chunk
+    os.close(leader)
+    assert process.returncode == 0 and b"\x1b[" in drawn and b"\\x1b" not in drawn

@@ -7,28 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from netrc import NetrcParseError, netrc
-from typing import Any, TextIO
 
+from tflbuild.core.screen import FilteredStream
 from tflbuild.core.secrets import note_override, note_secret, note_variables, redact, use_key
 from tflbuild.locations import identity_key
-
-
-class RedactedStream:
-    """A text stream that leaves secrets out of what is written to it. All else is the stream's own."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        self._stream.write(redact(text))
-        return len(text)
-
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @contextmanager
@@ -40,7 +22,7 @@ def redacted_output(arguments: Sequence[str]) -> Iterator[None]:
     for text in arguments:
         note_override(text)
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (RedactedStream(stream) for stream in streams)
+    sys.stdout, sys.stderr = (FilteredStream(stream, redact) for stream in streams)
     try:
         yield
     except SystemExit:
