@@ -9,7 +9,7 @@ configuration is compared with what the installed plugins say by themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tflbuild.config.hydra_keys import SECTIONS, SWEEPING
 from tflbuild.config.mistakes import Places
+from tflbuild.core.digest import leaves
 from tflbuild.errors import RecipeError
 from tflbuild.locations import shipped
 
@@ -38,8 +39,8 @@ ONE_WORD = re.compile(r"[\w.,:=+@/&|*()-]*")  # of a line of a job's script
 def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override], places: Places) -> None:
     """Raise RecipeError for a setting of Hydra in a file that only the user may make."""
     told = [str(one.key_or_group) for one in typed if one.is_hydra_override()]
-    usual = dict(_list_values("hydra", _compose_usual(primary, config)))
-    for key, value in _list_values("hydra", OmegaConf.to_container(config.hydra, resolve=False)):
+    usual = leaves(_compose_usual(primary, config), "hydra")
+    for key, value in leaves(OmegaConf.to_container(config.hydra, resolve=False), "hydra").items():
         section = key.split(".")[1]
         if section in OF_THE_RUN or key in OF_THE_JOB or (key in usual and usual[key] == value):
             continue
@@ -82,12 +83,3 @@ def _compose_usual(primary: str, config: DictConfig) -> Any:
         if SWEEPING.match(group) and option in loader.get_group_options(group, ObjectType.CONFIG)
     ]
     return OmegaConf.to_container(loader.load_configuration(primary, known, RunMode.MULTIRUN).hydra, resolve=False)
-
-
-def _list_values(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (key, value) of all values below a place of a configuration."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield place, value
-    for name, item in items or ():
-        yield from _list_values(f"{place}.{name}", item)

@@ -31,6 +31,7 @@ from tflbuild.config.freeze_sweep import KEY, freeze_objectives
 from tflbuild.config.mistakes import PLUGINS, Places, find_node
 from tflbuild.config.one_plan import Build, Enough, NoValue, OnePlan, Value
 from tflbuild.config.refusals import Refusals
+from tflbuild.core.digest import leaves
 from tflbuild.core.objective import Objective
 from tflbuild.errors import MachineError, RecipeError, StepError, TflbuildError
 
@@ -120,7 +121,7 @@ def require_plugin_classes(drive: Drive, places: Places) -> None:
     """
     hydra = OmegaConf.to_container(cast(DictConfig, drive.config).hydra, resolve=False)
     sections = {name: hydra.get(name) for name in ("sweeper", "launcher")} if isinstance(hydra, dict) else {}
-    for key, value in _list_settings("hydra", sections):
+    for key, value in leaves(sections, "hydra").items():
         called = key.endswith(".custom_search_space") and value is not None
         nested = key.endswith("._target_") and key not in PLUGINS_THEMSELVES
         if called or (nested and not SAMPLER.fullmatch(str(value))):
@@ -130,15 +131,6 @@ def require_plugin_classes(drive: Drive, places: Places) -> None:
                 why="sweepers and launchers run in tflbuild's own process, which runs no code that a recipe names",
                 next_step="leave it out; a sampler is a class of optuna.samplers",
             )
-
-
-def _list_settings(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (key, value) of all settings below a place of a configuration."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield place, value
-    for name, item in items or ():
-        yield from _list_settings(f"{place}.{name}", item)
 
 
 @contextmanager

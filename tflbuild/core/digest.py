@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
@@ -53,11 +53,16 @@ def _reject_uncanonical(value: Json) -> None:
 
 def plain_json(value: Json) -> Json:
     """The value as it reads back from JSON: mappings as dicts, tuples as lists, what is secret as its identity."""
+    return map_leaves(value, lambda leaf: leaf.identity if isinstance(leaf, Identified) else leaf)
+
+
+def map_leaves(value: Json, change: Callable[[Json], Json]) -> Json:
+    """A nested value as dicts and lists, with each value that is none of them changed."""
     if isinstance(value, Mapping):
-        return {name: plain_json(item) for name, item in value.items()}
+        return {name: map_leaves(item, change) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain_json(item) for item in value]
-    return value.identity if isinstance(value, Identified) else value
+        return [map_leaves(item, change) for item in value]
+    return change(value)
 
 
 def leaves(value: Json, prefix: str = "") -> dict[str, Json]:

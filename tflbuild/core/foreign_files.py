@@ -11,7 +11,6 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,15 +118,6 @@ def parse_json(raw: bytes | str, *, finite: bool = True) -> Any:
         raise BadContentError(f"it is no JSON: {error}") from None
     _require_plain(value, finite=finite)
     return value
-
-
-def spell_floats(value: Any) -> Any:
-    """Return JSON in which NaN and the infinities are the texts that JSON of protocol buffers has for them."""
-    if isinstance(value, Mapping):
-        return {key: spell_floats(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [spell_floats(item) for item in value]
-    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse_constant(name: str) -> object:

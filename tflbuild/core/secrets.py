@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from tflbuild.core.digest import map_leaves
 from tflbuild.core.secret_urls import HIDDEN, TOKEN_VALUE, SecretUrl, hide_in_urls, identify
 
 SHORTEST = 5  # characters; shorter values are hidden in URLs and assignments alone, since they occur everywhere
@@ -164,11 +165,7 @@ def hide_json(value: Any) -> Any:
 
 def show_json(value: Any) -> Any:
     """Return parameters in which what is secret is shown without; all else stays as it is."""
-    if isinstance(value, Mapping):
-        return {key: show_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [show_json(item) for item in value]
-    return str(value) if isinstance(value, SecretUrl) else value
+    return map_leaves(value, lambda leaf: str(leaf) if isinstance(leaf, SecretUrl) else leaf)
 
 
 def mark(text: str) -> str:
@@ -218,11 +215,7 @@ def holds_secret(text: str) -> bool:
 
 def reveal_json(value: Any) -> Any:
     """Return parameters with their secrets, for the worker that needs them and nobody else."""
-    if isinstance(value, Mapping):
-        return {key: reveal_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [reveal_json(item) for item in value]
-    return value.reveal() if isinstance(value, SecretUrl) else value
+    return map_leaves(value, lambda leaf: leaf.reveal() if isinstance(leaf, SecretUrl) else leaf)
 
 
 def forget_secrets(values: Iterable[str] = ()) -> None:

@@ -16,6 +16,7 @@ believe all of them; for any other build the step runs, and what was made here t
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -26,8 +27,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tflbuild.core.digest import Json, hash_bytes, hash_tree
-from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file, spell_floats
+from tflbuild.core.digest import Json, hash_bytes, hash_tree, map_leaves
+from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
 from tflbuild.core.secrets import hide_json
 from tflbuild.core.shared import Shared
 from tflbuild.core.step import is_tied
@@ -330,5 +331,11 @@ def clear(root: Path) -> None:
 
 def replace_json(path: Path, value: Json) -> None:
     """A JSON file, written whole and without secrets, for readers of any language."""
-    text = json.dumps(spell_floats(hide_json(value)), indent=2, sort_keys=True, allow_nan=False)
+    spelled = map_leaves(hide_json(value), _spell_float)
+    text = json.dumps(spelled, indent=2, sort_keys=True, allow_nan=False)
     replace_bytes(path, f"{text}\n".encode())
+
+
+def _spell_float(value: Json) -> Json:
+    """Return NaN and the infinities, which JSON lacks, as the texts that JSON of protocol buffers has for them."""
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -27,7 +27,7 @@ WEIGHTS_SECONDS = 20.0  # of CPU time, to look at every dataset of a file; a lar
 MOST_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 64 << 20
 # what zipfile and h5py raise for a damaged or encrypted file; WorkerError is none of them
-DAMAGE = (OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 SAVE_AGAIN = "save the model again: model.save('model.keras')"
 
 

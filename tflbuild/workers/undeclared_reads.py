@@ -69,7 +69,7 @@ class ReadGuard:
         What Python compiled in the user's project is not there for a step: FileNotFoundError has Python compile the
         declared source instead.
         """
-        if is_compiled(path) and (below(path, self.root) or self.copy_of(path)):
+        if is_bytecode(path) and (below(path, self.root) or self.copy_of(path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if below(path, self.root) and not os.path.lexists(path):
             self.require_absent(path, "reads '{}'", os.path.isfile)
@@ -155,7 +155,7 @@ def holds_all(copy: str, original: str) -> bool:
     return set(os.listdir(original)) - {"__pycache__"} <= set(os.listdir(copy))
 
 
-def is_compiled(path: str) -> bool:
+def is_bytecode(path: str) -> bool:
     """Return whether a file is one in which Python keeps a compiled module."""
     return path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__"
 
