@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tflbuild.config.compose import Composed, compose
 from tflbuild.config.trusted_stores import confirm, list_missing
 from tflbuild.core.secret_urls import SecretUrl
-from tflbuild.core.shared import SCHEMES, Shared, Use
+from tflbuild.core.shared import SCHEMES, Shared, Use, store_origin
 from tflbuild.errors import RecipeError, UsageError, nearest
 
 VARIABLES = {"store.remote": "TFLBUILD_REMOTE", "store.push": "TFLBUILD_PUSH"}
@@ -89,14 +89,13 @@ def _freeze(composed: Composed) -> Shared | None:
             next_step="how long a build may wait for the shared store in all; --offline does not ask it",
         )
     url = SecretUrl(store.remote)
-    shared = Shared(url=url, push=store.push, seconds=store.seconds, where=_place("store.remote", composed))
-    unconfirmed = list_missing(_uses(composed), shared.origin)
+    unconfirmed = list_missing(_uses(composed), store_origin(url))
     return Shared(
         url=url,
         push=store.push and "push" not in unconfirmed,
         seconds=store.seconds,
         unconfirmed=unconfirmed,
-        where=shared.where,
+        where=_place("store.remote", composed),
     )
 
 

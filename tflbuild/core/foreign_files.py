@@ -25,6 +25,7 @@ KINDS = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, "a link"),
 )
 
 
@@ -40,17 +41,19 @@ class BadContentError(ValueError):
     """The bytes of a file are not what they should be. The text says why."""
 
 
-def open_file(path: Path | str, most_bytes: int | None = None) -> BinaryIO:
-    """Open a regular file to read its bytes, links followed.
+def open_file(path: Path | str, most_bytes: int | None = None, *, follow: bool = True) -> BinaryIO:
+    """Open a regular file to read its bytes; `follow` a link to one.
 
     Raises:
         UnreadableFileError: The path is something else, or the file has more than `most_bytes`.
         OSError: The file cannot be opened.
     """
     try:
-        _require_regular(os.stat(path), most_bytes)  # before it is opened, since opening a device may act on it
+        # before it is opened, since opening a device may act on it
+        _require_regular(os.stat(path, follow_symlinks=follow), most_bytes)
         # What lies there may be exchanged in between: without O_NONBLOCK, opening a pipe would wait.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        handle = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     except ValueError as error:  # a null character in the path
         raise UnreadableFileError(str(error)) from None
     try:
@@ -69,9 +72,9 @@ def _require_regular(status: os.stat_result, most_bytes: int | None) -> None:
         raise UnreadableFileError(f"it has {status.st_size:,} bytes, and at most {most_bytes:,} are read")
 
 
-def read_file(path: Path | str, most_bytes: int) -> bytes:
+def read_file(path: Path | str, most_bytes: int, *, follow: bool = True) -> bytes:
     """Return the bytes of a regular file. Raises OSError, as `open_file` does, also for one that grows meanwhile."""
-    with open_file(path, most_bytes) as file:
+    with open_file(path, most_bytes, follow=follow) as file:
         raw = file.read(most_bytes + 1)
     if len(raw) > most_bytes:  # files of /proc have no size
         raise UnreadableFileError(f"it has more than {most_bytes:,} bytes")

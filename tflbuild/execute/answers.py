@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tflbuild.core.digest import Json
+from tflbuild.core.foreign_files import read_file
 from tflbuild.core.result import Failure
 from tflbuild.core.secrets import redact
 from tflbuild.core.step import Step
@@ -66,11 +67,7 @@ def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str,
 
 def read_plain(path: Path) -> str:
     """Return the text of a file that a step left. Raises OSError for a link, a pipe, a device or a file too large."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-            raise OSError(f"{path} is no plain file of at most {MOST_BYTES >> 20} MiB")
-        return file.read(MOST_BYTES).decode("utf-8", "replace")
+    return read_file(path, MOST_BYTES, follow=False).decode("utf-8", "replace")
 
 
 def _killed(folder: Path, number: int) -> Failure:

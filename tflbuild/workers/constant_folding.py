@@ -21,7 +21,6 @@ from tflbuild.core.ties import Tie
 from tflbuild.workers.batch_norm import BATCH_NORMS, split_batch_norm
 from tflbuild.workers.converter_folding import MARKS, is_stored, rounds_by_cpu
 from tflbuild.workers.decided_branches import BRANCHES, take_branches
-from tflbuild.workers.exact_numbers import round_to
 from tflbuild.workers.exact_ops import evaluate, read_attributes
 from tflbuild.workers.fake_quant import NODES as FAKE_QUANT
 from tflbuild.workers.flat_graph import (
@@ -35,12 +34,11 @@ from tflbuild.workers.flat_graph import (
     prune,
     read_attribute,
 )
-from tflbuild.workers.graph_nodes import make_constant, make_node, output_types, to_function
+from tflbuild.workers.graph_nodes import make_constant, output_types, to_function
 from tflbuild.workers.known_values import Bound, Handle, Value, read_constant, to_value
-from tflbuild.workers.partial_constants import PRODUCTS, multiply_by_function, split_by_variance
+from tflbuild.workers.partial_constants import DIVISIONS, PRODUCTS, make_product, split_by_variance
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
-DIVISIONS = ("RealDiv", "Div", "DivNoNan")
 FILLED = {"ZerosLike": 0, "OnesLike": 1}
 SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 BY_CPU = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
@@ -248,7 +246,7 @@ class GraphFolding:
         """Add a node to the new graph, with its inputs there."""
         if node.op in BATCH_NORMS and self.split(node):
             return
-        if node.op in (*DIVISIONS, *PRODUCTS) and self.invert_divisor(node):
+        if node.op in (*DIVISIONS, *PRODUCTS) and self.use_product(node):
             return
         self.watch(node)
         definition = node.definition
@@ -301,26 +299,17 @@ class GraphFolding:
         self.nodes += made
         return True
 
-    def invert_divisor(self, node: FlatNode) -> bool:
-        """Add a product in place of a division by constants, as the converter does. Return False for any other one."""
-        divisor, dtype = self.known.get(node.inputs[1]), next(output_types(node.definition))
-        if not isinstance(divisor, Value) or not dtype.is_floating:
+    def use_product(self, node: FlatNode) -> bool:
+        """Add a product in place of an operator that is one, as the converter does. Return False for any other one."""
+        arrays = self.read_known(node.inputs[1:])
+        if arrays is None or not next(output_types(node.definition)).is_floating:
             return False
-        if node.op in PRODUCTS:
-            made = multiply_by_function(
-                node, self.demand(node.inputs[0]), divisor.array, self.new_name(f"{node.name}/y")
-            )
-            self.nodes += made or ()
-            if made is None:
-                self.shared.unfolded.add(Tie(PRODUCTS[node.op], node.name, BY_CPU))
-            return made is not None
-        kept = divisor.array != 0 if node.op == "DivNoNan" else True
-        with np.errstate(divide="ignore"):
-            inverse = np.where(kept, 1.0 / divisor.array.astype(np.float64), 0.0)
-        inverse = round_to(inverse, np.dtype(dtype.as_numpy_dtype))
-        constant = FlatNode(make_constant(self.new_name(f"{node.name}/y"), inverse), ())
-        dividend = self.demand(node.inputs[0])
-        self.nodes += [constant, make_node(node.name, "Mul", [dividend, Port(constant.name)], T=dtype)]
+        (constant,) = arrays
+        made = make_product(node, self.demand(node.inputs[0]), constant, self.new_name(f"{node.name}/y"))
+        if made is None:
+            self.shared.unfolded.add(Tie(PRODUCTS[node.op], node.name, BY_CPU))
+            return False
+        self.nodes += made
         return True
 
     # loops and branches

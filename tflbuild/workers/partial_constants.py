@@ -7,21 +7,40 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tflbuild.workers.exact_numbers import round_to
 from tflbuild.workers.exact_ops import evaluate
 from tflbuild.workers.flat_graph import FlatNode, Port, read_attribute
 from tflbuild.workers.graph_nodes import make_constant, make_node, output_types
 
+DIVISIONS = ("RealDiv", "Div", "DivNoNan")
 # operator -> what it multiplies by, as a function of its constant operand
 PRODUCTS = {"Xlogy": "Log", "Xlog1py": "Log1p", "Xdivy": "Reciprocal"}
 
 
-def multiply_by_function(node: FlatNode, x: Port, constant: np.ndarray, name: str) -> list[FlatNode] | None:
-    """Return x * f(constant) for an operator of `PRODUCTS`; None where zero times that is not zero."""
-    results = evaluate(PRODUCTS[node.op], {}, [constant])
-    if results is None or not np.isfinite(results[0]).all():
+def make_product(node: FlatNode, x: Port, constant: np.ndarray, name: str) -> list[FlatNode] | None:
+    """Return x * f(constant) for an operator of `DIVISIONS` or `PRODUCTS`; None where that gives something else.
+
+    The factor is called `name`, and rounded once to the type of the result.
+    """
+    dtype = next(output_types(node.definition))
+    factor = find_factor(node.op, constant, np.dtype(dtype.as_numpy_dtype))
+    if factor is None:
         return None
-    factor = FlatNode(make_constant(name, results[0]), ())
-    return [factor, make_node(node.name, "Mul", [x, Port(name)], T=next(output_types(node.definition)))]
+    return [
+        FlatNode(make_constant(name, factor), ()),
+        make_node(node.name, "Mul", [x, Port(name)], T=dtype),
+    ]
+
+
+def find_factor(operator: str, constant: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
+    """Return what an operator multiplies by; None where zero times that is not zero."""
+    if operator in PRODUCTS:
+        results = evaluate(PRODUCTS[operator], {}, [constant])
+        return None if results is None or not np.isfinite(results[0]).all() else results[0]
+    kept = constant != 0 if operator == "DivNoNan" else True
+    with np.errstate(divide="ignore"):
+        inverse = np.where(kept, 1.0 / constant.astype(np.float64), 0.0)
+    return round_to(inverse, dtype)
 
 
 def split_by_variance(
