@@ -1,4 +1,4 @@
-"""What a release is made of: builds in different surroundings have the same bytes, and every package has its hashes."""
+"""A release: builds in different surroundings give the same bytes, and every package is pinned by hashes."""
 
 import os
 import re

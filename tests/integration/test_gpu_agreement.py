@@ -117,7 +117,7 @@ def try_all(cases, folder):
 
 
 def variants():
-    """The same operators otherwise: a batch of two, other sizes, a dimension less; of those cases that a run tries."""
+    """Yield the chosen cases again with a batch of two, with other sizes, or with a dimension less."""
     for label, change in (("batch", in_batches), ("sizes", resized), ("flat", flattened)):
         for case in choose_cases(ALL).values():
             inputs, outputs = tuple(map(change, case.inputs)), tuple(map(change, case.outputs))

@@ -1,4 +1,4 @@
-"""What is read in a Keras file is what Keras makes of it: names, shapes and types of inputs and outputs."""
+"""Names, shapes and types that are read in a Keras file are those of the model that Keras makes of it."""
 
 from __future__ import annotations
 

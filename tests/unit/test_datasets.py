@@ -133,7 +133,7 @@ def test_folders_that_are_no_dataset_are_refused(tmp_path):
 
 
 def test_links_out_of_the_folder_are_refused_and_those_within_followed(tmp_path):
-    """What a stranger's folder leads to would be read, and reach the artifact."""
+    """A link could bring any file of the user's into the artifact."""
     data, place = image_folder(tmp_path, dog__a=(2, 3), cat__a=(2, 3)), tmp_path / "inputs"
     place.symlink_to(data)
     (data / "cat" / "b.png").symlink_to("../dog/a.png")

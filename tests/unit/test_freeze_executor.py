@@ -38,7 +38,7 @@ def test_a_cluster_and_what_a_step_holds_of_it():
 )
 @pytest.mark.parametrize("key", ["address", "store"])
 def test_a_file_names_no_cluster(recipe, key, monkeypatch, tmp_path):
-    """What a cluster answers is unpickled here, so that it is the user's to choose."""
+    """Answers of a cluster are unpickled here, so only the user may choose one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for file, text in {

@@ -47,7 +47,7 @@ def test_a_metric_is_a_reference():
 
 
 def test_a_recipe_cannot_bring_the_program_that_speaks_to_devices(tmp_path, monkeypatch):
-    """It is not confined. A link does not make it another place's."""
+    """A program in the project is refused, also behind a link: steps that use adb are not confined."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(".")
     for program in ("./adb", "tools/adb", f"{tmp_path}/link/adb"):

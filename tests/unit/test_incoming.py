@@ -1,4 +1,4 @@
-"""What a shared store says of a step's outputs, before any of it is fetched."""
+"""Records of a shared store are checked before any output is fetched."""
 
 import pytest
 

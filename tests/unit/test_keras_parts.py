@@ -1,4 +1,4 @@
-"""What a Keras file may make unasked, and what it may not."""
+"""Parts of a Keras file that a build makes unasked, and parts that it refuses."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HELD, ELEMENT = re.compile(r"obj = (\w+)\(\)"), re.compile(r"number_types\.(\w+)
 
 
 def form_of(code):
-    """What the code of an accessor that flatc generated reads."""
+    """Return the kind of value that a generated accessor reads."""
     if "Table(bytearray()" in code:
         return "u"
     held = HELD.search(code)[1] if "Indirect" in code else ""

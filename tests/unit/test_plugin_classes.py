@@ -1,4 +1,4 @@
-"""What the settings of a sweeper may have Hydra make, which it does in tflbuild's own process."""
+"""Settings of a sweeper make only samplers, since Hydra makes them in tflbuild's own process."""
 
 from __future__ import annotations
 
