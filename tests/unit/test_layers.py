@@ -131,3 +131,9 @@ def test_a_key_covers_every_module_that_its_step_runs(kind):
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_rooms_are_small(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports a file of tests by its name alone: of two with one name it would refuse the second."""
+    names = [path.name for path in (Path(__file__).parents[1]).rglob("test_*.py")]
+    assert len(set(names)) == len(names), sorted({name for name in names if names.count(name) > 1})
