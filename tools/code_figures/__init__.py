@@ -1,0 +1,1 @@
+"""Figures that say how easy a Python package is to take over, read from its source."""
