@@ -3,6 +3,8 @@
 pip and build call it (PEP 517, `[build-system]` of pyproject.toml). setuptools writes the time, the owner and the
 permissions of files into archives, in the order of the file system. Here members are in the order of their names,
 belong to nobody, have one of two permissions, and the time SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs).
+
+Before a build, the table of the modules' digests is written into the package (`resolve.implementation`).
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from typing import Any
 
 from setuptools import build_meta  # type: ignore[import-untyped]
 from setuptools.build_meta import (  # type: ignore[import-untyped]
-    build_editable,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
+
+from tflbuild.resolve.implementation import write_table
 
 __all__ = [
     "build_editable",
@@ -39,10 +42,18 @@ __all__ = [
 
 EARLIEST = 315532800  # 1980-01-01, the first day that a zip archive can state
 READ, RUN = 0o644, 0o755
+PACKAGE = Path(__file__).resolve().parent
+
+
+def build_editable(folder: str, settings: Any = None, metadata: str | None = None) -> str:
+    """Build the wheel that refers to this checkout, and return its name."""
+    write_table(PACKAGE)
+    return str(build_meta.build_editable(folder, settings, metadata))
 
 
 def build_wheel(folder: str, settings: Any = None, metadata: str | None = None) -> str:
     """Build a wheel into a folder, and return its name."""
+    write_table(PACKAGE)
     name = str(build_meta.build_wheel(folder, settings, metadata))
     normalize_wheel(Path(folder, name), stated_time())
     return name
@@ -50,6 +61,7 @@ def build_wheel(folder: str, settings: Any = None, metadata: str | None = None) 
 
 def build_sdist(folder: str, settings: Any = None) -> str:
     """Build a source archive into a folder, and return its name."""
+    write_table(PACKAGE)
     name = str(build_meta.build_sdist(folder, settings))
     normalize_sdist(Path(folder, name), stated_time())
     return name

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 import tflbuild
-from tflbuild.resolve.toolchain import worker_file
-from tflbuild.steps.kinds import KINDS
 
 PACKAGE = Path(tflbuild.__file__).parent
 HEAVY = {
@@ -24,7 +22,7 @@ MAY_IMPORT = {
     "errors": set(),
     "locations": set(),
     "interrupts": set(),
-    "build_backend": set(),
+    "build_backend": {"resolve"},
     "options": {"core", "errors", "execute"},
     "core": set(),
     "targets": {"core"},
@@ -111,21 +109,6 @@ def test_heavy_packages_stay_in_the_workers_and_hydra_in_config(path):
     assert not used & RAY or (room(path) == "cluster" and path.stem in RAYS_PROCESSES)
     loaded = {name.split(".")[-1] for name in imports(path) if name.startswith("tflbuild.cluster.")}
     assert not loaded & RAYS_PROCESSES or path.stem in RAYS_PROCESSES
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_a_key_covers_every_module_that_its_step_runs(kind):
-    """The worker modules whose text is in the key are those that the step's module imports, no fewer."""
-    reached, todo = set(), {kind.module, "server", "contract"}
-    while todo:
-        module = todo.pop()
-        reached.add(module)
-        found = [name.split(".") for name in imports(worker_file(module)) if name.startswith("tflbuild.")]
-        names = {parts[2] for parts in found if parts[1] == "workers" and len(parts) > 2}
-        shared = ("core", "targets")
-        names |= {f"{parts[1]}.{parts[2]}" for parts in found if parts[1] in shared and len(parts) > 2}
-        todo |= names - reached
-    assert reached == set(kind.modules)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

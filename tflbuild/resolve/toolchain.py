@@ -11,9 +11,10 @@ from importlib import metadata
 from pathlib import Path
 
 from tflbuild.core.digest import hash_value
-from tflbuild.core.foreign_files import hash_file
 from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
+from tflbuild.resolve.implementation import find_implementation
+from tflbuild.steps.kind import StepKind
 from tflbuild.steps.kinds import EXTRAS, KINDS
 
 FETCH_FORMAT = "1"
@@ -52,10 +53,9 @@ def package_record(name: str) -> Path | None:
     return None if place is None else Path(str(place))
 
 
-def worker_file(module: str) -> Path:
-    """The source of a worker module, or of one that workers share with the rest: `core.schemes`."""
-    folder, _, name = module.rpartition(".")
-    return PACKAGE / (folder or "workers") / f"{name}.py"
+def module_of(kind: StepKind) -> str:
+    """Return the dotted name of the module that does the work of a kind of step."""
+    return f"tflbuild.workers.{kind.module}"
 
 
 @cache
@@ -64,7 +64,7 @@ def toolchain(kind: str) -> Mapping[str, str]:
     step = KINDS[kind]
     if step.network:  # what a handle names does not depend on who fetched it, nor with what
         return {"format": FETCH_FORMAT}
-    implementation = {module: hash_file(worker_file(module)) for module in sorted(set(step.modules))}
+    implementation = find_implementation(module_of(step), PACKAGE)
     return {
         "python": ".".join(map(str, sys.version_info[:2])),
         "platform": f"{platform.system()}-{platform.machine()}".lower(),

@@ -1,0 +1,154 @@
+"""Derive what code a step runs, and one digest of that code, from its module's imports.
+
+A step's key has the digest of its implementation: of every module of tflbuild that the step can import, wherever in a
+file the import stands. A module's digest is that of its syntax tree without docstrings. So neither comments, formatting
+nor docstrings rebuild anything, and nobody lists modules by hand.
+
+Parsing all modules takes about a second, so a table of digests is written when tflbuild is built or installed
+(`build_backend`). A row holds while its file has the recorded SHA-256; of any other file the digest is computed anew.
+Standard library only, because `build_backend` imports this module.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = "tflbuild"
+TABLE = "code_digests.json"  # lies in the package
+MODULE_NAME = re.compile(rf"{ROOT}(\.[a-z_][a-z0-9_]*)+")
+WORKER_SERVER = f"{ROOT}.workers.server"  # runs every step's module
+
+
+@dataclass(frozen=True)
+class ModuleCode:
+    """What the key needs to know of a module.
+
+    Attributes:
+        file_sha256: Of the file's bytes, in hex.
+        digest: SHA-256 of the syntax tree without docstrings, in hex.
+        names: Dotted names that it imports, or has as a text. Not all of them are modules.
+    """
+
+    file_sha256: str
+    digest: str
+    names: tuple[str, ...]
+
+
+def find_implementation(module: str, package: Path) -> dict[str, str]:
+    """Return the digest of every module that a step's module can reach, by dotted name.
+
+    Args:
+        module: Dotted name of the step's module.
+        package: The folder of tflbuild's code.
+    """
+    reached: dict[str, str] = {}
+    todo = [module, WORKER_SERVER]
+    while todo:
+        name = todo.pop()
+        if name in reached:
+            continue
+        code = read_module(find_source(name, package), package)
+        reached[name] = code.digest
+        todo += [found for imported in code.names for found in find_modules(imported, package)]
+    return dict(sorted(reached.items()))
+
+
+def find_source(name: str, package: Path) -> Path:
+    """Return the file of a module or package with this dotted name."""
+    place = package.joinpath(*name.split(".")[1:])
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+@cache
+def find_modules(name: str, package: Path) -> tuple[str, ...]:
+    """Return the modules that importing a dotted name runs: packages on the way to it, and itself where it is one."""
+    parts = name.split(".")
+    candidates = (".".join(parts[:end]) for end in range(2, len(parts) + 1))
+    return tuple(candidate for candidate in candidates if find_source(candidate, package).is_file())
+
+
+@cache
+def read_module(path: Path, package: Path) -> ModuleCode:
+    """Return what the key needs of a file: its row of the table where that is of this very file, else computed."""
+    text = path.read_bytes()
+    known = read_table(package).get(path.relative_to(package).as_posix())
+    if known is not None and known.file_sha256 == hashlib.sha256(text).hexdigest():
+        return known
+    return parse_module(text)
+
+
+def parse_module(text: bytes) -> ModuleCode:
+    """Compute what the key needs of a module's text."""
+    tree = ast.parse(text)
+    names = {name for node in ast.walk(tree) for name in named_modules(node)}
+    digest = hashlib.sha256("".join(write_tree(tree)).encode("utf-8", "surrogatepass")).hexdigest()
+    return ModuleCode(hashlib.sha256(text).hexdigest(), digest, tuple(sorted(names)))
+
+
+def named_modules(node: ast.AST) -> Iterator[str]:
+    """Yield the names below tflbuild that a node imports, or that a text names as a process to start."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE_NAME.fullmatch(node.value):
+        names = [node.value]
+    else:
+        names = []
+    return (name for name in names if name.startswith(f"{ROOT}."))
+
+
+def write_tree(node: object) -> Iterator[str]:
+    """Yield a syntax tree as text: the same under every Python, without positions, docstrings and empty fields."""
+    if isinstance(node, ast.AST):
+        yield f"{type(node).__name__}("
+        for field in sorted(node._fields):
+            value = getattr(node, field, None)
+            if field == "body" and is_documented(node):
+                value = value[1:] if isinstance(value, list) else value
+            if value is not None and value != []:  # later Pythons add fields, empty in the code of earlier ones
+                yield f"{field}="
+                yield from write_tree(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from write_tree(item)
+        yield "]"
+    else:
+        yield f"{node!r},"
+
+
+def is_documented(node: ast.AST) -> bool:
+    """Tell whether a node starts with a docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
+
+
+@cache
+def read_table(package: Path) -> Mapping[str, ModuleCode]:
+    """Return the rows of the table by path below the package; none where it is missing or damaged."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        rows = json.loads((package / TABLE).read_text())
+        return {path: ModuleCode(sha256, digest, tuple(names)) for path, (sha256, digest, names) in rows.items()}
+    return {}
+
+
+def write_table(package: Path) -> None:
+    """Write the table of a package's modules into the package."""
+    codes = {path.relative_to(package).as_posix(): parse_module(path.read_bytes()) for path in list_modules(package)}
+    rows = {path: [code.file_sha256, code.digest, list(code.names)] for path, code in codes.items()}
+    (package / TABLE).write_text(json.dumps(rows, indent=0, sort_keys=True) + "\n")
+
+
+def list_modules(package: Path) -> Iterable[Path]:
+    """Return the modules of a package in the order of their paths, without those of assets, which are users' code."""
+    return sorted(path for path in package.rglob("*.py") if "assets" not in path.relative_to(package).parts)
