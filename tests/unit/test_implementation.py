@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import pytest
 
 from tflbuild.locations import PACKAGE
 from tflbuild.resolve import implementation
-from tflbuild.resolve.implementation import TABLE, WORKER_SERVER, find_implementation, parse_module, write_table
+from tflbuild.resolve.implementation import (
+    TABLE,
+    WORKER_SERVER,
+    find_implementation,
+    parse_module,
+    write_table,
+    write_tree,
+)
 from tflbuild.resolve.toolchain import module_of
 from tflbuild.steps.kinds import KINDS
 
@@ -82,6 +90,15 @@ def test_code_changes_the_digest(package: Path, text: str) -> None:
     before = digests(package)
     write(package / "steps/factor.py", text)
     assert digests(package) != before
+
+
+def test_a_text_that_python_3_12_splits_has_one_digest() -> None:
+    """Python 3.12 adds empty constants to formatted texts; the digest leaves them out."""
+    tree = ast.parse("f'{x:>{n}}'", mode="eval")
+    text = "".join(write_tree(tree))
+    assert isinstance(tree.body, ast.JoinedStr)
+    tree.body.values.append(ast.Constant(""))
+    assert "".join(write_tree(tree)) == text
 
 
 def test_a_module_that_no_import_reaches_changes_nothing(package: Path) -> None:

@@ -114,6 +114,8 @@ def write_tree(node: object) -> Iterator[str]:
             value = getattr(node, field, None)
             if field == "body" and is_documented(node):
                 value = value[1:] if isinstance(value, list) else value
+            if isinstance(node, ast.JoinedStr) and isinstance(value, list):
+                value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
             if value is not None and value != []:  # later Pythons add fields, empty in the code of earlier ones
                 yield f"{field}="
                 yield from write_tree(value)
