@@ -2,7 +2,7 @@
 
 An emulator translates the instructions of TensorFlow as they are first run. The children that a real server forks would
 translate them again, for each step: half a minute where this takes two seconds. The protocol, the modules of the steps
-and what they are given are those of `tflbuild.workers.server`; user code is not kept from reading undeclared files.
+and what they are given are those of `tflbuild.runtime.server`; user code is not kept from reading undeclared files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from machines import PROGRAM
 
-from tflbuild.workers import server, shards
-from tflbuild.workers.contract import kept_errors
+from tflbuild.runtime import server, shards
+from tflbuild.runtime.contract import kept_errors
 
 
 def answer(answers: int, value: dict[str, Any]) -> None:

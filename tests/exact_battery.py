@@ -17,13 +17,13 @@ import ml_dtypes
 import numpy as np
 from exact_cases import DOMAINS, EDGES, UNARY, WIDE, list_cases, make_values, name_cases
 
-from tflbuild.workers import exact_algebra as algebra
-from tflbuild.workers import exact_fourier as fourier
-from tflbuild.workers import exact_math as elementary
-from tflbuild.workers import exact_special as special
-from tflbuild.workers import exact_trigonometry as angles
-from tflbuild.workers.exact_numbers import round_to
-from tflbuild.workers.exact_ops import evaluate
+from tflbuild.exact import exact_algebra as algebra
+from tflbuild.exact import exact_fourier as fourier
+from tflbuild.exact import exact_math as elementary
+from tflbuild.exact import exact_special as special
+from tflbuild.exact import exact_trigonometry as angles
+from tflbuild.exact.exact_numbers import round_to
+from tflbuild.exact.exact_ops import evaluate
 
 GOLDEN = Path(__file__).with_name("exact_digests.json")
 FUNCTIONS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from tflbuild.workers.exact_algebra import multiply_matrices
+from tflbuild.exact.exact_algebra import multiply_matrices
 
 F32, F64, I32 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int32)
 

@@ -5,7 +5,7 @@ the parameters of the faulted step or in a file that it reads: the key of the re
 the description of a source that is a .tflite (`mark_model`), or a name in its metadata. So no two recipes share a
 faulted step, a sweep plants many faults in one process, and the steps in front of a fault run as they always do.
 
-    @fault("litert_quantize")
+    @fault("steps.quantization.litert_quantize")
     def swapped_outputs(request):
         with edited(request.outputs / "model.tflite") as root:
             ...
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-WORKERS = "tflbuild.workers."
+WORKERS = "tflbuild."
 MODULES = ("planted_faults", "planted_values", "planted_samples", "planted_ties")
 SITE = """import sys
 
@@ -47,7 +47,7 @@ class Fault:
 
     Attributes:
         name: How a test calls it; unique.
-        worker: The module of `tflbuild/workers` whose `run` is faulty.
+        worker: The worker module, below `tflbuild`, whose `run` is faulty.
         change: Called with the step's request after the worker has run, to change what lies in `request.outputs`; may
             return facts.
         around: Called with the request before the worker runs; the worker runs in the context that it returns.

@@ -22,7 +22,7 @@ from tflbuild.execute.events import Event, StepEnded
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline import prepare_plan
+from tflbuild.pipeline.build import prepare_plan
 from tflbuild.storage.store import Store
 
 FLOAT = "float"

@@ -3,7 +3,7 @@
     python tests/measure_runtimes.py 2.7=PYTHON ... 2.21=PYTHON
 
 Each PYTHON is an interpreter that has that runtime; the last is what the others are compared with. What is written is
-`tflbuild/core/runtime_evidence.py` and `tests/runtime_rows.json`, the models that the table stands on.
+`tflbuild/tflite/runtime_evidence.py` and `tests/runtime_rows.json`, the models that the table stands on.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from runtime_rows import ALL_CASES, RowModel, draw_feed, find_op_features, make_models, make_versions
 
-from tflbuild.core import runtime_evidence
-from tflbuild.core.model import Model
-from tflbuild.core.runtime_table import CRASHED, REFUSED, RIGHT, WRONG, write_evidence
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.tflite import runtime_evidence
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.model import Model
+from tflbuild.tflite.runtime_table import CRASHED, REFUSED, RIGHT, WRONG, write_evidence
 
 SCRIPT = Path(__file__).with_name("run_models.py")
 CHOSEN = Path(__file__).with_name("runtime_rows.json")

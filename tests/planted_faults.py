@@ -37,25 +37,25 @@ def swap_names(entries):
 # the LiteRT quantizer
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_exchanges_outputs(request):
     with edited(request.outputs / MADE) as root:
         swap_names(root.signatureDefs[0].outputs)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_exchanges_inputs_of_the_graph(request):
     with edited(request.outputs / MADE) as root:
         graph_of(root).inputs = [int(index) for index in graph_of(root).inputs][::-1]
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_reverses_outputs_of_the_graph(request):
     with edited(request.outputs / MADE) as root:
         graph_of(root).outputs = [int(index) for index in graph_of(root).outputs][::-1]
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_keeps_one_scale(request):
     with edited(request.outputs / MADE) as root:
         quantization = weights_of(root, 4).quantization
@@ -63,13 +63,13 @@ def quantizer_keeps_one_scale(request):
         quantization.zeroPoint = quantization.zeroPoint[:1]
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_turns_the_axis_of_scales(request):
     with edited(request.outputs / MADE) as root:
         weights_of(root, 2).quantization.quantizedDimension = 1
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_gives_scales_by_channel(request):
     """Give a model with one scale for each tensor one scale for each channel."""
     with edited(request.outputs / MADE) as root:
@@ -79,40 +79,40 @@ def quantizer_gives_scales_by_channel(request):
         quantization.zeroPoint = np.repeat(quantization.zeroPoint, 8)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_shifts_a_zero_point(request):
     with edited(request.outputs / MADE) as root:
         graph = graph_of(root)
         graph.tensors[graph.operators[0].outputs[0]].quantization.zeroPoint[:] = 3
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_shifts_the_zero_point_of_an_input(request):
     with edited(request.outputs / MADE) as root:
         graph = graph_of(root)
         graph.tensors[graph.inputs[0]].quantization.zeroPoint[:] = 3
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_renames_an_output(request):
     with edited(request.outputs / MADE) as root:
         root.signatureDefs[0].outputs[0].name = b"other"
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_drops_the_signature(request):
     with edited(request.outputs / MADE) as root:
         root.signatureDefs = []
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_pins_the_batch(request):
     with edited(request.outputs / MADE) as root:
         for tensor in graph_of(root).tensors:
             tensor.shapeSignature = None
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_leaves_the_model_as_it_is(request):
     (request.outputs / MADE).write_bytes(request.inputs["model"].read_bytes())
 
@@ -122,7 +122,7 @@ def quantizer_leaves_the_model_as_it_is(request):
 
 def change_metadata(request, change):
     """Write the metadata anew, with a change of the tree and of the packed files."""
-    from tflbuild.workers.metadata import read_metadata, write_metadata
+    from tflbuild.tflite.metadata import read_metadata, write_metadata
 
     path = request.outputs / MADE
     raw, tree = path.read_bytes(), read_metadata(path)["model"]
@@ -140,7 +140,7 @@ def unit_of(tree):
     return next(one for one in described if "process_units" in one)["process_units"][0]["options"]
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_exchanges_mean_and_std(request):
     def change(tree, files):
         options = unit_of(tree)
@@ -149,12 +149,12 @@ def annotate_exchanges_mean_and_std(request):
     change_metadata(request, change)
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_forgets_a_description(request):
     change_metadata(request, lambda tree, files: tree.pop("description"))
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_packs_other_labels(request):
     def change(tree, files):
         lines = files["labels.txt"].splitlines(keepends=True)
@@ -163,12 +163,12 @@ def annotate_packs_other_labels(request):
     change_metadata(request, change)
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_packs_no_labels(request):
     change_metadata(request, lambda tree, files: files.pop("labels.txt"))
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_exchanges_outputs(request):
     def change(tree, files):
         tree["subgraph_metadata"][0]["output_tensor_metadata"].reverse()
@@ -176,7 +176,7 @@ def annotate_exchanges_outputs(request):
     change_metadata(request, change)
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_writes_another_greatest_value(request):
     def change(tree, files):
         described = tree["subgraph_metadata"][0]["input_tensor_metadata"]
@@ -185,7 +185,7 @@ def annotate_writes_another_greatest_value(request):
     change_metadata(request, change)
 
 
-@fault("annotate")
+@fault("steps.packaging.annotate")
 def annotate_writes_nothing(request):
     (request.outputs / MADE).write_bytes(request.inputs["model"].read_bytes())
 
@@ -196,7 +196,7 @@ def annotate_writes_nothing(request):
 @contextmanager
 def replaced(module, **attributes):
     """Attributes of a worker's module replaced while the worker runs."""
-    owner = importlib.import_module(f"tflbuild.workers.{module}")
+    owner = importlib.import_module(f"tflbuild.{module}")
     before = {name: getattr(owner, name) for name in attributes}
     for name, value in attributes.items():
         setattr(owner, name, value)
@@ -209,37 +209,39 @@ def replaced(module, **attributes):
 
 def with_preprocess(change):
     """`import` with a fold that reads the declaration wrong."""
-    from tflbuild.workers import preprocess
+    from tflbuild.steps.sources import preprocess
 
     fold = preprocess.fold
-    return replaced("tf_snapshot", fold=lambda tensor, one, model: fold(tensor, {**one, **change(one)}, model))
+    return replaced(
+        "steps.sources.tf_snapshot", fold=lambda tensor, one, model: fold(tensor, {**one, **change(one)}, model)
+    )
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_exchanges_mean_and_std(request):
     with with_preprocess(lambda one: {"mean": one["std"], "std": one["mean"]}):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_forgets_the_scale(request):
     with with_preprocess(lambda one: {"scale": 1.0}):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_resizes_to_the_nearest(request):
     with with_preprocess(lambda one: {"resize": "nearest"}):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_reverses_the_channels(request):
     with with_preprocess(lambda one: {"mean": one["mean"][::-1]}):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_traces_in_training_mode(request):
     """As a wrapper does that passes `training` on."""
     import keras
@@ -258,10 +260,10 @@ def import_traces_in_training_mode(request):
         keras.Model.__call__ = call
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_exchanges_outputs(request):
     """An output is renamed to the other one's tensor."""
-    from tflbuild.workers import tf_entries
+    from tflbuild.steps.sources import tf_entries
 
     name_results = tf_entries.name_results
 
@@ -269,14 +271,14 @@ def import_exchanges_outputs(request):
         named = name_results(result, names)
         return dict(zip(named, reversed(named.values()), strict=True))
 
-    with replaced("tf_entries", name_results=exchanged):
+    with replaced("steps.sources.tf_entries", name_results=exchanged):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_exchanges_inputs(request):
     """Inputs of one shape are fed in the wrong order."""
-    from tflbuild.workers import tf_snapshot
+    from tflbuild.steps.sources import tf_snapshot
 
     trace = tf_snapshot.trace
 
@@ -286,14 +288,14 @@ def import_exchanges_inputs(request):
 
         return trace(dataclasses.replace(entry, call=call), specs, models, declared)
 
-    with replaced("tf_import", trace=exchanged):
+    with replaced("steps.sources.tf_import", trace=exchanged):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_repeats_a_sample(request):
     """Of a batch, the first sample is taken for all."""
-    from tflbuild.workers import tf_snapshot
+    from tflbuild.steps.sources import tf_snapshot
 
     trace = tf_snapshot.trace
 
@@ -303,26 +305,26 @@ def import_repeats_a_sample(request):
 
         return trace(dataclasses.replace(entry, call=call), specs, models, declared)
 
-    with replaced("tf_import", trace=repeated):
+    with replaced("steps.sources.tf_import", trace=repeated):
         yield
 
 
 # the converter
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_exchanges_outputs(request):
     with edited(request.outputs / MADE) as root:
         swap_names(root.signatureDefs[0].outputs)
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_reverses_inputs_of_the_graph(request):
     with edited(request.outputs / MADE) as root:
         graph_of(root).inputs = [int(index) for index in graph_of(root).inputs][::-1]
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_changes_a_weight(request):
     with edited(request.outputs / MADE) as root:
         largest = max(root.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
@@ -331,20 +333,20 @@ def converter_changes_a_weight(request):
         largest.data = np.frombuffer(values.tobytes(), np.uint8)
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_pins_the_batch(request):
     with edited(request.outputs / MADE) as root:
         for tensor in graph_of(root).tensors:
             tensor.shapeSignature = None
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_drops_an_output(request):
     with edited(request.outputs / MADE) as root:
         del root.signatureDefs[0].outputs[0]
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_renames_the_signature(request):
     with edited(request.outputs / MADE) as root:
         root.signatureDefs[0].signatureKey = b"other"

@@ -11,7 +11,7 @@ from fault_planting import fault_within
 @contextmanager
 def feeding(change):
     """The reader with `change(inputs, labels)` between a file's blocks and what is written as samples."""
-    from tflbuild.workers.feeder import Feeder
+    from tflbuild.steps.datasets.feeder import Feeder
 
     feed = Feeder.feed
 
@@ -34,7 +34,7 @@ def planted(change):
             yield
 
     around.__name__, around.__doc__ = change.__name__, change.__doc__
-    return fault_within("sample")(around)
+    return fault_within("steps.datasets.sample")(around)
 
 
 @planted

@@ -7,6 +7,6 @@ from fault_planting import fault
 TIE = {"operator": "FULLY_CONNECTED", "layer": "logits", "reason": "a test says that its sums differ"}
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_depends_on_the_cpu(request):
     return {"tied": [TIE]}

@@ -42,21 +42,21 @@ def convolution_of(root):
 # the quantizer
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_zeroes_weights(request):
     with edited(request.outputs / MADE) as root:
         index = dense_of(root).inputs[1]
         store(root, index, np.zeros_like(data_of(root, index, np.int8)))
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_zeroes_dynamic_weights(request):
     with edited(request.outputs / MADE) as root:
         index = convolution_of(root).inputs[1]
         store(root, index, np.zeros_like(data_of(root, index, np.int8)))
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_transposes_weights(request):
     with edited(request.outputs / MADE) as root:
         index = dense_of(root).inputs[1]
@@ -64,7 +64,7 @@ def quantizer_transposes_weights(request):
         store(root, index, data_of(root, index, np.int8).reshape(shape[::-1]).T)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_reverses_the_channels_of_a_filter(request):
     with edited(request.outputs / MADE) as root:
         index = convolution_of(root).inputs[1]
@@ -72,7 +72,7 @@ def quantizer_reverses_the_channels_of_a_filter(request):
         store(root, index, data_of(root, index, np.int8).reshape(shape)[::-1])
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_doubles_a_scale(request):
     with edited(request.outputs / MADE) as root:
         scale = weights_of(root, 4).quantization.scale.copy()
@@ -80,39 +80,39 @@ def quantizer_doubles_a_scale(request):
         weights_of(root, 4).quantization.scale = scale
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_drops_a_bias(request):
     with edited(request.outputs / MADE) as root:
         op = convolution_of(root)
         op.inputs = np.array(op.inputs[:2], np.int32)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_zeroes_a_bias(request):
     with edited(request.outputs / MADE) as root:
         index = convolution_of(root).inputs[2]
         store(root, index, np.zeros_like(data_of(root, index, np.int32)))
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_removes_an_activation(request):
     with edited(request.outputs / MADE) as root:
         convolution_of(root).builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_changes_the_padding(request):
     with edited(request.outputs / MADE) as root:
         convolution_of(root).builtinOptions.padding = schema.Padding.SAME
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_changes_the_stride(request):
     with edited(request.outputs / MADE) as root:
         convolution_of(root).builtinOptions.strideW = 2
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_changes_the_axis_of_a_reduction(request):
     """The mean is taken over the width alone, twice."""
     with edited(request.outputs / MADE) as root:
@@ -120,7 +120,7 @@ def quantizer_changes_the_axis_of_a_reduction(request):
         store(root, index, np.array([1, 1], np.int32))
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_writes_nan(request):
     with edited(request.outputs / MADE) as root:
         largest = max(root.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
@@ -129,7 +129,7 @@ def quantizer_writes_nan(request):
         largest.data = np.frombuffer(values.tobytes(), np.uint8)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_leaves_a_layer_in_float(request):
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -141,7 +141,7 @@ def quantizer_leaves_a_layer_in_float(request):
         root.buffers[tensor.buffer].data = np.frombuffer(wanted, np.uint8)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_returns_another_model(request):
     """The same network with the weights of another training."""
     random = np.random.default_rng(5)
@@ -151,7 +151,7 @@ def quantizer_returns_another_model(request):
             store(root, index, random.permutation(data_of(root, index, np.int8)))
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_exchanges_two_layers(request):
     """Two dense layers of one shape exchange their weights, with the scales."""
     with edited(request.outputs / MADE) as root:
@@ -162,7 +162,7 @@ def quantizer_exchanges_two_layers(request):
         one.quantization, other.quantization = other.quantization, one.quantization
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_puts_a_custom_operator(request):
     with edited(request.outputs / MADE) as root:
         code = root.operatorCodes[convolution_of(root).opcodeIndex]
@@ -170,7 +170,7 @@ def quantizer_puts_a_custom_operator(request):
         code.customCode = b"OwnConvolution"
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_puts_a_flex_operator(request):
     with edited(request.outputs / MADE) as root:
         code = root.operatorCodes[convolution_of(root).opcodeIndex]
@@ -178,13 +178,13 @@ def quantizer_puts_a_flex_operator(request):
         code.customCode = b"FlexConv2D"
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_widens_an_input_type(request):
     with edited(request.outputs / MADE) as root:
         graph_of(root).tensors[graph_of(root).inputs[0]].type = Type.UINT8
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_ignores_the_data(request):
     with edited(request.outputs / MADE) as root:
         for index in graph_of(root).inputs:
@@ -192,7 +192,7 @@ def quantizer_ignores_the_data(request):
             quantization.scale = np.array([1.0], np.float32)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_narrows_an_activation(request):
     """An inner activation gets a sixteenth of its range."""
     with edited(request.outputs / MADE) as root:
@@ -200,30 +200,30 @@ def quantizer_narrows_an_activation(request):
         tensor.quantization.scale = tensor.quantization.scale / 16
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_writes_a_scale_of_zero(request):
     with edited(request.outputs / MADE) as root:
         tensor = graph_of(root).tensors[convolution_of(root).outputs[0]]
         tensor.quantization.scale = np.zeros(1, np.float32)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_cuts_the_file(request):
     path = request.outputs / MADE
     path.write_bytes(path.read_bytes()[:1000])
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_writes_no_file(request):
     (request.outputs / MADE).unlink()
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_writes_an_empty_file(request):
     (request.outputs / MADE).write_bytes(b"")
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_removes_the_softmax(request):
     with edited(request.outputs / MADE) as root:
         (softmax,) = operators_of(root, Builtin.SOFTMAX)
@@ -235,7 +235,7 @@ def quantizer_removes_the_softmax(request):
         graph.operators.remove(softmax)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_stores_a_table_nothing_reads(request):
     with edited(request.outputs / MADE) as root:
         buffer = schema.BufferT()
@@ -243,7 +243,7 @@ def quantizer_stores_a_table_nothing_reads(request):
         root.buffers.append(buffer)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_adds_an_undeclared_signature(request):
     import copy
 
@@ -253,7 +253,7 @@ def quantizer_adds_an_undeclared_signature(request):
         root.signatureDefs.append(more)
 
 
-@fault("litert_quantize")
+@fault("steps.quantization.litert_quantize")
 def quantizer_kills_itself(request):
     import os
     import signal
@@ -264,27 +264,27 @@ def quantizer_kills_itself(request):
 # the converter
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_zeroes_a_layer(request):
     with edited(request.outputs / MADE) as root:
         index = dense_of(root).inputs[1]
         store(root, index, np.zeros_like(data_of(root, index, np.float32)))
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_drops_a_bias(request):
     with edited(request.outputs / MADE) as root:
         op = dense_of(root)
         op.inputs = np.array(op.inputs[:2], np.int32)
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_removes_an_activation(request):
     with edited(request.outputs / MADE) as root:
         convolution_of(root).builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_transposes_weights(request):
     with edited(request.outputs / MADE) as root:
         index = dense_of(root).inputs[1]
@@ -292,13 +292,13 @@ def converter_transposes_weights(request):
         store(root, index, data_of(root, index, np.float32).reshape(shape[::-1]).T)
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_changes_the_padding(request):
     with edited(request.outputs / MADE) as root:
         convolution_of(root).builtinOptions.padding = schema.Padding.SAME
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_writes_nan(request):
     with edited(request.outputs / MADE) as root:
         index = dense_of(root).inputs[1]
@@ -307,7 +307,7 @@ def converter_writes_nan(request):
         store(root, index, values)
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_puts_a_flex_operator(request):
     with edited(request.outputs / MADE) as root:
         code = root.operatorCodes[dense_of(root).opcodeIndex]
@@ -315,7 +315,7 @@ def converter_puts_a_flex_operator(request):
         code.customCode = b"FlexMatMul"
 
 
-@fault("tf_convert")
+@fault("steps.conversion.tf_convert")
 def converter_writes_an_empty_file(request):
     (request.outputs / MADE).write_bytes(b"")
 
@@ -323,14 +323,14 @@ def converter_writes_an_empty_file(request):
 # import
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_replaces_a_variable(request):
     """A kernel has other values when the snapshot is saved than when the source was asked."""
     with saving(lambda variables: variables[0].assign(variables[0] * 1.5)):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_forgets_moving_statistics(request):
     """Mean 0 and variance 1, as a BatchNormalization that was never trained has them."""
 
@@ -345,7 +345,7 @@ def import_forgets_moving_statistics(request):
 
 def saving(change):
     """The snapshot is made of a model whose variables were changed; the source gets its own back behind it."""
-    from tflbuild.workers import tf_import
+    from tflbuild.steps.sources import tf_import
 
     fold, save, before = tf_import.fold_endpoints, tf_import.save, []
 
@@ -360,14 +360,14 @@ def saving(change):
         for variable, value in before:
             variable.assign(value)
 
-    return replaced("tf_import", fold_endpoints=fold_changed, save=save_changed)
+    return replaced("steps.sources.tf_import", fold_endpoints=fold_changed, save=save_changed)
 
 
 def with_outputs(change):
     """`import` that traces an entry point whose outputs are changed by name."""
     import dataclasses
 
-    from tflbuild.workers import tf_snapshot
+    from tflbuild.steps.sources import tf_snapshot
 
     trace = tf_snapshot.trace
 
@@ -377,10 +377,10 @@ def with_outputs(change):
 
         return trace(dataclasses.replace(entry, call=call), specs, models, declared)
 
-    return replaced("tf_import", trace=changed)
+    return replaced("steps.sources.tf_import", trace=changed)
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_adds_a_softmax(request):
     def softmax(value):
         import tensorflow as tf
@@ -391,7 +391,7 @@ def import_adds_a_softmax(request):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_rounds_to_half_precision(request):
     def rounded(value):
         import tensorflow as tf
@@ -402,7 +402,7 @@ def import_rounds_to_half_precision(request):
         yield
 
 
-@fault_within("tf_import")
+@fault_within("steps.sources.tf_import")
 def import_flattens_an_output(request):
     def flatten(value):
         import tensorflow as tf
@@ -413,6 +413,6 @@ def import_flattens_an_output(request):
         yield
 
 
-@fault("tf_import")
+@fault("steps.sources.tf_import")
 def import_loses_the_snapshot(request):
     (request.outputs / "snapshot" / "saved_model.pb").unlink()

@@ -6,7 +6,7 @@ import sys
 from one_op import write_model
 
 from tflbuild.core.verdict import read_verdict
-from tflbuild.workers.contract import Request
+from tflbuild.runtime.contract import Request
 
 
 def request(folder, target, *cases):

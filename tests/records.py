@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from tflbuild.workers import tfrecord
+from tflbuild.steps.datasets import tfrecord
 
 
 def varint(value):

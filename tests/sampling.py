@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tflbuild.workers import sample
-from tflbuild.workers.contract import Request
-from tflbuild.workers.samples import load_samples
+from tflbuild.runtime.contract import Request
+from tflbuild.steps.datasets import sample
+from tflbuild.steps.datasets.samples import load_samples
 
 
 def spec(name: str, shape: list[int | None], dtype: str = "float32") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tflbuild.report.sweep import Artifact, Commit, Entry, StepEnd, Sweep, Trouble
+from tflbuild.report.sweeps.sweep import Artifact, Commit, Entry, StepEnd, Sweep, Trouble
 
 VERIFY = {"top1_source": 0.932, "agreement": 0.99, "snr_db": 34.8, "cosine": 0.999, "rmse": 0.01, "max_abs_error": 0.1}
 BROKEN = Trouble(kind="recipe", what="it holds 256 samples", where="dataset.count", why="999", next_step="count=256")

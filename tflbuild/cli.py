@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     drop_current_folder()
-    from tflbuild.core.screen import guard_streams
+    from tflbuild.terminal.screen import guard_streams
     from tflbuild.unchanged import recall
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(answer, flush=True)
         print(warnings, end="", file=sys.stderr)
         sys.exit(0)
-    from tflbuild.commands import run
+    from tflbuild.commands.verbs import run
 
     sys.exit(run(arguments))
 

@@ -20,16 +20,16 @@ from tflbuild.execute.answers import find_disguised, log_lines, read_answer
 from tflbuild.execute.events import Noticed
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.server import UNCONFINED, Answer, require_known_mode
-from tflbuild.workers import confinement
-from tflbuild.workers.confinement import find_missing_confinement
-from tflbuild.workers.contract import Request, WorkerError
-from tflbuild.workers.landlock import SCOPE_VERSION, landlock_version
+from tflbuild.runtime import confinement
+from tflbuild.runtime.confinement import find_missing_confinement
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.landlock import SCOPE_VERSION, landlock_version
 
 # A step that tries everything that its parameter lists, and answers with what each attempt came to.
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from tflbuild.workers import server
+from tflbuild.runtime import server
 
 class Step:
     def run(request):
@@ -44,7 +44,7 @@ class Step:
         return results
 
 folder = Path(sys.argv[1])
-sys.modules["tflbuild.workers.stub"] = Step
+sys.modules["tflbuild.stub"] = Step
 server.enter(folder)
 answer = server.answer_request(sys.argv[2], folder, 2 << 30)
 (folder / "answer.json").write_text(json.dumps(answer))
@@ -197,11 +197,11 @@ def test_what_is_required_and_impossible_is_an_error_of_the_machine(tmp_path, mo
     monkeypatch.setattr(confinement, "limit_memory", lambda limit: True)
     monkeypatch.setattr(confinement, "drop_capabilities", lambda: True)
     with pytest.raises(WorkerError, match="cannot be confined") as raised:
-        confinement.confine(Request(tmp_path, {}, {}, {}), "tf_import", 1 << 30)
+        confinement.confine(Request(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30)
     assert raised.value.fields["kind"] == "environment" and "no Landlock" in raised.value.fields["why"]
     assert "no Landlock" in find_missing_confinement()
     monkeypatch.setenv(CONFINEMENT, "")
-    assert confinement.confine(Request(tmp_path, {}, {}, {}), "tf_import", 1 << 30) == ["memory"]
+    assert confinement.confine(Request(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30) == ["memory"]
 
 
 def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
@@ -218,14 +218,14 @@ def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
 
 SERVER = """
 import os, subprocess, sys
-from tflbuild.workers import server
+from tflbuild.runtime import server
 
 class Step:
     def run(request):
         subprocess.run("(setsid sleep 60 & echo $! > left)", shell=True, check=True)
         return {}
 
-sys.modules["tflbuild.workers.stub"] = Step
+sys.modules["tflbuild.stub"] = Step
 server.PRELOAD["none"], sys.argv[1:] = (), ["none"]
 server.main()
 """

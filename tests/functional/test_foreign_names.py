@@ -16,12 +16,12 @@ import yaml
 from commandline import ROOT
 from runner_contents import CONTENTS
 
-from tflbuild.core.printable import show_code, show_line, show_prose, show_text
-from tflbuild.report.inspection import proposed_recipe
+from tflbuild.report.questions.model_inspection import proposed_recipe
+from tflbuild.runtime.contract import Request
+from tflbuild.steps.packaging import package
 from tflbuild.storage.atomic import replace_bytes
 from tflbuild.storage.store import Store
-from tflbuild.workers import package
-from tflbuild.workers.contract import Request
+from tflbuild.terminal.printable import show_code, show_line, show_prose, show_text
 
 # What a name can hold: escape sequences, a return, another direction, ends of strings, comments, fences and tags.
 HOSTILE = (

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from needs import require
 
-from tflbuild.report.history import is_since, order_commits
 from tflbuild.report.repository import read_state
+from tflbuild.report.sweeps.history import is_since, order_commits
 
 
 def git(folder, *arguments):

@@ -14,15 +14,15 @@ import pytest
 from commandline import ROOT
 from needs import require
 
-from tflbuild.workers.landlock import LEAST_VERSION, landlock_version
+from tflbuild.runtime.landlock import LEAST_VERSION, landlock_version
 
 RECIPE = "+recipe=mobilenet_int8"
 METRIC = "verify.metrics.own=own.py:measure"
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from tflbuild.workers import server, user_code
-from tflbuild.workers.contract import Request
+from tflbuild.runtime import server, user_code
+from tflbuild.runtime.contract import Request
 
 class Step:
     def run(request):
@@ -31,7 +31,7 @@ class Step:
             return measure() or 0
 
 folder, origin = Path(sys.argv[1]), sys.argv[2]
-sys.modules["tflbuild.workers.stub"] = Step
+sys.modules["tflbuild.stub"] = Step
 server.read_request = lambda folder: Request(folder, {}, {"code": folder / "inputs" / "code"}, {}, "", {"code": origin})
 server.enter(folder)
 (folder / "answer.json").write_text(json.dumps(server.answer_request("stub", folder)))

@@ -42,7 +42,7 @@ class Parser:
 
 
 def worker_errors() -> tuple[type[BaseException], ...]:
-    from tflbuild.workers.contract import WorkerError
+    from tflbuild.runtime.contract import WorkerError
 
     return (WorkerError,)
 
@@ -67,9 +67,9 @@ def json_bytes(value: Any) -> bytes:
 def read_recipe(raw: bytes, folder: Path) -> None:
     from omegaconf import OmegaConf
 
-    from tflbuild.config.mistakes import Places, find_line, translated
-    from tflbuild.config.plain_values import require_bounded, require_plain
-    from tflbuild.config.yaml_files import load_yaml, read_yaml_text
+    from tflbuild.config.composing.mistakes import Places, find_line, translated
+    from tflbuild.config.composing.plain_values import require_bounded, require_plain
+    from tflbuild.config.composing.yaml_files import load_yaml, read_yaml_text
 
     file = folder / "x.yaml"
     file.write_bytes(raw)
@@ -127,9 +127,9 @@ YAML_WORDS += (
 def read_override(raw: bytes, folder: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from tflbuild.config.mistakes import Places, check_overrides, translated
-    from tflbuild.config.open_mappings import nest, normalise
-    from tflbuild.config.plain_values import require_readable
+    from tflbuild.config.composing.mistakes import Places, check_overrides, translated
+    from tflbuild.config.composing.open_mappings import nest, normalise
+    from tflbuild.config.composing.plain_values import require_readable
 
     overrides = [text for text in raw.decode(errors="surrogateescape").replace("\0", "").split("\n") if text]
     require_readable(overrides)
@@ -175,7 +175,7 @@ OVERRIDE_WORDS = (
 def read_json_files(raw: bytes, folder: Path) -> None:
     """All readers of JSON that answer None or nothing for what is damaged."""
     from tflbuild.execute.memory import _read as read_memory
-    from tflbuild.folders import OWNER, _read_owner
+    from tflbuild.pipeline.folders import OWNER, _read_owner
     from tflbuild.report.outputs import read_manifest
     from tflbuild.storage.stat_cache import _load
 
@@ -241,9 +241,9 @@ def seal_record(body: bytes) -> bytes:
 
 
 def read_sweep(raw: bytes, folder: Path) -> None:
-    from tflbuild.report.standings import sweep_table
-    from tflbuild.report.sweep import read_record, write_csv
-    from tflbuild.report.sweep_page import sweep_page
+    from tflbuild.report.sweeps.standings import sweep_table
+    from tflbuild.report.sweeps.sweep import read_record, write_csv
+    from tflbuild.report.sweeps.sweep_page import sweep_page
 
     (folder / "sweep.json").write_bytes(raw)
     sweep = read_record(folder / "sweep.json")
@@ -255,7 +255,7 @@ def read_sweep(raw: bytes, folder: Path) -> None:
 def sweeps() -> list[bytes]:
     from sweep_records import sweep
 
-    from tflbuild.report.sweep import write_record
+    from tflbuild.report.sweeps.sweep import write_record
 
     return [write_record(sweep()).encode()]
 
@@ -264,11 +264,11 @@ def sweeps() -> list[bytes]:
 
 
 def read_tflite(raw: bytes, folder: Path) -> None:
-    from tflbuild.workers.contents import describe_model
-    from tflbuild.workers.flatbuffer import read_buffers
-    from tflbuild.workers.litert_import import read_source
-    from tflbuild.workers.metadata import read_metadata
-    from tflbuild.workers.model_editing import parse_model
+    from tflbuild.steps.sources.litert_import import read_source
+    from tflbuild.tflite.contents import describe_model
+    from tflbuild.tflite.flatbuffer import read_buffers
+    from tflbuild.tflite.metadata import read_metadata
+    from tflbuild.tflite.model_editing import parse_model
 
     file = folder / "x.tflite"
     file.write_bytes(raw)
@@ -281,7 +281,7 @@ def read_tflite(raw: bytes, folder: Path) -> None:
 def tflites() -> list[bytes]:
     from tiny_tflite import make_root, pack
 
-    from tflbuild.workers.metadata import write_metadata
+    from tflbuild.tflite.metadata import write_metadata
 
     plain = pack(make_root())
     archive = io.BytesIO(plain + b"\0" * (-len(plain) % 16))
@@ -292,8 +292,8 @@ def tflites() -> list[bytes]:
 
 
 def read_keras(raw: bytes, folder: Path) -> None:
-    from tflbuild.workers.keras_describe import describe_model
-    from tflbuild.workers.keras_file import open_keras_file
+    from tflbuild.steps.foreign_models.keras_describe import describe_model
+    from tflbuild.steps.foreign_models.keras_file import open_keras_file
 
     file = folder / "x.keras"
     file.write_bytes(raw)
@@ -304,7 +304,8 @@ def read_keras_apart(raw: bytes, folder: Path) -> None:
     """Read in a process of its own, as the step does: native code may crash, or not come back before its time limit."""
     child = os.fork()
     if child == 0:
-        from tflbuild.workers import keras_file, time_limit
+        from tflbuild.runtime import time_limit
+        from tflbuild.steps.foreign_models import keras_file
 
         keras_file.limit_time = lambda *_: time_limit.limit_time(0.2)  # type: ignore[assignment]
         try:
@@ -350,7 +351,7 @@ def hdf5_keras() -> bytes:
 
 
 def read_saved_model(raw: bytes, folder: Path) -> None:
-    from tflbuild.workers import saved_model_file
+    from tflbuild.steps.foreign_models import saved_model_file
 
     (folder / "saved_model.pb").write_bytes(raw)
     model = saved_model_file.read_saved_model(folder, "model")
@@ -433,7 +434,7 @@ def examples() -> list[bytes]:
 
 
 def frame_record(content: bytes) -> bytes:
-    from tflbuild.workers.tfrecord import frame
+    from tflbuild.steps.datasets.tfrecord import frame
 
     return frame(content) + frame(examples()[0])
 
@@ -504,7 +505,7 @@ def tfds_pages() -> list[bytes]:
 
 
 def read_archive(raw: bytes, folder: Path) -> None:
-    from tflbuild.workers.archives import Archive, unpack
+    from tflbuild.runtime.archives import Archive, unpack
 
     (folder / "x.tar.gz").write_bytes(raw)
     unpack(Archive(folder / "x.tar.gz", "x.tar.gz"), folder / "made")

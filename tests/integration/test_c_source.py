@@ -7,7 +7,7 @@ from needs import needs_program
 from one_op_cases import CASES
 from proving import prove, request
 
-from tflbuild.workers import target_tflm
+from tflbuild.targets.tflm import proof as target_tflm
 
 pytestmark = [pytest.mark.heavy, needs_program("g++")]
 

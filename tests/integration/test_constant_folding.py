@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from commandline import Project
 
-from tflbuild.workers.folded_functions import find_written, fold_concrete
-from tflbuild.workers.tf_snapshot import is_stateful, save
+from tflbuild.steps.folding.folded_functions import find_written, fold_concrete
+from tflbuild.steps.sources.tf_snapshot import is_stateful, save
 
 pytestmark = pytest.mark.heavy
 

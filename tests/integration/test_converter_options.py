@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from commandline import Project
 
-from tflbuild.config.schema_model import Converter
+from tflbuild.config.schema.schema_model import Converter
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS
 
 pytestmark = pytest.mark.heavy

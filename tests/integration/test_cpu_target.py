@@ -14,13 +14,14 @@ from one_op import Case, T, bias, weight, write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, read_verdict
-from tflbuild.targets.rules import each_view
-from tflbuild.targets.xnnpack import TRIED, type_of
-from tflbuild.workers import litert_benchmark, target_cpu
-from tflbuild.workers.contract import Request, WorkerError
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.op_profile import Inquiry
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.steps.benchmarking import litert_benchmark
+from tflbuild.steps.benchmarking.op_profile import Inquiry
+from tflbuild.targets.common.rules import each_view
+from tflbuild.targets.cpu import proof as target_cpu
+from tflbuild.targets.cpu.xnnpack import TRIED, type_of
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import open_signature
 
 pytestmark = pytest.mark.heavy
 
@@ -195,7 +196,7 @@ def test_what_no_kernel_takes_does_not_run(tmp_path):
 
 
 def test_threads_are_swept_no_further_than_there_are_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr("tflbuild.workers.host.cores", lambda: 2)
+    monkeypatch.setattr("tflbuild.steps.benchmarking.host.cores", lambda: 2)
     figures = prove(tmp_path, dense("one", 64, 64), threads_swept=[1, 2, 4]).figures
     assert {name for name in figures if "threads" in name} == {"latency_p50_ms_threads_2", "latency_p90_ms_threads_2"}
 

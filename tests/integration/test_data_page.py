@@ -101,6 +101,6 @@ def test_random_numbers_are_built(warm):
 
 
 def test_every_kind_has_its_row():
-    from tflbuild.config.schema import OPTIONS
+    from tflbuild.config.schema.recipe_schema import OPTIONS
 
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M)) == set(OPTIONS["dataset"]) - {"none"}

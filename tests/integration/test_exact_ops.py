@@ -9,7 +9,7 @@ import tensorflow as tf
 from exact_cases import F32, F64, I32, SMALL, X, Z, ints, list_cases, make_values, name_cases
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.workers import exact_moves, exact_ops
+from tflbuild.exact import exact_moves, exact_ops
 
 pytestmark = pytest.mark.heavy
 

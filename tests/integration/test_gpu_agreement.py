@@ -18,15 +18,15 @@ from one_op_cases import CASES
 from one_op_edges import EDGES
 from packed_weights import packed
 
-from tflbuild.targets.gpu import TABLE
-from tflbuild.targets.gpu_measured import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
-from tflbuild.targets.lint import judge_all
-from tflbuild.targets.vulkan import find_drivers
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.gpu_delegate import Device, Job, run_jobs
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.metrics import parity
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.verification.metrics import parity
+from tflbuild.targets.common.lint import judge_all
+from tflbuild.targets.gpu.gpu_delegate import Device, Job, run_jobs
+from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
+from tflbuild.targets.gpu.table import TABLE
+from tflbuild.targets.gpu.vulkan import find_drivers
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import open_signature
 
 pytestmark = pytest.mark.heavy
 KEY = "serving_default"

@@ -12,9 +12,10 @@ from one_op_edges import EDGES
 
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN
 from tflbuild.execute.server import WorkerServer
-from tflbuild.targets.vulkan import find_drivers
-from tflbuild.workers import gpu_delegate, target_gpu
-from tflbuild.workers.contract import Request
+from tflbuild.runtime.contract import Request
+from tflbuild.targets.gpu import gpu_delegate
+from tflbuild.targets.gpu import proof as target_gpu
+from tflbuild.targets.gpu.vulkan import find_drivers
 
 pytestmark = pytest.mark.heavy
 ALL = {**CASES, **EDGES}
@@ -204,7 +205,7 @@ def test_it_runs_in_a_worker_whose_environment_is_scrubbed(tmp_path, monkeypatch
     (folder / "input.json").write_text(json.dumps(given))
     server = WorkerServer("litert", tmp_path)
     try:
-        server.send(1, "target_gpu", folder, 120.0)
+        server.send(1, "targets.gpu.proof", folder, 120.0)
         answers = []
         while not answers:
             answers = server.receive()

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from commandline import Project
 
-from tflbuild.workers import hub_fetch
-from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.steps.sources import hub_fetch
 
 pytestmark = pytest.mark.heavy
 

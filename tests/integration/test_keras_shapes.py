@@ -58,7 +58,7 @@ def make_models(lib):
 
 
 def described(config):
-    from tflbuild.workers.keras_describe import describe_model
+    from tflbuild.steps.foreign_models.keras_describe import describe_model
 
     return [{name: (spec.shape, spec.dtype) for name, spec in side.items()} for side in describe_model(config)]
 
@@ -80,7 +80,7 @@ def expected(model, lib):
 
 @pytest.mark.parametrize("package", ["keras", "tf_keras"])
 def test_a_configuration_says_what_the_model_takes_and_gives(package):
-    from tflbuild.workers.keras_parts import list_refused
+    from tflbuild.steps.foreign_models.keras_parts import list_refused
 
     lib = importlib.import_module(package)
     for name, model in make_models(lib).items():

@@ -20,8 +20,8 @@ from choice import is_chosen, least
 from one_op import NUMPY, SCALES, Case, T, write_model
 from one_op_cases import CASES
 
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.kernel_rules import find_faults
+from tflbuild.steps.checking.kernel_rules import find_faults
+from tflbuild.tflite.flatbuffer import read_model
 
 pytestmark = pytest.mark.heavy
 

@@ -4,9 +4,11 @@ import pytest
 from one_op_cases import CASES
 from proving import prove, request
 
-from tflbuild.workers import target_ethos_u, target_tflm, vela
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.targets.ethos_u import proof as target_ethos_u
+from tflbuild.targets.ethos_u import vela
+from tflbuild.targets.tflm import proof as target_tflm
+from tflbuild.tflite.flatbuffer import read_model
 
 pytestmark = pytest.mark.heavy
 

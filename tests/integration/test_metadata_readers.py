@@ -12,8 +12,8 @@ from ai_edge_litert.interpreter import Interpreter
 from needs import require, require_system
 from one_op import Case, T, bias, write_model
 
-from tflbuild.workers import annotate
-from tflbuild.workers.contract import Request
+from tflbuild.runtime.contract import Request
+from tflbuild.steps.packaging import annotate
 
 pytestmark = pytest.mark.heavy
 

@@ -13,7 +13,7 @@ from needs import leave_out, require
 from old_runtimes import ALWAYS, OldRuntime, find_python, install_runtime, read_list
 from runtime_rows import ALL_CASES, make_models, make_versions
 
-from tflbuild.core.runtime_table import RIGHT, read_table
+from tflbuild.tflite.runtime_table import RIGHT, read_table
 
 pytestmark = pytest.mark.heavy
 

@@ -17,9 +17,9 @@ import pytest
 from needs import needs_program
 
 from tflbuild.execute.server import FIXED, PASSED_ON
+from tflbuild.steps.datasets.sample_writer import save_samples
+from tflbuild.steps.datasets.samples import load_samples
 from tflbuild.storage.store import Store
-from tflbuild.workers.sample_writer import save_samples
-from tflbuild.workers.samples import load_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = shutil.which("qemu-x86_64")
@@ -45,11 +45,12 @@ ALGORITHMS = {"octav": "", "mse": "", "hadamard": "", "decomposed_hadamard": "",
 STEPS = """
 import json, sys
 from pathlib import Path
-from tflbuild.workers import litert_calibrate, litert_moments, litert_quantize
-from tflbuild.workers.contract import read_request
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.observer import Observer, find_activations, measure_calls
-from tflbuild.workers.samples import load_feeds
+from tflbuild.steps.calibration import litert_calibrate, litert_moments
+from tflbuild.steps.quantization import litert_quantize
+from tflbuild.runtime.contract import read_request
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.steps.calibration.observer import Observer, find_activations, measure_calls
+from tflbuild.steps.datasets.samples import load_feeds
 folder, calibrations = Path(sys.argv[1]), sys.argv[2:]
 facts = {name: litert_calibrate.run(read_request(folder / name)) for name in calibrations}
 for moments in folder.glob("moments-*"):

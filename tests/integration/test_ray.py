@@ -93,7 +93,7 @@ def test_a_sweep_on_two_nodes_that_share_no_folder_gives_the_same_bytes(machines
 def test_a_node_that_dies_in_mid_sweep_costs_its_running_steps_alone(machines, ready_project, wanted):
     project = ready_project()
     with started(project, *SWEEP, *machines.flags) as finish:
-        machines.kill(until(lambda: machines.at_work("litert_calibrate"), "a node that calibrates"))
+        machines.kill(until(lambda: machines.at_work("steps.calibration.litert_calibrate"), "a node that calibrates"))
         done = finish()
     assert done.code == 0, done.err
     assert artifacts(project) == wanted
@@ -130,7 +130,10 @@ def put_file(path):
 
 def test_a_node_with_other_code_or_other_bytes_is_found_out_and_not_used(machines, ready_project, wanted, tmp_path):
     """One node has another version of a step's code; another sends models that it changed after hashing them."""
-    changes = {"older": ("workers/litert_quantize.py", "# once more\n"), "tampered": ("cluster/node.py", TAMPER)}
+    changes = {
+        "older": ("steps/quantization/litert_quantize.py", "# once more\n"),
+        "tampered": ("cluster/node.py", TAMPER),
+    }
     for name, (module, text) in changes.items():
         package = tmp_path / name / "tflbuild"
         shutil.copytree(ROOT / "tflbuild", package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -17,13 +17,13 @@ from needs import require_program
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 from sweeps import make_project, open_model, recipe, run_model
 
-from tflbuild.workers import annotate
-from tflbuild.workers.contents import describe_model
-from tflbuild.workers.contract import Request
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import dequantize_values, quantize_values
-from tflbuild.workers.metadata import read_metadata
-from tflbuild.workers.runners import write_runners
+from tflbuild.runtime.contract import Request
+from tflbuild.steps.packaging import annotate
+from tflbuild.steps.packaging.runners import write_runners
+from tflbuild.tflite.contents import describe_model
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import dequantize_values, quantize_values
+from tflbuild.tflite.metadata import read_metadata
 
 pytestmark = pytest.mark.heavy
 

@@ -36,7 +36,7 @@ import sys
 class Finder:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "tflbuild.workers.litert_quantize":
+        if name == "tflbuild.steps.quantization.litert_quantize":
             return importlib.util.spec_from_file_location(name, {file!r})
 
 

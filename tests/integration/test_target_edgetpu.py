@@ -12,9 +12,9 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import LINTED, PROVEN, read_verdict
-from tflbuild.targets.edgetpu_log import MAPPED, SECOND_SUBGRAPH
-from tflbuild.workers import target_edgetpu
-from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.targets.edgetpu import proof as target_edgetpu
+from tflbuild.targets.edgetpu.compiler_log import MAPPED, SECOND_SUBGRAPH
 
 pytestmark = pytest.mark.heavy
 

@@ -13,10 +13,10 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import UNPROVEN, read_verdict
-from tflbuild.targets.npu import VENDORS, installed
-from tflbuild.workers import target_npu
-from tflbuild.workers.contract import Request
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.runtime.contract import Request
+from tflbuild.targets.npu import proof as target_npu
+from tflbuild.targets.npu.profile import VENDORS, installed
+from tflbuild.tflite.flatbuffer import read_model
 
 pytestmark = pytest.mark.heavy
 

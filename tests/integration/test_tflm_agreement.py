@@ -10,17 +10,17 @@ from one_op_cases import CASES
 from random_layers import draw_cases
 from random_ops import told
 
-from tflbuild.targets.lint import judge_all
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.forked import in_fork
+from tflbuild.steps.verification.metrics import parity
+from tflbuild.targets.common.lint import judge_all
+from tflbuild.targets.common.target_trial import random_values
 from tflbuild.targets.tables import TABLES
-from tflbuild.targets.tflm import DISAGREEMENTS
-from tflbuild.workers import tflm_runtime
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.forked import in_fork
-from tflbuild.workers.interpreters import dequantize_values, open_signature
-from tflbuild.workers.metrics import parity
-from tflbuild.workers.target_tflm import find_ports
-from tflbuild.workers.target_trial import random_values
+from tflbuild.targets.tflm import tflm_runtime
+from tflbuild.targets.tflm.proof import find_ports
+from tflbuild.targets.tflm.table import DISAGREEMENTS
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import dequantize_values, open_signature
 
 pytestmark = pytest.mark.heavy
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tflbuild.workers.tfrecord import parse_example, read_records
+from tflbuild.steps.datasets.tfrecord import parse_example, read_records
 
 pytestmark = pytest.mark.heavy
 

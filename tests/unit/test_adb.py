@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.workers.adb import Attached, attached, choose, find_adb, flags_of
-from tflbuild.workers.benchmark_output import parse
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.benchmarking.adb import Attached, attached, choose, find_adb, flags_of
+from tflbuild.steps.benchmarking.benchmark_output import parse
 
 FIXTURES = Path(__file__).parent.parent / "android"  # written after the tools' real formats; the figures are made up
 LISTED = (FIXTURES / "devices.txt").read_text()

@@ -5,12 +5,12 @@ import pytest
 from frozen import int8, recipe
 
 from tflbuild.core.recipe import Dataset
-from tflbuild.report.advice import advice_text, doublings, estimate, judge, worst_first
-from tflbuild.workers import range_growth
-from tflbuild.workers.litert_advise import BINS, core_of, count_outside, settling, use_of
-from tflbuild.workers.observer import Activation
-from tflbuild.workers.range_growth import counts_of, measure_growth
-from tflbuild.workers.shards import map_shards
+from tflbuild.report.questions.advice import advice_text, doublings, estimate, judge, worst_first
+from tflbuild.runtime.shards import map_shards
+from tflbuild.steps.calibration import range_growth
+from tflbuild.steps.calibration.litert_advise import BINS, core_of, count_outside, settling, use_of
+from tflbuild.steps.calibration.observer import Activation
+from tflbuild.steps.calibration.range_growth import counts_of, measure_growth
 
 
 class Watched:

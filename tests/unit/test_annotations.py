@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.core.model import Model, SignatureDef, Subgraph, Tensor
 from tflbuild.report.metadata import metadata_text
-from tflbuild.workers import annotate
-from tflbuild.workers.annotations import model_metadata
-from tflbuild.workers.calibration_table import parse_rows, show_rows
-from tflbuild.workers.contract import Request, WorkerError
-from tflbuild.workers.metadata import read_metadata
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.steps.packaging import annotate
+from tflbuild.steps.packaging.annotations import model_metadata
+from tflbuild.steps.packaging.calibration_table import parse_rows, show_rows
+from tflbuild.tflite.metadata import read_metadata
+from tflbuild.tflite.model import Model, SignatureDef, Subgraph, Tensor
 
 LABELS = {"labels.txt": b"cat\ndog\nbird\n"}
 

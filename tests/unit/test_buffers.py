@@ -9,10 +9,11 @@ from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, weight, write_model
 from packed_weights import with_buffers_behind
 
-from tflbuild.workers import buffers, litert_quantize
-from tflbuild.workers.flatbuffer import read_buffers, read_model
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.metadata import append_files, read_metadata
+from tflbuild.steps.quantization import litert_quantize
+from tflbuild.tflite import buffers
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
+from tflbuild.tflite.interpreters import open_signature
+from tflbuild.tflite.metadata import append_files, read_metadata
 
 F = "float32"
 DENSE = Case("dense", "FULLY_CONNECTED", (T((1, 64), F), weight((32, 64), F), None), (T((1, 32), F),), "", {})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers import c_array
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.targets.tflm import c_array
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 
 def tensor(name="x", type="int8", scale=0.5):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers.calibrated_inputs import check_calibrated
+from tflbuild.steps.checking.calibrated_inputs import check_calibrated
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 SIGNATURE = {"key": "serving_default"}
 RANGES = {"x": (-1.0, 1.0)}

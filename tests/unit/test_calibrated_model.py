@@ -6,8 +6,8 @@ from one_op import write_model
 from one_op_cases import conv
 
 from tflbuild.core.ties import Tie, add_ties
-from tflbuild.workers.calibrated_model import HIDDEN, list_hidden, replace_ranges
-from tflbuild.workers.model_editing import parse_model, serialize_model
+from tflbuild.steps.conversion.calibrated_model import HIDDEN, list_hidden, replace_ranges
+from tflbuild.tflite.model_editing import parse_model, serialize_model
 
 NAMES = ("first/in0", "first/out0", "second/out0")
 

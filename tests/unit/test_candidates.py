@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflbuild.core.recipe import Rule, Search
-from tflbuild.core.rules import find_pattern
 from tflbuild.search.candidates import describe, finish, make_single, settle, usable, variations, with_exceptions
+from tflbuild.tflite.operator_match import find_pattern
 
 BUDGET = (("snr_db", 30.0),)
 ALL = ("none", "float16", "dynamic_int8", "dynamic_int4", "int8")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tflbuild.workers.channels import describe_channels, further_axes
+from tflbuild.steps.verification.channels import describe_channels, further_axes
 
 RNG = np.random.default_rng(3)
 SCORES = slice(4, None)
@@ -87,7 +87,7 @@ def test_without_a_scale_the_error_decides():
 def test_many_values_are_measured_piece_by_piece(monkeypatch):
     source = boxes_and_scores()
     whole = describe_channels(source, quantize(source, 2.5), 2.5)
-    monkeypatch.setattr("tflbuild.workers.channels.CHUNK_VALUES", 700)
+    monkeypatch.setattr("tflbuild.steps.verification.channels.CHUNK_VALUES", 700)
     parts = describe_channels(source, quantize(source, 2.5), 2.5)
     for one, other in zip(whole["listed"], parts["listed"], strict=True):
         assert one == pytest.approx(other, abs=1e-6)

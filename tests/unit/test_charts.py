@@ -9,8 +9,8 @@ from frozen import recipe
 from test_advice import GROWING, SETTLED, found, verdict
 from test_sensitivity import FOUND
 
-from tflbuild.report.charts import advice_page, sensitivity_page
 from tflbuild.report.drawing import Axes, Column, Line, Scale, draw_bars, draw_lines, plot_scales, round_step
+from tflbuild.report.questions.charts import advice_page, sensitivity_page
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,9 +1,9 @@
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.workers import check
-from tflbuild.workers.contract import Request, WorkerError
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.steps.checking import check
+from tflbuild.tflite.flatbuffer import read_model
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from frozen import recipe
 
-from tflbuild.config.class_names import check_class_names
-from tflbuild.config.mistakes import Places
-from tflbuild.config.refusals import Refusals
+from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.freezing.class_names import check_class_names
 from tflbuild.core.recipe import Metadata
 from tflbuild.errors import RecipeError
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tflbuild.config import schema
-from tflbuild.config.compose import Composer, compose
-from tflbuild.config.freeze import freeze
-from tflbuild.config.mistakes import Places, find_line
-from tflbuild.config.reference import pages
+from tflbuild.config.composing.compose import Composer, compose
+from tflbuild.config.composing.mistakes import Places, find_line
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.config.reference.generated_texts import pages
+from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.locations import shipped
 

@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from tflbuild.core.model import Op, Subgraph, Tensor
-from tflbuild.workers import compression
+from tflbuild.steps.checking import compression
+from tflbuild.tflite.model import Op, Subgraph, Tensor
 
 
 def tensor(values, type="int8", zeros=(0,)):

@@ -7,9 +7,9 @@ import pytest
 from one_op import Case, T, write_model
 
 from tflbuild.report.notes import constant_notes
-from tflbuild.workers import constant_budget
-from tflbuild.workers.finite_constants import check_finite
-from tflbuild.workers.flatbuffer import read_buffers, read_model
+from tflbuild.steps.checking import constant_budget
+from tflbuild.steps.checking.finite_constants import check_finite
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
 
 RANDOM = np.random.default_rng(3)
 TABLE = RANDOM.normal(size=(64, 64)).astype(np.float32)

@@ -4,8 +4,8 @@ import numpy as np
 from one_op import Case, T, ints, write_model
 from one_op_cases import CASES
 
-from tflbuild.workers.constant_layout import fold_layout
-from tflbuild.workers.flatbuffer import read_buffers, read_model
+from tflbuild.steps.conversion.constant_layout import fold_layout
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 TURN = Case("turn", "TRANSPOSE", (T((2, 3, 4), "float32", VALUES), ints(2, 0, 1)), (T((4, 2, 3), "float32"),))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tflbuild.core.model import Model, Op, Subgraph
-from tflbuild.workers.cpu_placement import Seen, seen, settle
-from tflbuild.workers.op_profile import DELEGATED, OPERATOR
-from tflbuild.workers.partitions import Placement
+from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR
+from tflbuild.targets.cpu.cpu_placement import Seen, seen, settle
+from tflbuild.tflite.model import Model, Op, Subgraph
+from tflbuild.tflite.partitions import Placement
 
 
 def model(*graphs):

@@ -13,8 +13,8 @@ from PIL import EpsImagePlugin, Image
 from records import example, record_file, varint
 from sampling import sampled, spec
 
-from tflbuild.workers import dataset_arrays, tfrecord
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.datasets import dataset_arrays, tfrecord
 
 IMAGES = {"classes": [], "mean": [], "std": [], "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
 AUDIO = {"classes": [], "sample_rate": None, "length": None}

@@ -6,10 +6,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.workers.dead_channels import keep_biases
-from tflbuild.workers.litert_quantize import quantize, statistics
-from tflbuild.workers.model_editing import parse_model, serialize_model
-from tflbuild.workers.quantizer_recipe import make_recipe
+from tflbuild.steps.quantization.dead_channels import keep_biases
+from tflbuild.steps.quantization.litert_quantize import quantize, statistics
+from tflbuild.steps.quantization.quantizer_recipe import make_recipe
+from tflbuild.tflite.model_editing import parse_model, serialize_model
 
 RESOLVERS = (OpResolverType.BUILTIN, OpResolverType.BUILTIN_REF)
 BIAS = -0.77

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers.declarations import examine
-from tflbuild.workers.declared_layout import check_zero_points
+from tflbuild.steps.checking.declarations import examine
+from tflbuild.steps.checking.declared_layout import check_zero_points
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 PARAMS = {
     "scheme": "int8",

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers.declared_layout import (
+from tflbuild.steps.checking.declared_layout import (
     check_converter_options,
     check_granularity,
     check_order,
     check_zero_points,
 )
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="int8", shape=(1, 4), scales=(0.5,), zero=0, constant=False, axis=0, block=0):

@@ -4,9 +4,9 @@ import edgetpu_logs as logs
 import pytest
 from planted import planted
 
-from tflbuild.targets.edgetpu import TABLE
-from tflbuild.targets.edgetpu_log import MAPPED, SECOND_SUBGRAPH, name_layers, read_log
-from tflbuild.targets.lint import lint
+from tflbuild.targets.common.lint import lint
+from tflbuild.targets.edgetpu.compiler_log import MAPPED, SECOND_SUBGRAPH, name_layers, read_log
+from tflbuild.targets.edgetpu.table import TABLE
 
 UNSPECIFIED = "Operation is otherwise supported, but not mapped due to some unspecified limitation"
 CHAIN = ("CONV_2D_int8_relu6", "RELU_int8", "HARD_SWISH_int8", "CONV_2D_int8", "RELU_int8_rank3")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tflbuild.workers.evaluation_parts import choose_part, take, take_known
-from tflbuild.workers.sample_writer import save_samples
+from tflbuild.steps.datasets.sample_writer import save_samples
+from tflbuild.steps.verification.evaluation_parts import choose_part, take, take_known
 
 SIGNATURE = {"key": "main", "stateful": False, "more": [], "inputs": [{"name": "x", "shape": [None, 3]}], "outputs": []}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from exact_cases import make_values
 
-from tflbuild.workers import exact_algebra as algebra
-from tflbuild.workers import exact_fourier as fourier
-from tflbuild.workers import exact_windows as windows
+from tflbuild.exact import exact_algebra as algebra
+from tflbuild.exact import exact_fourier as fourier
+from tflbuild.exact import exact_windows as windows
 
 F64 = np.float64
 A = make_values((130, 57), seed=41, dtype=F64)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from exact_cases import make_values
 
-from tflbuild.workers import exact_constants, exact_numbers
-from tflbuild.workers import exact_math as elementary
-from tflbuild.workers import exact_special as special
-from tflbuild.workers import exact_trigonometry as angles
+from tflbuild.exact import exact_constants, exact_numbers
+from tflbuild.exact import exact_math as elementary
+from tflbuild.exact import exact_special as special
+from tflbuild.exact import exact_trigonometry as angles
 
 F64 = np.float64
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798")

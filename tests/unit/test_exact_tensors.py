@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.exact_tensors import Jump, find_exact
+from tflbuild.steps.calibration.exact_tensors import Jump, find_exact
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 
 def tensor(name, constant=False, type="float32"):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sampling import sampled, spec
 
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
 
 IMAGES = {"classes": [], "mean": [], "std": [], "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
 AUDIO = {"classes": [], "sample_rate": None, "length": None}

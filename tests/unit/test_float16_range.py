@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.float16_range import float16_range
+from tflbuild.targets.gpu.float16_range import float16_range
+from tflbuild.tflite.flatbuffer import read_model
 
 SHAPE = (1, 2, 2, 4)
 

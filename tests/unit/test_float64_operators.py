@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tflbuild.core.model import Op
-from tflbuild.workers.float64_operators import OPERATORS
+from tflbuild.steps.calibration.float64_operators import OPERATORS
+from tflbuild.tflite.model import Op
 
 RANDOM = np.random.default_rng(0)
 SAME, VALID = 0, 1

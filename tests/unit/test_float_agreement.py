@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.workers.flatbuffer import read_buffers, read_model
-from tflbuild.workers.float_agreement import check_agreement, check_ranges, measure_error, unpack_codes
+from tflbuild.steps.checking.float_agreement import check_agreement, check_ranges, measure_error, unpack_codes
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
 
 RANDOM = np.random.default_rng(3)
 TABLE = RANDOM.normal(size=(64, 64)).astype(np.float32)

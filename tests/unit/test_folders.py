@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from frozen import recipe
 
-from tflbuild.config.mistakes import Places
+from tflbuild.config.composing.mistakes import Places
 from tflbuild.errors import RecipeError, StepError
-from tflbuild.folders import claim_folders, open_folders, record_failure
+from tflbuild.pipeline.folders import claim_folders, open_folders, record_failure
 from tflbuild.report.outputs import variant_folder
 from tflbuild.storage.store import Store
 

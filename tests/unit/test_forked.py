@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.forked import in_fork
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.forked import in_fork
 
 
 def test_a_value_comes_back_and_words_are_kept(tmp_path):

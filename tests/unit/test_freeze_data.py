@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.freezing.freeze import freeze
 from tflbuild.errors import RecipeError
 
 COMMON = ("+recipe=mobilenet_int8",)

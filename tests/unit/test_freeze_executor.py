@@ -4,12 +4,12 @@ from importlib import metadata
 
 import pytest
 
-from tflbuild import pipeline
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.config.freeze_executor import freeze_executor
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.config.freezing.freeze_executor import freeze_executor
 from tflbuild.core.cluster import Cluster
 from tflbuild.errors import MachineError, RecipeError
+from tflbuild.pipeline import build as pipeline
 from tflbuild.resolve import toolchain
 
 

@@ -3,9 +3,9 @@
 import pytest
 from freezing import frozen, refused
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.targets.needs import STATIC_FIX
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.targets.common.needs import STATIC_FIX
 
 KERAS = ("source.path=net.keras",)
 FUNCTION = ("source=function", "source.call=net.py:make")

@@ -5,10 +5,10 @@ from importlib import metadata
 import freezing
 import pytest
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.freezing.freeze import freeze
 from tflbuild.errors import MachineError
-from tflbuild.reading import used_packages
+from tflbuild.pipeline.reading import used_packages
 from tflbuild.resolve import toolchain
 
 DATA = ("optimize.dataset.path=train.npz", "optimize.dataset.label=label")

@@ -4,14 +4,14 @@ from importlib import metadata
 
 import pytest
 
-from tflbuild import pipeline
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.config.freeze_store import confirm_store, freeze_store, note_unconfirmed
-from tflbuild.config.trusted_stores import trusted_stores_file
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.trusted_stores import trusted_stores_file
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.config.freezing.freeze_store import confirm_store, freeze_store, note_unconfirmed
 from tflbuild.core.shared import Shared
 from tflbuild.errors import MachineError, RecipeError, UsageError
 from tflbuild.execute.limits import Limits
+from tflbuild.pipeline import build as pipeline
 from tflbuild.resolve import toolchain
 
 SECRET = "hush"

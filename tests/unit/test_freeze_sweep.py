@@ -6,9 +6,9 @@ import freezing
 import pytest
 from frozen import around, recipe, resolved
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze_sweep import require_one_aim
-from tflbuild.config.mistakes import Places
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.freezing.freeze_sweep import require_one_aim
 from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark, Target, Verify
 from tflbuild.errors import RecipeError

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sweep_records import FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
-from tflbuild.report.front import costs_of, dominates, pareto, usual_objectives
+from tflbuild.report.sweeps.front import costs_of, dominates, pareto, usual_objectives
 
 COSTS = st.integers(1, 3).flatmap(
     lambda size: st.lists(st.none() | st.tuples(*[st.sampled_from((-2.5, -1.0, 0.0, 1.0, 7.0))] * size), max_size=12)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.core.contents import fused_text
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.fusions import describe_fusions
+from tflbuild.tflite.artifact_contents import fused_text
+from tflbuild.tflite.fusions import describe_fusions
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 
 def model(*operators):

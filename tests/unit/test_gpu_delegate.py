@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tflbuild.workers.gpu_delegate import NO_DEVICE, _death, _first_line, _read
+from tflbuild.targets.gpu.gpu_delegate import NO_DEVICE, _death, _first_line, _read
 
 ADAPTER = (
     "I0000 00:00:1 7 environment.cc:532] Selected adapter: SwiftShader Device (Subzero), arch=swiftshader,"

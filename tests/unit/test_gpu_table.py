@@ -6,10 +6,10 @@ from one_op_cases import CASES
 from one_op_edges import EDGES
 from packed_weights import lstm, packed
 
-from tflbuild.targets.gpu import ABSENT, TABLE
-from tflbuild.targets.gpu_measured import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
-from tflbuild.targets.lint import APART, judge_all, lint
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.targets.common.lint import APART, judge_all, lint
+from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
+from tflbuild.targets.gpu.table import ABSENT, TABLE
+from tflbuild.tflite.flatbuffer import read_model
 
 ALL = {**CASES, **EDGES}
 

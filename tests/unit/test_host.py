@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tflbuild.workers import host
+from tflbuild.steps.benchmarking import host
 
 CPUINFO = "processor\t: 0\nmodel name\t: Some CPU @ 3.00GHz\nflags\t\t: fpu sse hypervisor\n\nprocessor\t: 1\n"
 

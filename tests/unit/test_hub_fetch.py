@@ -18,10 +18,11 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tflbuild.core import addresses
-from tflbuild.workers import archives, hub_fetch
-from tflbuild.workers.archives import Archive, unpack
-from tflbuild.workers.contract import Request, WorkerError
+from tflbuild.runtime import archives
+from tflbuild.runtime.archives import Archive, unpack
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.steps.sources import hub_fetch
+from tflbuild.terminal import addresses
 
 MODEL = {"saved_model.pb": b"model", "variables/variables.index": b"index" * 300}
 HUB = "https://hub.example/google/thing/1"

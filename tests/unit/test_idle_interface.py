@@ -8,9 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, add_tensor, sign, write_model
 
-from tflbuild.workers.artifact import run_real
-from tflbuild.workers.idle_interface import type_idle_interface
-from tflbuild.workers.interpreters import open_signature
+from tflbuild.steps.quantization.idle_interface import type_idle_interface
+from tflbuild.steps.verification.artifact import run_real
+from tflbuild.tflite.interpreters import open_signature
 
 ANCHORS = np.linspace(-2, 6, 12, dtype=np.float32).reshape(1, 12)
 

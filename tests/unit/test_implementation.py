@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tflbuild.locations import PACKAGE
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.resolve import implementation
 from tflbuild.resolve.implementation import (
     TABLE,
@@ -19,7 +20,6 @@ from tflbuild.resolve.implementation import (
     write_tree,
 )
 from tflbuild.resolve.toolchain import module_of
-from tflbuild.steps.kinds import KINDS
 
 STEP = "tflbuild.steps.double"
 FILES = {

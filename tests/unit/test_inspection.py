@@ -1,6 +1,6 @@
 import yaml
 
-from tflbuild.report.inspection import inspection_text, proposed_recipe
+from tflbuild.report.questions.model_inspection import inspection_text, proposed_recipe
 
 SIGNATURE = {
     "key": "serving_default",

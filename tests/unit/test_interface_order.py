@@ -5,7 +5,7 @@ from ai_edge_litert.interpreter import Interpreter
 from fault_planting import edited
 from one_op import Case, T, write_model
 
-from tflbuild.workers.interface_order import order_interface
+from tflbuild.tflite.interface_order import order_interface
 
 
 def write(path, outputs):

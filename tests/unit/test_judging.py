@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.judging import keep_composing
-from tflbuild.report.diagnosis import Trial, best, cells, cut, without_replaced
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.pipeline.judging import keep_composing
+from tflbuild.report.questions.diagnosis import Trial, best, cells, cut, without_replaced
 from tflbuild.search.remedies import Remedy
 
 NET = """

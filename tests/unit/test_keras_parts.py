@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from strangers import functional, layer, writing_layer
 
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.keras_parts import list_refused, require_allowed
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.foreign_models.keras_parts import list_refused, require_allowed
 
 WRITE = writing_layer(Path("/tmp/canary"))
 LAMBDA = layer("Lambda", "double", function=["4wEAAAA=", None, None], function_type="lambda")

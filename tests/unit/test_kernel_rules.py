@@ -10,8 +10,8 @@ from one_op import Case, T, weight, write_model
 from one_op_cases import CASES
 from one_op_edges import EDGES
 
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.kernel_rules import find_faults
+from tflbuild.steps.checking.kernel_rules import find_faults
+from tflbuild.tflite.flatbuffer import read_model
 
 ALL = {**CASES, **EDGES}
 INTEGERS = ("int8", "int16", "uint8")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.known_ranges import complete, require_all
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.calibration.known_ranges import complete, require_all
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 
 def tensor(name, type="float32"):

@@ -7,9 +7,9 @@ import pytest
 from one_op import RELU6, Case, T, write_model
 from one_op_cases import CASES, conv
 
-from tflbuild.workers import tflm_runtime
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.least_scales import LEAST_SOFTMAX_SCALE, widen_ranges, widen_softmax_inputs
+from tflbuild.steps.quantization.least_scales import LEAST_SOFTMAX_SCALE, widen_ranges, widen_softmax_inputs
+from tflbuild.targets.tflm import tflm_runtime
+from tflbuild.tflite.flatbuffer import read_model
 
 TINY = {"min": 0.0, "max": 1e-9, "rank": 4}
 SOFTMAX = Case(

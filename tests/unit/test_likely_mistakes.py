@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tflbuild.report.likely_mistakes import list_likely_mistakes
-from tflbuild.workers.sample_statistics import SampleStatistics
+from tflbuild.steps.datasets.sample_statistics import SampleStatistics
 
 
 def values(low, high, seed=0):

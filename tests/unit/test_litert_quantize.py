@@ -2,7 +2,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.workers.litert_quantize import refusal, with_names, with_unique_names
+from tflbuild.steps.quantization.litert_quantize import refusal, with_names, with_unique_names
 
 ONE = write_model(CASES["ABS_float32"])
 LACKING = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.lost_values import check_lost_values
+from tflbuild.steps.checking.lost_values import check_lost_values
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 
 def findings(scores, step, kind="int8", mask="ADD"):

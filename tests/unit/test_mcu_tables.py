@@ -5,10 +5,10 @@ from mcu_edges import EDGES
 from one_op import Case, T, write_model
 from one_op_cases import CASES
 
-from tflbuild.targets.ethos_u import U55, U65, U85
-from tflbuild.targets.lint import judge_all, lint
-from tflbuild.targets.tflm import TABLE
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.targets.common.lint import judge_all, lint
+from tflbuild.targets.ethos_u.table import U55, U65, U85
+from tflbuild.targets.tflm.table import TABLE
+from tflbuild.tflite.flatbuffer import read_model
 
 
 @pytest.fixture

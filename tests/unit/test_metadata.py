@@ -17,12 +17,12 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.report.metadata import metadata_text
-from tflbuild.workers import metadata
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.flatbuffer import read_buffers, read_model
-from tflbuild.workers.metadata import read_labels, read_metadata, write_metadata
-from tflbuild.workers.metadata_codec import decode_metadata, encode_metadata, least_parser_version
-from tflbuild.workers.metadata_schema import ENUMERATIONS, NUMBERS, TABLES, UNIONS
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.tflite import metadata
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
+from tflbuild.tflite.metadata import read_labels, read_metadata, write_metadata
+from tflbuild.tflite.metadata_codec import decode_metadata, encode_metadata, least_parser_version
+from tflbuild.tflite.metadata_schema import ENUMERATIONS, NUMBERS, TABLES, UNIONS
 
 LABELS = {"name": "labels.txt", "type": "TENSOR_AXIS_LABELS"}
 TREE = {
@@ -256,7 +256,7 @@ def test_labels_are_unpacked_up_to_a_limit_in_all(monkeypatch, model, tmp_path):
 
 
 def test_a_model_that_is_too_large_is_refused(monkeypatch, model):
-    monkeypatch.setattr("tflbuild.workers.metadata.MOST_BYTES", len(model))
+    monkeypatch.setattr("tflbuild.tflite.metadata.MOST_BYTES", len(model))
     with pytest.raises(WorkerError, match="too large") as caught:
         write_metadata(model, TREE, {})
     assert f"{len(model):,} bytes" in caught.value.fields["why"]

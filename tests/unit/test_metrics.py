@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tflbuild.workers.accuracy import classification, snr_interval
-from tflbuild.workers.metrics import SNR_CEILING_DB, parity
+from tflbuild.steps.verification.accuracy import classification, snr_interval
+from tflbuild.steps.verification.metrics import SNR_CEILING_DB, parity
 
 
 def test_known_errors_give_known_figures():

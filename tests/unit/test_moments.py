@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers import litert_moments
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.litert_moments import Seen, Survey, find_widths, require_some
-from tflbuild.workers.moments import load_moments, save_moments
-from tflbuild.workers.observer import Activation
-from tflbuild.workers.shards import map_shards
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.shards import map_shards
+from tflbuild.steps.calibration import litert_moments
+from tflbuild.steps.calibration.litert_moments import Seen, Survey, find_widths, require_some
+from tflbuild.steps.calibration.moments import load_moments, save_moments
+from tflbuild.steps.calibration.observer import Activation
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 CALLS = np.random.default_rng(0).normal(size=(37, 2, 3, 4)).astype(np.float32) * 7
 CALLS[5, 0, 0, 0] = 1e6  # one value that all others drown in

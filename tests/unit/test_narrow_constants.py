@@ -8,9 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, write_model
 
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.narrow_constants import narrow_constants
+from tflbuild.steps.quantization.narrow_constants import narrow_constants
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import open_signature
 
 RANDOM = np.random.default_rng(1)
 TABLE = RANDOM.uniform(-1, 1, (400, 32)).astype(np.float32)

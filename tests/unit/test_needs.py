@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from planted import planted
 
-from tflbuild.core.computing import scheme_of, widened
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.needs import Needs
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.needs import unmet
+from tflbuild.targets.common.needs import unmet
+from tflbuild.tflite.computing import scheme_of, widened
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="float32", shape=(1, 4), scales=(), constant=False, **more):

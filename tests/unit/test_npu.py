@@ -6,11 +6,11 @@ from importlib import metadata
 import pytest
 from planted import planted
 
-from tflbuild.core.model import Op, Subgraph
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Verdict
-from tflbuild.targets import npu
-from tflbuild.targets.npu import VENDORS, installed
-from tflbuild.workers.target_npu import explain, least, select
+from tflbuild.targets.npu import profile as npu
+from tflbuild.targets.npu.profile import VENDORS, installed
+from tflbuild.targets.npu.proof import explain, least, select
+from tflbuild.tflite.model import Op, Subgraph
 
 MISSING = "Could not load shared library /x/libPlugin.so: libQnnHtp.so: cannot open shared object file: No such file."
 

@@ -4,8 +4,8 @@ import pytest
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.targets.rules import each_view
-from tflbuild.workers.flatbuffer import read_model
+from tflbuild.targets.common.rules import each_view
+from tflbuild.tflite.flatbuffer import read_model
 
 
 def test_there_are_enough():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.op_profile import DELEGATED, OPERATOR, kind_of, middle_mean, pieces_of, trace
-from tflbuild.workers.partitions import Placement
+from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR, kind_of, middle_mean, pieces_of, trace
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.partitions import Placement
 
 
 def model(*names):

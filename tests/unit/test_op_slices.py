@@ -4,9 +4,9 @@ from one_flow import FLOWS
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.targets.rules import each_view
-from tflbuild.workers.flatbuffer import read_buffers, read_model
-from tflbuild.workers.op_slices import each_slice
+from tflbuild.targets.common.op_slices import each_slice
+from tflbuild.targets.common.rules import each_view
+from tflbuild.tflite.flatbuffer import read_buffers, read_model
 
 
 def test_every_operator_stands_alone_with_its_own_constants(tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.workers.output_steps import find_coarse_joins, read_output_steps
+from tflbuild.steps.verification.output_steps import find_coarse_joins, read_output_steps
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="int8", scales=(0.5,)):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from tflbuild.report.quality_warnings import list_warnings
-from tflbuild.workers import compare_samples
-from tflbuild.workers.contract import Request
-from tflbuild.workers.sample_writer import digests, save_samples
+from tflbuild.runtime.contract import Request
+from tflbuild.steps.datasets import compare_samples
+from tflbuild.steps.datasets.sample_writer import digests, save_samples
 
 
 def compared(folder, calibration, evaluation):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from one_op_cases import CASES
 from planted import planted
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.targets.lint import APART, count_partitions, judge_all, lint, settle
-from tflbuild.targets.rules import Table, each_view, row
+from tflbuild.targets.common.lint import APART, count_partitions, judge_all, lint, settle
+from tflbuild.targets.common.rules import Table, each_view, row
 from tflbuild.targets.tables import TABLES
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 TAKES_RELU = Table(name="relu", title="the relu unit", source="made up", rows={"RELU": row()})
 RELU, TANH = "RELU_float32", "TANH_float32"

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from tflbuild.config.mistakes import Places
-from tflbuild.config.plain_values import require_bounded, require_plain, require_readable
+from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.plain_values import require_bounded, require_plain, require_readable
 from tflbuild.errors import RecipeError, UsageError
 
 

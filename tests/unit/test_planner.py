@@ -6,8 +6,8 @@ from frozen import FILES, around, int8, recipe, resolved
 from tflbuild.core.recipe import Benchmark, Dataset, Metadata, Optimize, Quantization, Source, Target, Verify
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.resolve.inputs import UserCode
-from tflbuild.steps.kinds import KINDS
 
 SCHEMES = ("none", "float16", "dynamic_int8")
 

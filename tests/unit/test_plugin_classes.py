@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from tflbuild.config.compose import Drive
-from tflbuild.config.mistakes import Places
+from tflbuild.config.composing.compose import Drive
+from tflbuild.config.composing.mistakes import Places
 from tflbuild.config.sweepers import require_plugin_classes
 from tflbuild.errors import RecipeError
 

@@ -2,8 +2,8 @@ import pytest
 
 from tflbuild.core.work import PARTS
 from tflbuild.execute.layout import done_share
-from tflbuild.workers import progress
-from tflbuild.workers.shards import map_shards
+from tflbuild.runtime import progress
+from tflbuild.runtime.shards import map_shards
 
 
 @pytest.fixture

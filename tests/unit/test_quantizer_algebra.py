@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from litert_quantizer.algorithms.uniform_quantize import gptq, hadamard_rotation, mse, octav, oscar
 
-from tflbuild.workers.exact_algebra import add_up
-from tflbuild.workers.quantizer_algebra import DEPENDENT, fixed_order, invert_hessian, rotate
+from tflbuild.exact.exact_algebra import add_up
+from tflbuild.steps.quantization.quantizer_algebra import DEPENDENT, fixed_order, invert_hessian, rotate
 
 RANDOM = np.random.default_rng(0)
 WEIGHTS = RANDOM.normal(size=(24, 64)).astype(np.float32)

@@ -3,7 +3,7 @@
 import pytest
 from litert_quantizer.algorithm_manager import AlgorithmName
 
-from tflbuild.workers.quantizer_recipe import make_recipe
+from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 
 STATIC = {"scheme": "int8", "input_type": "float32", "output_type": "int8"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tflbuild.workers.range_grid import OVERSHOOT, find_span, round_noisy, round_range
+from tflbuild.steps.calibration.range_grid import OVERSHOOT, find_span, round_noisy, round_range
 
 RANDOM = np.random.default_rng(0)
 LOWS = -(10.0 ** RANDOM.uniform(-4, 3, 4000)) * (RANDOM.uniform(size=4000) > 0.3)

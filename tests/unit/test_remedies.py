@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from frozen import int8, recipe
 
-from tflbuild.config.compose import compose
+from tflbuild.config.composing.compose import compose
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Opset, Quantization, Rule, Target, Verify
 from tflbuild.core.result import Failure

@@ -3,7 +3,7 @@
 import pytest
 from freezing import frozen
 
-from tflbuild.config.reported import COUNTED, is_profile, is_reported, reported, reporting
+from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, reported, reporting
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers.rules import applied, asked, each_operator, honours, select, unmatched, weight_of
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.rules import applied, asked, each_operator, honours, select, unmatched, weight_of
 
 RULES = [
     {"match": "block_1/", "op": "", "scheme": "none"},

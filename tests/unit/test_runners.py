@@ -14,12 +14,12 @@ from one_op import write_model
 from one_op_cases import CASES
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 
-from tflbuild.workers import runner_cc, runner_kotlin, runner_swift
-from tflbuild.workers.contents import describe_model
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import dequantize_values, quantize_values
-from tflbuild.workers.runner_contract import Contract, Entry, Port, number, read_contract
-from tflbuild.workers.runners import RUNNERS, write_runners
+from tflbuild.steps.packaging import runner_cc, runner_kotlin, runner_swift
+from tflbuild.steps.packaging.runner_contract import Contract, Entry, Port, number, read_contract
+from tflbuild.steps.packaging.runners import RUNNERS, write_runners
+from tflbuild.tflite.contents import describe_model
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import dequantize_values, quantize_values
 
 CONTRACT = read_contract("a net\nof two lines", CONTENTS)
 TEXTS = {name: render(CONTRACT) for name, render in RUNNERS.items()}
@@ -39,7 +39,7 @@ def test_labels_of_another_dimension_and_too_many_are_left_out(monkeypatch):
     contents = json.loads(json.dumps(CONTENTS))
     contents["signatures"][0]["outputs"][0]["shape"] = [1, 3, 4]
     assert "does not name its last dimension" in read_contract("", contents).left_out[1]
-    monkeypatch.setattr("tflbuild.workers.runner_contract.MOST_LABELS", 2)
+    monkeypatch.setattr("tflbuild.steps.packaging.runner_contract.MOST_LABELS", 2)
     assert "has 3 labels" in read_contract("", CONTENTS).left_out[1]
 
 

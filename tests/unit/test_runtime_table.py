@@ -9,10 +9,12 @@ from one_op import write_model
 from packed_weights import with_buffers_behind
 from runtime_cases import MORE_CASES
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.core.runtime_evidence import RUNTIMES
-from tflbuild.core.runtime_features import FILE_FEATURES, count_features
-from tflbuild.core.runtime_table import (
+from tflbuild.tflite.contents import describe_model
+from tflbuild.tflite.flatbuffer import OPERATORS, read_model
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.runtime_evidence import RUNTIMES
+from tflbuild.tflite.runtime_features import FILE_FEATURES, count_features
+from tflbuild.tflite.runtime_table import (
     LETTERS,
     RuntimeRow,
     find_least_runtime,
@@ -22,8 +24,6 @@ from tflbuild.core.runtime_table import (
     read_table,
     write_evidence,
 )
-from tflbuild.workers.contents import describe_model
-from tflbuild.workers.flatbuffer import OPERATORS, read_model
 
 TABLE = read_table()
 KNOWN = [feature for feature, row in TABLE.items() if row.first_runtime]
@@ -43,7 +43,7 @@ def test_every_row_is_of_an_operator_or_of_the_file_and_right_on_the_newest():
 
 def test_what_is_written_is_what_is_read():
     text = write_evidence({feature: list(row.results.values()) for feature, row in TABLE.items()})
-    from tflbuild.core.runtime_evidence import EVIDENCE
+    from tflbuild.tflite.runtime_evidence import EVIDENCE
 
     assert text == EVIDENCE.strip()
 

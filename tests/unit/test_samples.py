@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sampling import sample_request, sampled, spec
 
-from tflbuild.workers import dataset_arrays, datasets, sample
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.sample_writer import ArrayWriter, save_samples
-from tflbuild.workers.samples import load_feeds, load_samples
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.datasets import dataset_arrays, datasets, sample
+from tflbuild.steps.datasets.sample_writer import ArrayWriter, save_samples
+from tflbuild.steps.datasets.samples import load_feeds, load_samples
 
 MIB = 1 << 20
 IMAGE = spec("image", [1, 4, 4, 1])
@@ -161,7 +161,7 @@ def test_an_npy_cannot_feed_two_inputs(tmp_path):
 def test_synthetic_data_is_one_stream_however_it_is_cut(tmp_path, monkeypatch, count):
     params = {"kind": "synthetic", "count": count, "seed": 3, "low": -1.0, "high": 2.0}
     expected = np.random.default_rng(3).uniform(-1.0, 2.0, (count, 4, 4, 1)).astype(np.float32)
-    monkeypatch.setattr("tflbuild.workers.dataset_synthetic.BLOCK_BYTES", 4096)
+    monkeypatch.setattr("tflbuild.steps.datasets.dataset_synthetic.BLOCK_BYTES", 4096)
     inputs, labels, facts = sampled(tmp_path, params, [IMAGE, spec("b", [1, 2])])
     assert np.array_equal(inputs["image"], expected) and labels is None
     assert facts["synthetic"] is True and facts["count"] == len(inputs["b"]) == count

@@ -2,8 +2,8 @@
 
 import io
 
-from tflbuild.core.printable import show_text
-from tflbuild.core.screen import FilteredStream, drawing_stream
+from tflbuild.terminal.printable import show_text
+from tflbuild.terminal.screen import FilteredStream, drawing_stream
 
 CLEAR = "\x1b[2K"
 

@@ -8,8 +8,8 @@ import pickle
 
 import pytest
 
-from tflbuild.config.compose import compose
-from tflbuild.config.config_secrets import note_config
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.config_secrets import note_config
 from tflbuild.core import secrets
 from tflbuild.core.digest import hash_value
 from tflbuild.core.secret_urls import SecretUrl

@@ -1,5 +1,5 @@
 from tflbuild.report.columns import shorten
-from tflbuild.report.sensitivity import sensitivity_text
+from tflbuild.report.questions.sensitivity import sensitivity_text
 
 FOUND = {
     "scheme": "int8",

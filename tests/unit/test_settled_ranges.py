@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tflbuild.core.model import Model, Op, SignatureDef, Subgraph, Tensor
 from tflbuild.core.ties import Tie, add_ties
-from tflbuild.workers import observer as observing
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.observer import FLOAT64, Activation, Observer
-from tflbuild.workers.range_grid import OVERSHOOT, round_range
-from tflbuild.workers.settled_ranges import UNSETTLED, settle_ranges
-from tflbuild.workers.shards import map_shards
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.shards import map_shards
+from tflbuild.steps.calibration import observer as observing
+from tflbuild.steps.calibration.observer import FLOAT64, Activation, Observer
+from tflbuild.steps.calibration.range_grid import OVERSHOOT, round_range
+from tflbuild.steps.calibration.settled_ranges import UNSETTLED, settle_ranges
+from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
 
 BOUNDARY = 5.0 + OVERSHOOT * 2.0**-6  # where the rounding of the range 0 to 5 changes
 VALUES = np.random.default_rng(0).uniform(-1, 5, (20, 400))
@@ -73,7 +73,9 @@ def simulate(values=VALUES, noise=0.0, op="CONV_2D", kernels="xnnpack", lacking=
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     for module in ("observer", "calibration_methods", "settled_ranges"):
-        monkeypatch.setattr(f"tflbuild.workers.{module}.map_shards", lambda work, count, parts=1: [work(range(count))])
+        monkeypatch.setattr(
+            f"tflbuild.steps.calibration.{module}.map_shards", lambda work, count, parts=1: [work(range(count))]
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -199,7 +201,7 @@ def test_shards_leave_no_trace(monkeypatch, parts):
         once = simulate(noise=4e-6, method=method)[0].ranges
         for module in ("observer", "calibration_methods", "settled_ranges"):
             shards = lambda work, count, _=None: map_shards(work, count, parts)  # noqa: E731
-            monkeypatch.setattr(f"tflbuild.workers.{module}.map_shards", shards)
+            monkeypatch.setattr(f"tflbuild.steps.calibration.{module}.map_shards", shards)
         assert simulate(noise=4e-6, method=method)[0].ranges == once
     assert observing.KERNELS["fast"] == "xnnpack"
 

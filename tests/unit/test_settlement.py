@@ -3,10 +3,10 @@
 import pytest
 from frozen import recipe
 
-from tflbuild.config.mistakes import Places
+from tflbuild.config.composing.mistakes import Places
 from tflbuild.core.recipe import Search, Verify
 from tflbuild.errors import RecipeError
-from tflbuild.settlement import hold, limit_key
+from tflbuild.pipeline.settlement import hold, limit_key
 
 FACTS = {
     "check": {"bytes": 10},

@@ -3,7 +3,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflbuild.workers.shards import map_shards, split
+from tflbuild.runtime.shards import map_shards, split
 
 
 @given(st.integers(1, 1000), st.integers(1, 64))

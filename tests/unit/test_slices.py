@@ -6,9 +6,9 @@ from one_op import write_model
 from one_op_cases import CASES
 from packed_weights import packed
 
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.interpreters import open_signature
-from tflbuild.workers.slices import KEY, Slices, product
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.interpreters import open_signature
+from tflbuild.tflite.slices import KEY, Slices, product
 
 CHAIN = ("RELU_float32", "CONV_2D_float32", "TANH_float32")
 

@@ -7,8 +7,8 @@ from sweep_records import FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.figures import show_figure
-from tflbuild.report.sharing import share
-from tflbuild.report.standings import aims_of, count_text, front_text, stand, sweep_table, together
+from tflbuild.report.sweeps.sharing import share
+from tflbuild.report.sweeps.standings import aims_of, count_text, front_text, stand, sweep_table, together
 
 
 def first_words(table):

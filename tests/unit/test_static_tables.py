@@ -3,7 +3,7 @@
 import pytest
 from planted import planted
 
-from tflbuild.targets.lint import judge_all, lint
+from tflbuild.targets.common.lint import judge_all, lint
 from tflbuild.targets.tables import TABLES
 
 TAKEN = {

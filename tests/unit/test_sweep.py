@@ -15,7 +15,7 @@ from tflbuild.core.result import StepResult
 from tflbuild.core.verdict import LINTED, PROVEN, Verdict
 from tflbuild.errors import GateError, UsageError
 from tflbuild.report.summary import Row
-from tflbuild.report.sweep import CSV_COLUMNS, Sweep, make_entry, ranked, read_record, write_csv, write_record
+from tflbuild.report.sweeps.sweep import CSV_COLUMNS, Sweep, make_entry, ranked, read_record, write_csv, write_record
 
 STEPS = {"convert": StepResult(step_id="i", status="ran", key="k", elapsed=1.23456, facts={"bytes": 1})}
 HOST = {"host": "this cpu", "runs": 10, "p10_ms": 1.0, "p50_ms": 2.0, "p90_ms": 3.0}

@@ -12,10 +12,10 @@ from sweep_records import BROKEN, FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.drawing import Scale
-from tflbuild.report.scatter import WIDE, View, draw_scatter, label_points, make_scale, short_label, thin
-from tflbuild.report.standings import stand
-from tflbuild.report.sweep import Commit, Layer, Layers
-from tflbuild.report.sweep_page import sweep_page
+from tflbuild.report.sweeps.scatter import WIDE, View, draw_scatter, label_points, make_scale, short_label, thin
+from tflbuild.report.sweeps.standings import stand
+from tflbuild.report.sweeps.sweep import Commit, Layer, Layers
+from tflbuild.report.sweeps.sweep_page import sweep_page
 
 VOID = {"meta", "link", "br"}
 LAYERS = Layers(

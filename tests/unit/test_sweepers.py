@@ -7,16 +7,16 @@ import pytest
 from frozen import resolved
 from needs import require_module
 
-from tflbuild.batches import merge, value_of
 from tflbuild.config import sweepers
-from tflbuild.config.compose import Composer, compose
-from tflbuild.config.mistakes import Places
-from tflbuild.config.one_plan import NoValue
+from tflbuild.config.composing.compose import Composer, compose
+from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.one_plan import NoValue
 from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark
 from tflbuild.core.verdict import PROVEN, Verdict
 from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
-from tflbuild.pipeline import Outcome, Prepared, Refused, hold_aims
+from tflbuild.pipeline.batches import merge, value_of
+from tflbuild.pipeline.build import Outcome, Prepared, Refused, hold_aims
 from tflbuild.report.summary import Row
 
 pytestmark = pytest.mark.usefixtures("empty_folder")

@@ -9,12 +9,12 @@ import pytest
 from frozen import recipe
 from sweep_records import FOUR, entry, sweep
 
+from tflbuild.commands.reporting import report, told_of_report
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
-from tflbuild.report.sweep import RECORD, write_record
-from tflbuild.reporting import report, told_of_report
+from tflbuild.pipeline.sweeps import find_layers, is_sensitive, open_folder
+from tflbuild.report.sweeps.sweep import RECORD, write_record
 from tflbuild.storage.store import Store
-from tflbuild.sweeps import find_layers, is_sensitive, open_folder
 
 NOW = datetime(2026, 11, 21, 13, 45, tzinfo=UTC)
 

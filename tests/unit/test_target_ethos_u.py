@@ -5,8 +5,9 @@ from one_op import write_model
 from one_op_cases import CASES
 from proving import prove, request
 
-from tflbuild.workers import target_ethos_u, vela
-from tflbuild.workers.vela import Compiled, Refusal
+from tflbuild.targets.ethos_u import proof as target_ethos_u
+from tflbuild.targets.ethos_u import vela
+from tflbuild.targets.ethos_u.vela import Compiled, Refusal
 
 TARGET = {
     "name": "board",

@@ -1,8 +1,8 @@
 """The pages of docs/targets/: they are those that the tables give, and they tell what a table has."""
 
 from tflbuild.targets import pages
-from tflbuild.targets.npu import VENDORS
-from tflbuild.targets.rules import Row, Rule, Table
+from tflbuild.targets.common.rules import Row, Rule, Table
+from tflbuild.targets.npu.profile import VENDORS
 from tflbuild.targets.tables import TABLES
 
 TABLE = Table(

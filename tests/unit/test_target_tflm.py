@@ -9,9 +9,10 @@ from one_op_cases import CASES
 from packed_weights import with_buffers_behind
 from proving import prove, request
 
-from tflbuild.workers import target_tflm, tflm_runtime
-from tflbuild.workers.flatbuffer import read_model
-from tflbuild.workers.tflm_runtime import Run
+from tflbuild.targets.tflm import proof as target_tflm
+from tflbuild.targets.tflm import tflm_runtime
+from tflbuild.targets.tflm.tflm_runtime import Run
+from tflbuild.tflite.flatbuffer import read_model
 
 TARGET = {"name": "board", "table": "tflm", "version": "", "least_snr_db": 40, "symbol": "net"}
 

@@ -10,10 +10,10 @@ from frozen import around, recipe, resolved
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.config.compose import compose
-from tflbuild.config.freeze import freeze
-from tflbuild.config.target_files import GENERATED, require_seen
-from tflbuild.config.target_listing import every_target
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.target_files import GENERATED, require_seen
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.config.reference.target_listing import every_target
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import faults, hold
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
@@ -23,8 +23,8 @@ from tflbuild.plan.target_steps import target_params
 from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import tools
 from tflbuild.resolve.tools import Tool, find_tool, require_tools
-from tflbuild.workers.contract import Request
-from tflbuild.workers.target_trial import finish
+from tflbuild.runtime.contract import Request
+from tflbuild.targets.common.target_trial import finish
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 

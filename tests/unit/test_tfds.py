@@ -13,8 +13,8 @@ from PIL import Image
 from records import described, example, prepared
 from sampling import sampled, spec
 
-from tflbuild.workers import tfds_features
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.datasets import tfds_features
 
 OPTIONS = {"split": "test", "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
 LABEL = {"label": described("classLabel", numClasses="3")}

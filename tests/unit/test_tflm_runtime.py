@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflbuild.workers.forked import Ended
-from tflbuild.workers.tflm_runtime import last_words, read_total, short_of_memory, smallest
+from tflbuild.runtime.forked import Ended
+from tflbuild.targets.tflm.tflm_runtime import last_words, read_total, short_of_memory, smallest
 
 
 @given(least=st.integers(1, 5000), guess=st.integers(0, 100_000), more=st.integers(0, 5000))

@@ -17,8 +17,8 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.preview import preview
 from tflbuild.plan.explain import differences
-from tflbuild.report.foresight import list_ties
 from tflbuild.report.notes import variant_notes
+from tflbuild.report.questions.foresight import list_ties
 from tflbuild.report.ties import StepTie, card_section, collect_ties, show_ties, ties_json
 from tflbuild.resolve import machine
 from tflbuild.storage.remote_http import HttpRemote

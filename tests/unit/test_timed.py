@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hydra._internal.hydra import Hydra
 
-from tflbuild.config.compose import compose
-from tflbuild.config.timed import compose_timed
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.timed import compose_timed
 from tflbuild.errors import RecipeError
 
 pytestmark = pytest.mark.usefixtures("empty_folder")

@@ -10,7 +10,7 @@ from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.execute.server import Answer, StepServer
-from tflbuild.steps.kinds import KINDS
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
 

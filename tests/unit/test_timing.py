@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflbuild.workers.timing import (
+from tflbuild.steps.benchmarking.timing import (
     WINDOW,
     Effort,
     Timing,

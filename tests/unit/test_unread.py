@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tflbuild.config import schema
-from tflbuild.config.compose import compose
-from tflbuild.config.declared import DeclaredKey, belongs_to_other
-from tflbuild.config.freeze import freeze
-from tflbuild.config.schema_optimize import OptimizeStep
-from tflbuild.config.unread import find_unread, note_unread
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.declared import DeclaredKey, belongs_to_other
+from tflbuild.config.composing.unread import find_unread, note_unread
+from tflbuild.config.freezing.freeze import freeze
+from tflbuild.config.schema import recipe_schema as schema
+from tflbuild.config.schema.schema_optimize import OptimizeStep
 from tflbuild.errors import RecipeError
 
 pytestmark = pytest.mark.usefixtures("empty_folder")

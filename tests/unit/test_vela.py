@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.core.model import Model, Op, Subgraph, Tensor
-from tflbuild.workers import vela
-from tflbuild.workers.contract import WorkerError
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.targets.ethos_u import vela
+from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
 
 SAID = """Warning: No memory mode specified. Using a default of Shared_Sram.
 

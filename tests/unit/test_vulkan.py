@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tflbuild.targets.vulkan import SWIFTSHADER, find_drivers, variables_for
+from tflbuild.targets.gpu.vulkan import SWIFTSHADER, find_drivers, variables_for
 
 LOADER = "usr/lib/x86_64-linux-gnu/libvulkan.so.1"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tflbuild.workers.contract import WorkerError
-from tflbuild.workers.numpy_preprocess import preprocess_values
-from tflbuild.workers.witness import SNAPSHOT, WitnessCall, compare_with_witness, load_witness, save_witness
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.steps.datasets.numpy_preprocess import preprocess_values
+from tflbuild.steps.verification.witness import SNAPSHOT, WitnessCall, compare_with_witness, load_witness, save_witness
 
 SCORES = np.linspace(-3, 3, 400, dtype=np.float32).reshape(2, 200)
 WORDS = np.array([b"yes", b"no"])

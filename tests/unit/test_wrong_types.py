@@ -1,7 +1,7 @@
 import pytest
 from freezing import refused
 
-from tflbuild.config.wrong_types import wrong_type
+from tflbuild.config.composing.wrong_types import wrong_type
 
 RECIPE = "recipe=mobilenet_int8"
 

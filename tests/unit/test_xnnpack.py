@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tflbuild.core.model import Op, Subgraph, Tensor
-from tflbuild.targets.rules import View
-from tflbuild.targets.xnnpack import NO_REASON, TRIED, why_left
+from tflbuild.targets.common.rules import View
+from tflbuild.targets.cpu.xnnpack import NO_REASON, TRIED, why_left
+from tflbuild.tflite.model import Op, Subgraph, Tensor
 
 
 def tensor(kind="float32", constant=False, shape=(1, 4)):

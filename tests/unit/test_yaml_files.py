@@ -3,7 +3,7 @@ import time
 import pytest
 import yaml
 
-from tflbuild.config.yaml_files import MOST_DEPTH, MOST_VALUES, compose_yaml, load_yaml, read_yaml_text
+from tflbuild.config.composing.yaml_files import MOST_DEPTH, MOST_VALUES, compose_yaml, load_yaml, read_yaml_text
 
 
 def aliases(levels, line):

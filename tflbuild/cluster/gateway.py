@@ -2,7 +2,7 @@
 
     python -m tflbuild.cluster.gateway
 
-The first line on standard input says which cluster, and where the store is. Answers are those of `workers.server`,
+The first line on standard input says which cluster, and where the store is. Answers are those of `runtime.server`,
 and besides `{"slots"}`, how many steps the nodes take at once, `{"notice"}` for a person, and `{"error"}`, the last.
 """
 
@@ -28,7 +28,7 @@ from tflbuild.cluster.nodes import CheckedNode, Nodes, NoNodeError
 from tflbuild.core.cluster import Cluster
 from tflbuild.errors import MachineError, TflbuildError
 from tflbuild.execute.server import Answer
-from tflbuild.steps.kinds import KINDS
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
 CONNECT_SECONDS = 5.0

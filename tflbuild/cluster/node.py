@@ -16,13 +16,13 @@ import ray
 
 from tflbuild import __version__
 from tflbuild.core.foreign_files import hash_file
+from tflbuild.core.step_kind import Server
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.execute.server import Answer, WorkerServer
 from tflbuild.locations import store_root
+from tflbuild.registry.step_kinds import LOG
 from tflbuild.resolve.toolchain import Toolchains, toolchains
-from tflbuild.steps.kind import Server
-from tflbuild.steps.kinds import LOG
 from tflbuild.storage.stat_cache import walk_files
 from tflbuild.storage.store import Store
 
@@ -87,7 +87,7 @@ def get_file(pieces: Pieces, path: Path, digest: str) -> None:
 
 
 class _WarmServer:
-    """A server of `tflbuild.workers`, and those who wait for its answers."""
+    """A worker server (`runtime.server`), and those who wait for its answers."""
 
     def __init__(self, name: Server, folder: Path) -> None:
         self.server = WorkerServer(name, folder)

@@ -18,7 +18,7 @@ from tflbuild.core.step import Step
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.execute.server import Answer, StepServer
-from tflbuild.steps.kinds import KINDS
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
 NAME = "ray"

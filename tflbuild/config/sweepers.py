@@ -25,12 +25,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from tflbuild.config import schema
-from tflbuild.config.compose import Composer, Drive
-from tflbuild.config.freeze_sweep import KEY, freeze_objectives
-from tflbuild.config.mistakes import PLUGINS, Places, find_node
-from tflbuild.config.one_plan import Build, Enough, NoValue, OnePlan, Value
-from tflbuild.config.refusals import Refusals
+from tflbuild.config.composing.compose import Composer, Drive
+from tflbuild.config.composing.mistakes import PLUGINS, Places, find_node
+from tflbuild.config.composing.one_plan import Build, Enough, NoValue, OnePlan, Value
+from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.freezing.freeze_sweep import KEY, freeze_objectives
+from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.digest import leaves
 from tflbuild.core.objective import Objective
 from tflbuild.errors import MachineError, RecipeError, StepError, TflbuildError

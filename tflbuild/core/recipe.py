@@ -1,6 +1,6 @@
 """The frozen recipe: what one variant of a model is to be, as values.
 
-`config.freeze` makes these from the composed YAML; nothing changes them afterwards.
+`config.freezing.freeze` makes these from the composed YAML; nothing changes them afterwards.
 Enumerated fields hold the plain strings that the YAML has.
 """
 

@@ -1,0 +1,1 @@
+"""The stage execute: results from the store, and workers for what it lacks."""

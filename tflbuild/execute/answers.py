@@ -16,7 +16,7 @@ from tflbuild.core.secrets import redact
 from tflbuild.core.step import Step
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.execute.server import Answer
-from tflbuild.steps.kinds import KINDS
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Record
 
 LOG = "log.txt"

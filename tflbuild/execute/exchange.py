@@ -26,7 +26,7 @@ from tflbuild.core.shared import DEFAULT_SECONDS, TRUSTED_KEYS
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepFetches
 from tflbuild.execute.threads import Threads
-from tflbuild.steps.kinds import KINDS, LOG
+from tflbuild.registry.step_kinds import KINDS, LOG
 from tflbuild.storage.incoming import LONGEST_RECORD, read_incoming
 from tflbuild.storage.remote import Absent, Broken, Outage, Remote
 from tflbuild.storage.signatures import Signatures, believed_origins

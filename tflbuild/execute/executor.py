@@ -1,6 +1,6 @@
 """Plan -> StepResults: hits from the store, misses in the children of worker servers.
 
-One thread, one loop. The executor knows no kind of step beyond its row in `steps.kinds`.
+One thread, one loop. The executor knows no kind of step beyond its row in `registry.step_kinds`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tflbuild.execute.limits import Limits, count_cores, usable_memory
 from tflbuild.execute.lookup import find_record, inherited_origins, input_digests, result_of
 from tflbuild.execute.memory import MemoryBudget
 from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
-from tflbuild.steps.kinds import KINDS, LOG
+from tflbuild.registry.step_kinds import KINDS, LOG
 from tflbuild.storage.remote import Remote
 from tflbuild.storage.store import Store
 

@@ -13,7 +13,7 @@ from tflbuild.core.secrets import reveal_json, show_json
 from tflbuild.core.step import FileInput, Step
 from tflbuild.core.work import CONFINEMENT, PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
-from tflbuild.steps.kinds import KINDS
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Output, Store
 
 PUBLISHING = ("annotate", "package")  # steps that write what they are told into what is shipped

@@ -8,7 +8,7 @@ from typing import Any
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import Action, FileInput, Step, StepInput
 from tflbuild.execute.answers import unexpected
-from tflbuild.steps.kinds import KINDS, LOG
+from tflbuild.registry.step_kinds import KINDS, LOG
 from tflbuild.storage.store import Record, Store
 
 UNSTABLE_OUTPUTS = frozenset(name for kind in KINDS.values() for name in kind.unstable)

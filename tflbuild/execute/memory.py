@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tflbuild.core.foreign_files import read_json
-from tflbuild.steps.kind import Server
-from tflbuild.steps.kinds import KINDS
+from tflbuild.core.step_kind import Server
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import replace_json
 
 FIRST_GUESS: dict[Server, int] = {"tensorflow": 1 << 30, "litert": 256 << 20}  # imports and a small model

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tflbuild.core.step import Step
+from tflbuild.core.step_kind import Server
 from tflbuild.core.work import CONFINEMENT, REQUIRED, TURNED_OFF
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Noticed
 from tflbuild.locations import PACKAGE
-from tflbuild.steps.kind import Server
 from tflbuild.storage.store import Store
 
 PASSED_ON = (
@@ -155,12 +155,12 @@ class Elsewhere(Protocol):
 
 
 class WorkerServer(StepServer):
-    """One server of `tflbuild.workers` on this machine."""
+    """One worker server (`runtime.server`) on this machine."""
 
     def __init__(self, name: Server, folder: Path) -> None:
         require_known_mode(os.environ.get(CONFINEMENT, ""))
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        super().__init__(name, folder, ["tflbuild.workers.server", name], environment | FIXED)
+        super().__init__(name, folder, ["tflbuild.runtime.server", name], environment | FIXED)
 
 
 def require_known_mode(mode: str) -> None:

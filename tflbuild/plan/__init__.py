@@ -1,0 +1,1 @@
+"""The stage plan: resolved recipes become one graph of steps. Pure functions."""

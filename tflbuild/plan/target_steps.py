@@ -12,7 +12,7 @@ from tflbuild.plan.draft import Draft
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
 from tflbuild.resolve.tools import Tool
-from tflbuild.targets.npu import VENDORS
+from tflbuild.targets.npu.profile import VENDORS
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are

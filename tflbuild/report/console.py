@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tflbuild.core.printable import show_line, show_text
-from tflbuild.core.screen import drawing_stream
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepFetches, StepRetries, StepStarted
 from tflbuild.report.board import Board, Progress, Standing, count, show_seconds
+from tflbuild.terminal.printable import show_line, show_text
+from tflbuild.terminal.screen import drawing_stream
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,6 +1,7 @@
 """Parts of a recipe that probably contradict each other, by what was measured: a line each, with how to make sure.
 
-What certainly contradicts is refused before anything runs (`config.contradictions`, `config.preprocessing`).
+What certainly contradicts is refused before anything runs (`config.freezing.contradictions` and
+`config.freezing.preprocessing`).
 """
 
 from __future__ import annotations

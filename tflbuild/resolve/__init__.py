@@ -1,0 +1,1 @@
+"""The stage resolve: paths, handles, user code and tools become digests."""

@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 from tflbuild.core.digest import hash_value
+from tflbuild.core.step_kind import StepKind
 from tflbuild.errors import MachineError
 from tflbuild.locations import PACKAGE
+from tflbuild.registry.step_kinds import EXTRAS, KINDS
 from tflbuild.resolve.implementation import find_implementation
-from tflbuild.steps.kind import StepKind
-from tflbuild.steps.kinds import EXTRAS, KINDS
 
 FETCH_FORMAT = "1"
 
@@ -55,7 +55,7 @@ def package_record(name: str) -> Path | None:
 
 def module_of(kind: StepKind) -> str:
     """Return the dotted name of the module that does the work of a kind of step."""
-    return f"tflbuild.workers.{kind.module}"
+    return f"tflbuild.{kind.module}"
 
 
 @cache

@@ -14,11 +14,12 @@ from functools import cache
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.errors import MachineError, RecipeError
+from tflbuild.registry.step_kinds import EXTRAS
 from tflbuild.resolve.toolchain import is_absent
-from tflbuild.steps.kinds import EXTRAS
-from tflbuild.targets import edgetpu_log, npu
+from tflbuild.targets.edgetpu import compiler_log as edgetpu_log
+from tflbuild.targets.gpu.vulkan import BROWSERS, HOME_FOLDERS, ICD_FOLDERS, LIBRARIES, NAMED_BY, find_drivers
+from tflbuild.targets.npu import profile as npu
 from tflbuild.targets.runtimes import COUNTS, RUNTIMES
-from tflbuild.targets.vulkan import BROWSERS, HOME_FOLDERS, ICD_FOLDERS, LIBRARIES, NAMED_BY, find_drivers
 
 PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
 

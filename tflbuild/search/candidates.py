@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from tflbuild.core.gates import strictest
 from tflbuild.core.recipe import Calibration, Quantization, Recipe, Rule, Search
-from tflbuild.core.rules import find_pattern
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
+from tflbuild.tflite.operator_match import find_pattern
 
 
 def settle(recipe: Recipe, quantization: Quantization) -> Recipe:

@@ -14,9 +14,9 @@ from tflbuild.core.digest import Json
 from tflbuild.core.gates import ACCURACIES, OWN, WHOLE, WORST_OF_OUTPUTS, Gate, split_target
 from tflbuild.core.recipe import Quantization, Recipe, Rule
 from tflbuild.core.result import Failure
-from tflbuild.core.rules import find_pattern
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.core.sizes import show_bytes
+from tflbuild.tflite.operator_match import find_pattern
 
 # Bytes of a weight beside those of a float one, by its bits.
 SHARES = {0: 1.0, 16: 0.5, 8: 0.25, 4: 0.125}

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3
 
-from tflbuild.core.addresses import innermost, public_part
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.shared import store_origin
 from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+from tflbuild.terminal.addresses import innermost, public_part
 
 DONE = (200, 201, 202, 204)
 GONE = (404, 410)

@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tflbuild.core.addresses import LONGEST, public_part
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.shared import store_origin
 from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+from tflbuild.terminal.addresses import LONGEST, public_part
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

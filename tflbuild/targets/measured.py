@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tflbuild.targets import ethos_u, gpu_measured, tflm
+from tflbuild.targets.ethos_u import table as ethos_u
+from tflbuild.targets.gpu import measured_runs as gpu_measured
+from tflbuild.targets.tflm import table as tflm
 
 Cases = Mapping[str, str]  # a case of tests/one_op_cases.py and its like -> what was found
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tflbuild.targets.common.rules import Row, Rule, Table
 from tflbuild.targets.measured import DISAGREEMENTS, FOUND, PREDICTED
-from tflbuild.targets.npu import VENDORS, Vendor
-from tflbuild.targets.rules import Row, Rule, Table
+from tflbuild.targets.npu.profile import VENDORS, Vendor
 from tflbuild.targets.tables import TABLES
 
 WRITTEN = "by `python -m tflbuild.config.reference --write`"

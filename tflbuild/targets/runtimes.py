@@ -1,7 +1,7 @@
 """How verdicts are had: for each runtime the step that proves, and the figures that it brings.
 
-To add a runtime: a row here, a kind of step in `steps.kinds` with its module in `workers/`, and a profile of it in
-`config.schema_target`; docs/adding-a-target.md walks through it.
+To add a runtime: a row here, a folder `targets/<name>/` with its kind of step (`spec`) and the step's module (`proof`),
+and a profile of it in `config.schema.schema_target`; docs/adding-a-target.md walks through it.
 """
 
 from __future__ import annotations

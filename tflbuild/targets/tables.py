@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tflbuild.targets import coreml, edgetpu, ethos_u, gpu, hexagon, nnapi, tflm
-from tflbuild.targets.rules import Table
+from tflbuild.targets.common.rules import Table
+from tflbuild.targets.coreml import table as coreml
+from tflbuild.targets.edgetpu import table as edgetpu
+from tflbuild.targets.ethos_u import table as ethos_u
+from tflbuild.targets.gpu import table as gpu
+from tflbuild.targets.hexagon import table as hexagon
+from tflbuild.targets.nnapi import table as nnapi
+from tflbuild.targets.tflm import table as tflm
 
 _ALL: tuple[Table, ...] = (
     gpu.TABLE,

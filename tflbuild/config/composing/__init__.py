@@ -1,0 +1,1 @@
+"""YAML files and overrides -> schema, by Hydra."""

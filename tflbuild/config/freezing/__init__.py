@@ -1,0 +1,1 @@
+"""Schema -> Recipe: cross-checked and immutable."""

@@ -1,0 +1,233 @@
+"""What no recipe can mean: keys that are each right and exclude one another. Found before anything is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.freezing.declared_names import check_names
+from tflbuild.config.freezing.preprocessing import check_preprocessing
+from tflbuild.config.freezing.target_needs import check_targets
+from tflbuild.core.digest import leaves
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE
+from tflbuild.core.recipe import Recipe
+from tflbuild.errors import nearest
+
+INTEGER_TYPES = ("int8", "uint8", "float32")
+IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "float32")}
+
+
+def check(recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
+    for rule in (
+        check_finite,
+        check_names,
+        check_tflite,
+        check_optimize,
+        check_converter,
+        check_gates,
+        check_preprocessing,
+    ):
+        rule(recipe, refusals)
+    if recipe.search is not None:
+        check_search(recipe, refusals)
+    else:
+        check_quantization(recipe, refusals)
+
+
+def check_quantization(recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for the first contradiction between the quantization and the rest."""
+    for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_targets):
+        rule(recipe, refusals)
+
+
+def check_finite(recipe: Recipe, refusals: Refusals) -> None:
+    """YAML can write .nan and .inf; nothing has a use for them."""
+    for key, value in leaves(recipe.as_json()).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
+
+
+def check_engine(recipe: Recipe, refusals: Refusals) -> None:
+    """TFLiteConverter quantizes while it converts, so it needs the original model."""
+    if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
+        raise refusals.refuse(
+            "engine 'converter' cannot start from a .tflite file",
+            "quantization.engine",
+            why="TFLiteConverter quantizes while it converts the original model",
+            next_step="use quantization.engine=litert, or give the original model as the source",
+        )
+
+
+def refuse_told(told: Mapping[str, object], refusals: Refusals, what: str, why: str, next_step: str) -> None:
+    """Raises RecipeError for the first key of `told` that has a value."""
+    key = next((key for key, value in told.items() if value), None)
+    if key is not None:
+        raise refusals.refuse(f"'{key}' {what}", key, why=why, next_step=next_step)
+
+
+def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
+    """A .tflite is converted already."""
+    if recipe.source.kind != "tflite":
+        return
+    told = {
+        "signature.more": recipe.more_signatures,
+        "signature.outputs": recipe.signature.outputs,
+        "signature.preprocess": recipe.signature.preprocess,
+        "signature.entry": recipe.signature.entry,
+        "converter": recipe.converter,
+    }
+    why = "it acts while a model is converted, and this one is converted already"
+    next_step = "leave it out, or give the original model as the source"
+    refuse_told(told, refusals, "cannot be applied to a .tflite file", why, next_step)
+
+
+def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
+    """Training takes a Keras model, and its one call."""
+    if recipe.optimize is None:
+        return
+    if recipe.source.kind not in ("keras", "function"):
+        raise refusals.refuse(
+            f"source={recipe.source.kind} cannot be optimized",
+            "optimize",
+            why="pruning, clustering and quantization-aware training work on the layers of a Keras model",
+            next_step="give the Keras model (source=keras, or source=function that makes it), or optimize=none",
+        )
+    told = {
+        "signature.more": recipe.more_signatures,
+        "signature.entry": recipe.signature.entry,
+        "source.fused_lstm": recipe.source.fused_lstm,
+    }
+    why = "what is trained is the model's own call, rebuilt in tf_keras"
+    refuse_told(told, refusals, "cannot be combined with optimize", why, "leave it out, or optimize=none")
+
+
+def check_trained(recipe: Recipe, refusals: Refusals) -> None:
+    """TFLiteConverter follows a model's own quantization nodes, which say int8."""
+    quantization = recipe.quantization
+    if recipe.ranges_trained and quantization.engine == "converter" and quantization.scheme not in ("none", "int8"):
+        raise refusals.refuse(
+            f"engine 'converter' cannot make {quantization.scheme} after quantization-aware training",
+            "quantization.engine",
+            why="it follows the trained ranges, which are those of int8",
+            next_step="quantization.engine=litert, or quantization=int8",
+        )
+
+
+def check_converter(recipe: Recipe, refusals: Refusals) -> None:
+    """Operators of the user's own that become Flex ones need Flex."""
+    for name, _ in recipe.converter:
+        if name == "experimental_select_user_tf_ops" and not recipe.opset.select_tf:
+            raise refusals.refuse(
+                f"'converter.{name}' needs TensorFlow operators to be allowed",
+                f"converter.{name}",
+                next_step="opset=select_tf",
+            )
+
+
+def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
+    """int8 models have no int16 borders, and int16x8 ones no int8 borders."""
+    quantization = recipe.quantization
+    for key in ("input_type", "output_type"):
+        value = getattr(quantization, key)
+        if value not in IO_TYPES.get(quantization.scheme, (value,)):
+            raise refusals.refuse(
+                f"quantization={quantization.scheme} cannot have '{value}' inputs or outputs",
+                f"quantization.{key}",
+                next_step=f"set it to {' or '.join(IO_TYPES[quantization.scheme])}",
+            )
+
+
+def check_data(recipe: Recipe, refusals: Refusals) -> None:
+    """Activation ranges are measured, never guessed."""
+    if recipe.quantization.calibrated and recipe.dataset is None and not recipe.ranges_trained:
+        raise refusals.refuse(
+            f"quantization={recipe.quantization.scheme} has no calibration data",
+            "dataset",
+            why="activation ranges are measured on representative samples; without them they would be a guess",
+            next_step="dataset=npz dataset.path=..., or, for a trial that says nothing about accuracy,"
+            " dataset=synthetic",
+        )
+    if recipe.quantization.weighs_data and recipe.dataset is None:
+        raise refusals.refuse(
+            f"quantization.algorithm={recipe.quantization.algorithm} has no representative samples",
+            "dataset",
+            why="it chooses weights by what the samples make of their inputs, whatever the scheme",
+            next_step="dataset=npz dataset.path=..., or quantization.algorithm=min_max, octav or mse",
+        )
+
+
+def check_opset(recipe: Recipe, refusals: Refusals) -> None:
+    """An op set that confines arithmetic wants the quantization that gives it."""
+    wanted = recipe.opset.arithmetic
+    if wanted != "any" and recipe.quantization.scheme != wanted:
+        raise refusals.refuse(
+            f"the op set allows {wanted} arithmetic alone, and quantization is {recipe.quantization.scheme}",
+            "opset",
+            next_step=f"quantization={wanted}, or another op set",
+        )
+    for key in ("input_type", "output_type"):
+        if wanted != "any" and getattr(recipe.quantization, key) == "float32":
+            raise refusals.refuse(
+                f"the op set allows {wanted} arithmetic alone, and 'quantization.{key}' is float32",
+                f"quantization.{key}",
+                next_step="an integer type, or another op set",
+            )
+    if wanted != "any" and recipe.opset.select_tf:
+        raise refusals.refuse(
+            f"the op set allows {wanted} arithmetic alone, and TensorFlow (Flex) operators compute in float",
+            "opset.select_tf",
+            next_step="opset.select_tf=false",
+        )
+    both = sorted(set(recipe.opset.custom) & set(recipe.opset.deny))
+    if both:
+        raise refusals.refuse(f"the op set both allows and denies {', '.join(both)}", "opset.deny")
+
+
+def check_search(recipe: Recipe, refusals: Refusals) -> None:
+    """A search measures what it builds."""
+    assert recipe.search is not None
+    if recipe.verify.kind == "none":
+        raise refusals.refuse(
+            "quantization=auto needs evaluation data",
+            "verify",
+            why="what each artifact loses is measured on evaluation samples",
+            next_step="verify=parity verify.dataset.path=..., or verify=classification",
+        )
+    if recipe.search.objective == "latency" and recipe.benchmark.kind != "host":
+        raise refusals.refuse(
+            "quantization.objective=latency needs a benchmark",
+            "quantization.objective",
+            why="the fastest artifact is known by timing",
+            next_step="benchmark=host, which times on this host's CPU",
+        )
+
+
+def check_gates(recipe: Recipe, refusals: Refusals) -> None:
+    """A limit needs the measurement that it limits."""
+    budget = () if recipe.search is None else recipe.search.budget
+    for place, limits in (("verify.gates", recipe.verify.gates), ("quantization.budget", budget)):
+        for name, _ in limits:
+            check_gate(name, f"{place}.{name}", recipe, refusals)
+
+
+def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
+    """Raises RecipeError for a figure that is not measured."""
+    side, _, own = name.partition(".")
+    if side in OWN:
+        names = [metric for metric, _ in recipe.verify.metrics]
+        if own not in names:
+            raise refusals.refuse(
+                f"there is no metric '{own}'",
+                key,
+                why=nearest(own, names),
+                next_step=f"declare it: verify.metrics.{own}=file.py:function",
+            )
+        return
+    figure = name.rpartition(".")[2]
+    wanted = "classification" if figure in GATED_ACCURACIES else "parity"
+    if figure not in WHOLE and recipe.verify.kind not in ("classification", wanted):
+        raise refusals.refuse(
+            f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
+        )

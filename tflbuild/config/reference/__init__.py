@@ -1,0 +1,1 @@
+"""Texts made of the schema: help, reference pages."""

@@ -1,0 +1,1 @@
+"""What is registered by name: the kinds of step."""

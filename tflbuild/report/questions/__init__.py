@@ -1,0 +1,1 @@
+"""Answers of the commands that ask: advice, sensitivity, doctor, plan, inspect."""

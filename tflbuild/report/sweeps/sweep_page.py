@@ -1,0 +1,353 @@
+"""The page of a sweep, or of several: one HTML file with all that it needs, and nothing from the net."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Sequence
+from html import escape
+
+from tflbuild.core.objective import Objective
+from tflbuild.core.precision import show_ratio
+from tflbuild.locations import ASSETS
+from tflbuild.report.columns import shorten
+from tflbuild.report.drawing import STYLE, VIEWPORT, document
+from tflbuild.report.figures import heading, is_cost, is_of_a_host, plain, show_figure
+from tflbuild.report.sweeps.front import usual_objectives
+from tflbuild.report.sweeps.scatter import NARROW, WIDE, View, draw_scatter, draw_trend
+from tflbuild.report.sweeps.sharing import share
+from tflbuild.report.sweeps.standings import (
+    Column,
+    Standing,
+    aims_of,
+    columns_of,
+    count_text,
+    explained,
+    hosts_of,
+    is_comparable,
+    stand,
+)
+from tflbuild.report.sweeps.sweep import Entry, Layers, Sweep, Trouble
+
+TOLD_FIGURES = ("bytes", "gzip_bytes", "top1", "top1_drop", "agreement", "snr_db", "cosine", "rmse", "latency_ms")
+SHOWN_LAYERS = 10
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+
+
+def sweep_page(sweeps: Sequence[Sweep]) -> str:
+    """The page. `sweeps` are in the order of their time, or of their commits; one at least."""
+    standings, aims = stand(sweeps), aims_of(sweeps)
+    title = f"Sweep {sweeps[0].id}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        *lead(sweeps),
+        *scatter_section(standings, aims),
+        *trend_section(sweeps, standings, aims),
+        *table_section(sweeps, standings, aims),
+        *shared_section([one.entry for one in standings]),
+        *failed_section(standings),
+        *warnings_section(standings),
+        *layers_section(standings),
+        '<div id="told" role="status" hidden></div>',
+    ]
+    script = (ASSETS / "report" / "sweep.js").read_text(encoding="utf-8")
+    trusted = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{trusted}'"
+    head = [
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        VIEWPORT,
+        '<link rel="icon" href="data:,">',
+    ]
+    style = STYLE + (ASSETS / "report" / "sweep.css").read_text(encoding="utf-8")
+    return document(title, style, [*body, f"<script>{script}</script>"], head)
+
+
+def paragraph(words: str) -> str:
+    """Text as a paragraph."""
+    return f"<p>{escape(words)}</p>"
+
+
+def lead(sweeps: Sequence[Sweep]) -> list[str]:
+    """What, when, how it ended, where, with what."""
+    entries = [entry for sweep in sweeps for entry in sweep.variants]
+    recipes = ", ".join(dict.fromkeys(entry.recipe for entry in entries if entry.recipe))
+    parts = [paragraph(f"{recipes}: {len(entries)} variants, {count_text(entries)}.")]
+    for sweep in sweeps:
+        git = "no git repository" if sweep.git is None else f"commit {sweep.git.short}"
+        machine = f"{sweep.host.get('platform', '')}, Python {sweep.host.get('python', '')}"
+        told = f"{sweep.created}, {git}, tflbuild {sweep.tflbuild}, on {machine}."
+        parts.append(paragraph(told if len(sweeps) == 1 else f"{sweep.id}: {told}"))
+    if any(sweep.git is not None and sweep.git.dirty for sweep in sweeps):
+        parts.append(paragraph("A commit with + stands for files that differed from it."))
+    hosts = hosts_of(sweeps)
+    if len(hosts) == 1:
+        parts.append(paragraph(f"Latency is that of one host, {hosts.pop()}, and says nothing about another device."))
+    elif hosts:
+        parts.append(paragraph(f"Latency was measured on {len(hosts)} hosts, so it is neither drawn nor an objective."))
+    asked = "".join(f"<pre>tflbuild {escape(shlex.join(sweep.command))}</pre>" for sweep in sweeps)
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(sweeps[-1].toolchain.items()))
+    parts.append(f"<details><summary>Command and packages</summary>{asked}{paragraph(tools)}</details>")
+    return parts
+
+
+def views_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[View]:
+    """What can be drawn: each cost that is wanted, and the usual ones, against the first figure that is none; then the
+    first of the wanted costs against the others."""
+    entries = [one.entry for one in standings]
+    figures = [entry.figures for entry in entries]
+    wanted = [aim for aim in (*aims, *usual_objectives(figures)) if any(aim.figure in found for found in figures)]
+    up = next((aim for aim in wanted if not is_cost(aim.figure)), None)
+    costs = [aim for aim in aims if is_cost(aim.figure)]
+    packed = any(entry.artifact is not None and entry.artifact.optimized for entry in entries)
+    usual = ["bytes", *(["gzip_bytes"] if packed else [])]
+    usual += ["latency_ms"] if is_comparable("latency_ms", entries) else []
+    across = [*costs, *(Objective(name, "min") for name in usual if name not in [aim.figure for aim in costs])]
+    views = [View(aim, up) for aim in across] if up is not None else []
+    views += [View(costs[0], other) for other in costs[1:]]
+    return [one for one in views if any(one.x.figure in found and one.y.figure in found for found in figures)]
+
+
+def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """The picture, with a switch where there are several, and what is told of each point."""
+    views = views_of(standings, aims)
+    parts = ["<h2>Pareto front</h2>"]
+    if not views:
+        return [*parts, paragraph("Nothing was verified, so there is no accuracy to draw.")]
+    words = "Filled red: on the front. Blue: passed. Hollow: missed a gate. "
+    if any(one.entry.collapsed for one in standings):
+        words += "Dashed circle: on no front, its figures are doubtful. "
+    words += "The dashed line joins what nothing beats"
+    parts.append(
+        paragraph(f"{words} in the two figures drawn. Point at a circle, or go to it with Tab, for its recipe.")
+    )
+    names = [one.x.figure if one.y == views[0].y else f"{one.x.figure} {one.y.figure}" for one in views]
+    if len(views) > 1:
+        buttons = [
+            f'<button type="button" data-view="{escape(name)}" aria-pressed="{str(not place).lower()}">'
+            f"{escape(view_title(view, views[0]))}</button>"
+            for place, (name, view) in enumerate(zip(names, views, strict=True))
+        ]
+        parts.append(f'<p class="views">Across: {" ".join(buttons)}</p>')
+    for place, (name, view) in enumerate(zip(names, views, strict=True)):
+        hidden = " hidden" if place else ""
+        wide, narrow = (draw_scatter(view, standings, size) for size in (WIDE, NARROW))
+        parts.append(f'<div data-plot="{escape(name)}"{hidden}>{both(wide, narrow)}</div>')
+    differing = differences([one.entry for one in standings])
+    figures = list(dict.fromkeys([*(aim.figure for aim in aims), *TOLD_FIGURES]))
+    told = [entry_html(place, one, differing[place], figures) for place, one in enumerate(standings)]
+    return [*parts, f"<div hidden>{''.join(told)}</div>"]
+
+
+def view_title(view: View, first: View) -> str:
+    """What lies across, and what stands upwards where that is not the same as in the first view."""
+    return plain(view.x.figure) + ("" if view.y == first.y else f", upwards {plain(view.y.figure)}")
+
+
+def both(wide: str, narrow: str) -> str:
+    """A picture for wide windows and one for narrow ones."""
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def differences(entries: Sequence[Entry]) -> list[list[str]]:
+    """The overrides of each that not all have."""
+    common = set.intersection(*(set(entry.overrides) for entry in entries)) if entries else set()
+    return [[text.lstrip("+") for text in entry.overrides if text not in common] for entry in entries]
+
+
+def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Sequence[str]) -> str:
+    """What is told of a variant: how it differs from the others, and its figures."""
+    entry = one.entry
+    diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
+    rows = [
+        (heading(name), show_figure(name, entry.figures[name], entry.margins.get(name), PLUS_MINUS))
+        for name in figures
+        if name in entry.figures
+    ]
+    rows += [("targets", entry.targets)] if entry.targets else []
+    rows += [("tied to a CPU", "; ".join(entry.tied))] if entry.tied else []
+    rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
+    front = ", on the front" if one.best else ", doubtful" if entry.collapsed else ""
+    return (
+        f'<div class="entry" id="entry-{place}"><b>{escape(one.label)}</b> {escape(entry.verdict + front)}'
+        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{told}</dl></div>"
+    )
+
+
+def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """Each variant that was built at several commits, over these."""
+    commits = list(dict.fromkeys(sweep.git.short for sweep in sweeps if sweep.git is not None))
+    if len(commits) < 2:
+        return []
+    places = {commit: place for place, commit in enumerate(commits)}
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    labels = {(one.entry.recipe, one.entry.name): one.label for one in standings}
+    for sweep in sweeps:  # of several at one commit the last counts
+        for entry in sweep.variants if sweep.git is not None else ():
+            label = labels[entry.recipe, entry.name]
+            for figure, value in entry.figures.items():
+                found.setdefault(figure, {}).setdefault(label, {})[places[sweep.git.short]] = value  # type: ignore[union-attr]
+    wanted = [*(aim.figure for aim in aims), *(view.y.figure for view in views_of(standings, aims))]
+    figures = dict.fromkeys(["bytes", *(figure for figure in wanted if not is_of_a_host(figure))])
+    parts = ["<h2>Over commits</h2>"]
+    for figure in figures:
+        lines = [(label, sorted(points.items())) for label, points in found.get(figure, {}).items() if len(points) > 1]
+        if lines:
+            parts.append(both(*(draw_trend(figure, lines, commits, size) for size in (WIDE, NARROW))))
+    return parts if len(parts) > 1 else [*parts, paragraph("No variant was built at more than one commit.")]
+
+
+def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+    """All variants, to be sorted by any column."""
+    columns = columns_of(standings, aims)
+    if len(sweeps) > 1:
+        columns.append(Column("sweep", lambda one: one.sweep.id))
+        columns.append(Column("commit", lambda one: one.sweep.git.short if one.sweep.git else ""))
+    cells = [[column.words(one) for column in columns] for one in standings]
+    used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
+    columns = [columns[place] for place in used]
+    head = "".join(
+        f'<th scope="col"{number(column)}><button type="button">{escape(column.heading)}</button></th>'
+        for column in columns
+    )
+    rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
+    body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    told = [paragraph(typeset(words) + ".") for words in explained(standings, aims)]
+    return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
+
+
+def typeset(words: str) -> str:
+    """Return the text of a screen as it is printed on a page."""
+    return words.replace("+-", PLUS_MINUS)
+
+
+def number(column: Column) -> str:
+    """The class of a column of figures."""
+    return ' class="number"' if column.value is not None else ""
+
+
+def table_row(place: int, one: Standing, columns: Sequence[Column]) -> str:
+    """One variant; what a cell is sorted by stands in `data-value`, empty where there is nothing."""
+    cells = []
+    for column in columns:
+        words = column.words(one)
+        value = None if column.value is None else column.value(one)
+        key = words if column.value is None else "" if value is None else repr(float(value))
+        cells.append(f'<td{number(column)} data-value="{escape(key)}">{escape(typeset(words))}</td>')
+    best = ' class="best"' if one.best else ""
+    return f'<tr data-entry="{place}"{best} title="{escape(" ".join(one.entry.overrides))}">{"".join(cells)}</tr>'
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> str:
+    """A table of HTML cells, columns in `numbers` to the right."""
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        kinds = [' class="number"' if place in numbers else "" for place in range(len(row))]
+        return "".join(f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="box"><table><thead><tr>{cells("th", headings)}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def shared_section(entries: Sequence[Entry]) -> list[str]:
+    """Steps by role, and the seconds that sharing and the store saved."""
+    shared = share(entries)
+    if not shared:
+        return []
+    counts = ["asked", "steps", "ran", "hits", *(["failed"] if any(one.failed for one in shared) else [])]
+    rows = [
+        [escape(one.role), *(str(getattr(one, name)) for name in counts), f"{one.spent:.2f}", f"{one.saved:.2f}"]
+        for one in shared
+    ]
+    spent, saved = sum(one.spent for one in shared), sum(one.saved for one in shared)
+    words = (
+        f"The steps took {spent:.1f} s together; every variant built alone, into an empty store, would have taken"
+        f" {saved:.1f} s more. Wall times as measured when each step ran, here or in an earlier build; steps that ran"
+        " side by side count in full, and trials of quantization=auto are not counted."
+    )
+    told = ["variants", "different", "ran", "from the store", "failed"][: len(counts)]
+    headings = ["step", *told, "took, s", "saved, s"]
+    return ["<h2>What was shared</h2>", paragraph(words), plain_table(headings, rows, range(1, len(headings)))]
+
+
+def failed_section(standings: Sequence[Standing]) -> list[str]:
+    """Each reason once, with the variants that it befell; where it arose is told of the first."""
+    befell: dict[tuple[str, ...], list[tuple[Standing, Trouble]]] = {}
+    for one in standings:
+        if (trouble := one.entry.trouble) is not None:
+            reason = (trouble.kind, trouble.what, trouble.why, trouble.next_step)
+            befell.setdefault(reason, []).append((one, trouble))
+    parts = ["<h2>What failed</h2>"] if befell else []
+    for ones in befell.values():
+        names = ", ".join(f"{one.label} ({one.entry.verdict})" for one, _ in ones)
+        first = ones[0][1]
+        told = (("where", first.where), ("why", first.why), ("next", first.next_step))
+        lines = "".join(f"<dt>{name}</dt><dd><pre>{escape(words)}</pre></dd>" for name, words in told if words)
+        what = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
+        parts.append(f'<div class="entry">{what}<dl>{lines}</dl></div>')
+    return parts
+
+
+def warnings_section(standings: Sequence[Standing]) -> list[str]:
+    """Return each warning once, with the variants that it is about."""
+    about: dict[str, list[str]] = {}
+    for one in standings:
+        for text in one.entry.warnings:
+            about.setdefault(text, []).append(one.label)
+    built = sum(one.entry.artifact is not None for one in standings)
+    rows = [
+        f"<li><b>{escape('all' if len(names) == built else ', '.join(names))}</b>: {escape(typeset(text))}</li>"
+        for text, names in about.items()
+    ]
+    return ["<h2>What is doubtful</h2>", f"<ul>{''.join(rows)}</ul>"] if rows else []
+
+
+def layers_section(standings: Sequence[Standing]) -> list[str]:
+    """The error by operator of what is on the front, or how to get it; of those with one answer, together."""
+    asked: dict[str, list[Standing]] = {}
+    for one in standings:
+        if one.best and one.entry.scheme not in ("", "none"):
+            asked.setdefault(one.entry.sensitivity or one.label, []).append(one)
+    parts = []
+    for ones in asked.values():
+        parts.append(f"<h3>{escape(', '.join(dict.fromkeys(one.label for one in ones)))}</h3>")
+        parts += layers_of(ones[0])
+    words = "What each operator costs when it alone is quantized, for the variants on the front that are quantized."
+    return ["<h2>Error by layer</h2>", paragraph(words), *parts] if parts else []
+
+
+def layers_of(one: Standing) -> list[str]:
+    """The same of one variant."""
+    entry = one.entry
+    if entry.layers is not None:
+        return layers_html(entry.layers)
+    if entry.sensitivity:
+        lines = [
+            shlex.join(("tflbuild", "sensitivity", *(entry.alone or entry.overrides))),
+            f"tflbuild report {one.sweep.id}",
+        ]
+        told = "\n".join(lines)
+        return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(told)}</pre>"]
+    lacks = "" if entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
+    return [paragraph(f"Not measured.{lacks}")]
+
+
+def layers_html(layers: Layers) -> list[str]:
+    """The operators that lose most, a bar for each one's part of the error."""
+    worst = layers.operators[:SHOWN_LAYERS]
+    noise = [10 ** (-layer.snr_db / 10) for layer in layers.operators]
+    rows = [
+        [
+            escape(shorten(layer.name)),
+            escape(layer.operator),
+            show_ratio(layer.snr_db),
+            f'<span class="bar" style="width:{6 * one / max(noise):.2f}em"></span>',
+        ]
+        for layer, one in zip(worst, noise, strict=False)
+    ]
+    every = layers.samples is not None  # a search tells of the worst alone
+    told = f"{len(worst)} worst of {len(layers.operators)} operators" if every else f"{len(worst)} worst operators"
+    samples = "" if layers.samples is None else f" on {layers.samples:,} evaluation samples"
+    words = f"The {told} as {layers.scheme}, measured by {layers.source}{samples}."
+    return [paragraph(words), plain_table(("operator", "kind", "SNR dB alone", "noise"), rows, (2,))]

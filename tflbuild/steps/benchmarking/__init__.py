@@ -1,0 +1,1 @@
+"""Steps that measure time and memory. Worker code, but for `spec`."""

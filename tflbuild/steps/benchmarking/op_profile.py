@@ -1,0 +1,250 @@
+"""What each operator takes, as LiteRT's own profiler has it, and the layers that its entries stand for.
+
+XNNPACK has its own list of operators, in the model's order, but it fuses some, adds others and has other names. An
+entry is given a layer where a partition has as many entries of its kind as operators of that kind: then they are the
+same ones, in order. Where the numbers differ the entry stays without a layer.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ai_edge_litert
+import numpy as np
+
+from tflbuild.core.digest import Json
+from tflbuild.steps.benchmarking import litert_process
+from tflbuild.tflite.model import Model, Subgraph
+from tflbuild.tflite.partitions import Placement
+
+INVOKE, OPERATOR, DELEGATED = 1, 2, 8  # event types of LiteRT's profiler: an operator, one inside of a delegate
+RUNS = 50
+SECONDS = 120.0
+RESOLUTION_US = 1
+ELSEWHERE = "reference"  # kernels that libLiteRt.so does not have
+
+# How XNNPACK calls what it runs, by the beginning of the name -> operators that become it. Where a kind has several
+# names they are one: XNNPACK makes fully connected ones of 1x1 convolutions, and depthwise ones of others.
+CONVOLUTION = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "Convolution": CONVOLUTION,
+    "Fully Connected": CONVOLUTION,
+    "Dynamic Fully Connected": CONVOLUTION,
+    "Deconvolution": ("TRANSPOSE_CONV",),
+    "Batch Matrix Multiply": ("BATCH_MATMUL",),
+    "Average Pooling": ("AVERAGE_POOL_2D",),
+    "Max Pooling": ("MAX_POOL_2D",),
+    "Mean": ("MEAN",),
+    "Sum": ("SUM",),
+    "Softmax": ("SOFTMAX",),
+    "Add": ("ADD",),
+    "Subtract": ("SUB",),
+    "Multiply": ("MUL",),
+    "Divide": ("DIV",),
+    "Maximum": ("MAXIMUM",),
+    "Minimum": ("MINIMUM",),
+    "Sigmoid": ("LOGISTIC",),
+    "TanH": ("TANH",),
+    "HardSwish": ("HARD_SWISH",),
+    "LeakyReLU": ("LEAKY_RELU",),
+    "PReLU": ("PRELU",),
+    "ELU": ("ELU",),
+    "GELU": ("GELU",),
+    "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
+    "Abs": ("ABS",),
+    "Negate": ("NEG",),
+    "Exp": ("EXP",),
+    "Log": ("LOG",),
+    "Sine": ("SIN",),
+    "Cosine": ("COS",),
+    "Floor": ("FLOOR",),
+    "Ceiling": ("CEIL",),
+    "Bankders Rounding": ("ROUND",),  # as XNNPACK spells it
+    "Square": ("SQUARE",),
+    "Square Root": ("SQRT",),
+    "Reciprocal Square Root": ("RSQRT",),
+    "Squared Difference": ("SQUARED_DIFFERENCE",),
+    "Reduce Max": ("REDUCE_MAX",),
+    "Reduce Min": ("REDUCE_MIN",),
+    "Constant Pad": ("PAD",),
+    "Transpose": ("TRANSPOSE",),
+    "Slice": ("SLICE",),
+    "Copy": ("CONCATENATION", "SPLIT"),
+    "Convert": ("QUANTIZE", "DEQUANTIZE"),
+    "Static Reshape": ("RESHAPE",),
+    "Resize Bilinear": ("RESIZE_BILINEAR",),
+    "Depth To Space": ("DEPTH_TO_SPACE",),
+    "Space To Depth": ("SPACE_TO_DEPTH",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the profile: `op` and `layer` are "" where the profiler's entry cannot be traced to one.
+
+    `kernel` is the profiler's own name for it, `us` the mean of the profiled runs, `percent` of all entries.
+    """
+
+    op: str
+    layer: str
+    index: int
+    kernel: str
+    delegate: bool
+    us: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """A model to be run in a process of its own: what it is fed and how."""
+
+    model: Path
+    signature: int
+    threads: int
+    kernels: str
+    feed: Mapping[str, np.ndarray]
+    folder: Path
+    free: frozenset[str] = frozenset()  # the inputs of which the model leaves a size open
+
+    def ask(self, runs: int) -> dict[str, Any]:
+        """The process's answer; `error` says why there is none."""
+        if self.kernels == ELSEWHERE:
+            return {"error": "LiteRT's C library has no reference kernels"}
+        if any(np.asarray(value).dtype.kind in "SUO" for value in self.feed.values()):
+            return {"error": "inputs of strings cannot be fed through LiteRT's C library"}
+        files = {}
+        for place, (name, value) in enumerate(self.feed.items()):
+            files[name] = str(self.folder / f"input{place}.bin")
+            np.ascontiguousarray(value).tofile(files[name])
+        request = {
+            "library": str(Path(ai_edge_litert.__file__).parent / "libLiteRt.so"),
+            "model": str(self.model),
+            "signature": self.signature,
+            "threads": self.threads,
+            "kernels": self.kernels,
+            "inputs": files,
+            "shapes": {name: list(np.asarray(self.feed[name]).shape) for name in sorted(self.free)},
+            "runs": runs,
+        }
+        return self._run(request)
+
+    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
+        asked, answered = self.folder / "litert_request.json", self.folder / "litert_answer.json"
+        answered.unlink(missing_ok=True)
+        asked.write_text(json.dumps(request))
+        command = [sys.executable, "-I", "-S", litert_process.__file__, str(asked), str(answered)]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return {"error": f"the process that measures had not ended after {SECONDS:g} s"}
+        if not answered.exists():
+            return {"error": f"the process that measures ended with code {done.returncode}"}
+        found: dict[str, Any] = json.loads(answered.read_text())
+        return found
+
+
+def profile(inquiry: Inquiry, model: Model, placement: Placement | None, version: str) -> dict[str, Json]:
+    """`operators`, slowest first, and how they were had; or `why` there are none."""
+    answer = inquiry.ask(RUNS)
+    if "error" in answer:
+        return {"how": "", "why": answer["error"], "operators": []}
+    runs = [list(run) for run in answer["profiles"]]
+    threads = "1 thread" if answer["threads"] == 1 else f"{answer['threads']} threads"
+    how = (
+        f"LiteRT's profiler (C API of ai-edge-litert {version}) in a process of its own with {threads}, each entry cut"
+        f" to whole microseconds, the mean of the middle half of {len(runs)} runs"
+    )
+    shapes = {tuple((kind, tag, node, graph) for kind, tag, node, graph, _ in run) for run in runs}
+    if len(shapes) != 1 or not entries_of(runs[0]):
+        return {"how": "", "why": "the profiler's entries differ from run to run, or are none", "operators": []}
+    mean = [[*event[:4], middle_mean([run[place][4] for run in runs])] for place, event in enumerate(runs[0])]
+    entries = trace(entries_of(mean), model, placement)
+    invoke = sum(event[4] for event in mean if event[0] == INVOKE and event[1] == "Invoke")
+    return {
+        "how": how,
+        "why": "",
+        "runs": len(runs),
+        "threads": answer["threads"],
+        "resolution_us": RESOLUTION_US,
+        "invoke_us": invoke,
+        "entries_us": sum(entry.us for entry in entries),
+        "operators": [asdict(entry) for entry in sorted(entries, key=lambda one: -one.us)],
+    }
+
+
+def middle_mean(values: Sequence[float]) -> float:
+    """The mean of the middle half: a run that was interrupted does not count, and parts of the unit are kept."""
+    ordered, edge = sorted(values), len(values) // 4
+    middle = ordered[edge : len(ordered) - edge]
+    return sum(middle) / len(middle)
+
+
+def entries_of(events: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The events that are operators, in the order they ran."""
+    return [event for event in events if event[0] in (OPERATOR, DELEGATED)]
+
+
+def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | None) -> list[Entry]:
+    """Entries with the layers that they stand for. Events are [type, tag, node, subgraph, microseconds]."""
+    total = sum(event[4] for event in events)
+    layers: dict[int, int] = {}  # place of an event of a delegate -> index of the operator in subgraph 0
+    pieces = pieces_of(events)
+    if placement is not None and len(pieces) == len(placement.pieces) and ran_the_same(events, placement):
+        for places, members in zip(pieces, placement.pieces, strict=True):
+            layers |= match([(place, events[place][1]) for place in places], members, model.subgraphs[0])
+    found = []
+    for place, (kind, tag, node, number, us) in enumerate(events):
+        index, graph = (layers.get(place, -1), 0) if kind == DELEGATED else (node, number)
+        op, layer = name_of(model, graph, index)
+        percent = 100 * us / total if total else 0.0
+        found.append(Entry(op, layer, index, tag, kind == DELEGATED, us, percent))
+    return found
+
+
+def ran_the_same(events: Sequence[Sequence[Any]], placement: Placement) -> bool:
+    """Whether the library left to the CPU what the interpreter did, by which `placement` was found."""
+    ran = {event[2] for event in events if event[0] == OPERATOR and event[3] == 0}
+    return set(placement.left) <= ran <= {*placement.left, *placement.unknown}
+
+
+def pieces_of(events: Sequence[Sequence[Any]]) -> list[list[int]]:
+    """Places of the delegate's events, a list for each partition: their numbers begin at 0 again in each."""
+    pieces: list[list[int]] = []
+    for place, event in enumerate(events):
+        if event[0] != DELEGATED:
+            continue
+        if event[2] == 0 or not pieces:
+            pieces.append([])
+        pieces[-1].append(place)
+    return pieces
+
+
+def match(entries: Sequence[tuple[int, str]], members: Sequence[int], graph: Subgraph) -> dict[int, int]:
+    """Place of an entry -> index of its operator, for the kinds of which there are as many of each."""
+    found: dict[int, int] = {}
+    for ops in set(KINDS.values()):
+        places = [place for place, tag in entries if kind_of(tag) == ops]
+        indices = [index for index in members if graph.ops[index].name in ops]
+        if len(places) == len(indices):
+            found |= dict(zip(places, indices, strict=True))
+    return found
+
+
+def kind_of(tag: str) -> tuple[str, ...]:
+    """The operators that an entry of this name may stand for; () where that is not known."""
+    return KINDS.get(tag.partition(" (")[0], ())
+
+
+def name_of(model: Model, number: int, index: int) -> tuple[str, str]:
+    """(operator, its layer)."""
+    if number >= len(model.subgraphs) or not 0 <= index < len(model.subgraphs[number].ops):
+        return "", ""
+    graph = model.subgraphs[number]
+    op = graph.ops[index]
+    return op.name, graph.tensors[op.outputs[0]].name if op.outputs else ""

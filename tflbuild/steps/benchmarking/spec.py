@@ -1,0 +1,28 @@
+"""The kinds of step of this folder."""
+
+from __future__ import annotations
+
+from tflbuild.core.step_kind import LITERT, StepKind
+
+KINDS = (
+    # .tflite -> latency on this host, how sure it is, its operators' shares
+    StepKind(
+        name="benchmark",
+        server="litert",
+        module="steps.benchmarking.litert_benchmark",
+        packages=LITERT,
+        outputs=("benchmark.json",),
+        shared=False,
+        timed=True,
+    ),
+    # .tflite -> latency on an Android device, by its own benchmark_model
+    StepKind(
+        name="benchmark_android",
+        server="litert",
+        module="steps.benchmarking.adb",
+        packages=(),
+        outputs=("benchmark.json",),
+        shared=False,
+        timed=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Steps that measure activations on samples. Worker code, but for `spec`."""

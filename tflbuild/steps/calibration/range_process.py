@@ -1,0 +1,48 @@
+"""Ranges of a float model in a process of its own: python -m tflbuild.steps.calibration.range_process FOLDER.
+
+The folder has model.tflite and asked.json: `samples` and `signature` (paths), `progress` (the folder of the step).
+answer.json is `ranges`, tensor -> [least, greatest], and `tied`, as a fact is, or `error`, the fields of a WorkerError.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tflbuild.core.ties import add_ties
+from tflbuild.runtime import progress
+from tflbuild.runtime.contract import WorkerError, end_with_parent
+from tflbuild.steps.calibration.litert_calibrate import join_ranges, measure
+from tflbuild.steps.datasets.samples import load_feeds
+from tflbuild.tflite.flatbuffer import read_model
+
+PARAMS = {"method": "min_max", "kernels": "fast"}
+
+
+def answer(folder: Path) -> dict[str, Any]:
+    """Return what is asked for in the folder."""
+    asked = json.loads((folder / "asked.json").read_text())
+    progress.begin(Path(asked["progress"]))
+    signature = json.loads(Path(asked["signature"]).read_text())
+    path = folder / "model.tflite"
+    model = read_model(path)
+    settlements = measure(path, PARAMS, signature, model, load_feeds(Path(asked["samples"]), signature["key"]))
+    ranges = {name: [found.min, found.max] for name, found in join_ranges(model, settlements).items()}
+    return add_ties({"ranges": ranges}, [tie for each in settlements.values() for tie in each.ties])
+
+
+def main() -> None:
+    """Write the answer."""
+    end_with_parent()
+    folder = Path(sys.argv[1])
+    try:
+        found = answer(folder)
+    except WorkerError as error:
+        found = {"error": error.fields}
+    (folder / "answer.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

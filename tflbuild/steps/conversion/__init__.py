@@ -1,0 +1,1 @@
+"""Steps that run TFLiteConverter. Worker code, but for `spec`."""

@@ -1,0 +1,1 @@
+"""Steps that turn datasets into samples. Worker code, but for `spec`."""

@@ -1,0 +1,95 @@
+"""The step `sample`: a dataset becomes the very samples that will be fed.
+
+Every disagreement with the signature is refused here, by name, with what the dataset has beside
+what the model wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.linked_files import require_own_files
+from tflbuild.steps.datasets.dataset_arrays import open_npy, open_npz
+from tflbuild.steps.datasets.dataset_audio import open_audio
+from tflbuild.steps.datasets.dataset_call import open_call
+from tflbuild.steps.datasets.dataset_csv import open_csv
+from tflbuild.steps.datasets.dataset_images import open_images
+from tflbuild.steps.datasets.dataset_synthetic import can_be_random, synthesize
+from tflbuild.steps.datasets.dataset_tfds import open_tfds
+from tflbuild.steps.datasets.dataset_tfrecord import open_tfrecord
+from tflbuild.steps.datasets.datasets import Declared, Opened
+from tflbuild.steps.datasets.feeder import Feeder
+from tflbuild.steps.datasets.sample_statistics import SampleStatistics, count_distinct, describe_inputs
+from tflbuild.steps.datasets.sample_writer import SampleWriter
+from tflbuild.steps.datasets.samples import Arrays
+
+OPENERS: dict[str, Callable[[Declared], Opened]] = {
+    "npz": open_npz,
+    "npy": open_npy,
+    "image_folder": open_images,
+    "csv": open_csv,
+    "tfrecord": open_tfrecord,
+    "tfds": open_tfds,
+    "audio_folder": open_audio,
+    "callable": open_call,
+}
+MAIN = ""  # no signature has this name
+
+Feed = Iterator[tuple[Arrays, np.ndarray | None, Mapping[str, Arrays]]]
+
+
+def run(request: Request) -> Facts:
+    """Outputs samples/; facts: count, available, synthetic, class names, and the signatures left unfed.
+
+    Besides, `inputs` has the range of each input's values, and `distinct` says how many samples differ.
+    """
+    params = request.params
+    signature = request.read_json("signature")
+    others = {entry["key"]: entry["inputs"] for entry in signature["more"]}
+    writer = SampleWriter(request.outputs / "samples")
+    if params["kind"] == "synthetic":
+        random = {key: specs for key, specs in others.items() if can_be_random(specs)}
+        ranges = write(writer, random_feed(signature["inputs"], random, params))
+        unfed = [key for key in others if key not in random]
+        return told(writer, params["count"], unfed) | ranges | {"synthetic": True}
+    label = request.labels.get("dataset") or str(params.get("call", ""))
+    if "dataset" in request.inputs:
+        require_own_files(request.inputs["dataset"], label, f"{request.section}.path")
+    declared = Declared(request, params, signature["inputs"], label)
+    opened = OPENERS[params["kind"]](declared)
+    feeder = Feeder(declared, opened, others)
+    classes = list(opened.classes) if feeder.label else []
+    ranges = write(writer, feeder.feed(), classes)
+    feeder.require_count(writer.count)
+    available = feeder.available()
+    facts = told(writer, writer.count if available is None else available, feeder.unfed())
+    return facts | ranges | ({"classes": classes} if classes else {})
+
+
+def random_feed(wanted: Any, others: Mapping[str, Any], params: Mapping[str, Any]) -> Feed:
+    """Random samples of the main signature and of others, without labels."""
+    for block in synthesize({MAIN: wanted, **others}, params):
+        yield block.pop(MAIN), None, block
+
+
+def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> Facts:
+    """Write everything that is fed, then the index. Returns what the samples are like."""
+    known: dict[str, SampleStatistics] = {}
+    for inputs, labels, more in feed:
+        writer.append(inputs, labels, more)
+        describe_inputs(inputs, known)
+    writer.close(classes)
+    if not writer.count:
+        return {}
+    inputs_found = {name: one.as_facts() for name, one in sorted(known.items())}
+    return {"inputs": inputs_found, "distinct": count_distinct(writer.folder)}
+
+
+def told(writer: SampleWriter, available: int, unfed: list[str]) -> Facts:
+    """The facts of every kind of dataset."""
+    facts: Facts = {"count": writer.count, "available": available, "synthetic": False}
+    return facts | ({"unfed": unfed} if unfed else {})

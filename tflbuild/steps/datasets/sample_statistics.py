@@ -1,0 +1,52 @@
+"""What the samples are like that are fed: the range of each input, and how many of them differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tflbuild.runtime.contract import Facts
+from tflbuild.steps.datasets.samples import DIGESTS, Arrays, load_array
+
+DIGITS = 6  # sums of floats differ between CPUs in the last digits of a double
+
+
+@dataclass
+class SampleStatistics:
+    """Running figures of one input's values."""
+
+    low: float = math.inf
+    high: float = -math.inf
+    total: float = 0.0
+    squares: float = 0.0
+    count: int = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in a block of values."""
+        flat = values.reshape(-1)
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        self.total += float(flat.sum(dtype=np.float64))
+        self.squares += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+        self.count += flat.size
+
+    def as_facts(self) -> Facts:
+        """Return `low`, `high`, `mean` and `std`."""
+        mean = self.total / self.count
+        deviation = math.sqrt(max(0.0, self.squares / self.count - mean * mean))
+        rounded = {"mean": float(f"{mean:.{DIGITS}g}"), "std": float(f"{deviation:.{DIGITS}g}")}
+        return {"low": self.low, "high": self.high, **rounded}
+
+
+def describe_inputs(inputs: Arrays, known: dict[str, SampleStatistics]) -> None:
+    """Take in a block of samples, by input; text has no range."""
+    for name, array in inputs.items():
+        if array.dtype.kind in "biuf" and array.size:
+            known.setdefault(name, SampleStatistics()).add(array)
+
+
+def count_distinct(folder: Path) -> int:
+    """Return how many of the written samples differ from all others."""
+    return len(np.unique(load_array(folder / DIGESTS)))

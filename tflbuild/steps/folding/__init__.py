@@ -1,0 +1,1 @@
+"""Constants folded before conversion, with the same bits on every CPU. Worker code."""

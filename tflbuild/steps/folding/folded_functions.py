@@ -1,0 +1,217 @@
+"""Fold the constants of traced functions. A snapshot holds the folded functions, and TFLiteConverter reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from tflbuild.core.ties import Tie
+from tflbuild.steps.folding.constant_folding import SHAPES, Folding, fold_graph
+from tflbuild.steps.folding.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function, has_cycle
+from tflbuild.steps.folding.graph_nodes import called_functions, reachable_functions, to_graph_def
+from tflbuild.steps.folding.known_values import Bound, Handle, Value
+
+READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
+LARGE_BYTES = 2**20
+MOST_ROUNDS = 3  # a folding may make shapes known, by which the next one finds more constants
+
+
+@dataclass(frozen=True)
+class FoldedFunction:
+    """A function whose constants are folded.
+
+    Attributes:
+        concrete: The ConcreteFunction.
+        unfolded: Operators on constants that it still has.
+        stored: Variables that hold its large constants.
+        functions: Names of the functions of its loops and branches.
+    """
+
+    concrete: Any
+    unfolded: frozenset[Tie]
+    stored: tuple[Any, ...]
+    functions: frozenset[str]
+
+
+def fold_concrete(
+    concrete: Any, written: frozenset[int], *, taken: Collection[str] = (), keep_order: bool
+) -> FoldedFunction:
+    """Fold what a concrete function computes from constants and from variables that nothing writes.
+
+    Args:
+        concrete: A ConcreteFunction whose structured outputs are a flat dict.
+        written: ids of the handles of variables that some entry point of the model writes.
+        taken: Names of functions of other entry points, which lie in the same SavedModel.
+        keep_order: Whether the function changes state.
+
+    Returns:
+        A function with the same inputs and outputs by name.
+    """
+    library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
+    captures = read_captures(concrete)
+    shared = Folding(library, partial(learn_shapes, library=library), taken, keep_order)
+    graph = flatten_concrete(concrete, keep_order=keep_order)
+    bound = {name: value for name, tensor in captures.items() if (value := bind(concrete, tensor, written)) is not None}
+    specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
+    for _ in range(MOST_ROUNDS):
+        shared.unfolded.clear()
+        folded = fold_graph(shared, graph, bound, specs)
+        if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
+            break
+        graph = folded
+    stored = store_large(folded)
+    made = rebuild(concrete, folded, captures, library, stored)
+    return FoldedFunction(made, frozenset(shared.unfolded), tuple(stored.values()), frozenset(shared.functions))
+
+
+def read_captures(concrete: Any) -> dict[str, Any]:
+    """Return the tensors that a function captures, by the names of the inputs that take them."""
+    count = len(concrete.inputs) - len(concrete.captured_inputs)
+    return {
+        tensor.op.name: captured
+        for tensor, captured in zip(concrete.inputs[count:], concrete.captured_inputs, strict=True)
+    }
+
+
+def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
+    """Return the variable or the value that a captured tensor is, None where some entry point may change it."""
+    if tensor.dtype in (tf.resource, tf.variant):
+        if id(tensor) in written:
+            return None
+        return next((Handle(variable) for variable in concrete.graph.variables if variable.handle is tensor), None)
+    return None if tensor.dtype == tf.string else Value(tensor.numpy)
+
+
+def learn_shapes(
+    graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any], library: Mapping[str, Any]
+) -> dict[Port, Any]:
+    """Return the shape of every tensor of a graph, as TensorFlow infers it."""
+    scratch = tf.Graph()
+    with scratch.as_default():
+        feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
+        add_nodes(graph, feeds, library)
+    shapes = {Port(name): feed.shape for name, feed in feeds.items()}
+    for operation in scratch.get_operations():
+        for index, tensor in enumerate(operation.outputs):
+            shapes.setdefault(Port(operation.name, index), tensor.shape)
+    return shapes
+
+
+def placeholder(spec: Any, bound: Bound | None) -> Any:
+    """Return a placeholder for an argument; a handle with the variable's shape where it is a known variable."""
+    if not isinstance(bound, Handle):
+        return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
+    variable = bound.variable
+    return tf.raw_ops.VarHandleOp(dtype=variable.dtype, shape=variable.shape, shared_name="argument")
+
+
+def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, Any]) -> list[Any]:
+    """Add the nodes of a graph to the current one, with tensors for its arguments. Returns its outputs."""
+    definitions = [node.definition for node in graph.nodes]
+    imported = to_graph_def(graph, reachable_functions(definitions, library))
+    outputs = list(graph.outputs.values())
+    computed = [str(port) for port in outputs if port.node not in feeds]
+    by_port = {str(Port(name)): feed for name, feed in feeds.items()}
+    used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
+    made = iter(
+        tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")
+        or []
+    )
+    return [feeds[port.node] if port.node in feeds else next(made) for port in outputs]
+
+
+def store_large(folded: FlatGraph) -> dict[str, Any]:
+    """Return a variable for every large constant, by the name of its node. A GraphDef cannot hold more than 2 GB."""
+    large = {}
+    for node in folded.nodes:
+        if node.op == "Const" and node.definition.attr["value"].tensor.ByteSize() >= LARGE_BYTES:
+            array = tf.make_ndarray(node.definition.attr["value"].tensor)
+            if array.dtype != object:
+                large[node.name] = tf.Variable(array, trainable=False)
+    return large
+
+
+def rebuild(
+    concrete: Any,
+    graph: FlatGraph,
+    captures: Mapping[str, Any],
+    library: Mapping[str, Any],
+    stored: Mapping[str, Any],
+) -> Any:
+    """Return a graph as a concrete function.
+
+    Args:
+        concrete: The function that was folded, whose inputs the new one has.
+        graph: The folded graph.
+        captures: What `concrete` captures, by the names of its inputs.
+        library: The functions that nodes refer to.
+        stored: Variables that take the place of constants, by the names of these nodes.
+    """
+    count = len(concrete.inputs) - len(captures)
+    arguments = [tensor.op.name for tensor in concrete.inputs[:count]]
+    variables = {id(variable.handle): variable for variable in concrete.graph.variables}
+    needed = {port.node for node in graph.nodes for port in node.inputs} | {p.node for p in graph.outputs.values()}
+
+    def function(*tensors: Any) -> dict[str, Any]:
+        current = tf.compat.v1.get_default_graph()
+        feeds = dict(zip(arguments, tensors, strict=True))
+        for name, tensor in captures.items():
+            if name in needed:
+                if id(tensor) in variables:
+                    current.watch_variable(variables[id(tensor)])
+                feeds[name] = current.capture(tensor)
+        for name, variable in stored.items():
+            current.watch_variable(variable)
+            handle = current.capture(variable.handle)
+            feeds[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype, name=name)
+        rest = replace(graph, nodes=tuple(node for node in graph.nodes if node.name not in stored))
+        return dict(zip(graph.outputs, add_nodes(rest, feeds, library), strict=True))
+
+    for definition in reachable_functions([node.definition for node in graph.nodes], library):
+        register(definition)
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.op.name) for tensor in concrete.inputs[:count]]
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+
+def register(definition: Any) -> None:
+    """Make a function known to TensorFlow's runtime, in place of an older function of the same name."""
+    running = context.context()
+    running.ensure_initialized()
+    if running.has_function(definition.signature.name):
+        running.remove_function(definition.signature.name)
+    running.add_function_def(definition)
+
+
+def find_written(concrete: Any) -> frozenset[int]:
+    """Return the ids of the handles of captured variables that a function may write."""
+    library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
+    graph = flatten_concrete(concrete, keep_order=True)
+    names = written_arguments(graph, library)
+    return frozenset(id(tensor) for name, tensor in read_captures(concrete).items() if name in names)
+
+
+def written_arguments(graph: FlatGraph, library: Mapping[str, Any]) -> set[str]:
+    """Return the arguments of a graph that some node may write to: those that not only `READERS` take."""
+    arguments = set(graph.arguments)
+    written = set()
+    for node in graph.nodes:
+        taken = [(index, port.node) for index, port in enumerate(node.inputs) if port.node in arguments]
+        if not taken or node.op in READERS:
+            continue
+        functions = called_functions(node.definition, library)
+        if not functions or any(has_cycle(function) for function in functions):
+            written |= {name for _, name in taken}
+            continue
+        skipped = len(node.inputs) - len(functions[0].signature.input_arg)
+        for function in functions:
+            inner = flatten_function(function, library, keep_order=True)
+            within = written_arguments(inner, library)
+            written |= {
+                name for index, name in taken if index >= skipped and inner.arguments[index - skipped] in within
+            }
+    return written

@@ -1,0 +1,78 @@
+"""Operators of which some operands are constants: TFLiteConverter makes several operators of them, and folds some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tflbuild.exact.exact_numbers import round_to
+from tflbuild.exact.exact_ops import evaluate
+from tflbuild.steps.folding.flat_graph import FlatNode, Port, read_attribute
+from tflbuild.steps.folding.graph_nodes import make_constant, make_node, output_types
+
+DIVISIONS = ("RealDiv", "Div", "DivNoNan")
+# operator -> what it multiplies by, as a function of its constant operand
+PRODUCTS = {"Xlogy": "Log", "Xlog1py": "Log1p", "Xdivy": "Reciprocal"}
+
+
+def make_product(node: FlatNode, x: Port, constant: np.ndarray, name: str) -> list[FlatNode] | None:
+    """Return x * f(constant) for an operator of `DIVISIONS` or `PRODUCTS`; None where that gives something else.
+
+    The factor is called `name`, and rounded once to the type of the result.
+    """
+    dtype = next(output_types(node.definition))
+    factor = find_factor(node.op, constant, np.dtype(dtype.as_numpy_dtype))
+    if factor is None:
+        return None
+    return [
+        FlatNode(make_constant(name, factor), ()),
+        make_node(node.name, "Mul", [x, Port(name)], T=dtype),
+    ]
+
+
+def find_factor(operator: str, constant: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
+    """Return what an operator multiplies by; None where zero times that is not zero."""
+    if operator in PRODUCTS:
+        results = evaluate(PRODUCTS[operator], {}, [constant])
+        return None if results is None or not np.isfinite(results[0]).all() else results[0]
+    kept = constant != 0 if operator == "DivNoNan" else True
+    with np.errstate(divide="ignore"):
+        inverse = np.where(kept, 1.0 / constant.astype(np.float64), 0.0)
+    return round_to(inverse, dtype)
+
+
+def split_by_variance(
+    node: FlatNode, inputs: Sequence[Port], variance: np.ndarray, new_name: Callable[[str], str]
+) -> list[FlatNode] | None:
+    """Return the products and sums of a batch normalization whose variance is known, and other parameters are not.
+
+    None where the converter makes something else of it: in training mode, with channels first, in float16.
+
+    Args:
+        node: A FusedBatchNorm of any version.
+        inputs: x, scale, offset and mean in the new graph.
+        variance: float32 [channels].
+        new_name: Gives names that the graph does not have.
+    """
+
+    attributes = {
+        name: read_attribute(node.definition, name) for name in ("T", "data_format", "is_training", "epsilon")
+    }
+    channels_first = attributes["data_format"].s.startswith(b"NC")
+    if attributes["is_training"].b or channels_first or attributes["T"].type != tf.float32.as_datatype_enum:
+        return None
+    epsilon = float(np.float32(attributes["epsilon"].f))
+    inverse = (1.0 / np.sqrt(variance.astype(np.float64) + epsilon)).astype(np.float32)
+    constant = FlatNode(make_constant(new_name(f"{node.name}/inverse"), inverse), ())
+    x, scale, offset, mean = inputs
+    names = {key: new_name(f"{node.name}/{key}") for key in ("factor", "product", "shift", "rest")}
+    steps = (
+        (names["factor"], "Mul", scale, Port(constant.name)),
+        (names["product"], "Mul", x, Port(names["factor"])),
+        (names["shift"], "Mul", mean, Port(names["factor"])),
+        (names["rest"], "Sub", offset, Port(names["shift"])),
+        (node.name, "AddV2", Port(names["product"]), Port(names["rest"])),
+    )
+    return [constant, *(make_node(name, operator, operands, T=tf.float32) for name, operator, *operands in steps)]

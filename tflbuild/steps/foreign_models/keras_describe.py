@@ -1,0 +1,314 @@
+"""The step `describe_keras`: what a Keras file takes and gives, read in its configuration. No layer is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tflbuild.runtime.contract import Facts, Request
+from tflbuild.steps.foreign_models.keras_file import open_keras_file
+from tflbuild.steps.foreign_models.keras_parts import list_refused
+from tflbuild.steps.foreign_models.keras_shapes import infer_shape
+from tflbuild.tflite.signatures import Shape, Spec, signature_json
+
+KEY = "serving_default"
+UNKNOWN = Spec(None, "")
+# layers that give what they are given, of whatever type
+KEEPS_TYPE = ("Reshape", "Flatten", "Permute", "RepeatVector", "Concatenate", "Identity", "InputLayer")
+STORED_TYPES = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
+Reference = tuple[str, int, int]
+
+
+def run(request: Request) -> Facts:
+    """Outputs signature.json; facts: `asks`, the parts that a build wants named, each a path, a reason and a key."""
+    file = open_keras_file(request.inputs["source"], request.labels["source"])
+    inputs, outputs = describe_model(file.config)
+    request.write_json("signature.json", {**signature_json(KEY, inputs, outputs, KEY), "more": []})
+    named = request.params.get("custom_objects", {})
+    custom = {part.custom for part in list_refused(file.config, named) if part.custom.rpartition(">")[2] in named}
+    return {
+        "asks": [
+            {"path": part.path, "why": part.why, "key": key_of(part.custom)}
+            for part in list_refused(file.config, {*named, *custom})
+            if part.custom or part.path not in request.params.get("allow", ())
+        ]
+    }
+
+
+def key_of(custom: str) -> str:
+    """Return the key of the recipe that names a part."""
+    return f"source.custom_objects.{custom.rpartition('>')[2]}" if custom else "source.allow"
+
+
+def describe_model(config: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Return the inputs and outputs of a model, from its configuration; a class of the user's own decides them."""
+    inner = config.get("config")
+    if isinstance(inner, Mapping) and "input_layers" in inner:
+        graph = LayerGraph.read(inner, Budget())
+        return graph.inputs, graph.outputs()
+    if config["class_name"] == "Sequential":
+        return describe_sequential(inner)
+    return describe_built(config.get("build_config")), {}
+
+
+def describe_built(built: Any) -> dict[str, Spec]:
+    """Return the inputs that a model of the user's own class was built with; a batch is never a part of it."""
+    built = built if isinstance(built, Mapping) else {}
+    shapes = {name.removesuffix("_shape"): shape for name, shape in dict(built.get("shapes_dict") or {}).items()}
+    if not shapes:
+        shapes = {"inputs": built.get("input_shape")}
+    read = {name: read_shape(shape) for name, shape in shapes.items()}
+    return {name: Spec(shape and (None, *shape[1:]), "float32") for name, shape in read.items()}
+
+
+def describe_sequential(config: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Return the input and the output of a chain of layers; it may be built by its first call alone."""
+    layers = [layer for layer in layers_of(config) if layer.kind != "InputLayer"]
+    first = next((layer.input_spec for layer in layers_of(config) if layer.input_spec), None)
+    if not layers:
+        return {}, {}
+    built = read_shape(config.get("build_input_shape")) if isinstance(config, Mapping) else None
+    spec = first or (Spec(built, layers[0].dtype) if built else None)
+    start = layers_of(config)[0]
+    name = start.name if start.kind == "InputLayer" else f"{start.name}_input" if first else "inputs"
+    if spec is None:
+        return {name: Spec(None, "float32")}, {layers[-1].name: Spec(None, layers[-1].dtype)}
+    return {name: spec}, {layers[-1].name: run_chain(layers, spec, Budget())}
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """A layer of a configuration. `nodes` are the tensors that each of its calls takes."""
+
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+    nodes: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """The type that the layer computes in."""
+        return read_dtype(self.config.get("dtype"))
+
+    @property
+    def input_spec(self) -> Spec | None:
+        """The declared input of an input layer, or of a first layer that declares it."""
+        shape = read_shape(self.config.get("batch_shape") or self.config.get("batch_input_shape"))
+        return None if shape is None else Spec(shape, self.dtype)
+
+
+def layers_of(config: Any) -> list[LayerConfig]:
+    """Return the layers of a model's configuration. Those of the first Kerases are a list."""
+    listed = config if isinstance(config, list) else config.get("layers", ()) if isinstance(config, Mapping) else ()
+    return [read_layer(entry) for entry in listed if isinstance(entry, Mapping)]
+
+
+def read_layer(entry: Mapping[str, Any]) -> LayerConfig:
+    """Return one layer. Its name is what its class is called where it has none."""
+    inner = entry.get("config")
+    settings = inner if isinstance(inner, Mapping) else {"layers": inner}
+    kind = str(entry.get("class_name"))
+    name = str(settings.get("name") or entry.get("name") or kind)
+    nodes = entry.get("inbound_nodes")
+    return LayerConfig(kind, name, settings, tuple(tuple(find_tensors(n)) for n in nodes or () if n is not None))
+
+
+def find_tensors(node: Any) -> Iterator[Any]:
+    """Yield what a call of a layer takes: (layer, call, output, what the file says of it)."""
+    if isinstance(node, Mapping):
+        inner = node.get("config")
+        if node.get("class_name") == "__keras_tensor__" and isinstance(inner, Mapping):
+            yield (
+                *read_reference(inner.get("keras_history")),
+                Spec(read_shape(inner.get("shape")), str(inner.get("dtype"))),
+            )
+            return
+        for value in node.values():
+            yield from find_tensors(value)
+    elif isinstance(node, (list, tuple)):
+        if is_reference(node):
+            yield (*read_reference(node), UNKNOWN)
+            yield from find_tensors(node[3:])
+            return
+        for value in node:
+            yield from find_tensors(value)
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a list names an output of a layer: its name, the call, and the output's place."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) in (3, 4)
+        and isinstance(value[0], str)
+        and all(isinstance(part, int) and part >= 0 for part in value[1:3])
+    )
+
+
+def read_reference(value: Any) -> Reference:
+    """Return a reference, one that leads nowhere for what is none."""
+    return (value[0], value[1], value[2]) if is_reference(value) else ("", 0, 0)
+
+
+def read_shape(value: Any) -> Shape | None:
+    """Return a shape of a configuration, None for what is none."""
+    if not isinstance(value, (list, tuple)) or not all(size is None or isinstance(size, int) for size in value):
+        return None
+    return tuple(value)
+
+
+def read_dtype(value: Any) -> str:
+    """Return the element type that a policy computes in."""
+    if isinstance(value, Mapping):
+        inner = value.get("config")
+        value = inner.get("name") if isinstance(inner, Mapping) else None
+    name = str(value or "float32")
+    return STORED_TYPES.get(name, name)
+
+
+@dataclass
+class Budget:
+    """How many more layers are worked out: models within models can repeat each other without end."""
+
+    left: int = 50_000
+
+    def spend(self) -> bool:
+        """Whether there is something left for one more layer."""
+        self.left -= 1
+        return self.left >= 0
+
+
+@dataclass
+class LayerGraph:
+    """A functional model: its layers, and the tensors between them."""
+
+    layers: dict[str, LayerConfig]
+    inputs: dict[str, Spec]
+    output_layers: Any
+    budget: Budget
+    tensors: dict[Reference, Spec] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], budget: Budget, given: tuple[Spec, ...] = ()) -> LayerGraph:
+        """Return the graph of a configuration, fed as declared or with what is `given`."""
+        layers = {layer.name: layer for layer in layers_of(config)}
+        names = [name for name, _, _ in list_references(config.get("input_layers"))]
+        inputs = {name: layers[name].input_spec or UNKNOWN for name in names if name in layers}
+        if len(given) == len(inputs):
+            inputs = dict(zip(inputs, given, strict=True))
+        graph = cls(layers, inputs, config.get("output_layers"), budget)
+        graph.tensors = {(name, 0, 0): spec for name, spec in inputs.items()}
+        graph.infer()
+        return graph
+
+    def infer(self) -> None:
+        """Work out every tensor, in the order in which their inputs become known."""
+        calls = {(layer.name, index + self.count_own_calls(layer)): layer for layer, index in self.list_calls()}
+        users: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        missing: dict[tuple[str, int], int] = {}
+        for call in calls:
+            makers = {tensor[:2] for tensor in self.read_call(call) if tensor[:2] in calls}
+            missing[call] = len(makers)
+            for maker in makers:
+                users.setdefault(maker, []).append(call)
+        ready = [call for call, count in missing.items() if not count]
+        while ready:
+            name, index = call = ready.pop()
+            taken = self.read_call(call)
+            specs = [better(self.tensors.get(tensor[:3], UNKNOWN), tensor[3]) for tensor in taken]
+            for place, spec in enumerate(infer_layer(calls[call], specs, self.budget) if taken else ()):
+                self.tensors[name, index, place] = spec
+            for user in users.get(call, ()):
+                missing[user] -= 1
+                ready += [] if missing[user] else [user]
+
+    def list_calls(self) -> list[tuple[LayerConfig, int]]:
+        """Return the calls of layers, each by its place in the configuration."""
+        return [(layer, index) for layer in self.layers.values() for index in range(len(layer.nodes))]
+
+    def read_call(self, call: tuple[str, int]) -> tuple[Any, ...]:
+        """Return the tensors that a call takes; calls are counted as references count them."""
+        layer = self.layers[call[0]]
+        return layer.nodes[call[1] - self.count_own_calls(layer)]
+
+    def count_own_calls(self, layer: LayerConfig) -> int:
+        """Return 1 where references count the call that made a model within this one, which Keras 2 does not store."""
+        first, second = ((layer.name, index) in self.references for index in (0, 1))
+        return int("layers" in layer.config and second and not first)
+
+    @cached_property
+    def references(self) -> set[tuple[str, int]]:
+        """The calls whose outputs are taken."""
+        taken = {tensor[:2] for layer in self.layers.values() for node in layer.nodes for tensor in node}
+        return taken | {reference[:2] for reference in list_references(self.output_layers)}
+
+    def outputs(self) -> dict[str, Spec]:
+        """Return the outputs, by the keys of a model that gives a dictionary, else by the layers that make them."""
+        if isinstance(self.output_layers, Mapping):
+            pairs = [(str(key), read_reference(value)) for key, value in self.output_layers.items()]
+        else:
+            pairs = [(reference[0], reference) for reference in list_references(self.output_layers)]
+        return {name: self.tensors.get(reference, UNKNOWN) for name, reference in pairs}
+
+
+def list_references(value: Any) -> list[Reference]:
+    """Return the references of a model's inputs or outputs: one, a list or a dictionary of them."""
+    if is_reference(value):
+        return [read_reference(value)]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return [reference for item in items for reference in list_references(item)]
+
+
+def better(inferred: Spec, stated: Spec) -> Spec:
+    """Return what is known of a tensor: as inferred, else as the file states it."""
+    return Spec(stated.shape if inferred.shape is None else inferred.shape, inferred.dtype or stated.dtype)
+
+
+def run_chain(layers: list[LayerConfig], spec: Spec, budget: Budget) -> Spec:
+    """Return what a chain of layers makes of a tensor."""
+    for layer in layers:
+        spec = next(iter(infer_layer(layer, [spec], budget)), UNKNOWN)
+    return spec
+
+
+def infer_layer(layer: LayerConfig, specs: list[Spec], budget: Budget) -> list[Spec]:
+    """Return the outputs of a call of a layer; what is not known is as unknown as it is."""
+    if not budget.spend():
+        return [UNKNOWN]
+    if "input_layers" in layer.config:
+        return list(LayerGraph.read(layer.config, budget, tuple(specs)).outputs().values())
+    if layer.kind == "Sequential":
+        inner = layer.config["layers"] if isinstance(layer.config.get("layers"), list) else []
+        chain = [one for one in layers_of(inner) if one.kind != "InputLayer"]
+        return [run_chain(chain, specs[0], budget)] if specs else []
+    if layer.kind in ("TimeDistributed", "Bidirectional"):
+        return [infer_wrapped(layer, specs, budget)] if specs else []
+    kind = str(layer.config.get("function")) if layer.kind == "TFOpLambda" else layer.kind
+    shape = infer_shape(kind, layer.config, [spec.shape for spec in specs])
+    first = specs[0].dtype if specs else ""
+    kept = layer.kind in KEEPS_TYPE and first not in ("", "float32", "float64", "float16", "bfloat16")
+    known = "dtype" in layer.config and not layer.kind.endswith("Lambda")
+    state = (
+        [Spec((shape[0], layer.config.get("units")), layer.dtype)] if shape and layer.config.get("return_state") else []
+    )
+    dtype = first if kept or (shape is not None and not known) else layer.dtype if known else ""
+    return [Spec(shape, dtype), *state * (2 if layer.kind == "LSTM" else 1)]
+
+
+def infer_wrapped(layer: LayerConfig, specs: list[Spec], budget: Budget) -> Spec:
+    """Return the output of a layer that is run on every step, or in both directions."""
+    entry = layer.config.get("layer")
+    shape = specs[0].shape
+    if not isinstance(entry, Mapping) or shape is None:
+        return Spec(None, layer.dtype)
+    inner = read_layer(entry)
+    if layer.kind == "TimeDistributed":
+        step = run_chain([inner], Spec((shape[0], *shape[2:]), specs[0].dtype), budget)
+        return Spec(step.shape and (step.shape[0], shape[1], *step.shape[1:]), step.dtype)
+    one = run_chain([inner], specs[0], budget)
+    merge = layer.config.get("merge_mode", "concat")
+    if one.shape is None or merge is None:
+        return Spec(None, one.dtype)
+    last = one.shape[-1]
+    return Spec((*one.shape[:-1], 2 * last if merge == "concat" and last is not None else last), one.dtype)

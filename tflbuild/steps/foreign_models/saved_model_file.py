@@ -1,0 +1,193 @@
+"""A SavedModel as it is: its graphs, what it takes and gives, read from protocol buffers. Nothing of it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.python.framework import dtypes
+
+from tflbuild.runtime.contract import WorkerError
+from tflbuild.tflite.signatures import Spec
+
+FILE = "saved_model.pb"  # what TensorFlow reads where it is there
+DEFAULT_KEY = "serving_default"
+Described = tuple[str, dict[str, Spec], dict[str, Spec]]
+
+
+def read_saved_model(folder: Path, label: str) -> Any:
+    """Parse a SavedModel. Raises WorkerError for what is none."""
+    model = saved_model_pb2.SavedModel()
+    try:
+        model.ParseFromString((folder / FILE).read_bytes())
+    except (OSError, DecodeError) as error:
+        raise WorkerError(
+            f"'{label}' is damaged",
+            where="source",
+            why=f"its {FILE} cannot be read: {str(error)[:200]}",
+            next_step="export the model again",
+        ) from error
+    return model
+
+
+def select_graph(model: Any, tags: Sequence[str], label: str) -> Any:
+    """Return the graph with these tags, the only one where none are given. Raises WorkerError where it is not there."""
+    graphs = list(model.meta_graphs)
+    found = [graph for graph in graphs if set(graph.meta_info_def.tags) == set(tags)] if tags else graphs
+    if len(found) != 1:
+        has = "; ".join(", ".join(sorted(graph.meta_info_def.tags)) or "none" for graph in graphs)
+        raise WorkerError(
+            f"'{label}' has {'no' if not found else 'more than one'} graph with the tags {list(tags)}",
+            where="source.tags",
+            why=f"the tags of its graphs: {has or 'it has no graph'}",
+            next_step="set source.tags",
+        )
+    return found[0]
+
+
+def list_entry_points(graph: Any) -> list[Described]:
+    """Return (name, inputs, outputs) of every entry point: its signatures, or else the functions that it carries."""
+    signatures = {
+        key: definition
+        for key, definition in graph.signature_def.items()
+        if not key.startswith("__") and (definition.inputs or definition.outputs)
+    }
+    if signatures:
+        order = list_signature_names(graph.object_graph_def)
+        place = {name: index for index, name in enumerate(order)}
+        names = sorted(signatures, key=lambda name: (name != DEFAULT_KEY, place.get(name, len(place)), name))
+        return [(name, *describe_signature(signatures[name])) for name in names]
+    return list(list_functions(graph.object_graph_def))
+
+
+def list_signature_names(objects: Any) -> list[str]:
+    """Return the names of signatures in the order in which they were saved, as far as that is known."""
+    roots = objects.nodes[0].children if objects.nodes else ()
+    numbers = [child.node_id for child in roots if child.local_name == "signatures"]
+    return [
+        child.local_name
+        for number in numbers
+        if 0 <= number < len(objects.nodes)
+        for child in objects.nodes[number].children
+    ]
+
+
+def describe_signature(definition: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Return the inputs and outputs of a signature."""
+    inputs, outputs = (
+        {name: Spec(read_shape(info.tensor_shape), read_dtype(info.dtype)) for name, info in side.items()}
+        for side in (definition.inputs, definition.outputs)
+    )
+    return inputs, outputs
+
+
+def read_shape(shape: Any) -> tuple[int | None, ...] | None:
+    """Return a shape, None where even its rank is free."""
+    return None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
+
+
+def read_dtype(number: int) -> str:
+    """Return the name of an element type, "" of one that is none."""
+    try:
+        return str(dtypes.as_dtype(number).base_dtype.name)
+    except TypeError:
+        return ""
+
+
+# functions of a SavedModel without signatures
+
+
+def list_functions(objects: Any) -> Iterator[Described]:
+    """Yield (name, inputs, outputs) of the functions of the root object; its call alone where it has no other."""
+    if not objects.nodes:
+        return
+    children = {child.local_name: child.node_id for child in objects.nodes[0].children}
+    functions = {
+        name: objects.nodes[number].function
+        for name, number in children.items()
+        if 0 <= number < len(objects.nodes) and objects.nodes[number].WhichOneof("kind") == "function"
+    }
+    public = sorted(name for name in functions if not name.startswith("_"))
+    for name in public or [name for name in functions if name == "__call__"]:
+        yield (name if public else DEFAULT_KEY, *describe_function(functions[name], objects))
+
+
+def describe_function(function: Any, objects: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Return the inputs and outputs of the trace that leaves most sizes free, and turns on no switch as `training`."""
+    traces = [
+        objects.concrete_functions[name] for name in function.concrete_functions if name in objects.concrete_functions
+    ]
+    if not traces:
+        return {}, {}
+    trace = min(traces, key=rank_trace)
+    positional, keyword = split_arguments(trace.canonicalized_input_signature)
+    inputs = {spec.name or f"input_{index}": spec for index, spec in enumerate(list_specs(positional))}
+    inputs |= {name: value.tensor_spec_value for name, value in keyword if is_spec(value)}
+    result = trace.output_signature
+    if result.WhichOneof("kind") == "dict_value":
+        outputs = {name: value for name, value in result.dict_value.fields.items() if is_spec(value)}
+        named = {name: value.tensor_spec_value for name, value in outputs.items()}
+    else:
+        named = {f"output_{index}": spec for index, spec in enumerate(list_specs(result))}
+    return (
+        {name: Spec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in inputs.items()},
+        {name: Spec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in named.items()},
+    )
+
+
+def rank_trace(trace: Any) -> tuple[bool, int]:
+    """Order traces as the loader prefers them."""
+    leaves = list(list_leaves(trace.canonicalized_input_signature))
+    shapes = [leaf.tensor_spec_value.shape for leaf in leaves if is_spec(leaf)]
+    free = sum(shape.unknown_rank or any(dim.size < 0 for dim in shape.dim) for shape in shapes)
+    on = any(leaf.WhichOneof("kind") == "bool_value" and leaf.bool_value for leaf in leaves)
+    return on, -free
+
+
+def split_arguments(signature: Any) -> tuple[Any, list[tuple[str, Any]]]:
+    """Return the positional arguments of a trace, and the pairs of those by name."""
+    parts = list(signature.tuple_value.values)
+    keyword = list(parts[1].dict_value.fields.items()) if len(parts) == 2 else []
+    return (parts[0] if parts else signature), keyword
+
+
+def is_spec(value: Any) -> bool:
+    """Whether a structured value is the specification of a tensor."""
+    return str(value.WhichOneof("kind")) in ("tensor_spec_value", "bounded_tensor_spec_value")
+
+
+def list_specs(value: Any) -> list[Any]:
+    """Return the specifications of tensors in a structured value, in order."""
+    return [leaf.tensor_spec_value for leaf in list_leaves(value) if is_spec(leaf)]
+
+
+def list_leaves(value: Any) -> Iterator[Any]:
+    """Yield the values within a structured value that hold no others, those of mappings by their sorted names."""
+    kind = value.WhichOneof("kind")
+    inner: list[Any] = []
+    if kind in ("list_value", "tuple_value"):
+        inner = list(getattr(value, kind).values)
+    elif kind == "dict_value":
+        inner = [value.dict_value.fields[name] for name in sorted(value.dict_value.fields)]
+    elif kind == "named_tuple_value":
+        inner = [pair.value for pair in value.named_tuple_value.values]
+    else:
+        yield value
+    for part in inner:
+        yield from list_leaves(part)
+
+
+def list_assets(graph: Any) -> Iterator[Any]:
+    """Yield the definitions of a graph's asset files, those of the first SavedModels too."""
+    yield from graph.asset_file_def
+    if "saved_model_assets" in graph.collection_def:
+        for packed in graph.collection_def["saved_model_assets"].any_list.value:
+            asset = meta_graph_pb2.AssetFileDef()
+            try:
+                asset.ParseFromString(packed.value)
+            except DecodeError:
+                continue
+            yield asset

@@ -1,0 +1,29 @@
+"""The step `annotate`: the artifact with TFLite Metadata and its files. The last step that touches the bytes."""
+
+from __future__ import annotations
+
+from tflbuild.runtime.contract import Facts, Request
+from tflbuild.steps.packaging.annotations import model_metadata
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.metadata import write_metadata
+
+FILE_PORT = "file:"
+
+
+def run(request: Request) -> Facts:
+    """Outputs model.tflite; facts: its bytes, and those of each file that was packed, by name.
+
+    Inputs: `model`, `signature` (its main key), and `file:NAME` for each file that `params.metadata` names NAME.
+    Raises WorkerError for names, numbers and files that do not fit the artifact.
+    """
+    path = request.inputs["model"]
+    files = {
+        name.removeprefix(FILE_PORT): place.read_bytes()
+        for name, place in request.inputs.items()
+        if name.startswith(FILE_PORT)
+    }
+    key = request.read_json("signature")["key"]
+    tree, packed = model_metadata(request.params["metadata"], read_model(path), key, files)
+    made = write_metadata(path.read_bytes(), tree, packed)
+    (request.outputs / "model.tflite").write_bytes(made)
+    return {"bytes": len(made), "files": {name: len(data) for name, data in sorted(packed.items())}}

@@ -1,0 +1,1 @@
+"""Steps that quantize a float .tflite. Worker code, but for `spec`."""

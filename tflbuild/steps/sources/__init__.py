@@ -1,0 +1,1 @@
+"""Steps that bring a source model in: fetch, import, describe. Worker code, but for `spec`."""

@@ -1,0 +1,83 @@
+"""Keras files: `.keras` and HDF5, by Keras 3 first, then tf_keras; no code but what the recipe names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.user_code import first_line, load_reference
+from tflbuild.steps.foreign_models.keras_file import open_keras_file, require_contained_weights
+from tflbuild.steps.foreign_models.keras_parts import require_allowed
+from tflbuild.steps.sources.tf_entries import Loaded, keras_entry, object_entry
+
+
+def load_keras(request: Request) -> Loaded:
+    """A Keras model, inference mode. Raises WorkerError for what neither Keras can load.
+
+    Both Kerases run what a file names, tf_keras whatever its safe mode, so the file is read first.
+    """
+    file = open_keras_file(request.inputs["source"], request.labels["source"])
+    allowed, label = request.params.get("allow", ()), file.label
+    objects = load_objects(request)
+    require_allowed(file.config, allowed, list_custom(objects), label)
+    require_contained_weights(file.path, label, request.folder)
+    path, safe = file.link_into(request.folder), not allowed
+    try:
+        model = keras.saving.load_model(path, custom_objects=objects, compile=False, safe_mode=safe)
+        return loaded(model, label)
+    except WorkerError:
+        raise
+    except Exception as error:
+        if file.hdf5:
+            return load_with_tf_keras(path, label, objects, safe, error)
+        raise WorkerError(
+            f"Keras {keras.__version__} cannot load '{label}'",
+            where="source.path",
+            why=first_line(error),
+            next_step="load it by hand with keras.saving.load_model to see more, then save it again",
+        ) from error
+
+
+def list_custom(objects: dict[str, Any]) -> set[str]:
+    """Return the names that a loader knows: those of the recipe, and those that its code has registered."""
+    legacy = sys.modules.get("tf_keras")
+    registered = {} if legacy is None else legacy.saving.get_custom_objects()
+    return {*objects, *keras.saving.get_custom_objects(), *registered}
+
+
+def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bool, first: Exception) -> Loaded:
+    """What Keras 3 could not load. tf_keras takes a second to import, so it is imported here."""
+    import tf_keras
+
+    try:
+        model = tf_keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=safe)
+    except Exception as second:
+        raise WorkerError(
+            f"neither Keras {keras.__version__} nor tf_keras {tf_keras.__version__} can load '{label}'",
+            where="source.path",
+            why=f"Keras: {first_line(first)}\ntf_keras: {first_line(second)}",
+            next_step="name its classes in source.custom_objects, or load it by hand to see more",
+        ) from second
+    found = loaded(model, label)
+    why = f"Keras {keras.__version__} could not: {first_line(first)[:100]}"
+    found.note = f"loaded with tf_keras {tf_keras.__version__}; {why}"
+    return found
+
+
+def loaded(model: Any, label: str) -> Loaded:
+    """A model object of either Keras; a method of its own may be an entry point."""
+
+    def entry(key: str, named: str) -> Any:
+        return object_entry(model, key, named, label, "signature.entry") if named else keras_entry(model)
+
+    return Loaded(model, entry)
+
+
+def load_objects(request: Request) -> dict[str, Any]:
+    """The classes that the recipe names, by their names in the file."""
+    named = request.params.get("custom_objects", {})
+    return {name: load_reference(request, entry, f"source.custom_objects.{name}") for name, entry in named.items()}

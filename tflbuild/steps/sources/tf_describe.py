@@ -1,0 +1,53 @@
+"""The step `describe`: what a source offers, every entry point of it, converted by nobody.
+
+A SavedModel is read. Code of the user's own is run, since nothing else tells what it makes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.steps.foreign_models.graph_operators import describe_reaching, list_reaching
+from tflbuild.steps.foreign_models.saved_model_file import list_entry_points, read_saved_model, select_graph
+from tflbuild.steps.sources.function_source import load_function
+from tflbuild.steps.sources.tf_entries import Entry
+from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, outputs_of, trace
+from tflbuild.steps.sources.tf_sources import source_label
+from tflbuild.tflite.signatures import Spec, signature_json
+
+
+def run(request: Request) -> Facts:
+    """Outputs signature.json: the first entry point, the others under `more`.
+
+    Facts: `asks`, the operators that a build wants named; `ran`, the code that was run.
+    """
+    facts: Facts = {}
+    if request.params["kind"] == "saved_model":
+        label = request.labels["source"]
+        model = read_saved_model(request.inputs["source"], label)
+        graph = select_graph(model, request.params["tags"], label)
+        found = [signature_json(key, inputs, outputs, key) for key, inputs, outputs in list_entry_points(graph)]
+        allowed = request.params.get("allow", ())
+        facts["asks"] = [ask for ask in describe_reaching(list_reaching(model)) if ask["path"] not in allowed]
+    else:
+        loaded = load_function(request)
+        found = [describe_entry(name, loaded.entry(name, "")) for name in loaded.names]
+        facts["ran"] = request.params["call"]
+    if not found:
+        raise WorkerError(
+            f"'{source_label(request)}' has no entry point",
+            where="source",
+            why="it has no signature and no function",
+            next_step="save it again with signatures, or a tf.Module with a tf.function",
+        )
+    request.write_json("signature.json", {**found[0], "more": found[1:]})
+    return facts
+
+
+def describe_entry(key: str, entry: Entry) -> dict[str, Any]:
+    """Inputs as the model has them; outputs as far as tracing with free sizes tells them."""
+    if entry.inputs is None:
+        return signature_json(key, {name: Spec(None, "float32") for name in entry.parameters}, {}, key)
+    concrete = trace(entry, entry.inputs, {}, AS_IT_IS).concrete
+    return signature_json(key, entry.inputs, outputs_of(concrete), key)

@@ -1,0 +1,1 @@
+"""The step `optimize`: training before conversion. Worker code, but for `spec`."""

@@ -1,0 +1,1 @@
+"""Steps that compare outputs: source, float model, artifact. Worker code, but for `spec`."""

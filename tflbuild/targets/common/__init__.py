@@ -1,0 +1,1 @@
+"""What targets share: forms of rules, the linter, trial inputs."""

@@ -1,0 +1,18 @@
+"""The kinds of step of this folder."""
+
+from __future__ import annotations
+
+from tflbuild.core.step_kind import LITERT, StepKind
+
+KINDS = (
+    # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
+    StepKind(
+        name="prove_cpu",
+        server="litert",
+        module="targets.cpu.proof",
+        packages=LITERT,
+        outputs=("verdict.json",),
+        shared=False,
+        timed=True,
+    ),
+)

@@ -1,0 +1,177 @@
+"""What `edgetpu_compiler -s` prints, read; and which operators of the model it means.
+
+It tells operators by name and number (`CONV_2D  3  Mapped to Edge TPU`), never which of them. The model that it
+wrote tells that: what it left to the CPU is still there, next to its own `edgetpu-custom-op`. Where that does not
+add up, the published rules tell which is most likely meant; and where they do not either, the layer is left open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tflbuild.core.verdict import Fallback
+from tflbuild.targets.common.rules import View, each_view
+from tflbuild.tflite.model import Model
+
+MAPPED = "Mapped to Edge TPU"
+COMPILER = "edgetpu_compiler"
+TO_PROVE = (
+    "Coral's compiler (x86-64 Debian or Ubuntu): apt-get install edgetpu-compiler, from the repository"
+    " packages.cloud.google.com/apt coral-edgetpu-stable"
+)
+SECOND_SUBGRAPH = "More than one subgraph is not supported"
+COMPILED_OP = "edgetpu-custom-op"
+CUSTOM = "CUSTOM"  # what the table calls every custom operator
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+FIXES = {
+    SECOND_SUBGRAPH: "let the operator before it run on the Edge TPU, or target.multiple_subgraphs=true",
+    "Operation is working on an unsupported data type": "quantization=int8 with inputs and outputs of int8 or uint8",
+    "Tensor has unsupported rank (up to 3 innermost dimensions mapped)": "one sample a call, of 3 dimensions",
+}
+
+_ROW = re.compile(r"^([A-Z][A-Z0-9_]*)[ \t]+(\d+)[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_VERSION = re.compile(r"Edge TPU Compiler version (\S+)")
+_SIZE = r"[ \t]*([\d.]+)[ \t]*([KMG]i)?B"
+_FIGURES = {
+    "on_chip_bytes": "On-chip memory used for caching model parameters:",
+    "on_chip_left_bytes": "On-chip memory remaining for caching model parameters:",
+    "off_chip_bytes": "Off-chip memory used for streaming uncached model parameters:",
+}
+_COUNTS = {"subgraphs": "Number of Edge TPU subgraphs:", "ops": "Total number of operations:"}
+_FAILED = re.compile(r"^(Internal compiler error|Model not quantized|Invalid model)(.*)$", re.MULTILINE)
+_LATE = re.compile(r"^.*timed out.*$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: so many operators of this name have this status."""
+
+    op: str
+    count: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A log. `figures` in bytes; `subgraphs` and `ops` are None where the log does not say; `error` "" for none.
+
+    `late`: the compiler was not done in its time.
+    """
+
+    version: str
+    rows: tuple[Row, ...]
+    figures: Mapping[str, float]
+    subgraphs: int | None
+    ops: int | None
+    error: str
+    late: bool = False
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a model came of it."""
+        return not self.error and bool(self.rows)
+
+    def on_tpu(self) -> int:
+        """Operators that run on the Edge TPU."""
+        return sum(one.count for one in self.rows if one.status == MAPPED)
+
+    def left(self, name: str) -> list[Row]:
+        """What is said of operators of this name that stay on the CPU."""
+        return [one for one in self.rows if one.op == name and one.status != MAPPED]
+
+
+def version_of(text: str) -> str:
+    """The version that the compiler gives itself in what it prints, "" where it does not."""
+    found = _VERSION.search(text)
+    return found.group(1) if found else ""
+
+
+def read_log(text: str) -> Report:
+    """The report in what the compiler printed; the table may stand there twice, and is read once."""
+    rows = dict.fromkeys(Row(op, int(count), status) for op, count, status in _ROW.findall(text))
+    failed = dict.fromkeys(f"{what}{more}".strip() for what, more in _FAILED.findall(text))
+    counts = {name: re.search(re.escape(label) + r"[ \t]*(\d+)", text) for name, label in _COUNTS.items()}
+    sizes = {name: re.search(re.escape(label) + _SIZE, text) for name, label in _FIGURES.items()}
+    return Report(
+        version=version_of(text),
+        rows=tuple(rows),
+        figures={
+            name: float(round(float(found.group(1)) * UNITS[f"{found.group(2) or ''}B"]))
+            for name, found in sizes.items()
+            if found
+        },
+        subgraphs=int(counts["subgraphs"].group(1)) if counts["subgraphs"] else None,
+        ops=int(counts["ops"].group(1)) if counts["ops"] else None,
+        error="; ".join(failed),
+        late=bool(_LATE.search(text)),
+    )
+
+
+def name_layers(report: Report, model: Model, compiled: Model | None, expected: Sequence[Fallback]) -> list[Fallback]:
+    """The operators that the compiler left to the CPU. `expected` are those that the published rules refuse."""
+    views = list(each_view(model))
+    foreseen = {(one.subgraph, one.index): one for one in expected}
+    named = _still_there(report, views, compiled)
+    found: list[Fallback] = []
+    for name in dict.fromkeys(_name(view) for view in views):
+        alike, rows = [view for view in views if _name(view) == name], report.left(name)
+        count = sum(one.count for one in rows)
+        chosen = named.get(name, []) if named is not None else _likely(alike, count, foreseen)
+        found += [_fallback(view, rows, foreseen.get((view.subgraph, view.index))) for view in chosen]
+        if count and not chosen:
+            found.append(_unnamed(name, rows, count, len(alike)))
+    return sorted(found, key=lambda one: (one.subgraph, one.index))
+
+
+def _name(view: View) -> str:
+    return CUSTOM if view.op.custom else view.op.name
+
+
+def _still_there(report: Report, views: Sequence[View], compiled: Model | None) -> dict[str, list[View]] | None:
+    if compiled is None:
+        return None
+    layers = {(_name(view), view.layer) for view in each_view(compiled) if view.op.name != COMPILED_OP}
+    left: dict[str, list[View]] = {}
+    for view in views:
+        if (_name(view), view.layer) in layers:
+            left.setdefault(_name(view), []).append(view)
+    told = Counter({one.op: 0 for one in report.rows})
+    for one in report.rows:
+        told[one.op] += one.count if one.status != MAPPED else 0
+    agree = {name: len(found) for name, found in left.items()} == {name: count for name, count in told.items() if count}
+    return left if agree else None
+
+
+def _likely(alike: Sequence[View], count: int, foreseen: Mapping[tuple[int, int], Fallback]) -> list[View]:
+    if count == len(alike):
+        return list(alike)
+    refused = [view for view in alike if (view.subgraph, view.index) in foreseen]
+    return refused if len(refused) == count else []
+
+
+def _fallback(view: View, rows: Sequence[Row], foreseen: Fallback | None) -> Fallback:
+    follows = foreseen is not None and foreseen.reason.startswith("comes after ")
+    statuses = list(dict.fromkeys(one.status for one in rows))
+    fitting = [one for one in statuses if (one == SECOND_SUBGRAPH) == follows] or statuses
+    why = f" ({foreseen.reason})" if foreseen else ""
+    return Fallback(
+        op=view.op.name,
+        layer=view.layer,
+        reason=f"edgetpu_compiler: {' or '.join(fitting)}{why}",
+        fix=(foreseen.fix if foreseen and foreseen.fix else next((FIXES[one] for one in fitting if one in FIXES), "")),
+        index=view.index,
+        subgraph=view.subgraph,
+    )
+
+
+def _unnamed(name: str, rows: Sequence[Row], count: int, of: int) -> Fallback:
+    statuses = " or ".join(dict.fromkeys(one.status for one in rows))
+    return Fallback(
+        op=name,
+        layer="",
+        reason=f"edgetpu_compiler: {statuses} ({count} of {of}; it does not say which)",
+        fix=next((FIXES[one.status] for one in rows if one.status in FIXES), ""),
+    )

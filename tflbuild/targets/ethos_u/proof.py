@@ -1,0 +1,146 @@
+"""The step `prove_ethos_u`: an artifact compiled for an Ethos-U by Vela, and what is left to the CPU beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.runtime.contract import Facts, Request
+from tflbuild.targets.common.lint import judge
+from tflbuild.targets.common.rules import View, each_view
+from tflbuild.targets.common.target_trial import finish, finish_without
+from tflbuild.targets.ethos_u import vela
+from tflbuild.targets.ethos_u.table import TABLES
+from tflbuild.targets.tflm.table import TABLE as TFLM_TABLE
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.model import Model
+
+COMPILED = "model_vela.tflite"
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json and compiled/model_vela.tflite, where Vela made one.
+
+    `params.target`: name, table, version, accelerator (`ethos-u55-128`), system_config, memory_mode, optimise
+    (`Performance` or `Size`), arena_cache_bytes (0: the
+    configuration's). Input `config`: a configuration file of Vela's, or none.
+    """
+    target = request.params["target"]
+    if "config" in request.inputs:
+        target = {**target, "config": request.inputs["config"].read_text()}
+    artifact = request.inputs["model"]
+    copy = request.folder / "vela" / "model.tflite"
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(artifact, copy)
+    done = vela.compile_model(copy, target, request.folder / "vela")
+    folder = request.outputs / "compiled"
+    folder.mkdir(parents=True, exist_ok=True)
+    original = read_model(artifact)
+    if done.model is None:
+        return finish_without(request, _failed(target, original, done))
+    shutil.copyfile(done.model, folder / COMPILED)
+    return finish(request, _compiled(target, original, read_model(folder / COMPILED), done))
+
+
+def _failed(target: Mapping[str, Any], model: Model, done: vela.Compiled) -> Verdict:
+    """Vela made nothing: no proof, and nothing to put on the device. What it and the table refuse may be why."""
+    views = list(each_view(model))
+    refused = [view for view in views if judge(TABLES[target["table"]], view, target["version"]).taken is False]
+    return Verdict(
+        target=target["name"],
+        proof=UNPROVEN,
+        how=f"Vela {vela.version()} fails on it: {done.failure}",
+        device=target["accelerator"],
+        runs=False,
+        ops=len(views),
+        fallbacks=_fallbacks(target, refused, done.refusals),
+        notes=("an operator below may be why Vela fails; the others would run on the CPU",) if refused else (),
+    )
+
+
+def _compiled(target: Mapping[str, Any], original: Model, compiled: Model, done: vela.Compiled) -> Verdict:
+    pieces = vela.count_npu_ops(compiled)
+    views = list(each_view(original))
+    left = set(vela.left_on_cpu(original, compiled)) if pieces else {(view.subgraph, view.index) for view in views}
+    cpu = [view for view in views if (view.subgraph, view.index) in left]
+    figures = vela.figures(done.summary, whole=not cpu) if pieces else {}
+    return Verdict(
+        target=target["name"],
+        proof=PROVEN,
+        how=f"compiled by Vela {vela.version()}",
+        device=_device(target, done.summary),
+        runs=_runs(target, cpu),
+        ops=len(views),
+        on_delegate=len(views) - len(cpu),
+        partitions=pieces,
+        fallbacks=_fallbacks(target, cpu, done.refusals),
+        figures={**figures, "model_bytes": compiled.bytes},
+        notes=tuple(_notes(target, cpu, done.summary, pieces)),
+    )
+
+
+def _device(target: Mapping[str, Any], summary: Mapping[str, str]) -> str:
+    system = summary.get("system_config") or target.get("system_config") or "its default system"
+    clock = float(summary.get("core_clock") or 0) / 1e6
+    hertz = f", {clock:g} MHz" if clock else ""
+    return f"estimate by Vela for {target['accelerator']}, {system}{hertz}"
+
+
+def _runs(target: Mapping[str, Any], cpu: Sequence[View]) -> bool | None:
+    """What is left runs on the CPU beside the NPU where TensorFlow Lite Micro has it.
+
+    An Ethos-U55 sits beside a microcontroller; the others may sit beside a CPU with Linux, where LiteRT has more.
+    """
+    if not _without_kernel(cpu):
+        return True
+    return False if target["table"] == "ethos_u55" else None
+
+
+def _without_kernel(cpu: Sequence[View]) -> list[str]:
+    table = TFLM_TABLE
+    return list(dict.fromkeys(view.op.name for view in cpu if judge(table, view).taken is False))
+
+
+def _fallbacks(
+    target: Mapping[str, Any], views: Sequence[View], refusals: Sequence[vela.Refusal]
+) -> tuple[Fallback, ...]:
+    """With Vela's own reason where it gave one, and the table's fix."""
+    table = TABLES[target["table"]]
+    found = []
+    for view in views:
+        judged = replace(judge(table, view, target["version"]), taken=False)
+        said = _reason(view, refusals)
+        reason = f"Vela: {said}" if said else judged.reason or "Vela gave no reason"
+        found.append(replace(judged.fallback(), reason=reason))
+    return tuple(found)
+
+
+def _reason(view: View, refusals: Sequence[vela.Refusal]) -> str:
+    """What Vela said of the operator, or of the activation that it split off from it."""
+    layers = {tensor.name for tensor in view.outputs}
+    same = [one for one in refusals if one.op == view.op.name and one.layer.removesuffix("_act") in layers]
+    near = [one for one in refusals if one.layer.removesuffix("_act") in layers]
+    said = next((one.reason for one in (*same, *near)), "")
+    for tensor in (*view.inputs, *view.outputs):
+        if tensor is not None and tensor.name:  # names are long, and the layer's is told beside
+            said = said.replace(f" ({tensor.name}_act)", "").replace(f" ({tensor.name})", "")
+    return said
+
+
+def _notes(target: Mapping[str, Any], cpu: Sequence[View], summary: Mapping[str, str], pieces: int) -> list[str]:
+    notes = ["outputs were not compared: there is no NPU here to run it"]
+    lacking = _without_kernel(cpu)
+    if lacking:
+        notes.append(f"TensorFlow Lite Micro has no kernel for what is left of {', '.join(lacking)}")
+    if pieces and cpu:
+        notes.append("cycles, memory and npu_ms are the NPU's part alone: what the CPU does comes on top")
+    if not pieces:
+        notes.append("nothing runs on the NPU: the compiled file has the operators of the artifact")
+    defaults = [key for key in ("system_config", "memory_mode") if not target.get(key)]
+    if defaults and pieces:
+        chosen = ", ".join(f"{key} {summary.get(key, '')}" for key in defaults)
+        notes.append(f"the target does not say {' and '.join(defaults)}: Vela's default is {chosen}")
+    return notes

@@ -1,0 +1,158 @@
+"""Layers of an artifact on the GPU, each alone: which the delegate does not take and why, and where results part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tflbuild.core.verdict import Fallback
+from tflbuild.steps.datasets.samples import Arrays
+from tflbuild.steps.verification.metrics import parity
+from tflbuild.targets.common.lint import APART, judge
+from tflbuild.targets.common.rules import Table, View, each_view
+from tflbuild.targets.gpu.gpu_delegate import Device, Job, Outcome, run_jobs
+from tflbuild.tflite.interpreters import open_signature
+from tflbuild.tflite.model import Model, Subgraph
+from tflbuild.tflite.slices import KEY, Slices
+
+CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")  # of other subgraphs
+MOST = 200  # operators that are tried alone, of different kinds
+SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
+
+
+@dataclass(frozen=True)
+class Alone:
+    """An operator and how it went by itself."""
+
+    view: View
+    outcome: Outcome
+
+    @property
+    def reason(self) -> str:
+        """Why the delegate does not take it, "" where it does."""
+        if self.outcome.full:
+            return ""
+        reasons = [reason for op, reason in self.outcome.refused if op == self.view.op.name]
+        return reasons[0] if reasons else self.outcome.ended or "the delegate does not take it, and does not say why"
+
+
+def try_alone(path: Path, model: Model, device: Device, scratch: Path, whole: Outcome | None = None) -> list[Alone]:
+    """Every operator compiled for the GPU as a model of its own; equal ones once.
+
+    One that calls another subgraph makes no model of its own: `whole`, how the artifact went, tells of those.
+    """
+    slices = Slices(path)
+    views = list(each_view(model))
+    first: dict[object, int] = {}
+    for number, view in enumerate(views):
+        if view.op.name not in CALLS:
+            first.setdefault(_kind(view), number)
+    chosen = list(first.values())[:MOST]
+    jobs = []
+    scratch.mkdir(parents=True, exist_ok=True)
+    for number in chosen:
+        file = scratch / f"{number}.tflite"
+        file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
+        jobs.append(Job(file, KEY, alone=True))
+    found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
+    calls = [Alone(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None]
+    return [*calls, *(Alone(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found)]
+
+
+def _called(view: View, whole: Outcome) -> Outcome:
+    refused = tuple(pair for pair in whole.refused if pair[0] == view.op.name)
+    return Outcome(compiled=not refused, full=not refused, refused=refused)
+
+
+def _kind(view: View) -> object:
+    """What decides whether a delegate takes an operator."""
+    tensors = tuple(
+        None if one is None else (one.type, one.shape, one.constant, len(one.scales), one.values)
+        for one in (*view.inputs, *view.outputs)
+    )
+    return view.op.name, view.op.version, view.op.activation, repr(sorted(view.op.options.items())), tensors
+
+
+def fallbacks(alone: Sequence[Alone], table: Table) -> list[Fallback]:
+    """Those that the delegate refuses: its own reason, the table's rule and fix beside it."""
+    return [_fallback(one.view, one.reason, table) for one in alone if one.reason]
+
+
+def _fallback(view: View, reason: str, table: Table) -> Fallback:
+    judged = judge(table, view)
+    told = f"{reason.rstrip('.')}: {judged.reason}" if judged.broken else reason
+    return Fallback(
+        op=view.op.name, layer=view.layer, reason=told, fix=judged.fix, index=view.index, subgraph=view.subgraph
+    )
+
+
+def left_apart(view: View) -> Fallback:
+    """One that the delegate would take, but not from where it stands."""
+    return Fallback(op=view.op.name, layer=view.layer, reason=APART, index=view.index, subgraph=view.subgraph)
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
+
+    view: View
+    snr_db: float
+
+    @property
+    def op(self) -> str:
+        return self.view.op.name
+
+    @property
+    def layer(self) -> str:
+        return self.view.layer
+
+
+def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Device, scratch: Path) -> Parting | None:
+    """Feeds every operator of a signature's subgraph, alone, what it had on the CPU; None where all agree."""
+    running = open_signature(path, key, "none", preserve=True)
+    running(feed)
+    graph = model.subgraphs[running.subgraph]
+    values = _kept(running.interpreter, running.subgraph, graph)
+    scratch.mkdir(parents=True, exist_ok=True)
+    slices = Slices(path)
+    views = [view for view in each_view(model) if view.subgraph == running.subgraph and _known(view, values)][:MOST]
+    jobs = []
+    for view in views:
+        file = scratch / f"{view.index}.tflite"
+        file.write_bytes(slices.operator(view.subgraph, view.index))
+        takes = slices.inputs(view.subgraph, view.index)
+        jobs.append(Job(file, KEY, ({f"in{at}": values[one] for at, one in enumerate(takes)},)))
+    for view, outcome in zip(views, run_jobs(jobs, device, scratch / "runs"), strict=True):
+        for at, tensor in enumerate(view.op.outputs):
+            if outcome.full and outcome.outputs:
+                found = outcome.outputs[0][f"out{at}"]
+                ratio = parity(*_finite(values[tensor], found))["snr_db"]
+                if ratio < SNR_ALONE_DB:
+                    return Parting(view, ratio)
+    return None
+
+
+def _finite(expected: np.ndarray, found: np.ndarray) -> Iterator[np.ndarray]:
+    yield np.nan_to_num(np.asarray(expected, np.float64))
+    yield np.nan_to_num(np.asarray(found, np.float64))
+
+
+def _known(view: View, values: dict[int, np.ndarray]) -> bool:
+    return all(
+        one < 0 or view.graph.tensors[one].constant or one in values for one in (*view.op.inputs, *view.op.outputs)
+    )
+
+
+def _kept(interpreter: object, subgraph: int, graph: Subgraph) -> dict[int, np.ndarray]:
+    """What each tensor held after the call, those that were computed."""
+    found = {}
+    for index, tensor in enumerate(graph.tensors):
+        if not tensor.constant:
+            try:
+                found[index] = np.array(interpreter.get_tensor(index, subgraph))  # type: ignore[attr-defined]
+            except ValueError:
+                continue
+    return found

@@ -1,0 +1,241 @@
+"""The step `prove_gpu`: an artifact executed by LiteRT's own GPU delegate, and its outputs held against the CPU's.
+
+On a GPU where this machine has one, else on a program that is one (SwiftShader): the delegate, its shaders and what it
+takes are the same. What a program cannot show is how fast it is, nor, where it has no 16-bit floats, what they do to
+the results: the artifact's range is looked at on the CPU for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflbuild.core.precision import show_ratio
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.steps.datasets.samples import Arrays
+from tflbuild.targets.common.lint import Place, judge, largest, lint
+from tflbuild.targets.common.rules import Table
+from tflbuild.targets.common.target_trial import Agreement, Trial, compare, finish, make_trial, untried
+from tflbuild.targets.gpu.float16_range import Range, float16_range
+from tflbuild.targets.gpu.gpu_delegate import LATE, Device, Job, Outcome, run_jobs
+from tflbuild.targets.gpu.gpu_layers import fallbacks, first_parting, left_apart, try_alone
+from tflbuild.targets.gpu.table import TABLE
+from tflbuild.targets.gpu.vulkan import INSTALL, Drivers, find_drivers
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.model import Model
+from tflbuild.tflite.slices import KEY, product
+
+KERNELS = "none"  # the optimized kernels have all operators, the reference ones not
+FACTOR = 300.0  # its square is more than 16-bit floats can hold
+MOST_NOTES = 8
+LOG_LINES = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A device that answers, and whether it computed in 16-bit floats when it was free to."""
+
+    device: Device
+    float16: bool
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json. `params.target` has name, table, version, precision (float16 | float32), least_snr_db."""
+    target = request.params["target"]
+    model = read_model(request.inputs["model"])
+    table = TABLE
+    linted = lint(table, model, target["name"], target["version"])
+    drivers = find_drivers()
+    bench = _bench(drivers, target["precision"] == "float32", request.folder / "probe") if not drivers.lacks else None
+    if bench is None:
+        lacks = drivers.lacks or f"none of the Vulkan drivers here has a device that LiteRT takes: {_names(drivers)}"
+        return finish(request, replace(linted, to_prove=f"{lacks}; {INSTALL}"))
+    try:
+        trial = make_trial(request, KERNELS)
+    except WorkerError as error:
+        return finish(request, untried(linted, error))
+    job = Job(request.inputs["model"], trial.key, trial.feeds)
+    (outcome,) = run_jobs([job], bench.device, request.folder / "run")
+    print(outcome.log)
+    held = float16_range(request.inputs["model"], model, trial.key, trial.feeds, KERNELS)
+    return finish(request, _Proof(request, model, table, trial, bench, outcome, held).verdict())
+
+
+def _names(drivers: Drivers) -> str:
+    return ", ".join(driver.name for driver in drivers.candidates)
+
+
+def _bench(drivers: Drivers, float32: bool, scratch: Path) -> Bench | None:
+    """The first driver with a device: asked to multiply what overflows 16-bit floats."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    model = scratch / "product.tflite"
+    model.write_bytes(product())
+    feed = {name: np.full((1, 1, 1, 8), FACTOR, np.float32) for name in ("in0", "in1")}
+    for number, driver in enumerate(drivers.candidates):
+        device = Device(driver, drivers.loader, float32)
+        (outcome,) = run_jobs([Job(model, KEY, (feed,), alone=True)], device, scratch / str(number))
+        if outcome.full and outcome.outputs:
+            return Bench(device, not bool(np.isfinite(outcome.outputs[0]["out0"]).all()))
+        print(f"{driver.name}: {outcome.ended}\n{outcome.log}")
+    return None
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What is known when the artifact has been run."""
+
+    request: Request
+    model: Model
+    table: Table
+    trial: Trial
+    bench: Bench
+    outcome: Outcome
+    held: Range
+
+    @property
+    def total(self) -> int:
+        return sum(len(graph.ops) for graph in self.model.subgraphs)
+
+    def verdict(self) -> Verdict:
+        """The answer."""
+        name = self.request.params["target"]["name"]
+        if self.outcome.ended:
+            return self._failed(name)
+        agreement, apart = self._agreement()
+        taken, lost = self._taken()
+        good = not apart and not self.outcome.faults
+        return Verdict(
+            target=name,
+            proof=PROVEN if good else UNPROVEN,
+            how=self._how(agreement, apart),
+            device=self.outcome.device,
+            runs=True,
+            agrees=good,
+            ops=self.total,
+            on_delegate=taken,
+            partitions=self._partitions(taken),
+            fallbacks=tuple(lost),
+            figures={**agreement.figures(), **self.held.figures()},
+            notes=tuple(self._notes()),
+        )
+
+    def _failed(self, name: str) -> Verdict:
+        """It did not come to outputs: what the table says, and how it ended. Raises WorkerError for want of time."""
+        if self.outcome.ended.startswith(LATE):
+            raise WorkerError(
+                f"{self._by()} was not done: {self.outcome.ended}",
+                kind="environment",
+                next_step="build again when the machine has less to do",
+                transient=True,
+            )
+        words = self.outcome.words[-LOG_LINES:]
+        linted = lint(self.table, self.model, name, self.request.params["target"]["version"])
+        return replace(
+            linted,
+            proof=UNPROVEN,
+            how=f"{self._by()} could not run it: {self.outcome.ended}",
+            device=self.outcome.device,
+            runs=None if self.outcome.compiled or self.outcome.crashed else False,
+            on_delegate=None,
+            partitions=None,
+            notes=(*(f"the runtime's last words: {line}" for line in words), *self._range_notes()),
+            figures=self.held.figures(),
+        )
+
+    def _by(self) -> str:
+        return f"LiteRT {version('ai-edge-litert')}'s GPU delegate on {self.outcome.device or 'no device'}"
+
+    def _how(self, agreement: Agreement, apart: Sequence[str]) -> str:
+        fed = "samples" if self.trial.sampled else "random inputs"
+        width = "16-bit" if self.bench.float16 else "32-bit"
+        how_far = f"{agreement.calls} calls of {fed}, SNR {show_ratio(agreement.snr_db)} dB"
+        told = f"executed by {self._by()}, in {width} floats; {how_far}"
+        if not self.outcome.full and not self.outcome.taken:
+            told = f"compiled by {self._by()}, which takes none of it: all runs on the CPU; {how_far}"
+        faults = [f"the device reports: {fault}" for fault in self.outcome.faults[:1]]
+        wrong = "; ".join((*apart, *faults))
+        return f"{told}: {wrong}" if wrong else f"{told} to the CPU's outputs"
+
+    def _agreement(self) -> tuple[Agreement, list[str]]:
+        """How near the outputs are to the CPU's, and what parts, in words."""
+        least = self.request.params["target"]["least_snr_db"]
+        found = [self.trial.real(outputs) for outputs in self.outcome.outputs]
+        apart = []
+        for name in self.trial.expected[0]:
+            one = _of_output(self.trial, found, name)
+            if not one.finite:
+                apart.append(f"output {name} is not finite, where the CPU's is")
+            elif one.snr_db < least:
+                apart.append(
+                    f"output {name} is not the CPU's: SNR {one.snr_db:.1f} dB (at least {least:g} is asked),"
+                    f" off by up to {one.max_abs_error:.4g}"
+                )
+        return compare(self.trial, found), [*apart, *self._where()] if apart else apart
+
+    def _where(self) -> Iterator[str]:
+        """The layer that makes the difference, where one does alone."""
+        folder = self.request.folder / "layers"
+        path = self.request.inputs["model"]
+        parting = first_parting(path, self.model, self.trial.key, self.trial.feeds[0], self.bench.device, folder)
+        if parting is not None:
+            told = f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
+            judged = judge(self.table, parting.view)
+            yield f"{told}: {judged.reason}" if judged.taken is False else told
+            if judged.fix:
+                yield f"try: {judged.fix}"
+
+    def _taken(self) -> tuple[int | None, list[Fallback]]:
+        """How many operators run on the GPU, and those that do not; None where only the runtime's first count is known.
+
+        The runtime counts by subgraph and names no layers: each operator is asked about alone, and what stands apart
+        from the largest piece is found as the runtime does it. The two must come to the same.
+        """
+        if self.outcome.full:
+            return self.total, []
+        path, folder = self.request.inputs["model"], self.request.folder / "alone"
+        alone = try_alone(path, self.model, self.bench.device, folder, self.outcome)
+        lost = fallbacks(alone, self.table)
+        refused = {(one.subgraph, one.index) for one in lost}
+        there = {(one.view.subgraph, one.view.index): one.view for one in alone}
+        taken = largest(self.model, there.keys() - refused, self.table.most)
+        if len(there) < self.total or not self._counted(taken):
+            return (self.outcome.taken if len(self.model.subgraphs) == 1 else None), lost
+        return len(taken), [*lost, *(left_apart(there[place]) for place in sorted(there.keys() - refused - taken))]
+
+    def _counted(self, taken: Collection[Place]) -> bool:
+        """Whether the runtime counted as many in each subgraph that is not taken as a whole."""
+        sizes = [len(graph.ops) for graph in self.model.subgraphs]
+        counts = [sum(1 for subgraph, _ in taken if subgraph == number) for number in range(len(sizes))]
+        parts = [(count, size - count) for count, size in zip(counts, sizes, strict=True) if count < size]
+        return set(parts) == set(self.outcome.counts)
+
+    def _partitions(self, taken: int | None) -> int | None:
+        if len(self.model.subgraphs) == 1 and taken is not None:
+            return min(1, taken)
+        return None
+
+    def _notes(self) -> Iterator[str]:
+        if self.outcome.software:
+            yield "no time was taken: the device is a program on this host's CPU, and says nothing of a GPU's speed"
+        if not self.bench.float16 and self.request.params["target"]["precision"] == "float16":
+            yield "this device computes in 32-bit floats; the rounding of 16-bit ones, as on a phone, was not tried"
+        yield from self._range_notes()
+
+    def _range_notes(self) -> Iterator[str]:
+        if self.request.params["target"]["precision"] == "float16":
+            yield from (excess.note() for excess in self.held.excesses[:MOST_NOTES])
+
+
+def _of_output(trial: Trial, found: Sequence[Arrays], name: str) -> Agreement:
+    """One output's agreement. One of another shape agrees in nothing."""
+    expected = [{name: one[name]} for one in trial.expected]
+    actual: list[dict[str, Any]] = [{name: one[name]} for one in found]
+    if any(one[name].size != want[name].size for one, want in zip(actual, expected, strict=True)):
+        actual = [{name: np.full(want[name].shape, np.nan)} for want in expected]
+    return compare(replace(trial, expected=expected), actual)

@@ -1,0 +1,1 @@
+"""NPUs that LiteRT compiles for ahead of time."""

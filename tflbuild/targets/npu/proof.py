@@ -1,0 +1,225 @@
+"""The step `prove_npu`: an artifact compiled ahead of time by LiteRT, with a vendor's plugin and SDK.
+
+LiteRT brings a compiler plugin for each vendor, which selects the operators that it takes, and the program that runs
+it (`apply_plugin_main`); the SDK that then compiles them is the vendor's. Where the SDK is not complete the plugin may
+still select: what it would take is known then, and that it compiles is not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert.aot.core import aot_types, common, components
+from ai_edge_litert.aot.vendors import import_vendor
+
+from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
+from tflbuild.runtime.contract import Facts, Request, WorkerError, end_with_parent
+from tflbuild.targets.common.rules import View, each_view
+from tflbuild.targets.common.target_trial import finish
+from tflbuild.targets.npu.profile import VENDORS, Vendor
+from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.model import Model
+
+PROGRAM = Path("tools/apply_plugin_main")
+DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the model
+NPU = "npu"
+TIMEOUT_S = 600
+_TROUBLE = re.compile(r"(?:ERROR|Error|Exception|cannot open shared object|Could not load)")
+_FOLDERS = re.compile(r"/(?:[^/\s:\"]+/)+")
+_PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a plugin took of a model: operators left to the CPU, and the number of its partitions."""
+
+    left: tuple[View, ...]
+    partitions: int
+
+
+class Plugin(components.ApplyPluginT):  # type: ignore[misc]
+    """LiteRT's program, as one component of its ahead-of-time compiler. `said` is what it printed.
+
+    `command`: `apply` selects and compiles, `partition` selects alone. `target` is the profile. Unlike LiteRT's own
+    component it has a limit of time, and keeps what was said.
+    """
+
+    def __init__(self, command: str, folder: Path, target: Mapping[str, Any]) -> None:
+        self.command, self.folder, self.name = command, folder, str(target["name"])
+        self.options, self.seconds = _options(target), int(target.get("timeout_s", TIMEOUT_S))
+        self.said, self.done = "", False
+
+    def __call__(
+        self,
+        input_model: Any,
+        output_model: Any,
+        soc_manufacturer: str,
+        soc_model: str,
+        sdk_libs_path: str | None = None,
+        **flags: Any,
+    ) -> None:
+        """Run it. What it needs of libraries comes from LiteRT's backend for the vendor."""
+        options = {"cmd": self.command, "model": input_model.path, "o": output_model.path, "err": "--"}
+        options |= {"soc_manufacturer": soc_manufacturer, "soc_model": soc_model, **flags, **self.options}
+        paths = [path for path in (sdk_libs_path, common.construct_ld_library_path()) if path]
+        try:
+            done = subprocess.run(
+                [str(common.get_resource(PROGRAM)), *(f"--{name}={value}" for name, value in options.items())],
+                cwd=self.folder,
+                env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(paths)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=self.seconds,
+                preexec_fn=end_with_parent,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise WorkerError(
+                f"the NPU's compiler was not done in {self.seconds} s",
+                kind="build",
+                next_step=f"more time: target.{self.name}.timeout_s; or a smaller model",
+            ) from late
+        self.said = done.stdout
+        path = output_model.path
+        self.done = done.returncode == 0 and path.is_file() and path.stat().st_size > 0
+        print(self.said)
+
+
+def run(request: Request) -> Facts:
+    """Outputs verdict.json and compiled/, in which the models lie that were compiled, one for each SoC.
+
+    `params.target` has the target's name, `vendor` and `soc` ("" for every SoC that LiteRT knows of this vendor), and
+    may have `options` (flags of the vendor's plugin by name) and `timeout_s`; `params.tool` has `sdk`, versions of the
+    vendor's packages by name, none where none is installed. Raises WorkerError when the compiler is not done in time.
+    """
+    target, sdk = request.params["target"], request.params["tool"].get("sdk", {})
+    vendor = VENDORS[target["vendor"]]
+    (request.outputs / "compiled").mkdir()
+    model = read_model(request.inputs["model"])
+    verdict = Verdict(
+        target=target["name"],
+        proof=UNPROVEN,
+        how=f"{vendor.title} publishes no list of operators, and its SDK is not installed",
+        device=f"{vendor.title} {target['soc']}".strip(),
+        ops=sum(len(graph.ops) for graph in model.subgraphs),
+        to_prove=vendor.to_prove(),
+    )
+    if not sdk:
+        return finish(request, verdict)
+    socs = (target["soc"],) if target["soc"] else vendor.socs
+    tried = [try_soc(request, vendor, soc, model, replace(verdict, device=f"{vendor.title} {soc}")) for soc in socs]
+    return finish(request, least(tried))
+
+
+def least(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that holds for all of these: the one that promises least; `notes` have them all."""
+    worst = min(verdicts, key=lambda one: (one.proof == PROVEN, -1 if one.on_delegate is None else one.on_delegate))
+    if len(verdicts) == 1:
+        return worst
+    return replace(worst, notes=(*worst.notes, *(f"{one.device}: {_counted(one)}" for one in verdicts)))
+
+
+def _counted(verdict: Verdict) -> str:
+    taken = "unknown" if verdict.on_delegate is None else str(verdict.on_delegate)
+    return f"{verdict.proof}, {taken} of {verdict.ops} operators"
+
+
+def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: Verdict) -> Verdict:
+    """What the vendor's compiler makes of the model for one SoC, or else what its plugin would take."""
+    by = _versions(request.params["tool"]["sdk"])
+    applied, path = _call(request, vendor, soc, "apply")
+    if path is not None:
+        shutil.copyfile(path, request.outputs / "compiled" / f"model_{soc}.tflite")
+        elsewhere = str(_options(request.params["target"]).get(vendor.elsewhere, NPU)) if vendor.elsewhere else NPU
+        made = "compiled for it" if elsewhere == NPU else f"compiled for {elsewhere}, not for the NPU,"
+        done = replace(
+            verdict,
+            proof=PROVEN if elsewhere == NPU else UNPROVEN,
+            how=f"{made} by LiteRT's ahead-of-time compiler ({by}); not run there",
+            runs=True if elsewhere == NPU else None,
+            figures={"compiled_bytes": float(path.stat().st_size)},
+            to_prove="" if elsewhere == NPU else f"leave out {vendor.elsewhere} of target.{verdict.target}.options",
+        )
+        return _selected(done, vendor, select(model, read_model(path)))
+    why = explain(applied.said)
+    _, path = _call(request, vendor, soc, "partition")
+    if path is None:
+        return replace(verdict, how=f"{vendor.title}'s compiler cannot be loaded ({by}): {why}")
+    told = replace(verdict, how=f"{vendor.title}'s plugin selected operators ({by}); not compiled: {why}")
+    return _selected(told, vendor, select(model, read_model(path)))
+
+
+def select(model: Model, compiled: Model) -> Selection:
+    """Which operators of a model are still there in what was made of it. New subgraphs come behind the model's own."""
+    left: list[View] = []
+    partitions = 0
+    for number, graph in enumerate(model.subgraphs):
+        stays = {(view.op.name, view.layer) for view in each_view(compiled) if view.subgraph == number}
+        left += [view for view in each_view(model) if view.subgraph == number and (view.op.name, view.layer) in stays]
+        partitions += sum(1 for op in compiled.subgraphs[number].ops if op.name == DISPATCH) if graph.ops else 0
+    return Selection(tuple(left), partitions)
+
+
+def explain(said: str) -> str:
+    """The first line in which the program tells what went wrong, without this machine's folders."""
+    lines = [line for line in said.splitlines() if _TROUBLE.search(line)]
+    deepest = [line for line in lines if "cannot open" in line or "annot load" in line] or lines
+    return _FOLDERS.sub("", _PREFIX.sub("", deepest[0].strip())) if deepest else "it gave no reason"
+
+
+def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict:
+    return replace(
+        verdict,
+        on_delegate=verdict.ops - len(selection.left),
+        partitions=selection.partitions,
+        fallbacks=tuple(
+            Fallback(
+                op=view.op.name,
+                layer=view.layer,
+                reason=f"{vendor.title}'s compiler plugin does not take it, and gives no reason",
+                index=view.index,
+                subgraph=view.subgraph,
+            )
+            for view in selection.left
+        ),
+    )
+
+
+def _call(request: Request, vendor: Vendor, soc: str, command: str) -> tuple[Plugin, Path | None]:
+    """The component after it ran, and the model that it wrote, None where it wrote none."""
+    folder = request.folder / f"{command}_{soc}"
+    folder.mkdir()
+    shutil.copyfile(request.inputs["model"], folder / "model.tflite")
+    plugin, path = Plugin(command, folder, request.params["target"]), folder / "out.tflite"
+    _backend(vendor, soc).call_component(
+        aot_types.Model.create_from_path(folder / "model.tflite"), aot_types.Model.create_from_path(path), plugin
+    )
+    return plugin, path if plugin.done else None
+
+
+def _options(target: Mapping[str, Any]) -> Mapping[str, str]:
+    options: Mapping[str, str] = target.get("options", {})
+    return options
+
+
+def _backend(vendor: Vendor, soc: str) -> Any:
+    place = f"ai_edge_litert.aot.vendors.{vendor.backend}"
+    importlib.import_module(f"{place}.{vendor.backend}_backend")
+    names = importlib.import_module(f"{place}.target")
+    config = aot_types.CompilationConfig(target=names.Target(names.SocModel(soc))).to_dict()
+    return import_vendor.import_vendor(config["backend_id"]).create(config)
+
+
+def _versions(sdk: Mapping[str, str]) -> str:
+    packages = {"ai-edge-litert": metadata.version("ai-edge-litert"), **sdk}
+    return ", ".join(f"{name} {version}" for name, version in packages.items())

@@ -1,0 +1,18 @@
+"""The kinds of step of this folder."""
+
+from __future__ import annotations
+
+from tflbuild.core.step_kind import LITERT, StepKind
+
+KINDS = (
+    # .tflite -> a model with an NPU's binaries in it, as LiteRT and the vendor's SDK make it. What a version of
+    # the SDK makes depends on files that it fetched or not: it holds for this host.
+    StepKind(
+        name="prove_npu",
+        server="litert",
+        module="targets.npu.proof",
+        packages=LITERT,
+        outputs=("verdict.json", "compiled/"),
+        shared=False,
+    ),
+)

@@ -1,0 +1,135 @@
+"""TensorFlow Lite Micro's interpreter, each use in a process of its own: runs, refusals, and the arena it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tflite_micro.python.tflite_micro import runtime
+
+from tflbuild.runtime.forked import Ended, in_fork
+
+PACKAGE = "tflite-micro"
+ALIGNMENT = 16  # bytes; the arena's start and its parts are aligned so
+LEAST_ARENA = 64 * 1024
+MOST_ARENA = 1 << 30
+PAGE = 1024
+STEP = 4  # how much larger the next arena is that is tried, times
+TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
+SHORT_OF_MEMORY = re.compile(r"Failed to (?:allocate|resize)|missing: \d+|Failed to get memory|Arena size is too small")
+NOISE = re.compile(r"out of range \(length is|^Node \S+ \(number|^Failed to get registration|^\[Recording")
+
+Feed = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Outputs of each call, in the model's order and types, and the size of the arena, bytes."""
+
+    outputs: list[list[np.ndarray]]
+    arena: int
+
+
+def version() -> str:
+    """The installed version."""
+    return metadata.version(PACKAGE)
+
+
+def call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int, log: Path) -> Ended[Run]:
+    """Each feed, inputs in the model's order, in an arena of so many bytes; state is reset before each call."""
+    return in_fork(lambda: _call(model, feeds, outputs, arena), log)
+
+
+def call_in_any(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> Ended[Run]:
+    """The same in an arena that is large enough."""
+    arena = max(LEAST_ARENA, len(model))
+    while True:
+        ended = call(model, feeds, outputs, arena, log)
+        if ended.good or arena >= MOST_ARENA or not short_of_memory(ended):
+            return ended
+        arena = min(arena * STEP, MOST_ARENA)
+
+
+def short_of_memory(ended: Ended[Any]) -> bool:
+    """Whether it failed for want of a larger arena."""
+    return not ended.good and bool(SHORT_OF_MEMORY.search(ended.said))
+
+
+def run_in_least(model: bytes, feeds: Sequence[Feed], right: Run, guess: int, log: Path) -> tuple[Ended[Run], int]:
+    """All calls in the smallest arena in which they give what they gave in a large one (`right`), and its size, bytes.
+
+    Every size is tried for real, first by allocating alone, which is fast; `guess` may be near.
+    """
+    count = len(right.outputs[0])
+    allocated = smallest(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, right.arena)
+    first = Run(right.outputs[:1], right.arena)
+    least = smallest(lambda size: _same(call(model, feeds[:1], count, size, log), first), allocated, right.arena)
+    ended = call(model, feeds, count, least, log)
+    while not _same(ended, right) and least < right.arena:
+        least = min(right.arena, least + PAGE)
+        ended = call(model, feeds, count, least, log)
+    return ended, least
+
+
+def _same(ended: Ended[Run], right: Run) -> bool:
+    """Whether every value is."""
+    if ended.value is None:
+        return False
+    pairs = zip(ended.value.outputs, right.outputs, strict=True)
+    return all(
+        one.tobytes() == other.tobytes() for found, known in pairs for one, other in zip(found, known, strict=True)
+    )
+
+
+def smallest(fits: Callable[[int], bool], guess: int, works: int) -> int:
+    """The least multiple of the alignment that fits, near which `guess` may be: by growing steps, then by halves."""
+    fails, works, tried, step = 0, _up(works), _up(guess), ALIGNMENT
+    while fails < works - ALIGNMENT:
+        tried = max(fails + ALIGNMENT, min(tried, works - ALIGNMENT))
+        if fits(tried):
+            works, tried = tried, tried - step
+        else:
+            fails, tried = tried, tried + step
+        if step >= works - fails:
+            tried = _up((fails + works) // 2)
+        step *= 2
+    return works
+
+
+def last_words(ended: Ended[Any]) -> str:
+    """What it said of why it failed, else how its process ended."""
+    lines = [line.strip() for line in ended.said.splitlines() if line.strip()]
+    told = [line for line in lines if not NOISE.search(line)] or lines
+    return told[-1] if told else ended.failure
+
+
+def read_total(said: str) -> int:
+    """What the allocator printed of its use, 0 where it printed nothing."""
+    found = TOTAL.search(said)
+    return int(found[1]) if found else 0
+
+
+def _up(size: int) -> int:
+    return max(ALIGNMENT, -(-size // ALIGNMENT) * ALIGNMENT)
+
+
+def _allocate(model: bytes, arena: int) -> None:
+    runtime.Interpreter.from_bytes(model, arena_size=arena)
+
+
+def _call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int) -> Run:
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
+    found = []
+    for feed in feeds:
+        interpreter.reset()
+        for index, value in enumerate(feed):
+            interpreter.set_input(np.asarray(value, order="C"), index)
+        interpreter.invoke()
+        found.append([np.array(interpreter.get_output(index)) for index in range(outputs)])
+    interpreter.print_allocations()
+    return Run(found, arena)

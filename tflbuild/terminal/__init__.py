@@ -1,0 +1,1 @@
+"""Text that a person sees: what is printed passes filters for escapes and secrets."""

@@ -1,0 +1,1 @@
+"""The .tflite file: reading, contents, changes, and which runtimes run it."""
