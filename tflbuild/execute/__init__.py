@@ -1,1 +1,1 @@
-"""The stage execute: results from the store, and workers for what it lacks."""
+"""The stage execute: results from the store; workers run the steps that it lacks."""

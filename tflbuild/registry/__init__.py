@@ -1,1 +1,1 @@
-"""What is registered by name: the kinds of step."""
+"""The kinds of step by name."""

@@ -1,4 +1,4 @@
-"""Derive what code a step runs, and one digest of that code, from its module's imports.
+"""Derive the code that a step runs, and one digest of it, from the imports of its module.
 
 A step's key has the digest of its implementation: of every module of tflbuild that the step can import, wherever in a
 file the import stands. A module's digest is that of its syntax tree without docstrings. So neither comments, formatting
@@ -29,7 +29,7 @@ WORKER_SERVER = f"{ROOT}.runtime.server"  # runs every step's module
 
 @dataclass(frozen=True)
 class ModuleCode:
-    """What the key needs to know of a module.
+    """The part of a module that decides keys.
 
     Attributes:
         file_sha256: Of the file's bytes, in hex.
@@ -49,22 +49,22 @@ def find_implementation(module: str, package: Path) -> dict[str, str]:
         module: Dotted name of the step's module.
         package: The folder of tflbuild's code.
     """
-    reached: dict[str, str] = {}
+    digests: dict[str, str] = {}
     todo = [module, WORKER_SERVER]
     while todo:
         name = todo.pop()
-        if name in reached:
+        if name in digests:
             continue
         code = read_module(find_source(name, package), package)
-        reached[name] = code.digest
-        todo += [found for imported in code.names for found in find_modules(imported, package)]
-    return dict(sorted(reached.items()))
+        digests[name] = code.digest
+        todo += [module for imported in code.names for module in find_modules(imported, package)]
+    return dict(sorted(digests.items()))
 
 
 def find_source(name: str, package: Path) -> Path:
     """Return the file of a module or package with this dotted name."""
-    place = package.joinpath(*name.split(".")[1:])
-    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    path = package.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @cache
@@ -130,7 +130,7 @@ def write_tree(node: object) -> Iterator[str]:
 
 
 def is_documented(node: ast.AST) -> bool:
-    """Tell whether a node starts with a docstring."""
+    """Return whether a node starts with a docstring."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
 

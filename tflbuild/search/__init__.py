@@ -1,1 +1,1 @@
-"""The search of `quantization=auto`: trial plans, and the recipe that they lead to."""
+"""The search of `quantization=auto`: trial plans, and the recipe that results."""

@@ -1,1 +1,1 @@
-"""The steps of a build, a folder for each domain: `spec` says what there is, the modules beside it do the work."""
+"""The steps of a build, a folder for each domain: `spec` lists the kinds of step, the other modules run them."""

@@ -1,1 +1,1 @@
-"""Targets, a folder for each: rules, toolchain, proof. `common` is what they share."""
+"""Targets, a folder for each: rules, toolchain, proof. They share `common`."""

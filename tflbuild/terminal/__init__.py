@@ -1,1 +1,1 @@
-"""Text that a person sees: what is printed passes filters for escapes and secrets."""
+"""Text for the terminal: escapes and secrets are filtered from all that is printed."""

@@ -1,1 +1,1 @@
-"""What a recipe may say, as a typed schema."""
+"""The typed schema of a recipe."""

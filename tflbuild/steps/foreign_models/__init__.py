@@ -1,1 +1,1 @@
-"""Keras files and SavedModels of strangers, read without running anything of them. Worker code."""
+"""Untrusted Keras files and SavedModels, read without running anything of them. Worker code."""

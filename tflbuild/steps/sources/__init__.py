@@ -1,1 +1,1 @@
-"""Steps that bring a source model in: fetch, import, describe. Worker code, but for `spec`."""
+"""Steps that fetch, import and describe a source model. Worker code, but for `spec`."""

@@ -1,1 +1,1 @@
-"""What targets share: forms of rules, the linter, trial inputs."""
+"""Code that all targets share: forms of rules, the linter, trial inputs."""
