@@ -1,6 +1,6 @@
 """All kinds of step, by name: those of every `spec` of a folder in `steps/` and `targets/`.
 
-To add a step to a folder: a row in its `spec`, a module in the folder with `run(request)`, and a call in `plan.planner`.
+To add a step: a row in the `spec` of its folder, a module there with `run(request)`, and a call in `plan.planner`.
 """
 
 from __future__ import annotations
