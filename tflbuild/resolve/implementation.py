@@ -79,9 +79,9 @@ def find_modules(name: str, package: Path) -> tuple[str, ...]:
 def read_module(path: Path, package: Path) -> ModuleCode:
     """Return what the key needs of a file: its row of the table where that is of this very file, else computed."""
     text = path.read_bytes()
-    known = read_table(package).get(path.relative_to(package).as_posix())
-    if known is not None and known.file_sha256 == hashlib.sha256(text).hexdigest():
-        return known
+    row = read_table(package).get(path.relative_to(package).as_posix())
+    if row is not None and row.file_sha256 == hashlib.sha256(text).hexdigest():
+        return row
     return parse_module(text)
 
 
