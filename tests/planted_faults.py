@@ -211,7 +211,7 @@ def with_preprocess(change):
     """`import` with a fold that reads the declaration wrong."""
     from tflbuild.steps.sources import preprocess
 
-    fold = preprocess.fold
+    fold = preprocess.add_preprocessing
     return replaced(
         "steps.sources.tf_snapshot", fold=lambda tensor, one, model: fold(tensor, {**one, **change(one)}, model)
     )

@@ -11,19 +11,19 @@ from fault_planting import fault_within
 @contextmanager
 def feeding(change):
     """The reader with `change(inputs, labels)` between a file's blocks and what is written as samples."""
-    from tflbuild.steps.datasets.feeder import Feeder
+    from tflbuild.steps.datasets.feeder import DatasetFeeder
 
-    feed = Feeder.feed
+    feed = DatasetFeeder.feed
 
     def feed_changed(self):
         for inputs, labels, more in feed(self):
             yield *change(dict(inputs), labels), more
 
-    Feeder.feed = feed_changed
+    DatasetFeeder.feed = feed_changed
     try:
         yield
     finally:
-        Feeder.feed = feed
+        DatasetFeeder.feed = feed
 
 
 def planted(change):

@@ -6,7 +6,7 @@ import sys
 from one_op import write_model
 
 from tflbuild.core.verdict import read_verdict
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 
 
 def request(folder, target, *cases):
@@ -15,7 +15,7 @@ def request(folder, target, *cases):
     (folder / "model.tflite").write_bytes(write_model(*cases))
     (folder / "signature.json").write_text(json.dumps({"key": "serving_default", "inputs": []}))
     inputs = {"model": folder / "model.tflite", "signature": folder / "signature.json"}
-    return Request(folder, {"target": target}, inputs, {})
+    return StepRequest(folder, {"target": target}, inputs, {})
 
 
 def prove(step, asked):

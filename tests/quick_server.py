@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from tflbuild.execute.server import Answer, StepServer
+from tflbuild.execute.server import StepServer, WorkerExit
 
 
 class QuickServer(StepServer):
@@ -33,7 +33,7 @@ class QuickServer(StepServer):
         (folder / "outputs" / "check.json").write_text(text)
         (folder / "log.txt").write_text("")
         (folder / "output.json").write_text(json.dumps({"facts": self.facts}))
-        return Answer(request, 0, None, "", 0.1, 1)
+        return WorkerExit(request, 0, None, "", 0.1, 1)
 
     def close(self):
         os.close(self.ear)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.steps.datasets import sample
 from tflbuild.steps.datasets.samples import load_samples
 
@@ -14,7 +14,7 @@ def spec(name: str, shape: list[int | None], dtype: str = "float32") -> dict[str
     return {"name": name, "shape": shape, "dtype": dtype}
 
 
-def sample_request(folder, params, inputs, data=None, more=(), code=None) -> Request:
+def sample_request(folder, params, inputs, data=None, more=(), code=None) -> StepRequest:
     """A request of the step `sample`; `params` without those that have defaults."""
     count = len(list(folder.glob("step-*")))
     place = folder / f"step-{count}"
@@ -26,7 +26,7 @@ def sample_request(folder, params, inputs, data=None, more=(), code=None) -> Req
     paths |= {} if data is None else {"dataset": data}
     paths |= {} if code is None else {"code": code}
     labels = {} if data is None else {"dataset": data.name}
-    return Request(folder=place, params=usual | params, inputs=paths, labels=labels, section="dataset")
+    return StepRequest(folder=place, params=usual | params, inputs=paths, labels=labels, section="dataset")
 
 
 def sampled(folder, params, inputs, data=None, **more):

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from tflbuild.report.sweeps.sweep import Artifact, Commit, Entry, StepEnd, Sweep, Trouble
+from tflbuild.report.sweeps.sweep import Artifact, Commit, StepEnd, SweepEntry, SweepRecord, VariantError
 
 VERIFY = {"top1_source": 0.932, "agreement": 0.99, "snr_db": 34.8, "cosine": 0.999, "rmse": 0.01, "max_abs_error": 0.1}
-BROKEN = Trouble(kind="recipe", what="it holds 256 samples", where="dataset.count", why="999", next_step="count=256")
+BROKEN = VariantError(
+    kind="recipe", what="it holds 256 samples", where="dataset.count", why="999", next_step="count=256"
+)
 
 
 def end(id, status="ran", seconds=1.0):
@@ -15,7 +17,7 @@ def end(id, status="ran", seconds=1.0):
 def entry(told, size=187464, top1=0.93, **changes):
     """A variant that was built and passed; `told` are its overrides in one text, `top1=None` leaves it unverified."""
     accuracy = {} if top1 is None else {**VERIFY, "top1": top1, "top1_drop": 0.932 - top1}
-    made = Entry(
+    made = SweepEntry(
         name=told or "default",
         verdict="ok" if accuracy else "unverified",
         recipe="net",
@@ -44,13 +46,13 @@ def judged(made, devices=None, **figures):
 
 def failed(told, trouble=BROKEN, verdict="failed in calibrate"):
     steps = {"import": end("a"), "calibrate": end("broken", "failed", 0.5), "quantize": end("none", "skipped", 0.0)}
-    return Entry(
+    return SweepEntry(
         name=told, verdict=verdict, recipe="net", overrides=("+recipe=net", told), trouble=trouble, steps=steps
     )
 
 
 def sweep(*variants, **changes):
-    made = Sweep(
+    made = SweepRecord(
         id="20261121-134500-ab12cd",
         created="2026-11-21T13:45:00Z",
         command=("-m", "+recipe=net", "quantization=none,int8"),

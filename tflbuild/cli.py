@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     drop_current_folder()
-    from tflbuild.terminal.screen import guard_streams
-    from tflbuild.unchanged import recall
+    from tflbuild.terminal.screen import install_output_filters
+    from tflbuild.unchanged import read_unchanged_answer
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    guard_streams()
-    recalled = recall(arguments)
+    install_output_filters()
+    recalled = read_unchanged_answer(arguments)
     if recalled is not None:
         answer, warnings = recalled
         print(answer, flush=True)

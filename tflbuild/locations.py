@@ -15,7 +15,7 @@ ASSET_SCHEME = "tflbuild://"
 KEY_BYTES = 32
 
 
-def shipped(folder: str) -> Path:
+def find_shipped_folder(folder: str) -> Path:
     """tflbuild's own `conf` or `recipes` folder."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder

@@ -40,7 +40,7 @@ def observe(path: str) -> Stat | None:
         return None
 
 
-def recall(arguments: Sequence[str]) -> tuple[str, str] | None:
+def read_unchanged_answer(arguments: Sequence[str]) -> tuple[str, str] | None:
     """Return the answer of the last build by this command and its warnings, when nothing has changed since."""
     try:
         note = read_json(note_file(arguments))
@@ -69,7 +69,7 @@ def _seal(value: str | None) -> str | None:
     )
 
 
-def remember(
+def write_unchanged_note(
     arguments: Sequence[str],
     before: Mapping[str, Stat | None],
     written: Iterable[str],

@@ -10,7 +10,7 @@ import pytest
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.benchmarking.adb import BINARY, run
 
 FIXTURES = Path(__file__).parent.parent / "android"
@@ -67,7 +67,7 @@ def ask(tmp_path, device, **target):
     (work / "outputs").mkdir(parents=True, exist_ok=True)
     (tmp_path / "model.tflite").write_bytes(b"the model")
     params = {"runs": 50, "target": {"adb": str(device / "adb"), "threads": 2, **target}}
-    return run(Request(work, params, {"model": tmp_path / "model.tflite"}, {}))
+    return run(StepRequest(work, params, {"model": tmp_path / "model.tflite"}, {}))
 
 
 def test_it_is_timed_on_the_device_and_leaves_nothing_there(tmp_path, device):

@@ -6,7 +6,7 @@ import pytest
 from browser import open_browser
 from needs import needs_program
 
-from tflbuild.report.drawing import COLOURS, Axes, Column, Line, draw_bars, draw_lines, page, plot_scales
+from tflbuild.report.drawing import COLOURS, BarColumn, ChartLine, PlotAxes, draw_bars, draw_lines, page, plot_scales
 
 pytestmark = [
     pytest.mark.heavy,
@@ -23,11 +23,11 @@ def browser(tmp_path_factory):
 
 @pytest.mark.parametrize(("width", "least"), [(390, 11), (1200, 11), (1600, 13)])
 def test_a_page_does_not_scroll_sideways_and_its_letters_stay_legible(browser, tmp_path, width, least):
-    column = Column("a figure, %", [1.0, 50.0], ["1.0 %", "50.0 %"])
+    column = BarColumn("a figure, %", [1.0, 50.0], ["1.0 %", "50.0 %"])
     across, up = plot_scales(1, 256, 0.1)
     lines = draw_lines(
-        Axes(across, up, ("samples", "of the range lacking, %"), ([], [])),
-        [Line(LONG, [(1, 90), (256, 1)], COLOURS[0])],
+        PlotAxes(across, up, ("samples", "of the range lacking, %"), ([], [])),
+        [ChartLine(LONG, [(1, 90), (256, 1)], COLOURS[0])],
         (900, 490),
         2,
     )

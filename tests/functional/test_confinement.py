@@ -16,13 +16,13 @@ from needs import require
 
 from tflbuild.core.work import CONFINEMENT
 from tflbuild.errors import MachineError
-from tflbuild.execute.answers import find_disguised, log_lines, read_answer
-from tflbuild.execute.events import Noticed
+from tflbuild.execute.answers import find_special_files, log_lines, read_answer
+from tflbuild.execute.events import Notice
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.server import UNCONFINED, Answer, require_known_mode
+from tflbuild.execute.server import UNCONFINED, WorkerExit, require_known_mode
 from tflbuild.runtime import confinement
 from tflbuild.runtime.confinement import find_missing_confinement
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.runtime.landlock import SCOPE_VERSION, landlock_version
 
 # A step that tries everything that its parameter lists, and answers with what each attempt came to.
@@ -197,11 +197,11 @@ def test_what_is_required_and_impossible_is_an_error_of_the_machine(tmp_path, mo
     monkeypatch.setattr(confinement, "limit_memory", lambda limit: True)
     monkeypatch.setattr(confinement, "drop_capabilities", lambda: True)
     with pytest.raises(WorkerError, match="cannot be confined") as raised:
-        confinement.confine(Request(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30)
+        confinement.confine(StepRequest(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30)
     assert raised.value.fields["kind"] == "environment" and "no Landlock" in raised.value.fields["why"]
     assert "no Landlock" in find_missing_confinement()
     monkeypatch.setenv(CONFINEMENT, "")
-    assert confinement.confine(Request(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30) == ["memory"]
+    assert confinement.confine(StepRequest(tmp_path, {}, {}, {}), "steps.sources.tf_import", 1 << 30) == ["memory"]
 
 
 def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
@@ -212,7 +212,7 @@ def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
     said = []
     executor = SimpleNamespace(_noticed=set(), on_event=said.append)
     for _ in range(2):
-        Executor._notice(executor, Noticed(UNCONFINED.format("the kernel has no Landlock")))
+        Executor._notice(executor, Notice(UNCONFINED.format("the kernel has no Landlock")))
     assert len(said) == 1 and "\n" not in said[0].text and "TFLBUILD_CONFINEMENT=off" in said[0].text
 
 
@@ -249,8 +249,8 @@ def test_no_process_outlives_its_step(tmp_path):
 
 def ended(folder):
     """Return what a step of a folder is said to have failed for, once its process ended with code 0."""
-    failure, _ = read_answer(folder, Answer(1, 0, None, "", 0.0, 0))
-    failure = failure or find_disguised(folder)
+    failure, _ = read_answer(folder, WorkerExit(1, 0, None, "", 0.0, 0))
+    failure = failure or find_special_files(folder)
     log_lines(folder)
     return failure.what if failure else ""
 

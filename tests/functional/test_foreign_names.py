@@ -17,7 +17,7 @@ from commandline import ROOT
 from runner_contents import CONTENTS
 
 from tflbuild.report.questions.model_inspection import proposed_recipe
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.steps.packaging import package
 from tflbuild.storage.atomic import replace_bytes
 from tflbuild.storage.store import Store
@@ -77,7 +77,7 @@ def test_a_card_shows_hostile_names_and_its_program_compiles(tmp_path, name):
     for file in ("check", "float"):
         (tmp_path / file).write_text(json.dumps({**CONTENTS, **check}))
     inputs = {"check": tmp_path / "check", "float": tmp_path / "float"}
-    package.run(Request(tmp_path, {"name": name}, inputs, {}))
+    package.run(StepRequest(tmp_path, {"name": name}, inputs, {}))
     card = (tmp_path / "outputs" / "card.md").read_text()
     assert not ACTIVE.search(card) and card.count("\n# ") + card.startswith("# ") == 1
     prose, program, _ = re.split("^```.*$", card, flags=re.M)

@@ -67,14 +67,14 @@ def json_bytes(value: Any) -> bytes:
 def read_recipe(raw: bytes, folder: Path) -> None:
     from omegaconf import OmegaConf
 
-    from tflbuild.config.composing.mistakes import Places, find_line, translated
+    from tflbuild.config.composing.mistakes import KeyLocations, find_line, translate_errors
     from tflbuild.config.composing.plain_values import require_bounded, require_plain
     from tflbuild.config.composing.yaml_files import load_yaml, read_yaml_text
 
     file = folder / "x.yaml"
     file.write_bytes(raw)
-    places = Places(recipe=file)
-    with translated([], places):
+    places = KeyLocations(recipe=file)
+    with translate_errors([], places):
         config = OmegaConf.create(load_yaml(file, read_yaml_text(file)))
         plain = OmegaConf.to_container(config, resolve=False)
         require_bounded(plain, places)
@@ -84,9 +84,9 @@ def read_recipe(raw: bytes, folder: Path) -> None:
 
 
 def recipes() -> list[bytes]:
-    from tflbuild.locations import shipped
+    from tflbuild.locations import find_shipped_folder
 
-    pages = [file.read_bytes() for file in sorted(shipped("recipes").glob("*.yaml"))[:4]]
+    pages = [file.read_bytes() for file in sorted(find_shipped_folder("recipes").glob("*.yaml"))[:4]]
     return [
         *pages,
         b"a: &a {b: [1, 2.5, true, null, .inf, 'x', 0x10, 1:30]}\nc: {<<: *a, d: *a}\ne: |\n  text\n  more\n",
@@ -127,16 +127,16 @@ YAML_WORDS += (
 def read_override(raw: bytes, folder: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from tflbuild.config.composing.mistakes import Places, check_overrides, translated
+    from tflbuild.config.composing.mistakes import KeyLocations, check_overrides, translate_errors
     from tflbuild.config.composing.open_mappings import nest, normalise
     from tflbuild.config.composing.plain_values import require_readable
 
     overrides = [text for text in raw.decode(errors="surrogateescape").replace("\0", "").split("\n") if text]
     require_readable(overrides)
     normal = normalise(overrides)
-    with translated(normal):
+    with translate_errors(normal):
         parsed = OverridesParser.create().parse_overrides([nest(text) for text in normal])
-        check_overrides(parsed, Places(overrides=tuple(normal)))
+        check_overrides(parsed, KeyLocations(overrides=tuple(normal)))
         for override in parsed:
             if override.is_sweep_override() and override.is_discrete_sweep():
                 for _, _ in zip(range(20), override.sweep_iterator(), strict=False):
@@ -505,10 +505,10 @@ def tfds_pages() -> list[bytes]:
 
 
 def read_archive(raw: bytes, folder: Path) -> None:
-    from tflbuild.runtime.archives import Archive, unpack
+    from tflbuild.runtime.archives import DownloadedArchive, unpack
 
     (folder / "x.tar.gz").write_bytes(raw)
-    unpack(Archive(folder / "x.tar.gz", "x.tar.gz"), folder / "made")
+    unpack(DownloadedArchive(folder / "x.tar.gz", "x.tar.gz"), folder / "made")
     made = [path for path in folder.rglob("*") if path.name != "x.tar.gz"]
     assert all(path.resolve().is_relative_to(folder.resolve()) and not path.is_symlink() for path in made)
 

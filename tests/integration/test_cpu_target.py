@@ -14,9 +14,9 @@ from one_op import Case, T, bias, weight, write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, read_verdict
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.benchmarking import litert_benchmark
-from tflbuild.steps.benchmarking.op_profile import Inquiry
+from tflbuild.steps.benchmarking.op_profile import ProfileRequest
 from tflbuild.targets.common.rules import each_view
 from tflbuild.targets.cpu import proof as target_cpu
 from tflbuild.targets.cpu.xnnpack import TRIED, type_of
@@ -38,13 +38,13 @@ def dense(name: str, width: int, height: int) -> Case:
     return Case(name, "FULLY_CONNECTED", shapes, (T((1, height), "float32"),), "FullyConnectedOptions")
 
 
-def request(folder: Path, params: dict, *cases: Case) -> Request:
+def request(folder: Path, params: dict, *cases: Case) -> StepRequest:
     (folder / "outputs").mkdir(parents=True)
     if cases:
         (folder / "model.tflite").write_bytes(write_model(*cases))
     (folder / "signature.json").write_text(json.dumps({"key": "serving_default", "inputs": [{"shape": [1]}]}))
     inputs = {"model": folder / "model.tflite", "signature": folder / "signature.json"}
-    return Request(folder, params, inputs, {})
+    return StepRequest(folder, params, inputs, {})
 
 
 def prove(folder: Path, *cases: Case, **target):
@@ -83,7 +83,7 @@ def test_a_model_with_free_sizes_is_profiled_at_those_that_it_is_fed(tmp_path):
     asked = request(tmp_path, BENCHMARK, free("LOGISTIC", "a"), free("SIGN", "b"))
     path = asked.inputs["model"]
     feed = {"in0": np.ones((7, WIDE), np.float32)}
-    inquiry = litert_benchmark.inquiry_of(asked, read_model(path), "serving_default", feed, "xnnpack", 1)
+    inquiry = litert_benchmark.make_profile_request(asked, read_model(path), "serving_default", feed, "xnnpack", 1)
     assert len(inquiry.ask(3)["profiles"]) == 3
     found = litert_benchmark.run(asked)
     assert {one["op"] for one in found["profile"]["operators"]} >= {"SIGN"} and found["model_peak_bytes"] > 0
@@ -211,7 +211,7 @@ def test_memory_is_that_of_the_weights(tmp_path):
 def test_the_library_has_as_many_threads_as_are_asked_for(tmp_path):
     path = request(tmp_path, {}, dense("one", 64, 64)).inputs["model"]
     feed = {"in0": np.zeros((1, 64), np.float32)}
-    assert [Inquiry(path, 0, count, "xnnpack", feed, tmp_path).ask(0)["threads"] for count in (1, 2)] == [1, 2]
+    assert [ProfileRequest(path, 0, count, "xnnpack", feed, tmp_path).ask(0)["threads"] for count in (1, 2)] == [1, 2]
 
 
 def test_a_benchmark_tells_how_sure_it_is_and_where_the_time_goes(tmp_path):
@@ -249,7 +249,7 @@ def test_what_the_library_cannot_do_is_said_and_nothing_made_up(tmp_path):
 
 def test_a_file_that_the_library_refuses_is_an_answer_too(tmp_path):
     (tmp_path / "broken.tflite").write_bytes(b"nothing of the kind")
-    answer = Inquiry(tmp_path / "broken.tflite", 0, 1, "xnnpack", {}, tmp_path).ask(0)
+    answer = ProfileRequest(tmp_path / "broken.tflite", 0, 1, "xnnpack", {}, tmp_path).ask(0)
     assert "error" in answer
 
 

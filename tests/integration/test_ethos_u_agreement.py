@@ -13,7 +13,7 @@ from random_layers import draw_cases
 from random_ops import told
 
 from tflbuild.runtime.forked import in_fork
-from tflbuild.targets.common.lint import judge_all
+from tflbuild.targets.common.lint import check_model
 from tflbuild.targets.ethos_u.table import DISAGREEMENTS
 from tflbuild.targets.ethos_u.vela import count_npu_ops, left_on_cpu
 from tflbuild.targets.tables import TABLES
@@ -38,7 +38,7 @@ class Held:
 
 
 def by_rules(table, model) -> tuple[str, str]:
-    (judged,) = judge_all(TABLES[table], model)
+    (judged,) = check_model(TABLES[table], model)
     if any(rule.fatal for rule in judged.broken):
         return FAILS, judged.reason
     return {True: TAKEN, False: LEFT, None: "unknown"}[judged.taken], judged.reason

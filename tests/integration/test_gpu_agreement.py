@@ -20,8 +20,8 @@ from packed_weights import packed
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.verification.metrics import parity
-from tflbuild.targets.common.lint import judge_all
-from tflbuild.targets.gpu.gpu_delegate import Device, Job, run_jobs
+from tflbuild.targets.common.lint import check_model
+from tflbuild.targets.gpu.gpu_delegate import GpuDevice, GpuJob, run_jobs
 from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.gpu.table import TABLE
 from tflbuild.targets.gpu.vulkan import find_drivers
@@ -55,7 +55,7 @@ def device():
     drivers = find_drivers()
     require(f"a Vulkan device: {drivers.lacks}", not drivers.lacks, drivers.install)
     for number, driver in enumerate(drivers.candidates):
-        found = Device(driver, drivers.loader)
+        found = GpuDevice(driver, drivers.loader)
         if works(found, number):
             return found
     raise AssertionError("no Vulkan driver here has a device that LiteRT takes")
@@ -65,7 +65,7 @@ def works(found, number):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(write_model(CASES["RELU_float32"]))
-        return run_jobs([Job(path, KEY, alone=True)], found, Path(folder) / "runs")[0].full
+        return run_jobs([GpuJob(path, KEY, alone=True)], found, Path(folder) / "runs")[0].full
 
 
 def feed_for(op, takes):
@@ -106,12 +106,12 @@ def try_all(cases, folder):
             continue
         if [value.shape for value in expected.values()] != [one.shape for one in case.outputs]:
             continue
-        jobs.append(Job(path, KEY, (feed,), alone=True))
+        jobs.append(GpuJob(path, KEY, (feed,), alone=True))
         known.append((name, expected, running.gives))
     outcomes = run_jobs(jobs, device(), folder / "runs")
     found = {}
     for job, (name, expected, gives), outcome in zip(jobs, known, outcomes, strict=True):
-        (judged,) = judge_all(TABLE, read_model(job.model))
+        (judged,) = check_model(TABLE, read_model(job.model))
         found[name] = Tried(judged.taken, *went(outcome, expected, gives))
     return found
 
@@ -188,8 +188,8 @@ def test_packed_weights_are_judged_as_the_delegate_does(tmp_path, op, type):
     name = {"FULLY_CONNECTED": "FULLY_CONNECTED_float32_batch1", "BATCH_MATMUL": "BATCH_MATMUL_float32_stored"}
     path = tmp_path / "model.tflite"
     path.write_bytes(packed(write_model(ALL[name.get(op, f"{op}_float32")]), type, least_rank=2))
-    (outcome,) = run_jobs([Job(path, KEY)], device(), tmp_path / "runs")
-    assert all(one.taken for one in judge_all(TABLE, read_model(path))) is outcome.full
+    (outcome,) = run_jobs([GpuJob(path, KEY)], device(), tmp_path / "runs")
+    assert all(one.taken for one in check_model(TABLE, read_model(path))) is outcome.full
 
 
 def disagrees(one):

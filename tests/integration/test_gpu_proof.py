@@ -11,8 +11,8 @@ from one_op_cases import CASES, IMAGE
 from one_op_edges import EDGES
 
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN
-from tflbuild.execute.server import WorkerServer
-from tflbuild.runtime.contract import Request
+from tflbuild.execute.server import WorkerServerProcess
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.targets.gpu import gpu_delegate
 from tflbuild.targets.gpu import proof as target_gpu
 from tflbuild.targets.gpu.vulkan import find_drivers
@@ -44,7 +44,7 @@ def prove(tmp_path):
         (tmp_path / "signature.json").write_text(json.dumps({"key": "serving_default", "batch": 1}))
         known = {"name": "gpu", "runtime": "litert", "table": "gpu", "version": "", "precision": "float16"}
         inputs = {"model": tmp_path / "model.tflite", "signature": tmp_path / "signature.json"}
-        request = Request(tmp_path, {"target": {**known, "least_snr_db": 30.0, **target}}, inputs, {})
+        request = StepRequest(tmp_path, {"target": {**known, "least_snr_db": 30.0, **target}}, inputs, {})
         verdict = target_gpu.run(request)["verdict"]
         assert json.loads((tmp_path / "outputs" / "verdict.json").read_text()) == json.loads(json.dumps(verdict))
         return verdict
@@ -164,7 +164,7 @@ def test_without_a_device_the_rules_judge_and_say_what_to_install(prove, monkeyp
 
 def test_a_job_that_takes_too_long_is_ended_and_the_next_goes_on(tmp_path, monkeypatch):
     drivers = find_drivers()
-    device = gpu_delegate.Device(drivers.candidates[0], drivers.loader)
+    device = gpu_delegate.GpuDevice(drivers.candidates[0], drivers.loader)
     path = tmp_path / "model.tflite"
     path.write_bytes(write_model(CASES["RELU_float32"]))
     real = gpu_delegate._do
@@ -175,7 +175,7 @@ def test_a_job_that_takes_too_long_is_ended_and_the_next_goes_on(tmp_path, monke
         real(job, float32, folder)
 
     monkeypatch.setattr(gpu_delegate, "_do", slow)
-    jobs = [gpu_delegate.Job(path, "serving_default", alone=True)] * 2
+    jobs = [gpu_delegate.GpuJob(path, "serving_default", alone=True)] * 2
     first, second = gpu_delegate.run_jobs(jobs, device, tmp_path / "runs", seconds=3)
     assert first.ended == "it ran longer than 3 s" and first.crashed
     assert second.full
@@ -186,8 +186,8 @@ def test_where_the_cpu_may_help_all_on_the_cpu_is_not_taken_for_the_gpu(tmp_path
     drivers = find_drivers()
     path = tmp_path / "model.tflite"
     path.write_bytes(write_model(CASES["LOGISTIC_rank5"]))
-    device = gpu_delegate.Device(drivers.candidates[0], drivers.loader)
-    (outcome,) = gpu_delegate.run_jobs([gpu_delegate.Job(path, "serving_default")], device, tmp_path / "runs")
+    device = gpu_delegate.GpuDevice(drivers.candidates[0], drivers.loader)
+    (outcome,) = gpu_delegate.run_jobs([gpu_delegate.GpuJob(path, "serving_default")], device, tmp_path / "runs")
     assert outcome.compiled and not outcome.full and outcome.taken == 0
 
 
@@ -203,7 +203,7 @@ def test_it_runs_in_a_worker_whose_environment_is_scrubbed(tmp_path, monkeypatch
     given = {"params": {"target": target}, "labels": {}, "section": "target"}
     given["inputs"] = {"model": "model", "signature": "signature"}
     (folder / "input.json").write_text(json.dumps(given))
-    server = WorkerServer("litert", tmp_path)
+    server = WorkerServerProcess("litert", tmp_path)
     try:
         server.send(1, "targets.gpu.proof", folder, 120.0)
         answers = []

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from commandline import Project
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.sources import hub_fetch
 
 pytestmark = pytest.mark.heavy
@@ -368,7 +368,7 @@ def fetch(tmp_path, monkeypatch):
     def run(handle):
         folder = tmp_path / str(time.monotonic_ns())
         (folder / "outputs").mkdir(parents=True)
-        request = Request(folder=folder, params={"handle": handle}, inputs={}, labels={})
+        request = StepRequest(folder=folder, params={"handle": handle}, inputs={}, labels={})
         try:
             facts = hub_fetch.run(request)
         except WorkerError as error:

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from needs import require, require_system
 from one_op import Case, T, bias, write_model
 
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.steps.packaging import annotate
 
 pytestmark = pytest.mark.heavy
@@ -58,7 +58,7 @@ def net(tmp_path):
             file = {"labels": "labels.txt", "scores": "scores.csv"}[name]
             (tmp_path / file).write_bytes(data)
             ports[f"file:{file}"] = tmp_path / file
-        annotate.run(Request(tmp_path, {"metadata": declared}, ports, {}))
+        annotate.run(StepRequest(tmp_path, {"metadata": declared}, ports, {}))
         return tmp_path / "outputs" / "model.tflite"
 
     return make

@@ -17,7 +17,7 @@ from needs import require_program
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 from sweeps import make_project, open_model, recipe, run_model
 
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.steps.packaging import annotate
 from tflbuild.steps.packaging.runners import write_runners
 from tflbuild.tflite.contents import describe_model
@@ -88,7 +88,7 @@ def test_an_annotated_artifact_computes_the_same_and_its_runner_names_the_labels
         "outputs": {"probabilities": {"labels": "labels.txt", "threshold": 0.05}},
     }
     ports = {"model": model, "signature": signature, "file:labels.txt": assets / "labels.txt"}
-    annotate.run(Request(tmp_path, {"metadata": declared}, ports, {}))
+    annotate.run(StepRequest(tmp_path, {"metadata": declared}, ports, {}))
     made = tmp_path / "outputs" / "model.tflite"
     pixels = np.load(assets / "evaluation.npz")["image"][:40].reshape(-1, 1, 28, 28, 1)
     integers = np.clip(pixels.astype(np.float32) - 128, -128, 127).astype(np.int8)

@@ -12,7 +12,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import LINTED, PROVEN, read_verdict
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.targets.edgetpu import proof as target_edgetpu
 from tflbuild.targets.edgetpu.compiler_log import MAPPED, SECOND_SUBGRAPH
 
@@ -51,7 +51,7 @@ def prove(tmp_path, monkeypatch):
         target = {"name": "coral", "runtime": "edgetpu", "table": "edgetpu", "version": ""}
         tool = {} if log is None and compiler is None else {"compiler": compiler or logs.VERSION}
         params = {"target": target | told, "tool": tool, "to_prove": ""}
-        request = Request(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
+        request = StepRequest(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
         facts = json.loads(json.dumps(target_edgetpu.run(request)))
         assert json.loads((tmp_path / "outputs" / "verdict.json").read_text()) == facts["verdict"]
         verdict = read_verdict(facts["verdict"])

@@ -13,7 +13,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import UNPROVEN, read_verdict
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.targets.npu import proof as target_npu
 from tflbuild.targets.npu.profile import VENDORS, installed
 from tflbuild.tflite.flatbuffer import read_model
@@ -33,7 +33,7 @@ def prove(tmp_path):
         target |= {"options": options or {}, "timeout_s": 120}
         tool = {"sdk": dict(installed(VENDORS[vendor]) if sdk is None else sdk)}
         params = {"target": target, "tool": tool, "to_prove": ""}
-        request = Request(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
+        request = StepRequest(tmp_path, params, {"model": tmp_path / "model"}, {}, "target")
         verdict = read_verdict(json.loads(json.dumps(target_npu.run(request)))["verdict"])
         return verdict, tmp_path / "outputs" / "compiled" / f"model_{soc}.tflite"
 

@@ -13,7 +13,7 @@ from random_ops import told
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.runtime.forked import in_fork
 from tflbuild.steps.verification.metrics import parity
-from tflbuild.targets.common.lint import judge_all
+from tflbuild.targets.common.lint import check_model
 from tflbuild.targets.common.target_trial import random_values
 from tflbuild.targets.tables import TABLES
 from tflbuild.targets.tflm import tflm_runtime
@@ -55,7 +55,7 @@ def run_ones(path):
     feeds = [[np.full([abs(size) for size in one.shape], 1, one.type) for one in ports.taken]]
     if ops_of(path) & FAIL_ON_VALUES and ports.taken[0].type == "int8":
         feeds.append([np.full_like(one, -127) for one in feeds[0]])
-    return tflm_runtime.call_in_any(path.read_bytes(), feeds, len(ports.outputs), path.with_suffix(".txt"))
+    return tflm_runtime.call_in_large_arena(path.read_bytes(), feeds, len(ports.outputs), path.with_suffix(".txt"))
 
 
 def failure(path):
@@ -72,7 +72,7 @@ def failure(path):
 def test_rules_agree_with_the_runtime(models):
     differ = {}
     for name, path in models.items():
-        (judged,) = judge_all(TABLES["tflm"], read_model(path))
+        (judged,) = check_model(TABLES["tflm"], read_model(path))
         failed = failure(path)
         if judged.taken is not (not failed):
             differ[name] = (judged.taken, judged.reason, failed)
@@ -85,7 +85,7 @@ def test_rules_agree_with_the_runtime(models):
 def test_subgraphs_and_variables_are_judged_as_the_runtime_does(name, type, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(FLOWS[name](type, (1, 2, 4)))
-    judged = judge_all(TABLES["tflm"], read_model(path))
+    judged = check_model(TABLES["tflm"], read_model(path))
     assert {one.taken for one in judged} <= {True, False}
     assert all(one.taken for one in judged) is (failure(path) == "")
 
@@ -100,7 +100,7 @@ def drawn(tmp_path_factory):
     for name, case in draw_cases(HELD_OUT_SEED, HELD_OUT, TABLES["tflm"].rows).items():
         path = folder / f"{name}.tflite"
         path.write_bytes(write_model(case))
-        (judged,) = judge_all(TABLES["tflm"], read_model(path))
+        (judged,) = check_model(TABLES["tflm"], read_model(path))
         found[name] = (told(case), judged.taken, judged.reason, failure(path))
     return found
 
@@ -139,7 +139,7 @@ def distance_db(path, kernels):
     feeds, expected, details = computed.value
     ports = find_ports(read_model(path), KEY)
     calls = [ports.feed(feed) for feed in feeds]
-    ended = tflm_runtime.call_in_any(path.read_bytes(), calls, len(ports.outputs), path.with_suffix(".txt"))
+    ended = tflm_runtime.call_in_large_arena(path.read_bytes(), calls, len(ports.outputs), path.with_suffix(".txt"))
     if not ended.good:
         return None
     worst = float("inf")

@@ -14,7 +14,7 @@ from tflbuild.core.recipe import (
     Verify,
 )
 from tflbuild.core.step import FileInput
-from tflbuild.plan.draft import Surroundings
+from tflbuild.plan.draft import KeyEnvironment
 from tflbuild.resolve.inputs import ResolvedRecipe
 
 FILES = {
@@ -52,4 +52,4 @@ def resolved(files=FILES, **changes):
 
 
 def around(**versions):
-    return Surroundings(toolchain=lambda kind: {"tool": "1", **versions.get(kind, {})}, host="host", cpu="cpu")
+    return KeyEnvironment(toolchain=lambda kind: {"tool": "1", **versions.get(kind, {})}, host="host", cpu="cpu")

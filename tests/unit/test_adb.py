@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.benchmarking.adb import Attached, attached, choose, find_adb, flags_of
+from tflbuild.steps.benchmarking.adb import AndroidDevice, attached, choose, find_adb, flags_of
 from tflbuild.steps.benchmarking.benchmark_output import parse
 
 FIXTURES = Path(__file__).parent.parent / "android"  # written after the tools' real formats; the figures are made up
@@ -15,15 +15,15 @@ NEW, OLD, DELEGATED = ((FIXTURES / f"{name}.txt").read_text() for name in ("new"
 
 def test_devices_are_read_and_the_daemons_words_are_not():
     assert attached(LISTED) == [
-        Attached("28151FDH2000XY", "device"),
-        Attached("emulator-5554", "device"),
-        Attached("R58N123ABC", "unauthorized"),
+        AndroidDevice("28151FDH2000XY", "device"),
+        AndroidDevice("emulator-5554", "device"),
+        AndroidDevice("R58N123ABC", "unauthorized"),
     ]
     assert attached("List of devices attached\n\n") == []
 
 
 def test_the_only_device_is_meant():
-    assert choose([Attached("one", "device"), Attached("two", "offline")], "") == "one"
+    assert choose([AndroidDevice("one", "device"), AndroidDevice("two", "offline")], "") == "one"
     assert choose(attached(LISTED), "emulator-5554") == "emulator-5554"
 
 
@@ -38,10 +38,10 @@ def test_of_several_one_must_be_named():
     ("devices", "serial", "what", "next_step"),
     [
         ([], "", "no Android device is attached", "plug one in"),
-        ([Attached("one", "device")], "two", "no Android device two is attached", "target.serial=one"),
-        ([Attached("one", "unauthorized")], "", "one cannot be used", "allow this computer"),
-        ([Attached("one", "unauthorized")], "one", "one cannot be used", "allow this computer"),
-        ([Attached("one", "offline"), Attached("two", "device")], "one", "one cannot be used", "reconnect"),
+        ([AndroidDevice("one", "device")], "two", "no Android device two is attached", "target.serial=one"),
+        ([AndroidDevice("one", "unauthorized")], "", "one cannot be used", "allow this computer"),
+        ([AndroidDevice("one", "unauthorized")], "one", "one cannot be used", "allow this computer"),
+        ([AndroidDevice("one", "offline"), AndroidDevice("two", "device")], "one", "one cannot be used", "reconnect"),
     ],
 )
 def test_what_is_not_there_is_said(devices, serial, what, next_step):

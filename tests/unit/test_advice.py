@@ -5,10 +5,16 @@ import pytest
 from frozen import int8, recipe
 
 from tflbuild.core.recipe import Dataset
-from tflbuild.report.questions.advice import advice_text, doublings, estimate, judge, worst_first
+from tflbuild.report.questions.advice import (
+    advice_text,
+    count_growing_ranges,
+    estimate_sample_count,
+    evaluate_samples,
+    worst_first,
+)
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.calibration import range_growth
-from tflbuild.steps.calibration.litert_advise import BINS, core_of, count_outside, settling, use_of
+from tflbuild.steps.calibration.litert_advise import BINS, core_of, count_outside, find_stable_count, measure_range_use
 from tflbuild.steps.calibration.observer import Activation
 from tflbuild.steps.calibration.range_growth import counts_of, measure_growth
 
@@ -74,8 +80,8 @@ def test_nan_is_not_lost_on_the_way():
 
 
 def test_when_it_settled_and_what_the_last_half_added():
-    assert settling([1, 2, 5, 10, 20], [0.5, 0.3, 0.1, 0.02, 0.0]) == {"settled": 10, "grew": 0.02}
-    assert settling([1], [0.0]) == {"settled": 1, "grew": 0.0}
+    assert find_stable_count([1, 2, 5, 10, 20], [0.5, 0.3, 0.1, 0.02, 0.0]) == {"settled": 10, "grew": 0.02}
+    assert find_stable_count([1], [0.0]) == {"settled": 1, "grew": 0.0}
 
 
 def test_outliers_cost_bits():
@@ -84,8 +90,8 @@ def test_outliers_cost_bits():
     bins[-1] = 1
     core = core_of(bins, (0.0, 8.0))
     assert core == (0.0, 1.0)
-    assert use_of(core, (0.0, 8.0)) == {"used": 0.125, "bits_lost": 3.0}
-    assert use_of((0.0, 0.0), (0.0, 0.0)) == {"used": 1.0, "bits_lost": 0.0}
+    assert measure_range_use(core, (0.0, 8.0)) == {"used": 0.125, "bits_lost": 3.0}
+    assert measure_range_use((0.0, 0.0), (0.0, 0.0)) == {"used": 1.0, "bits_lost": 0.0}
 
 
 def test_values_beyond_the_range_are_counted():
@@ -97,7 +103,7 @@ def row(name, gaps, **changes):
     usual = {"operator": "CONV_2D", "signature": "main", "low": 0.0, "high": 1.0, "constant": False}
     usual |= {"used": 0.9, "bits_lost": 0.15, "outside": 0.0}
     pairs = [list(pair) for pair in zip((1, 2, 4, 8, 16), gaps, strict=True)]
-    return {**usual, "name": name, "gaps": pairs, **settling(*zip(*pairs, strict=True)), **changes}
+    return {**usual, "name": name, "gaps": pairs, **find_stable_count(*zip(*pairs, strict=True)), **changes}
 
 
 SETTLED = row("calm", (0.5, 0.2, 0.01, 0.0, 0.0))
@@ -109,7 +115,7 @@ def found(*rows):
 
 
 def verdict(*rows, **changes):
-    return judge(found(*rows), recipe(**changes), "tflbuild +recipe=net")
+    return evaluate_samples(found(*rows), recipe(**changes), "tflbuild +recipe=net")
 
 
 def test_settled_ranges_are_enough():
@@ -136,7 +142,7 @@ def test_growth_that_evaluation_hardly_sees_is_told_from_growth_that_it_sees():
 
 
 def test_one_sample_says_nothing():
-    assert not judge({**found(SETTLED), "samples": {"main": 1}}, recipe(), "").enough
+    assert not evaluate_samples({**found(SETTLED), "samples": {"main": 1}}, recipe(), "").enough
 
 
 def test_outliers_are_followed_by_what_may_cut_them_off():
@@ -149,11 +155,11 @@ def test_outliers_are_followed_by_what_may_cut_them_off():
 
 
 def test_doublings_are_counted_and_followed_only_where_they_slow_down():
-    assert doublings([SETTLED, GROWING], 0.02) == [2, 1, 1]
-    assert estimate([8, 4, 2], 100).endswith("give about 400")
-    assert estimate([9, 3, 1], 100).endswith("give about 200")
+    assert count_growing_ranges([SETTLED, GROWING], 0.02) == [2, 1, 1]
+    assert estimate_sample_count([8, 4, 2], 100).endswith("give about 400")
+    assert estimate_sample_count([9, 3, 1], 100).endswith("give about 200")
     for grew in ([1, 0, 2], [2, 3, 2], [9, 8, 7]):
-        assert estimate(grew, 100).endswith("give 200 at least, and ask again")
+        assert estimate_sample_count(grew, 100).endswith("give 200 at least, and ask again")
 
 
 def test_the_table_has_the_worst_first_and_every_remark():

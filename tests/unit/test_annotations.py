@@ -10,7 +10,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.report.metadata import metadata_text
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.packaging import annotate
 from tflbuild.steps.packaging.annotations import model_metadata
 from tflbuild.steps.packaging.calibration_table import parse_rows, show_rows
@@ -228,7 +228,7 @@ def test_the_step_writes_an_artifact_with_metadata(tmp_path):
     notes.write_bytes(b"read me")
     declared = {"name": "net", "files": {"README.txt": "notes"}, "inputs": {"in0": {"mean": 1, "std": 2}}}
     inputs = {"model": model, "signature": signature, "file:README.txt": notes}
-    facts = annotate.run(Request(tmp_path, {"metadata": declared}, inputs, {}))
+    facts = annotate.run(StepRequest(tmp_path, {"metadata": declared}, inputs, {}))
     made = tmp_path / "outputs" / "model.tflite"
     assert facts == {"bytes": made.stat().st_size, "files": {"README.txt": 7}}
     assert metadata_text({"metadata": read_metadata(made)}) == [

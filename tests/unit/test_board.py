@@ -9,7 +9,7 @@ import pytest
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import Plan, Step
 from tflbuild.execute.events import StepEnded, StepStarted
-from tflbuild.report.board import Board, Progress, count, show_seconds
+from tflbuild.report.board import StepProgress, SweepProgress, show_seconds, summarize_progress
 from tflbuild.report.console import LiveConsole
 
 SHARED = Step(kind="convert", params={}, inputs=(), toolchain={}, title="convert")
@@ -18,11 +18,11 @@ PLAN = Plan(
     steps={step.id: step for step in (SHARED, *OWN)},
     goals=tuple({"convert": SHARED.id, "check": step.id} for step in OWN),
 )
-BOARD = Board([f"n={n}" for n in range(30)], PLAN)
+BOARD = SweepProgress([f"n={n}" for n in range(30)], PLAN)
 
 
 def ran(step, seconds=2.0, state="ran"):
-    return {step.id: Progress(step.kind, state, seconds)}
+    return {step.id: StepProgress(step.kind, state, seconds)}
 
 
 def test_a_shared_step_is_at_work_on_every_variant():
@@ -45,16 +45,16 @@ def test_the_time_left_is_told_when_each_kind_has_run_once():
 
 
 def test_a_step_that_tells_how_far_it_is_is_believed():
-    half = {SHARED.id: Progress("convert", "running", 6.0, 0.6, 4.0)}
+    half = {SHARED.id: StepProgress("convert", "running", 6.0, 0.6, 4.0)}
     assert {one.share for one in BOARD.standings(half)} == {0.6}
     one = Plan(steps={SHARED.id: SHARED}, goals=({"convert": SHARED.id},))
-    assert Board(["a"], one).seconds_left(half, jobs=8) == pytest.approx(4.0)
+    assert SweepProgress(["a"], one).seconds_left(half, jobs=8) == pytest.approx(4.0)
 
 
 def test_the_last_line_counts():
     standings = BOARD.standings({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})
-    assert count(standings, 40.2) == "1 of 30 variants done, 1 failed, about 40 s left"
-    assert count(standings, None) == "1 of 30 variants done, 1 failed"
+    assert summarize_progress(standings, 40.2) == "1 of 30 variants done, 1 failed, about 40 s left"
+    assert summarize_progress(standings, None) == "1 of 30 variants done, 1 failed"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(40.4, "40 s"), (200, "3 min"), (7500, "2 h 5 min")])

@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.targets.tflm import c_array
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 def tensor(name="x", type="int8", scale=0.5):
@@ -12,7 +12,7 @@ def tensor(name="x", type="int8", scale=0.5):
 
 
 def model(*ops):
-    made = tuple(Op(name, 1, custom, (), ()) for name, custom in ops)
+    made = tuple(Operator(name, 1, custom, (), ()) for name, custom in ops)
     return Model(3, (Subgraph("main", (), made, (), ()),), ())
 
 

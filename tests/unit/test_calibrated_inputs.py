@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.steps.checking.calibrated_inputs import check_calibrated
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 SIGNATURE = {"key": "serving_default"}
 RANGES = {"x": (-1.0, 1.0)}
@@ -25,7 +25,7 @@ def findings(ops, scales, ranges=RANGES):
 
 
 def op(name, inputs, output):
-    return Op(name, 1, False, inputs, (output,))
+    return Operator(name, 1, False, inputs, (output,))
 
 
 WIDE = 10 / 255

@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 from one_op import write_model
 from one_op_cases import conv
 
-from tflbuild.core.ties import Tie, add_ties
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence
 from tflbuild.steps.conversion.calibrated_model import HIDDEN, list_hidden, replace_ranges
 from tflbuild.tflite.model_editing import parse_model, serialize_model
 
@@ -40,7 +40,7 @@ def test_what_was_not_measured_keeps_its_range_and_is_tied():
     known = dict.fromkeys(NAMES[:2], (-1.25, 2.5))
     assert list_hidden(model, known) == ["second/out0"] and not list_hidden(model, dict.fromkeys(NAMES, (0, 1)))
     assert ranges_in(replace_ranges(model, known, ties))["second/out0"] == (np.float32(-1.2345), np.float32(2.3456))
-    assert ties == [Tie("calibration", "second/out0", HIDDEN)]
+    assert ties == [CpuDependence("calibration", "second/out0", HIDDEN)]
 
 
 def test_a_body_of_a_loop_is_hidden_whatever_its_names():
@@ -50,4 +50,4 @@ def test_a_body_of_a_loop_is_hidden_whatever_its_names():
     assert set(list_hidden(model, dict.fromkeys(NAMES, (0, 1)))) == {"first/out0", "second/out0"}
     replace_ranges(model, dict.fromkeys(NAMES, (0, 1)), ties)
     assert {tie.layer for tie in ties} == set(NAMES)
-    assert len(add_ties({}, [*ties, *ties])["tied"]) == len(NAMES)
+    assert len(add_cpu_dependence({}, [*ties, *ties])["tied"]) == len(NAMES)

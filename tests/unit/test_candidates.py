@@ -7,8 +7,16 @@ from frozen import recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflbuild.core.recipe import Rule, Search
-from tflbuild.search.candidates import describe, finish, make_single, settle, usable, variations, with_exceptions
+from tflbuild.core.recipe import QuantizationRule, Search
+from tflbuild.search.candidates import (
+    describe,
+    list_usable_schemes,
+    make_final_recipe,
+    make_single,
+    make_trial_recipe,
+    vary_single,
+    with_exceptions,
+)
 from tflbuild.tflite.operator_match import find_pattern
 
 BUDGET = (("snr_db", 30.0),)
@@ -37,7 +45,7 @@ def test_the_scheme_of_most_operators_is_the_base_and_the_others_are_rules():
         make_single("dynamic_int8", search()), {"a": "dynamic_int4", "b": "dynamic_int4", "c": "none"}, ["a", "b", "c"]
     )
     assert made.scheme == "dynamic_int4"
-    assert made.rules == (Rule(match="^c(;|$)", op="", scheme="none"),)
+    assert made.rules == (QuantizationRule(match="^c(;|$)", op="", scheme="none"),)
 
 
 def test_a_static_scheme_stays_the_base_as_inputs_and_outputs_go_with_it():
@@ -47,31 +55,31 @@ def test_a_static_scheme_stays_the_base_as_inputs_and_outputs_go_with_it():
 
 def test_kinds_that_a_scheme_has_nothing_for_are_spared_by_a_rule():
     made = with_exceptions(make_single("int8", search()), {"a": "int8"}, ["a"], spared=["NEG"])
-    assert made.rules == (Rule(match="", op="NEG", scheme="none"),)
+    assert made.rules == (QuantizationRule(match="", op="NEG", scheme="none"),)
 
 
 def test_a_scheme_varies_in_what_it_has_a_use_for():
-    told = [describe(one) for one in variations("int8", search())]
+    told = [describe(one) for one in vary_single("int8", search())]
     assert told == ["int8", "int8 mse", "int8", "int8 percentile ranges"]
-    assert [describe(one) for one in variations("float16", search())] == []
-    assert "dynamic_int4 blockwise_32" in [describe(one) for one in variations("dynamic_int4", search())]
+    assert [describe(one) for one in vary_single("float16", search())] == []
+    assert "dynamic_int4 blockwise_32" in [describe(one) for one in vary_single("dynamic_int4", search())]
 
 
 def test_integer_inputs_leave_static_schemes_alone():
-    assert usable(search()) == list(ALL)
-    assert usable(search(input_type="int8")) == ["int8"]
+    assert list_usable_schemes(search()) == list(ALL)
+    assert list_usable_schemes(search(input_type="int8")) == ["int8"]
 
 
 def test_what_a_search_ends_with_has_its_own_gates_on_samples_that_the_search_did_not_see():
     asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.001))))
-    made = finish(asked, make_single("int8", search()))
+    made = make_final_recipe(asked, make_single("int8", search()))
     assert made.search is None and made.quantization.scheme == "int8"
     assert (made.verify.gates, made.verify.part) == (asked.verify.gates, "report")
 
 
 def test_what_is_tried_is_a_recipe_without_a_search_and_the_budget_is_its_gates():
     asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.001))))
-    made = settle(asked, make_single("int8", search()))
+    made = make_trial_recipe(asked, make_single("int8", search()))
     assert made.search is None and made.quantization.scheme == "int8"
     assert made.verify.gates == (("snr_db", 30.0), ("top1_drop", 0.001)) and made.verify.part == "selection"
 
@@ -86,7 +94,7 @@ def test_the_first_algorithm_and_method_are_those_of_every_scheme_that_has_weigh
     made = make_single("int8", asked)
     assert (made.algorithm, made.calibration.method) == ("octav", "percentile")
     assert [make_single(scheme, asked).algorithm for scheme in ("none", "float16")] == ["min_max", "min_max"]
-    assert variations("none", asked) == []
+    assert vary_single("none", asked) == []
 
 
 def test_exceptions_that_leave_no_integer_weights_have_no_algorithm():
@@ -97,4 +105,7 @@ def test_exceptions_that_leave_no_integer_weights_have_no_algorithm():
 
 def test_of_a_budget_and_a_gate_on_one_figure_the_stricter_one_holds():
     asked = recipe(search=search(budget=(("snr_db", 30.0), ("top1_drop", 0.5))))  # its gate: top1_drop 0.01
-    assert settle(asked, make_single("int8", search())).verify.gates == (("snr_db", 30.0), ("top1_drop", 0.01))
+    assert make_trial_recipe(asked, make_single("int8", search())).verify.gates == (
+        ("snr_db", 30.0),
+        ("top1_drop", 0.01),
+    )

@@ -9,7 +9,16 @@ from frozen import recipe
 from test_advice import GROWING, SETTLED, found, verdict
 from test_sensitivity import FOUND
 
-from tflbuild.report.drawing import Axes, Column, Line, Scale, draw_bars, draw_lines, plot_scales, round_step
+from tflbuild.report.drawing import (
+    AxisScale,
+    BarColumn,
+    ChartLine,
+    PlotAxes,
+    draw_bars,
+    draw_lines,
+    plot_scales,
+    round_step,
+)
 from tflbuild.report.questions.charts import advice_page, sensitivity_page
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -26,10 +35,10 @@ def charts_of(page):
 @pytest.mark.parametrize(
     ("scale", "ticks"),
     [
-        (Scale(0, 57.3, 0, 100), [0, 20, 40]),
-        (Scale(-20, 20, 0, 100), [-20, -10, 0, 10, 20]),
-        (Scale(1, 256, 0, 100, logarithmic=True), [1, 2, 5, 10, 20, 50, 100, 200]),
-        (Scale(0.1, 100, 0, 100, logarithmic=True), [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]),
+        (AxisScale(0, 57.3, 0, 100), [0, 20, 40]),
+        (AxisScale(-20, 20, 0, 100), [-20, -10, 0, 10, 20]),
+        (AxisScale(1, 256, 0, 100, logarithmic=True), [1, 2, 5, 10, 20, 50, 100, 200]),
+        (AxisScale(0.1, 100, 0, 100, logarithmic=True), [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]),
     ],
 )
 def test_axes_have_round_values(scale, ticks):
@@ -41,21 +50,21 @@ def test_a_step_of_nothing_is_no_endless_axis():
 
 
 def test_bars_are_as_long_as_their_values():
-    chart = draw_bars(["a", "b", "c"], [Column("x, dB", [10.0, 5.0, None], ["10", "5", ""])])
+    chart = draw_bars(["a", "b", "c"], [BarColumn("x, dB", [10.0, 5.0, None], ["10", "5", ""])])
     widths = [float(bar.get("width")) for bar in parts(chart, "rect")]
     assert len(widths) == 2 and widths[0] == pytest.approx(2 * widths[1])
 
 
 def test_values_below_zero_go_the_other_way():
-    chart = draw_bars(["a", "b"], [Column("x, dB", [-10.0, 10.0], ["-10", "10"])])
+    chart = draw_bars(["a", "b"], [BarColumn("x, dB", [-10.0, 10.0], ["-10", "10"])])
     left, right = parts(chart, "rect")
     assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")))
 
 
 def test_a_line_goes_through_its_points_on_logarithmic_axes():
     across, up = plot_scales(1, 100, 0.1)
-    axes = Axes(across, up, ("x", "y"), ([], []))
-    chart = draw_lines(axes, [Line("one", [(1, 100), (10, 10), (100, 0)], "#c00")], (900, 490), 2.0)
+    axes = PlotAxes(across, up, ("x", "y"), ([], []))
+    chart = draw_lines(axes, [ChartLine("one", [(1, 100), (10, 10), (100, 0)], "#c00")], (900, 490), 2.0)
     (line,) = parts(chart, "polyline")
     (x0, y0), (x1, y1), (x2, y2) = (map(float, pair.split(",")) for pair in line.get("points").split())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)

@@ -1,7 +1,7 @@
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.checking import check
 from tflbuild.tflite.flatbuffer import read_model
 
@@ -12,7 +12,7 @@ def run_once(tmp_path):
 
     def run(*cases):
         (tmp_path / "model.tflite").write_bytes(write_model(*cases))
-        asked = Request(
+        asked = StepRequest(
             tmp_path,
             {"run": {"delegate": "reference", "threads": 1}},
             {"model": tmp_path / "model.tflite"},

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from frozen import recipe
 
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.class_names import check_class_names
 from tflbuild.core.recipe import Metadata
 from tflbuild.errors import RecipeError
@@ -20,7 +20,7 @@ def check(lines, folders, trained=()):
         "training samples": {"classes": list(trained)},
         "check": {"metadata": {"files": [{"name": "labels.txt", "labels": list(lines)}]}},
     }
-    check_class_names(replace(recipe(), metadata=LABELLED), facts, Refusals(Places()))
+    check_class_names(replace(recipe(), metadata=LABELLED), facts, RecipeErrors(KeyLocations()))
 
 
 @pytest.mark.parametrize(

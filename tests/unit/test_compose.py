@@ -6,14 +6,14 @@ import pytest
 import yaml
 
 from tflbuild.config.composing.compose import Composer, compose
-from tflbuild.config.composing.mistakes import Places, find_line
+from tflbuild.config.composing.mistakes import KeyLocations, find_line
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.reference.generated_texts import pages
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError, UsageError
-from tflbuild.locations import shipped
+from tflbuild.locations import find_shipped_folder
 
-RECIPES = sorted(path.stem for path in shipped("recipes").glob("*.yaml"))
+RECIPES = sorted(path.stem for path in find_shipped_folder("recipes").glob("*.yaml"))
 OPTIONS = [(group, option) for group, options in schema.OPTIONS.items() for option in options]
 RECIPE = "+recipe=mobilenet_int8"
 
@@ -49,7 +49,7 @@ def test_every_option_composes_to_its_own_schema(group, option):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_in_conf_names_a_schema(group, option):
-    config = yaml.safe_load((shipped("conf") / group / f"{option}.yaml").read_text())
+    config = yaml.safe_load((find_shipped_folder("conf") / group / f"{option}.yaml").read_text())
     if not fields(schema.OPTIONS[group][option]):
         assert config is None
         return
@@ -57,7 +57,7 @@ def test_every_option_in_conf_names_a_schema(group, option):
 
 
 def test_conf_has_no_option_without_a_schema():
-    files = {(path.parent.name, path.stem) for path in shipped("conf").glob("*/*.yaml")}
+    files = {(path.parent.name, path.stem) for path in find_shipped_folder("conf").glob("*/*.yaml")}
     assert files == set(OPTIONS)
 
 
@@ -224,7 +224,7 @@ def test_a_key_that_was_added_by_force_is_refused(override):
 
 
 def test_of_what_a_group_was_told_the_last_is_what_counts():
-    told = Places(overrides=("dataset.path=a", "dataset.path=b", "dataset.seed=1", "dataset.path=c"))
+    told = KeyLocations(overrides=("dataset.path=a", "dataset.path=b", "dataset.seed=1", "dataset.path=c"))
     assert told.find("dataset") == "command line: dataset.path=c"
 
 

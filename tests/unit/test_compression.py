@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflbuild.steps.checking import compression
-from tflbuild.tflite.model import Op, Subgraph, Tensor
+from tflbuild.tflite.model import Operator, Subgraph, Tensor
 
 
 def tensor(values, type="int8", zeros=(0,)):
@@ -31,7 +31,7 @@ def optimized(pruned=(), clustered=(), pattern="any"):
 
 
 def rules(found, **told):
-    return [finding.rule for finding in compression.lost(found, optimized(**told))]
+    return [finding.rule for finding in compression.find_lost_weights(found, optimized(**told))]
 
 
 PAIRS = np.array([[0, 1, 0, 2, 3, 4, 0, 0], [1, 1, 0, 0, 0, 0, 0, 5]], np.int8)
@@ -103,10 +103,10 @@ def test_weights_are_all_that_is_stored_but_biases_and_depthwise_kernels():
     )
     moving = Tensor(name="x", type="int8", shape=(1, 8), elements=8, constant=False, scales=(), zero_points=(), axis=0)
     ops = (
-        Op("FULLY_CONNECTED", 1, False, (4, 0, 1), (4,)),
-        Op("DEPTHWISE_CONV_2D", 1, False, (4, 2, -1), (4,)),
-        Op("DEQUANTIZE", 1, False, (3,), (5,)),
-        Op("GATHER", 1, False, (5, 4), (4,)),
+        Operator("FULLY_CONNECTED", 1, False, (4, 0, 1), (4,)),
+        Operator("DEPTHWISE_CONV_2D", 1, False, (4, 2, -1), (4,)),
+        Operator("DEQUANTIZE", 1, False, (3,), (5,)),
+        Operator("GATHER", 1, False, (5, 4), (4,)),
     )
     graph = Subgraph("main", (dense, bias, kernel, half, moving, moving), ops, (4,), (4,))
     assert list(compression.stored(graph)) == [("FULLY_CONNECTED", dense), ("GATHER", half)]

@@ -2,7 +2,7 @@ import io
 
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Noticed, StepAdvanced, StepEnded, StepFetches, StepStarted
+from tflbuild.execute.events import Notice, StepAdvanced, StepEnded, StepFetching, StepStarted
 from tflbuild.report.console import LiveConsole, QuietConsole, show_notices
 
 
@@ -95,7 +95,7 @@ def test_where_a_result_was_fetched_from_is_shown():
     QuietConsole(quiet).show(event)
     assert quiet.getvalue().split() == ["import", "hit", "from", "cache:80", "old"]
     console = LiveConsole(live)
-    console.show(StepFetches(one))
+    console.show(StepFetching(one))
     assert [row.state for row in console.visible()] == ["looked up in the shared store"]
     console.show(event)
     console.screen.print(console.render())
@@ -104,8 +104,8 @@ def test_where_a_result_was_fetched_from_is_shown():
 
 def test_a_notice_is_a_line_of_its_own(capsys):
     quiet, live = io.StringIO(), io.StringIO()
-    QuietConsole(quiet).show(Noticed("warning: [red]gone[/red]"))
-    LiveConsole(live).show(Noticed("warning: [red]gone[/red]"))
-    show_notices(Noticed("warning: [red]gone[/red]"))
+    QuietConsole(quiet).show(Notice("warning: [red]gone[/red]"))
+    LiveConsole(live).show(Notice("warning: [red]gone[/red]"))
+    show_notices(Notice("warning: [red]gone[/red]"))
     show_notices(ended("import", "ran"))
     assert quiet.getvalue() == live.getvalue() == capsys.readouterr().err == "warning: [red]gone[/red]\n"

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR
-from tflbuild.targets.cpu.cpu_placement import Seen, seen, settle
-from tflbuild.tflite.model import Model, Op, Subgraph
-from tflbuild.tflite.partitions import Placement
+from tflbuild.targets.cpu.cpu_placement import ObservedPlacement, confirm_placement, seen
+from tflbuild.tflite.model import Model, Operator, Subgraph
+from tflbuild.tflite.partitions import DelegatePlacement
 
 
 def model(*graphs):
-    made = tuple(Subgraph("", (), tuple(Op(name, 1, False, (), ()) for name in names), (), ()) for names in graphs)
+    made = tuple(
+        Subgraph("", (), tuple(Operator(name, 1, False, (), ()) for name in names), (), ()) for names in graphs
+    )
     return Model(1, made, ())
 
 
 def test_one_subgraph_is_what_the_interpreter_says():
-    found = settle(model(["ABS", "SIGN"]), Placement(((0,),), (1,), ()), {})
+    found = confirm_placement(model(["ABS", "SIGN"]), DelegatePlacement(((0,),), (1,), ()), {})
     assert (found.left, found.taken, found.pieces, found.unknown) == (((0, 1),), 1, 1, ())
 
 
 def test_what_nothing_uses_is_where_it_was_seen():
-    placement = Placement(((0,),), (), (1, 2))
-    found = settle(model(["ABS", "SIGN", "EXP"]), placement, {0: Seen(frozenset({1}), 1)})
+    placement = DelegatePlacement(((0,),), (), (1, 2))
+    found = confirm_placement(model(["ABS", "SIGN", "EXP"]), placement, {0: ObservedPlacement(frozenset({1}), 1)})
     assert (found.left, found.taken, found.unknown) == (((0, 1),), 2, ())
-    dark = settle(model(["ABS", "SIGN", "EXP"]), placement, {})
+    dark = confirm_placement(model(["ABS", "SIGN", "EXP"]), placement, {})
     assert (dark.taken, dark.pieces, len(dark.unknown)) == (None, None, 2)
 
 
 def test_other_subgraphs_are_known_by_what_ran_of_them():
     two = model(["ABS"], ["SIGN", "NEG", "EXP"])
-    found = settle(two, Placement(((0,),), (), ()), {1: Seen(frozenset({0}), 1)})
+    found = confirm_placement(two, DelegatePlacement(((0,),), (), ()), {1: ObservedPlacement(frozenset({0}), 1)})
     assert (found.left, found.taken, found.pieces, found.unknown) == (((1, 0),), 3, 2, ())
 
 
 def test_a_subgraph_that_was_not_run_leaves_the_counts_unknown():
-    found = settle(model(["ABS", "SIGN"], ["NEG"]), Placement(((0,),), (1,), ()), {})
+    found = confirm_placement(model(["ABS", "SIGN"], ["NEG"]), DelegatePlacement(((0,),), (1,), ()), {})
     assert (found.left, found.taken, found.pieces) == (((0, 1),), None, None)
     assert found.unknown == ("NEG of subgraph 1: the runtime does not tell of it",)
 
@@ -45,4 +47,4 @@ def test_events_of_other_subgraphs_are_not_counted():
         [OPERATOR, "EXP", 0, 0, 1],
         [1, "", 0, 0, 9],
     ]
-    assert seen(events, 1) == Seen(frozenset({3}), 1)
+    assert seen(events, 1) == ObservedPlacement(frozenset({3}), 1)

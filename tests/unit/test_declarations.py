@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tflbuild.steps.checking.declarations import examine
+from tflbuild.steps.checking.declarations import check_declarations
 from tflbuild.steps.checking.declared_layout import check_zero_points
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 PARAMS = {
     "scheme": "int8",
@@ -43,13 +43,13 @@ def model(io="int8", weights="int8", op="FULLY_CONNECTED", elements=2048, custom
         tensor("weights", weights, (2, 4), constant=True, elements=elements),
         tensor("scores", io, (1, 2)),
     )
-    graph = Subgraph("main", tensors, (Op(op, 1, custom, (0, 1), (2,)),), (0,), (2,))
+    graph = Subgraph("main", tensors, (Operator(op, 1, custom, (0, 1), (2,)),), (0,), (2,))
     signature = SignatureDef("serving_default", 0, {"image": tensors[0]}, {"scores": tensors[2]})
     return replace(Model(bytes=100, subgraphs=(graph,), signatures=(signature,)), **changes)
 
 
 def rules(made, ranges=(), signature=SIGNATURE, **params):
-    return sorted({finding.rule for finding in examine(made, PARAMS | params, signature, dict(ranges))})
+    return sorted({finding.rule for finding in check_declarations(made, PARAMS | params, signature, dict(ranges))})
 
 
 def as_float(scheme):
@@ -69,12 +69,12 @@ def test_a_float_operator_between_int8_ones_is_found():
     (graph,) = made.subgraphs
     tensors = (*graph.tensors, tensor("real", "float32"), tensor("sine", "float32"), tensor("back"))
     ops = (
-        Op("DEQUANTIZE", 1, False, (0,), (3,)),
-        Op("SIN", 1, False, (3,), (4,)),
-        Op("QUANTIZE", 1, False, (4,), (5,)),
+        Operator("DEQUANTIZE", 1, False, (0,), (3,)),
+        Operator("SIN", 1, False, (3,), (4,)),
+        Operator("QUANTIZE", 1, False, (4,), (5,)),
     )
     mixed = replace(made, subgraphs=(replace(graph, tensors=tensors, ops=ops + graph.ops),))
-    found = [finding.text for finding in examine(mixed, PARAMS, SIGNATURE, {})]
+    found = [finding.text for finding in check_declarations(mixed, PARAMS, SIGNATURE, {})]
     assert found == [
         "SIN computes in float: real, sine",
         "DEQUANTIZE computes in float: real",
@@ -84,11 +84,13 @@ def test_a_float_operator_between_int8_ones_is_found():
 
 def test_operators_to_blame_are_named_and_conversions_are_not():
     made = model(io="float32", weights="float32")
-    (finding,) = [one for one in examine(made, PARAMS, SIGNATURE, {}) if one.rule == "float_op"]
+    (finding,) = [one for one in check_declarations(made, PARAMS, SIGNATURE, {}) if one.rule == "float_op"]
     assert finding.operators == (("FULLY_CONNECTED", "scores"),)
     (graph,) = made.subgraphs
-    alone = replace(graph, ops=(Op("DEQUANTIZE", 1, False, (0,), (1,)), Op("QUANTIZE", 1, False, (1,), (2,))))
-    found = list(examine(replace(made, subgraphs=(alone,)), PARAMS, SIGNATURE, {}))
+    alone = replace(
+        graph, ops=(Operator("DEQUANTIZE", 1, False, (0,), (1,)), Operator("QUANTIZE", 1, False, (1,), (2,)))
+    )
+    found = list(check_declarations(replace(made, subgraphs=(alone,)), PARAMS, SIGNATURE, {}))
     assert found and not any(one.operators for one in found)
 
 
@@ -97,7 +99,10 @@ def test_conversions_at_a_float_border_are_allowed():
     (graph,) = made.subgraphs
     outer = tensor("float_image", "float32")
     wrapped = replace(
-        graph, tensors=(*graph.tensors, outer), ops=(Op("QUANTIZE", 1, False, (3,), (0,)), *graph.ops), inputs=(3,)
+        graph,
+        tensors=(*graph.tensors, outer),
+        ops=(Operator("QUANTIZE", 1, False, (3,), (0,)), *graph.ops),
+        inputs=(3,),
     )
     signature = replace(made.signatures[0], inputs={"image": outer})
     made = replace(made, subgraphs=(wrapped,), signatures=(signature,))
@@ -150,7 +155,7 @@ def test_none_means_no_half_precision():
 
 def test_small_weights_may_stay_float():
     made = model("float32", "float32", elements=16)
-    texts = [finding.text for finding in examine(made, PARAMS | as_float("dynamic_int8"), SIGNATURE, {})]
+    texts = [finding.text for finding in check_declarations(made, PARAMS | as_float("dynamic_int8"), SIGNATURE, {})]
     assert texts == ["no weight is int8: the model was left as it is"]
 
 
@@ -160,7 +165,7 @@ def opset(**changes):
 
 def text_of(made, **params):
     """What the only finding says."""
-    (finding,) = examine(made, PARAMS | params, SIGNATURE, {})
+    (finding,) = check_declarations(made, PARAMS | params, SIGNATURE, {})
     return finding.text
 
 
@@ -237,16 +242,16 @@ def with_variable(*initial):
     """A model with the variable `w`; `initial` are the operators of the subgraph that runs once."""
     made = model("float32", "float32")
     (graph,) = made.subgraphs
-    handle = Op("VAR_HANDLE", 1, False, (), (0,), variable="w")
-    once = Op("CALL_ONCE", 1, False, (), (), initial=1)
+    handle = Operator("VAR_HANDLE", 1, False, (), (0,), variable="w")
+    once = Operator("CALL_ONCE", 1, False, (), (), initial=1)
     main = replace(graph, ops=(once, *graph.ops, handle))
     start = Subgraph("init", (tensor("w", "resource"), tensor("value", "float32")), initial, (), ())
     return replace(made, subgraphs=(main, start))
 
 
 def test_a_variable_that_nothing_initialises_is_found():
-    handle = Op("VAR_HANDLE", 1, False, (), (0,), variable="w")
-    assign = Op("ASSIGN_VARIABLE", 1, False, (0, 1), ())
+    handle = Operator("VAR_HANDLE", 1, False, (), (0,), variable="w")
+    assign = Operator("ASSIGN_VARIABLE", 1, False, (0, 1), ())
     other = replace(handle, variable="v")
     assert rules(with_variable(handle, assign), **as_float("none")) == []
     assert rules(with_variable(), **as_float("none")) == ["variables"]
@@ -256,14 +261,14 @@ def test_a_variable_that_nothing_initialises_is_found():
 def with_table(*initial):
     made = with_variable(*initial)
     graph, start = made.subgraphs
-    find = Op("HASHTABLE", 1, False, (), (0,), table=7)
+    find = Operator("HASHTABLE", 1, False, (), (0,), table=7)
     ops = tuple(op for op in graph.ops if op.name != "VAR_HANDLE")
     return replace(made, subgraphs=(replace(graph, ops=(*ops, find)), start))
 
 
 def test_a_table_that_nothing_fills_is_found():
-    table = Op("HASHTABLE", 1, False, (), (0,), table=7)
-    fill = Op("HASHTABLE_IMPORT", 1, False, (0, 1, 1), ())
+    table = Operator("HASHTABLE", 1, False, (), (0,), table=7)
+    fill = Operator("HASHTABLE_IMPORT", 1, False, (0, 1, 1), ())
     assert rules(with_table(table, fill), **as_float("none")) == []
     assert rules(with_table(table), **as_float("none")) == ["variables"]
     assert rules(with_table(replace(table, table=8), fill), **as_float("none")) == ["variables"]
@@ -299,15 +304,15 @@ def test_int16x8_computes_on_nothing_narrower_at_its_borders_either():
 
 
 def test_int16x8_multiplies_activations_with_each_other():
-    made = with_ops(wide(), [tensor("other", "int16")], Op("BATCH_MATMUL", 1, False, (0, 3), (3,)))
+    made = with_ops(wide(), [tensor("other", "int16")], Operator("BATCH_MATMUL", 1, False, (0, 3), (3,)))
     assert rules(made, **WIDE) == []
 
 
 @pytest.mark.parametrize("narrow", ["int4", "int8", "uint8"])
 def test_an_activation_narrower_than_int16_is_found_inside(narrow):
     inner = replace(tensor("inner", "int8"), type=narrow)
-    down, up = Op("QUANTIZE", 1, False, (0,), (3,)), Op("QUANTIZE", 1, False, (3,), (0,))
-    found = examine(with_ops(wide(), [inner], down, up), PARAMS | WIDE, SIGNATURE, {})
+    down, up = Operator("QUANTIZE", 1, False, (0,), (3,)), Operator("QUANTIZE", 1, False, (3,), (0,))
+    found = check_declarations(with_ops(wide(), [inner], down, up), PARAMS | WIDE, SIGNATURE, {})
     assert [finding.text for finding in found] == [f"QUANTIZE computes on {narrow}, int16 was declared: inner"] * 2
 
 
@@ -315,7 +320,7 @@ def test_an_activation_narrower_than_int16_is_found_inside(narrow):
 def test_int16x8_converts_at_its_borders(outer):
     """The border's own type is another rule's matter, and int8 need not be symmetric."""
     border = replace(tensor("outer", outer), zero_points=(-128,) if outer == "int8" else ())
-    made = with_ops(wide(), [border], Op("QUANTIZE", 1, False, (3,), (0,)), inputs=(3,))
+    made = with_ops(wide(), [border], Operator("QUANTIZE", 1, False, (3,), (0,)), inputs=(3,))
     assert rules(made, **WIDE) == []
 
 
@@ -323,13 +328,13 @@ def test_int16x8_converts_at_its_borders(outer):
 @pytest.mark.parametrize("type", ["int32", "int64", "bool", "string"])
 def test_integer_schemes_let_shapes_and_indices_pass(scheme, type):
     made = model("int16" if scheme == "int16x8" else "int8")
-    moving = with_ops(made, [tensor("a", type), tensor("b", type)], Op("RESHAPE", 1, False, (3,), (4,)))
+    moving = with_ops(made, [tensor("a", type), tensor("b", type)], Operator("RESHAPE", 1, False, (3,), (4,)))
     assert rules(moving, **(WIDE if scheme == "int16x8" else {})) == []
 
 
 @pytest.mark.parametrize("type", ["bfloat16", "float64", "complex64"])
 def test_every_kind_of_float_is_one(type):
-    made = with_ops(model(), [tensor("a", type), tensor("b", type)], Op("ABS", 1, False, (3,), (4,)))
+    made = with_ops(model(), [tensor("a", type), tensor("b", type)], Operator("ABS", 1, False, (3,), (4,)))
     assert rules(made) == ["float_op"]
 
 
@@ -401,8 +406,8 @@ def test_an_op_set_confines_arithmetic_whatever_a_rule_asks_for():
 
 
 def test_an_arithmetic_that_is_the_scheme_is_looked_at_once():
-    real = with_ops(model(), [tensor("a", "float32"), tensor("b", "float32")], Op("SIN", 1, False, (3,), (4,)))
-    found = [finding.rule for finding in examine(real, PARAMS | opset(arithmetic="int8"), SIGNATURE, {})]
+    real = with_ops(model(), [tensor("a", "float32"), tensor("b", "float32")], Operator("SIN", 1, False, (3,), (4,)))
+    found = [finding.rule for finding in check_declarations(real, PARAMS | opset(arithmetic="int8"), SIGNATURE, {})]
     assert found == ["float_op", "opset"]
 
 

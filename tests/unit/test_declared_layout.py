@@ -10,7 +10,7 @@ from tflbuild.steps.checking.declared_layout import (
     check_order,
     check_zero_points,
 )
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="int8", shape=(1, 4), scales=(0.5,), zero=0, constant=False, axis=0, block=0):
@@ -31,7 +31,7 @@ def tensor(name, type="int8", shape=(1, 4), scales=(0.5,), zero=0, constant=Fals
 def model(*tensors, op="FULLY_CONNECTED", ops=None, names=("x",), made=("y",)):
     """One operator on the tensors but the last, which it makes; or `ops`."""
     count = len(tensors) - 1
-    graph = Subgraph("main", tensors, ops or (Op(op, 1, False, tuple(range(count)), (count,)),), (0,), (count,))
+    graph = Subgraph("main", tensors, ops or (Operator(op, 1, False, tuple(range(count)), (count,)),), (0,), (count,))
     ends = dict.fromkeys(names, tensors[0]), dict.fromkeys(made, tensors[-1])
     return Model(bytes=1, subgraphs=(graph,), signatures=(SignatureDef("main", 0, *ends),))
 
@@ -69,13 +69,13 @@ def test_the_scales_of_weights_are_those_declared(made, granularity, words):
 def test_int8_weights_beside_int4_ones_are_per_channel():
     dense = weighted(type="int4").subgraphs[0].tensors
     beside = (*dense, tensor("d", shape=(1, 3, 3, 8), scales=EIGHT, axis=3, constant=True), tensor("z"))
-    ops = (Op("FULLY_CONNECTED", 1, False, (0, 1), (2,)), Op("DEPTHWISE_CONV_2D", 1, False, (2, 3), (4,)))
+    ops = (Operator("FULLY_CONNECTED", 1, False, (0, 1), (2,)), Operator("DEPTHWISE_CONV_2D", 1, False, (2, 3), (4,)))
     assert not list(check_granularity(model(*beside, ops=ops), "per_tensor"))
 
 
 def test_zero_points_are_0_but_those_that_a_kernel_fixes():
     fixed = tensor("p", scales=(1 / 256,), zero=-128)
-    ops = (Op("SOFTMAX", 1, False, (0,), (1,)), Op("RESHAPE", 1, False, (1,), (2,)))
+    ops = (Operator("SOFTMAX", 1, False, (0,), (1,)), Operator("RESHAPE", 1, False, (1,), (2,)))
     assert not list(check_zero_points(model(tensor("x"), fixed, replace(fixed, name="r"), ops=ops)))
     shifted = model(tensor("x", zero=3), tensor("y"), op="RELU")
     assert [finding.text for finding in check_zero_points(shifted)] == ["the input is int8 with the zero point 3: x"]
@@ -85,7 +85,7 @@ def test_zero_points_are_0_but_those_that_a_kernel_fixes():
 
 def two_outputs(order, names=("a", "b"), tensors=("Call:0", "Call:1")):
     x, first, second = tensor("x"), tensor(tensors[0]), tensor(tensors[1])
-    graph = Subgraph("main", (x, first, second), (Op("SPLIT", 1, False, (0,), (1, 2)),), (0,), order)
+    graph = Subgraph("main", (x, first, second), (Operator("SPLIT", 1, False, (0,), (1, 2)),), (0,), order)
     ends = dict(zip(names, (first, second), strict=True))
     return Model(bytes=1, subgraphs=(graph,), signatures=(SignatureDef("main", 0, {"x": x}, ends),))
 

@@ -11,17 +11,17 @@ from quick_server import QuickServer
 from tflbuild.cluster.server import RayCluster, RayServer
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.step import Plan, Step
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.errors import MachineError
 from tflbuild.execute import executor as executors
-from tflbuild.execute.events import Noticed, StepRetries
+from tflbuild.execute.events import Notice, StepRetried
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.execute.server import Answer
+from tflbuild.execute.server import WorkerExit
 from tflbuild.resolve.toolchain import differences, toolchains
 from tflbuild.storage.store import Store
 
-TIE = Tie("Svd", "w", "its order of sums differs")
+TIE = CpuDependence("Svd", "w", "its order of sums differs")
 LOST = "its run on node far was lost: NodeDiedError: gone"
 
 
@@ -42,7 +42,7 @@ class FarServer(QuickServer):
         request, folder = self.take()
         number = number_in(folder)
         if told := self.fate(number, self.seen.count(number)):
-            return [Noticed("look"), Answer(request, None, None, "", 0.0, 0, lost=told)]
+            return [Notice("look"), WorkerExit(request, None, None, "", 0.0, 0, lost=told)]
         return [self.finish(request, folder, str(number))]
 
 
@@ -89,7 +89,7 @@ def test_what_runs_there_takes_neither_a_job_nor_memory_here(run, monkeypatch):
     here = FarServer(lambda number, times: "")
     beside = []
     send = here.send
-    monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: here)
+    monkeypatch.setattr(executors, "WorkerServerProcess", lambda name, folder: here)
     monkeypatch.setattr(here, "send", lambda *request: (beside.append(here.other.at_work[:]), send(*request)))
     monkeypatch.setattr(Far, "open", lambda far, store, folder: setattr(here, "other", far.server) or far.server)
     results, _, server = run(lambda number, times: "", slots=5, limits=Limits(jobs=1, memory=1), keeps_last=True)
@@ -101,8 +101,8 @@ def test_a_step_that_is_lost_once_is_run_again(run):
     results, events, server = run(lambda number, times: LOST if number == 2 and times == 1 else "")
     assert {result.status for result in results.values()} == {"ran"}
     assert server.seen.count(2) == 2 and len(server.seen) == 7
-    assert [event.why for event in events if isinstance(event, StepRetries)] == [LOST]
-    assert Noticed("look") in events
+    assert [event.why for event in events if isinstance(event, StepRetried)] == [LOST]
+    assert Notice("look") in events
 
 
 def test_a_step_that_is_lost_twice_fails_alone_and_says_why(run):
@@ -135,11 +135,11 @@ def test_what_names_this_machine_and_what_reaches_out_stays_here(kind, params, t
 def test_a_tied_result_of_another_machine_is_made_again_here(run, monkeypatch):
     """Which CPU made it there is not known, so it cannot be published as this CPU's."""
     here = FarServer(lambda number, times: "", facts={"tied": [asdict(TIE)]})
-    monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: here)
+    monkeypatch.setattr(executors, "WorkerServerProcess", lambda name, folder: here)
     results, events, far = run(lambda number, times: "", facts={"tied": [asdict(TIE)]})
     assert sorted(far.seen) == sorted(here.seen) == list(range(6))
     assert {result.status for result in results.values()} == {"ran"}
-    assert {event.why for event in events if isinstance(event, StepRetries)} == {
+    assert {event.why for event in events if isinstance(event, StepRetried)} == {
         "its result depends on the CPU, so it runs on this machine"
     }
 
@@ -147,7 +147,7 @@ def test_a_tied_result_of_another_machine_is_made_again_here(run, monkeypatch):
 def test_what_the_process_of_ray_says_is_read():
     server = object.__new__(RayServer)
     assert server._read({"slots": 7}) is None and server.slots == 7
-    assert server._read({"notice": "x"}) == Noticed("x")
+    assert server._read({"notice": "x"}) == Notice("x")
     with pytest.raises(MachineError) as found:
         server._read({"error": {"what": "gone", "where": "executor.address", "why": "w", "next_step": "n"}})
     assert found.value.exit_code == 4 and found.value.where == "executor.address"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tflbuild.steps.calibration.exact_tensors import Jump, find_exact
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.steps.calibration.exact_tensors import UnboundedOperator, find_exact
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 def tensor(name, constant=False, type="float32"):
@@ -18,7 +18,7 @@ def graph(*ops, types=()):
     for place, name in enumerate(ops):
         tensors.append(tensor(f"t{place}", type=kinds.get(place, "float32")))
         before = 0 if place == 0 else place + 1
-        made.append(Op(name, 1, False, (before, 1), (place + 2,)))
+        made.append(Operator(name, 1, False, (before, 1), (place + 2,)))
     return Subgraph("main", tuple(tensors), tuple(made), (0,), (len(tensors) - 1,))
 
 
@@ -38,15 +38,18 @@ def test_what_follows_a_sum_or_a_function_is_inexact(op):
 
 
 def test_an_operator_that_jumps_hands_on_its_name():
-    assert look("CONV_2D", "FLOOR", "RELU").jumps == {3: Jump("FLOOR", "t1"), 4: Jump("FLOOR", "t1")}
-    assert look("CONV_2D", "CAST", types=[(1, "int32")]).jumps == {3: Jump("CAST", "t1")}
+    assert look("CONV_2D", "FLOOR", "RELU").jumps == {
+        3: UnboundedOperator("FLOOR", "t1"),
+        4: UnboundedOperator("FLOOR", "t1"),
+    }
+    assert look("CONV_2D", "CAST", types=[(1, "int32")]).jumps == {3: UnboundedOperator("CAST", "t1")}
     assert not look("CONV_2D", "CAST").jumps
 
 
 def test_a_loop_jumps_where_its_body_does():
     body = graph("FLOOR")
     main = graph("CONV_2D", "WHILE")
-    loop = Op("WHILE", 1, False, (2,), (3,), options={"condSubgraphIndex": 1, "bodySubgraphIndex": 1})
+    loop = Operator("WHILE", 1, False, (2,), (3,), options={"condSubgraphIndex": 1, "bodySubgraphIndex": 1})
     main = Subgraph("main", main.tensors, (main.ops[0], loop), (0,), (3,))
-    assert find_exact(Model(0, (main, body), ()), main).jumps == {3: Jump("WHILE", "t1")}
+    assert find_exact(Model(0, (main, body), ()), main).jumps == {3: UnboundedOperator("WHILE", "t1")}
     assert not find_exact(Model(0, (main, graph("MUL")), ()), main).jumps

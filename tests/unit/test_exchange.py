@@ -14,13 +14,13 @@ from shelves import open_shelf
 
 from tflbuild.core.digest import hash_bytes, hash_tree
 from tflbuild.core.result import StepResult
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import RemoteCacheSettings
 from tflbuild.core.step import Plan, Step, StepInput, hash_action
-from tflbuild.execute.events import Noticed, StepEnded
-from tflbuild.execute.exchange import Exchange
+from tflbuild.execute.events import Notice, StepEnded
+from tflbuild.execute.exchange import RemoteCache
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.execute.lookup import inherited_origins
+from tflbuild.execute.lookup import list_inherited_origins
 from tflbuild.storage import store as stores
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
@@ -86,11 +86,11 @@ def exchange_with(mine, tmp_path, notices):
 
     def open_exchange(url, *, push=False, seconds=60.0):
         def show(event):
-            if isinstance(event, Noticed):
+            if isinstance(event, Notice):
                 notices.append(event.text)
 
         remote = HttpRemote(url, connect=SILENT_SECONDS, silent=SILENT_SECONDS)
-        exchange = Exchange(mine, tmp_path / f"incoming-{len(opened)}", remote, show, push=push, seconds=seconds)
+        exchange = RemoteCache(mine, tmp_path / f"incoming-{len(opened)}", remote, show, push=push, seconds=seconds)
         opened.append(exchange)
         return exchange
 
@@ -500,7 +500,7 @@ def test_what_a_store_gave_is_done_for_those_alone_who_believe_it(exchange, mine
     alone = Store(mine.root)
     assert alone.find(KEY) is None and alone.read(KEY) is not None
     other = Store(mine.root)
-    other.believe(Shared(url="https://elsewhere/cache"))
+    other.believe(RemoteCacheSettings(url="https://elsewhere/cache"))
     assert other.find(KEY) is None
     made = publish(alone, tmp_path, CHECK, check_json=b"made here")
     assert alone.find(KEY).outputs == made.outputs, "what was made here takes its place"
@@ -508,7 +508,10 @@ def test_what_a_store_gave_is_done_for_those_alone_who_believe_it(exchange, mine
 
 
 def test_another_user_of_the_same_store_is_no_other_origin(shelf):
-    plain, signed_in = Shared(url=shelf.url), Shared(url=shelf.url.replace("//", "//me:word@") + "/")
+    plain, signed_in = (
+        RemoteCacheSettings(url=shelf.url),
+        RemoteCacheSettings(url=shelf.url.replace("//", "//me:word@") + "/"),
+    )
     assert plain.origin == signed_in.origin and "word" not in repr(signed_in)
 
 
@@ -537,8 +540,8 @@ def test_what_rests_on_an_unstable_output_of_a_store_names_the_store_too():
         "import": StepResult(step_id="import", status="hit", origins=("http://h/c",)),
         "convert": StepResult(step_id="convert", status="ran", origins=("http://h/c",)),
     }
-    assert inherited_origins(convert, results) == {"http://h/c"}
-    assert inherited_origins(quantize, results) == set(), "its key has the digest of the very bytes"
+    assert list_inherited_origins(convert, results) == {"http://h/c"}
+    assert list_inherited_origins(quantize, results) == set(), "its key has the digest of the very bytes"
 
 
 # sending

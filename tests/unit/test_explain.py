@@ -1,4 +1,4 @@
-from tflbuild.plan.explain import Earlier, differences
+from tflbuild.plan.explain import ActionHistory, compare_actions
 
 BEFORE = {
     "kind": "quantize",
@@ -9,7 +9,7 @@ BEFORE = {
 
 
 def texts(after, ignore=()):
-    return [change.text() for change in differences(BEFORE, after, ignore)]
+    return [change.text() for change in compare_actions(BEFORE, after, ignore)]
 
 
 def test_an_equal_action_has_no_differences():
@@ -47,5 +47,5 @@ def test_inputs_that_are_not_known_yet_are_left_out():
 def test_the_nearest_action_shares_most_and_is_newest():
     other = BEFORE | {"params": {"scheme": "int8", "rules": []}}
     wanted = BEFORE | {"inputs": {"model": "b" * 64}}
-    assert Earlier([(other, 9.0), (BEFORE, 1.0)]).nearest(wanted) == BEFORE
-    assert Earlier([(BEFORE | {"kind": "check"}, 9.0)]).nearest(wanted) is None
+    assert ActionHistory([(other, 9.0), (BEFORE, 1.0)]).nearest(wanted) == BEFORE
+    assert ActionHistory([(BEFORE | {"kind": "check"}, 9.0)]).nearest(wanted) is None

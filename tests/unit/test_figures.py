@@ -2,7 +2,15 @@
 
 import pytest
 
-from tflbuild.report.figures import column_heading, heading, is_cost, is_of_a_host, plain, show_figure, show_tick
+from tflbuild.report.figures import (
+    column_heading,
+    is_cost,
+    is_of_a_host,
+    name_in_heading,
+    name_in_sentence,
+    show_figure,
+    show_tick,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +30,7 @@ from tflbuild.report.figures import column_heading, heading, is_cost, is_of_a_ho
     ],
 )
 def test_a_figure_is_called_with_its_unit(figure, in_a_sentence, beside, above):
-    assert plain(figure) == in_a_sentence and heading(figure) == beside
+    assert name_in_sentence(figure) == in_a_sentence and name_in_heading(figure) == beside
     assert above is None or column_heading(figure) == above
 
 

@@ -9,10 +9,10 @@ import pytest
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Search
 from tflbuild.core.result import Failure
-from tflbuild.core.trial import Trial
-from tflbuild.search.assignment import Upgrade
-from tflbuild.search.candidates import describe, make_single, usable
-from tflbuild.search.find import Finder
+from tflbuild.core.trial import SearchTrial
+from tflbuild.search.assignment import SchemeUpgrade
+from tflbuild.search.candidates import describe, list_usable_schemes, make_single
+from tflbuild.search.find import SchemeSearch
 
 SIZES = {"none": 4.0, "float16": 2.0, "weight_only_int8": 1.0, "weight_only_int4": 0.5}
 NOISES = {"none": 0.0, "float16": 1e-7, "weight_only_int8": 1e-4, "weight_only_int4": 1e-2}
@@ -60,7 +60,7 @@ class Known:
         for one in quantizations:
             failure = Failure(kind="build", what="broken") if one.scheme in self.broken else None
             facts = {} if failure is not None and not self.checked else {"check": self.facts(one)["check"]}
-            self.tried.setdefault(one, Trial(describe(one), one, facts, failure=failure))
+            self.tried.setdefault(one, SearchTrial(describe(one), one, facts, failure=failure))
         return [self.tried[one] for one in quantizations]
 
     def measure(self, quantization):
@@ -69,7 +69,7 @@ class Known:
             Gate(name, limit, facts["verify"]["outputs"]["y"]["snr_db"]) for name, limit in self.search.budget
         )
         if self.left > 0:
-            self.tried[quantization] = Trial(describe(quantization), quantization, facts, gates)
+            self.tried[quantization] = SearchTrial(describe(quantization), quantization, facts, gates)
         return self.tried[quantization]
 
     def sensitivities(self, quantizations):
@@ -97,7 +97,7 @@ class Known:
 
 def find(limit, trials=60, broken=(), schemes=tuple(SIZES)):
     known = Known(Search(budget=(("snr_db", limit),), schemes=schemes, trials=trials), frozenset(broken))
-    return Finder(known).find()
+    return SchemeSearch(known).find()
 
 
 def smallest(limit):
@@ -160,16 +160,16 @@ def test_the_operators_that_cost_most_are_named():
 
 def test_nothing_is_refined_where_nothing_could_be_measured():
     known = Known(Search(budget=(("snr_db", 28),), schemes=tuple(SIZES)), frozenset(SIZES), checked=True)
-    found = Finder(known).find()
+    found = SchemeSearch(known).find()
     assert found.chosen is None and len(found.trials) == len(SIZES)
 
 
 def test_with_integer_inputs_exceptions_in_float_are_still_tried():
     schemes = ("none", "int8")
     known = Known(Search(budget=(("snr_db", 28),), schemes=schemes, input_type="int8"), broken=frozenset(["int8"]))
-    finder = Finder(known)
+    finder = SchemeSearch(known)
     known.build([make_single("int8", known.search)])
-    assert finder.groups(usable(finder.trials.search)) == [["int8"]]
+    assert finder.groups(list_usable_schemes(finder.trials.search)) == [["int8"]]
 
 
 def test_a_limit_that_a_trial_meets_by_a_hair_ties_the_choice_to_the_cpu():
@@ -182,21 +182,25 @@ def test_a_limit_that_a_trial_meets_by_a_hair_ties_the_choice_to_the_cpu():
 
 def test_a_latency_of_this_host_decides_for_this_host():
     search = Search(budget=(("snr_db", 28.0),), schemes=tuple(SIZES), trials=60, objective="latency")
-    finder = Finder(Known(search))
+    finder = SchemeSearch(Known(search))
     assert [tie.reason for tie in finder.list_ties()] == ["its objective is a latency that was measured on this host"]
 
 
 def test_operators_that_lose_nearly_the_same_tie_the_choice_to_the_cpu():
-    finder = Finder(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
-    upgrades = [Upgrade("a", "float16", 2.0), Upgrade("b", "float16", 1.9999), Upgrade("c", "float16", 1.9999)]
+    finder = SchemeSearch(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
+    upgrades = [
+        SchemeUpgrade("a", "float16", 2.0),
+        SchemeUpgrade("b", "float16", 1.9999),
+        SchemeUpgrade("c", "float16", 1.9999),
+    ]
     for count in range(4):
         finder.note_close_order(upgrades, count)
     assert [tie.layer for tie in finder.close_orders] == ["a"], "b and c are equal: their order is that of the model"
 
 
 def test_of_equals_the_smaller_is_chosen_and_then_by_name():
-    finder = Finder(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
+    finder = SchemeSearch(Known(Search(budget=(), schemes=tuple(SIZES), trials=60)))
     facts = {"check": {"bytes": 10}}
-    first, second = (Trial(label, make_single("float16", finder.trials.search), facts) for label in ("a", "b"))
+    first, second = (SearchTrial(label, make_single("float16", finder.trials.search), facts) for label in ("a", "b"))
     assert finder.value(first) < finder.value(second)
     assert finder.value(replace(second, facts={"check": {"bytes": 9}})) < finder.value(first)

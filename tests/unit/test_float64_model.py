@@ -9,7 +9,7 @@ import pytest
 from one_op import Case, T, write_model
 from one_op_cases import CASES
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.calibration import litert_calibrate
 from tflbuild.steps.calibration.float64_model import list_computable
 from tflbuild.steps.calibration.float64_operators import OPERATORS
@@ -99,7 +99,7 @@ def calibrate(tmp_path, case, greatest):
     (tmp_path / "signature.json").write_text(json.dumps({**signature, "more": []}))
     save_samples(tmp_path / "samples", {"in0": samples})
     inputs = {"model": path, "signature": tmp_path / "signature.json", "samples": tmp_path / "samples"}
-    facts = litert_calibrate.run(Request(tmp_path, {"method": "min_max", "kernels": "fast"}, inputs, {}))
+    facts = litert_calibrate.run(StepRequest(tmp_path, {"method": "min_max", "kernels": "fast"}, inputs, {}))
     found = json.loads((tmp_path / "outputs" / "ranges.json").read_text())
     return facts, found[f"{case.name}/out0"], found[f"{case.name}/in0"]
 

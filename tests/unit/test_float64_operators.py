@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tflbuild.steps.calibration.float64_operators import OPERATORS
-from tflbuild.tflite.model import Op
+from tflbuild.tflite.model import Operator
 
 RANDOM = np.random.default_rng(0)
 SAME, VALID = 0, 1
 
 
 def run(name, *inputs, activation="", **options):
-    op = Op(name, 1, False, tuple(range(len(inputs))), (9,), activation=activation, options=options)
+    op = Operator(name, 1, False, tuple(range(len(inputs))), (9,), activation=activation, options=options)
     arrays = [value if value is None else np.asarray(value) for value in inputs]
     return OPERATORS[name](op, arrays)[0]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from frozen import recipe
 
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.errors import RecipeError, StepError
 from tflbuild.pipeline.folders import claim_folders, open_folders, record_failure
 from tflbuild.report.outputs import variant_folder
@@ -28,7 +28,7 @@ def project(empty_folder, tmp_path):
 @pytest.fixture
 def places(project):
     def of(name, *overrides):
-        return Places(recipe=project / "recipes" / f"{name}.yaml", overrides=overrides)
+        return KeyLocations(recipe=project / "recipes" / f"{name}.yaml", overrides=overrides)
 
     return of
 
@@ -49,7 +49,7 @@ def names(folder):
 def test_another_recipe_of_the_same_name_is_refused_with_both_files(places, first, second):
     claim_folders([recipe()], [places(first)])
     with pytest.raises(RecipeError, match="outputs/net belongs to another recipe") as caught:
-        claim_folders([recipe()], [places(second) if second else Places()])
+        claim_folders([recipe()], [places(second) if second else KeyLocations()])
     assert f"'recipes/{first}.yaml'" in caught.value.why
     assert (f"'recipes/{second}.yaml'" if second else "names no recipe") in caught.value.why
     claim_folders([recipe()], [places(first)])
@@ -94,7 +94,7 @@ def test_another_clone_of_the_project_has_the_same_recipe(places, project, monke
     (clone / "recipes").mkdir(parents=True)
     (clone / "recipes" / "a.yaml").write_text(SOURCE)
     monkeypatch.chdir(clone)
-    claim_folders([recipe(output_root=str(project / "shared"))], [Places(recipe=clone / "recipes" / "a.yaml")])
+    claim_folders([recipe(output_root=str(project / "shared"))], [KeyLocations(recipe=clone / "recipes" / "a.yaml")])
 
 
 # one build a folder

@@ -8,7 +8,7 @@ from tflbuild.config.composing.compose import compose
 from tflbuild.config.composing.trusted_stores import trusted_stores_file
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.freezing.freeze_store import confirm_store, freeze_store, note_unconfirmed
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import RemoteCacheSettings
 from tflbuild.errors import MachineError, RecipeError, UsageError
 from tflbuild.execute.limits import Limits
 from tflbuild.pipeline import build as pipeline
@@ -43,15 +43,15 @@ def test_there_is_none_by_default():
     "url", ["http://h:8080/c", "https://me:word@h/c", "s3://bucket/c", "gs://bucket", "az://box/c"]
 )
 def test_it_is_read_and_not_written_unless_that_is_asked_for(url):
-    assert shared(f"store.remote={url}") == Shared(url=url, push=False)
-    assert shared(f"store.remote={url}", "store.push=true") == Shared(url=url, push=True)
+    assert shared(f"store.remote={url}") == RemoteCacheSettings(url=url, push=False)
+    assert shared(f"store.remote={url}", "store.push=true") == RemoteCacheSettings(url=url, push=True)
 
 
 def test_a_machine_names_it_by_variables_and_a_command_has_the_last_word(monkeypatch):
     monkeypatch.setenv("TFLBUILD_REMOTE", "http://machine")
     monkeypatch.setenv("TFLBUILD_PUSH", "true")
-    assert shared() == Shared(url="http://machine", push=True)
-    assert shared("store.remote=http://mine", "store.push=false") == Shared(url="http://mine", push=False)
+    assert shared() == RemoteCacheSettings(url="http://machine", push=True)
+    assert shared("store.remote=http://mine", "store.push=false") == RemoteCacheSettings(url="http://mine", push=False)
 
 
 def test_it_is_no_part_of_the_recipe_its_variant_or_its_overrides():
@@ -107,7 +107,9 @@ def test_a_misspelt_key_is_named():
 
 
 def test_variants_of_a_sweep_have_one_store():
-    assert shared("store.remote=http://h", "quantization=none,int8", multirun=True) == Shared(url="http://h")
+    assert shared("store.remote=http://h", "quantization=none,int8", multirun=True) == RemoteCacheSettings(
+        url="http://h"
+    )
     told = f"store.remote='http://me:{SECRET}@h','http://other'"
     assert refused(told, multirun=True).what == "the variants of a sweep share one store"
 
@@ -141,7 +143,7 @@ def test_the_store_of_a_recipe_is_not_used_before_it_is_confirmed(recipe):
     (warning,) = note_unconfirmed(found)
     assert CACHE in warning and "recipes/theirs.yaml:3" in warning and "--trust-store" in warning
     confirm_store("build", ["+recipe=theirs"], multirun=False)
-    assert asked() == Shared(url=CACHE) and asked().usable and note_unconfirmed(asked()) == []
+    assert asked() == RemoteCacheSettings(url=CACHE) and asked().usable and note_unconfirmed(asked()) == []
     assert trusted_stores_file().read_text() == f"read {CACHE}\n"
     assert trusted_stores_file().stat().st_mode & 0o077 == 0
 
@@ -178,8 +180,8 @@ def test_a_recipe_that_pushes_to_the_users_own_store_needs_an_agreement(recipe, 
 
 def test_what_the_user_names_needs_no_agreement(recipe, monkeypatch):
     recipe(f"{{remote: '{CACHE}', push: true}}")
-    assert asked("store.remote=http://mine/c", "store.push=true") == Shared(url="http://mine/c", push=True)
-    assert asked("store={remote:'http://mine/c',push:false}") == Shared(url="http://mine/c")
+    assert asked("store.remote=http://mine/c", "store.push=true") == RemoteCacheSettings(url="http://mine/c", push=True)
+    assert asked("store={remote:'http://mine/c',push:false}") == RemoteCacheSettings(url="http://mine/c")
     monkeypatch.setenv("TFLBUILD_REMOTE", CACHE)
     assert asked("store.push=false").usable
     assert asked("store.remote=") is None
@@ -235,6 +237,6 @@ def test_without_the_extra_an_object_store_is_refused_and_how_to_get_it_said(mon
         limits, exchange = Limits(), None
 
     with pytest.raises(MachineError) as found:
-        pipeline.connect(Unconnected(), Shared(url="s3://bucket"))
+        pipeline.connect(Unconnected(), RemoteCacheSettings(url="s3://bucket"))
     toolchain.package_version.cache_clear()
     assert found.value.exit_code == 4 and "pip install 'tflbuild[remote]'" in found.value.next_step

@@ -7,8 +7,8 @@ import pytest
 from frozen import around, recipe, resolved
 
 from tflbuild.config.composing.compose import compose
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.freezing.freeze_sweep import require_one_aim
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.freezing.freeze_sweep import require_same_objectives
 from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark, Target, Verify
 from tflbuild.errors import RecipeError
@@ -79,9 +79,9 @@ def test_objectives_are_in_no_name_and_in_no_key():
 
 
 def test_variants_of_one_sweep_have_one_aim():
-    require_one_aim([recipe(objectives=(TOP1,)), recipe(objectives=(TOP1,))], [Places()] * 2)
+    require_same_objectives([recipe(objectives=(TOP1,)), recipe(objectives=(TOP1,))], [KeyLocations()] * 2)
     with pytest.raises(RecipeError) as caught:
-        require_one_aim([recipe(objectives=(TOP1,)), recipe()], [Places()] * 2)
+        require_same_objectives([recipe(objectives=(TOP1,)), recipe()], [KeyLocations()] * 2)
     assert "different objectives" in caught.value.what and "top1:max\nnone" in caught.value.why
 
 
@@ -95,14 +95,14 @@ def test_variants_of_one_sweep_have_one_aim():
 )
 def test_an_objective_that_no_variant_measures_is_refused_before_anything_runs(aim, changes, needed):
     with pytest.raises(RecipeError) as caught:
-        require_one_aim([recipe(objectives=(aim,), **changes)], [Places()])
+        require_same_objectives([recipe(objectives=(aim,), **changes)], [KeyLocations()])
     assert f"no variant of this sweep measures '{aim.figure}'" in caught.value.what and needed in caught.value.why
 
 
 def test_one_variant_that_measures_it_is_enough():
     timed = recipe(objectives=(LATENCY,), benchmark=Benchmark(kind="host", options={"runs": 10}))
-    require_one_aim([timed, recipe(objectives=(LATENCY,))], [Places()] * 2)
-    require_one_aim([], [])
+    require_same_objectives([timed, recipe(objectives=(LATENCY,))], [KeyLocations()] * 2)
+    require_same_objectives([], [])
 
 
 def aimed(figure, *targets):
@@ -110,8 +110,10 @@ def aimed(figure, *targets):
 
 
 def test_one_variant_with_such_a_target_is_enough():
-    require_one_aim([aimed("tflm.arena_bytes"), aimed("tflm.arena_bytes", TFLM)], [Places()] * 2)
-    require_one_aim([aimed("gpu.fallback_ops", GPU)], [Places()], lambda _: "a driver")  # rules count operators
+    require_same_objectives([aimed("tflm.arena_bytes"), aimed("tflm.arena_bytes", TFLM)], [KeyLocations()] * 2)
+    require_same_objectives(
+        [aimed("gpu.fallback_ops", GPU)], [KeyLocations()], lambda _: "a driver"
+    )  # rules count operators
 
 
 @pytest.mark.parametrize(
@@ -133,5 +135,5 @@ def test_one_variant_with_such_a_target_is_enough():
 )
 def test_a_figure_that_no_target_of_the_sweep_will_have_is_refused(figure, targets, to_prove, what, more):
     with pytest.raises(RecipeError) as caught:
-        require_one_aim([aimed(figure), aimed(figure, *targets)], [Places()] * 2, lambda _: to_prove)
+        require_same_objectives([aimed(figure), aimed(figure, *targets)], [KeyLocations()] * 2, lambda _: to_prove)
     assert what in caught.value.what and more in caught.value.why + caught.value.next_step

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sweep_records import FOUR, entry, failed, sweep, timed
 
 from tflbuild.core.objective import Objective
-from tflbuild.report.sweeps.front import costs_of, dominates, pareto, usual_objectives
+from tflbuild.report.sweeps.front import choose_default_objectives, costs_of, dominates, find_pareto_front
 
 COSTS = st.integers(1, 3).flatmap(
     lambda size: st.lists(st.none() | st.tuples(*[st.sampled_from((-2.5, -1.0, 0.0, 1.0, 7.0))] * size), max_size=12)
@@ -15,7 +15,7 @@ COSTS = st.integers(1, 3).flatmap(
 
 @given(COSTS)
 def test_what_is_on_the_front_is_dominated_by_none_and_everything_else_by_one_of_it(costs):
-    front = pareto(costs)
+    front = find_pareto_front(costs)
     for place, one in enumerate(costs):
         if place in front:
             assert not any(dominates(other, one) for other in costs if other is not None)
@@ -25,10 +25,10 @@ def test_what_is_on_the_front_is_dominated_by_none_and_everything_else_by_one_of
 
 @given(COSTS)
 def test_what_was_not_measured_is_on_no_front_and_changes_none(costs):
-    front = pareto(costs)
+    front = find_pareto_front(costs)
     known = [one for one in costs if one is not None]
     assert all(costs[place] is not None for place in front)
-    assert {costs[place] for place in front} == {known[place] for place in pareto(known)}
+    assert {costs[place] for place in front} == {known[place] for place in find_pareto_front(known)}
     assert bool(front) == bool(known)
 
 
@@ -36,11 +36,11 @@ def test_what_was_not_measured_is_on_no_front_and_changes_none(costs):
 def test_the_front_does_not_depend_on_the_order(costs, random):
     order = list(range(len(costs)))
     random.shuffle(order)
-    assert {order[place] for place in pareto([costs[place] for place in order])} == pareto(costs)
+    assert {order[place] for place in find_pareto_front([costs[place] for place in order])} == find_pareto_front(costs)
 
 
 def test_equal_ones_are_on_the_front_together():
-    assert pareto([(1.0, 2.0), (1.0, 2.0), (2.0, 2.0)]) == {0, 1}
+    assert find_pareto_front([(1.0, 2.0), (1.0, 2.0), (2.0, 2.0)]) == {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_cost_is_less_where_it_is_better(figures, costs):
 
 
 def aims(*figures):
-    return [objective.text for objective in usual_objectives(figures)]
+    return [objective.text for objective in choose_default_objectives(figures)]
 
 
 def test_without_objectives_accuracy_and_size_count():

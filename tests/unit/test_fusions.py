@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.tflite.artifact_contents import fused_text
 from tflbuild.tflite.fusions import describe_fusions
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 def model(*operators):
@@ -13,7 +13,7 @@ def model(*operators):
     ops = []
     for kind, name, activation in operators:
         tensors.append(Tensor(name, "float32", (1, 4), 4, False, (), (), 0))
-        ops.append(Op(kind, 1, False, (0,), (len(tensors) - 1,), activation=activation))
+        ops.append(Operator(kind, 1, False, (0,), (len(tensors) - 1,), activation=activation))
     graph = Subgraph("main", tuple(tensors), tuple(ops), (0,), (len(tensors) - 1,))
     return Model(bytes=1, subgraphs=(graph,), signatures=())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflbuild.core.gates import Gate, NotMeasuredError, evaluate, figures, strictest
+from tflbuild.core.gates import Gate, NotMeasuredError, collect_figures, evaluate, merge_limits
 from tflbuild.core.intervals import paired_interval, wilson
 
 FACTS = {
@@ -28,7 +28,7 @@ FACTS = {
 
 
 def test_of_several_outputs_the_worst_counts():
-    found = figures(FACTS)
+    found = collect_figures(FACTS)
     assert (found["max_abs_error"], found["rmse"], found["cosine"], found["snr_db"]) == (0.5, 0.01, 0.9, 30.0)
     assert (found["bytes"], found["top1_drop"]) == (1000.0, 0.02)
 
@@ -87,7 +87,7 @@ def test_a_metric_that_is_named_as_one_of_ours_has_the_side_that_was_told():
 
 
 def test_of_two_limits_on_one_figure_the_stricter_one_is_kept():
-    assert strictest(
+    assert merge_limits(
         (("snr_db", 30.0), ("bytes", 9.0)), (("snr_db", 20.0), ("bytes", 10.0), ("at_most.top1", 1.0))
     ) == (
         ("at_most.top1", 1.0),

@@ -6,7 +6,7 @@ from one_op_cases import CASES
 from one_op_edges import EDGES
 from packed_weights import lstm, packed
 
-from tflbuild.targets.common.lint import APART, judge_all, lint
+from tflbuild.targets.common.lint import APART, check_model, lint
 from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.gpu.table import ABSENT, TABLE
 from tflbuild.tflite.flatbuffer import read_model
@@ -21,7 +21,7 @@ def judged(tmp_path):
     def ask(data):
         path = tmp_path / "model.tflite"
         path.write_bytes(data)
-        return judge_all(TABLE, read_model(path))
+        return check_model(TABLE, read_model(path))
 
     return ask
 

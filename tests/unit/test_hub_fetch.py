@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflbuild.runtime import archives
-from tflbuild.runtime.archives import Archive, unpack
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.archives import DownloadedArchive, unpack
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.sources import hub_fetch
 from tflbuild.terminal import addresses
 
@@ -62,7 +62,7 @@ def refusal(call, *arguments):
 
 def unpack_refused(path):
     """The error of unpacking, of which nothing lies outside the folder."""
-    found = refusal(unpack, Archive(path, "handle"), path.parent / "below" / "unpacked")
+    found = refusal(unpack, DownloadedArchive(path, "handle"), path.parent / "below" / "unpacked")
     assert found.kind == "recipe"
     assert found.where == "source.handle"
     return found
@@ -83,7 +83,7 @@ def request_for(tmp_path):
         (folder / "outputs").mkdir(parents=True)
         params = {"handle": handle} if handle else {}
         inputs = {"archive": archive} if archive else {}
-        return Request(folder=folder, params=params, inputs=inputs, labels={"archive": "a.tar.gz"})
+        return StepRequest(folder=folder, params=params, inputs=inputs, labels={"archive": "a.tar.gz"})
 
     return make
 
@@ -189,7 +189,7 @@ def answer(chunks, **headers):
 
 
 def test_fewer_bytes_than_announced_are_no_download(tmp_path):
-    with pytest.raises(hub_fetch.Passing, match=r"3 of 1,000 bytes"):
+    with pytest.raises(hub_fetch.RetryableError, match=r"3 of 1,000 bytes"):
         hub_fetch.save(answer([b"abc"], **{"Content-Length": "1000"}), HUB, tmp_path / "download")
 
 
@@ -202,7 +202,7 @@ def test_a_body_without_end_is_cut_off(tmp_path, monkeypatch):
 
 def forbid(monkeypatch, *urls):
     def download(handle, path):
-        raise hub_fetch.Forbidden("k answered 403 Forbidden", list(urls))
+        raise hub_fetch.ModelForbiddenError("k answered 403 Forbidden", list(urls))
 
     monkeypatch.setattr(hub_fetch, "download", download)
 
@@ -342,7 +342,7 @@ def test_files_come_out_as_they_went_in(place, mode, form):
     with tarfile.open(path, mode, format=form) as tar:
         for info, data in [entry(".", kind=tarfile.DIRTYPE), *(entry(*item) for item in files.items())]:
             tar.addfile(info, io.BytesIO(data))
-    unpack(Archive(path, "handle"), place / "below" / "unpacked")
+    unpack(DownloadedArchive(path, "handle"), place / "below" / "unpacked")
     assert tree(place / "below" / "unpacked") == {name.removeprefix("./"): data for name, data in files.items()}
 
 
@@ -410,7 +410,7 @@ def test_many_small_bombs_are_counted_together(place, monkeypatch):
 
 def test_what_compresses_well_is_no_bomb(place):
     path = make_tar(place / "a.tar.gz", entry("zeros", b"\0" * (24 << 20)))
-    unpack(Archive(path, "handle"), place / "below" / "unpacked")
+    unpack(DownloadedArchive(path, "handle"), place / "below" / "unpacked")
 
 
 def test_too_many_members_are_refused(place, monkeypatch):
@@ -428,14 +428,14 @@ def test_a_bomb_in_a_header_is_not_read_into_memory(place):
         for _ in range(300):
             file.write(b"n" * (1 << 20))
     reads = []
-    original = archives.Reader.read
+    original = archives.LimitedTarReader.read
 
     def read(self, size=archives.CHUNK):
         reads.append(size)
         return original(self, size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archives.Reader, "read", read)
+        patch.setattr(archives.LimitedTarReader, "read", read)
         assert "too long" in unpack_refused(path).why
     assert sum(reads) <= 4 << 20
 
@@ -447,7 +447,7 @@ def test_an_archive_that_is_cut_short_anywhere_is_noticed(place, mode):
     for length in {*range(0, end, 512), *range(0, end, 101), end - 1, end - 8}:
         path = place / "a.tar"
         path.write_bytes(whole[:length])
-        found = refusal(unpack, Archive(path, "handle"), place / "below" / str(length))
+        found = refusal(unpack, DownloadedArchive(path, "handle"), place / "below" / str(length))
         assert "broken or cut short" in found.what or "no .tar" in found.what, length
 
 
@@ -476,9 +476,9 @@ def test_an_archive_is_read_to_its_very_end(place):
     path = place / "a.tar.gz"
     for content, word in ((gzip.compress(tar + b"x", 1), "no end mark"), (damaged, "CRC"), (good[:-8], "EOFError")):
         path.write_bytes(content)
-        assert word in refusal(unpack, Archive(path, "handle"), place / "below" / word).why
+        assert word in refusal(unpack, DownloadedArchive(path, "handle"), place / "below" / word).why
     path.write_bytes(good)
-    unpack(Archive(path, "handle"), place / "below" / "unpacked")
+    unpack(DownloadedArchive(path, "handle"), place / "below" / "unpacked")
     assert tree(place / "below" / "unpacked") == MODEL
 
 
@@ -494,7 +494,7 @@ def test_an_archive_is_read_to_its_very_end(place):
 def test_what_came_instead_of_an_archive_is_told(place, body, media, words):
     path = place / "a.tar.gz"
     path.write_bytes(body)
-    found = refusal(unpack, Archive(path, "handle", HUB, media), place / "below" / "unpacked")
+    found = refusal(unpack, DownloadedArchive(path, "handle", HUB, media), place / "below" / "unpacked")
     assert "no .tar or .tar.gz" in found.what or "broken" in found.what
     assert all(word in found.why for word in words)
     assert "browser" in found.next_step
@@ -519,7 +519,7 @@ def test_a_mutated_archive_is_unpacked_or_refused(tmp_path_factory, changes):
             content[start + 148 : start + 156] = b"%06o\0 " % sum(content[start : start + 512])
     path.write_bytes(content)
     with suppress(WorkerError):
-        unpack(Archive(path, "handle"), base / "below" / "unpacked")
+        unpack(DownloadedArchive(path, "handle"), base / "below" / "unpacked")
     assert {found.name for found in base.iterdir()} == {"below", "a.tar"}
     assert [found.name for found in (base / "below").iterdir()] == ["unpacked"]
 

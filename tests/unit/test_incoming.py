@@ -7,7 +7,7 @@ from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.shared import store_origin
 from tflbuild.core.step import hash_action
 from tflbuild.storage.incoming import read_incoming
-from tflbuild.storage.store import Output, Record, _format_record
+from tflbuild.storage.store import ActionOutput, ActionRecord, _format_record
 
 ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}
 DIGEST = "a" * 64
@@ -22,9 +22,9 @@ def test_two_hosts_are_two_origins():
 
 def read(*names):
     files = dict.fromkeys(names, DIGEST)
-    output = Output(digest=hash_tree(files), size=1, files=files)
+    output = ActionOutput(digest=hash_tree(files), size=1, files=files)
     key = hash_action(ACTION)
-    record = Record(key=key, action=ACTION, outputs={"made/": output}, facts={}, elapsed=1.0, created=1.0)
+    record = ActionRecord(key=key, action=ACTION, outputs={"made/": output}, facts={}, elapsed=1.0, created=1.0)
     return read_incoming(key, _format_record(record), ["made/"])
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.freezing.freeze import freeze
-from tflbuild.pipeline.judging import keep_composing
-from tflbuild.report.questions.diagnosis import Trial, best, cells, cut, without_replaced
-from tflbuild.search.remedies import Remedy
+from tflbuild.pipeline.judging import filter_composable
+from tflbuild.report.questions.diagnosis import FixTrial, cells, choose_fix, cut, without_replaced
+from tflbuild.search.remedies import Fix
 
 NET = """
 defaults: [{override /quantization: int8}, {override /dataset: npz}, {override /verify: parity}]
@@ -27,14 +27,14 @@ def kept(tmp_path, monkeypatch):
 
     def keep(*remedies, arguments=("+recipe=net",), most=9):
         (composed,) = compose(list(arguments))
-        found = keep_composing(freeze(composed), remedies, composed.places, most)
+        found = filter_composable(freeze(composed), remedies, composed.places, most)
         return [remedy.overrides or remedy.text for remedy in found]
 
     return keep
 
 
 def remedies(*overrides):
-    return [Remedy(one, "") for one in overrides]
+    return [Fix(one, "") for one in overrides]
 
 
 def test_what_does_not_compose_is_no_remedy(kept):
@@ -59,39 +59,39 @@ def test_an_override_of_the_command_line_is_replaced(kept):
 
 def test_the_cheapest_are_named_and_the_search_always_is(kept):
     found = kept(
-        Remedy("", "by hand"),
+        Fix("", "by hand"),
         *remedies("quantization.symmetric=true", "quantization=float16"),
-        Remedy("quantization=auto quantization.budget.snr_db=20", "", searches=True),
+        Fix("quantization=auto quantization.budget.snr_db=20", "", searches=True),
         most=2,
     )
     assert found == ["by hand", "quantization.symmetric=true", "quantization=auto quantization.budget.snr_db=20"]
 
 
 def test_a_fix_is_shown_as_a_shell_takes_it_and_cut_where_it_is_long():
-    trial = Trial('a=1 quantization.rules=[{match:"^a;b$",scheme:float32}]', None, {})
+    trial = FixTrial('a=1 quantization.rules=[{match:"^a;b$",scheme:float32}]', None, {})
     assert cells(trial)[0] == trial.command == "a=1 'quantization.rules=[{match:\"^a;b$\",scheme:float32}]'"
     assert cut("x" * 60) == "x" * 60 and cut("x" * 61) == "x" * 57 + "..."
 
 
 def test_the_command_that_works_does_not_set_a_key_twice():
     arguments = ["doctor", "+recipe=net", "quantization=int8", "++quantization.rules=[]", "quantization.engine=litert"]
-    kept = without_replaced(arguments, Trial("quantization=float16 quantization.rules=[{op:TILE}]", None, {}))
+    kept = without_replaced(arguments, FixTrial("quantization=float16 quantization.rules=[{op:TILE}]", None, {}))
     assert kept == ["doctor", "+recipe=net", "quantization.engine=litert"]
 
 
 def test_a_fix_that_leaves_all_in_float_gives_way_to_a_much_smaller_one_that_is_no_worse():
     def worked(fix, size, error):
         output = {"max_abs_error": error, "rmse": error, "cosine": 1.0, "snr_db": 30.0}
-        return Trial(fix, None, {"check": {"bytes": size}, "verify": {"outputs": {"y": output}}})
+        return FixTrial(fix, None, {"check": {"bytes": size}, "verify": {"outputs": {"y": output}}})
 
     spared = worked("quantization.rules=[{op:CONV_3D,scheme:float32}]", 16_300, 0.0174)
     dynamic = worked("quantization=dynamic_int8", 6_050, 0.003)
-    assert best([spared, dynamic]) == dynamic
-    assert best([spared, worked("quantization=dynamic_int8", 14_000, 0.003)]) == spared
-    assert best([spared, worked("quantization=dynamic_int4", 5_000, 0.1)]) == spared
+    assert choose_fix([spared, dynamic]) == dynamic
+    assert choose_fix([spared, worked("quantization=dynamic_int8", 14_000, 0.003)]) == spared
+    assert choose_fix([spared, worked("quantization=dynamic_int4", 5_000, 0.1)]) == spared
 
 
 def test_what_a_fix_leaves_unread_is_not_in_its_command():
     arguments = ["doctor", "+recipe=net", "quantization=int8", "dataset=synthetic", "dataset.count=8"]
-    trial = Trial("quantization=dynamic_int8", None, {}, without=("dataset.count=8",))
+    trial = FixTrial("quantization=dynamic_int8", None, {}, without=("dataset.count=8",))
     assert without_replaced(arguments, trial) == ["doctor", "+recipe=net", "dataset=synthetic"]

@@ -3,8 +3,8 @@
 import pytest
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.calibration.known_ranges import complete, require_all
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.steps.calibration.known_ranges import derive_ranges, require_all
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 def tensor(name, type="float32"):
@@ -14,7 +14,7 @@ def tensor(name, type="float32"):
 def model(*ops):
     """A chain of operators: t0 -> t1 -> ..."""
     tensors = tuple(tensor(f"t{index}") for index in range(len(ops) + 1))
-    made = tuple(Op(name, 1, False, (index,), (index + 1,)) for index, name in enumerate(ops))
+    made = tuple(Operator(name, 1, False, (index,), (index + 1,)) for index, name in enumerate(ops))
     return Model(bytes=1, subgraphs=(Subgraph("main", tensors, made, (0,), (len(ops),)),), signatures=())
 
 
@@ -27,27 +27,27 @@ def bounds(found):
 
 
 def test_what_is_handed_on_keeps_its_range_and_what_is_fixed_has_one():
-    found = complete(model("RESHAPE", "FULLY_CONNECTED", "SOFTMAX"), trained(t0=(-1.0, 2.0), t2=(-9.0, 9.0)))
+    found = derive_ranges(model("RESHAPE", "FULLY_CONNECTED", "SOFTMAX"), trained(t0=(-1.0, 2.0), t2=(-9.0, 9.0)))
     assert bounds(found) == {"t0": (-1, 2), "t1": (-1, 2), "t2": (-9, 9), "t3": (0, 1)}
 
 
 def test_a_range_behind_a_change_of_shape_is_that_before_it():
-    found = complete(model("CONV_2D", "RESHAPE", "FULLY_CONNECTED"), trained(t2=(-1.0, 2.0)))
+    found = derive_ranges(model("CONV_2D", "RESHAPE", "FULLY_CONNECTED"), trained(t2=(-1.0, 2.0)))
     assert bounds(found) == {"t1": (-1, 2), "t2": (-1, 2)}
 
 
 def test_a_trained_range_stands_before_what_follows():
-    found = complete(model("SOFTMAX"), trained(t0=(-1.0, 1.0), t1=(0.0, 0.5)))
+    found = derive_ranges(model("SOFTMAX"), trained(t0=(-1.0, 1.0), t1=(0.0, 0.5)))
     assert bounds(found)["t1"] == (0, 0.5)
 
 
 def test_without_training_nothing_is_known():
-    assert complete(model("SOFTMAX"), {}) == {}
+    assert derive_ranges(model("SOFTMAX"), {}) == {}
 
 
 def test_what_could_not_be_read_is_refused():
     with pytest.raises(WorkerError) as refused:
-        complete(model("SOFTMAX"), {**trained(t0=(0.0, 1.0)), "unread": ["FAKE_QUANT"]})
+        derive_ranges(model("SOFTMAX"), {**trained(t0=(0.0, 1.0)), "unread": ["FAKE_QUANT"]})
     assert refused.value.fields["where"] == "quantization.engine"
 
 

@@ -58,7 +58,7 @@ def dense(scale):
 
 
 def runs(model, folder):
-    return tflm_runtime.call_in_any(model, [[np.ones((1, 16), np.int8)]], 1, folder / "log").good
+    return tflm_runtime.call_in_large_arena(model, [[np.ones((1, 16), np.int8)]], 1, folder / "log").good
 
 
 def test_a_quantized_softmax_gets_a_scale_that_does_not_end_the_process(tmp_path):

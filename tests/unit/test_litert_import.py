@@ -7,7 +7,7 @@ from one_op import write_model
 from one_op_cases import CASES
 from packed_weights import with_buffers_behind, written
 
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.contract import StepRequest
 from tflbuild.steps.quantization.litert_quantize import quantize, statistics
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.steps.sources import litert_import
@@ -41,7 +41,7 @@ def do_import(folder, *, must_be_float, model=None):
     (folder / "outputs").mkdir()
     declared = {"key": "serving_default", "entry": "", "batch": 1, "inputs": [], "outputs": {}, "preprocess": {}}
     params = {"signature": declared, "must_be_float": must_be_float}
-    litert_import.run(Request(folder, params, {"source": folder / "in.tflite"}, {"source": "in.tflite"}))
+    litert_import.run(StepRequest(folder, params, {"source": folder / "in.tflite"}, {"source": "in.tflite"}))
     assert json.loads((folder / "outputs" / "signature.json").read_text())["key"] == "serving_default"
     return folder / "outputs" / "model.tflite"
 

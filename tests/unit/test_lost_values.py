@@ -3,14 +3,14 @@
 import pytest
 
 from tflbuild.steps.checking.lost_values import check_lost_values
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 def findings(scores, step, kind="int8", mask="ADD"):
     """Of SOFTMAX(mask(scores, constant)), with the scales of the scores and of what SOFTMAX reads."""
     scales = (("scores", scores), ("mask", step), ("masked", step), ("y", 1 / 256))
     tensors = tuple(Tensor(name, kind, (1, 4), 4, name == "mask", (scale,), (0,), 0) for name, scale in scales)
-    ops = (Op(mask, 1, False, (0, 1), (2,)), Op("SOFTMAX", 1, False, (2,), (3,)))
+    ops = (Operator(mask, 1, False, (0, 1), (2,)), Operator("SOFTMAX", 1, False, (2,), (3,)))
     return list(check_lost_values(Model(0, (Subgraph("main", tensors, ops, (0,), (3,)),), ())))
 
 

@@ -5,7 +5,7 @@ from mcu_edges import EDGES
 from one_op import Case, T, write_model
 from one_op_cases import CASES
 
-from tflbuild.targets.common.lint import judge_all, lint
+from tflbuild.targets.common.lint import check_model, lint
 from tflbuild.targets.ethos_u.table import U55, U65, U85
 from tflbuild.targets.tflm.table import TABLE
 from tflbuild.tflite.flatbuffer import read_model
@@ -45,11 +45,11 @@ def test_edges_are_beside_the_shared_cases():
 )
 def test_what_the_three_take(read, name, u55, u85):
     model = read(name)
-    assert [judge_all(table, model)[0].taken for table in (U55, U65, U85)] == [u55, u55, u85]
+    assert [check_model(table, model)[0].taken for table in (U55, U65, U85)] == [u55, u55, u85]
 
 
 def test_floats_are_told_to_be_quantized(read):
-    (judged,) = judge_all(U55, read("CONV_2D_float32"))
+    (judged,) = check_model(U55, read("CONV_2D_float32"))
     assert judged.fix == "quantization=int8"
     assert judged.reason.startswith("taken only where activations are int8, uint8 or int16")
 

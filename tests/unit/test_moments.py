@@ -6,10 +6,10 @@ import pytest
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.calibration import litert_moments
-from tflbuild.steps.calibration.litert_moments import Seen, Survey, find_widths, require_some
+from tflbuild.steps.calibration.litert_moments import MomentSurvey, RowStatistics, find_widths, require_some
 from tflbuild.steps.calibration.moments import load_moments, save_moments
 from tflbuild.steps.calibration.observer import Activation
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 CALLS = np.random.default_rng(0).normal(size=(37, 2, 3, 4)).astype(np.float32) * 7
 CALLS[5, 0, 0, 0] = 1e6  # one value that all others drown in
@@ -30,7 +30,7 @@ class Watched:
 
 
 def measure(calls, width=4, diagonal=False):
-    survey = Survey(Watched(calls), {"x": width}, diagonal)
+    survey = MomentSurvey(Watched(calls), {"x": width}, diagonal)
     seen = survey.look()
     return seen["x"], survey.add_up(seen)["x"]
 
@@ -39,7 +39,7 @@ def test_they_are_the_sums_of_products_over_all_rows():
     tame = np.clip(CALLS, -20, 20)
     seen, sums = measure(tame)
     rows = tame.reshape(-1, 4).astype(np.float64)
-    assert seen == Seen(float(np.abs(tame).max()), 37 * 6)
+    assert seen == RowStatistics(float(np.abs(tame).max()), 37 * 6)
     np.testing.assert_allclose(sums, rows.T @ rows, rtol=1e-4, atol=1e-3 * np.abs(rows).max() ** 2)
     np.testing.assert_array_equal(measure(tame, diagonal=True)[1], np.diag(sums))
 
@@ -58,7 +58,7 @@ def test_a_row_is_as_wide_as_the_weights_that_it_meets():
 
 @pytest.mark.parametrize("rows", [1, 1000, 2**21, 2**30])
 def test_the_greatest_sum_is_a_whole_number_that_float64_holds(rows):
-    exponent = Seen(3.7, rows).exponent
+    exponent = RowStatistics(3.7, rows).exponent
     assert rows * (4 * 2.0**exponent) ** 2 <= 2**53  # 3.7 is below 4, the power of two above it
 
 
@@ -68,7 +68,7 @@ def graph(weights="float32", constant=True):
         Tensor("w", weights, (5, 12), 60, constant, (), (), 0),
         Tensor("y", "float32", (2, 5), 10, False, (), (), 0),
     ]
-    ops = (Op("FULLY_CONNECTED", 1, False, (0, 1), (2,)),)
+    ops = (Operator("FULLY_CONNECTED", 1, False, (0, 1), (2,)),)
     made = Subgraph("main", tuple(tensors), ops, (0,), (2,))
     return Model(bytes=1, subgraphs=(made,), signatures=(SignatureDef("main", 0, {}, {}),))
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from planted import planted
 
-from tflbuild.core.needs import Needs
+from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.common.needs import unmet
-from tflbuild.tflite.computing import scheme_of, widened
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.targets.common.needs import find_unmet_requirements
+from tflbuild.tflite.computing import find_operator_scheme, map_dequantized_constants
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="float32", shape=(1, 4), scales=(), constant=False, **more):
@@ -17,7 +17,7 @@ def tensor(name, type="float32", shape=(1, 4), scales=(), constant=False, **more
 
 
 def model(tensors, ops, inputs=(0,), outputs=(), signed=True):
-    made = [Op(name, 1, name.startswith("Flex"), tuple(takes), tuple(gives)) for name, takes, gives in ops]
+    made = [Operator(name, 1, name.startswith("Flex"), tuple(takes), tuple(gives)) for name, takes, gives in ops]
     graph = Subgraph("main", tuple(tensors), tuple(made), tuple(inputs), tuple(outputs))
     entry = SignatureDef("serving_default", 0, {f"in{at}": tensors[index] for at, index in enumerate(inputs)}, {})
     return Model(1, (graph,), (entry,) if signed else ())
@@ -28,7 +28,7 @@ def quantized(name, type="int8", count=1, **more):
 
 
 def found(made, **needs):
-    return [(one.op, one.layer) for one in unmet(Needs(**needs), made, "board")]
+    return [(one.op, one.layer) for one in find_unmet_requirements(TargetRequirements(**needs), made, "board")]
 
 
 def schemes_of(*tensors, op="CONV_2D", between=()):
@@ -36,7 +36,7 @@ def schemes_of(*tensors, op="CONV_2D", between=()):
     last = len(tensors) - 1
     made = model(tensors, [*between, (op, range(last), (last,))])
     graph = made.subgraphs[0]
-    return scheme_of(graph, graph.ops[-1], widened(graph))
+    return find_operator_scheme(graph, graph.ops[-1], map_dequantized_constants(graph))
 
 
 WEIGHT = {"constant": True}
@@ -70,7 +70,7 @@ def test_weights_are_seen_behind_the_conversion_that_widens_them(type, scheme):
         (tensor("x"), stored, tensor("wide"), tensor("y")),
         [("DEQUANTIZE", (1,), (2,)), ("CONV_2D", (0, 2), (3,))],
     ).subgraphs[0]
-    assert [scheme_of(graph, op, widened(graph)) for op in graph.ops] == ["", scheme]
+    assert [find_operator_scheme(graph, op, map_dequantized_constants(graph)) for op in graph.ops] == ["", scheme]
 
 
 FLOAT = model((tensor("x"), tensor("w", **WEIGHT), tensor("y")), [("CONV_2D", (0, 1), (2,))])
@@ -82,7 +82,7 @@ MIXED = model(
 
 
 def test_a_scheme_without_kernels_is_told_operator_by_operator():
-    (one,) = unmet(Needs(schemes=("int8", "int16x8")), FLOAT, "board")
+    (one,) = find_unmet_requirements(TargetRequirements(schemes=("int8", "int16x8")), FLOAT, "board")
     assert one == Fallback(
         op="CONV_2D",
         layer="y",
@@ -125,7 +125,7 @@ def test_floating_point_is_found_at_inputs_in_operators_and_in_what_nothing_read
     left = replace(INT8.subgraphs[0], tensors=(*INT8.subgraphs[0].tensors, tensor("spare", "bfloat16")))
     assert found(replace(INT8, subgraphs=(left,)), full_integer=True) == [("tensor", "spare")]
     weights = model((quantized("x"), tensor("w", **WEIGHT), quantized("y")), [("CONV_2D", (0, 1), (2,))])
-    (one,) = unmet(Needs(full_integer=True), weights, "board")
+    (one,) = find_unmet_requirements(TargetRequirements(full_integer=True), weights, "board")
     assert one.op == "CONV_2D" and one.reason == "its input 'w' is float32, and board takes integers alone"
 
 
@@ -143,7 +143,7 @@ def test_one_scale_a_tensor():
         (quantized("x"), quantized("w", count=8, **WEIGHT), quantized("b", "int32", count=8, **WEIGHT), quantized("y")),
         [("CONV_2D", (0, 1, 2), (3,))],
     )
-    (one,) = unmet(Needs(per_tensor=True), made, "board")
+    (one,) = find_unmet_requirements(TargetRequirements(per_tensor=True), made, "board")
     assert (one.op, one.layer, one.fix) == ("CONV_2D", "y", "quantization.granularity=per_tensor")
     assert one.reason == "its input 'w' has 8 scales, and board takes one scale a tensor"
     blocks = model((tensor("x"), tensor("w", "int4", block=32, **WEIGHT), tensor("y")), [("A", (0, 1), (2,))])
@@ -155,7 +155,7 @@ def test_one_scale_a_tensor():
 def test_the_rank_is_that_of_inputs_alone(signed):
     shapes = model((tensor("x", shape=(1, 2, 3)), tensor("y", shape=(1, 2, 3, 4))), [("A", (0,), (1,))], signed=signed)
     assert found(shapes, max_rank=3) == []
-    (one,) = unmet(Needs(max_rank=2), shapes, "board")
+    (one,) = find_unmet_requirements(TargetRequirements(max_rank=2), shapes, "board")
     assert one.op == "input" and one.layer == ("in0" if signed else "x")
     assert one.reason == "it has 3 dimensions, and board takes inputs of at most 2"
 
@@ -166,9 +166,11 @@ def test_flex_operators_where_no_app_links_them():
 
 
 def test_a_body_s_inputs_are_no_inputs_of_the_model():
-    body = Subgraph("body", (tensor("a"), tensor("b")), (Op("RELU", 1, False, (0,), (1,)),), (0,), (1,))
+    body = Subgraph("body", (tensor("a"), tensor("b")), (Operator("RELU", 1, False, (0,), (1,)),), (0,), (1,))
     made = replace(INT8, subgraphs=(INT8.subgraphs[0], body))
-    assert [(one.op, one.subgraph) for one in unmet(Needs(full_integer=True), made, "board")] == [("RELU", 1)]
+    assert [
+        (one.op, one.subgraph) for one in find_unmet_requirements(TargetRequirements(full_integer=True), made, "board")
+    ] == [("RELU", 1)]
 
 
 def test_a_written_file_is_read_so():

@@ -10,7 +10,7 @@ from tflbuild.core.verdict import PROVEN, UNPROVEN, Verdict
 from tflbuild.targets.npu import profile as npu
 from tflbuild.targets.npu.profile import VENDORS, installed
 from tflbuild.targets.npu.proof import explain, least, select
-from tflbuild.tflite.model import Op, Subgraph
+from tflbuild.tflite.model import Operator, Subgraph
 
 MISSING = "Could not load shared library /x/libPlugin.so: libQnnHtp.so: cannot open shared object file: No such file."
 
@@ -41,7 +41,7 @@ def with_dispatch(model, *, keep):
         if graph.tensors[op.outputs[0]].name in keep:
             ops.append(op)
         elif not ops or ops[-1].name != "DISPATCH_OP":
-            ops.append(Op("DISPATCH_OP", 1, True, op.inputs, op.outputs))
+            ops.append(Operator("DISPATCH_OP", 1, True, op.inputs, op.outputs))
         else:
             ops[-1] = dataclasses.replace(ops[-1], outputs=op.outputs)
     taken = Subgraph("partition", graph.tensors, graph.ops, graph.inputs, graph.outputs)

@@ -3,13 +3,13 @@
 import pytest
 
 from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR, kind_of, middle_mean, pieces_of, trace
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
-from tflbuild.tflite.partitions import Placement
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.partitions import DelegatePlacement
 
 
 def model(*names):
     tensors = tuple(Tensor(f"layer{place}", "float32", (1,), 1, False, (), (), 0) for place in range(len(names)))
-    ops = tuple(Op(name, 1, False, (), (place,)) for place, name in enumerate(names))
+    ops = tuple(Operator(name, 1, False, (), (place,)) for place, name in enumerate(names))
     return Model(1, (Subgraph("main", tensors, ops, (), ()),), ())
 
 
@@ -29,7 +29,7 @@ def test_as_many_of_a_kind_are_the_same_ones_in_order():
         own(2, "SOFTMAX"),
         delegated(0, "Fully Connected (NC, F32) GEMM"),
     ]
-    found = trace(events, made, Placement(((0, 1), (3,)), (2,), ()))
+    found = trace(events, made, DelegatePlacement(((0, 1), (3,)), (2,), ()))
     assert [(one.op, one.layer) for one in found] == [
         ("CONV_2D", "layer0"),
         ("DEPTHWISE_CONV_2D", "layer1"),
@@ -48,7 +48,7 @@ def test_what_was_added_has_no_layer_and_takes_none_away():
         delegated(2, "Static Reshape (NC)"),
         delegated(3, "Static Reshape (NC)"),
     ]
-    found = trace(events, made, Placement(((0, 1),), (), ()))
+    found = trace(events, made, DelegatePlacement(((0, 1),), (), ()))
     assert [one.layer for one in found] == ["", "layer0", "", ""]
 
 
@@ -56,15 +56,15 @@ def test_other_numbers_of_pieces_leave_all_of_them_untraced():
     made = model("ABS", "NEG")
     events = [delegated(0, "Abs (NC)"), delegated(0, "Negate (NC)")]
     assert pieces_of(events) == [[0], [1]]
-    assert [one.layer for one in trace(events, made, Placement(((0, 1),), (), ()))] == ["", ""]
+    assert [one.layer for one in trace(events, made, DelegatePlacement(((0, 1),), (), ()))] == ["", ""]
     assert [one.layer for one in trace(events, made, None)] == ["", ""]
 
 
 def test_another_partition_than_the_interpreters_leaves_all_untraced():
     made = model("ABS", "NEG")
     events = [delegated(0, "Abs (NC)"), own(1, "NEG")]
-    assert [one.layer for one in trace(events, made, Placement(((0,),), (1,), ()))] == ["layer0", "layer1"]
-    assert [one.layer for one in trace(events, made, Placement(((0, 1),), (), ()))] == ["", "layer1"]
+    assert [one.layer for one in trace(events, made, DelegatePlacement(((0,),), (1,), ()))] == ["layer0", "layer1"]
+    assert [one.layer for one in trace(events, made, DelegatePlacement(((0, 1),), (), ()))] == ["", "layer1"]
 
 
 def test_operators_of_other_subgraphs_keep_their_names_only_where_they_exist():

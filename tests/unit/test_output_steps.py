@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.steps.verification.output_steps import find_coarse_joins, read_output_steps
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="int8", scales=(0.5,)):
@@ -11,7 +11,7 @@ def tensor(name, type="int8", scales=(0.5,)):
 
 
 def op(name, inputs, outputs):
-    return Op(name, 1, False, inputs, outputs)
+    return Operator(name, 1, False, inputs, outputs)
 
 
 def model(tensors, ops, output):

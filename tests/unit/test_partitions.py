@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from one_op_cases import CASES
 from planted import planted
 
-from tflbuild.targets.common.lint import APART, count_partitions, judge_all, lint, settle
-from tflbuild.targets.common.rules import Table, each_view, row
+from tflbuild.targets.common.lint import APART, apply_model_rules, check_model, count_partitions, lint
+from tflbuild.targets.common.rules import SupportTable, each_view, row
 from tflbuild.targets.tables import TABLES
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
-TAKES_RELU = Table(name="relu", title="the relu unit", source="made up", rows={"RELU": row()})
+TAKES_RELU = SupportTable(name="relu", title="the relu unit", source="made up", rows={"RELU": row()})
 RELU, TANH = "RELU_float32", "TANH_float32"
 AFTER = "comes after TANH (TANH_float32/out0), which stays on the CPU"
 
@@ -83,9 +83,9 @@ def float16_conv():
         tensor("relu"),
     )
     ops = (
-        Op("DEQUANTIZE", 1, False, (1,), (2,)),
-        Op("CONV_2D", 1, False, (0, 2, 3), (4,), options={"strideW": 1}),
-        Op("RELU", 1, False, (4,), (5,)),
+        Operator("DEQUANTIZE", 1, False, (1,), (2,)),
+        Operator("CONV_2D", 1, False, (0, 2, 3), (4,), options={"strideW": 1}),
+        Operator("RELU", 1, False, (4,), (5,)),
     )
     return Model(0, (Subgraph("main", tensors, ops, (0,), (5,)),), ())
 
@@ -185,7 +185,7 @@ def test_partitions_of_a_chain_are_its_runs(names, bits):
 def test_settling_only_ever_takes_away(names):
     model = planted(*names)
     for table in TABLES.values():
-        before = judge_all(table, model)
-        after = settle(table, model, before)
+        before = check_model(table, model)
+        after = apply_model_rules(table, model, before)
         assert [one.view for one in after] == [one.view for one in before]
         assert all(was.taken or not now.taken for was, now in zip(before, after, strict=True))

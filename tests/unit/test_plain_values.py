@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.config.composing.plain_values import require_bounded, require_plain, require_readable
 from tflbuild.errors import RecipeError, UsageError
 
@@ -47,16 +47,16 @@ def chain(levels, form):
 def test_interpolations_that_multiply_are_refused_before_they_are_resolved(plain):
     start = time.monotonic()
     with pytest.raises(RecipeError, match="too much text"):
-        require_bounded(plain, Places())
+        require_bounded(plain, KeyLocations())
     assert time.monotonic() - start < 1
 
 
 def test_usual_interpolations_pass():
     plain = {"name": "${source.path}", "source": {"path": "${oc.env:HOME}/${name}"}, "l": ["${name}${name}"] * 20}
-    require_bounded(plain, Places())
+    require_bounded(plain, KeyLocations())
 
 
 @pytest.mark.parametrize("value", [{"a": {"b": "x\0"}}, {"a": ["\ud800"]}, {"\ud800": 1}, {"a": 2**65}])
 def test_values_that_no_later_stage_can_work_with_are_refused(value):
     with pytest.raises(RecipeError, match="cannot be used"):
-        require_plain(value, Places())
+        require_plain(value, KeyLocations())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from tflbuild.config.composing.compose import Drive
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.compose import SweepPlugins
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.config.sweepers import require_plugin_classes
 from tflbuild.errors import RecipeError
 
@@ -15,7 +15,7 @@ SWEEPER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 
 def drive(**sweeper):
     config = {"hydra": {"sweeper": {"_target_": SWEEPER, **sweeper}, "launcher": {"_target_": "x.Launcher"}}}
-    return Drive("optuna", "tflbuild", OmegaConf.create(config), None)
+    return SweepPlugins("optuna", "tflbuild", OmegaConf.create(config), None)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def drive(**sweeper):
 )
 def test_what_is_no_part_of_a_plugin_is_not_called(settings, key):
     with pytest.raises(RecipeError) as error:
-        require_plugin_classes(drive(**settings), Places())
+        require_plugin_classes(drive(**settings), KeyLocations())
     assert f"'{key}' would call" in str(error.value)
 
 
 def test_samplers_of_optuna_are_made():
-    require_plugin_classes(drive(sampler={"_target_": "optuna.samplers.TPESampler", "seed": 1}), Places())
-    require_plugin_classes(drive(custom_search_space=None), Places())
+    require_plugin_classes(drive(sampler={"_target_": "optuna.samplers.TPESampler", "seed": 1}), KeyLocations())
+    require_plugin_classes(drive(custom_search_space=None), KeyLocations())

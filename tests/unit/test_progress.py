@@ -1,7 +1,7 @@
 import pytest
 
 from tflbuild.core.work import PARTS
-from tflbuild.execute.layout import done_share
+from tflbuild.execute.layout import read_progress
 from tflbuild.runtime import progress
 from tflbuild.runtime.shards import map_shards
 
@@ -14,23 +14,23 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_what_is_done_is_a_share_of_what_is_expected(folder):
-    assert done_share(folder) is None
+    assert read_progress(folder) is None
     progress.expect(4)
-    assert done_share(folder) == 0.0
+    assert read_progress(folder) == 0.0
     progress.advance()
-    assert done_share(folder) == 0.25
+    assert read_progress(folder) == 0.25
     progress.expect(4)
     progress.advance(3)
-    assert done_share(folder) == 0.5
+    assert read_progress(folder) == 0.5
 
 
 def test_an_item_is_done_when_the_next_is_asked_for(folder):
     items = progress.track("ab", 2)
     next(items)
-    assert done_share(folder) == 0.0
+    assert read_progress(folder) == 0.0
     next(items)
-    assert done_share(folder) == 0.5
-    assert list(items) == [] and done_share(folder) == 1.0
+    assert read_progress(folder) == 0.5
+    assert list(items) == [] and read_progress(folder) == 1.0
 
 
 def test_processes_count_together(folder):
@@ -39,21 +39,21 @@ def test_processes_count_together(folder):
             progress.advance()
 
     map_shards(work, 1001, parts=2)
-    assert done_share(folder) is None
+    assert read_progress(folder) is None
     progress.expect(2002)
-    assert done_share(folder) == 0.5
+    assert read_progress(folder) == 0.5
 
 
 def test_more_than_was_expected_is_all_of_it(folder):
     progress.expect(1)
     progress.advance(3)
-    assert done_share(folder) == 1.0
+    assert read_progress(folder) == 1.0
 
 
 def test_a_step_that_is_not_counted_has_no_share(tmp_path):
     progress.expect(4)
     progress.advance()
-    assert done_share(tmp_path) is None
+    assert read_progress(tmp_path) is None
 
 
 def test_what_cannot_be_written_fails_no_step(folder):

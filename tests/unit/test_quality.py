@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflbuild.core.gates import Gate, figures, margins
+from tflbuild.core.gates import Gate, collect_figures, collect_margins
 from tflbuild.core.quality import find_collapse, find_warnings, is_collapsed, warn_of_gates
 
 OUTPUT = {"max_abs_error": 0.1, "rmse": 0.01, "cosine": 0.999, "snr_db": 34.8}
@@ -90,16 +90,16 @@ def test_a_search_does_not_choose_what_collapsed_unless_its_budget_speaks_of_it(
 
 
 def test_gates_apply_to_the_worst_channel():
-    found = figures({"check": {}, "verify": verify(output={"channels": CHANNELS})})
+    found = collect_figures({"check": {}, "verify": verify(output={"channels": CHANNELS})})
     assert (found["snr_db"], found["cosine"]) == (-2.0, 0.0) == (found["outputs.y.snr_db"], found["outputs.y.cosine"])
     assert (found["rmse"], found["max_abs_error"]) == (0.01, 0.1)
 
 
 def test_a_margin_is_that_of_the_figure_which_is_shown():
     interval = {"snr_db_interval": {"n": 2000, "low": 34.0, "high": 35.0}}
-    assert margins({"check": {}, "verify": verify(output=interval)})["snr_db"] == 0.5
-    assert "snr_db" not in margins({"check": {}, "verify": verify(output={**interval, "channels": CHANNELS})})
-    assert margins({"check": {}}) == {}
+    assert collect_margins({"check": {}, "verify": verify(output=interval)})["snr_db"] == 0.5
+    assert "snr_db" not in collect_margins({"check": {}, "verify": verify(output={**interval, "channels": CHANNELS})})
+    assert collect_margins({"check": {}}) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,16 @@ from frozen import int8, recipe
 
 from tflbuild.config.composing.compose import compose
 from tflbuild.core.gates import Gate
-from tflbuild.core.recipe import Opset, Quantization, Rule, Target, Verify
+from tflbuild.core.recipe import Opset, Quantization, QuantizationRule, Target, Verify
 from tflbuild.core.result import Failure
-from tflbuild.search.remedies import MeasuredSizes, find_remedies, find_repairs, kind_of, spare_worst, write_rules
+from tflbuild.search.remedies import (
+    MeasuredSizes,
+    find_remedies,
+    find_repairs,
+    keep_worst_in_float,
+    kind_of,
+    write_rules,
+)
 
 SIZES = MeasuredSizes(float_bytes=1_000_000, artifact=280_000)
 TILE = [{"op": "TILE", "match": ""}]
@@ -60,7 +67,7 @@ def test_no_rule_is_proposed_where_nothing_may_be_float():
 
 
 def test_rules_that_the_recipe_has_are_kept():
-    rules = (Rule(match="head/", op="", scheme="int16x8"),)
+    rules = (QuantizationRule(match="head/", op="", scheme="int16x8"),)
     found = find_repairs(recipe(quantization=int8(rules=rules)), failure())
     assert 'quantization.rules=[{match:"head/",scheme:static_wi8_ai16},{op:TILE,scheme:float32}]' in found
 
@@ -71,7 +78,7 @@ def test_rules_that_the_recipe_has_are_kept():
 )
 def test_rules_on_a_command_line_are_read_as_they_were_meant(match, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rules = [Rule(match=match, op="", scheme="none"), Rule(match="", op="TILE", scheme="int8")]
+    rules = [QuantizationRule(match=match, op="", scheme="none"), QuantizationRule(match="", op="TILE", scheme="int8")]
     word = write_rules(rules)
     assert " " not in word
     (composed,) = compose(["+recipe=mobilenet_int8", word])
@@ -172,6 +179,6 @@ def test_an_estimate_for_a_scheme_starts_from_what_was_measured(scheme):
 
 def test_the_operators_that_lose_most_are_spared_one_by_one_but_not_most_of_them():
     rows = [{"name": f"layer_{number}", "twins": ["twin"] if number == 0 else []} for number in range(9)]
-    first, second = spare_worst(recipe(), rows)
+    first, second = keep_worst_in_float(recipe(), rows)
     assert "layer_0(;|$)" in first and "twin(;|$)" in first and "layer_1" not in first
     assert all(f"layer_{number}(;|$)" in second for number in range(3)) and "layer_3" not in second

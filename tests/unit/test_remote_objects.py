@@ -3,7 +3,7 @@
 import pytest
 from shelves import open_shelf
 
-from tflbuild.storage.remote import Absent, Broken, Outage
+from tflbuild.storage.remote import BlobMissing, BlobTruncated, RemoteUnavailable
 from tflbuild.storage.remote_objects import ObjectRemote
 
 SILENT_SECONDS = 0.3
@@ -36,7 +36,7 @@ def read(remote):
 def test_bytes_go_there_and_come_back(remote, shelf, tmp_path):
     (tmp_path / "file").write_bytes(BYTES)
     assert remote.size(NAME) is None
-    with pytest.raises(Absent):
+    with pytest.raises(BlobMissing):
         read(remote)
     remote.write(NAME, tmp_path / "file")
     assert shelf.asked[-1] == f"PUT {PLACE}" and shelf.files[PLACE] == BYTES
@@ -59,7 +59,7 @@ OUTAGES = {
 def test_what_does_not_serve_is_an_outage_that_tells_no_secret(remote, shelf, answer):
     shelf.files[PLACE] = BYTES
     shelf.answers[PLACE] = answer
-    with pytest.raises(Outage) as caught:
+    with pytest.raises(RemoteUnavailable) as caught:
         read(remote)
     assert OUTAGES[answer] in str(caught.value) and "hush" not in str(caught.value).lower()
 
@@ -67,31 +67,31 @@ def test_what_does_not_serve_is_an_outage_that_tells_no_secret(remote, shelf, an
 def test_what_ends_early_is_broken(remote, shelf):
     shelf.files[PLACE] = BYTES
     shelf.answers[PLACE] = "cut"
-    with pytest.raises(Broken):
+    with pytest.raises(BlobTruncated):
         read(remote)
 
 
 def test_a_refused_write_says_what_was_refused(remote, shelf, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     shelf.always = 403
-    with pytest.raises(Outage, match="do not allow to write there"):
+    with pytest.raises(RemoteUnavailable, match="do not allow to write there"):
         remote.write(NAME, tmp_path / "file")
 
 
 def test_nobody_listens(shelf, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(Outage, match="error sending request"):
+    with pytest.raises(RemoteUnavailable, match="error sending request"):
         ObjectRemote("s3://models/mine").size(NAME)
 
 
 def test_plain_http_is_not_spoken_unless_that_is_allowed(remote, shelf, monkeypatch):
     monkeypatch.delenv("AWS_ALLOW_HTTP")
-    with pytest.raises(Outage):
+    with pytest.raises(RemoteUnavailable):
         remote.size(NAME)
     assert shelf.asked == []
 
 
 def test_a_store_that_is_half_described_is_an_outage(monkeypatch):
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
-    with pytest.raises(Outage, match="Account must be specified"):
+    with pytest.raises(RemoteUnavailable, match="Account must be specified"):
         ObjectRemote("az://box/mine").size(NAME)

@@ -3,7 +3,7 @@
 import pytest
 from freezing import frozen
 
-from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, reported, reporting
+from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, list_figure_names, list_target_figures
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -27,17 +27,19 @@ def target(name, *more):
     ],
 )
 def test_a_proof_has_the_figures_of_its_runtime(name, has, lacks):
-    found = reported(target(name), proves=True)
+    found = list_target_figures(target(name), proves=True)
     assert {has, *COUNTED} <= set(found) and lacks not in found and len(set(found)) == len(found)
 
 
 def test_rules_count_operators_and_nothing_else():
-    assert reported(target("gpu"), proves=False) == COUNTED == reported(target("nnapi"), proves=True)
-    assert reported(target("npu_qualcomm"), proves=False) == ()  # its operators are published nowhere
+    assert (
+        list_target_figures(target("gpu"), proves=False) == COUNTED == list_target_figures(target("nnapi"), proves=True)
+    )
+    assert list_target_figures(target("npu_qualcomm"), proves=False) == ()  # its operators are published nowhere
 
 
 def test_numbers_of_threads_are_those_that_are_timed_besides():
-    found = reported(target("cpu", "target.cpu.threads=2", "target.cpu.threads_swept=[1,2,8]"), proves=True)
+    found = list_target_figures(target("cpu", "target.cpu.threads=2", "target.cpu.threads_swept=[1,2,8]"), proves=True)
     assert [one for one in found if "threads" in one] == [
         *("latency_p50_ms_threads_1", "latency_p50_ms_threads_8"),
         *("latency_p90_ms_threads_1", "latency_p90_ms_threads_8"),
@@ -60,7 +62,7 @@ def test_a_name_is_one_that_some_target_has(figure, known):
 
 
 def test_names_to_choose_from_are_those_of_the_target_or_of_all():
-    assert "tflm.arena_bytes" in reporting() and "gpu.arena_bytes" not in reporting()
-    assert {one.partition(".")[0] for one in reporting("tflm")} == {"tflm"}
-    assert {"mine.arena_bytes", "mine.inference_ms"} <= set(reporting("mine"))
+    assert "tflm.arena_bytes" in list_figure_names() and "gpu.arena_bytes" not in list_figure_names()
+    assert {one.partition(".")[0] for one in list_figure_names("tflm")} == {"tflm"}
+    assert {"mine.arena_bytes", "mine.inference_ms"} <= set(list_figure_names("mine"))
     assert is_profile("cpu") and not is_profile("none") and not is_profile("mine")

@@ -2,8 +2,16 @@
 
 import pytest
 
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
-from tflbuild.tflite.rules import applied, asked, each_operator, honours, select, unmatched, weight_of
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.rules import (
+    computes_as_asked,
+    each_operator,
+    find_applied_scheme,
+    find_asked_scheme,
+    make_rule_selectors,
+    unmatched,
+    weight_of,
+)
 
 RULES = [
     {"match": "block_1/", "op": "", "scheme": "none"},
@@ -23,7 +31,7 @@ RULES = [
     ],
 )
 def test_of_the_rules_that_match_the_last_counts(operator, name, scheme):
-    assert asked("int8", RULES, operator, name) == scheme
+    assert find_asked_scheme("int8", RULES, operator, name) == scheme
 
 
 def tensor(name, type, constant=False, scales=None):
@@ -35,10 +43,10 @@ def tensor(name, type, constant=False, scales=None):
 def convolution(activation, weights, widened=False):
     """image x weights -> out, the weights perhaps through a DEQUANTIZE."""
     tensors = [tensor("image", activation), tensor("weights", weights, constant=True), tensor("out", activation)]
-    ops = [Op("CONV_2D", 1, False, (0, 1), (2,))]
+    ops = [Operator("CONV_2D", 1, False, (0, 1), (2,))]
     if widened:
         tensors.append(tensor("wide", "float32"))
-        ops = [Op("DEQUANTIZE", 1, False, (1,), (3,)), Op("CONV_2D", 1, False, (0, 3), (2,))]
+        ops = [Operator("DEQUANTIZE", 1, False, (1,), (3,)), Operator("CONV_2D", 1, False, (0, 3), (2,))]
     graph = Subgraph("main", tuple(tensors), tuple(ops), (0,), (2,))
     return graph, ops[-1]
 
@@ -58,27 +66,27 @@ def convolution(activation, weights, widened=False):
     ],
 )
 def test_how_an_operator_computes_is_read_from_its_tensors(activation, weights, widened, scheme):
-    assert applied(*convolution(activation, weights, widened)) == scheme
+    assert find_applied_scheme(*convolution(activation, weights, widened)) == scheme
 
 
 def test_an_operator_without_weights_computes_as_its_activations_are():
     graph = Subgraph("main", (tensor("a", "float32"), tensor("b", "float32")), (), (0,), (1,))
-    op = Op("TANH", 1, False, (0,), (1,))
-    assert applied(graph, op) == "none"
-    assert honours("dynamic_int8", "none", op, None) and honours("float16", "none", op, None)
-    assert not honours("int8", "none", op, None)
+    op = Operator("TANH", 1, False, (0,), (1,))
+    assert find_applied_scheme(graph, op) == "none"
+    assert computes_as_asked("dynamic_int8", "none", op, None) and computes_as_asked("float16", "none", op, None)
+    assert not computes_as_asked("int8", "none", op, None)
 
 
 @pytest.mark.parametrize(("wanted", "found", "good"), [("int4", "int8", False), ("int4", "int4", True)])
 def test_where_a_kernel_takes_int4_int8_is_not_what_was_asked(wanted, found, good):
     graph, op = convolution("int8", "int8")
-    assert honours(wanted, found, op, weight_of(graph, op)) is good
+    assert computes_as_asked(wanted, found, op, weight_of(graph, op)) is good
 
 
 def test_where_no_kernel_takes_int4_int8_stands_for_it():
-    op = Op("DEPTHWISE_CONV_2D", 1, False, (0, 1), (2,))
-    assert honours("int4", "int8", op, tensor("weights", "int8", constant=True))
-    assert honours("dynamic_int4", "dynamic_int8", op, tensor("weights", "int8", constant=True))
+    op = Operator("DEPTHWISE_CONV_2D", 1, False, (0, 1), (2,))
+    assert computes_as_asked("int4", "int8", op, tensor("weights", "int8", constant=True))
+    assert computes_as_asked("dynamic_int4", "dynamic_int8", op, tensor("weights", "int8", constant=True))
 
 
 def test_a_rule_that_nothing_answers_to_is_found_with_the_nearest_name():
@@ -101,23 +109,23 @@ def test_what_only_moves_values_between_types_is_no_operator_of_the_model():
 def chain(*operators):
     """A model of unary operators, given by (operator, name of its output)."""
     tensors = (tensor("in", "float32"), *(tensor(name, "float32") for _, name in operators))
-    ops = tuple(Op(op, 1, False, (place,), (place + 1,)) for place, (op, _) in enumerate(operators))
+    ops = tuple(Operator(op, 1, False, (place,), (place + 1,)) for place, (op, _) in enumerate(operators))
     return Model(0, (Subgraph("main", tensors, ops, (0,), (len(ops),)),), ())
 
 
 def test_operators_to_blame_are_selected_by_their_kind_where_all_of_it_are():
     model = chain(("TILE", "a"), ("SIN", "b"), ("TILE", "c"))
-    assert select(model, [("TILE", "a"), ("TILE", "c")]) == [{"op": "TILE", "match": ""}]
+    assert make_rule_selectors(model, [("TILE", "a"), ("TILE", "c")]) == [{"op": "TILE", "match": ""}]
 
 
 def test_operators_to_blame_are_selected_by_name_where_others_of_their_kind_are_not():
     model = chain(("RELU", "a/one;bias"), ("RELU", "a/two"), ("SIN", "b"))
-    found = select(model, [("RELU", "a/one;bias"), ("SIN", "b"), ("SIN", "b")])
+    found = make_rule_selectors(model, [("RELU", "a/one;bias"), ("SIN", "b"), ("SIN", "b")])
     assert found == [{"op": "", "match": "^a/one(;|$)"}, {"op": "SIN", "match": ""}]
 
 
 def test_more_operators_than_a_command_should_name_are_selected_by_their_kind():
     model = chain(*(("RELU", f"relu_{number}") for number in range(9)))
     blamed = [("RELU", f"relu_{number}") for number in range(7)]
-    assert select(model, blamed) == [{"op": "RELU", "match": ""}]
-    assert len(select(model, blamed[:3])) == 3
+    assert make_rule_selectors(model, blamed) == [{"op": "RELU", "match": ""}]
+    assert len(make_rule_selectors(model, blamed[:3])) == 3

@@ -15,7 +15,13 @@ from one_op_cases import CASES
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 
 from tflbuild.steps.packaging import runner_cc, runner_kotlin, runner_swift
-from tflbuild.steps.packaging.runner_contract import Contract, Entry, Port, number, read_contract
+from tflbuild.steps.packaging.runner_contract import (
+    RunnerContract,
+    RunnerSignature,
+    RunnerTensor,
+    number,
+    read_contract,
+)
 from tflbuild.steps.packaging.runners import RUNNERS, write_runners
 from tflbuild.tflite.contents import describe_model
 from tflbuild.tflite.flatbuffer import read_model
@@ -30,7 +36,7 @@ def test_the_contract_has_what_the_metadata_say():
     main = CONTRACT.entries[0]
     assert (main.inputs[0].mean, main.inputs[0].std) == ((127.5, 100.0, 0.1), (127.5, 50.0, 200.0))
     assert (main.outputs[0].labels, main.outputs[0].threshold) == (tuple(LABELS), 0.25)
-    assert main.inputs[1] == Port("tokens", "int32", (1, 4))
+    assert main.inputs[1] == RunnerTensor("tokens", "int32", (1, 4))
     assert CONTRACT.left_out == ("Output 'pixels': its scores are not calibrated as the metadata ask for.",)
     assert CONTRACT.title == "a net of two lines"
 
@@ -126,14 +132,14 @@ def test_what_a_language_cannot_feed_is_said_in_its_file():
         assert "// Signature 'text' is left out: 'word' is string" in TEXTS[name]
     assert "is left out" not in TEXTS["runner.py"]
     assert all("its scores are not calibrated" in text for text in TEXTS.values())
-    bare = Contract("n", (Entry("now", (), (Port("t", "float32", ()),)),))
+    bare = RunnerContract("n", (RunnerSignature("now", (), (RunnerTensor("t", "float32", ()),)),))
     assert "takes no inputs" in RUNNERS["Runner.kt"](bare)
     assert "kFloat32" in RUNNERS["runner.cc"](bare).split("kSignatures =")[1]
 
 
 def test_state_is_told():
     entry = CONTRACT.entries[2]
-    kept = Contract("n", (entry,), state=True)
+    kept = RunnerContract("n", (entry,), state=True)
     assert "const val HAS_STATE = true" in RUNNERS["Runner.kt"](kept)
     assert "It keeps state" in RUNNERS["Runner.swift"](kept)
     assert "It keeps state" not in TEXTS["Runner.swift"]
@@ -175,7 +181,7 @@ def errors(name, text):
 def test_the_grammar_of_the_language_takes_the_file(name):
     """There is no compiler for Swift here, and not everywhere one for Kotlin."""
     assert not errors(name, TEXTS[name])
-    assert not errors(name, RUNNERS[name](Contract("nothing to feed", (), ("Why: no reason.",), state=True)))
+    assert not errors(name, RUNNERS[name](RunnerContract("nothing to feed", (), ("Why: no reason.",), state=True)))
     assert errors(name, TEXTS[name].replace("->", "- >"))
     assert errors(name, TEXTS[name].replace("count: Int = 5", "count Int = 5"))
 

@@ -11,7 +11,7 @@ from runtime_cases import MORE_CASES
 
 from tflbuild.tflite.contents import describe_model
 from tflbuild.tflite.flatbuffer import OPERATORS, read_model
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 from tflbuild.tflite.runtime_evidence import RUNTIMES
 from tflbuild.tflite.runtime_features import FILE_FEATURES, count_features
 from tflbuild.tflite.runtime_table import (
@@ -96,7 +96,7 @@ def features_of(*tensors, name="FULLY_CONNECTED", version=1, custom=False):
     """Of an operator between these tensors, the last of which it gives; None is an input left out."""
     stored = [one for one in tensors if one is not None]
     places = [-1 if one is None else stored.index(one) for one in tensors]
-    op = Op(name, version, custom, tuple(places[:-1]), (places[-1],))
+    op = Operator(name, version, custom, tuple(places[:-1]), (places[-1],))
     return list(count_features(Model(1, (Subgraph("main", tuple(stored), (op,), (), ()),), ())))
 
 

@@ -198,7 +198,7 @@ def test_a_member_that_ends_early_is_damage(tmp_path):
 
 
 def test_every_row_of_a_block_is_accounted_for():
-    held = {"x": datasets.Held(np.dtype("u1"), (10, 3))}
+    held = {"x": datasets.ArrayHeader(np.dtype("u1"), (10, 3))}
     rows = {"x": dataset_arrays.MappedRows(np.arange(30, dtype=np.uint8).reshape(10, 3))}
     picked = np.array([0, 4, 9])
     (block,) = dataset_arrays.blocks(rows, held, picked)

@@ -7,16 +7,16 @@ from frozen import int8
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.result import Failure
-from tflbuild.core.trial import Found, Trial
+from tflbuild.core.trial import SearchResult, SearchTrial
 from tflbuild.report.likely_mistakes import list_likely_mistakes
 from tflbuild.report.search import failure_lines, search_json, search_text
 
 FIGURES = {"max_abs_error": 0.1, "rmse": 0.1, "cosine": 0.9, "snr_db": 30.0}
 FACTS = {"check": {"bytes": 12345678, "gzip_bytes": 7654321}, "verify": {"samples": 9, "outputs": {"y": FIGURES}}}
 BUDGET = (("gzip_bytes", 9e6),)
-GOOD = Trial("float16", Quantization(scheme="float16"), FACTS, (Gate("gzip_bytes", 9e6, 7654321.0),))
-BAD = Trial("int8", int8(), failure=Failure(kind="build", what="it is not int8", why="NEG " * 60 + "\nmore"))
-FOUND = Found("size", BUDGET, (GOOD, BAD), GOOD)
+GOOD = SearchTrial("float16", Quantization(scheme="float16"), FACTS, (Gate("gzip_bytes", 9e6, 7654321.0),))
+BAD = SearchTrial("int8", int8(), failure=Failure(kind="build", what="it is not int8", why="NEG " * 60 + "\nmore"))
+FOUND = SearchResult("size", BUDGET, (GOOD, BAD), GOOD)
 
 
 def test_a_failed_trial_is_told_with_its_reason_and_no_line_is_wide():

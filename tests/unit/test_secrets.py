@@ -15,9 +15,9 @@ from tflbuild.core.digest import hash_value
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.step import Step
 from tflbuild.errors import RecipeError
-from tflbuild.execute.layout import lay_out
+from tflbuild.execute.layout import make_step_folder
 from tflbuild.storage.store import Store, replace_json
-from tflbuild.unchanged import remember
+from tflbuild.unchanged import write_unchanged_note
 
 PASSWORD = "p@ss/w0rd word"
 
@@ -152,7 +152,7 @@ def test_a_worker_is_told_and_what_is_shipped_is_not(tmp_path):
     secrets.note_secret("first-secret")
     for kind, told in (("import", "first-secret"), ("package", "...")):
         step = Step(kind=kind, params=secrets.protect({"a": "first-secret", "b": "token: x"}), inputs=(), toolchain={})
-        lay_out(step, tmp_path / kind, Store(tmp_path / "store"), {})
+        make_step_folder(step, tmp_path / kind, Store(tmp_path / "store"), {})
         file = tmp_path / kind / "input.json"
         assert json.loads(file.read_text())["params"] == {"a": told, "b": "token: x"}
         assert file.stat().st_mode & 0o077 == 0
@@ -166,7 +166,7 @@ def test_files_of_a_build_hold_none(tmp_path):
 
 def test_a_note_has_no_plain_hash_of_a_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("TFLBUILD_STORE", str(tmp_path / "store"))
-    remember(["x"], {}, [], {"TOKEN": "1234"}, "answer")
+    write_unchanged_note(["x"], {}, [], {"TOKEN": "1234"}, "answer")
     (note,) = (tmp_path / "store" / "plans").iterdir()
     assert hash_value("x", "1234") not in note.read_text()
     assert "03ac674216f3e15c761ee1a5e255f067953623c8b388b4459e13f978d7c846f4" not in note.read_text()  # SHA-256

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tflbuild.core.ties import Tie, add_ties
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.calibration import observer as observing
 from tflbuild.steps.calibration.observer import FLOAT64, Activation, Observer
 from tflbuild.steps.calibration.range_grid import OVERSHOOT, round_range
-from tflbuild.steps.calibration.settled_ranges import UNSETTLED, settle_ranges
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.steps.calibration.settled_ranges import UNSETTLED, decide_ranges
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 BOUNDARY = 5.0 + OVERSHOOT * 2.0**-6  # where the rounding of the range 0 to 5 changes
 VALUES = np.random.default_rng(0).uniform(-1, 5, (20, 400))
@@ -55,7 +55,7 @@ class Simulated(Observer):
 def model(*ops):
     names = ("x", "w", "y")
     tensors = tuple(Tensor(name, "float32", (1, 4), 4, name == "w", (), (), 0, buffer=1) for name in names)
-    made = tuple(Op(name, 1, False, (0, 1), (2,)) for name in ops)
+    made = tuple(Operator(name, 1, False, (0, 1), (2,)) for name in ops)
     graph = Subgraph("main", tensors, made, (0,), (2,))
     return Model(0, (graph,), (SignatureDef("serve", 0, {"x": tensors[0]}, {"y": tensors[2]}),))
 
@@ -67,7 +67,7 @@ def simulate(values=VALUES, noise=0.0, op="CONV_2D", kernels="xnnpack", lacking=
         noise=noise,
         lacking=lacking,
     )
-    return settle_ranges(model(op), watched, {"method": method, **METHODS[method]}), watched
+    return decide_ranges(model(op), watched, {"method": method, **METHODS[method]}), watched
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_what_float64_lacks_is_settled_by_the_reference_kernels():
 
 def test_what_cannot_be_settled_is_reported_as_tied():
     settlement, _ = simulate(at_boundary(1e-9), noise=5e-6, op="WHILE")
-    assert settlement.ties == [Tie("WHILE", "y", UNSETTLED)]
+    assert settlement.ties == [CpuDependence("WHILE", "y", UNSETTLED)]
     assert not settlement.settled
 
 
@@ -148,10 +148,10 @@ def test_optimized_kernels_show_the_noise_where_reference_ones_lack_an_operator_
 
 def test_an_operator_that_jumps_is_reported():
     tensors = tuple(Tensor(name, "float32", (1, 4), 4, False, (), (), 0) for name in ("x", "h", "y"))
-    ops = (Op("CONV_2D", 1, False, (0,), (1,)), Op("FLOOR", 1, False, (1,), (2,)))
+    ops = (Operator("CONV_2D", 1, False, (0,), (1,)), Operator("FLOOR", 1, False, (1,), (2,)))
     jumping = Model(0, (Subgraph("main", tensors, ops, (0,), (2,)),), (SignatureDef("serve", 0, {}, {}),))
     watched = Simulated(Path("none"), {"key": "serve", "inputs": []}, {}, "xnnpack", [Activation("y", 2, 2)])
-    ties = settle_ranges(jumping, watched, {"method": "min_max"}).ties
+    ties = decide_ranges(jumping, watched, {"method": "min_max"}).ties
     assert [(tie.operator, tie.layer) for tie in ties] == [("FLOOR", "y")]
 
 
@@ -175,7 +175,7 @@ def surprise(kernels, op):
         values=values,
         surprise=kernels,
     )
-    return settle_ranges(model(op), watched, {"method": "min_max"}), watched.asked
+    return decide_ranges(model(op), watched, {"method": "min_max"}), watched.asked
 
 
 def test_reference_kernels_far_from_the_fast_ones_run_all_calls():
@@ -191,8 +191,8 @@ def test_float64_far_from_the_kernels_decides_nothing():
 
 
 def test_ties_are_listed_once_and_in_order():
-    ties = [Tie(name, "y", "r") for name in ("B", "A", "B")]
-    assert [tie["operator"] for tie in add_ties({}, ties)["tied"]] == ["A", "B"]
+    ties = [CpuDependence(name, "y", "r") for name in ("B", "A", "B")]
+    assert [tie["operator"] for tie in add_cpu_dependence({}, ties)["tied"]] == ["A", "B"]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7])

@@ -3,10 +3,10 @@
 import pytest
 from frozen import recipe
 
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.core.recipe import Search, Verify
 from tflbuild.errors import RecipeError
-from tflbuild.pipeline.settlement import hold, limit_key
+from tflbuild.pipeline.settlement import evaluate_gates, limit_key
 
 FACTS = {
     "check": {"bytes": 10},
@@ -20,7 +20,7 @@ def test_a_limit_on_an_output_that_there_is_not_is_a_mistake_in_the_recipe(searc
     asked = recipe(verify=Verify(kind="parity", gates=(("outputs.score.snr_db", 30.0),)), search=search)
     written = f"{place}.outputs.score.snr_db=30"
     with pytest.raises(RecipeError) as caught:
-        hold(asked, FACTS, Places(overrides=(written,)))
+        evaluate_gates(asked, FACTS, KeyLocations(overrides=(written,)))
     error = caught.value
     assert (error.what, error.where) == ("there is no output 'score'", f"command line: {written}")
     assert (error.why, error.next_step) == ("did you mean: scores", "the outputs are: scores")

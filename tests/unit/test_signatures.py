@@ -12,10 +12,10 @@ from shelves import open_shelf
 from test_exchange import CHECK, KEY, MODEL, OTHER, fetch, publish, rewritten
 
 from tflbuild.core.digest import hash_bytes
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import RemoteCacheSettings
 from tflbuild.errors import MachineError
-from tflbuild.execute.events import Noticed
-from tflbuild.execute.exchange import Exchange
+from tflbuild.execute.events import Notice
+from tflbuild.execute.exchange import RemoteCache
 from tflbuild.execute.keys import open_signatures
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
@@ -51,11 +51,11 @@ def machine(tmp_path, shelf, monkeypatch):
         for variable, path in (("TFLBUILD_SIGNING_KEY", signing), ("TFLBUILD_TRUSTED_KEYS", trusted)):
             monkeypatch.setenv(variable, str(path)) if path else monkeypatch.delenv(variable, raising=False)
         store, said = Store(tmp_path / name), []
-        exchange = Exchange(
+        exchange = RemoteCache(
             store,
             tmp_path / f"incoming-{len(opened)}",
             HttpRemote(shelf.url),
-            lambda event: said.append(event.text) if isinstance(event, Noticed) else None,
+            lambda event: said.append(event.text) if isinstance(event, Notice) else None,
             push=True,
             signatures=open_signatures(),
         )
@@ -161,7 +161,7 @@ def test_what_was_taken_unsigned_counts_no_more_once_keys_are_asked_for(machine,
     assert fetch(exchange) and store.find(KEY)
     monkeypatch.setenv("TFLBUILD_TRUSTED_KEYS", str(public))
     later = Store(store.root)
-    later.believe(Shared(url=shelf.url))
+    later.believe(RemoteCacheSettings(url=shelf.url))
     assert later.find(KEY) is None
     exchange, *_ = machine("reader", trusted=public)
     assert fetch(exchange) and later.find(KEY), "it is fetched again, and held against its signature"

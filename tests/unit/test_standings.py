@@ -7,8 +7,15 @@ from sweep_records import FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
 from tflbuild.report.figures import show_figure
-from tflbuild.report.sweeps.sharing import share
-from tflbuild.report.sweeps.standings import aims_of, count_text, front_text, stand, sweep_table, together
+from tflbuild.report.sweeps.sharing import summarize_sharing
+from tflbuild.report.sweeps.standings import (
+    count_text,
+    describe_front_mark,
+    find_objectives,
+    merge_similar_texts,
+    rank_variants,
+    sweep_table,
+)
 
 
 def first_words(table):
@@ -66,10 +73,10 @@ def test_latency_is_shown_where_it_was_measured_and_not_an_objective_over_severa
     one, other = timed(entry("a=1"), 5.0), timed(entry("a=2"), 1.25, "another cpu")
     assert "p50 ms" in sweep_table(sweep(one)).splitlines()[0]
     wanted = (Objective("latency_ms", "min"), Objective("top1", "max"))
-    assert aims_of([sweep(one, objectives=wanted)]) == wanted
-    assert aims_of([sweep(one, objectives=wanted), sweep(other, objectives=wanted)]) == wanted[1:]
+    assert find_objectives([sweep(one, objectives=wanted)]) == wanted
+    assert find_objectives([sweep(one, objectives=wanted), sweep(other, objectives=wanted)]) == wanted[1:]
     both = [sweep(one, objectives=wanted[:1]), sweep(other, objectives=wanted[:1])]
-    assert [aim.text for aim in aims_of(both)] == ["top1:max", "bytes:min"]
+    assert [aim.text for aim in find_objectives(both)] == ["top1:max", "bytes:min"]
 
 
 NPU = Objective("ethos_u55.inference_ms", "min")
@@ -96,7 +103,7 @@ def test_several_devices_are_told_together():
     made = [judged(entry(f"a={n}"), told, ethos_u55__inference_ms=n) for n, told in enumerate((VELA, other))]
     last = sweep_table(sweep(*made, objectives=(NPU,))).splitlines()[-1]
     assert last == "ethos_u55: estimate by Vela for ethos-u55-64, / ethos-u55-128, 500 MHz".replace(", /", " /")
-    assert together(["a b", "c"]) == "a b; c"
+    assert merge_similar_texts(["a b", "c"]) == "a b; c"
 
 
 def test_what_targets_say_is_a_column_where_it_differs_and_else_a_line():
@@ -123,13 +130,13 @@ def test_a_targets_latency_is_no_objective_over_several_hosts_and_its_estimate_i
         sweep(judged(entry("a=1"), told, cpu__latency_p50_ms=1, ethos_u55__inference_ms=1), objectives=wanted)
         for told in (here, there)
     ]
-    assert aims_of(made) == wanted[1:] and aims_of(made[:1]) == wanted
+    assert find_objectives(made) == wanted[1:] and find_objectives(made[:1]) == wanted
 
 
 def test_several_sweeps_are_held_against_each_other_by_what_the_newest_wants():
     old = sweep(entry("a=1", 100, 0.95), id="old", created="2026-01-01T00:00:00Z", objectives=())
     new = sweep(entry("a=1", 90, 0.9), entry("a=2", 120, 0.9), id="new", objectives=(Objective("bytes", "min"),))
-    assert [(one.sweep.id, one.label, one.best) for one in stand([new, old])] == [
+    assert [(one.sweep.id, one.label, one.best) for one in rank_variants([new, old])] == [
         ("new", "a=1", True),
         ("old", "a=1", False),
         ("new", "a=2", False),
@@ -151,7 +158,7 @@ def test_figures_are_told_in_their_units(name, value, words):
 
 
 def test_one_objective_has_a_best_and_no_front():
-    assert front_text((Objective("bytes", "min"),)) == "* the best: least bytes"
+    assert describe_front_mark((Objective("bytes", "min"),)) == "* the best: least bytes"
 
 
 def test_results_are_counted_what_passed_first():
@@ -159,7 +166,7 @@ def test_results_are_counted_what_passed_first():
 
 
 def test_a_step_that_several_variants_asked_for_is_one_and_saved_the_others():
-    rows = {one.role: one for one in share([*FOUR, failed("a=1")])}
+    rows = {one.role: one for one in summarize_sharing([*FOUR, failed("a=1")])}
     assert (rows["import"].asked, rows["import"].steps, rows["import"].ran) == (5, 1, 1)
     assert (rows["import"].spent, rows["import"].saved) == (1.0, 4.0)
     assert (rows["convert"].spent, rows["convert"].saved) == (2.5, 7.5)
@@ -170,5 +177,5 @@ def test_a_step_that_several_variants_asked_for_is_one_and_saved_the_others():
 
 def test_a_step_from_the_store_took_nothing_and_saved_what_it_once_took():
     hit = {"convert": replace(FOUR[0].steps["convert"], status="hit")}
-    (row,) = share([replace(FOUR[0], steps=hit), replace(FOUR[1], steps=hit)])
+    (row,) = summarize_sharing([replace(FOUR[0], steps=hit), replace(FOUR[1], steps=hit)])
     assert (row.hits, row.spent, row.saved) == (1, 0.0, 5.0)

@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.core.digest import hash_bytes
 from tflbuild.storage import stat_cache
-from tflbuild.storage.stat_cache import Snapshot, StatCache, walk_files
+from tflbuild.storage.stat_cache import FrozenStatCache, StatCache, walk_files
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_snapshot_looks_at_a_path_once_and_a_cache_each_time(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a").write_text("before")
-    cache, snapshot = StatCache(tmp_path / "stats"), Snapshot(tmp_path / "stats")
+    cache, snapshot = StatCache(tmp_path / "stats"), FrozenStatCache(tmp_path / "stats")
     first = snapshot.digest_of(folder)
     assert cache.digest_of(folder) == first
     (folder / "a").write_text("after")

@@ -3,7 +3,7 @@
 import pytest
 from planted import planted
 
-from tflbuild.targets.common.lint import judge_all, lint
+from tflbuild.targets.common.lint import check_model, lint
 from tflbuild.targets.tables import TABLES
 
 TAKEN = {
@@ -52,7 +52,7 @@ def pairs(cases):
 
 
 def judged(table, name, version=""):
-    (judgement,) = judge_all(TABLES[table], planted(name), version)
+    (judgement,) = check_model(TABLES[table], planted(name), version)
     return judgement
 
 
@@ -100,7 +100,7 @@ def test_nnapi_by_feature_level(name, version, reason):
 
 def test_core_ml_reshapes_in_its_version_2_alone():
     model = planted("UNPACK_float32")
-    assert judge_all(TABLES["coreml"], model, "2")[0].reason == "Core ML delegate has no UNPACK"
+    assert check_model(TABLES["coreml"], model, "2")[0].reason == "Core ML delegate has no UNPACK"
     assert judged("coreml", "RESHAPE_float32", "2").reason == "taken only where the new shape has 3 or 4 dimensions"
 
 

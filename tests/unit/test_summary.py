@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tflbuild.core.sizes import show_bytes
-from tflbuild.report.summary import Row, labels, summarize
+from tflbuild.report.summary import SweepRow, label_variants, summarize
 
 
 def manifest(*flex, **metrics):
@@ -70,7 +70,7 @@ def test_what_was_not_verified_says_so():
 
 
 def rows(*overrides):
-    return [Row("default", "ok", None, tuple(told.split())) for told in overrides]
+    return [SweepRow("default", "ok", None, tuple(told.split())) for told in overrides]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def rows(*overrides):
     ],
 )
 def test_variants_are_labelled_by_what_tells_them_apart(told, shown):
-    assert labels(rows(*told)) == shown
+    assert label_variants(rows(*told)) == shown
 
 
 def trained(*steps, **weights):

@@ -14,8 +14,16 @@ from tflbuild.core.objective import Objective
 from tflbuild.core.result import StepResult
 from tflbuild.core.verdict import LINTED, PROVEN, Verdict
 from tflbuild.errors import GateError, UsageError
-from tflbuild.report.summary import Row
-from tflbuild.report.sweeps.sweep import CSV_COLUMNS, Sweep, make_entry, ranked, read_record, write_csv, write_record
+from tflbuild.report.summary import SweepRow
+from tflbuild.report.sweeps.sweep import (
+    CSV_COLUMNS,
+    SweepRecord,
+    make_entry,
+    rank_entries,
+    read_record,
+    write_csv,
+    write_record,
+)
 
 STEPS = {"convert": StepResult(step_id="i", status="ran", key="k", elapsed=1.23456, facts={"bytes": 1})}
 HOST = {"host": "this cpu", "runs": 10, "p10_ms": 1.0, "p50_ms": 2.0, "p90_ms": 3.0}
@@ -28,7 +36,7 @@ def built(**metrics):
 
 
 def test_an_entry_has_all_that_was_measured():
-    row = Row("a=1", "ok", built(verify=VERIFY, benchmark=HOST), ("+recipe=net", "a=1"))
+    row = SweepRow("a=1", "ok", built(verify=VERIFY, benchmark=HOST), ("+recipe=net", "a=1"))
     made = make_entry(row, "net", Path("outputs/net/a=1/model.tflite"), STEPS, None)
     assert made.passed and made.scheme == "int8" and made.samples == 2000 and made.latency_host == "this cpu"
     assert made.figures["top1"] == 0.93 and made.figures["snr_db"] == 34.8 == made.figures["outputs.p.snr_db"]
@@ -45,7 +53,7 @@ def test_an_entry_has_what_its_targets_measured_and_on_what():
         Verdict(target="gpu", proof=LINTED, how="rules", ops=3, unknown=("A: ?",)),
     )
     manifest = {**built(verify=VERIFY), "targets": {one.target: one.as_json() for one in verdicts}}
-    made = make_entry(Row("a=1", "ok", manifest), "net", Path("m"), STEPS, None)
+    made = make_entry(SweepRow("a=1", "ok", manifest), "net", Path("m"), STEPS, None)
     of_targets = {name: value for name, value in made.figures.items() if name.startswith(("tflm.", "gpu."))}
     counts = {"tflm.unknown_ops": 0.0, "tflm.fallback_ops": 0.0, "tflm.on_delegate": 3.0, "gpu.unknown_ops": 1.0}
     assert of_targets == {"tflm.arena_bytes": 9.0, **counts}
@@ -53,13 +61,13 @@ def test_an_entry_has_what_its_targets_measured_and_on_what():
 
 
 def test_how_it_is_judged_is_no_part_of_a_variant():
-    row = Row("a=1", "failed", None, ("+recipe=net", "a=1", "sweep.objectives=[bytes:min]"))
+    row = SweepRow("a=1", "failed", None, ("+recipe=net", "a=1", "sweep.objectives=[bytes:min]"))
     assert make_entry(row, "net", None, {}, GateError("too low")).overrides == ("+recipe=net", "a=1")
 
 
 def test_an_entry_of_what_failed_has_the_reason_and_no_figures():
     error = GateError("too low", where="verify.gates.top1", why="0.1", next_step="think")
-    made = make_entry(Row("a=1", "failed in verify", None), "net", None, STEPS, error)
+    made = make_entry(SweepRow("a=1", "failed in verify", None), "net", None, STEPS, error)
     assert not made.passed and made.artifact is None and made.figures == {}
     assert asdict(made.trouble) == {
         "kind": "gate", "what": "too low", "where": "verify.gates.top1", "why": "0.1", "next_step": "think",
@@ -67,7 +75,7 @@ def test_an_entry_of_what_failed_has_the_reason_and_no_figures():
 
 
 def test_what_missed_its_gate_was_built_and_did_not_pass():
-    made = make_entry(Row("a", "gate failed", built(verify=VERIFY)), "net", Path("m"), STEPS, GateError("too low"))
+    made = make_entry(SweepRow("a", "gate failed", built(verify=VERIFY)), "net", Path("m"), STEPS, GateError("too low"))
     assert made.artifact is not None and not made.passed
 
 
@@ -120,7 +128,7 @@ def test_a_record_of_a_newer_tflbuild_is_refused_by_its_format(kept):
 
 def test_a_record_may_know_more_than_we_do(kept):
     text = damaged(lambda told: told.update(mood="good"))
-    assert isinstance(read_record(kept(text)), Sweep)
+    assert isinstance(read_record(kept(text)), SweepRecord)
 
 
 def lines_of(*variants, **changes):
@@ -160,4 +168,4 @@ def test_what_stands_in_a_csv_cannot_break_it():
 
 def test_of_equals_the_smaller_is_first_and_then_by_name():
     entries = [entry("b", size=9), entry("c", size=8), entry("a", size=9), entry("d", size=99, top1=0.94)]
-    assert [entries[place].name for place in ranked(entries, (Objective("top1", "max"),))] == ["d", "c", "a", "b"]
+    assert [entries[place].name for place in rank_entries(entries, (Objective("top1", "max"),))] == ["d", "c", "a", "b"]

@@ -11,18 +11,29 @@ import pytest
 from sweep_records import BROKEN, FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
-from tflbuild.report.drawing import Scale
-from tflbuild.report.sweeps.scatter import WIDE, View, draw_scatter, label_points, make_scale, short_label, thin
-from tflbuild.report.sweeps.standings import stand
-from tflbuild.report.sweeps.sweep import Commit, Layer, Layers
+from tflbuild.report.drawing import AxisScale
+from tflbuild.report.sweeps.scatter import (
+    WIDE,
+    ScatterView,
+    choose_ticks,
+    draw_scatter,
+    label_points,
+    make_scale,
+    short_label,
+)
+from tflbuild.report.sweeps.standings import rank_variants
+from tflbuild.report.sweeps.sweep import Commit, OperatorSensitivity, SensitivityTable
 from tflbuild.report.sweeps.sweep_page import sweep_page
 
 VOID = {"meta", "link", "br"}
-LAYERS = Layers(
+LAYERS = SensitivityTable(
     source="tflbuild sensitivity",
     scheme="int8",
     samples=2000,
-    operators=(Layer(name="conv", operator="CONV_2D", snr_db=20.0), Layer(name="out", operator="SOFTMAX", snr_db=30.0)),
+    operators=(
+        OperatorSensitivity(name="conv", operator="CONV_2D", snr_db=20.0),
+        OperatorSensitivity(name="out", operator="SOFTMAX", snr_db=30.0),
+    ),
 )
 
 
@@ -76,10 +87,10 @@ def test_every_variant_with_figures_is_a_point_and_every_variant_a_row():
 
 
 def test_a_point_lies_where_its_figures_are():
-    view = View(Objective("bytes", "min"), Objective("top1", "max"))
-    points = svg(draw_scatter(view, stand([sweep(*FOUR)]), WIDE), "circle")
+    view = ScatterView(Objective("bytes", "min"), Objective("top1", "max"))
+    points = svg(draw_scatter(view, rank_variants([sweep(*FOUR)]), WIDE), "circle")
     by_place = {int(point.get("data-entry")): (float(point.get("cx")), float(point.get("cy"))) for point in points}
-    order = [one.entry.figures for one in stand([sweep(*FOUR)])]
+    order = [one.entry.figures for one in rank_variants([sweep(*FOUR)])]
     for one in range(4):
         for other in range(4):
             if order[one]["bytes"] < order[other]["bytes"]:
@@ -89,8 +100,8 @@ def test_a_point_lies_where_its_figures_are():
 
 
 def test_the_line_joins_what_nothing_beats_in_the_two_figures():
-    view = View(Objective("bytes", "min"), Objective("top1", "max"))
-    chart = draw_scatter(view, stand([sweep(*FOUR)]), WIDE)
+    view = ScatterView(Objective("bytes", "min"), Objective("top1", "max"))
+    chart = draw_scatter(view, rank_variants([sweep(*FOUR)]), WIDE)
     (line,) = svg(chart, "polyline")
     joined = {tuple(map(float, pair.split(","))) for pair in line.get("points").split()}
     best = {(float(p.get("cx")), float(p.get("cy"))) for p in svg(chart, "circle") if "best" in p.get("class")}
@@ -124,7 +135,9 @@ NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&"
 
 def test_whatever_is_written_in_a_record_is_text():
     trouble = replace(BROKEN, what=NASTY, where=NASTY, why=NASTY, next_step=NASTY)
-    layers = Layers(source=NASTY, scheme=NASTY, operators=(Layer(name=NASTY, operator=NASTY, snr_db=1.0),))
+    layers = SensitivityTable(
+        source=NASTY, scheme=NASTY, operators=(OperatorSensitivity(name=NASTY, operator=NASTY, snr_db=1.0),)
+    )
     one = timed(entry(f"a={NASTY}".replace(" ", "_"), recipe=NASTY, layers=layers), 1.0, NASTY)
     one = replace(one, figures={**one.figures, f"metrics.{NASTY}": 2.0})  # it is on the front
     others = (
@@ -232,7 +245,7 @@ def test_a_wanted_figure_of_a_target_is_a_line_over_commits_but_for_latency_of_a
 
 def test_labels_in_a_picture_leave_out_the_keys_of_names():
     told = "quantization=none granularity=per_channel accelerator=ethos-u55-64 count=64 fused=true recipe=net"
-    label = short_label(replace(stand([sweep(entry("a=1"))])[0], label=told))
+    label = short_label(replace(rank_variants([sweep(entry("a=1"))])[0], label=told))
     assert label == "none per_channel ethos-u55-64 count=64 fused=true net"
 
 
@@ -282,12 +295,12 @@ def test_a_scale_has_room_for_its_values_and_some_words_beside_it(values):
     for figure, logarithmic in (("bytes", True), ("snr_db", False)):
         scale = make_scale(values, 0, 100, figure, logarithmic)
         assert all(0 <= scale(value) <= 100 for value in values) and scale.low < scale.high
-        assert 1 <= len(thin(scale, 6)) <= 7
+        assert 1 <= len(choose_ticks(scale, 6)) <= 7
 
 
 def test_shares_do_not_go_beyond_one():
     assert make_scale([0.90, 0.999], 0, 100, "top1").high == 1.0
-    assert thin(Scale(0.5, 1.0, 0, 1), 4)
+    assert choose_ticks(AxisScale(0.5, 1.0, 0, 1), 4)
 
 
 def test_what_depends_on_the_cpu_is_told_of_its_variant():

@@ -9,15 +9,15 @@ from needs import require_module
 
 from tflbuild.config import sweepers
 from tflbuild.config.composing.compose import Composer, compose
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.one_plan import NoValue
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.one_plan import MissingObjectiveError
 from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark
 from tflbuild.core.verdict import PROVEN, Verdict
 from tflbuild.errors import GateError, MachineError, RecipeError, UsageError
-from tflbuild.pipeline.batches import merge, value_of
-from tflbuild.pipeline.build import Outcome, Prepared, Refused, hold_aims
-from tflbuild.report.summary import Row
+from tflbuild.pipeline.batches import merge_batches, objective_values
+from tflbuild.pipeline.build import PreparedBuild, RefusedVariant, VariantResult, check_objectives
+from tflbuild.report.summary import SweepRow
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 RECIPE = "+recipe=mobilenet_int8"
@@ -222,7 +222,7 @@ def test_it_is_told_the_directions_of_the_objectives(tmp_path):
 
 def test_a_variant_without_a_value_is_told_as_failed_and_ends_nothing(tmp_path):
     def answer(job):
-        return NoValue("gate failed") if "quantization=int8" in job else 500.0
+        return MissingObjectiveError("gate failed") if "quantization=int8" in job else 500.0
 
     composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=8")
     asked, stopped = find(composer, answer, tmp_path)
@@ -234,13 +234,13 @@ def test_a_variant_without_a_value_is_told_as_failed_and_ends_nothing(tmp_path):
 
 def test_a_sweep_in_which_all_fail_ends_as_usual(tmp_path):
     composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=4")
-    asked, stopped = find(composer, lambda job: NoValue("no"), tmp_path)
+    asked, stopped = find(composer, lambda job: MissingObjectiveError("no"), tmp_path)
     assert stopped is None and len(asked) == 2
 
 
 def test_a_failure_rate_that_is_asked_for_ends_the_sweep(tmp_path):
     composer = optuna("sweep.objectives=[bytes:min]", "hydra.sweeper.n_trials=8", "hydra.sweeper.max_failure_rate=0.4")
-    asked, stopped = find(composer, lambda job: NoValue("it failed"), tmp_path)
+    asked, stopped = find(composer, lambda job: MissingObjectiveError("it failed"), tmp_path)
     assert len(asked) == 1 and "it failed" in stopped.why
 
 
@@ -293,7 +293,7 @@ def test_objectives_are_those_of_the_recipe():
     )
     drive = Composer(["+recipe=net", SPACE]).drive()
     assert drive.sweeper == "optuna" and drive.batches is None
-    assert sweepers.objectives_of(drive, Places()) == (BYTES,)
+    assert sweepers.objectives_of(drive, KeyLocations()) == (BYTES,)
 
 
 # what a sweeper is told of an outcome
@@ -305,31 +305,31 @@ def outcome(**more):
         "metrics": {"verify": {"outputs": {"o": dict.fromkeys(("max_abs_error", "rmse", "cosine", "snr_db"), 1.0)}}},
     }
     manifest["metrics"]["verify"]["classification"] = {"top1": 0.9}
-    return replace(Outcome(Row("v", "ok", manifest), "", ran=True), **more)
+    return replace(VariantResult(SweepRow("v", "ok", manifest), "", ran=True), **more)
 
 
 def test_a_variant_is_worth_its_figures_in_the_order_of_the_objectives():
-    assert value_of(outcome(), (TOP1, BYTES)) == (0.9, 1000.0)
-    assert value_of(outcome(), (BYTES, TOP1)) == (1000.0, 0.9)
-    assert value_of(outcome(), (BYTES,)) == 1000.0
-    assert value_of(outcome(), ()) is None
+    assert objective_values(outcome(), (TOP1, BYTES)) == (0.9, 1000.0)
+    assert objective_values(outcome(), (BYTES, TOP1)) == (1000.0, 0.9)
+    assert objective_values(outcome(), (BYTES,)) == 1000.0
+    assert objective_values(outcome(), ()) is None
 
 
 @pytest.mark.parametrize(
     "bad",
     [
         {"error": GateError("missed")},
-        {"row": Row("v", "failed in convert", None), "error": MachineError("x")},
-        {"row": Row("v", "refused", None)},
+        {"row": SweepRow("v", "failed in convert", None), "error": MachineError("x")},
+        {"row": SweepRow("v", "refused", None)},
     ],
 )
 def test_what_did_not_pass_is_worth_nothing(bad):
-    assert isinstance(value_of(outcome(**bad), (BYTES,)), NoValue)
+    assert isinstance(objective_values(outcome(**bad), (BYTES,)), MissingObjectiveError)
 
 
 def test_what_was_not_measured_is_worth_nothing():
-    found = value_of(outcome(), (BYTES, Objective("latency_ms", "min")))
-    assert isinstance(found, NoValue) and "latency_ms" in str(found)
+    found = objective_values(outcome(), (BYTES, Objective("latency_ms", "min")))
+    assert isinstance(found, MissingObjectiveError) and "latency_ms" in str(found)
 
 
 def test_a_variant_is_worth_what_targets_measured():
@@ -339,8 +339,8 @@ def test_a_variant_is_worth_what_targets_measured():
         made, row=replace(made.row, manifest={**made.row.manifest, "targets": {"tflm": verdict.as_json()}})
     )
     aims = (Objective("tflm.arena_bytes", "min"), Objective("tflm.on_delegate", "max"), BYTES)
-    assert value_of(judged, aims) == (9000.0, 3.0, 1000.0)
-    assert isinstance(value_of(made, aims), NoValue)
+    assert objective_values(judged, aims) == (9000.0, 3.0, 1000.0)
+    assert isinstance(objective_values(made, aims), MissingObjectiveError)
 
 
 @pytest.mark.parametrize(
@@ -363,21 +363,25 @@ def test_a_batch_decides_nothing_where_what_is_measured_is_swept(told, differs):
 def test_a_later_batch_may_measure_less_than_the_first():
     aims = (Objective("latency_ms", "min"),)
     timed, plain = (
-        Prepared((resolved(objectives=aims, benchmark=benchmark),), (Places(),), None, {}, frozenset(), {}, None)
+        PreparedBuild(
+            (resolved(objectives=aims, benchmark=benchmark),), (KeyLocations(),), None, {}, frozenset(), {}, None
+        )
         for benchmark in (Benchmark(kind="host"), Benchmark(kind="none"))
     )
-    hold_aims([timed, plain])
-    hold_aims([plain], complete=False)
+    check_objectives([timed, plain])
+    check_objectives([plain], complete=False)
     other = replace(plain, resolved=(resolved(),))
     with pytest.raises(RecipeError, match="different objectives"):
-        hold_aims([plain, other], complete=False)
+        check_objectives([plain, other], complete=False)
     with pytest.raises(RecipeError, match="no variant of this sweep measures"):
-        hold_aims([plain])
+        check_objectives([plain])
 
 
 def test_batches_are_counted_on():
-    no = Refused("v", (), RecipeError("no"))
-    empty = Prepared((), (), None, {"a": [1]}, frozenset({"A"}), {0: no}, None)
-    both = merge([empty, replace(empty, read={"b": None}, environment=frozenset({"B"}), refused={0: no, 1: no})])
+    no = RefusedVariant("v", (), RecipeError("no"))
+    empty = PreparedBuild((), (), None, {"a": [1]}, frozenset({"A"}), {0: no}, None)
+    both = merge_batches(
+        [empty, replace(empty, read={"b": None}, environment=frozenset({"B"}), refused={0: no, 1: no})]
+    )
     assert list(both.refused) == [0, 1, 2]
     assert both.read == {"a": [1], "b": None} and both.environment == {"A", "B"}

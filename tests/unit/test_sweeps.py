@@ -9,7 +9,7 @@ import pytest
 from frozen import recipe
 from sweep_records import FOUR, entry, sweep
 
-from tflbuild.commands.reporting import report, told_of_report
+from tflbuild.commands.reporting import report, report_json
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
 from tflbuild.pipeline.sweeps import find_layers, is_sensitive, open_folder
@@ -76,7 +76,7 @@ def test_several_make_one_page_in_the_order_of_their_time_each_once(here):
     made = report(["b", "a", "outputs/sweeps/b"], None)
     assert [one.id for one in made.sweeps] == ["a", "b"]
     assert made.page.samefile(here / "outputs/sweeps/report.html")
-    assert json.loads(json.dumps(told_of_report(made)))["sweeps"][0] == {"id": "a", "commit": None, "variants": 4}
+    assert json.loads(json.dumps(report_json(made)))["sweeps"][0] == {"id": "a", "commit": None, "variants": 4}
 
 
 def test_sweeps_may_lie_elsewhere(here):

@@ -7,7 +7,7 @@ from proving import prove, request
 
 from tflbuild.targets.ethos_u import proof as target_ethos_u
 from tflbuild.targets.ethos_u import vela
-from tflbuild.targets.ethos_u.vela import Compiled, Refusal
+from tflbuild.targets.ethos_u.vela import VelaCpuOperator, VelaResult
 
 TARGET = {
     "name": "board",
@@ -30,7 +30,7 @@ def planted(tmp_path, monkeypatch):
         if cases is not None:
             path = tmp_path / "made.tflite"
             path.write_bytes(write_model(*(CASES[name] for name in cases)))
-        done = Compiled(path, tuple(refusals), SUMMARY, failure)
+        done = VelaResult(path, tuple(refusals), SUMMARY, failure)
         monkeypatch.setattr(vela, "compile_model", lambda *_: done)
         return request
 
@@ -43,7 +43,7 @@ def ask(folder, table, *names):
 
 
 def test_what_vela_fails_on_is_unproven_with_its_words_and_suspects(planted, tmp_path):
-    planted(None, [Refusal("EQUAL", "x", "Unsupported opType")], "RuntimeError: no (exit code 1)")
+    planted(None, [VelaCpuOperator("EQUAL", "x", "Unsupported opType")], "RuntimeError: no (exit code 1)")
     verdict = prove(target_ethos_u.run, ask(tmp_path / "a", "ethos_u55", "RELU_int8", "LOGICAL_NOT"))
     assert (verdict.proof, verdict.runs, verdict.on_delegate) == ("unproven", False, None)
     assert verdict.how == f"Vela {vela.version()} fails on it: RuntimeError: no (exit code 1)"
@@ -53,7 +53,7 @@ def test_what_vela_fails_on_is_unproven_with_its_words_and_suspects(planted, tmp
 
 
 def test_nothing_on_the_npu_is_said_and_has_no_estimate(planted, tmp_path):
-    planted(["RELU_float32"], [Refusal("RELU", "RELU_float32/out0", "Float32 (RELU_float32/in0); one of INT8")])
+    planted(["RELU_float32"], [VelaCpuOperator("RELU", "RELU_float32/out0", "Float32 (RELU_float32/in0); one of INT8")])
     verdict = prove(target_ethos_u.run, ask(tmp_path / "a", "ethos_u55", "RELU_float32"))
     assert (verdict.proof, verdict.on_delegate, verdict.partitions, verdict.agrees) == ("proven", 0, 0, None)
     (fallback,) = verdict.fallbacks

@@ -1,22 +1,27 @@
 """The pages of docs/targets/: they are those that the tables give, and they tell what a table has."""
 
 from tflbuild.targets import pages
-from tflbuild.targets.common.rules import Row, Rule, Table
+from tflbuild.targets.common.rules import OperatorSupport, SupportRule, SupportTable
 from tflbuild.targets.npu.profile import VENDORS
 from tflbuild.targets.tables import TABLES
 
-TABLE = Table(
+TABLE = SupportTable(
     name="unit",
     title="the unit",
     source="its manual",
     checked="the unit itself, 3 cases",
     rows={
-        "RELU": Row(),
-        "ADD": Row(
-            (Rule("rank is 4", bool, "reshape"), Rule("a|b", bool, until="2"), Rule("c", bool, "d", since="3")), "1.1"
+        "RELU": OperatorSupport(),
+        "ADD": OperatorSupport(
+            (
+                SupportRule("rank is 4", bool, "reshape"),
+                SupportRule("a|b", bool, until="2"),
+                SupportRule("c", bool, "d", since="3"),
+            ),
+            "1.1",
         ),
     },
-    everywhere=(Rule("sizes are fixed", bool, "signature=static", fatal=True),),
+    everywhere=(SupportRule("sizes are fixed", bool, "signature=static", fatal=True),),
     fixes={"GELU": "relu"},
     notes=("it is old",),
 )

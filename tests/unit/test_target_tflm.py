@@ -11,7 +11,7 @@ from proving import prove, request
 
 from tflbuild.targets.tflm import proof as target_tflm
 from tflbuild.targets.tflm import tflm_runtime
-from tflbuild.targets.tflm.tflm_runtime import Run
+from tflbuild.targets.tflm.tflm_runtime import TflmRun
 from tflbuild.tflite.flatbuffer import read_model
 
 TARGET = {"name": "board", "table": "tflm", "version": "", "least_snr_db": 40, "symbol": "net"}
@@ -66,7 +66,7 @@ def test_disturbed_outputs_are_no_proof(tmp_path, monkeypatch, name, change, tol
 
     def call(*arguments):
         done = honest(*arguments)
-        return Run([change(outputs) for outputs in done.outputs], done.arena)
+        return TflmRun([change(outputs) for outputs in done.outputs], done.arena)
 
     monkeypatch.setattr(tflm_runtime, "_call", call)
     verdict = prove(target_tflm.run, asked(tmp_path, name))

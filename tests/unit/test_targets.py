@@ -13,18 +13,18 @@ from one_op_cases import CASES
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.composing.target_files import GENERATED, require_seen
 from tflbuild.config.freezing.freeze import freeze
-from tflbuild.config.reference.target_listing import every_target
+from tflbuild.config.reference.target_listing import list_profiles
 from tflbuild.core.recipe import Target
-from tflbuild.core.target_gates import faults, hold
+from tflbuild.core.target_gates import evaluate_target_gates, list_failures
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
 from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.plan.planner import make_plan
 from tflbuild.plan.target_steps import target_params
 from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import tools
-from tflbuild.resolve.tools import Tool, find_tool, require_tools
-from tflbuild.runtime.contract import Request
-from tflbuild.targets.common.target_trial import finish
+from tflbuild.resolve.tools import TargetTool, find_tool, require_tools
+from tflbuild.runtime.contract import StepRequest
+from tflbuild.targets.common.target_trial import write_verdict
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -90,14 +90,14 @@ def test_a_converted_model_is_judged_by_its_contents():
     """Whether a .tflite that is taken as it is holds floats is not in the recipe: the target's own step reads it."""
     made = frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu")
     assert made.full_integer
-    params = target_params(made.targets[0], Tool(), proves=False)
+    params = target_params(made.targets[0], TargetTool(), proves=False)
     assert params["target"]["needs"] == {
         "schemes": ("int8",),
         "full_integer": True,
         "static_shapes": True,
         "select_tf": False,
     }
-    assert "needs" not in target_params(Target(name="cpu"), Tool(), proves=False)["target"]
+    assert "needs" not in target_params(Target(name="cpu"), TargetTool(), proves=False)["target"]
 
 
 @pytest.mark.parametrize(("needs", "places"), [({}, []), ({"full_integer": True}, ["in0", "RELU_float32/out0"])])
@@ -106,8 +106,8 @@ def test_every_verdict_is_held_against_the_profile_s_needs(needs, places, tmp_pa
     model.write_bytes(write_model(CASES["RELU_float32"]))
     (tmp_path / "outputs").mkdir()
     params = {"target": {"name": "board", "needs": needs}}
-    request = Request(params=params, inputs={"model": model}, labels={}, folder=tmp_path)
-    verdict = read_verdict(finish(request, replace(VERDICT, target="board"))["verdict"])
+    request = StepRequest(params=params, inputs={"model": model}, labels={}, folder=tmp_path)
+    verdict = read_verdict(write_verdict(request, replace(VERDICT, target="board"))["verdict"])
     assert [one.layer for one in verdict.unmet] == places
     assert replace(verdict, unmet=(), target="gpu") == VERDICT
     assert read_verdict(json.loads((request.outputs / "verdict.json").read_text())) == verdict
@@ -192,35 +192,35 @@ TFLM = Target(name="tflm", runtime="tflm", table="tflm", options={"symbol": "mod
 
 
 def test_a_target_that_can_be_proven_here_is_run_on_the_evaluation_samples():
-    step = steps_of(TFLM, Tool(present=True))
+    step = steps_of(TFLM, TargetTool(present=True))
     assert step.kind == "prove_tflm" and [port.name for port in step.inputs] == ["model", "signature", "samples"]
     assert step.params["target"]["symbol"] == "model" and "host" not in step.params
 
 
 def test_a_target_that_cannot_be_proven_here_is_held_against_rules():
-    step = steps_of(TFLM, Tool(to_prove="pip install it"))
+    step = steps_of(TFLM, TargetTool(to_prove="pip install it"))
     assert step.kind == "lint_target" and [port.name for port in step.inputs] == ["model"]
     assert step.params["to_prove"] == "pip install it"
 
 
 def test_what_is_timed_holds_for_this_host_alone():
-    assert steps_of(Target(name="cpu"), Tool(present=True)).params["host"] == "host"
+    assert steps_of(Target(name="cpu"), TargetTool(present=True)).params["host"] == "host"
 
 
 def test_a_compiler_that_may_take_long_is_given_the_time_for_each_of_its_runs():
     hour = 3600.0
     coral = Target(name="edgetpu", runtime="edgetpu", table="edgetpu", options={"timeout_s": 7200})
-    assert steps_of(coral, Tool(present=True)).seconds == hour + 7200
+    assert steps_of(coral, TargetTool(present=True)).seconds == hour + 7200
     intel = Target(name="npu_intel", runtime="npu", options={"vendor": "intel_openvino", "soc": "LNL", "timeout_s": 9})
-    assert steps_of(intel, Tool(present=True)).seconds == hour + 2 * 9
-    assert steps_of(replace(intel, options={**intel.options, "soc": ""}), Tool()).seconds == hour + 2 * 2 * 9
-    assert steps_of(TFLM, Tool(present=True)).seconds is None
+    assert steps_of(intel, TargetTool(present=True)).seconds == hour + 2 * 9
+    assert steps_of(replace(intel, options={**intel.options, "soc": ""}), TargetTool()).seconds == hour + 2 * 2 * 9
+    assert steps_of(TFLM, TargetTool(present=True)).seconds is None
 
 
 def test_limits_are_in_no_key():
     assert (
-        steps_of(TFLM, Tool(present=True)).id
-        == steps_of(replace(TFLM, gates=(("arena_bytes", 1.0),), must_be_proven=True), Tool(present=True)).id
+        steps_of(TFLM, TargetTool(present=True)).id
+        == steps_of(replace(TFLM, gates=(("arena_bytes", 1.0),), must_be_proven=True), TargetTool(present=True)).id
     )
 
 
@@ -242,7 +242,7 @@ def test_every_target_that_can_be_chosen_is_listed_the_project_s_own_too():
     Path("conf/target/board.yaml").write_text(
         "# @package target.board\ndefaults: [/schema/target/ethos_u55@_here_, _self_]\naccelerator: ethos-u55-64\n"
     )
-    found = {target.name: target for _, target in every_target()}
+    found = {target.name: target for _, target in list_profiles()}
     assert {"cpu", "gpu", "tflm", "edgetpu", "npu_qualcomm", "nnapi", "board"} <= set(found)
     assert found["board"].runtime == "ethos_u" and found["board"].options["accelerator"] == "ethos-u55-64"
 
@@ -275,7 +275,7 @@ def test_a_file_that_is_no_profile_is_refused(text, what, where, chosen):
     assert (error.what, error.where) == (what, where)
     assert error.why and ("/schema/target/" in error.next_step or HEAD.strip() in error.next_step)
     with pytest.raises(RecipeError, match=what):
-        list(every_target())
+        list(list_profiles())
     assert frozen(*INT8_IO, "target=cpu").targets[0].name == "cpu", "what is not chosen is in nobody's way"
 
 
@@ -368,7 +368,7 @@ def test_a_verdict_survives_json():
 
 def test_limits_are_held_against_what_is_known():
     limits = (("fallback_ops", 0.0), ("partitions", 2.0), ("snr_db", 50.0), ("latency_p90_ms", 1.0))
-    gates = {gate.name: gate for gate in hold(VERDICT, limits)}
+    gates = {gate.name: gate for gate in evaluate_target_gates(VERDICT, limits)}
     assert {name: gate.passed for name, gate in gates.items()} == {
         "gpu.fallback_ops": False,
         "gpu.partitions": True,
@@ -380,7 +380,9 @@ def test_limits_are_held_against_what_is_known():
 
 
 def test_an_operator_that_nothing_is_known_of_makes_the_count_unknown():
-    (gate,) = hold(replace(VERDICT, unknown=("FOO: not in the rules",), on_delegate=None), (("fallback_ops", 9.0),))
+    (gate,) = evaluate_target_gates(
+        replace(VERDICT, unknown=("FOO: not in the rules",), on_delegate=None), (("fallback_ops", 9.0),)
+    )
     assert gate.value is None and not gate.passed
 
 
@@ -400,7 +402,7 @@ def test_an_operator_that_nothing_is_known_of_makes_the_count_unknown():
     ],
 )
 def test_faults_that_no_limit_allows(verdict, strict, texts):
-    assert list(faults(verdict, must_be_proven=strict)) == texts
+    assert list(list_failures(verdict, must_be_proven=strict)) == texts
 
 
 def test_a_missed_limit_names_operator_layer_reason_and_fix():
@@ -471,7 +473,7 @@ def test_other_numbers_of_threads_and_memory_have_a_line_of_their_own():
 def test_of_what_nothing_is_known_no_count_is_zero():
     nothing = replace(VERDICT, on_delegate=None, partitions=None, fallbacks=(), unknown=())
     assert nothing.measured() == {"snr_db": 40.0}
-    gates = hold(nothing, (("unknown_ops", 0.0), ("fallback_ops", 0.0)))
+    gates = evaluate_target_gates(nothing, (("unknown_ops", 0.0), ("fallback_ops", 0.0)))
     assert not any(gate.passed for gate in gates)
 
 

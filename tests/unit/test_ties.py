@@ -11,23 +11,23 @@ from shelves import open_shelf
 
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import Plan, Step, hash_action
-from tflbuild.core.ties import Tie, add_ties, read_ties
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence, read_cpu_dependence
 from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.execute.preview import preview
-from tflbuild.plan.explain import differences
+from tflbuild.execute.preview import preview_plan
+from tflbuild.plan.explain import compare_actions
 from tflbuild.report.notes import variant_notes
-from tflbuild.report.questions.foresight import list_ties
-from tflbuild.report.ties import StepTie, card_section, collect_ties, show_ties, ties_json
+from tflbuild.report.questions.foresight import list_cpu_dependence
+from tflbuild.report.ties import StepCpuDependence, card_section, collect_cpu_dependence, show_ties, ties_json
 from tflbuild.resolve import machine
 from tflbuild.storage.remote_http import HttpRemote
 from tflbuild.storage.store import Store
 
-SVD = Tie("Svd", "w", "its order of sums differs")
-LU = Tie("Lu", "v", "its order of sums differs")
+SVD = CpuDependence("Svd", "w", "its order of sums differs")
+LU = CpuDependence("Lu", "v", "its order of sums differs")
 PLAIN = Step(kind="check", params={"n": 1}, inputs=(), toolchain={}, title="check", cpu="Epyc (1)")
-TRAINED = replace(PLAIN, ties=(Tie("training", "", "it adds up floats"),))
+TRAINED = replace(PLAIN, ties=(CpuDependence("training", "", "it adds up floats"),))
 
 
 class Here(QuickServer):
@@ -47,7 +47,7 @@ def build(tmp_path, monkeypatch):
 
     def execute(cpu, step=PLAIN, store="store", facts=None, remote=None):
         step = replace(step, cpu=cpu)
-        monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: Here(cpu, facts or {}))
+        monkeypatch.setattr(executors, "WorkerServerProcess", lambda name, folder: Here(cpu, facts or {}))
         with Executor(Store(tmp_path / store), lambda event: None, Limits(jobs=1)) as executor:
             if remote is not None:
                 executor.connect(HttpRemote(remote), push=True)
@@ -73,7 +73,7 @@ def test_a_tied_result_is_a_hit_on_its_own_cpu_alone(build, step, facts):
     assert (result.status, made) == ("ran", "B")
     assert [build(cpu, step, facts=facts)[1] for cpu in "AB"] == ["A", "B"]
     assert [build(cpu, step, facts=facts)[0].status for cpu in "AB"] == ["hit", "hit"]
-    assert read_ties(result.facts)
+    assert read_cpu_dependence(result.facts)
 
 
 @pytest.mark.parametrize(("step", "facts"), [(PLAIN, TIED), (TRAINED, None)], ids=["found out", "known beforehand"])
@@ -124,25 +124,26 @@ def test_a_tied_result_under_a_key_without_a_cpu_is_never_believed(build, tmp_pa
 def test_a_preview_follows_the_same_rule_and_says_what_is_tied(build, tmp_path):
     build("A", facts=TIED)
     there, here = (
-        preview(Plan(steps={PLAIN.id: replace(PLAIN, cpu=cpu)}, goals=()), Store(tmp_path / "store"))[0] for cpu in "BA"
+        preview_plan(Plan(steps={PLAIN.id: replace(PLAIN, cpu=cpu)}, goals=()), Store(tmp_path / "store"))[0]
+        for cpu in "BA"
     )
     assert (there.verdict, here.verdict) == ("run", "hit")
     assert (there.ties, here.ties) == ((), (SVD,))
-    assert list_ties([here]) == [{"step": "check", **asdict(SVD)}]
-    (change,) = differences(here.action, there.action_like(here.action))
+    assert list_cpu_dependence([here]) == [{"step": "check", **asdict(SVD)}]
+    (change,) = compare_actions(here.action, there.action_like(here.action))
     assert change.text() == "CPU: A -> B"
 
 
 def test_a_step_that_has_not_run_says_what_its_plan_knows(tmp_path):
-    (one,) = preview(Plan(steps={TRAINED.id: TRAINED}, goals=()), Store(tmp_path / "store"))
+    (one,) = preview_plan(Plan(steps={TRAINED.id: TRAINED}, goals=()), Store(tmp_path / "store"))
     assert one.verdict == "run" and one.ties == TRAINED.ties
 
 
 def test_facts_name_each_tie_once_and_sorted():
     facts = {"bytes": 1, "tied": [asdict(SVD), asdict(LU), asdict(SVD)]}
-    assert read_ties(facts) == (LU, SVD)
-    assert add_ties({"bytes": 1}, ()) == {"bytes": 1}
-    assert add_ties(facts, TRAINED.ties)["tied"] == [asdict(tie) for tie in (LU, SVD, *TRAINED.ties)]
+    assert read_cpu_dependence(facts) == (LU, SVD)
+    assert add_cpu_dependence({"bytes": 1}, ()) == {"bytes": 1}
+    assert add_cpu_dependence(facts, TRAINED.ties)["tied"] == [asdict(tie) for tie in (LU, SVD, *TRAINED.ties)]
 
 
 def roles():
@@ -156,7 +157,7 @@ def roles():
 
 
 def test_a_manifest_lists_each_tie_under_the_first_role_of_its_step():
-    assert [(one.step, one.tie.operator) for one in collect_ties(roles())] == [
+    assert [(one.step, one.tie.operator) for one in collect_cpu_dependence(roles())] == [
         ("import", "Lu"),
         ("import", "Svd"),
         ("optimize", "training"),
@@ -164,12 +165,12 @@ def test_a_manifest_lists_each_tie_under_the_first_role_of_its_step():
 
 
 def test_ties_are_shown_by_step_and_reason():
-    told = ties_json(collect_ties(roles()))
+    told = ties_json(collect_cpu_dependence(roles()))
     assert show_ties(told) == [
         "import: 2 operators (Lu at 'v', Svd at 'w'): its order of sums differs",
         "optimize: training: it adds up floats",
     ]
-    many = ties_json(StepTie("convert", replace(SVD, layer=f"w{n}")) for n in range(5))
+    many = ties_json(StepCpuDependence("convert", replace(SVD, layer=f"w{n}")) for n in range(5))
     assert show_ties(many) == [
         "convert: 5 operators (Svd at 'w0', Svd at 'w1', Svd at 'w2' and 2 more): its order of sums differs"
     ]
@@ -179,7 +180,7 @@ def test_notes_and_card_name_the_cpu_and_the_layer():
     manifest = {
         "artifact": {"contents": {}},
         "cpu": "Epyc (1)",
-        "tied_to_cpu": ties_json([StepTie("convert", SVD)]),
+        "tied_to_cpu": ties_json([StepCpuDependence("convert", SVD)]),
     }
     assert variant_notes(manifest) == [
         "tied to this CPU, Epyc (1): convert: Svd at 'w': its order of sums differs",

@@ -9,7 +9,7 @@ from tflbuild.core.step import Plan, Step
 from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.execute.server import Answer, StepServer
+from tflbuild.execute.server import StepServer, WorkerExit
 from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
@@ -39,7 +39,7 @@ class Server(StepServer):
             (folder / "outputs" / name).write_text(str(number))
         (folder / "log.txt").write_text("")
         (folder / "output.json").write_text('{"facts": {}}')
-        return [Answer(request, 0, None, "", 0.1, 1)]
+        return [WorkerExit(request, 0, None, "", 0.1, 1)]
 
     def close(self):
         os.close(self.ear)
@@ -48,7 +48,7 @@ class Server(StepServer):
 
 def test_what_is_timed_comes_last_and_alone(tmp_path, monkeypatch):
     server = Server()
-    monkeypatch.setattr(executors, "WorkerServer", lambda name, folder: server)
+    monkeypatch.setattr(executors, "WorkerServerProcess", lambda name, folder: server)
     kinds = ["benchmark", "check", "check", "benchmark", "check"]
     steps = [Step(kind=kind, params={"n": n}, inputs=(), toolchain={}, title=kind) for n, kind in enumerate(kinds)]
     plan = Plan(steps={step.id: step for step in steps}, goals=())
@@ -63,7 +63,7 @@ def test_what_is_timed_comes_last_and_alone(tmp_path, monkeypatch):
 def test_a_step_that_asks_for_time_of_its_own_gets_it_unless_the_run_has_a_limit(tmp_path, monkeypatch):
     for limit, told in ((None, [None, 9000.0]), (60.0, [60.0, 60.0])):
         server = Server()
-        monkeypatch.setattr(executors, "WorkerServer", lambda name, folder, server=server: server)
+        monkeypatch.setattr(executors, "WorkerServerProcess", lambda name, folder, server=server: server)
         steps = [
             Step(kind="check", params={"n": n}, inputs=(), toolchain={}, seconds=seconds)
             for n, seconds in enumerate((None, 9000.0))

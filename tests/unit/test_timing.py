@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tflbuild.steps.benchmarking.timing import (
     WINDOW,
-    Effort,
     Timing,
+    TimingEffort,
     centred_ranks,
     drift,
     effective_count,
@@ -40,7 +40,7 @@ class Clock:
 
 
 def effort(**changed):
-    return Effort(**{"runs": 20, "warmup": 5, "precision": 0.02, "most_seconds": 60.0, **changed})
+    return TimingEffort(**{"runs": 20, "warmup": 5, "precision": 0.02, "most_seconds": 60.0, **changed})
 
 
 def series(count, memory, seed):

@@ -24,17 +24,17 @@ def model(tmp_path):
 
 def note(*paths, environment=None):
     before = {str(path): unchanged.observe(str(path)) for path in paths}
-    unchanged.remember(COMMAND, before, [], environment or {}, "up to date")
+    unchanged.write_unchanged_note(COMMAND, before, [], environment or {}, "up to date")
 
 
 def test_nothing_changed(model):
     note(model)
-    assert unchanged.recall(COMMAND) == ("up to date", "")
+    assert unchanged.read_unchanged_answer(COMMAND) == ("up to date", "")
 
 
 def test_another_command_has_another_note(model):
     note(model)
-    assert unchanged.recall([*COMMAND, "name=other"]) is None
+    assert unchanged.read_unchanged_answer([*COMMAND, "name=other"]) is None
 
 
 def test_an_edit_in_place_with_size_and_mtime_restored_is_seen(model):
@@ -43,42 +43,42 @@ def test_an_edit_in_place_with_size_and_mtime_restored_is_seen(model):
     with model.open("r+b") as file:
         file.write(b"WEIGHTS")
     os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 def test_a_file_that_was_missing_and_appears_is_seen(tmp_path):
     note(tmp_path / "recipes")
-    assert unchanged.recall(COMMAND) == ("up to date", "")
+    assert unchanged.read_unchanged_answer(COMMAND) == ("up to date", "")
     (tmp_path / "recipes").mkdir()
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 def test_a_file_that_vanishes_is_seen(model):
     note(model)
     model.unlink()
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 def test_an_input_that_changed_during_the_build_leaves_no_note(model):
     before = {str(model): unchanged.observe(str(model))}
     model.write_bytes(b"other")
-    unchanged.remember(COMMAND, before, [], {}, "up to date")
-    assert unchanged.recall(COMMAND) is None
+    unchanged.write_unchanged_note(COMMAND, before, [], {}, "up to date")
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 def test_a_variable_that_the_recipe_reads_is_watched(model, monkeypatch):
     monkeypatch.setenv("MODEL", "a")
     note(model, environment={"MODEL": "a"})
-    assert unchanged.recall(COMMAND) == ("up to date", "")
+    assert unchanged.read_unchanged_answer(COMMAND) == ("up to date", "")
     monkeypatch.setenv("MODEL", "b")
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"environment": 1, "stats": {}, "answer": "x"})])
 def test_a_damaged_note_is_no_note(model, text):
     note(model)
     unchanged.note_file(COMMAND).write_text(text)
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None
 
 
 def test_a_note_does_not_tell_what_a_variable_holds(model):
@@ -89,9 +89,11 @@ def test_a_note_does_not_tell_what_a_variable_holds(model):
 @pytest.mark.parametrize("part", ["cpu", "host"])
 def test_an_answer_that_rests_on_this_machine_is_none_on_another(model, monkeypatch, part):
     """Store and outputs may lie on a disk that several machines share."""
-    unchanged.remember(COMMAND, {str(model): unchanged.observe(str(model))}, [], {}, "up to date", "", [part])
-    assert unchanged.recall(COMMAND) == ("up to date", "")
+    unchanged.write_unchanged_note(
+        COMMAND, {str(model): unchanged.observe(str(model))}, [], {}, "up to date", "", [part]
+    )
+    assert unchanged.read_unchanged_answer(COMMAND) == ("up to date", "")
     monkeypatch.setitem(machine.PARTS, "host" if part == "cpu" else "cpu", lambda: "another")
-    assert unchanged.recall(COMMAND) == ("up to date", "")
+    assert unchanged.read_unchanged_answer(COMMAND) == ("up to date", "")
     monkeypatch.setitem(machine.PARTS, part, lambda: "another")
-    assert unchanged.recall(COMMAND) is None
+    assert unchanged.read_unchanged_answer(COMMAND) is None

@@ -9,7 +9,7 @@ import pytest
 
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.composing.declared import DeclaredKey, belongs_to_other
-from tflbuild.config.composing.unread import find_unread, note_unread
+from tflbuild.config.composing.unread import find_unused_keys, note_unused_keys
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema.schema_optimize import OptimizeStep
@@ -67,15 +67,15 @@ def freeze_all(*overrides, multirun=False):
 def test_a_key_that_an_option_does_not_read_is_found(group, option, key):
     """Without Hydra: the rule itself, and what the loader takes out of a recipe's file before Hydra would refuse it."""
     kind = schema.OPTIONS[group][option]
-    build = schema.Build(source=schema.KerasSource(path="x"), quantization=schema.Int8Quantization())
+    build = schema.RecipeConfig(source=schema.KerasSource(path="x"), quantization=schema.Int8Quantization())
     setattr(build, group, kind())
     lacks = key.rpartition(".")[2] not in {spec.name for spec in fields(kind)}
     assert belongs_to_other(key, {group: kind}) == lacks
-    (unread,) = find_unread(build, [DeclaredKey(key, file=True, set_aside=lacks)])
+    (unread,) = find_unused_keys(build, [DeclaredKey(key, file=True, set_aside=lacks)])
     assert unread.key == key and key.rpartition(".")[2] in unread.what and unread.next_step
     other = schema.OPTIONS[group][CASES[group, option, key]]
     setattr(build, group, other(steps=[OptimizeStep.prune]) if key in PRUNING else other())
-    assert find_unread(build, [DeclaredKey(key, file=True)]) == []
+    assert find_unused_keys(build, [DeclaredKey(key, file=True)]) == []
 
 
 SWEPT = [
@@ -102,7 +102,7 @@ def test_a_key_that_another_variant_of_a_sweep_reads_is_kept_for_it_and_noted(ch
     without, having = freeze_all(choices, key, *required, multirun=True)
     name = key.partition("=")[0]
     assert name in {one.key for one in without.unread} and name not in {one.key for one in having.unread}
-    notes = note_unread([without.unread, having.unread])
+    notes = note_unused_keys([without.unread, having.unread])
     assert notes and len({note.split("'")[1] for note in notes}) == len(notes)
 
 
@@ -156,7 +156,7 @@ def test_an_option_that_the_command_chooses_leaves_keys_of_the_recipe_unread_and
     write_recipe(FULL)
     (composed,) = compose(["+recipe=net", choice])
     freeze(composed)
-    noted = {note.split("'")[1] for note in note_unread([composed.unread])}
+    noted = {note.split("'")[1] for note in note_unused_keys([composed.unread])}
     assert roots <= noted, noted
     assert all(one.kept for one in composed.unread)
 
@@ -213,7 +213,7 @@ def test_samples_for_training_that_does_not_happen_are_refused_or_noted():
         "source.path=net.keras", "optimize=none,prune", *chosen, "optimize.dataset.label=y", multirun=True
     )
     assert freeze(plain).optimize is None and freeze(pruned).optimize.dataset.path == "x"
-    assert note_unread([plain.unread, pruned.unread]) == ["note: 'optimize' is not used by optimize=none"]
+    assert note_unused_keys([plain.unread, pruned.unread]) == ["note: 'optimize' is not used by optimize=none"]
 
 
 @pytest.mark.parametrize("choice", [[], ["verify=none"]])

@@ -4,7 +4,7 @@ import pytest
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.targets.ethos_u import vela
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 SAID = """Warning: No memory mode specified. Using a default of Shared_Sram.
 
@@ -41,7 +41,7 @@ SUMMARY = {
 def model(*ops):
     """Operators (name, output's name), each of its own tensor."""
     tensors = tuple(Tensor(output, "int8", (1,), 1, False, (), (), 0) for _, output in ops)
-    made = tuple(Op(name, 1, name == "ethos-u", (), (index,)) for index, (name, _) in enumerate(ops))
+    made = tuple(Operator(name, 1, name == "ethos-u", (), (index,)) for index, (name, _) in enumerate(ops))
     return Model(0, (Subgraph("main", tensors, made, (), ()),), ())
 
 

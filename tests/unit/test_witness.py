@@ -5,14 +5,20 @@ import pytest
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.datasets.numpy_preprocess import preprocess_values
-from tflbuild.steps.verification.witness import SNAPSHOT, WitnessCall, compare_with_witness, load_witness, save_witness
+from tflbuild.steps.verification.witness import (
+    SNAPSHOT,
+    SourceCall,
+    compare_with_source_outputs,
+    load_witness,
+    save_witness,
+)
 
 SCORES = np.linspace(-3, 3, 400, dtype=np.float32).reshape(2, 200)
 WORDS = np.array([b"yes", b"no"])
 
 
 def compare(made, **expected):
-    compare_with_witness([WitnessCall("main", {}, expected)], {"main": lambda feed: made}, SNAPSHOT)
+    compare_with_source_outputs([SourceCall("main", {}, expected)], {"main": lambda feed: made}, SNAPSHOT)
 
 
 def refusal(made, **expected):
@@ -23,7 +29,7 @@ def refusal(made, **expected):
 
 
 def test_what_is_written_is_read_in_the_order_of_the_calls(tmp_path):
-    calls = [WitnessCall(key, {"a:b": SCORES}, {"out": WORDS.astype(object)}) for key in ("main", "more", "main")]
+    calls = [SourceCall(key, {"a:b": SCORES}, {"out": WORDS.astype(object)}) for key in ("main", "more", "main")]
     save_witness(tmp_path / "witness.npz", calls)
     found = load_witness(tmp_path / "witness.npz", ["more", "main"])
     assert [call.key for call in found] == ["main", "more", "main"]
@@ -71,7 +77,7 @@ def test_a_single_word_is_compared():
 
 
 def test_a_signature_that_cannot_be_called_here_is_left_out():
-    compare_with_witness([WitnessCall("other", {}, {"x": SCORES})], {}, SNAPSHOT)
+    compare_with_source_outputs([SourceCall("other", {}, {"x": SCORES})], {}, SNAPSHOT)
 
 
 PLAIN = {"scale": 1.0, "mean": [0.0], "std": [1.0], "layout": "keep", "resize": "none"}

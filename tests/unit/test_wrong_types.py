@@ -1,7 +1,7 @@
 import pytest
 from freezing import refused
 
-from tflbuild.config.composing.wrong_types import wrong_type
+from tflbuild.config.composing.wrong_types import convert_type_error
 
 RECIPE = "recipe=mobilenet_int8"
 
@@ -38,7 +38,7 @@ def test_keys_and_a_form_are_offered():
 
 @pytest.mark.parametrize(("text", "key"), [("something else", "dataset.count"), ("is not Optional", "no.such.key")])
 def test_what_is_no_matter_of_types_is_left_to_others(text, key):
-    assert wrong_type(text, key, "", "") is None
+    assert convert_type_error(text, key, "", "") is None
 
 
 @pytest.mark.parametrize(

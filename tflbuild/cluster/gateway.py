@@ -23,11 +23,20 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tflbuild.cluster.node import BACK, REQUEST, CorruptError, Done, Work, get_file, put_file, run_step
-from tflbuild.cluster.nodes import CheckedNode, Nodes, NoNodeError
+from tflbuild.cluster.node import (
+    BACK,
+    REQUEST,
+    DigestMismatchError,
+    NodeTask,
+    NodeTaskResult,
+    get_file,
+    put_file,
+    run_step,
+)
+from tflbuild.cluster.nodes import NoNodeError, RayNode, RayNodePool
 from tflbuild.core.cluster import Cluster
 from tflbuild.errors import MachineError, TflbuildError
-from tflbuild.execute.server import Answer
+from tflbuild.execute.server import WorkerExit
 from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
@@ -37,7 +46,7 @@ FAREWELL_SECONDS = 2.0  # less than the executor waits for this process
 SERVERS = {kind.module: kind.server for kind in KINDS.values()}
 
 
-class Speaker:
+class AnswerWriter:
     """Lines to the executor, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
@@ -55,14 +64,14 @@ class Speaker:
         self.say({"error": told})
 
 
-class Gateway:
+class RayGateway:
     """Carries steps to nodes and back. Each is a thread's, from its request to its answer."""
 
-    def __init__(self, cluster: Cluster, store: Store, speaker: Speaker) -> None:
+    def __init__(self, cluster: Cluster, store: Store, speaker: AnswerWriter) -> None:
         self.cluster = cluster
         self.store = store
         self.speaker = speaker
-        self.nodes = Nodes(cluster, speaker.say)
+        self.nodes = RayNodePool(cluster, speaker.say)
         self.task = ray.remote(run_step)
 
     def carry(self, request: dict[str, Any]) -> None:
@@ -75,7 +84,7 @@ class Gateway:
             return
         try:
             answer = self._run(request, node)
-        except CorruptError as error:
+        except DigestMismatchError as error:
             self.nodes.refuse(node, str(error))
             answer = self._lost(node, error, started)
         except Exception as error:  # Ray's own, and whatever a node's task raised: the step did not fail, its run did
@@ -85,14 +94,14 @@ class Gateway:
             self.nodes.give_back(node)
         self.speaker.say({**asdict(answer), "id": request["id"]})
 
-    def _lost(self, node: CheckedNode, error: Exception, started: float) -> Answer:
+    def _lost(self, node: RayNode, error: Exception, started: float) -> WorkerExit:
         why = f"its run on node {node.name} was lost: {first_line(error)}"
-        return Answer(0, None, None, "", time.monotonic() - started, 0, lost=why)
+        return WorkerExit(0, None, None, "", time.monotonic() - started, 0, lost=why)
 
-    def _run(self, request: dict[str, Any], node: CheckedNode) -> Answer:
+    def _run(self, request: dict[str, Any], node: RayNode) -> WorkerExit:
         folder = Path(request["folder"])
         inputs = dict(read_inputs(folder / "inputs", self.store))
-        work = Work(
+        work = NodeTask(
             server=SERVERS[request["module"]],
             module=request["module"],
             seconds=request["seconds"],
@@ -111,10 +120,10 @@ class Gateway:
             name=f"tflbuild {request['module']}",
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
-        done: Done = ray.get(task.remote(work, node.keeper, blobs))
+        done: NodeTaskResult = ray.get(task.remote(work, node.keeper, blobs))
         for name, digest, pieces in done.files:
             if (name not in BACK and not name.startswith("outputs/")) or ".." in Path(name).parts:
-                raise CorruptError(f"a step has no file '{name}'")
+                raise DigestMismatchError(f"a step has no file '{name}'")
             get_file(pieces, folder / name, digest)
         return done.answer
 
@@ -157,7 +166,7 @@ def connect(address: str) -> None:
         ) from None
 
 
-def serve(gateway: Gateway) -> None:
+def serve(gateway: RayGateway) -> None:
     """Until standard input ends, or the cluster has been silent for too long."""
     pending = b""
     while True:
@@ -184,7 +193,7 @@ def read_settings() -> dict[str, Any]:
 
 def main() -> None:
     """Connect, say so, serve, and leave the cluster as it was."""
-    speaker = Speaker(os.dup(1))
+    speaker = AnswerWriter(os.dup(1))
     os.dup2(2, 1)
     settings = read_settings()
     told = settings["cluster"]
@@ -194,7 +203,7 @@ def main() -> None:
     except MachineError as error:
         speaker.fail(error)
         return
-    gateway = Gateway(cluster, Store(Path(settings["store"])), speaker)
+    gateway = RayGateway(cluster, Store(Path(settings["store"])), speaker)
     serve(gateway)
     leaving = threading.Thread(target=leave, args=(gateway,), daemon=True)
     leaving.start()
@@ -203,7 +212,7 @@ def main() -> None:
     os._exit(0)
 
 
-def leave(gateway: Gateway) -> None:
+def leave(gateway: RayGateway) -> None:
     """What is still at work ends with this."""
     gateway.nodes.close()
     ray.shutdown()

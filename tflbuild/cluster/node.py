@@ -18,8 +18,8 @@ from tflbuild import __version__
 from tflbuild.core.foreign_files import hash_file
 from tflbuild.core.step_kind import Server
 from tflbuild.errors import MachineError
-from tflbuild.execute.events import Noticed
-from tflbuild.execute.server import Answer, WorkerServer
+from tflbuild.execute.events import Notice
+from tflbuild.execute.server import WorkerExit, WorkerServerProcess
 from tflbuild.locations import store_root
 from tflbuild.registry.step_kinds import LOG
 from tflbuild.resolve.toolchain import Toolchains, toolchains
@@ -34,7 +34,7 @@ Pieces = list[Any]  # references to the parts of a file, in order
 
 
 @dataclass(frozen=True)
-class Work:
+class NodeTask:
     """A step as a node gets it. `inputs` are (path in the folder, digest); a folder ends in a slash."""
 
     server: Server
@@ -46,14 +46,14 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Done:
+class NodeTaskResult:
     """How it ended, and its files: (path in the folder, digest, pieces)."""
 
-    answer: Answer
+    answer: WorkerExit
     files: tuple[tuple[str, str, Pieces], ...]
 
 
-class CorruptError(Exception):
+class DigestMismatchError(Exception):
     """Bytes arrived that are not those that were sent."""
 
 
@@ -83,23 +83,23 @@ def get_file(pieces: Pieces, path: Path, digest: str) -> None:
         for piece in pieces:
             file.write(ray.get(piece))
     if (found := hash_file(path)) != digest:
-        raise CorruptError(f"{path.name} was {digest[:12]} when it was sent, and {found[:12]} when it came")
+        raise DigestMismatchError(f"{path.name} was {digest[:12]} when it was sent, and {found[:12]} when it came")
 
 
 class _WarmServer:
     """A worker server (`runtime.server`), and those who wait for its answers."""
 
     def __init__(self, name: Server, folder: Path) -> None:
-        self.server = WorkerServer(name, folder)
+        self.server = WorkerServerProcess(name, folder)
         self.gone: MachineError | None = None
         self._lock = threading.Lock()
-        self._waiting: dict[int, SimpleQueue[Answer | MachineError]] = {}
+        self._waiting: dict[int, SimpleQueue[WorkerExit | MachineError]] = {}
         self._asked = 0
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ask(self, module: str, folder: Path, seconds: float | None) -> Answer:
+    def ask(self, module: str, folder: Path, seconds: float | None) -> WorkerExit:
         """Have one step done. Raises MachineError when the server is gone."""
-        answers: SimpleQueue[Answer | MachineError] = SimpleQueue()
+        answers: SimpleQueue[WorkerExit | MachineError] = SimpleQueue()
         with self._lock:
             if self.gone is not None:
                 raise self.gone
@@ -115,7 +115,7 @@ class _WarmServer:
         try:
             while True:
                 for answer in self.server.receive():
-                    if not isinstance(answer, Noticed):
+                    if not isinstance(answer, Notice):
                         with self._lock:
                             waiting = self._waiting.pop(answer.id)
                         waiting.put(answer)
@@ -127,7 +127,7 @@ class _WarmServer:
             self.server.close()
 
 
-class Keeper:
+class NodeActor:
     """The actor of a node: it keeps servers warm from step to step."""
 
     def __init__(self, root: str) -> None:
@@ -143,7 +143,7 @@ class Keeper:
         """The blobs that this node's store has not."""
         return [digest for digest in digests if not self.store.has(digest)]
 
-    def run(self, server: Server, module: str, folder: str, seconds: float | None) -> Answer:
+    def run(self, server: Server, module: str, folder: str, seconds: float | None) -> WorkerExit:
         """One step, in a child of a warm server. Raises MachineError when the server is gone."""
         with self._lock:
             warm = self._servers.get(server)
@@ -159,7 +159,7 @@ class Keeper:
             self.scratch.close()
 
 
-def run_step(work: Work, keeper: Any, blobs: Mapping[str, Pieces]) -> Done:
+def run_step(work: NodeTask, keeper: Any, blobs: Mapping[str, Pieces]) -> NodeTaskResult:
     """The task: take what came, lay the step out, have it done, send back what it made."""
     store = open_store(work.store)
     scratch = store.open_scratch()
@@ -175,12 +175,12 @@ def run_step(work: Work, keeper: Any, blobs: Mapping[str, Pieces]) -> Done:
         files = [folder / name for name in BACK if (folder / name).exists()]
         files += walk_files(folder / "outputs")
         sent = [(str(file.relative_to(folder)), hash_file(file), put_file(file)) for file in files]
-        return Done(answer, tuple(sent))
+        return NodeTaskResult(answer, tuple(sent))
     finally:
         scratch.close()
 
 
-def lay_out(work: Work, folder: Path, store: Store) -> None:
+def lay_out(work: NodeTask, folder: Path, store: Store) -> None:
     """The folder that a child finds, its inputs links to blobs. Raises FileNotFoundError where one lacks."""
     (folder / "inputs").mkdir(parents=True)
     (folder / "outputs").mkdir()

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tflbuild.cluster.node import Keeper, describe
+from tflbuild.cluster.node import NodeActor, describe
 from tflbuild.core.cluster import Cluster
 from tflbuild.errors import MachineError
 from tflbuild.resolve.toolchain import differences
@@ -31,7 +31,7 @@ class NoNodeError(MachineError):
 
 
 @dataclass
-class CheckedNode:
+class RayNode:
     """A node that makes the same bytes as this machine. `busy` of its `slots` are taken."""
 
     id: str
@@ -41,7 +41,7 @@ class CheckedNode:
     busy: int = 0
 
 
-class Nodes:
+class RayNodePool:
     """What is known of each node, by Ray's id, which no node gets twice."""
 
     def __init__(self, cluster: Cluster, say: Callable[[dict[str, Any]], None]) -> None:
@@ -49,7 +49,7 @@ class Nodes:
         self.say = say
         self.mine = describe()
         self._change = threading.Condition()
-        self._usable: dict[str, CheckedNode] = {}
+        self._usable: dict[str, RayNode] = {}
         self._refused: dict[str, str] = {}  # node -> why, for good
         self._resting: dict[str, float] = {}  # node -> when it may be tried again
         self._checking: set[str] = set()
@@ -57,12 +57,12 @@ class Nodes:
         self._heard = self._served = time.monotonic()  # when the cluster answered, when a node took steps
         self._slots = 0
         self._total = self._able = 0
-        self._keeper = ray.remote(Keeper)
+        self._keeper = ray.remote(NodeActor)
         threading.Thread(target=self._watch, daemon=True).start()
 
     # for those who carry steps
 
-    def take(self) -> CheckedNode:
+    def take(self) -> RayNode:
         """A slot of the node that has most of its own free. Raises NoNodeError when there is none for too long."""
         with self._change:
             while True:
@@ -80,13 +80,13 @@ class Nodes:
                     )
                 self._change.wait(WATCH_SECONDS)
 
-    def give_back(self, node: CheckedNode) -> None:
+    def give_back(self, node: RayNode) -> None:
         """The slot is free again."""
         with self._change:
             node.busy -= 1
             self._change.notify_all()
 
-    def rest(self, node: CheckedNode, why: str) -> None:
+    def rest(self, node: RayNode, why: str) -> None:
         """A run was lost there: nothing more goes to it until it answers again."""
         with self._change:
             node.busy -= 1
@@ -94,7 +94,7 @@ class Nodes:
             self._resting[node.id] = time.monotonic() + REST_SECONDS
             self._drop(node)
 
-    def refuse(self, node: CheckedNode, why: str) -> None:
+    def refuse(self, node: RayNode, why: str) -> None:
         """It cannot be trusted: nothing more goes to it."""
         with self._change:
             node.busy -= 1
@@ -129,7 +129,7 @@ class Nodes:
         wanted = {"CPU": self.cluster.cpus, "memory": self.cluster.memory, **dict(self.cluster.resources)}
         return ", ".join(f"{name} {amount:g}" for name, amount in wanted.items() if amount)
 
-    def _drop(self, node: CheckedNode) -> None:
+    def _drop(self, node: RayNode) -> None:
         if self._usable.pop(node.id, None) is not None:
             self._count()
 
@@ -212,6 +212,6 @@ class Nodes:
         with self._change:
             self._checking.discard(identity)
             if not different:
-                self._usable[identity] = CheckedNode(identity, name, slots, keeper)
+                self._usable[identity] = RayNode(identity, name, slots, keeper)
                 self._served = time.monotonic()
                 self._count()

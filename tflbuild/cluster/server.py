@@ -16,8 +16,8 @@ from typing import Any
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.step import Step
 from tflbuild.errors import MachineError
-from tflbuild.execute.events import Noticed
-from tflbuild.execute.server import Answer, StepServer
+from tflbuild.execute.events import Notice
+from tflbuild.execute.server import StepServer, WorkerExit
 from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
@@ -61,11 +61,11 @@ class RayServer(StepServer):
         settings = {"cluster": asdict(cluster), "store": str(store.root)}
         self.process.stdin.write(json.dumps(settings).encode() + b"\n")
 
-    def _read(self, value: dict[str, Any]) -> Answer | Noticed | None:
+    def _read(self, value: dict[str, Any]) -> WorkerExit | Notice | None:
         if "error" in value:
             raise MachineError(**value["error"])
         if "notice" in value:
-            return Noticed(value["notice"])
+            return Notice(value["notice"])
         if "slots" in value:
             self.slots = value["slots"]
             return None

@@ -17,19 +17,19 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
 from tflbuild.locations import store_root
 from tflbuild.pipeline.build import (
-    Prepared,
-    as_error,
+    PreparedBuild,
     connect,
+    convert_failure,
+    describe_environment,
     prepare_plan,
     require_one_artifact,
-    surroundings,
 )
-from tflbuild.pipeline.judging import GateJudgement, judge, list_remedies, unnamed
+from tflbuild.pipeline.judging import GateCheck, check_gates, drop_variant_name, list_remedies
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.report.console import show_notices
 from tflbuild.report.outputs import disk_errors
-from tflbuild.report.questions.diagnosis import Trial
-from tflbuild.search.remedies import can_spare, find_repairs, kind_of, spare_worst
+from tflbuild.report.questions.diagnosis import FixTrial
+from tflbuild.search.remedies import can_spare, find_repairs, keep_worst_in_float, kind_of
 from tflbuild.storage.store import Store
 
 ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top
@@ -42,18 +42,18 @@ class Diagnosis:
     """What was wrong, "" when nothing was, and what was tried, in the order of preference."""
 
     problem: str
-    trials: tuple[Trial, ...]
+    trials: tuple[FixTrial, ...]
 
 
 @dataclass(frozen=True)
 class BuildAttempt:
     """A build that was tried. `failed` is the step that failed, "" where all went well or a gate was missed."""
 
-    trial: Trial
-    prepared: Prepared
+    trial: FixTrial
+    prepared: PreparedBuild
     roles: Mapping[str, StepResult]
     failed: str = ""
-    judgement: GateJudgement | None = None
+    judgement: GateCheck | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -83,7 +83,7 @@ def describe_problem(attempt: BuildAttempt) -> str:
     assert failure is not None
     if attempt.judgement is not None:
         return str(attempt.judgement.as_error(""))
-    error = as_error(attempt.failed, failure, attempt.prepared.places[0], None)
+    error = convert_failure(attempt.failed, failure, attempt.prepared.places[0], None)
     error.next_step = "\n".join(line for line in error.next_step.split("\n") if "`tflbuild doctor`" not in line)
     return str(error)
 
@@ -97,7 +97,7 @@ class Doctor:
     overrides: list[str]
     seen: list[Recipe] = field(default_factory=list)
 
-    def treat(self, first: BuildAttempt) -> list[Trial]:
+    def treat(self, first: BuildAttempt) -> list[FixTrial]:
         """Return the trials of what may help; where nothing does, of what may help against what then failed."""
         attempts = list(self.try_all(first, self.propose(first)))
         for _ in range(ROUNDS - 1):
@@ -106,7 +106,7 @@ class Doctor:
             deeper = [
                 (attempt, combine(attempt.trial.fix, fix))
                 for attempt in attempts
-                if uncovers(attempt, first)
+                if reveals_another_failure(attempt, first)
                 for fix in self.propose(attempt)
             ]
             for attempt, fix in deeper:
@@ -137,10 +137,10 @@ class Doctor:
         accuracy = judgement is not None and any(kind_of(gate.name) == "accuracy" for gate in judgement.missed)
         if not accuracy or not can_spare(recipe):
             return
-        plan = make_sensitivities(attempt.prepared.resolved[:1], surroundings(), SAMPLES)
+        plan = make_sensitivities(attempt.prepared.resolved[:1], describe_environment(), SAMPLES)
         result = self.executor.execute(plan)[plan.goals[0]["sensitivity"]]
         if result.ok:
-            yield from spare_worst(recipe, result.facts["operators"])
+            yield from keep_worst_in_float(recipe, result.facts["operators"])
 
     def try_all(self, before: BuildAttempt, fixes: Iterator[str] | Sequence[str]) -> Iterator[BuildAttempt]:
         """Yield what came of each fix that composes to a recipe that was not tried yet.
@@ -173,17 +173,19 @@ class Doctor:
                 where="command line",
                 next_step="quantization=int8, or build it: what cannot be is left out, and said",
             )
-        if unnamed(recipe) in self.seen:
+        if drop_variant_name(recipe) in self.seen:
             return None
-        self.seen.append(unnamed(recipe))
+        self.seen.append(drop_variant_name(recipe))
         if fix:
             print(f"trying  {fix}", file=sys.stderr)
         connect(self.executor, prepared.shared, prepared.cluster)
         results = self.executor.execute(prepared.plan)
-        attempt = assess(fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()})
+        attempt = evaluate_attempt(
+            fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()}
+        )
         return replace(attempt, trial=replace(attempt.trial, without=without))
 
-    def prepare(self, fix: str) -> tuple[Prepared, tuple[str, ...]]:
+    def prepare(self, fix: str) -> tuple[PreparedBuild, tuple[str, ...]]:
         """Compose the recipe with a fix. Returns the plan, and the words of the command line that had to go.
 
         A scheme that is not calibrated has no use for the dataset that the command line declares, for example.
@@ -203,22 +205,22 @@ class Doctor:
                 kept = fitting
 
 
-def uncovers(attempt: BuildAttempt, first: BuildAttempt) -> bool:
+def reveals_another_failure(attempt: BuildAttempt, first: BuildAttempt) -> bool:
     """Whether a fix led to a failure of a step with another reason, which has fixes of its own."""
     failure, before = attempt.trial.failure, first.trial.failure
     return bool(attempt.failed) and failure is not None and (before is None or failure.why != before.why)
 
 
-def assess(fix: str, prepared: Prepared, roles: Mapping[str, StepResult]) -> BuildAttempt:
+def evaluate_attempt(fix: str, prepared: PreparedBuild, roles: Mapping[str, StepResult]) -> BuildAttempt:
     """Return how a build went: by its steps, and by the recipe's gates where all of them went well."""
     facts = {role: dict(result.facts) for role, result in roles.items() if result.ok}
     for role, result in roles.items():
         if result.failure is not None:
-            return BuildAttempt(Trial(fix, result.failure, facts), prepared, roles, role)
-    judgement = judge(prepared.resolved[0].recipe, roles, prepared.places[0])
+            return BuildAttempt(FixTrial(fix, result.failure, facts), prepared, roles, role)
+    judgement = check_gates(prepared.resolved[0].recipe, roles, prepared.places[0])
     if judgement.passed:
-        return BuildAttempt(Trial(fix, None, facts), prepared, roles)
-    return BuildAttempt(Trial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
+        return BuildAttempt(FixTrial(fix, None, facts), prepared, roles)
+    return BuildAttempt(FixTrial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
 
 
 def combine(first: str, second: str) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from tflbuild.config.composing.compose import Composed, compose
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.config.composing.timed import compose_timed
-from tflbuild.config.reference.target_listing import every_target
+from tflbuild.config.reference.target_listing import list_profiles
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS, Recipe
 from tflbuild.core.verdict import Verdict
@@ -22,47 +22,47 @@ from tflbuild.execute.limits import Limits
 from tflbuild.locations import locate, store_root
 from tflbuild.pipeline.build import (
     connect,
+    describe_environment,
     execute_all,
     observe_configuration,
     open_executor,
-    prepare_all,
+    prepare_jobs,
     prepare_plan,
     require_one_artifact,
-    surroundings,
 )
 from tflbuild.pipeline.folders import claim_folders
 from tflbuild.plan.inquiries import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
 from tflbuild.report.console import show_notices
 from tflbuild.report.manifest import OF_THE_PROCESS
 from tflbuild.report.outputs import disk_errors, prepare, variant_folder
-from tflbuild.report.targets import Listed, verdicts_of
+from tflbuild.report.targets import ListedTarget, verdicts_of
 from tflbuild.resolve.inputs import ARCHIVES, is_remote
 from tflbuild.resolve.tools import find_tool
 from tflbuild.storage.store import Store
 
-Require = Callable[[Recipe, Places], None]
+Require = Callable[[Recipe, KeyLocations], None]
 Composing = Callable[[list[str]], list[Composed]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnalysisResult:
     """What a question's step found, and the recipe that it was asked of."""
 
     recipe: Recipe
     found: Mapping[str, Json]
 
 
-def sensitivity(overrides: Sequence[str], limits: Limits) -> Answer:
+def sensitivity(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
     """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
     return _ask(overrides, limits, _require_sensitive, make_sensitivity, "sensitivity")
 
 
-def advise(overrides: Sequence[str], limits: Limits) -> Answer:
+def advise(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
     """Whether the calibration samples are enough. Raises TflbuildError for a recipe without any."""
     return _ask(overrides, limits, _require_samples, make_advice, "advise")
 
 
-def benchmark(overrides: Sequence[str], limits: Limits) -> Answer:
+def benchmark(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
     """Time the artifact of a recipe anew, or a .tflite that stands for one; on this host unless the recipe says where.
 
     Raises TflbuildError where it cannot be built or timed.
@@ -85,10 +85,10 @@ def _as_source(kind: str, path: str) -> list[str]:
 
 def _ask(
     overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str, by: Composing = compose
-) -> Answer:
+) -> AnalysisResult:
     with open_executor(limits) as (executor, console):
         read = observe_configuration()
-        prepared = prepare_all(by(list(overrides)), read, executor.store)
+        prepared = prepare_jobs(by(list(overrides)), read, executor.store)
         prepared.require_any()
         require_one_artifact(prepared)
         resolved, places = prepared.resolved[0], prepared.places[0]
@@ -98,12 +98,12 @@ def _ask(
         claim_folders([resolved.recipe], [places])
         prepare(variant_folder(resolved.recipe))
         connect(executor, prepared.shared, prepared.cluster)
-        plan = make(resolved, surroundings())
+        plan = make(resolved, describe_environment())
         found = execute_all(executor, plan, places)[role].facts
-    return Answer(resolved.recipe, {name: value for name, value in found.items() if name not in OF_THE_PROCESS})
+    return AnalysisResult(resolved.recipe, {name: value for name, value in found.items() if name not in OF_THE_PROCESS})
 
 
-def _require_settled(recipe: Recipe, places: Places) -> None:
+def _require_settled(recipe: Recipe, places: KeyLocations) -> None:
     if recipe.search is not None:
         raise RecipeError(
             "what quantization=auto ends with is not known",
@@ -112,7 +112,7 @@ def _require_settled(recipe: Recipe, places: Places) -> None:
         )
 
 
-def _require_sensitive(recipe: Recipe, places: Places) -> None:
+def _require_sensitive(recipe: Recipe, places: KeyLocations) -> None:
     unquantized = recipe.quantization.scheme == "none" or recipe.search is not None
     if unquantized or recipe.verify.dataset is None:
         lacks = "quantization" if unquantized else "verify"
@@ -124,7 +124,7 @@ def _require_sensitive(recipe: Recipe, places: Places) -> None:
         )
 
 
-def _require_samples(recipe: Recipe, places: Places) -> None:
+def _require_samples(recipe: Recipe, places: KeyLocations) -> None:
     if recipe.dataset is None:
         raise RecipeError(
             "advise needs calibration data",
@@ -135,7 +135,7 @@ def _require_samples(recipe: Recipe, places: Places) -> None:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InspectedModel:
     """A model as it is: its kind, its signature and, of a .tflite, its contents.
 
     `asks` are the parts of any other model that a build refuses unless the recipe names them: `path`, `why`, `key`.
@@ -148,12 +148,12 @@ class Inspected:
     asks: tuple[Mapping[str, str], ...] = ()
 
 
-def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequence[str] = ()) -> Inspected:
+def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequence[str] = ()) -> InspectedModel:
     """Open a model, and ask targets of it; `settings` are overrides of its source.
 
     Raises TflbuildError for what is no model, and for targets of one that is not converted yet.
     """
-    kind = source_kind(path)
+    kind = guess_source_kind(path)
     if targets and kind != "tflite":
         raise UsageError(
             f"'{path}' is not converted yet",
@@ -171,20 +171,20 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
                 f"'{','.join(targets)}' names no target", where="command line: --target", next_step="tflbuild targets"
             )
         connect(executor, prepared.shared, prepared.cluster)
-        plan = make_description(prepared.resolved[0], surroundings())
+        plan = make_description(prepared.resolved[0], describe_environment())
         results = execute_all(executor, plan, prepared.places[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
     contents, asks = described.facts.get("contents", {}), tuple(described.facts.get("asks", ()))
-    return Inspected(kind, signature, contents, tuple(verdicts_of(recipe, results)), asks)
+    return InspectedModel(kind, signature, contents, tuple(verdicts_of(recipe, results)), asks)
 
 
-def list_targets() -> list[Listed]:
+def list_targets() -> list[ListedTarget]:
     """Every profile, the project's own in conf/target/ included. Raises RecipeError for one that is not sound."""
-    return [Listed(text, target, find_tool(target)) for text, target in every_target()]
+    return [ListedTarget(text, target, find_tool(target)) for text, target in list_profiles()]
 
 
-def source_kind(path: str) -> str:
+def guess_source_kind(path: str) -> str:
     """The kind of source that a path, a handle or a reference looks like."""
     if is_remote(path) or path.endswith(ARCHIVES):
         return "hub"

@@ -14,11 +14,11 @@ from tflbuild.commands.options import REPORT_USAGE
 from tflbuild.core.digest import Json
 from tflbuild.errors import UsageError, nearest
 from tflbuild.locations import store_root
-from tflbuild.pipeline.sweeps import FOLDER, OUTPUTS, with_layers
+from tflbuild.pipeline.sweeps import FOLDER, OUTPUTS, add_sensitivity
 from tflbuild.report.outputs import disk_errors, write_page
 from tflbuild.report.summary import show_path
 from tflbuild.report.sweeps.history import find_commit, is_since, order_commits
-from tflbuild.report.sweeps.sweep import PAGE, RECORD, Sweep, read_record
+from tflbuild.report.sweeps.sweep import PAGE, RECORD, SweepRecord, read_record
 from tflbuild.report.sweeps.sweep_page import sweep_page
 from tflbuild.storage.store import Store
 
@@ -26,11 +26,11 @@ OTHER_FLAGS = ("multirun", "jobs", "offline", "clear", "as_recipe")
 
 
 @dataclass(frozen=True)
-class Report:
+class SweepReport:
     """A page that was made again, of which sweeps, and why others were left out."""
 
     page: Path
-    sweeps: tuple[Sweep, ...]
+    sweeps: tuple[SweepRecord, ...]
     left_out: tuple[str, ...]
 
 
@@ -43,7 +43,7 @@ def show_report(options: argparse.Namespace) -> None:
             )
     made = report(options.overrides[1:], options.since)
     if options.json:
-        print(json.dumps(told_of_report(made), indent=2))
+        print(json.dumps(report_json(made), indent=2))
         return
     for reason in made.left_out:
         print(f"warning: left out {reason}", file=sys.stderr)
@@ -52,7 +52,7 @@ def show_report(options: argparse.Namespace) -> None:
     print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweep{several}")
 
 
-def report(words: Sequence[str], since: str | None) -> Report:
+def report(words: Sequence[str], since: str | None) -> SweepReport:
     """The page of one sweep in its folder, or of several beside their folders.
 
     Raises UsageError for a sweep that is not there or cannot be read, and for a revision that git does not know.
@@ -74,16 +74,16 @@ def report(words: Sequence[str], since: str | None) -> Report:
     if since is not None:
         sweeps, left_out = choose_since(sweeps, since)
     store = Store(store_root())
-    sweeps = [with_layers(sweep, store) for sweep in in_order(sweeps)]
+    sweeps = [add_sensitivity(sweep, store) for sweep in sort_sweeps(sweeps)]
     place = folders[0] if len(folders) == 1 and since is None else root
     page, text = place / PAGE, sweep_page(sweeps)
     with disk_errors(root):
         if not page.is_file() or page.read_bytes() != text.encode():  # else the sweep would not find all as it left it
             write_page(place, PAGE, text)
-    return Report(page, tuple(sweeps), tuple(left_out))
+    return SweepReport(page, tuple(sweeps), tuple(left_out))
 
 
-def told_of_report(made: Report) -> dict[str, Json]:
+def report_json(made: SweepReport) -> dict[str, Json]:
     """The same for programs."""
     sweeps = [
         {"id": one.id, "commit": one.git and one.git.commit, "variants": len(one.variants)} for one in made.sweeps
@@ -119,7 +119,7 @@ def find_folder(word: str, root: Path) -> Path:
     )
 
 
-def choose_since(sweeps: Sequence[Sweep], revision: str) -> tuple[list[Sweep], list[str]]:
+def choose_since(sweeps: Sequence[SweepRecord], revision: str) -> tuple[list[SweepRecord], list[str]]:
     """(the sweeps made at a commit or after it, why the others are none). Raises UsageError when there is none."""
     first = find_commit(revision)
     answers = {sweep.git.commit: is_since(sweep.git.commit, first) for sweep in sweeps if sweep.git is not None}
@@ -141,12 +141,12 @@ def choose_since(sweeps: Sequence[Sweep], revision: str) -> tuple[list[Sweep], l
     return kept, left_out
 
 
-def in_order(sweeps: Sequence[Sweep]) -> list[Sweep]:
+def sort_sweeps(sweeps: Sequence[SweepRecord]) -> list[SweepRecord]:
     """By the place of their commits in history where git knows all of them, else by time."""
     commits = {sweep.git.commit for sweep in sweeps if sweep.git is not None}
     places = order_commits(commits) if len(commits) > 1 else {}
 
-    def rank(sweep: Sweep) -> tuple[int, str]:
+    def rank(sweep: SweepRecord) -> tuple[int, str]:
         known = sweep.git is not None and places.keys() >= commits
         return places[sweep.git.commit] if known and sweep.git is not None else -1, sweep.created
 

@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
-        verb = take_verb(options)
+        verb = parse_command(options)
         if options.trust_store:
             from tflbuild.config.freezing.freeze_store import confirm_store
 
@@ -49,7 +49,7 @@ def _run(arguments: Sequence[str]) -> int:
         return EXIT_DONE
 
 
-def take_verb(options: argparse.Namespace) -> str:
+def parse_command(options: argparse.Namespace) -> str:
     """The verb that the words before the overrides name. A word that is neither is refused."""
     if options.shell_completion or options.hydra_help or options.help or options.info or options.cfg:
         options.overrides = [text for text in options.overrides if text not in VERBS]
@@ -79,7 +79,7 @@ def take_verb(options: argparse.Namespace) -> str:
     verb = words[0] if words else "build"
     if verb == "report":
         raise UsageError("report stands first, and takes sweeps", where="command line", next_step=REPORT_USAGE)
-    refuse_aims_without_sweep(options)
+    refuse_objectives_without_sweep(options)
     if options.clear and verb != "cache":
         raise UsageError("--clear goes with cache", where="command line", next_step="tflbuild cache --clear")
     if options.as_recipe:
@@ -89,7 +89,7 @@ def take_verb(options: argparse.Namespace) -> str:
     return verb
 
 
-def refuse_aims_without_sweep(options: argparse.Namespace) -> None:
+def refuse_objectives_without_sweep(options: argparse.Namespace) -> None:
     """Raises UsageError for objectives told of a single variant, which they would do nothing for."""
     told = [text for text in options.overrides if text.lstrip("+").startswith("sweep.")]
     if told and not options.multirun:
@@ -108,7 +108,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     from tflbuild.report.columns import screen_width
     from tflbuild.report.quality_warnings import warning_text
     from tflbuild.report.search import search_text
-    from tflbuild.report.summary import labels, show_path
+    from tflbuild.report.summary import label_variants, show_path
     from tflbuild.report.sweeps.standings import sweep_table
     from tflbuild.report.targets import targets_table
 
@@ -117,18 +117,18 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     errors = [error for error in (*(outcome.error for outcome in outcomes), built.stopped) if error]
     ran = any(outcome.ran for outcome in outcomes)
     several = options.multirun or len(outcomes) > 1  # targets that want different artifacts are a sweep of them
-    swept = sweeps.record(arguments, prepared, outcomes) if several else None
+    swept = sweeps.write_sweep(arguments, prepared, outcomes) if several else None
     if options.json:
-        more = [{}] * len(outcomes) if swept is None else sweeps.told_of_variants(swept)
+        more = [{}] * len(outcomes) if swept is None else sweeps.variants_json(swept)
         rows_json = [{**_outcome_json(outcome), **told} for outcome, told in zip(outcomes, more, strict=True)]
         print(json.dumps(rows_json, indent=2))
     rows = [outcome.row for outcome in outcomes]
     table = ""
-    for outcome, label in zip(outcomes, labels(rows), strict=True):
+    for outcome, label in zip(outcomes, label_variants(rows), strict=True):
         if outcome.found is not None:
             table += f"search  {label}\n" if several else ""
             table += search_text(outcome.found) + ("\n\n" if several else "\n")
-    for outcome, label in zip(outcomes, labels(rows), strict=True) if len(rows) <= TOLD_IN_FULL else ():
+    for outcome, label in zip(outcomes, label_variants(rows), strict=True) if len(rows) <= TOLD_IN_FULL else ():
         judged = targets_table(outcome.row.manifest or {}, screen_width())
         judged += "" if several else latency_line(outcome.row.manifest or {})
         table += (f"{label}\n" if several and judged else "") + judged
@@ -150,7 +150,7 @@ def build(options: argparse.Namespace, arguments: list[str]) -> int:
     if not options.json and built.repeatable:
         files = () if swept is None else swept.files
         told = f"{table}up to date  {answer}" + (f"\n{last}" if last else "")
-        pipeline.keep_note(arguments, prepared, outcomes, files, told, warnings)
+        pipeline.remember_build(arguments, prepared, outcomes, files, told, warnings)
     return EXIT_DONE
 
 
@@ -212,8 +212,8 @@ def _foresee(options: argparse.Namespace, text: Callable[..., str]) -> int:
     from tflbuild.pipeline import build as pipeline
     from tflbuild.report.questions import foresight
 
-    prepared, previews, store = pipeline.foresee(options.overrides, multirun=options.multirun)
-    reasons = foresight.reasons(prepared.resolved, prepared.plan, previews, store)
+    prepared, previews, store = pipeline.preview_build(options.overrides, multirun=options.multirun)
+    reasons = foresight.find_changes(prepared.resolved, prepared.plan, previews, store)
     print(foresight.plan_json(previews, reasons) if options.json else text(previews, reasons))
     searches = [one.recipe.search for one in prepared.resolved if one.recipe.search is not None]
     for search in [] if options.json else searches:
@@ -236,14 +236,16 @@ def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
 
     require_one_variant(options, "doctor")
     found = clinic.diagnose(options.overrides, read_limits(options))
-    chosen = diagnosis.best(found.trials)
+    chosen = diagnosis.choose_fix(found.trials)
     if options.json:
         print(diagnosis.as_json(found.problem, found.trials))
     elif not found.problem:
         print("nothing is wrong: the recipe builds as it is, and passes its gates")
     else:
         print(found.problem, file=sys.stderr)
-        print(diagnosis.table(found.trials) if found.trials else "no automatic fix is known for this failure")
+        print(
+            diagnosis.make_trial_table(found.trials) if found.trials else "no automatic fix is known for this failure"
+        )
         if chosen is not None:
             kept = diagnosis.without_replaced(arguments, chosen)
             print(f"{'works' if chosen.works else 'builds'}  {_as_build(kept, 'doctor')} {chosen.command}")
@@ -271,12 +273,12 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
     """Say whether the calibration samples are enough."""
     from tflbuild.commands import inquiry
     from tflbuild.report.outputs import variant_folder, write_page
-    from tflbuild.report.questions.advice import advice_text, judge
+    from tflbuild.report.questions.advice import advice_text, evaluate_samples
     from tflbuild.report.questions.charts import advice_page
 
     require_one_variant(options, "advise")
     answer = inquiry.advise(options.overrides, read_limits(options))
-    verdict = judge(answer.found, answer.recipe, _as_build(arguments, "advise"))
+    verdict = evaluate_samples(answer.found, answer.recipe, _as_build(arguments, "advise"))
     text = advice_page(answer.found, verdict, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "advice.html", text)
     told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
@@ -379,7 +381,7 @@ def hydra(options: argparse.Namespace, _: list[str]) -> int:
     """Hydra's own views of the configuration: help, config, info, completion."""
     from tflbuild.config.reference import inspection
 
-    inspection.show(options, make_parser(), VERBS)
+    inspection.print_view(options, make_parser(), VERBS)
     return EXIT_DONE
 
 

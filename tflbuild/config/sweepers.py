@@ -25,17 +25,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from tflbuild.config.composing.compose import Composer, Drive
-from tflbuild.config.composing.mistakes import PLUGINS, Places, find_node
-from tflbuild.config.composing.one_plan import Build, Enough, NoValue, OnePlan, Value
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.compose import Composer, SweepPlugins
+from tflbuild.config.composing.mistakes import PLUGINS, KeyLocations, find_node
+from tflbuild.config.composing.one_plan import Build, MissingObjectiveError, SinglePlanLauncher, StopSweep, Value
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_sweep import KEY, freeze_objectives
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.digest import leaves
 from tflbuild.core.objective import Objective
 from tflbuild.errors import MachineError, RecipeError, StepError, TflbuildError
 
-__all__ = ["Enough", "NoValue", "Value", "find_jobs", "launch", "may_differ", "objectives_of"]
+__all__ = ["MissingObjectiveError", "StopSweep", "Value", "find_jobs", "launch", "may_differ", "objectives_of"]
 
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 MEASURING = ("recipe", "target", "verify", "benchmark")  # what decides which figures a variant will have
@@ -45,12 +45,12 @@ SAMPLER = re.compile(r"optuna\.samplers\.[A-Z]\w*")
 NOTHING_FOUND = "No trials are completed"  # how Optuna ends a study in which every trial failed
 
 
-def objectives_of(drive: Drive, places: Places) -> tuple[Objective, ...]:
+def objectives_of(drive: SweepPlugins, places: KeyLocations) -> tuple[Objective, ...]:
     """What a sweeper is to optimize, in its order. Raises RecipeError for objectives that are none."""
     config = cast(DictConfig, drive.config)
     metrics = OmegaConf.select(config, "verify.metrics") or {}
-    asked = schema.Sweep(objectives=[str(one) for one in config.sweep.objectives])
-    found = freeze_objectives(asked, [str(name) for name in metrics], Refusals(places))
+    asked = schema.SweepConfig(objectives=[str(one) for one in config.sweep.objectives])
+    found = freeze_objectives(asked, [str(name) for name in metrics], RecipeErrors(places))
     if "direction" in config.hydra.sweeper and not found:
         raise RecipeError(
             f"hydra/sweeper={drive.sweeper} has no objective",
@@ -61,7 +61,7 @@ def objectives_of(drive: Drive, places: Places) -> tuple[Objective, ...]:
     return found
 
 
-def may_differ(composer: Composer, drive: Drive) -> bool:
+def may_differ(composer: Composer, drive: SweepPlugins) -> bool:
     """Whether a later batch may measure what those before it did not: some of what is swept decides that."""
     if drive.batches is not None and len(drive.batches) == 1:
         return False
@@ -70,19 +70,19 @@ def may_differ(composer: Composer, drive: Drive) -> bool:
     return any(name.partition(".")[0] in MEASURING for name in names)
 
 
-def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> TflbuildError | None:
+def find_jobs(composer: Composer, drive: SweepPlugins, folder: Path, build: Build) -> TflbuildError | None:
     """Let a sweeper find jobs and have them built, batch after batch, until it ends; `folder` is its to write into.
 
     Gives why it ended early, where it did. Raises what `build` raises, and TflbuildError for a sweeper that cannot
     even begin.
     """
-    places = Places(composer.recipe, composer.overrides)
+    places = KeyLocations(composer.recipe, composer.overrides)
     config = _for_sweeper(drive, objectives_of(drive, places), places, folder)
     require_plugin_classes(drive, places)
     raised: list[BaseException] = []
     begun = False
 
-    def launch(jobs: list[list[str]]) -> Sequence[Value | NoValue]:
+    def launch(jobs: list[list[str]]) -> Sequence[Value | MissingObjectiveError]:
         nonlocal begun
         begun = True
         try:
@@ -91,14 +91,14 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
             raised.append(error)
             raise
 
-    with _quiet(), _set_up(f"hydra/sweeper={drive.sweeper}", places), _launching(OnePlan(launch)):
+    with _quiet(), _set_up(f"hydra/sweeper={drive.sweeper}", places), _launching(SinglePlanLauncher(launch)):
         sweeper = Plugins.instance().instantiate_sweeper(
             hydra_context=_context(composer.hydra.config_loader), task_function=_no_task, config=config
         )
     try:
         with _quiet():
             sweeper.sweep(arguments=composer.task)
-    except NoValue as error:
+    except MissingObjectiveError as error:
         return StepError(
             f"hydra/sweeper={drive.sweeper} gave up after variants that failed",
             where=places.find("hydra.sweeper.max_failure_rate"),
@@ -106,7 +106,7 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
             next_step="leave max_failure_rate out to go on",
         )
     except Exception as error:
-        if raised and not isinstance(raised[0], Enough):
+        if raised and not isinstance(raised[0], StopSweep):
             raise raised[0] from None
         if raised or NOTHING_FOUND in str(error):
             return None
@@ -114,7 +114,7 @@ def find_jobs(composer: Composer, drive: Drive, folder: Path, build: Build) -> T
     return None
 
 
-def require_plugin_classes(drive: Drive, places: Places) -> None:
+def require_plugin_classes(drive: SweepPlugins, places: KeyLocations) -> None:
     """Refuse settings of a sweeper or a launcher that have Hydra make or call something else than parts of plugins.
 
     Hydra calls whatever a `_target_` names, in tflbuild's own process. Raises RecipeError with the key.
@@ -148,7 +148,7 @@ def _no_task(_: Any) -> Any:
     raise NotImplementedError("jobs are built by the launcher")
 
 
-def _ended(drive: Drive, error: Exception, places: Places, begun: bool) -> TflbuildError:
+def _ended(drive: SweepPlugins, error: Exception, places: KeyLocations, begun: bool) -> TflbuildError:
     """A sweeper's own complaint. Raised where nothing was built that could be told besides."""
     found = RecipeError(
         f"hydra/sweeper={drive.sweeper} {'ended early' if begun else 'cannot begin'}",
@@ -161,15 +161,15 @@ def _ended(drive: Drive, error: Exception, places: Places, begun: bool) -> Tflbu
     return found
 
 
-def launch(drive: Drive, folder: Path, work: Callable[[str], None], jobs: Sequence[Path]) -> str:
+def launch(drive: SweepPlugins, folder: Path, work: Callable[[str], None], jobs: Sequence[Path]) -> str:
     """Have a launcher run `work` on each of the jobs, in processes of its own; `work` is found by its name there.
 
     Gives why it ended early, "" where it did not. Raises TflbuildError for one that is not ready to.
     """
     config = OmegaConf.create({"hydra": _quieted(cast(DictConfig, drive.config), folder).hydra, "job": ""})
     name = f"hydra/launcher={drive.launcher}"
-    require_plugin_classes(drive, Places())
-    with _set_up(name, Places()):
+    require_plugin_classes(drive, KeyLocations())
+    with _set_up(name, KeyLocations()):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=_context(JobLoader()), task_function=JobTask(work), config=config
         )
@@ -212,7 +212,7 @@ def _context(loader: ConfigLoader) -> HydraContext:
     return HydraContext(config_loader=loader, callbacks=Callbacks())
 
 
-def _for_sweeper(drive: Drive, aims: Sequence[Objective], places: Places, folder: Path) -> DictConfig:
+def _for_sweeper(drive: SweepPlugins, aims: Sequence[Objective], places: KeyLocations, folder: Path) -> DictConfig:
     """The configuration that a sweeper is made from."""
     config = _quieted(cast(DictConfig, drive.config), folder)
     sweeper = config.hydra.sweeper
@@ -226,7 +226,7 @@ def _for_sweeper(drive: Drive, aims: Sequence[Objective], places: Places, folder
     return config
 
 
-def _require_directions(told: Any, aims: Sequence[Objective], places: Places) -> None:
+def _require_directions(told: Any, aims: Sequence[Objective], places: KeyLocations) -> None:
     """Raises RecipeError where the user's own direction is another than that of the objectives."""
     key = "hydra.sweeper.direction"
     names = [str(getattr(one, "name", one)) for one in (told if isinstance(told, ListConfig) else [told])]
@@ -240,7 +240,7 @@ def _require_directions(told: Any, aims: Sequence[Objective], places: Places) ->
         )
 
 
-def _is_told(key: str, places: Places) -> bool:
+def _is_told(key: str, places: KeyLocations) -> bool:
     """Whether the user set a key, which might be to what it is by default."""
     told = any(text.lstrip("+").startswith(f"{key}=") for text in places.overrides)
     return told or (places.recipe is not None and find_node(places.recipe, key) is not None)
@@ -257,7 +257,7 @@ def _quieted(config: DictConfig, folder: Path) -> DictConfig:
 
 
 @contextmanager
-def _set_up(name: str, places: Places) -> Iterator[None]:
+def _set_up(name: str, places: KeyLocations) -> Iterator[None]:
     """Raises what a plugin says of its own making as an error of tflbuild."""
     try:
         yield

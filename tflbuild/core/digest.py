@@ -15,7 +15,7 @@ from typing import Any
 Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
 
 
-class Identified:
+class HasIdentity:
     """A value that keys know by another text than its own."""
 
     __slots__ = ()
@@ -53,7 +53,7 @@ def _reject_uncanonical(value: Json) -> None:
 
 def plain_json(value: Json) -> Json:
     """The value as it reads back from JSON: mappings as dicts, tuples as lists, what is secret as its identity."""
-    return map_leaves(value, lambda leaf: leaf.identity if isinstance(leaf, Identified) else leaf)
+    return map_leaves(value, lambda leaf: leaf.identity if isinstance(leaf, HasIdentity) else leaf)
 
 
 def map_leaves(value: Json, change: Callable[[Json], Json]) -> Json:

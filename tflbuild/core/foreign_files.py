@@ -138,7 +138,7 @@ def _require_plain(value: object, *, finite: bool) -> None:
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
-            elif (finite or type(item) is not float) and (why := objection(item)):
+            elif (finite or type(item) is not float) and (why := find_invalid_value(item)):
                 raise BadContentError(why)
         if not below:
             return
@@ -146,7 +146,7 @@ def _require_plain(value: object, *, finite: bool) -> None:
     raise BadContentError(f"it is nested more than {MOST_DEPTH} levels deep")
 
 
-def objection(value: object) -> str:
+def find_invalid_value(value: object) -> str:
     """Return why a number or text cannot be worked with, "" for one that can: no reader needs to check it again."""
     if type(value) is str:
         if not value.isascii():

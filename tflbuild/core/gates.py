@@ -50,7 +50,7 @@ class Gate:
     @property
     def is_least(self) -> bool:
         """Whether the limit is a lower one."""
-        return is_least(self.name)
+        return is_lower_limit(self.name)
 
     @property
     def passed(self) -> bool:
@@ -76,7 +76,7 @@ class Gate:
         return f"{name} is {value}, {bound} {limit} is allowed{verdict}"
 
 
-def is_least(name: str) -> bool:
+def is_lower_limit(name: str) -> bool:
     """Whether a limit of this name is a lower one. What is called `at_most.NAME` is not, whatever its own name."""
     side, _, rest = name.partition(".")
     return side == "at_least" or (side != "at_most" and (rest or side).rpartition(".")[2] in AT_LEAST)
@@ -90,11 +90,11 @@ def show_figure(name: str, value: float | None, digits: int = 4) -> str:
     return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
 
 
-def strictest(*several: Limits) -> tuple[tuple[str, float], ...]:
+def merge_limits(*several: Limits) -> tuple[tuple[str, float], ...]:
     """All limits, sorted; of two on one figure the one that allows less."""
     found: dict[str, float] = {}
     for name, limit in (one for limits in several for one in limits):
-        found[name] = (max if is_least(name) else min)(found.get(name, limit), limit)
+        found[name] = (max if is_lower_limit(name) else min)(found.get(name, limit), limit)
     return tuple(sorted(found.items()))
 
 
@@ -118,7 +118,7 @@ def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]], confidence
     Raises:
         NotMeasuredError: for a limit where nothing of that name was measured.
     """
-    measured = figures(facts)
+    measured = collect_figures(facts)
     for name, _ in limits:
         if figure_name(name) not in measured:
             raise NotMeasuredError(name, list(facts.get("verify", {}).get("outputs", ())))
@@ -128,7 +128,7 @@ def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]], confidence
         intervals = {
             name: accuracy_interval(name, verify, confidence) for name, _ in limits if name in GATED_ACCURACIES
         }
-        bounds = {name: found.low if is_least(name) else found.high for name, found in intervals.items()}
+        bounds = {name: found.low if is_lower_limit(name) else found.high for name, found in intervals.items()}
     return [
         Gate(name, limit, measured[figure_name(name)], bounds.get(name), confidence if name in bounds else None)
         for name, limit in limits
@@ -143,7 +143,7 @@ def accuracy_interval(name: str, verify: Mapping[str, Json], confidence: float) 
     return wilson(round(accuracy[name] * samples), samples, confidence)
 
 
-def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
+def collect_figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
     """Return the figures that limits and tables use: of several outputs the worst, and each output's own.
 
     Where an output's channels are told apart, its SNR and its cosine are those of the worst channel: an average over
@@ -164,11 +164,11 @@ def figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
     return found
 
 
-def margins(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
+def collect_margins(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
     """Return half the width of the 95 % interval of each figure that has one, named as in `figures`."""
     verify = facts.get("verify", {})
     intervals = dict(verify.get("classification", {}).get("intervals", {}))
-    found = figures(facts)
+    found = collect_figures(facts)
     for output, values in verify.get("outputs", {}).items():
         interval = values.get("snr_db_interval")
         if interval and found[f"outputs.{output}.snr_db"] == values["snr_db"]:  # not of a single channel

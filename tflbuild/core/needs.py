@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class TargetRequirements:
     """`schemes` are those that it has kernels for, empty for all; the others are keys of a recipe's target."""
 
     schemes: tuple[str, ...] = ()

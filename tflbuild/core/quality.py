@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import ACCURACIES, Gate, accuracy_interval, is_least
+from tflbuild.core.gates import ACCURACIES, Gate, accuracy_interval, is_lower_limit
 from tflbuild.core.intervals import CONFIDENCE, samples_to_show_drop, samples_to_show_share, show_share, wilson
 
 LEAST_AGREEMENT = 0.5
@@ -212,7 +212,7 @@ def warn_of_gates(gates: Sequence[Gate], verify: Mapping[str, Json]) -> Iterator
                 )
                 shown = f"show a drop to +-{100 * width:.2g} points, and {gate.name}: {gate.limit:g} is finer"
                 yield gate_warning(samples, shown, count_whole(needed, verify))
-        elif gate.name in ("top1", "agreement") and is_least(gate.name):
+        elif gate.name in ("top1", "agreement") and is_lower_limit(gate.name):
             best = wilson(samples, samples, confidence).low
             if best < gate.limit:
                 needed = samples_to_show_share(gate.limit, confidence)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
-from tflbuild.core.needs import Needs
+from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.objective import Objective
 from tflbuild.core.schemes import CALIBRATED
 
@@ -132,7 +132,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class QuantizationRule:
     """An exception: operators whose output's name `match` is found in, and that are `op` ("" for any), get `scheme`."""
 
     match: str
@@ -152,7 +152,7 @@ class Quantization:
     engine: str = "litert"
     algorithm: str = "min_max"
     granularity: str = "per_channel"
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[QuantizationRule, ...] = ()
     input_type: str = "float32"
     output_type: str = "float32"
     symmetric: bool = False
@@ -258,7 +258,7 @@ class Verify:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target(Needs):
+class Target(TargetRequirements):
     """A device profile: what it needs, and how a verdict on it is had.
 
     `runtime` and `table` are names of `tflbuild.targets`, `options` what its runtime alone has, as plain

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from tflbuild.core.digest import Identified
+from tflbuild.core.digest import HasIdentity
 
 HIDDEN = "..."
 
@@ -42,7 +42,7 @@ def _shown_value(name: str, value: str) -> str:
     return HIDDEN if is_secret_name(name) or TOKEN_VALUE.fullmatch(value) else value
 
 
-class SecretUrl(Identified):
+class SecretUrl(HasIdentity):
     """A URL, a handle or a path. `str` shows it without what may be secret; only `reveal` has all of it.
 
     It is no `str`, so that it cannot be written or joined by mistake: what forgets to choose is a TypeError.

@@ -168,7 +168,7 @@ def show_json(value: Any) -> Any:
     return map_leaves(value, lambda leaf: str(leaf) if isinstance(leaf, SecretUrl) else leaf)
 
 
-def mark(text: str) -> str:
+def replace_secrets_with_hashes(text: str) -> str:
     """Return a text in which a keyed hash stands for each secret: as distinct as the text, and safe to publish."""
     for value, pattern in sorted(_known.items(), key=lambda pair: len(pair[0]), reverse=True):
         if pattern.search(text):
@@ -188,7 +188,7 @@ class SecretText(SecretUrl):
 
     @property
     def identity(self) -> str:
-        return mark(identify(self.reveal()))
+        return replace_secrets_with_hashes(identify(self.reveal()))
 
     def __str__(self) -> str:
         return hide(self.reveal())

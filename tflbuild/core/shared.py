@@ -19,7 +19,7 @@ SIGNED = "signed "  # begins the origin of a record that was taken because of it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
+class RemoteCacheSettings:
     """A store behind the one of this machine. Results go there with `push` alone.
 
     `seconds` is how long a build waits for it in all. `unconfirmed` is what a recipe wants it for and the user has not

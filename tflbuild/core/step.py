@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tflbuild.core.digest import Json, hash_value, plain_json
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Step:
     section: str = field(default="", compare=False)
     seconds: float | None = field(default=None, compare=False)
     cpu: str = field(default="", compare=False)
-    ties: tuple[Tie, ...] = field(default=(), compare=False)
+    ties: tuple[CpuDependence, ...] = field(default=(), compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -112,7 +112,7 @@ def artifact_role(roles: Container[str]) -> str:
     return next(role for role in ("annotate", "quantize", "convert") if role in roles)
 
 
-def is_tied(action: Mapping[str, Json]) -> bool:
+def is_cpu_dependent(action: Mapping[str, Json]) -> bool:
     """Whether an action's key names a CPU."""
     return "cpu" in action
 

@@ -10,13 +10,13 @@ from tflbuild.core.verdict import PROVEN, Verdict, target_figures
 ON_DELEGATE = "on_delegate"  # how many operators the delegate takes: no limit, but a sweep may want the most of it
 
 
-def hold(verdict: Verdict, limits: Limits) -> list[Gate]:
+def evaluate_target_gates(verdict: Verdict, limits: Limits) -> list[Gate]:
     """The limits with what is known, named `<target>.<figure>`. What is not known has no value, and fails."""
     measured = verdict.measured()
     return [Gate(f"{verdict.target}.{name}", limit, measured.get(name)) for name, limit in limits]
 
 
-def faults(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
+def list_failures(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
     """What no limit allows.
 
     It does not run there, gives other results, is not proven where it must be, or is not what the profile needs.
@@ -31,7 +31,7 @@ def faults(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
         yield f"the artifact is not what {verdict.target} needs:"
 
 
-def judged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
+def collect_target_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """What a sweep is judged by: the figures of several verdicts that are known, as `<target>.<figure>`."""
     taken = {f"{one.target}.{ON_DELEGATE}": one.on_delegate for one in verdicts}
     counted = {name: float(count) for name, count in taken.items() if count is not None}

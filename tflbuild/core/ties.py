@@ -13,7 +13,7 @@ from tflbuild.core.digest import Json
 
 
 @dataclass(frozen=True, order=True)
-class Tie:
+class CpuDependence:
     """An operator whose result differs between CPUs, the layer it belongs to ("" for the whole model), and why."""
 
     operator: str
@@ -21,13 +21,13 @@ class Tie:
     reason: str
 
 
-def read_ties(facts: Mapping[str, Json]) -> tuple[Tie, ...]:
+def read_cpu_dependence(facts: Mapping[str, Json]) -> tuple[CpuDependence, ...]:
     """Return the ties that a step's facts name, sorted."""
-    return tuple(sorted({Tie(**tie) for tie in facts.get("tied") or ()}))
+    return tuple(sorted({CpuDependence(**tie) for tie in facts.get("tied") or ()}))
 
 
-def add_ties(facts: Mapping[str, Json], ties: Iterable[Tie]) -> dict[str, Json]:
+def add_cpu_dependence(facts: Mapping[str, Json], ties: Iterable[CpuDependence]) -> dict[str, Json]:
     """Return facts with more ties added to those that they name. Without any tie there is no fact `tied`."""
-    united = sorted({*read_ties(facts), *ties})
+    united = sorted({*read_cpu_dependence(facts), *ties})
     others = {name: value for name, value in facts.items() if name != "tied"}
     return {**others, "tied": [asdict(tie) for tie in united]} if united else others

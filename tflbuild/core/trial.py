@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import Gate, figure_name, figures
+from tflbuild.core.gates import Gate, collect_figures, figure_name
 from tflbuild.core.precision import is_close
 from tflbuild.core.quality import find_collapse
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.result import Failure
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 
 SEARCH = "quantization=auto"
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchTrial:
     """A quantization that was built. `facts` are those of its steps by role, `gates` the budget with what was measured.
 
     Without `gates` it was not measured: it failed, or it could not be the best any more.
@@ -52,22 +52,22 @@ class Trial:
     @property
     def fidelity(self) -> float:
         """The worst output's SNR in dB: what tells two apart that both miss, or both meet, the budget."""
-        return figures(self.facts)["snr_db"] if "verify" in self.facts else float("-inf")
+        return collect_figures(self.facts)["snr_db"] if "verify" in self.facts else float("-inf")
 
     @property
-    def ties(self) -> tuple[Tie, ...]:
+    def ties(self) -> tuple[CpuDependence, ...]:
         """Return the gates whose figure is so near its limit that another CPU may decide otherwise."""
         known = [gate for gate in self.gates if gate.value is not None and gate.bound is None]
-        measured = figures(self.facts) if known else {}
+        measured = collect_figures(self.facts) if known else {}
         return tuple(
-            Tie(SEARCH, self.label, f"its {gate.text()}, which is too near to be the same on every CPU")
+            CpuDependence(SEARCH, self.label, f"its {gate.text()}, which is too near to be the same on every CPU")
             for gate in known
             if is_close(figure_name(gate.name), float(gate.value or 0.0), gate.limit, measured)
         )
 
 
 @dataclass(frozen=True)
-class Costly:
+class OperatorCost:
     """An operator, and the worst output's SNR in dB when it alone has the scheme."""
 
     name: str
@@ -77,7 +77,7 @@ class Costly:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs.
 
     `reported` is the budget with what was measured on samples that the search did not see, empty until it was. `ties`
@@ -86,13 +86,13 @@ class Found:
 
     objective: str
     budget: tuple[tuple[str, float], ...]
-    trials: tuple[Trial, ...]
-    chosen: Trial | None
-    costly: tuple[Costly, ...] = ()
+    trials: tuple[SearchTrial, ...]
+    chosen: SearchTrial | None
+    costly: tuple[OperatorCost, ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
     confidence: float | None = None
     reported: tuple[Gate, ...] = ()
-    ties: tuple[Tie, ...] = ()
+    ties: tuple[CpuDependence, ...] = ()
 
     @property
     def part(self) -> Mapping[str, Json]:

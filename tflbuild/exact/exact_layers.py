@@ -25,7 +25,7 @@ def read_text(attributes: Attributes, name: str, default: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-class Layout:
+class WindowLayout:
     """Where the channels of a tensor are, and the settings of a window that follow from it."""
 
     def __init__(self, attributes: Attributes, rank: int) -> None:
@@ -74,7 +74,7 @@ Convolution = Callable[[Array, Array, Sequence[int], Sequence[int], windows.Pads
 def _convolve(function: Convolution) -> Operator:
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         values, filters = inputs
-        layout = Layout(attributes, values.ndim)
+        layout = WindowLayout(attributes, values.ndim)
         if not is_float(values.dtype) or not layout.is_plain("strides", "dilations"):
             return None
         x, dilations = layout.to_last(values), layout.read("dilations")
@@ -91,7 +91,7 @@ Transposed = Callable[[Array, Array, Sequence[int], Sequence[int], Sequence[int]
 def _convolve_transposed(function: Transposed) -> Operator:
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         sizes, filters, values = inputs
-        layout = Layout(attributes, values.ndim)
+        layout = WindowLayout(attributes, values.ndim)
         if not is_float(values.dtype) or not layout.is_plain("strides", "dilations") or len(sizes) != values.ndim:
             return None
         x, dilations = layout.to_last(values), layout.read("dilations")
@@ -112,7 +112,7 @@ def _pool(function: Callable[[Array, Sequence[int], Sequence[int], windows.Pads]
         values = inputs[0]
         if len(inputs) == 3:  # MaxPoolV2 has the window and the strides as inputs
             attributes = {**attributes, "ksize": list(inputs[1]), "strides": list(inputs[2])}
-        layout = Layout(attributes, values.ndim)
+        layout = WindowLayout(attributes, values.ndim)
         if not is_float(values.dtype) or not layout.is_plain("ksize", "strides"):
             return None
         x, window = layout.to_last(values), layout.read("ksize")
@@ -125,7 +125,7 @@ def _pool(function: Callable[[Array, Sequence[int], Sequence[int], windows.Pads]
 
 def _dilate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     values, filters = inputs
-    layout = Layout({**attributes, "dilations": attributes["rates"]}, values.ndim)
+    layout = WindowLayout({**attributes, "dilations": attributes["rates"]}, values.ndim)
     if not is_float(values.dtype) or not layout.is_plain("strides", "dilations"):
         return None
     rates = layout.read("dilations")
@@ -138,7 +138,7 @@ def _normalize_batch(attributes: Attributes, inputs: Sequence[Array]) -> list[Ar
     values, factor, offset, mean, variance = (widen(each) for each in inputs)
     if attributes.get("is_training", True):
         return None
-    layout = Layout(attributes, values.ndim)
+    layout = WindowLayout(attributes, values.ndim)
     epsilon = float(np.float32(attributes.get("epsilon", 1e-4)))
     x = layout.to_last(values)
     with np.errstate(all="ignore"):

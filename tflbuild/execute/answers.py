@@ -15,9 +15,9 @@ from tflbuild.core.result import Failure
 from tflbuild.core.secrets import redact
 from tflbuild.core.step import Step
 from tflbuild.core.work import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
-from tflbuild.execute.server import Answer
+from tflbuild.execute.server import WorkerExit
 from tflbuild.registry.step_kinds import KINDS
-from tflbuild.storage.store import Record
+from tflbuild.storage.store import ActionRecord
 
 LOG = "log.txt"
 ANSWER = "output.json"
@@ -46,7 +46,7 @@ def log_lines(folder: Path) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
 
 
-def read_answer(folder: Path, answer: Answer) -> tuple[Failure | None, dict[str, Json]]:
+def read_answer(folder: Path, answer: WorkerExit) -> tuple[Failure | None, dict[str, Json]]:
     """A failure, or the facts of a step that went well."""
     if answer.lost:
         return Failure(kind="environment", what=answer.lost, transient=True), {}
@@ -97,7 +97,7 @@ def find_missing(step: Step, folder: Path) -> Failure | None:
     )
 
 
-def find_disguised(folder: Path) -> Failure | None:
+def find_special_files(folder: Path) -> Failure | None:
     """Return the failure of a step that left something else than files and folders: a link would lead anywhere."""
     for name in (LOG, "outputs"):
         for path in _walk_entries(folder / name):
@@ -118,7 +118,7 @@ def _walk_entries(path: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in (*folders, *files))
 
 
-def unexpected(step: Step, record: Record) -> Failure | None:
+def describe_pin_mismatch(step: Step, record: ActionRecord) -> Failure | None:
     """Why a result is not the one that the recipe pins, when it is not."""
     for name, digest in step.expect:
         if record.outputs[name].digest != digest:

@@ -24,14 +24,14 @@ class StepAdvanced:
 
 
 @dataclass(frozen=True)
-class StepWaits:
+class StepWaiting:
     """Another tflbuild process is running the same step; its result will be taken."""
 
     step: Step
 
 
 @dataclass(frozen=True)
-class StepRetries:
+class StepRetried:
     """The machine, not the step, was at fault; it is begun once more."""
 
     step: Step
@@ -39,7 +39,7 @@ class StepRetries:
 
 
 @dataclass(frozen=True)
-class StepFetches:
+class StepFetching:
     """The shared store was asked for a step's result."""
 
     step: Step
@@ -54,10 +54,10 @@ class StepEnded:
 
 
 @dataclass(frozen=True)
-class Noticed:
+class Notice:
     """A line that a person should see, about no step alone."""
 
     text: str
 
 
-Event = StepStarted | StepAdvanced | StepWaits | StepFetches | StepRetries | StepEnded | Noticed
+Event = StepStarted | StepAdvanced | StepWaiting | StepFetching | StepRetried | StepEnded | Notice

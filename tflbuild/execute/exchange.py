@@ -24,13 +24,13 @@ from pathlib import Path
 from tflbuild import interrupts
 from tflbuild.core.shared import DEFAULT_SECONDS, TRUSTED_KEYS
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, Noticed, StepFetches
-from tflbuild.execute.threads import Threads
+from tflbuild.execute.events import Event, Notice, StepFetching
+from tflbuild.execute.threads import DaemonThreadPool
 from tflbuild.registry.step_kinds import KINDS, LOG
 from tflbuild.storage.incoming import LONGEST_RECORD, read_incoming
-from tflbuild.storage.remote import Absent, Broken, Outage, Remote
-from tflbuild.storage.signatures import Signatures, believed_origins
-from tflbuild.storage.store import Record, Store
+from tflbuild.storage.remote import BlobMissing, BlobTruncated, RemoteStorage, RemoteUnavailable
+from tflbuild.storage.signatures import RecordSigner, believed_origins
+from tflbuild.storage.store import ActionRecord, Store
 
 FETCHES, SENDS = 8, 4  # at once
 UPLOAD_SECONDS = 60.0  # that the end of a build waits for what is still being sent
@@ -38,15 +38,15 @@ QUIET_SECONDS = 0.5  # that it waits before it says so
 
 
 @dataclass
-class _Arrival:
+class _IncomingRecord:
     """A record that came, how many of its blobs did not yet, and how many bytes those may have together."""
 
-    record: Record
+    record: ActionRecord
     left: int
     room: int
 
 
-class Patience:
+class WaitBudget:
     """How long a build waits for a store in all; time in which nothing is awaited does not count."""
 
     def __init__(self, seconds: float) -> None:
@@ -68,24 +68,24 @@ class Patience:
         return self._waited > self.seconds
 
 
-class Exchange:
+class RemoteCache:
     """One remote, for one run. A key is asked for once."""
 
     def __init__(
         self,
         store: Store,
         folder: Path,
-        remote: Remote,
+        remote: RemoteStorage,
         on_event: Callable[[Event], None],
         *,
         push: bool,
         seconds: float = DEFAULT_SECONDS,
-        signatures: Signatures | None = None,
+        signatures: RecordSigner | None = None,
     ) -> None:
         folder.mkdir()
         store.believed |= believed_origins(remote.origin)
-        self.signatures = signatures or Signatures()
-        self.patience = Patience(seconds)
+        self.signatures = signatures or RecordSigner()
+        self.patience = WaitBudget(seconds)
         self.store = store
         self.folder = folder
         self.remote = remote
@@ -94,7 +94,7 @@ class Exchange:
         self._ear, self._mouth = socket.socketpair()
         self._ear.setblocking(False)
         self._mouth.setblocking(False)
-        self._fetchers, self._senders = Threads(FETCHES), Threads(SENDS)
+        self._fetchers, self._senders = DaemonThreadPool(FETCHES), DaemonThreadPool(SENDS)
         self._lock = threading.Lock()
         self._off = False
         self._trouble = ""
@@ -121,7 +121,7 @@ class Exchange:
             trouble, self._trouble = self._trouble, ""
         if trouble:
             self.on_event(
-                Noticed(
+                Notice(
                     f"warning: the shared store at {self.remote.host} does not serve: {trouble};"
                     " built from the local store alone"
                 )
@@ -141,7 +141,7 @@ class Exchange:
         if key not in self._asked:
             self._asked.add(key)
             self._awaited.add(key)
-            self.on_event(StepFetches(step))
+            self.on_event(StepFetching(step))
             names = {*KINDS[step.kind].outputs, LOG}
             self._fetchers.submit(partial(self._attempt, key, partial(self._fetch, key, names)))
         return key in self._awaited
@@ -150,7 +150,7 @@ class Exchange:
         """Where a result came from, "" for one that was not fetched."""
         return self.remote.host if key in self._brought else ""
 
-    def send(self, kind: str, record: Record) -> None:
+    def send(self, kind: str, record: ActionRecord) -> None:
         """Let others have a result."""
         if self.push and not self._off and KINDS[kind].shared:
             with self._lock:
@@ -166,17 +166,17 @@ class Exchange:
             waited = time.monotonic() - begun
             if waited > limit:
                 late = f"{_count(self._unsent)} not sent to {self.remote.host} within {limit:.3g} s"
-                self.on_event(Noticed(f"warning: {late}; the build is complete without"))
+                self.on_event(Notice(f"warning: {late}; the build is complete without"))
                 break
             if waited > QUIET_SECONDS and not told:
-                self.on_event(Noticed(f"uploading {_count(self._unsent)} to {self.remote.host}"))
+                self.on_event(Notice(f"uploading {_count(self._unsent)} to {self.remote.host}"))
                 told = True
             select.select([self._ear], [], [], QUIET_SECONDS)
             self.receive()
         self.receive()
         if self._refused:
             what = f"{_count(self._refused)} of the shared store at {self.remote.host}"
-            self.on_event(Noticed(f"warning: {what} not taken: no key of {TRUSTED_KEYS} signed what it sent"))
+            self.on_event(Notice(f"warning: {what} not taken: no key of {TRUSTED_KEYS} signed what it sent"))
 
     def close(self) -> None:
         """End the threads. One that waits for the network is left to itself: what it may still take is whole."""
@@ -209,9 +209,9 @@ class Exchange:
         try:
             if not self._off:
                 return job()
-        except (Absent, Broken, OSError):  # OSError: the disk here; the step that runs instead will say
+        except (BlobMissing, BlobTruncated, OSError):  # OSError: the disk here; the step that runs instead will say
             pass
-        except Outage as outage:
+        except RemoteUnavailable as outage:
             self._turn_off(str(outage))
         except Exception as error:  # a mistake of ours or of a library: no reason to fail a build
             self._turn_off(f"{type(error).__name__}: {error}")
@@ -230,33 +230,33 @@ class Exchange:
             for piece in pieces:
                 raw += piece
                 if len(raw) > LONGEST_RECORD:
-                    raise Broken("it is too long for a record")
+                    raise BlobTruncated("it is too long for a record")
         if not self.signatures.accept(raw):
             with self._lock:
                 self._refused += 1
-            raise Broken("no trusted key signed it")
+            raise BlobTruncated("no trusted key signed it")
         record = read_incoming(key, raw, set(names))
         if record is None:
-            raise Broken("it is no record of this key")
+            raise BlobTruncated("it is no record of this key")
         limits = {digest: output.size for output in record.outputs.values() for digest in output.blobs()}
         room = sum(output.size for output in record.outputs.values())
         if room > shutil.disk_usage(self.folder).free:
-            raise Broken("it would not fit on the disk")
+            raise BlobTruncated("it would not fit on the disk")
         missing = [digest for digest in limits if not self.store.has(digest)]
         if not missing:
             self._adopt(record)
-        arrival = _Arrival(record, len(missing), room)
+        arrival = _IncomingRecord(record, len(missing), room)
         for digest in missing:
             job = partial(self._bring, arrival, digest, limits[digest])
             self._fetchers.submit(partial(self._attempt, key, job))
 
-    def _bring(self, arrival: _Arrival, digest: str, limit: int) -> None:
+    def _bring(self, arrival: _IncomingRecord, digest: str, limit: int) -> None:
         """One blob, streamed to disk and given its name when its digest is that name."""
         path = self.folder / uuid.uuid4().hex
         try:
             if self._save(f"cas/{digest}", path, limit, arrival) != digest:
                 self._bad.add(digest)
-                raise Broken("its bytes do not have this digest")
+                raise BlobTruncated("its bytes do not have this digest")
             self.store.take(path, digest)
         finally:
             path.unlink(missing_ok=True)
@@ -268,7 +268,7 @@ class Exchange:
         if last:
             self._adopt(arrival.record)
 
-    def _save(self, name: str, path: Path, limit: int, arrival: _Arrival) -> str:
+    def _save(self, name: str, path: Path, limit: int, arrival: _IncomingRecord) -> str:
         """The SHA-256 of what came, of which no more is taken than `limit` bytes and a piece.
 
         All blobs of a record together are no longer than it says either.
@@ -280,16 +280,16 @@ class Exchange:
                 with self._lock:
                     arrival.room -= len(piece)
                 if size > limit or arrival.room < 0 or self._off:
-                    raise Broken("it is longer than its record says")
+                    raise BlobTruncated("it is longer than its record says")
                 digest.update(piece)
                 file.write(piece)
         return digest.hexdigest()
 
-    def _adopt(self, record: Record) -> None:
+    def _adopt(self, record: ActionRecord) -> None:
         self.store.adopt(replace(record, origins=(self.signatures.mark(self.remote.origin),)))
         self._settle(record.key, brought=True)
 
-    def _send(self, record: Record) -> None:
+    def _send(self, record: ActionRecord) -> None:
         """Blobs first, the record last."""
         try:
             for digest in dict.fromkeys(digest for output in record.outputs.values() for digest in output.blobs()):
@@ -297,7 +297,7 @@ class Exchange:
                     return
                 self._send_blob(digest)
             self._send_record(record.key)
-        except Outage as outage:
+        except RemoteUnavailable as outage:
             self._turn_off(str(outage))
         except OSError:
             pass  # the file is gone here; what was sent of it leads nowhere without a record

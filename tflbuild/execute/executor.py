@@ -21,18 +21,25 @@ from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.secrets import hide_json
 from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Action, Plan, Step
-from tflbuild.core.ties import add_ties
-from tflbuild.execute.answers import find_disguised, find_missing, needs_network, read_answer, redact_file, unexpected
-from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepRetries, StepStarted, StepWaits
-from tflbuild.execute.exchange import Exchange
+from tflbuild.core.ties import add_cpu_dependence
+from tflbuild.execute.answers import (
+    describe_pin_mismatch,
+    find_missing,
+    find_special_files,
+    needs_network,
+    read_answer,
+    redact_file,
+)
+from tflbuild.execute.events import Event, Notice, StepAdvanced, StepEnded, StepRetried, StepStarted, StepWaiting
+from tflbuild.execute.exchange import RemoteCache
 from tflbuild.execute.keys import open_signatures
-from tflbuild.execute.layout import changed_input, done_share, input_bytes, lay_out
-from tflbuild.execute.limits import Limits, count_cores, usable_memory
-from tflbuild.execute.lookup import find_record, inherited_origins, input_digests, result_of
+from tflbuild.execute.layout import changed_input, input_bytes, make_step_folder, read_progress
+from tflbuild.execute.limits import Limits, count_cores, measure_free_memory
+from tflbuild.execute.lookup import find_record, input_digests, list_inherited_origins, result_of
 from tflbuild.execute.memory import MemoryBudget
-from tflbuild.execute.server import Answer, Elsewhere, ServerDiedError, StepServer, WorkerServer
+from tflbuild.execute.server import RemoteExecutor, ServerDiedError, StepServer, WorkerExit, WorkerServerProcess
 from tflbuild.registry.step_kinds import KINDS, LOG
-from tflbuild.storage.remote import Remote
+from tflbuild.storage.remote import RemoteStorage
 from tflbuild.storage.store import Store
 
 LOCK_POLL_SECONDS = 0.05
@@ -61,15 +68,15 @@ class Executor:
         self.limits = limits
         self.on_event = on_event
         self.jobs = limits.jobs or count_cores()
-        self.memory = MemoryBudget(limits.memory or usable_memory(), store.root / "memory.json")
+        self.memory = MemoryBudget(limits.memory or measure_free_memory(), store.root / "memory.json")
         self.scratch = store.open_scratch()
-        self.elsewhere: Elsewhere | None = None
+        self.elsewhere: RemoteExecutor | None = None
         self.servers: dict[str, StepServer] = {}
         self.selector = selectors.DefaultSelector()
         self.running: dict[int, _Running] = {}
         self.results: dict[str, StepResult] = {}
         self._todo: dict[str, Step] = {}
-        self.exchange: Exchange | None = None
+        self.exchange: RemoteCache | None = None
         self._waiting: set[str] = set()
         self._actions: dict[str, tuple[Action, ...]] = {}  # of steps whose inputs are known
         self._missed: set[str] = set()  # looked up once; looked up again under the lock
@@ -85,7 +92,7 @@ class Executor:
         """Steps of these kinds that run meanwhile are shown to no one."""
         shown = self.on_event
         self.on_event = lambda event: (
-            shown(event) if isinstance(event, Noticed) or event.step.kind not in kinds else None
+            shown(event) if isinstance(event, Notice) or event.step.kind not in kinds else None
         )
         try:
             yield
@@ -110,13 +117,13 @@ class Executor:
             self.memory.save()
             self.scratch.close()
 
-    def connect(self, remote: Remote, *, push: bool, seconds: float = DEFAULT_SECONDS) -> None:
+    def connect(self, remote: RemoteStorage, *, push: bool, seconds: float = DEFAULT_SECONDS) -> None:
         """Ask a shared store from now on for what the local one lacks, and wait for it that long in all.
 
         Raises MachineError for keys that cannot be read.
         """
         folder = self.scratch.folder / "incoming"
-        self.exchange = Exchange(
+        self.exchange = RemoteCache(
             self.store,
             folder,
             remote,
@@ -133,18 +140,20 @@ class Executor:
         name = KINDS[step.kind].server if away is None else away.name
         if name not in self.servers:
             folder = self.scratch.folder
-            server = WorkerServer(KINDS[step.kind].server, folder) if away is None else away.open(self.store, folder)
+            server = (
+                WorkerServerProcess(KINDS[step.kind].server, folder) if away is None else away.open(self.store, folder)
+            )
             self.servers[name] = server
             self.selector.register(server, selectors.EVENT_READ)
         return self.servers[name]
 
-    def _elsewhere(self, step: Step) -> Elsewhere | None:
+    def _elsewhere(self, step: Step) -> RemoteExecutor | None:
         """Where a step runs, None for here."""
         if self.elsewhere is None or step.id in self._kept_here:
             return None
         return self.elsewhere if self.elsewhere.takes(step) else None
 
-    def _occupied(self, away: Elsewhere | None) -> bool:
+    def _occupied(self, away: RemoteExecutor | None) -> bool:
         """Whether no more steps may start there, or here."""
         at_work = sum(self._elsewhere(running.step) is away for running in self.running.values())
         return at_work >= (self.jobs if away is None else away.slots)
@@ -166,7 +175,7 @@ class Executor:
     def _advance(self) -> bool:
         """Start or settle what can be; True when a step waits for another process."""
         blocked = False
-        full: set[Elsewhere | None] = set()
+        full: set[RemoteExecutor | None] = set()
         for step in sorted(self._todo.values(), key=lambda one: KINDS[one.kind].timed):
             if any(upstream not in self.results for upstream in step.upstream()):
                 continue
@@ -213,7 +222,7 @@ class Executor:
             self._actions[step.id] = step.list_actions(input_digests(step, self.results))
         return self._actions[step.id]
 
-    def _fetching(self, step: Step, exchange: Exchange) -> bool:
+    def _fetching(self, step: Step, exchange: RemoteCache) -> bool:
         """Whether a result may still come. The next action is asked for once the shared store lacks the one before."""
         return any(exchange.fetching(step, action.key) for action in self._list_actions(step))
 
@@ -236,7 +245,7 @@ class Executor:
         if lock is None:
             if step.id not in self._waiting:
                 self._waiting.add(step.id)
-                self.on_event(StepWaits(step))
+                self.on_event(StepWaiting(step))
             return False
         record = find_record(step, actions, self.store)  # the process that held the lock may have made it
         if record is not None:
@@ -247,7 +256,7 @@ class Executor:
         server = self.warm_up(step)
         self._sent += 1
         folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
-        lay_out(step, folder, self.store, self.results)
+        make_step_folder(step, folder, self.store, self.results)
         self.running[self._sent] = _Running(step, actions, folder, lock, server, size)
         if self._elsewhere(step) is None:
             self.memory.hold(self._sent, need)
@@ -262,7 +271,7 @@ class Executor:
     def _collect(self, timeout: float) -> None:
         for ready, _ in self.selector.select(timeout):
             server = ready.fileobj
-            if isinstance(server, Exchange):
+            if isinstance(server, RemoteCache):
                 server.receive()
                 continue
             assert isinstance(server, StepServer)
@@ -272,12 +281,12 @@ class Executor:
                 self._lose(server, error)
                 continue
             for answer in answers:
-                if isinstance(answer, Noticed):
+                if isinstance(answer, Notice):
                     self._notice(answer)
                 else:
                     self._settle(answer)
 
-    def _notice(self, notice: Noticed) -> None:
+    def _notice(self, notice: Notice) -> None:
         """Pass on what a person should see, once: each server may say the same."""
         if notice.text not in self._noticed:
             self._noticed.add(notice.text)
@@ -285,7 +294,7 @@ class Executor:
 
     def _tell_progress(self) -> None:
         for running in self.running.values():
-            share = done_share(running.folder)
+            share = read_progress(running.folder)
             if share != running.share:
                 running.share = share
                 self.on_event(StepAdvanced(running.step, share or 0.0))
@@ -329,9 +338,9 @@ class Executor:
         running.lock.release()
         shutil.rmtree(running.folder, ignore_errors=True)
         self._todo = {running.step.id: running.step, **self._todo}
-        self.on_event(StepRetries(running.step, why))
+        self.on_event(StepRetried(running.step, why))
 
-    def _settle(self, answer: Answer) -> None:
+    def _settle(self, answer: WorkerExit) -> None:
         running = self._leave(answer.id)
         step = running.step
         if not answer.lost:
@@ -345,7 +354,7 @@ class Executor:
             return
         try:
             failure = failure or changed_input(step, self.store) or find_missing(step, running.folder)
-            failure = failure or find_disguised(running.folder)
+            failure = failure or find_special_files(running.folder)
             if failure is not None:
                 log = self._keep_log(running.folder)
                 result = StepResult(step_id=step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure)
@@ -356,20 +365,20 @@ class Executor:
         shutil.rmtree(running.folder, ignore_errors=True)
         self._end(step, result)
 
-    def _publish(self, running: _Running, facts: Mapping[str, Json], answer: Answer) -> StepResult:
+    def _publish(self, running: _Running, facts: Mapping[str, Json], answer: WorkerExit) -> StepResult:
         kind = KINDS[running.step.kind]
         outputs = {name: running.folder / "outputs" / name for name in kind.outputs}
         outputs[LOG] = running.folder / LOG
         redact_file(outputs[LOG])
         step = running.step
-        measured = add_ties({**hide_json(facts), "peak_bytes": answer.peak_bytes}, step.ties)
+        measured = add_cpu_dependence({**hide_json(facts), "peak_bytes": answer.peak_bytes}, step.ties)
         action = running.actions[-1 if "tied" in measured else 0]
         pinned = bool(step.expect)  # what stands there was not what is expected
-        origins = inherited_origins(step, self.results)
+        origins = list_inherited_origins(step, self.results)
         record = self.store.publish(
             action.key, action.content, outputs, measured, answer.seconds, replace=pinned, origins=origins
         )
-        if wrong := unexpected(step, record):
+        if wrong := describe_pin_mismatch(step, record):
             return StepResult(step_id=step.id, status="failed", failure=wrong)
         if self.exchange is not None:
             self.exchange.send(step.kind, record)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tflbuild.errors import MachineError
-from tflbuild.storage.signatures import BadKeyError, Signatures, read_signatures
+from tflbuild.storage.signatures import BadKeyError, RecordSigner, read_signatures
 
 MAKE_KEYS = (
     "make a pair: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out key.pub"
 )
 
 
-def open_signatures() -> Signatures:
+def open_signatures() -> RecordSigner:
     """Return the keys that the user's variables name. Raises MachineError where one cannot be read."""
     try:
         return read_signatures()

@@ -14,12 +14,12 @@ from tflbuild.core.step import FileInput, Step
 from tflbuild.core.work import CONFINEMENT, PARTS, PARTS_DONE
 from tflbuild.errors import MachineError
 from tflbuild.registry.step_kinds import KINDS
-from tflbuild.storage.store import Output, Store
+from tflbuild.storage.store import ActionOutput, Store
 
 PUBLISHING = ("annotate", "package")  # steps that write what they are told into what is shipped
 
 
-def lay_out(step: Step, folder: Path, store: Store, results: Mapping[str, StepResult]) -> None:
+def make_step_folder(step: Step, folder: Path, store: Store, results: Mapping[str, StepResult]) -> None:
     """The folder that a child finds: `inputs/`, an empty `outputs/`, and the request."""
     (folder / "inputs").mkdir(parents=True)
     (folder / "outputs").mkdir()
@@ -54,7 +54,7 @@ def _open_for_me(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def done_share(folder: Path) -> float | None:
+def read_progress(folder: Path) -> float | None:
     """How much of its work the child says is done, from 0 to 1; None while it expects none that can be counted."""
     try:
         parts, done = ((folder / name).stat().st_size for name in (PARTS, PARTS_DONE))
@@ -63,7 +63,7 @@ def done_share(folder: Path) -> float | None:
     return min(1.0, done / parts) if parts else None
 
 
-def output_of(result: StepResult, name: str, store: Store) -> Output:
+def output_of(result: StepResult, name: str, store: Store) -> ActionOutput:
     """An output of a step that is done. Raises MachineError when the store has lost it."""
     record = store.read(result.key)
     if record is None:

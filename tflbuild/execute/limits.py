@@ -29,7 +29,7 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def usable_memory() -> int:
+def measure_free_memory() -> int:
     """A share of what is free now: in this machine, and in this container. Bytes."""
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     try:

@@ -7,9 +7,9 @@ from typing import Any
 
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import Action, FileInput, Step, StepInput
-from tflbuild.execute.answers import unexpected
+from tflbuild.execute.answers import describe_pin_mismatch
 from tflbuild.registry.step_kinds import KINDS, LOG
-from tflbuild.storage.store import Record, Store
+from tflbuild.storage.store import ActionRecord, Store
 
 UNSTABLE_OUTPUTS = frozenset(name for kind in KINDS.values() for name in kind.unstable)
 
@@ -25,19 +25,19 @@ def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, st
     return digests
 
 
-def find_record(step: Step, actions: Iterable[Action], store: Store) -> Record | None:
+def find_record(step: Step, actions: Iterable[Action], store: Store) -> ActionRecord | None:
     """Return the record of the first action that has one, None for a miss.
 
     A record that holds something else than the step expects is a miss.
     """
     for action in actions:
         record = store.find(action.key)
-        if record is not None and not unexpected(step, record):
+        if record is not None and not describe_pin_mismatch(step, record):
             return record
     return None
 
 
-def inherited_origins(step: Step, results: Mapping[str, StepResult]) -> frozenset[str]:
+def list_inherited_origins(step: Step, results: Mapping[str, StepResult]) -> frozenset[str]:
     """Return the shared stores that a step's result rests on without its key saying so.
 
     An unstable output is known by what its record says it holds, not by its bytes: who wrote that record decides what
@@ -47,7 +47,7 @@ def inherited_origins(step: Step, results: Mapping[str, StepResult]) -> frozense
     return frozenset(origin for port in ports for origin in results[port.step_id].origins)
 
 
-def result_of(step: Step, record: Record, status: Any) -> StepResult:
+def result_of(step: Step, record: ActionRecord, status: Any) -> StepResult:
     """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
     kind = KINDS[step.kind]
     told = record.facts.get("content", {})

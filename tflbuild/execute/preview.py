@@ -8,14 +8,14 @@ from typing import Literal
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import StepResult
-from tflbuild.core.step import FileInput, Plan, Step, is_tied
-from tflbuild.core.ties import Tie, read_ties
+from tflbuild.core.step import FileInput, Plan, Step, is_cpu_dependent
+from tflbuild.core.ties import CpuDependence, read_cpu_dependence
 from tflbuild.execute.lookup import find_record, input_digests, result_of
 from tflbuild.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Preview:
+class StepPreview:
     """One step: `hit`, `run`, or `follows`: it runs unless the steps in `awaits` make what they made before.
 
     `action` lacks, for a step that follows, the digests of what those steps will make. `ties` are what is known to
@@ -27,14 +27,14 @@ class Preview:
     key: str
     action: Mapping[str, Json]
     awaits: tuple[str, ...]
-    ties: tuple[Tie, ...] = ()
+    ties: tuple[CpuDependence, ...] = ()
 
     def action_like(self, earlier: Mapping[str, Json]) -> Mapping[str, Json]:
         """Return the action as it is compared with an earlier one: with the CPU where that one names it."""
-        return {**self.action, "cpu": self.step.cpu} if is_tied(earlier) else self.action
+        return {**self.action, "cpu": self.step.cpu} if is_cpu_dependent(earlier) else self.action
 
 
-def preview(plan: Plan, store: Store) -> list[Preview]:
+def preview_plan(plan: Plan, store: Store) -> list[StepPreview]:
     """In the order of the plan. Reads the store, changes nothing but damaged entries."""
     results: dict[str, StepResult] = {}
     previews = []
@@ -45,13 +45,13 @@ def preview(plan: Plan, store: Store) -> list[Preview]:
         if awaits:
             known = replace(step, inputs=tuple(port for port in step.inputs if port.name not in awaits))
             first = known.list_actions(input_digests(known, results))[0]
-            previews.append(Preview(step, "follows", "", first.content, awaits, step.ties))
+            previews.append(StepPreview(step, "follows", "", first.content, awaits, step.ties))
             continue
         actions = step.list_actions(input_digests(step, results))
         record = find_record(step, actions, store)
         if record is None:
-            previews.append(Preview(step, "run", actions[0].key, actions[0].content, (), step.ties))
+            previews.append(StepPreview(step, "run", actions[0].key, actions[0].content, (), step.ties))
             continue
         results[step.id] = result_of(step, record, "hit")
-        previews.append(Preview(step, "hit", record.key, record.action, (), read_ties(record.facts)))
+        previews.append(StepPreview(step, "hit", record.key, record.action, (), read_cpu_dependence(record.facts)))
     return previews

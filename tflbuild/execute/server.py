@@ -17,7 +17,7 @@ from tflbuild.core.step import Step
 from tflbuild.core.step_kind import Server
 from tflbuild.core.work import CONFINEMENT, REQUIRED, TURNED_OFF
 from tflbuild.errors import MachineError
-from tflbuild.execute.events import Noticed
+from tflbuild.execute.events import Notice
 from tflbuild.locations import PACKAGE
 from tflbuild.storage.store import Store
 
@@ -43,7 +43,7 @@ UNCONFINED = f"note: steps run without confinement: {{}}; {CONFINEMENT}={TURNED_
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerExit:
     """How one child ended. `exit` is None when a signal ended it; `lost` says how its machine was."""
 
     id: int
@@ -97,7 +97,7 @@ class StepServer:
         except BrokenPipeError:
             raise self._died() from None
 
-    def receive(self) -> list[Answer | Noticed]:
+    def receive(self) -> list[WorkerExit | Notice]:
         """The answers that have arrived, and what a person should hear.
 
         Raises ServerDiedError when the server is gone, MachineError when it cannot start.
@@ -109,14 +109,14 @@ class StepServer:
         told = [self._read(json.loads(line)) for line in lines]
         return [one for one in told if one is not None]
 
-    def _read(self, value: dict[str, Any]) -> Answer | Noticed | None:
+    def _read(self, value: dict[str, Any]) -> WorkerExit | Notice | None:
         if "ready" not in value:
-            return Answer(**value)
+            return WorkerExit(**value)
         if not value["ready"]:
             raise MachineError(f"the {self.name} packages cannot be imported", why=value["why"], next_step=_reinstall())
         self.ready = True
         why = value.get("unconfined", "")
-        return Noticed(UNCONFINED.format(why)) if why else None
+        return Notice(UNCONFINED.format(why)) if why else None
 
     def _died(self) -> ServerDiedError:
         self.process.wait()
@@ -138,7 +138,7 @@ class StepServer:
                     pipe.close()
 
 
-class Elsewhere(Protocol):
+class RemoteExecutor(Protocol):
     """Other machines that take steps, `slots` of them at once. To the executor all of them are one server."""
 
     @property
@@ -154,7 +154,7 @@ class Elsewhere(Protocol):
         """The server that brings steps there and back; `folder` is for its log."""
 
 
-class WorkerServer(StepServer):
+class WorkerServerProcess(StepServer):
     """One worker server (`runtime.server`) on this machine."""
 
     def __init__(self, name: Server, folder: Path) -> None:

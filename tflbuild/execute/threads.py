@@ -10,7 +10,7 @@ from queue import SimpleQueue
 PATIENCE_SECONDS = 0.3
 
 
-class Threads:
+class DaemonThreadPool:
     """At most `size` of them, started as jobs come. A job raises nothing."""
 
     def __init__(self, size: int) -> None:

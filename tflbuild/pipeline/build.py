@@ -14,69 +14,69 @@ from pathlib import Path
 
 from tflbuild.cluster.server import RayCluster
 from tflbuild.config.composing.compose import Composed, compose
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.unread import note_unread
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.unread import note_unused_keys
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.freezing.freeze_executor import freeze_executor
 from tflbuild.config.freezing.freeze_store import freeze_store, note_unconfirmed
-from tflbuild.config.freezing.freeze_sweep import require_one_aim
+from tflbuild.config.freezing.freeze_sweep import require_same_objectives
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.secrets import redact
-from tflbuild.core.shared import TRUSTED_KEYS, Shared
+from tflbuild.core.shared import TRUSTED_KEYS, RemoteCacheSettings
 from tflbuild.core.step import Plan
-from tflbuild.core.trial import Found
+from tflbuild.core.trial import SearchResult
 from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.execute.preview import Preview, preview
+from tflbuild.execute.preview import StepPreview, preview_plan
 from tflbuild.locations import store_root
 from tflbuild.pipeline.folders import open_folders, record_failure, withdraw, withdraw_on_error
-from tflbuild.pipeline.judging import advise, judge
+from tflbuild.pipeline.judging import check_gates, suggest_fixes
 from tflbuild.pipeline.reading import configuration_paths, input_paths, used_packages
-from tflbuild.pipeline.settlement import evaluate_budget, limit_key, require_candidates, settle
-from tflbuild.plan.draft import Surroundings
+from tflbuild.pipeline.settlement import evaluate_budget, limit_key, require_candidates, run_search
+from tflbuild.plan.draft import KeyEnvironment
 from tflbuild.plan.planner import make_plan
 from tflbuild.report.console import Console, open_console
 from tflbuild.report.manifest import make_manifest
 from tflbuild.report.outputs import disk_errors, log_file, variant_folder, write_logs, write_outputs
 from tflbuild.report.repository import read_state
-from tflbuild.report.summary import Row, show_path, summarize
+from tflbuild.report.summary import SweepRow, show_path, summarize
 from tflbuild.report.targets import verdicts_json
 from tflbuild.resolve.inputs import ResolvedRecipe, resolve
 from tflbuild.resolve.machine import describe_cpu, name_host
 from tflbuild.resolve.toolchain import package_version, toolchain
 from tflbuild.resolve.tools import find_tool, require_tools
 from tflbuild.storage.remote import open_remote
-from tflbuild.storage.stat_cache import Snapshot
+from tflbuild.storage.stat_cache import FrozenStatCache
 from tflbuild.storage.store import Store
-from tflbuild.unchanged import Stat, observe, remember
+from tflbuild.unchanged import Stat, observe, write_unchanged_note
 
 NOT_BUILT, GATE_FAILED = "not built", "gate failed"  # verdicts of variants whose folders need no record of a failure
 SESSION = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VariantResult:
     """The end of one variant: its row for tables, its line for a person, its error if it has one.
 
     `found` is what was tried, where that was asked for; `steps` are its recipe's steps by role, as they ended.
     """
 
-    row: Row
+    row: SweepRow
     line: str
     ran: bool
     files: tuple[Path, ...] = ()
     error: TflbuildError | None = None
-    found: Found | None = None
+    found: SearchResult | None = None
     recipe: str = ""
     steps: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedBuild:
     """The first four rooms' result: recipes resolved, everything planned, nothing run.
 
     `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
@@ -85,12 +85,12 @@ class Prepared:
     """
 
     resolved: tuple[ResolvedRecipe, ...]
-    places: tuple[Places, ...]
+    places: tuple[KeyLocations, ...]
     plan: Plan
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
-    refused: Mapping[int, Refused]
-    shared: Shared | None
+    refused: Mapping[int, RefusedVariant]
+    shared: RemoteCacheSettings | None
     cluster: Cluster | None = None
     notes: tuple[str, ...] = ()
 
@@ -101,7 +101,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedVariant:
     """A job of a sweep that contradicts itself, or names what is not there."""
 
     variant: str
@@ -109,15 +109,15 @@ class Refused:
     error: RecipeError
 
 
-def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> Prepared:
+def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> PreparedBuild:
     """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe.
 
     A sweep goes on without the jobs that are refused, unless all are.
     """
     read = observe_configuration()
-    prepared = prepare_all(compose(list(overrides), multirun=multirun), read, store)
+    prepared = prepare_jobs(compose(list(overrides), multirun=multirun), read, store)
     if multirun:
-        hold_aims([prepared])
+        check_objectives([prepared])
     prepared.require_any()
     return prepared
 
@@ -127,39 +127,39 @@ def observe_configuration() -> dict[str, Stat | None]:
     return {path: observe(path) for path in configuration_paths()}
 
 
-def hold_aims(batches: Sequence[Prepared], *, complete: bool = True) -> None:
+def check_objectives(batches: Sequence[PreparedBuild], *, complete: bool = True) -> None:
     """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures, where
     those that may come later would not either: `complete`."""
     pairs = [pair for one in batches for pair in zip(one.resolved, one.places, strict=True)]
     recipes, places = [one.recipe for one, _ in pairs], [place for _, place in pairs]
-    require_one_aim(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
+    require_same_objectives(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
 
 
-def prepare_all(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> Prepared:
+def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> PreparedBuild:
     """The same from what was composed, refusals included; `read` grows."""
     shared, cluster = freeze_store(composed), freeze_executor(composed)
     store.believe(shared)
-    stats, walked = Snapshot(store.stats.folder), set[Path]()
+    stats, walked = FrozenStatCache(store.stats.folder), set[Path]()
     accepted: dict[int, ResolvedRecipe] = {}
-    refused: dict[int, Refused] = {}
+    refused: dict[int, RefusedVariant] = {}
     for index, one in enumerate(composed):
         try:
             accepted[index] = _accept(one, stats, read, walked)
         except RecipeError as error:
-            refused[index] = Refused(one.variant, one.overrides, error)
+            refused[index] = RefusedVariant(one.variant, one.overrides, error)
     resolved = tuple(accepted.values())
     unread = [tuple(one.key for one in composed[index].unread) for index in accepted]
     places = tuple(replace(composed[at].places, unread=keys) for at, keys in zip(accepted, unread, strict=True))
-    return Prepared(
+    return PreparedBuild(
         resolved=resolved,
         places=places,
-        plan=make_plan(resolved, surroundings()),
+        plan=make_plan(resolved, describe_environment()),
         read=read,
         environment=frozenset(name for one in composed for name in one.environment) | tool_variables(resolved),
         refused=refused,
         shared=shared,
         cluster=cluster,
-        notes=(*note_unread(composed[index].unread for index in accepted), *note_unconfirmed(shared)),
+        notes=(*note_unused_keys(composed[index].unread for index in accepted), *note_unconfirmed(shared)),
     )
 
 
@@ -169,22 +169,22 @@ def tool_variables(resolved: Sequence[ResolvedRecipe]) -> frozenset[str]:
     return frozenset({TRUSTED_KEYS, *(name for tool in tools for name in tool.environment)})
 
 
-def _accept(one: Composed, stats: Snapshot, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
+def _accept(one: Composed, stats: FrozenStatCache, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
     """Freeze and resolve; notes the stat record of what is read, ahead of it."""
     recipe = freeze(one)
     require_candidates(recipe, one.places)
-    with placed(one.places):
+    with locate_errors(one.places):
         require_tools(recipe)
         read |= {path: observe(path) for path in input_paths(recipe, walked) if path not in read}
         return resolve(recipe, stats)
 
 
-def surroundings() -> Surroundings:
+def describe_environment() -> KeyEnvironment:
     """What this machine contributes to keys."""
-    return Surroundings(toolchain=toolchain, host=name_host(), cpu=describe_cpu(), session=SESSION, tool=find_tool)
+    return KeyEnvironment(toolchain=toolchain, host=name_host(), cpu=describe_cpu(), session=SESSION, tool=find_tool)
 
 
-def require_one_artifact(prepared: Prepared) -> None:
+def require_one_artifact(prepared: PreparedBuild) -> None:
     """Raises UsageError for a recipe whose targets get an artifact each: a question is about one."""
     if len(prepared.resolved) + len(prepared.refused) != 1:
         raise UsageError(
@@ -195,7 +195,7 @@ def require_one_artifact(prepared: Prepared) -> None:
 
 
 @contextmanager
-def placed(places: Places) -> Iterator[None]:
+def locate_errors(places: KeyLocations) -> Iterator[None]:
     """Errors that name a key also say where it was written."""
     try:
         yield
@@ -204,12 +204,12 @@ def placed(places: Places) -> Iterator[None]:
         raise
 
 
-def foresee(overrides: Sequence[str], *, multirun: bool) -> tuple[Prepared, list[Preview], Store]:
+def preview_build(overrides: Sequence[str], *, multirun: bool) -> tuple[PreparedBuild, list[StepPreview], Store]:
     """What a build would do, without doing it."""
     store = Store(store_root())
     with disk_errors(store.root):
         prepared = prepare_plan(overrides, multirun=multirun, store=store)
-        return prepared, preview(prepared.plan, store), store
+        return prepared, preview_plan(prepared.plan, store), store
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def open_executor(limits: Limits) -> Iterator[tuple[Executor, Console]]:
         yield executor, console
 
 
-def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None = None) -> None:
+def connect(executor: Executor, shared: RemoteCacheSettings | None, cluster: Cluster | None = None) -> None:
     """Give the executor what the recipes name beside this machine. Raises MachineError for a missing package."""
     if cluster is not None and executor.elsewhere is None:
         package_version("ray")
@@ -236,78 +236,78 @@ def connect(executor: Executor, shared: Shared | None, cluster: Cluster | None =
     executor.connect(open_remote(shared), push=shared.push, seconds=shared.seconds)
 
 
-def build(overrides: Sequence[str], limits: Limits) -> tuple[Prepared, list[Outcome]]:
+def build(overrides: Sequence[str], limits: Limits) -> tuple[PreparedBuild, list[VariantResult]]:
     """The whole corridor, for one variant; a sweep goes it batch by batch (pipeline/batches.py)."""
     with open_executor(limits) as (executor, console):
         read = observe_configuration()
         composed = compose(list(overrides))
         with withdraw_on_error(composed, executor.store):
-            prepared = prepare_all(composed, read, executor.store)
+            prepared = prepare_jobs(composed, read, executor.store)
             prepared.require_any()
             connect(executor, prepared.shared, prepared.cluster)
         for index, refused in prepared.refused.items():
             withdraw(composed[index], executor.store, refused.error)
         for note in prepared.notes:
             console.say(note)
-        return prepared, carry_out(prepared, executor, console.say)
+        return prepared, execute_and_report(prepared, executor, console.say)
 
 
-def carry_out(prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
+def execute_and_report(prepared: PreparedBuild, executor: Executor, say: Callable[[str], None]) -> list[VariantResult]:
     """Execute and report: one outcome a job, in their order."""
     store = executor.store
     recipes = [one.recipe for one in prepared.resolved]
     requests = open_folders(recipes, prepared.places, prepared.plan.goals, store)
     results = executor.execute(prepared.plan)
     settled = [
-        settle(one, surroundings(), places, executor, say)
+        run_search(one, describe_environment(), places, executor, say)
         if all(results[step].ok for step in goals.values())
         else (one, None)
         for one, places, goals in zip(prepared.resolved, prepared.places, prepared.plan.goals, strict=True)
     ]
     plan = prepared.plan
     if any(found is not None for _, found in settled):
-        plan = make_plan([one for one, _ in settled], surroundings())
+        plan = make_plan([one for one, _ in settled], describe_environment())
         results = executor.execute(plan)
     with disk_errors(store.root):
         git = read_state()
         reports = []
         for (one, found), places, goals, request in zip(settled, prepared.places, plan.goals, requests, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
-            outcome = report(one, found, places, roles, store, git, request)
+            outcome = report_variant(one, found, places, roles, store, git, request)
             if outcome.error is not None and outcome.row.verdict not in (NOT_BUILT, GATE_FAILED):
                 record_failure(one.recipe, store, request, outcome.row.verdict, outcome.error)
             reports.append(replace(outcome, recipe=one.recipe.name, steps=roles))
     waiting = iter(reports)
     return [
-        refusal(prepared.refused[index]) if index in prepared.refused else next(waiting)
+        make_refused_result(prepared.refused[index]) if index in prepared.refused else next(waiting)
         for index in range(len(reports) + len(prepared.refused))
     ]
 
 
-def refusal(refused: Refused) -> Outcome:
+def make_refused_result(refused: RefusedVariant) -> VariantResult:
     """The row of a job that was not begun."""
-    row = Row(refused.variant, "refused", None, refused.overrides)
-    return Outcome(row, str(refused.error), ran=False, error=refused.error)
+    row = SweepRow(refused.variant, "refused", None, refused.overrides)
+    return VariantResult(row, str(refused.error), ran=False, error=refused.error)
 
 
-def execute_all(executor: Executor, plan: Plan, places: Places) -> dict[str, StepResult]:
+def execute_all(executor: Executor, plan: Plan, places: KeyLocations) -> dict[str, StepResult]:
     """The results of a plan for one variant, by role. Raises TflbuildError for the first step that fails."""
     results = executor.execute(plan)
     for step_id, result in results.items():
         if result.failure is not None:
-            raise as_error(plan.steps[step_id].title, result.failure, places, None)
+            raise convert_failure(plan.steps[step_id].title, result.failure, places, None)
     return {role: results[step_id] for role, step_id in plan.goals[0].items()}
 
 
-def report(
+def report_variant(
     resolved: ResolvedRecipe,
-    found: Found | None,
-    places: Places,
+    found: SearchResult | None,
+    places: KeyLocations,
     roles: Mapping[str, StepResult],
     store: Store,
     git: dict[str, Json] | None,
     request: str,
-) -> Outcome:
+) -> VariantResult:
     """Write what a variant came to, and say it."""
     recipe = resolved.recipe
     folder = variant_folder(recipe)
@@ -317,14 +317,14 @@ def report(
         write_logs(folder, store, failed)
         role, result = next(iter(failed.items()))
         assert result.failure is not None
-        error = as_error(role, result.failure, places, log_file(folder, role) if result.log else None)
-        row = Row(recipe.variant, f"failed in {role}", None, recipe.overrides)
-        return Outcome(row, str(error), ran, error=error)
+        error = convert_failure(role, result.failure, places, log_file(folder, role) if result.log else None)
+        row = SweepRow(recipe.variant, f"failed in {role}", None, recipe.overrides)
+        return VariantResult(row, str(error), ran, error=error)
     if not all(result.ok for result in roles.values()):
-        return not_built(recipe, ran)
+        return make_skipped_result(recipe, ran)
     if found is not None and found.chosen is None:
-        return unmet(recipe, found, ran, places)
-    judgement = judge(recipe, roles, places)
+        return make_failed_search_result(recipe, found, ran, places)
+    judgement = check_gates(recipe, roles, places)
     verdicts, found = verdicts_json(judgement.verdicts), evaluate_budget(found, roles)
     manifest = make_manifest(resolved, roles, used_packages(), judgement.gates, verdicts, judgement.faults, git, found)
     manifest["request"] = request
@@ -332,32 +332,34 @@ def report(
     line = summarize(written.model, manifest)
     if not judgement.passed:
         kept = f"the artifact is kept for study: {show_path(written.model)}"
-        gate_error = judgement.as_error("\n".join([kept, *advise(judgement, roles, places)]))
-        row = Row(recipe.variant, GATE_FAILED, manifest, recipe.overrides)
-        return Outcome(row, line, ran, written.files, gate_error, found)
+        gate_error = judgement.as_error("\n".join([kept, *suggest_fixes(judgement, roles, places)]))
+        row = SweepRow(recipe.variant, GATE_FAILED, manifest, recipe.overrides)
+        return VariantResult(row, line, ran, written.files, gate_error, found)
     verdict = "ok" if manifest["verification"] == "passed" else str(manifest["verification"])
-    row = Row(recipe.variant, verdict, manifest, recipe.overrides)
-    return Outcome(row, line, ran, written.files, found=found)
+    row = SweepRow(recipe.variant, verdict, manifest, recipe.overrides)
+    return VariantResult(row, line, ran, written.files, found=found)
 
 
-def not_built(recipe: Recipe, ran: bool) -> Outcome:
+def make_skipped_result(recipe: Recipe, ran: bool) -> VariantResult:
     """The row of a variant that --fail-fast left out."""
     stopped = StepError(
         f"{recipe.name}/{recipe.variant} was not built",
         why="--fail-fast stopped at another variant's failure",
         next_step="the same command goes on from here",
     )
-    row = Row(recipe.variant, NOT_BUILT, None, recipe.overrides)
-    return Outcome(row, "", ran, error=stopped, recipe=recipe.name)
+    row = SweepRow(recipe.variant, NOT_BUILT, None, recipe.overrides)
+    return VariantResult(row, "", ran, error=stopped, recipe=recipe.name)
 
 
-def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
+def make_failed_search_result(recipe: Recipe, found: SearchResult, ran: bool, places: KeyLocations) -> VariantResult:
     """A search that nothing was good enough for, or in which nothing could be measured."""
     measured = [trial for trial in found.trials if trial.gates]
     if not measured:
         failure = next(trial.failure for trial in found.trials if trial.failure is not None)
-        row = Row(recipe.variant, "nothing measured", None, recipe.overrides)
-        return Outcome(row, "", ran, error=as_error("quantization=auto", failure, places, None), found=found)
+        row = SweepRow(recipe.variant, "nothing measured", None, recipe.overrides)
+        return VariantResult(
+            row, "", ran, error=convert_failure("quantization=auto", failure, places, None), found=found
+        )
     nearest_one = max(measured, key=lambda trial: trial.fidelity)
     missed = [gate.text() for gate in nearest_one.gates if not gate.passed] or [nearest_one.collapse]
     error = GateError(
@@ -366,11 +368,11 @@ def unmet(recipe: Recipe, found: Found, ran: bool, places: Places) -> Outcome:
         why="\n".join([f"the most faithful was {nearest_one.label}:", *missed]),
         next_step="a wider budget, more schemes (quantization.schemes) or more trials (quantization.trials)",
     )
-    row = Row(recipe.variant, "budget not met", None, recipe.overrides)
-    return Outcome(row, "", ran, error=error, found=found)
+    row = SweepRow(recipe.variant, "budget not met", None, recipe.overrides)
+    return VariantResult(row, "", ran, error=error, found=found)
 
 
-def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> TflbuildError:
+def convert_failure(role: str, failure: Failure, places: KeyLocations, log: Path | None) -> TflbuildError:
     """A step's failure as the error that its kind names, with the key's place and the step's log."""
     where = f"step '{role}'" + (f", {places.find(failure.where)}" if failure.where else "")
     where += "" if log is None else f"\nits log: {show_path(log)}"
@@ -378,10 +380,10 @@ def as_error(role: str, failure: Failure, places: Places, log: Path | None) -> T
     return kind(failure.what, where=where, why=failure.why, next_step=failure.next_step)
 
 
-def keep_note(
+def remember_build(
     arguments: Sequence[str],
-    prepared: Prepared,
-    outcomes: Sequence[Outcome],
+    prepared: PreparedBuild,
+    outcomes: Sequence[VariantResult],
     more: Sequence[Path],
     answer: str,
     warnings: str,
@@ -397,4 +399,4 @@ def keep_note(
     tied = any(one.row.manifest and one.row.manifest["tied_to_cpu"] for one in outcomes)
     timed = any(one.recipe.targets or one.recipe.benchmark.kind != "none" for one in prepared.resolved)
     machine = [name for name, counts in (("cpu", tied), ("host", timed)) if counts]
-    remember(arguments, prepared.read, written, environment, redact(answer), redact(said), machine)
+    write_unchanged_note(arguments, prepared.read, written, environment, redact(answer), redact(said), machine)

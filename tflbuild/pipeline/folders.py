@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.mistakes import Places, find_node
+from tflbuild.config.composing.mistakes import KeyLocations, find_node
 from tflbuild.config.composing.search_path import find_recipe, recipe_name
 from tflbuild.core.digest import hash_value
 from tflbuild.core.foreign_files import read_json
@@ -46,7 +46,7 @@ def digest_request(recipe: Recipe, goals: Mapping[str, str]) -> str:
 
 
 def open_folders(
-    recipes: Sequence[Recipe], places: Sequence[Places], goals: Sequence[Mapping[str, str]], store: Store
+    recipes: Sequence[Recipe], places: Sequence[KeyLocations], goals: Sequence[Mapping[str, str]], store: Store
 ) -> list[str]:
     """Make the folder of each variant, and set aside what another request left there. Return the request digests.
 
@@ -93,12 +93,12 @@ def withdraw(composed: Composed, store: Store, error: TflbuildError) -> None:
         write_failure(folder, store, {**named, "result": "refused", "exit_code": error.exit_code, "error": reason})
 
 
-def claim_folders(recipes: Sequence[Recipe], places: Sequence[Places]) -> None:
+def claim_folders(recipes: Sequence[Recipe], places: Sequence[KeyLocations]) -> None:
     """Record which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
     write_owners(find_owners(recipes, places))
 
 
-def find_owners(recipes: Sequence[Recipe], places: Sequence[Places]) -> dict[Path, FolderOwner]:
+def find_owners(recipes: Sequence[Recipe], places: Sequence[KeyLocations]) -> dict[Path, FolderOwner]:
     """Return which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
     claims: dict[Path, FolderOwner] = {}
     for recipe, where in zip(recipes, places, strict=True):
@@ -121,7 +121,7 @@ def write_owners(claims: Mapping[Path, FolderOwner]) -> None:
                 raise cannot_write(folder, error) from None
 
 
-def _describe_owner(places: Places) -> FolderOwner:
+def _describe_owner(places: KeyLocations) -> FolderOwner:
     return FolderOwner(
         recipe="" if places.recipe is None else recipe_name(places.recipe),
         file=places.recipe_text(),
@@ -149,7 +149,9 @@ def _may_write_again(owner: FolderOwner, name: str) -> bool:
     return "${" in own or own == name
 
 
-def _refuse_name(folder: Path, name: str, recorded: FolderOwner, owner: FolderOwner, places: Places) -> RecipeError:
+def _refuse_name(
+    folder: Path, name: str, recorded: FolderOwner, owner: FolderOwner, places: KeyLocations
+) -> RecipeError:
     this = f"'{owner.file}'" if owner.file else "a command that names no recipe"
     return RecipeError(
         f"{folder} belongs to another recipe",

@@ -21,18 +21,26 @@ from filelock import FileLock, Timeout
 
 from tflbuild import interrupts
 from tflbuild.config import sweepers
-from tflbuild.config.composing.compose import Drive
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.compose import SweepPlugins
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.secrets import current_key, forget_secrets, known_secrets, use_key
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import RemoteCacheSettings
 from tflbuild.errors import MachineError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.limits import Limits
-from tflbuild.pipeline.build import Outcome, Prepared, carry_out, connect, not_built, refusal, surroundings
+from tflbuild.pipeline.build import (
+    PreparedBuild,
+    VariantResult,
+    connect,
+    describe_environment,
+    execute_and_report,
+    make_refused_result,
+    make_skipped_result,
+)
 from tflbuild.plan.planner import make_plan
-from tflbuild.report.summary import Row
+from tflbuild.report.summary import SweepRow
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.storage.atomic import replace_bytes
 from tflbuild.storage.store import Store
@@ -43,27 +51,29 @@ FAILED = "failed"  # beside the orders, once a job has
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchedJob:
     """What a job is to do, and where: the frozen recipe, and what the command line said of the run."""
 
     resolved: ResolvedRecipe
-    places: Places
+    places: KeyLocations
     store: Path
     folder: Path
     limits: Limits
-    shared: Shared | None
+    shared: RemoteCacheSettings | None
     cluster: Cluster | None
     secrets: tuple[str, ...]
     key: bytes
 
 
-def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[str], None]) -> list[Outcome]:
+def launch(
+    drive: SweepPlugins, prepared: PreparedBuild, executor: Executor, say: Callable[[str], None]
+) -> list[VariantResult]:
     """Every job's outcome, in their order. Raises MachineError for a launcher that starts none."""
     folder = executor.scratch.folder / "jobs"
     folder.mkdir()
     files = []
     for place, (one, places) in enumerate(zip(prepared.resolved, prepared.places, strict=True)):
-        order = Order(
+        order = LaunchedJob(
             resolved=one,
             places=places,
             store=executor.store.root,
@@ -80,20 +90,23 @@ def launch(drive: Drive, prepared: Prepared, executor: Executor, say: Callable[[
     recipes = [one.recipe for one in prepared.resolved]
     try:
         with _telling(dict(zip(files, recipes, strict=True)), say):
-            lost = Rounds(drive, folder / "launcher").finish(files)
+            lost = LaunchRounds(drive, folder / "launcher").finish(files)
     except BaseException:
         end_jobs()
         raise
     done = iter([_outcome(file, recipe, drive, lost) for file, recipe in zip(files, recipes, strict=True)])
     shutil.rmtree(folder)
     total = len(files) + len(prepared.refused)
-    return [refusal(prepared.refused[index]) if index in prepared.refused else next(done) for index in range(total)]
+    return [
+        make_refused_result(prepared.refused[index]) if index in prepared.refused else next(done)
+        for index in range(total)
+    ]
 
 
-class Rounds:
+class LaunchRounds:
     """Launches jobs until each has answered, or was lost twice."""
 
-    def __init__(self, drive: Drive, folder: Path) -> None:
+    def __init__(self, drive: SweepPlugins, folder: Path) -> None:
         self.drive = drive
         self.folder = folder
         folder.mkdir()
@@ -142,28 +155,28 @@ def run_job(file: str) -> None:
         if _beside(place, ANSWER).exists():
             return
         _beside(place, BEGUN).write_text(str(os.getpid()))
-        order: Order = pickle.loads(place.read_bytes())
+        order: LaunchedJob = pickle.loads(place.read_bytes())
         use_key(lambda: order.key)
         forget_secrets(order.secrets)
         os.chdir(order.folder)
         failed = place.with_name(FAILED)
         stop = order.limits.fail_fast and failed.exists()
-        outcome = not_built(order.resolved.recipe, ran=False) if stop else _build(order)
+        outcome = make_skipped_result(order.resolved.recipe, ran=False) if stop else _build(order)
         if outcome.error is not None:
             failed.touch()
         if place.exists():
             replace_bytes(_beside(place, ANSWER), pickle.dumps(outcome))
 
 
-def _build(order: Order) -> Outcome:
+def _build(order: LaunchedJob) -> VariantResult:
     recipe = order.resolved.recipe
     try:
         with Executor(Store(order.store), lambda event: None, order.limits) as executor:
-            plan = make_plan([order.resolved], surroundings())
-            prepared = Prepared((order.resolved,), (order.places,), plan, {}, frozenset(), {}, order.shared)
+            plan = make_plan([order.resolved], describe_environment())
+            prepared = PreparedBuild((order.resolved,), (order.places,), plan, {}, frozenset(), {}, order.shared)
             executor.store.believe(order.shared)
             connect(executor, order.shared, order.cluster)
-            (outcome,) = carry_out(prepared, executor, lambda text: None)
+            (outcome,) = execute_and_report(prepared, executor, lambda text: None)
         return outcome
     except TflbuildError as error:
         return _failure(recipe, "failed", error)
@@ -172,14 +185,14 @@ def _build(order: Order) -> Outcome:
         return _failure(recipe, "failed", StepError(f"the job of {recipe.name}/{recipe.variant} ended", why=why))
 
 
-def _failure(recipe: Recipe, verdict: str, error: TflbuildError) -> Outcome:
-    row = Row(recipe.variant, verdict, None, recipe.overrides)
-    return Outcome(row, str(error), ran=True, error=error, recipe=recipe.name)
+def _failure(recipe: Recipe, verdict: str, error: TflbuildError) -> VariantResult:
+    row = SweepRow(recipe.variant, verdict, None, recipe.overrides)
+    return VariantResult(row, str(error), ran=True, error=error, recipe=recipe.name)
 
 
-def _outcome(file: Path, recipe: Recipe, drive: Drive, lost: dict[Path, str]) -> Outcome:
+def _outcome(file: Path, recipe: Recipe, drive: SweepPlugins, lost: dict[Path, str]) -> VariantResult:
     if file not in lost:
-        outcome: Outcome = pickle.loads(_beside(file, ANSWER).read_bytes())
+        outcome: VariantResult = pickle.loads(_beside(file, ANSWER).read_bytes())
         return replace(outcome, files=tuple(Path(path) for path in outcome.files))
     error = StepError(
         f"the job of {recipe.name}/{recipe.variant} was lost twice",

@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tflbuild.config.composing.compose import compose
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.verdict import Verdict
 from tflbuild.errors import GateError, TflbuildError
-from tflbuild.pipeline.settlement import hold
+from tflbuild.pipeline.settlement import evaluate_gates
 from tflbuild.report.targets import problems, target_gates, verdicts_of
-from tflbuild.search.remedies import MeasuredSizes, Remedy, find_remedies
+from tflbuild.search.remedies import Fix, MeasuredSizes, find_remedies
 
 ADVISED = 4  # remedies that an error names: more are for `tflbuild doctor` to try
 
 
 @dataclass(frozen=True)
-class GateJudgement:
+class GateCheck:
     """What an artifact was judged by. `own` are the recipe's gates, `wrong` has what fails the build by target."""
 
     recipe: Recipe
@@ -67,30 +67,30 @@ class GateJudgement:
         return GateError(failure.what, where=failure.where, why=failure.why, next_step=next_step)
 
 
-def judge(recipe: Recipe, roles: Mapping[str, StepResult], places: Places) -> GateJudgement:
+def check_gates(recipe: Recipe, roles: Mapping[str, StepResult], places: KeyLocations) -> GateCheck:
     """Compare what the steps of a variant measured with its gates.
 
     Raises:
         RecipeError: for a gate on an output that the model does not have.
     """
     verdicts = verdicts_of(recipe, roles)
-    gates = hold(recipe, {role: result.facts for role, result in roles.items()}, places)
-    return GateJudgement(recipe, verdicts, gates, target_gates(recipe, verdicts), problems(recipe, verdicts))
+    gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()}, places)
+    return GateCheck(recipe, verdicts, gates, target_gates(recipe, verdicts), problems(recipe, verdicts))
 
 
-def list_remedies(judgement: GateJudgement, roles: Mapping[str, StepResult]) -> list[Remedy]:
+def list_remedies(judgement: GateCheck, roles: Mapping[str, StepResult]) -> list[Fix]:
     """Return what may help against the missed gates, the cheapest first, composed or not."""
     sizes = MeasuredSizes(int(roles["package"].facts["float_bytes"]), int(roles["check"].facts["bytes"]))
     return find_remedies(judgement.recipe, judgement.missed, sizes)
 
 
-def advise(judgement: GateJudgement, roles: Mapping[str, StepResult], places: Places) -> list[str]:
+def suggest_fixes(judgement: GateCheck, roles: Mapping[str, StepResult], places: KeyLocations) -> list[str]:
     """Return lines that name the cheapest remedies for the missed gates; none is named that does not compose."""
     if not judgement.missed:
         return []
     if all(is_unsure(gate) for gate in judgement.missed):
         return ["what helps: more evaluation samples (verify.dataset); the estimate passes, its interval is too wide"]
-    found = keep_composing(judgement.recipe, list_remedies(judgement, roles), places, ADVISED)
+    found = filter_composable(judgement.recipe, list_remedies(judgement, roles), places, ADVISED)
     lines = [f"{one.overrides}: {one.text}" if one.overrides else one.text for one in found]
     if any(one.overrides and not one.searches for one in found):
         lines.append("`tflbuild doctor` with the same arguments tries what can be tried, and says what passes")
@@ -102,9 +102,9 @@ def is_unsure(gate: Gate) -> bool:
     return gate.bound is not None and replace(gate, bound=None).passed
 
 
-def keep_composing(recipe: Recipe, remedies: Sequence[Remedy], places: Places, most: int) -> list[Remedy]:
+def filter_composable(recipe: Recipe, remedies: Sequence[Fix], places: KeyLocations, most: int) -> list[Fix]:
     """Return the first remedies that compose to another recipe than this one; what a person must do is kept."""
-    seen, kept = [unnamed(recipe)], list[Remedy]()
+    seen, kept = [drop_variant_name(recipe)], list[Fix]()
     for remedy in remedies:
         if len(kept) == most and not remedy.searches:
             continue
@@ -117,15 +117,15 @@ def keep_composing(recipe: Recipe, remedies: Sequence[Remedy], places: Places, m
     return kept
 
 
-def compose_with(overrides: str, places: Places) -> Recipe | None:
+def compose_with(overrides: str, places: KeyLocations) -> Recipe | None:
     """Return the recipe with a few more overrides, without its variant's name; None where it does not compose."""
     try:
         composed = compose([*places.overrides, *overrides.split()])
-        return unnamed(freeze(composed[0])) if len(composed) == 1 else None
+        return drop_variant_name(freeze(composed[0])) if len(composed) == 1 else None
     except TflbuildError:
         return None
 
 
-def unnamed(recipe: Recipe) -> Recipe:
+def drop_variant_name(recipe: Recipe) -> Recipe:
     """Return a recipe without the name of its variant, to compare what it says."""
     return replace(recipe, variant="", overrides=())

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.class_names import check_class_names
 from tflbuild.config.freezing.contradictions import check_quantization
 from tflbuild.config.freezing.freeze_quantization import require_algorithm
@@ -16,54 +16,59 @@ from tflbuild.core.gates import Gate, NotMeasuredError, evaluate
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.core.schemes import CALIBRATED
-from tflbuild.core.trial import Found
+from tflbuild.core.trial import SearchResult
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.execute.executor import Executor
-from tflbuild.plan.draft import Surroundings
+from tflbuild.plan.draft import KeyEnvironment
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.search import candidates
-from tflbuild.search.find import Finder
-from tflbuild.search.trials import Trials
+from tflbuild.search.find import SchemeSearch
+from tflbuild.search.trials import TrialBuilds
 
 
-def settle(
-    resolved: ResolvedRecipe, around: Surroundings, places: Places, executor: Executor, say: Callable[[str], None]
-) -> tuple[ResolvedRecipe, Found | None]:
+def run_search(
+    resolved: ResolvedRecipe,
+    around: KeyEnvironment,
+    places: KeyLocations,
+    executor: Executor,
+    say: Callable[[str], None],
+) -> tuple[ResolvedRecipe, SearchResult | None]:
     """The recipe with the quantization that its search ends with; as it is where it asks for none, or none will do."""
 
     if resolved.recipe.search is None:
         return resolved, None
 
     def refuse(recipe: Recipe) -> str:
-        error = refusal(recipe, places)
+        error = find_contradiction(recipe, places)
         return "" if error is None else error.what
 
-    trials = Trials(resolved, around, executor, refuse, say)
-    with told_of_outputs(resolved.recipe, places):
-        found = replace(Finder(trials).find(), confidence=trials.confidence)
+    trials = TrialBuilds(resolved, around, executor, refuse, say)
+    with report_unknown_outputs(resolved.recipe, places):
+        found = replace(SchemeSearch(trials).find(), confidence=trials.confidence)
     if found.chosen is None:
         return resolved, found
-    return replace(resolved, recipe=candidates.finish(resolved.recipe, found.chosen.quantization)), found
+    return replace(resolved, recipe=candidates.make_final_recipe(resolved.recipe, found.chosen.quantization)), found
 
 
-def refusal(recipe: Recipe, places: Places) -> RecipeError | None:
+def find_contradiction(recipe: Recipe, places: KeyLocations) -> RecipeError | None:
     """Why a recipe contradicts itself, now that its quantization is known."""
     try:
-        require_algorithm(recipe.quantization, Refusals(places))
-        check_quantization(recipe, Refusals(places))
+        require_algorithm(recipe.quantization, RecipeErrors(places))
+        check_quantization(recipe, RecipeErrors(places))
     except RecipeError as error:
         return error
     return None
 
 
-def require_candidates(recipe: Recipe, places: Places) -> None:
+def require_candidates(recipe: Recipe, places: KeyLocations) -> None:
     """Raises RecipeError for a search in which no scheme may be tried."""
     search = recipe.search
     if search is None:
         return
-    usable = candidates.usable(search)
+    usable = candidates.list_usable_schemes(search)
     refused = {
-        scheme: refusal(candidates.settle(recipe, candidates.make_single(scheme, search)), places) for scheme in usable
+        scheme: find_contradiction(candidates.make_trial_recipe(recipe, candidates.make_single(scheme, search)), places)
+        for scheme in usable
     }
     if not all(refused.values()):
         return
@@ -84,18 +89,18 @@ def limit_key(recipe: Recipe, name: str, limit: float) -> str:
     return f"quantization.budget.{name}" if asked.get(name) == limit else f"verify.gates.{name}"
 
 
-def hold(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: Places) -> list[Gate]:
+def evaluate_gates(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]], places: KeyLocations) -> list[Gate]:
     """Return the gates with what was measured.
 
     Raises:
         RecipeError: for a gate that names an output which there is not, and for class names in two orders.
     """
-    check_class_names(recipe, facts, Refusals(places))
-    with told_of_outputs(recipe, places):
+    check_class_names(recipe, facts, RecipeErrors(places))
+    with report_unknown_outputs(recipe, places):
         return evaluate(recipe.verify.gates, facts, recipe.verify.confidence)
 
 
-def evaluate_budget(found: Found | None, roles: Mapping[str, StepResult]) -> Found | None:
+def evaluate_budget(found: SearchResult | None, roles: Mapping[str, StepResult]) -> SearchResult | None:
     """Return a search with its budget evaluated on samples that it did not see; None where there was no search."""
     if found is None:
         return None
@@ -104,7 +109,7 @@ def evaluate_budget(found: Found | None, roles: Mapping[str, StepResult]) -> Fou
 
 
 @contextmanager
-def told_of_outputs(recipe: Recipe, places: Places) -> Iterator[None]:
+def report_unknown_outputs(recipe: Recipe, places: KeyLocations) -> Iterator[None]:
     """A limit on an output that there is not is a mistake in the recipe."""
     try:
         yield

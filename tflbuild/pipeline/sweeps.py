@@ -12,10 +12,10 @@ from tflbuild import __version__
 from tflbuild.core.digest import Json, hash_value
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.secrets import hide, protect
-from tflbuild.core.trial import Found
-from tflbuild.execute.preview import preview
+from tflbuild.core.trial import SearchResult
+from tflbuild.execute.preview import preview_plan
 from tflbuild.locations import store_root
-from tflbuild.pipeline.build import Outcome, Prepared, surroundings
+from tflbuild.pipeline.build import PreparedBuild, VariantResult, describe_environment
 from tflbuild.pipeline.reading import used_packages
 from tflbuild.plan.inquiries import make_sensitivities
 from tflbuild.report.manifest import describe_host
@@ -27,10 +27,10 @@ from tflbuild.report.sweeps.sweep import (
     RECORD,
     TABLE,
     Commit,
-    Entry,
-    Layer,
-    Layers,
-    Sweep,
+    OperatorSensitivity,
+    SensitivityTable,
+    SweepEntry,
+    SweepRecord,
     make_entry,
     write_csv,
     write_record,
@@ -44,14 +44,14 @@ OUTPUTS = "outputs"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class WrittenSweep:
     """A sweep and the files that tell of it, the report last."""
 
-    sweep: Sweep
+    sweep: SweepRecord
     files: tuple[Path, ...]
 
 
-def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outcome]) -> Recorded:
+def write_sweep(arguments: Sequence[str], prepared: PreparedBuild, outcomes: Sequence[VariantResult]) -> WrittenSweep:
     """Write sweep.csv, report.html and sweep.json into a folder of their own. Raises MachineError for a full disk."""
     started = datetime.now(UTC)
     recipes = [one.recipe for one in prepared.resolved]
@@ -60,7 +60,7 @@ def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outc
     git = read_state()
     with disk_errors(root):
         folder = open_folder(root, started, arguments)
-        sweep = Sweep(
+        sweep = SweepRecord(
             id=folder.name,
             created=f"{started:%Y-%m-%dT%H:%M:%SZ}",
             command=tuple(map(hide, arguments)),
@@ -71,10 +71,10 @@ def record(arguments: Sequence[str], prepared: Prepared, outcomes: Sequence[Outc
             objectives=recipes[0].objectives if recipes else (),
             variants=make_entries(prepared, outcomes, store),
         )
-        sweep = with_layers(sweep, store)
+        sweep = add_sensitivity(sweep, store)
         texts = {TABLE: write_csv([sweep]), PAGE: sweep_page([sweep]), RECORD: write_record(sweep)}
         files = {name: write_page(folder, name, text) for name, text in texts.items()}  # the record says all are there
-    return Recorded(sweep, (files[RECORD], files[TABLE], files[PAGE]))
+    return WrittenSweep(sweep, (files[RECORD], files[TABLE], files[PAGE]))
 
 
 def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
@@ -94,7 +94,7 @@ def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def make_entries(prepared: Prepared, outcomes: Sequence[Outcome], store: Store) -> tuple[Entry, ...]:
+def make_entries(prepared: PreparedBuild, outcomes: Sequence[VariantResult], store: Store) -> tuple[SweepEntry, ...]:
     """An entry a variant. Those whose error by operator can be asked for know the key of the answer."""
     keys = sensitivity_keys(prepared.resolved, outcomes, store)
     places = {
@@ -114,15 +114,15 @@ def make_entries(prepared: Prepared, outcomes: Sequence[Outcome], store: Store) 
 
 
 def sensitivity_keys(
-    resolved: Sequence[ResolvedRecipe], outcomes: Sequence[Outcome], store: Store
+    resolved: Sequence[ResolvedRecipe], outcomes: Sequence[VariantResult], store: Store
 ) -> dict[tuple[str, str], str]:
     """(recipe, variant) -> the key under which the store has, or would have, what `tflbuild sensitivity` measures."""
     built = {(one.recipe, one.row.name) for one in outcomes if one.row.manifest is not None}
     able = [one for one in resolved if (one.recipe.name, one.recipe.variant) in built and is_sensitive(one.recipe)]
     if not able:
         return {}
-    plan = make_sensitivities(able, surroundings())
-    keys = {one.step.id: one.key for one in preview(plan, store)}
+    plan = make_sensitivities(able, describe_environment())
+    keys = {one.step.id: one.key for one in preview_plan(plan, store)}
     return {
         (one.recipe.name, one.recipe.variant): keys[goals["sensitivity"]]
         for one, goals in zip(able, plan.goals, strict=True)
@@ -134,32 +134,37 @@ def is_sensitive(recipe: Recipe) -> bool:
     return recipe.search is None and recipe.quantization.scheme != "none" and recipe.verify.dataset is not None
 
 
-def layers_of_search(found: Found) -> Layers | None:
+def layers_of_search(found: SearchResult) -> SensitivityTable | None:
     """What a search measured of single operators."""
     if not found.costly:
         return None
-    operators = tuple(Layer(name=one.name, operator=one.operator, snr_db=one.snr_db) for one in found.costly)
-    return Layers(source="the search", scheme=found.costly[0].scheme, operators=operators)
+    operators = tuple(
+        OperatorSensitivity(name=one.name, operator=one.operator, snr_db=one.snr_db) for one in found.costly
+    )
+    return SensitivityTable(source="the search", scheme=found.costly[0].scheme, operators=operators)
 
 
-def with_layers(sweep: Sweep, store: Store) -> Sweep:
+def add_sensitivity(sweep: SweepRecord, store: Store) -> SweepRecord:
     """The sweep with the errors by operator that the store has now; nothing is measured."""
     return replace(sweep, variants=tuple(replace(one, layers=find_layers(one, store)) for one in sweep.variants))
 
 
-def find_layers(entry: Entry, store: Store) -> Layers | None:
+def find_layers(entry: SweepEntry, store: Store) -> SensitivityTable | None:
     """What `tflbuild sensitivity` found of a variant, as the store has it."""
     kept = store.read(entry.sensitivity) if entry.layers is None and entry.sensitivity else None
     if kept is None:
         return entry.layers
     operators = tuple(
-        Layer(name=one["name"], operator=one["operator"], snr_db=one["snr_db"]) for one in kept.facts["operators"]
+        OperatorSensitivity(name=one["name"], operator=one["operator"], snr_db=one["snr_db"])
+        for one in kept.facts["operators"]
     )
     facts = kept.facts
-    return Layers(source="tflbuild sensitivity", scheme=facts["scheme"], operators=operators, samples=facts["samples"])
+    return SensitivityTable(
+        source="tflbuild sensitivity", scheme=facts["scheme"], operators=operators, samples=facts["samples"]
+    )
 
 
-def told_of_variants(swept: Recorded) -> list[dict[str, Json]]:
+def variants_json(swept: WrittenSweep) -> list[dict[str, Json]]:
     """What a program is told of each variant besides its own: whether it is on the front, its figures, the report."""
     front, page = swept.sweep.front, str(swept.files[-1])
     return [

@@ -10,9 +10,9 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.core.secrets import protect
 from tflbuild.core.step import FileInput, Input, Step, StepInput, artifact_role
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.resolve.inputs import ResolvedRecipe
-from tflbuild.resolve.tools import Tool
+from tflbuild.resolve.tools import TargetTool
 
 VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
 SECTIONS = {
@@ -23,22 +23,22 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class KeyEnvironment:
     """What the machine contributes to keys, looked up before planning."""
 
     toolchain: Callable[[str], Mapping[str, str]]
     host: str
     cpu: str
     session: str = ""  # names this run: of what is measured on a device that nobody here can name
-    tool: Callable[[Target], Tool] = lambda target: Tool(to_prove="nothing was looked for")
+    tool: Callable[[Target], TargetTool] = lambda target: TargetTool(to_prove="nothing was looked for")
 
 
 @dataclass
-class Draft:
+class PlanBuilder:
     """The steps of one variant, as they are added. `goals` maps a role to the id of its step."""
 
     resolved: ResolvedRecipe
-    around: Surroundings
+    around: KeyEnvironment
     steps: dict[str, Step]
     goals: dict[str, str] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Draft:
         inputs: Mapping[str, Input],
         expect: Mapping[str, str] = MappingProxyType({}),
         seconds: float | None = None,
-        ties: tuple[Tie, ...] = (),
+        ties: tuple[CpuDependence, ...] = (),
     ) -> None:
         step = Step(
             kind=kind,

@@ -22,7 +22,7 @@ SHOWN_DIGEST = 12
 
 
 @dataclass(frozen=True)
-class Change:
+class ActionChange:
     """One leaf that differs. `before` or `after` is None where the leaf is missing."""
 
     leaf: str
@@ -46,18 +46,20 @@ def _show(value: Json) -> str:
     return text[:SHOWN_DIGEST] if is_digest else text
 
 
-def differences(before: Mapping[str, Json], after: Mapping[str, Json], ignore: Sequence[str] = ()) -> list[Change]:
+def compare_actions(
+    before: Mapping[str, Json], after: Mapping[str, Json], ignore: Sequence[str] = ()
+) -> list[ActionChange]:
     """The leaves that differ between two actions, by name; `ignore` lists inputs that are not yet known."""
     old, new = leaves(before), leaves(after)
     hidden = {"inputs", *(f"inputs.{name}" for name in ignore)}  # "inputs" itself is a leaf while none is known
     return [
-        Change(name, old.get(name), new.get(name))
+        ActionChange(name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
         if name not in hidden and old.get(name) != new.get(name)
     ]
 
 
-class Earlier:
+class ActionHistory:
     """Actions of the past, to be compared with many of today: of each, its leaves are looked at once."""
 
     def __init__(self, actions: Iterable[tuple[Mapping[str, Json], float]]) -> None:

@@ -7,19 +7,19 @@ from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input, Plan
-from tflbuild.plan.draft import Surroundings
-from tflbuild.plan.parameters import SAMPLES, refinements, source_params
-from tflbuild.plan.planner import Variant
+from tflbuild.plan.draft import KeyEnvironment
+from tflbuild.plan.parameters import SAMPLES, list_scheme_parameters, source_params
+from tflbuild.plan.planner import VariantPlanner
 from tflbuild.plan.side_steps import ANDROID, add_benchmark, add_metadata
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import SOURCE, ResolvedRecipe
 
-Inquiry = Callable[[ResolvedRecipe, Surroundings], Plan]
+Inquiry = Callable[[ResolvedRecipe, KeyEnvironment], Plan]
 
 
-def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+def make_description(resolved: ResolvedRecipe, around: KeyEnvironment) -> Plan:
     """The plan that says what the source offers, for `inspect`: role `describe`."""
-    variant = Variant(resolved, around, {})
+    variant = VariantPlanner(resolved, around, {})
     if variant.from_tflite:
         signature = {**asdict(resolved.recipe.signature), "key": ""}  # whichever the file has first
         params: dict[str, Json] = {"signature": signature, "must_be_float": False}
@@ -36,27 +36,31 @@ def make_description(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
     else:
         variant.plan_fetch()
         variant.add("describe", "describe", source_params(resolved), variant.source_inputs())
-    return plan_of(variant)
+    return merge_plans(variant)
 
 
-def make_sensitivity(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+def make_sensitivity(resolved: ResolvedRecipe, around: KeyEnvironment) -> Plan:
     """The plan that says what quantizing each operator alone costs: role `sensitivity`."""
     return make_sensitivities([resolved], around)
 
 
-def make_sensitivities(resolved: Sequence[ResolvedRecipe], around: Surroundings, count: int | None = None) -> Plan:
+def make_sensitivities(resolved: Sequence[ResolvedRecipe], around: KeyEnvironment, count: int | None = None) -> Plan:
     """The same of several schemes, on `count` evaluation samples or on all of them."""
-    variants = [Variant(one, around, {}) for one in resolved]
+    variants = [VariantPlanner(one, around, {}) for one in resolved]
     for variant in variants:
         variant.plan_float()
         add_sensitivity(variant, count)
-    return plan_of(*variants)
+    return merge_plans(*variants)
 
 
-def add_sensitivity(variant: Variant, count: int | None) -> None:
+def add_sensitivity(variant: VariantPlanner, count: int | None) -> None:
     """The last step of such a plan."""
     quantization = variant.resolved.recipe.quantization
-    params: dict[str, Json] = {"scheme": quantization.scheme, **refinements(quantization), **variant.run_params()}
+    params: dict[str, Json] = {
+        "scheme": quantization.scheme,
+        **list_scheme_parameters(quantization),
+        **variant.run_params(),
+    }
     params |= variant.part_params()
     params.pop("rules", None)
     if count is not None:
@@ -76,9 +80,9 @@ def add_sensitivity(variant: Variant, count: int | None) -> None:
     variant.add("sensitivity", "sensitivity", params, inputs)
 
 
-def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: str) -> Plan:
+def make_trials(resolved: Sequence[ResolvedRecipe], around: KeyEnvironment, last: str) -> Plan:
     """The plan that builds artifacts up to `check`, `verify` or `benchmark`, and packages nothing."""
-    variants = [Variant(one, around, {}) for one in resolved]
+    variants = [VariantPlanner(one, around, {}) for one in resolved]
     for variant in variants:
         variant.plan_float()
         variant.plan_quantize()
@@ -88,12 +92,12 @@ def make_trials(resolved: Sequence[ResolvedRecipe], around: Surroundings, last: 
             variant.plan_verify()
         if last == "benchmark":
             add_benchmark(variant)
-    return plan_of(*variants)
+    return merge_plans(*variants)
 
 
-def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
+def make_advice(resolved: ResolvedRecipe, around: KeyEnvironment) -> Plan:
     """The plan that says whether the calibration samples are enough: role `advise`."""
-    variant = Variant(resolved, around, {})
+    variant = VariantPlanner(resolved, around, {})
     recipe = resolved.recipe
     calibration = recipe.quantization.calibration
     variant.plan_import()
@@ -107,22 +111,22 @@ def make_advice(resolved: ResolvedRecipe, around: Surroundings) -> Plan:
         variant.plan_calibrate()
         inputs["ranges"] = variant.of("calibrate", "ranges.json", "ranges")
     variant.add("advise", "advise", variant.kernel_params(), inputs)
-    return plan_of(variant)
+    return merge_plans(variant)
 
 
-def make_benchmark(resolved: ResolvedRecipe, around: Surroundings, again: str) -> Plan:
+def make_benchmark(resolved: ResolvedRecipe, around: KeyEnvironment, again: str) -> Plan:
     """The plan that times the artifact anew: role `benchmark`, on this host or on Android. `again` makes it another."""
-    variant = Variant(resolved, around, {})
+    variant = VariantPlanner(resolved, around, {})
     variant.plan_model()
     variant.plan_quantize()
     add_metadata(variant)
     add_benchmark(variant, again)
     if ANDROID in variant.goals:
         variant.goals["benchmark"] = variant.goals.pop(ANDROID)
-    return plan_of(variant)
+    return merge_plans(variant)
 
 
-def plan_of(*variants: Variant) -> Plan:
+def merge_plans(*variants: VariantPlanner) -> Plan:
     """What these variants have added."""
     steps = {step_id: step for variant in variants for step_id, step in variant.steps.items()}
     return Plan(steps=steps, goals=tuple(variant.goals for variant in variants))

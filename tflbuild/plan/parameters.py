@@ -47,7 +47,7 @@ def training_params(optimize: Optimize, signature: Signature) -> dict[str, Json]
     return {**told, "key": signature.key, "preprocess": [asdict(one) for one in signature.preprocess]}
 
 
-def refinements(quantization: Quantization) -> dict[str, Json]:
+def list_scheme_parameters(quantization: Quantization) -> dict[str, Json]:
     """What refines a scheme, where something does: an option left alone is no part of a key."""
     told: dict[str, Json] = {"rules": [asdict(rule) for rule in quantization.rules]}
     told |= {"algorithm": quantization.algorithm, "granularity": quantization.granularity}

@@ -12,9 +12,9 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
 from tflbuild.core.secrets import hide
 from tflbuild.core.step import Input, Plan, Step
-from tflbuild.core.ties import Tie
-from tflbuild.plan.draft import Draft, Surroundings
-from tflbuild.plan.parameters import SAMPLES, refinements, signature_params, source_params, training_params
+from tflbuild.core.ties import CpuDependence
+from tflbuild.plan.draft import KeyEnvironment, PlanBuilder
+from tflbuild.plan.parameters import SAMPLES, list_scheme_parameters, signature_params, source_params, training_params
 from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.inputs import (
@@ -30,12 +30,12 @@ from tflbuild.resolve.inputs import (
     ResolvedRecipe,
 )
 
-TRAINING_TIES = (Tie("training", "", "it adds up floating-point numbers in an order that the CPU decides"),)
+TRAINING_TIES = (CpuDependence("training", "", "it adds up floating-point numbers in an order that the CPU decides"),)
 MOMENTS = {"gptq": "matrix", "oscar": "diagonal"}
 OPTIMIZED = "import optimized"
 
 
-class Variant(Draft):
+class VariantPlanner(PlanBuilder):
     """The steps of one variant, one after another."""
 
     # the corridor, step by step
@@ -200,7 +200,7 @@ class Variant(Draft):
             self.plan_calibration_samples()
         if calibrated:
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
-        params |= refinements(quantization)
+        params |= list_scheme_parameters(quantization)
         if quantization.engine == "converter":
             inputs = self.signed_snapshot(self.model)
             if "calibration samples" in self.goals:
@@ -343,12 +343,12 @@ class Variant(Draft):
         self.add("package", "package", {"name": self.resolved.recipe.name}, inputs)
 
 
-def make_plan(resolved: Sequence[ResolvedRecipe], around: Surroundings) -> Plan:
+def make_plan(resolved: Sequence[ResolvedRecipe], around: KeyEnvironment) -> Plan:
     """One DAG for all variants; `goals` are in the order of `resolved`."""
     steps: dict[str, Step] = {}
     goals = []
     for one in resolved:
-        variant = Variant(one, around, steps)
+        variant = VariantPlanner(one, around, steps)
         variant.plan()
         goals.append(variant.goals)
     return Plan(steps=steps, goals=tuple(goals))

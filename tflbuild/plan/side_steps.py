@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import Input
-from tflbuild.plan.draft import Draft
+from tflbuild.plan.draft import PlanBuilder
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import file_role
 
 
-def add_metadata(draft: Draft) -> None:
+def add_metadata(draft: PlanBuilder) -> None:
     """Metadata are the last that touches the bytes: all that follows sees what is shipped."""
     metadata = draft.resolved.recipe.metadata
     if metadata is not None:
@@ -19,14 +19,14 @@ def add_metadata(draft: Draft) -> None:
         draft.add("annotate", "annotate", {"metadata": metadata.described}, inputs)
 
 
-def metadata_files(draft: Draft) -> dict[str, Input]:
+def metadata_files(draft: PlanBuilder) -> dict[str, Input]:
     """Return the files of the recipe's metadata as inputs of a step."""
     metadata = draft.resolved.recipe.metadata
     assert metadata is not None
     return {file_role(name): draft.file(file_role(name), file_role(name)) for name, _, _ in metadata.files}
 
 
-def add_overlaps(draft: Draft) -> None:
+def add_overlaps(draft: PlanBuilder) -> None:
     """Train and test kept apart: random numbers are neither."""
     recipe = draft.resolved.recipe
     training = None if recipe.optimize is None else recipe.optimize.dataset
@@ -42,7 +42,7 @@ def add_overlaps(draft: Draft) -> None:
 ANDROID = "benchmark android"
 
 
-def add_benchmark(draft: Draft, again: str = "") -> None:
+def add_benchmark(draft: PlanBuilder, again: str = "") -> None:
     """What times the artifact; with `again` it is timed anew, whatever was found before."""
     benchmark = draft.resolved.recipe.benchmark
     inputs: dict[str, Input] = {"model": draft.artifact()}

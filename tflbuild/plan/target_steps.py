@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tflbuild.core.digest import Json
-from tflbuild.core.needs import Needs
+from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
-from tflbuild.plan.draft import Draft
+from tflbuild.plan.draft import PlanBuilder
 from tflbuild.plan.parameters import SAMPLES
 from tflbuild.resolve.inputs import config_role
-from tflbuild.resolve.tools import Tool
+from tflbuild.resolve.tools import TargetTool
 from tflbuild.targets.npu.profile import VENDORS
 from tflbuild.targets.runtimes import LINT, RUNTIMES
 
@@ -25,7 +25,7 @@ def target_role(target: str) -> str:
     return TARGET_ROLE + target
 
 
-def add_targets(draft: Draft, artifact: StepInput, signature: StepInput) -> None:
+def add_targets(draft: PlanBuilder, artifact: StepInput, signature: StepInput) -> None:
     """One step a target, all of the same artifact."""
     for target in draft.resolved.recipe.targets:
         tool = draft.around.tool(target)
@@ -58,9 +58,9 @@ def seconds_of(target: Target) -> float | None:
     return BESIDE_S + float(each) * chips * (1 if vendor is None else 2)
 
 
-def target_params(target: Target, tool: Tool, *, proves: bool) -> dict[str, Json]:
+def target_params(target: Target, tool: TargetTool, *, proves: bool) -> dict[str, Json]:
     """What a verdict depends on: the profile without its limits, and what it is had with."""
-    usual = asdict(Needs())
+    usual = asdict(TargetRequirements())
     needs = {name: value for name in usual if (value := getattr(target, name)) != usual[name]}
     told: dict[str, Json] = {"name": target.name, "runtime": target.runtime, "table": target.table, "version": ""}
     told |= {"needs": needs} if needs else {}

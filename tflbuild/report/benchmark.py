@@ -102,7 +102,13 @@ def profile_table(profile: Mapping[str, Json]) -> list[str]:
         return [f"no profile of operators: {profile['why']}"] if profile.get("why") else []
     shown = operators[:TOP]
     rows = [
-        (f"{one['percent']:.1f}%", bar(one["percent"]), show_ms(one["us"] / 1000), what(one), shorten(one["layer"]))
+        (
+            f"{one['percent']:.1f}%",
+            bar(one["percent"]),
+            show_ms(one["us"] / 1000),
+            describe_entry(one),
+            shorten(one["layer"]),
+        )
         for one in shown
     ]
     lines = align(("share", "", "time", "operator", "layer"), rows, right=("share", "time"))
@@ -111,7 +117,7 @@ def profile_table(profile: Mapping[str, Json]) -> list[str]:
     return [*lines, *told, profile["how"]]
 
 
-def what(one: Mapping[str, Json]) -> str:
+def describe_entry(one: Mapping[str, Json]) -> str:
     """`CONV_2D: Convolution (NHWC, F32) IGEMM`, or what is known of that."""
     names = (one["op"], one["kernel"])
     return names[1] if names[0] in ("", names[1]) else f"{names[0]}: {names[1]}"

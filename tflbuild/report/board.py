@@ -13,7 +13,7 @@ ORDER: tuple[State, ...] = ("failed", "done", "running", "waits")
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepProgress:
     """A step so far: its kind, its state, the seconds that it took or has taken; how far it is, if it tells."""
 
     kind: str
@@ -24,7 +24,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Standing:
+class VariantProgress:
     """A variant so far: what is at work on it, and how many of its steps are done."""
 
     label: str
@@ -36,7 +36,7 @@ class Standing:
     share: float | None = None
 
 
-class Board:
+class SweepProgress:
     """The variants of a plan; their steps may be shared."""
 
     def __init__(self, labels: Sequence[str], plan: Plan) -> None:
@@ -45,11 +45,11 @@ class Board:
             (label, [*dict.fromkeys(goals.values())]) for label, goals in zip(labels, plan.goals, strict=True)
         ]
 
-    def standings(self, steps: Mapping[str, Progress]) -> list[Standing]:
+    def standings(self, steps: Mapping[str, StepProgress]) -> list[VariantProgress]:
         """Every variant, in the order of the sweep. `steps` has those that have begun, by id."""
         return [self._standing(label, goals, steps) for label, goals in self.variants]
 
-    def _standing(self, label: str, goals: Sequence[str], steps: Mapping[str, Progress]) -> Standing:
+    def _standing(self, label: str, goals: Sequence[str], steps: Mapping[str, StepProgress]) -> VariantProgress:
         begun = {goal: steps[goal] for goal in goals if goal in steps}
         done = sum(one.state in ("ran", "hit") for one in begun.values())
         failed = [goal for goal, one in begun.items() if one.state == "failed"]
@@ -57,10 +57,10 @@ class Board:
         state: State = "failed" if failed else "done" if done == len(goals) else "running" if at_work else "waits"
         shown = (failed or at_work or [""])[0]
         title = self.plan.steps[shown].title if shown else ""
-        now = steps[shown] if shown else Progress("", "", 0.0)
-        return Standing(label, state, title, done, len(goals), now.seconds, now.share)
+        now = steps[shown] if shown else StepProgress("", "", 0.0)
+        return VariantProgress(label, state, title, done, len(goals), now.seconds, now.share)
 
-    def seconds_left(self, steps: Mapping[str, Progress], jobs: int) -> float | None:
+    def seconds_left(self, steps: Mapping[str, StepProgress], jobs: int) -> float | None:
         """What the rest takes, by how far a step says it is, or by what steps of its kind took in this run.
 
         None while one of them is unknown.
@@ -85,7 +85,7 @@ class Board:
         return max(left / jobs, longest)  # one step is done by one job
 
 
-def count(standings: Sequence[Standing], seconds: float | None) -> str:
+def summarize_progress(standings: Sequence[VariantProgress], seconds: float | None) -> str:
     """`5 of 24 variants done, 1 failed, about 40 s left`."""
     failed = sum(one.state == "failed" for one in standings)
     parts = [f"{sum(one.state == 'done' for one in standings)} of {len(standings)} variants done"]

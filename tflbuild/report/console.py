@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
-from tflbuild.execute.events import Event, Noticed, StepAdvanced, StepEnded, StepFetches, StepRetries, StepStarted
-from tflbuild.report.board import Board, Progress, Standing, count, show_seconds
+from tflbuild.execute.events import Event, Notice, StepAdvanced, StepEnded, StepFetching, StepRetried, StepStarted
+from tflbuild.report.board import StepProgress, SweepProgress, VariantProgress, show_seconds, summarize_progress
 from tflbuild.terminal.printable import show_line, show_text
 from tflbuild.terminal.screen import drawing_stream
 
@@ -40,18 +40,18 @@ class Console(Protocol):
     def say(self, text: str) -> None:
         """A line between the steps."""
 
-    def follow(self, board: Board, jobs: int) -> None:
+    def follow(self, board: SweepProgress, jobs: int) -> None:
         """What is shown from now on are the variants of a sweep, with so many steps at once."""
 
 
-def note_of(event: StepEnded) -> str:
+def describe_origin(event: StepEnded) -> str:
     """Where a step's result came from, and what its worker wants a person to know; "" mostly."""
     origin = f"from {event.result.origin}" if event.result.origin else ""
     return show_text("  ".join(filter(None, (origin, str(event.result.facts.get("note", ""))))))
 
 
 @dataclass(frozen=True)
-class Row:
+class ConsoleRow:
     """A step on the screen. `moment` is when it started, by the console's clock, or how long it took."""
 
     step: Step
@@ -83,17 +83,17 @@ class QuietConsole:
     def say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
 
-    def follow(self, board: Board, jobs: int) -> None:
+    def follow(self, board: SweepProgress, jobs: int) -> None:
         return  # a line a step says it all
 
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             elapsed = f"{event.result.elapsed:7.2f} s" if event.result.status in ("ran", "failed") else ""
-            line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {note_of(event)}"
+            line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {describe_origin(event)}"
             print(line.rstrip(), file=self.stream, flush=True)
-        elif isinstance(event, StepRetries):
+        elif isinstance(event, StepRetried):
             print(f"{event.step.title:<{WIDTH}} again    {event.why}", file=self.stream, flush=True)
-        elif isinstance(event, Noticed):
+        elif isinstance(event, Notice):
             self.say(event.text)
 
 
@@ -105,9 +105,9 @@ class LiveConsole:
         from rich.live import Live
 
         self.clock = clock
-        self.rows: dict[str, Row] = {}  # by step id
+        self.rows: dict[str, ConsoleRow] = {}  # by step id
         self.ended = False
-        self.board: Board | None = None
+        self.board: SweepProgress | None = None
         self.jobs = 1
         self.screen = RichConsole(file=stream, highlight=False)
         self.live = Live(console=self.screen, get_renderable=self.render, refresh_per_second=8)
@@ -123,26 +123,26 @@ class LiveConsole:
     def say(self, text: str) -> None:
         self.screen.print(show_text(text), markup=False)
 
-    def follow(self, board: Board, jobs: int) -> None:
+    def follow(self, board: SweepProgress, jobs: int) -> None:
         self.board, self.jobs = board, jobs
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Noticed):
+        if isinstance(event, Notice):
             self.say(event.text)
             return
         step = event.step
         if isinstance(event, StepEnded):
-            self.rows[step.id] = Row(step, event.result.status, event.result.elapsed, note_of(event))
+            self.rows[step.id] = ConsoleRow(step, event.result.status, event.result.elapsed, describe_origin(event))
         elif isinstance(event, StepStarted):
-            self.rows[step.id] = Row(step, "running", self.clock())
+            self.rows[step.id] = ConsoleRow(step, "running", self.clock())
         elif isinstance(event, StepAdvanced):
             self._advance(step, event.share)
-        elif isinstance(event, StepRetries):
-            self.rows[step.id] = Row(step, f"again: {event.why}", self.clock())
-        elif isinstance(event, StepFetches):
-            self.rows[step.id] = Row(step, "looked up in the shared store", self.clock())
+        elif isinstance(event, StepRetried):
+            self.rows[step.id] = ConsoleRow(step, f"again: {event.why}", self.clock())
+        elif isinstance(event, StepFetching):
+            self.rows[step.id] = ConsoleRow(step, "looked up in the shared store", self.clock())
         else:
-            self.rows[step.id] = Row(step, "waits for another tflbuild", self.clock())
+            self.rows[step.id] = ConsoleRow(step, "waits for another tflbuild", self.clock())
 
     def _advance(self, step: Step, share: float) -> None:
         row = self.rows.get(step.id)
@@ -150,7 +150,7 @@ class LiveConsole:
             first = (self.clock(), share) if row.share is None or share < row.share else row.first
             self.rows[step.id] = replace(row, share=share, first=first)
 
-    def visible(self) -> list[Row]:
+    def visible(self) -> list[ConsoleRow]:
         """The rows that fit on the screen: those at work, and what ended last. All of them at the end."""
         rows = list(self.rows.values())
         room = max(3, self.screen.height - 2)
@@ -160,7 +160,7 @@ class LiveConsole:
         ended = [row for row in rows if row.state in MARKS]
         return ended[-max(1, room - len(active)) :] + active
 
-    def visible_variants(self, standings: list[Standing]) -> list[Standing]:
+    def visible_variants(self, standings: list[VariantProgress]) -> list[VariantProgress]:
         """Those that fit: at work, ended last, next. None at the end, when a table of results follows."""
         room = max(3, self.screen.height - 3)
         if self.ended or len(standings) <= room:
@@ -175,7 +175,7 @@ class LiveConsole:
         """The table as it stands."""
         return self._render_steps() if self.board is None else self._render_variants(self.board)
 
-    def _render_variants(self, board: Board) -> Table:
+    def _render_variants(self, board: SweepProgress) -> Table:
         from rich.spinner import Spinner
         from rich.table import Table
         from rich.text import Text
@@ -190,13 +190,13 @@ class LiveConsole:
             state = Spinner("dots", Text(doing)) if one.state == "running" else Text(one.state, STATES[one.state])
             elapsed = f"{one.seconds:.1f} s" if one.state == "running" else ""
             table.add_row(Text(show_line(one.label)), state, f"{one.done}/{one.steps}", elapsed)
-        table.add_row(Text(count(standings, board.seconds_left(steps, self.jobs)), "bold"))
+        table.add_row(Text(summarize_progress(standings, board.seconds_left(steps, self.jobs)), "bold"))
         return table
 
-    def _progress(self, row: Row) -> Progress:
+    def _progress(self, row: ConsoleRow) -> StepProgress:
         now = self.clock()
         seconds = row.moment if row.state in MARKS else now - row.moment
-        return Progress(row.step.kind, row.state, seconds, row.share, row.seconds_left(now))
+        return StepProgress(row.step.kind, row.state, seconds, row.share, row.seconds_left(now))
 
     def _render_steps(self) -> Table:
         from rich.spinner import Spinner
@@ -230,7 +230,7 @@ def show_share(share: float | None) -> str:
 
 def show_notices(event: Event) -> None:
     """What stays of a run that is shown to no one."""
-    if isinstance(event, Noticed):
+    if isinstance(event, Notice):
         print(event.text, file=sys.stderr, flush=True)
 
 

@@ -35,7 +35,7 @@ svg { display: block; max-width: 100%; height: auto; } .chart { overflow-x: auto
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """Values to pixels along one direction; logarithmic where asked, values below `low` lying on it."""
 
     low: float
@@ -63,7 +63,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Column:
+class BarColumn:
     """One column of bars: its heading with the unit, a value a row (None: no bar), and those values in words."""
 
     heading: str
@@ -73,7 +73,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A polyline over (x, y); one with a colour is told in the legend, the others are grey."""
 
     label: str
@@ -100,7 +100,7 @@ def rule(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
     return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" class="{kind}"/>'
 
 
-def draw_bars(labels: Sequence[str], columns: Sequence[Column]) -> str:
+def draw_bars(labels: Sequence[str], columns: Sequence[BarColumn]) -> str:
     """A row a label, a bar in each column; every column has an axis of its own above."""
     left = min(LABELS, 20 + LETTER * max((len(label) for label in labels), default=0))
     width = left + len(columns) * (PANEL + GAP)
@@ -111,9 +111,9 @@ def draw_bars(labels: Sequence[str], columns: Sequence[Column]) -> str:
     return svg(width, height, parts)
 
 
-def _draw_column(column: Column, left: float, height: float) -> list[str]:
+def _draw_column(column: BarColumn, left: float, height: float) -> list[str]:
     known = [value for value in column.values if value is not None and math.isfinite(value)]
-    scale = Scale(min(0.0, *known, 0.0), max(*known, 0.0, 0.0) or 1.0, left, left + PANEL)
+    scale = AxisScale(min(0.0, *known, 0.0), max(*known, 0.0, 0.0) or 1.0, left, left + PANEL)
     parts = [text(left, 14, column.heading, kind="head")]
     for tick in scale.ticks():
         parts += [rule(scale(tick), TOP - 6, scale(tick), height - 8, "grid")]
@@ -131,11 +131,11 @@ def _draw_column(column: Column, left: float, height: float) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Axes:
+class PlotAxes:
     """Both directions of a plot: what they are called, and where which words stand at them."""
 
-    across: Scale
-    up: Scale
+    across: AxisScale
+    up: AxisScale
     headings: tuple[str, str]
     ticks: tuple[Sequence[tuple[float, str]], Sequence[tuple[float, str]]]
 
@@ -155,7 +155,9 @@ class Axes:
         return parts
 
 
-def draw_lines(axes: Axes, lines: Sequence[Line], size: tuple[float, float], limit: float | None = None) -> str:
+def draw_lines(
+    axes: PlotAxes, lines: Sequence[ChartLine], size: tuple[float, float], limit: float | None = None
+) -> str:
     """Lines on axes, a dashed one at `limit` percent, and a legend of those that have a colour below; `size` is
     (width, height) without the legend."""
     across, up = axes.across, axes.up
@@ -175,11 +177,11 @@ def draw_lines(axes: Axes, lines: Sequence[Line], size: tuple[float, float], lim
     return svg(size[0], size[1] + 14 + ROW * len(legend), parts)
 
 
-def plot_scales(first: float, last: float, lowest: float) -> tuple[Scale, Scale]:
+def plot_scales(first: float, last: float, lowest: float) -> tuple[AxisScale, AxisScale]:
     """(samples from first to last, percent from `lowest` to 100), both logarithmic, in the lines' area."""
     width, height = CHART
-    across = Scale(first, max(last, first * 2), MARGIN, width - 100, logarithmic=True)
-    return across, Scale(lowest, 100.0, height, 12, logarithmic=True)
+    across = AxisScale(first, max(last, first * 2), MARGIN, width - 100, logarithmic=True)
+    return across, AxisScale(lowest, 100.0, height, 12, logarithmic=True)
 
 
 def svg(width: float, height: float, parts: Sequence[str], role: str = "img") -> str:

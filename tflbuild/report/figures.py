@@ -39,7 +39,7 @@ def unit(figure: str) -> str:
     return next((UNITS_OF_TARGETS[part] for part in own.split("_") if part in UNITS_OF_TARGETS), "")
 
 
-def plain(figure: str) -> str:
+def name_in_sentence(figure: str) -> str:
     """In a sentence: `ethos_u55 inference`, `median latency`."""
     target, own = split_target(figure)
     if not target:
@@ -48,16 +48,16 @@ def plain(figure: str) -> str:
     return " ".join([target, *words])
 
 
-def heading(figure: str) -> str:
+def name_in_heading(figure: str) -> str:
     """What a figure is called where its value stands beside it, with the unit."""
     told = unit(figure) if figure not in WHOLE else ""  # it is in their names
-    return f"{plain(figure)}, {told}" if told else plain(figure)
+    return f"{name_in_sentence(figure)}, {told}" if told else name_in_sentence(figure)
 
 
 def column_heading(figure: str) -> str:
     """The same, short: `p50 ms`, `tflm arena bytes`."""
     if split_target(figure)[0]:
-        return f"{plain(figure)} {unit(figure)}".rstrip()
+        return f"{name_in_sentence(figure)} {unit(figure)}".rstrip()
     return HEADINGS.get(figure, figure)
 
 

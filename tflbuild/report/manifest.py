@@ -13,10 +13,10 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
-from tflbuild.core.trial import Found
+from tflbuild.core.trial import SearchResult
 from tflbuild.report.quality_warnings import list_warnings
 from tflbuild.report.search import search_json
-from tflbuild.report.ties import StepTie, collect_ties, ties_json
+from tflbuild.report.ties import StepCpuDependence, collect_cpu_dependence, ties_json
 from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
 from tflbuild.resolve.machine import describe_cpu
 
@@ -39,7 +39,7 @@ def make_manifest(
     targets: Json,
     wrong: list[str],
     git: dict[str, Any] | None,
-    search: Found | None = None,
+    search: SearchResult | None = None,
 ) -> dict[str, Json]:
     """Return the manifest as JSON.
 
@@ -52,7 +52,10 @@ def make_manifest(
     if wrong or not all(gate.passed for gate in gates):
         verified = "failed"
     samples = {role: facts[role] for role in SAMPLES if role in facts}
-    ties = [*collect_ties(roles), *(StepTie("search", tie) for tie in (search.ties if search else ()))]
+    ties = [
+        *collect_cpu_dependence(roles),
+        *(StepCpuDependence("search", tie) for tie in (search.ties if search else ())),
+    ]
     manifest: dict[str, Json] = {
         "format": FORMAT,
         "tflbuild": __version__,

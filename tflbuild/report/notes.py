@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tflbuild.core.digest import Json
 from tflbuild.core.sizes import show_bytes
-from tflbuild.report.ties import tie_notes
+from tflbuild.report.ties import note_cpu_dependence
 
 NOTED_SHARE = 0.1  # of the constants' bytes: less is in the manifest alone
 NEARLY_FLOAT = 0.9  # of the float model's bytes
@@ -16,7 +16,7 @@ SHOWN = 3
 
 def variant_notes(manifest: Mapping[str, Json]) -> list[str]:
     """Return the notes on one variant."""
-    return [*constant_notes(manifest), *tie_notes(manifest)]
+    return [*constant_notes(manifest), *note_cpu_dependence(manifest)]
 
 
 def constant_notes(manifest: Mapping[str, Json]) -> list[str]:

@@ -38,7 +38,7 @@ PREVIOUS = "previous."  # begins the names of what an earlier build made, once a
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenOutputs:
     """What lies in the folder now."""
 
     folder: Path
@@ -100,7 +100,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def write_outputs(
     folder: Path, store: Store, roles: Mapping[str, StepResult], manifest: Mapping[str, Json], accepted: bool
-) -> Written:
+) -> WrittenOutputs:
     """Bring the folder up to date. What failed its gates is kept under another name, for study."""
     artifact = roles[artifact_role(roles)]
     model = folder / (MODEL if accepted else REJECTED)
@@ -118,7 +118,7 @@ def write_outputs(
             replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
-    return Written(folder, model, (*files, folder / MANIFEST))
+    return WrittenOutputs(folder, model, (*files, folder / MANIFEST))
 
 
 def set_aside_other(folder: Path, store: Store, request: str) -> None:

@@ -9,7 +9,7 @@ from tflbuild.core.gates import Gate
 from tflbuild.core.quality import find_warnings, warn_of_gates
 from tflbuild.report.likely_mistakes import list_likely_mistakes
 from tflbuild.report.notes import variant_notes
-from tflbuild.report.summary import Row, labels
+from tflbuild.report.summary import SweepRow, label_variants
 
 
 def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> list[str]:
@@ -30,9 +30,11 @@ def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> l
     return [*dict.fromkeys([*found, *list_likely_mistakes(manifest)])]
 
 
-def warning_text(rows: Sequence[Row]) -> str:
+def warning_text(rows: Sequence[SweepRow]) -> str:
     """Return a line for each note and warning of the variants that were built, with the label of those that have it."""
-    built = {label: row.manifest for label, row in zip(labels(rows), rows, strict=True) if row.manifest is not None}
+    built = {
+        label: row.manifest for label, row in zip(label_variants(rows), rows, strict=True) if row.manifest is not None
+    }
     notes = label_texts({label: variant_notes(manifest) for label, manifest in built.items()})
     warnings = label_texts({label: manifest["warnings"] for label, manifest in built.items()})
     return "".join([*(f"note: {line}\n" for line in notes), *(f"warning: {line}\n" for line in warnings)])

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import figure_name, figures, show_figure
+from tflbuild.core.gates import collect_figures, figure_name, show_figure
 from tflbuild.core.precision import show_ratio
 from tflbuild.core.recipe import Quantization
-from tflbuild.core.trial import Costly, Found, Trial
+from tflbuild.core.trial import OperatorCost, SearchResult, SearchTrial
 from tflbuild.report.columns import align, shorten
 
 WIDTH = 120
 USUAL = {"algorithm": "min_max", "granularity": "per_channel", "symmetric": False}
 
 
-def search_text(found: Found) -> str:
+def search_text(found: SearchResult) -> str:
     """The table of trials, the operators that cost most, and what to paste into the recipe."""
     lines = trial_lines(found)
     lines += [f"{name}: left out, {why}" for name, why in found.excluded]
@@ -25,28 +25,28 @@ def search_text(found: Found) -> str:
     if found.costly:
         lines += ["", *costly_lines(found.costly)]
     if found.chosen is not None:
-        lines += ["", f"chosen  {found.chosen.label}: {reason(found)}", *part_lines(found)]
+        lines += ["", f"chosen  {found.chosen.label}: {explain_choice(found)}", *part_lines(found)]
         lines += ["as a recipe, without the search:"]
         lines += [f"  {line}" for line in recipe_lines(found.chosen.quantization)]
     return "\n".join(lines)
 
 
-def trial_lines(found: Found) -> list[str]:
+def trial_lines(found: SearchResult) -> list[str]:
     """Every trial, in the order in which they were made; figures are those that the budget limits."""
     names = [name for name, _ in found.budget if name != "bytes"]
     headings = ("tried", "bytes", *names, "median ms, this host", "SNR dB", "result")
     rows = []
     for trial in found.trials:
-        measured = figures(trial.facts) if trial.gates else {}
+        measured = collect_figures(trial.facts) if trial.gates else {}
         told = [show_figure(name, measured[figure_name(name)]) if measured else "" for name in names]
         snr = f"{trial.fidelity:.1f}" if measured and "snr_db" not in names else ""
         latency = "" if trial.latency_ms is None else f"{trial.latency_ms:.4g}"
         size = f"{trial.bytes:,}" if trial.bytes else ""
-        rows.append((trial.label, size, *told, latency, snr, verdict(trial, found.chosen)))
+        rows.append((trial.label, size, *told, latency, snr, describe_trial_status(trial, found.chosen)))
     return align(headings, rows, right=headings[1:-1])
 
 
-def verdict(trial: Trial, chosen: Trial | None) -> str:
+def describe_trial_status(trial: SearchTrial, chosen: SearchTrial | None) -> str:
     """What came of a trial."""
     if trial.failure is not None:
         return trial.failure.what
@@ -59,7 +59,7 @@ def verdict(trial: Trial, chosen: Trial | None) -> str:
     return "meets" if trial.meets else "misses"
 
 
-def failure_lines(trials: Sequence[Trial]) -> list[str]:
+def failure_lines(trials: Sequence[SearchTrial]) -> list[str]:
     """Why some trials failed: each reason once, by its first line. Where all did, the error says it."""
     befell: dict[str, list[str]] = {}
     for trial in trials if any(trial.gates for trial in trials) else ():
@@ -72,13 +72,13 @@ def failure_lines(trials: Sequence[Trial]) -> list[str]:
     ]
 
 
-def costly_lines(costly: Sequence[Costly]) -> list[str]:
+def costly_lines(costly: Sequence[OperatorCost]) -> list[str]:
     """The operators that lose most, each alone quantized."""
     headings = (f"costs most as {costly[0].scheme}", "SNR dB alone", "operator")
     return align(headings, [(shorten(one.name), show_ratio(one.snr_db), one.operator) for one in costly], headings[1:2])
 
 
-def reason(found: Found) -> str:
+def explain_choice(found: SearchResult) -> str:
     """Why this one."""
     assert found.chosen is not None
     measured = sum(bool(trial.gates) for trial in found.trials)
@@ -87,7 +87,7 @@ def reason(found: Found) -> str:
     return f"the {least} of {meeting} that meet the budget, of {measured} measured"
 
 
-def part_lines(found: Found) -> list[str]:
+def part_lines(found: SearchResult) -> list[str]:
     """Return what the figures of the search are of, and those that it did not see."""
     part = found.part
     if not part:
@@ -122,7 +122,7 @@ def recipe_lines(quantization: Quantization) -> list[str]:
     return lines + (["quantization:", *(f"  {line}" for line in body)] if body else [])
 
 
-def search_json(found: Found) -> Mapping[str, Json]:
+def search_json(found: SearchResult) -> Mapping[str, Json]:
     """The same for programs and for the manifest."""
     trials = [
         {
@@ -130,7 +130,7 @@ def search_json(found: Found) -> Mapping[str, Json]:
             "bytes": trial.bytes or None,
             "figures": {gate.name: gate.value for gate in trial.gates},
             "p50_ms": trial.latency_ms,
-            "result": verdict(trial, found.chosen),
+            "result": describe_trial_status(trial, found.chosen),
             "why": trial.failure.why if trial.failure is not None else "",
         }
         for trial in found.trials

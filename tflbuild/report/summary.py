@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import figures
+from tflbuild.core.gates import collect_figures
 from tflbuild.core.precision import show_ratio
 from tflbuild.core.quality import show_accuracy as show_accuracy_figure
 from tflbuild.core.sizes import show_bytes
@@ -72,7 +72,7 @@ def show_accuracy(manifest: Mapping[str, Json]) -> str:
     if accuracy:
         source = show_accuracy_figure("top1_source", accuracy).partition(" (")[0]
         return f"top-1 {show_accuracy_figure('top1', accuracy)} of {verify['samples']:,} (float {source})"
-    worst = figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
+    worst = collect_figures({"check": manifest["artifact"], "verify": verify})["snr_db"]
     ratio = f"SNR {show_ratio(worst)} dB{show_worst(verify, worst)}"
     return f"{ratio} against the source ({verify['samples']:,} samples{note})"
 
@@ -91,7 +91,7 @@ def show_worst(verify: Mapping[str, Json], worst: float) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """One variant of a sweep. `manifest` is None when it was not built."""
 
     name: str
@@ -100,7 +100,7 @@ class Row:
     overrides: tuple[str, ...] = ()
 
 
-class Told(Protocol):
+class NamedVariant(Protocol):
     """What has the name of a variant, and the overrides that made it."""
 
     @property
@@ -110,7 +110,7 @@ class Told(Protocol):
     def overrides(self) -> tuple[str, ...]: ...
 
 
-def labels(rows: Sequence[Told]) -> list[str]:
+def label_variants(rows: Sequence[NamedVariant]) -> list[str]:
     """What tells the variants of a sweep apart: the overrides that not all of them have, keys cut short."""
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows else set()
     parts = [[text.lstrip("+") for text in row.overrides if text not in shared] for row in rows]

@@ -13,12 +13,12 @@ from tflbuild.core.precision import show_ratio
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.core.result import StepResult
 from tflbuild.core.sizes import show_bytes
-from tflbuild.core.target_gates import faults, hold
+from tflbuild.core.target_gates import evaluate_target_gates, list_failures
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict, read_verdict
 from tflbuild.plan.target_steps import target_role
 from tflbuild.report.benchmark import show_ms
 from tflbuild.report.columns import align, shorten
-from tflbuild.resolve.tools import Tool
+from tflbuild.resolve.tools import TargetTool
 
 SHOWN = 5  # reasons of a target's fallbacks that are listed
 LEAST_ROOM = 40  # characters; a narrower screen folds lines by itself
@@ -49,7 +49,9 @@ def verdicts_in(manifest: Mapping[str, Json]) -> list[Verdict]:
 def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
     """Every limit of every target with what is known."""
     return [
-        gate for target, verdict in zip(recipe.targets, verdicts, strict=True) for gate in hold(verdict, target.gates)
+        gate
+        for target, verdict in zip(recipe.targets, verdicts, strict=True)
+        for gate in evaluate_target_gates(verdict, target.gates)
     ]
 
 
@@ -57,8 +59,8 @@ def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> dict[str, list[str]
     """Target -> what fails the build there: faults that no limit allows, limits that are missed, what causes them."""
     found: dict[str, list[str]] = {}
     for target, verdict in zip(recipe.targets, verdicts, strict=True):
-        wrong = list(faults(verdict, must_be_proven=target.must_be_proven))
-        missed = [gate.text() for gate in hold(verdict, target.gates) if not gate.passed]
+        wrong = list(list_failures(verdict, must_be_proven=target.must_be_proven))
+        missed = [gate.text() for gate in evaluate_target_gates(verdict, target.gates) if not gate.passed]
         causes = fallback_lines(verdict) if missed or verdict.runs is False else ()
         if wrong or missed:
             needs = (f"  {line}" for line in unmet_lines(verdict))
@@ -197,12 +199,12 @@ def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedTarget:
     """A profile that a recipe may choose, what it is, and what proves it on this machine."""
 
     text: str
     target: Target
-    tool: Tool
+    tool: TargetTool
 
     @property
     def verdicts(self) -> str:
@@ -212,7 +214,7 @@ class Listed:
         return LINTED if self.target.table else UNPROVEN
 
 
-def listing_text(listed: Sequence[Listed]) -> str:
+def listing_text(listed: Sequence[ListedTarget]) -> str:
     """A row a profile, and below what a proof needs that is not here."""
     cells = [(one.target.name, one.verdicts, one.text) for one in listed]
     lines = align(("target", "verdicts here", "what it is"), cells)
@@ -222,7 +224,7 @@ def listing_text(listed: Sequence[Listed]) -> str:
     return "\n".join(lines)
 
 
-def listing_json(listed: Sequence[Listed]) -> Json:
+def listing_json(listed: Sequence[ListedTarget]) -> Json:
     """The same as plain JSON."""
     return [
         {"target": one.target.name, "verdicts": one.verdicts, "text": one.text, "to_prove": one.tool.to_prove}

@@ -7,31 +7,31 @@ from dataclasses import asdict, dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.result import StepResult
-from tflbuild.core.ties import Tie, read_ties
+from tflbuild.core.ties import CpuDependence, read_cpu_dependence
 
 SHOWN = 3  # operators of a step
 
 
 @dataclass(frozen=True)
-class StepTie:
+class StepCpuDependence:
     """A tie, and the step that has it."""
 
     step: str
-    tie: Tie
+    tie: CpuDependence
 
 
-def collect_ties(roles: Mapping[str, StepResult]) -> list[StepTie]:
+def collect_cpu_dependence(roles: Mapping[str, StepResult]) -> list[StepCpuDependence]:
     """Return the ties of a variant's steps; a step that plays two roles is listed under the first."""
     first_roles = {result.step_id: role for role, result in reversed(list(roles.items()))}
     return [
-        StepTie(role, tie)
+        StepCpuDependence(role, tie)
         for role, result in roles.items()
         if first_roles[result.step_id] == role
-        for tie in read_ties(result.facts)
+        for tie in read_cpu_dependence(result.facts)
     ]
 
 
-def ties_json(ties: Iterable[StepTie]) -> list[dict[str, Json]]:
+def ties_json(ties: Iterable[StepCpuDependence]) -> list[dict[str, Json]]:
     """Return ties as the manifest has them: `step`, `operator`, `layer`, `reason`."""
     return [{"step": one.step, **asdict(one.tie)} for one in ties]
 
@@ -56,7 +56,7 @@ def _list_places(places: Sequence[str]) -> str:
     return f"{len(places)} operators ({', '.join(places[:SHOWN])}{more})"
 
 
-def tie_notes(manifest: Mapping[str, Json]) -> list[str]:
+def note_cpu_dependence(manifest: Mapping[str, Json]) -> list[str]:
     """Return a line for each thing in an artifact that may come out otherwise on another CPU."""
     return [f"tied to this CPU, {manifest['cpu']}: {line}" for line in show_ties(manifest.get("tied_to_cpu") or ())]
 

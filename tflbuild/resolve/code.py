@@ -23,7 +23,7 @@ from tflbuild.locations import locate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class CodeFiles:
     """What references stand on.
 
     `root` is the folder that `files` are relative to (POSIX name -> path); `packages` maps installed
@@ -42,7 +42,7 @@ class Code:
 
 def find_code(
     references: Sequence[str], declared: Sequence[str], keys: Sequence[str], files_key: str = "source.files"
-) -> Code:
+) -> CodeFiles:
     """Every file behind `references` and every `declared` one. `keys` are the references' in the recipe.
 
     Raises RecipeError for a file or module that is not there.
@@ -62,7 +62,7 @@ def find_code(
             entries.append(f"{path.relative_to(root).as_posix()}:{name}")
     for file in extra:
         search.add_file(file)
-    return Code(
+    return CodeFiles(
         root=root,
         files=search.files,
         packages=search.packages,

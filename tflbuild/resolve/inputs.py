@@ -10,7 +10,7 @@ from tflbuild.core.recipe import Dataset, Recipe
 from tflbuild.core.step import FileInput
 from tflbuild.errors import RecipeError, nearest
 from tflbuild.locations import locate
-from tflbuild.resolve.code import Code, find_code
+from tflbuild.resolve.code import CodeFiles, find_code
 from tflbuild.storage.stat_cache import FileChanged, StatCache
 
 SOURCE = "source"
@@ -100,7 +100,7 @@ def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
             yield role, dataset
 
 
-def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, Code]]:
+def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, CodeFiles]]:
     """(role, key, code) of datasets that code gives, and of metrics. Raises RecipeError when it is not there."""
     for role, dataset in datasets_of(recipe):
         if dataset.call:
@@ -116,7 +116,7 @@ def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, Code]]:
         )
 
 
-def code_of(recipe: Recipe) -> Code | None:
+def code_of(recipe: Recipe) -> CodeFiles | None:
     """The code that the recipe lets run. Raises RecipeError when it is not there."""
     source = recipe.source
     if not source.references:
@@ -148,7 +148,7 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
     return ResolvedRecipe(recipe=recipe, files=files, entries=code.entries, packages=packages, codes=codes)
 
 
-def _port(role: str, code: Code) -> FileInput:
+def _port(role: str, code: CodeFiles) -> FileInput:
     """Code as an input: the files that it reaches, and no others."""
     chosen = tuple((name, str(path)) for name, path in sorted(code.files.items()))
     return FileInput(name=role, digest="", path=str(code.root), files=chosen)

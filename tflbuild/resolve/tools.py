@@ -25,7 +25,7 @@ PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes
 
 
 @dataclass(frozen=True)
-class Tool:
+class TargetTool:
     """What proves a target. `present` unless something lacks, which `to_prove` says how to install.
 
     `key` is what its results depend on besides packages, as plain JSON; `read` are paths whose change
@@ -39,27 +39,27 @@ class Tool:
     environment: tuple[str, ...] = ()
 
 
-def find_tool(target: Target) -> Tool:
+def find_tool(target: Target) -> TargetTool:
     """What is here to prove a target with."""
     find = {"edgetpu": find_edgetpu_compiler, "npu": find_sdk, "gpu": find_vulkan}.get(target.runtime, find_package)
     return find(target)
 
 
-def find_package(target: Target) -> Tool:
+def find_package(target: Target) -> TargetTool:
     """A package that pip installs; LiteRT itself is always there."""
     package = RUNTIMES[target.runtime].package
     if not package:
-        return Tool(present=True)
+        return TargetTool(present=True)
     to_prove = f"pip install 'tflbuild[{EXTRAS[package]}]'" if is_absent(package) else ""
-    return Tool(present=not to_prove, to_prove=to_prove, read=(PACKAGES,))
+    return TargetTool(present=not to_prove, to_prove=to_prove, read=(PACKAGES,))
 
 
-def find_sdk(target: Target) -> Tool:
+def find_sdk(target: Target) -> TargetTool:
     """A vendor's packages. That they are there does not mean that their compiler loads: the step tries it."""
     vendor = npu.VENDORS[str(target.options["vendor"])]
     found = dict(npu.installed(vendor))
     complete = any(name not in vendor.needs for name in found) and set(vendor.needs) <= set(found)
-    return Tool(complete, "" if complete else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
+    return TargetTool(complete, "" if complete else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
 
 
 @cache
@@ -72,21 +72,21 @@ def compiler_version(program: str) -> str:
     return edgetpu_log.version_of(done.stdout + done.stderr)
 
 
-def find_edgetpu_compiler(_: Target) -> Tool:
+def find_edgetpu_compiler(_: Target) -> TargetTool:
     """Coral's compiler, where it is on PATH."""
     program = shutil.which(edgetpu_log.COMPILER)
     version = compiler_version(program) if program else ""
     read = tuple(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
-    return Tool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read, ("PATH",))
+    return TargetTool(bool(version), "" if version else edgetpu_log.TO_PROVE, {"compiler": version}, read, ("PATH",))
 
 
-def find_vulkan(_: Target) -> Tool:
+def find_vulkan(_: Target) -> TargetTool:
     """A Vulkan driver, of a chip or a program, and the loader."""
     return vulkan_here()
 
 
 @cache
-def vulkan_here() -> Tool:
+def vulkan_here() -> TargetTool:
     """The same, looked up once: drivers are digested."""
     found = find_drivers()
     home = os.path.expanduser("~")
@@ -95,7 +95,9 @@ def vulkan_here() -> Tool:
     candidates = [path for one in found.candidates for path in (one.icd, one.library) if path]
     read = (*folders, *libraries, *candidates)
     to_prove = f"{found.lacks}: {found.install}" if found.lacks else ""
-    return Tool(not found.lacks, to_prove, {"drivers": found.digest}, read, (*NAMED_BY, "LD_LIBRARY_PATH", "HOME"))
+    return TargetTool(
+        not found.lacks, to_prove, {"drivers": found.digest}, read, (*NAMED_BY, "LD_LIBRARY_PATH", "HOME")
+    )
 
 
 def require_tools(recipe: Recipe) -> None:

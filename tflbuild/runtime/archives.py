@@ -40,7 +40,7 @@ NOT_PLAIN = {
 
 
 @dataclass(frozen=True)
-class Archive:
+class DownloadedArchive:
     """A file on this disk that should be a tar. Of a fetched one, `url` says from where, and `media` as what."""
 
     path: Path
@@ -49,7 +49,7 @@ class Archive:
     media: str = ""
 
 
-class Reader(io.RawIOBase):
+class LimitedTarReader(io.RawIOBase):
     """A tar's bytes in order, no more than were granted; `end` is after the last of them that is not zero."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
@@ -74,7 +74,7 @@ class Reader(io.RawIOBase):
         return chunk
 
 
-def unpack(archive: Archive, folder: Path) -> None:
+def unpack(archive: DownloadedArchive, folder: Path) -> None:
     """Write an archive's files into a new folder. Raises WorkerError for no archive, or one that is refused."""
     folder.mkdir()
     with open(archive.path, "rb") as file:
@@ -84,7 +84,7 @@ def unpack(archive: Archive, folder: Path) -> None:
     opened = False
     try:
         with gzip.open(archive.path) if zipped else open(archive.path, "rb") as file:
-            reader = Reader(file)
+            reader = LimitedTarReader(file)
             reader.grant(HEADER_BYTES)
             with tarfile.open(fileobj=reader, mode="r|", bufsize=CHUNK) as tar:
                 opened = True
@@ -103,7 +103,7 @@ def unpack(archive: Archive, folder: Path) -> None:
         raise WorkerError(what, where=WHERE, why=why, next_step=next_step) from error
 
 
-def safe_members(tar: tarfile.TarFile, reader: Reader, label: str, size: int) -> Iterator[tarfile.TarInfo]:
+def safe_members(tar: tarfile.TarFile, reader: LimitedTarReader, label: str, size: int) -> Iterator[tarfile.TarInfo]:
     """Members one by one, each before its bytes are read. Raises WorkerError or tarfile.ReadError at a bad one."""
     limit = min(MOST_BYTES, max(ANY_RATIO_BYTES, MOST_RATIO * size))
     total = count = end = 0

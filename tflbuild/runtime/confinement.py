@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tflbuild.core.work import CONFINEMENT, REQUIRED, TURNED_OFF
-from tflbuild.runtime.contract import Request, WorkerError
-from tflbuild.runtime.landlock import LEAST_VERSION, Access, landlock_version, restrict_access
+from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.landlock import LEAST_VERSION, LandlockAccess, landlock_version, restrict_access
 from tflbuild.runtime.seccomp import can_filter, drop_capabilities, filter_calls
 
 CODE = "code"
@@ -58,7 +58,7 @@ def find_missing_confinement() -> str:
     return "" if can_filter() else "the kernel takes no seccomp filter for this architecture"
 
 
-def confine(request: Request, module: str, memory: int) -> list[str]:
+def confine(request: StepRequest, module: str, memory: int) -> list[str]:
     """Confine this process for a step, for good, and return what is in force: `files`, `network`, `memory`.
 
     Args:
@@ -75,7 +75,7 @@ def confine(request: Request, module: str, memory: int) -> list[str]:
         return []
     runs_code = any(request.params.get(name) for name in NAMES_CODE)
     online = request.network or (bool(request.params.get(CALL)) and not strict)
-    access = Access(
+    access = LandlockAccess(
         readable=["/"] if request.network else list(list_readable(request, runs_code=runs_code)),
         listed=list_listed(request),
         writable=list(list_writable(request, downloads=online, shared_memory=runs_code)),
@@ -109,7 +109,7 @@ def limit_memory(limit: int) -> bool:
     return True
 
 
-def list_readable(request: Request, *, runs_code: bool) -> Iterator[str]:
+def list_readable(request: StepRequest, *, runs_code: bool) -> Iterator[str]:
     """Yield what a step may read: its folder and inputs, packages, code, the system, drivers and tools."""
     yield from allowed_folders(request)
     yield from original_files(request)
@@ -123,7 +123,7 @@ def list_readable(request: Request, *, runs_code: bool) -> Iterator[str]:
     yield from (path for path in (*modules, *tools) if not below(home, path))
 
 
-def list_writable(request: Request, *, downloads: bool, shared_memory: bool) -> Iterator[str]:
+def list_writable(request: StepRequest, *, downloads: bool, shared_memory: bool) -> Iterator[str]:
     """Yield what a step may change: its folder, devices that compute, and where downloads are kept."""
     yield os.path.realpath(request.folder)
     yield from DEVICES
@@ -134,13 +134,13 @@ def list_writable(request: Request, *, downloads: bool, shared_memory: bool) -> 
         yield SHARED_MEMORY
 
 
-def list_listed(request: Request) -> list[str]:
+def list_listed(request: StepRequest) -> list[str]:
     """Return folders that may be listed: where modules are looked for, and those of the declared files."""
     places = dict.fromkeys(os.path.dirname(path) for path in original_files(request))
     return ["/dev", *(os.path.abspath(path) for path in sys.path), *places]
 
 
-def allowed_folders(request: Request) -> Iterator[str]:
+def allowed_folders(request: StepRequest) -> Iterator[str]:
     """Yield the real paths of what any step may read: its folder and inputs, packages and the system."""
     yield os.path.realpath(request.folder)
     yield from (os.path.realpath(path) for name, path in request.inputs.items() if name != CODE)
@@ -172,12 +172,12 @@ def code_folders() -> Iterator[str]:
             yield from (os.path.realpath(path) for path in getattr(module, "MAPPING", {}).values())
 
 
-def code_root(request: Request) -> str:
+def code_root(request: StepRequest) -> str:
     """Return where copies of the declared files lie; a place that does not exist for an installed module."""
     return os.path.realpath(request.inputs.get(CODE, Path("/nowhere")))
 
 
-def original_files(request: Request) -> list[str]:
+def original_files(request: StepRequest) -> list[str]:
     """Return the user's own files that were declared and copied."""
     root, origin = code_root(request), request.origins.get(CODE, "")
     return [origin + file.removeprefix(root) for file in files_below(root)] if origin else []

@@ -75,7 +75,7 @@ def _rebuild(fields: dict[str, Any]) -> WorkerError:
 
 
 @dataclass(frozen=True)
-class Request:
+class StepRequest:
     """One step's work, in a folder of its own.
 
     `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
@@ -107,11 +107,11 @@ class Request:
         (self.outputs / name).write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_request(folder: Path) -> Request:
+def read_request(folder: Path) -> StepRequest:
     """The request that the executor laid in `folder`."""
     raw = json.loads((folder / "input.json").read_text())
     inputs = {name: folder / "inputs" / file for name, file in raw["inputs"].items()}
-    return Request(
+    return StepRequest(
         folder=folder,
         params=raw["params"],
         inputs=inputs,

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Ended(Generic[Result]):
+class ForkResult(Generic[Result]):
     """How it ended: with `value`, or with `failure`, a sentence; `said` is what it printed."""
 
     value: Result | None
@@ -31,7 +31,7 @@ class Ended(Generic[Result]):
         return not self.failure
 
 
-def in_fork(work: Callable[[], Result], log: Path) -> Ended[Result]:
+def in_fork(work: Callable[[], Result], log: Path) -> ForkResult[Result]:
     """`work` in a fork of this process, its output in `log`. Raises nothing that `work` raises: it is a failure."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -45,11 +45,11 @@ def in_fork(work: Callable[[], Result], log: Path) -> Ended[Result]:
     process.join()
     said = log.read_text(errors="replace") if log.exists() else ""
     if good:
-        return Ended(value, "", said)
+        return ForkResult(value, "", said)
     code = process.exitcode or 0
     if code == -signal.SIGKILL:
         raise killed("the runtime")
-    return Ended(None, value or f"it was ended by {_ending(code)}", said)
+    return ForkResult(None, value or f"it was ended by {_ending(code)}", said)
 
 
 def _ending(code: int) -> str:

@@ -28,7 +28,7 @@ TRUNCATE_VERSION, TCP_VERSION, SCOPE_VERSION = 3, 4, 6
 
 
 @dataclass(frozen=True)
-class Access:
+class LandlockAccess:
     """What stays allowed. Paths are files or whole folders; those that do not exist are left out.
 
     `readable` are read and listed, `listed` only listed, and `writable` also changed. `writable` is None where
@@ -41,7 +41,7 @@ class Access:
     network: bool = True
 
 
-def restrict_access(access: Access) -> bool:
+def restrict_access(access: LandlockAccess) -> bool:
     """Give up all that `access` does not allow, for good.
 
     Returns whether the kernel does so; where it has no Landlock, nothing changes.

@@ -153,7 +153,7 @@ class _Child:
     seconds: float
 
 
-class Server:
+class ForkServer:
     """The loop: requests in, children out, answers back."""
 
     def __init__(self, answers: int) -> None:
@@ -286,7 +286,7 @@ def main() -> None:
     os.dup2(2, 1)  # what packages print while they are imported goes to the server's log
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
-    server = Server(answers)
+    server = ForkServer(answers)
     started = time.monotonic()
     gc.disable()  # importing makes much and drops little: collecting meanwhile costs a quarter of the time
     try:

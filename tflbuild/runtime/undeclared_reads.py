@@ -28,8 +28,8 @@ from tflbuild.runtime.confinement import (
     list_listed,
     original_files,
 )
-from tflbuild.runtime.contract import Request, WorkerError, kept_errors, own_folder
-from tflbuild.runtime.landlock import Access, restrict_access
+from tflbuild.runtime.contract import StepRequest, WorkerError, kept_errors, own_folder
+from tflbuild.runtime.landlock import LandlockAccess, restrict_access
 
 IMPORTED = (".py", ".pyc", ".so")
 OPENS = ("open", "sqlite3.connect", "ctypes.dlopen")
@@ -42,7 +42,7 @@ PATH = re.compile(r"(/[^\s'\":;,()]+)")
 class ReadGuard:
     """What one step's code may read. `key` declares files, `entry` is the code; `listed` are folders of modules."""
 
-    request: Request
+    request: StepRequest
     key: str
     entry: str
     folders: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class ReadGuard:
 _guards: list[ReadGuard] = []
 
 
-def guard_reads(request: Request, entry: str, key: str) -> None:
+def guard_reads(request: StepRequest, entry: str, key: str) -> None:
     """From here on refuse what user code reads undeclared. `key` is the recipe's list of declared files.
 
     Only a process that was forked for a step is guarded: it cannot be undone.
@@ -132,7 +132,7 @@ def guard_reads(request: Request, entry: str, key: str) -> None:
     sys.addaudithook(_watch)
     _watch_missing(guard)
     readable = [*guard.folders, *guard.code_folders, *original_files(request)]
-    restrict_access(Access(readable, list_listed(request)))
+    restrict_access(LandlockAccess(readable, list_listed(request)))
 
 
 def denied_read(error: BaseException) -> WorkerError | None:

@@ -13,21 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.runtime.undeclared_reads import denied_read, guard_reads
 
 CODE = "code"
 TRACED = "in user code:"  # how TensorFlow begins what it tells of an exception while tracing
 
 
-def load_reference(request: Request, entry: str, key: str) -> Any:
+def load_reference(request: StepRequest, entry: str, key: str) -> Any:
     """What `file.py:name` (below the input `code`) or `module:name` refers to; `key` is its place in the recipe.
 
     Raises WorkerError when it cannot be imported or has no such name.
     """
     module, _, name = entry.rpartition(":")
     guard_reads(request, entry, files_key(key))
-    with told(request, f"'{module}' cannot be imported", key):
+    with convert_user_error(request, f"'{module}' cannot be imported", key):
         found = import_file(request, module) if module.endswith(".py") else importlib.import_module(module)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -39,7 +39,7 @@ def load_reference(request: Request, entry: str, key: str) -> Any:
     return found
 
 
-def import_file(request: Request, file: str) -> Any:
+def import_file(request: StepRequest, file: str) -> Any:
     """The module in a file of the input `code`, as a part of its package where it lies in one.
 
     Its folder, the one that its outermost package lies in, and the root are where imports are found.
@@ -70,7 +70,7 @@ def import_file(request: Request, file: str) -> Any:
 
 
 @contextmanager
-def told(request: Request, what: str, key: str) -> Iterator[None]:
+def convert_user_error(request: StepRequest, what: str, key: str) -> Iterator[None]:
     """An exception of the user's code, as an error that names their own line."""
     try:
         yield
@@ -93,7 +93,7 @@ def told(request: Request, what: str, key: str) -> Iterator[None]:
         ) from error
 
 
-def own_frames(error: BaseException, request: Request) -> list[str]:
+def own_frames(error: BaseException, request: StepRequest) -> list[str]:
     """`model.py:12 in make: x = tf.foo(y)`, the innermost line of the user's own files, when there is one."""
     root = str(request.inputs.get(CODE, Path("/nowhere")))
     traced = re.findall(rf'File "{re.escape(root)}/(.*?)", line (\d+), in (\w+).*\n\s*(.*)', str(error))

@@ -16,7 +16,7 @@ Assignment = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Option:
+class SchemeOption:
     """A scheme that an operator may have: its cost in bytes, and the damage done."""
 
     scheme: str
@@ -25,7 +25,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Upgrade:
+class SchemeUpgrade:
     """A step up for one operator: the scheme it gets, and the damage that this removes for a byte."""
 
     operator: str
@@ -33,35 +33,37 @@ class Upgrade:
     worth: float
 
 
-def hull(options: Sequence[Option]) -> list[Option]:
+def list_efficient_options(options: Sequence[SchemeOption]) -> list[SchemeOption]:
     """The options worth having, cheapest first, each next one removing less damage for a byte than the one before."""
-    kept: list[Option] = []
+    kept: list[SchemeOption] = []
     for option in sorted(options, key=lambda one: (one.cost, one.damage)):
         if kept and option.damage >= kept[-1].damage:
             continue
-        while len(kept) > 1 and worth(kept[-2], kept[-1]) <= worth(kept[-2], option):
+        while len(kept) > 1 and damage_removed_per_byte(kept[-2], kept[-1]) <= damage_removed_per_byte(
+            kept[-2], option
+        ):
             kept.pop()
         kept.append(option)
     return kept
 
 
-def worth(low: Option, high: Option) -> float:
+def damage_removed_per_byte(low: SchemeOption, high: SchemeOption) -> float:
     """Damage removed for a byte."""
     return (low.damage - high.damage) / max(high.cost - low.cost, 1e-9)
 
 
-def make_chain(operators: Mapping[str, Sequence[Option]]) -> tuple[dict[str, str], list[Upgrade]]:
+def make_chain(operators: Mapping[str, Sequence[SchemeOption]]) -> tuple[dict[str, str], list[SchemeUpgrade]]:
     """(the cheapest assignment, the upgrades in the order to be made)."""
-    hulls = {name: hull(options) for name, options in operators.items()}
+    hulls = {name: list_efficient_options(options) for name, options in operators.items()}
     start = {name: options[0].scheme for name, options in hulls.items()}
     upgrades = [
-        Upgrade(name, high.scheme, worth(low, high))
+        SchemeUpgrade(name, high.scheme, damage_removed_per_byte(low, high))
         for name, options in hulls.items()
         for low, high in pairwise(options)
     ]
     return start, sorted(upgrades, key=lambda one: -one.worth)
 
 
-def upgrade(start: Assignment, upgrades: Sequence[Upgrade]) -> dict[str, str]:
+def upgrade(start: Assignment, upgrades: Sequence[SchemeUpgrade]) -> dict[str, str]:
     """The assignment after these upgrades."""
     return {**start, **{one.operator: one.scheme for one in upgrades}}

@@ -6,30 +6,30 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tflbuild.core.gates import strictest
-from tflbuild.core.recipe import Calibration, Quantization, Recipe, Rule, Search
+from tflbuild.core.gates import merge_limits
+from tflbuild.core.recipe import Calibration, Quantization, QuantizationRule, Recipe, Search
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.tflite.operator_match import find_pattern
 
 
-def settle(recipe: Recipe, quantization: Quantization) -> Recipe:
+def make_trial_recipe(recipe: Recipe, quantization: Quantization) -> Recipe:
     """Return the recipe that a search tries: the budget among its gates, measured on the part to select on."""
-    verify = replace(recipe.verify, gates=limits(recipe), part="selection")
+    verify = replace(recipe.verify, gates=collect_search_limits(recipe), part="selection")
     return replace(recipe, search=None, quantization=quantization, verify=verify)
 
 
-def finish(recipe: Recipe, quantization: Quantization) -> Recipe:
+def make_final_recipe(recipe: Recipe, quantization: Quantization) -> Recipe:
     """Return the recipe that a search ends with: its own gates, measured on samples that the search did not see."""
     return replace(recipe, search=None, quantization=quantization, verify=replace(recipe.verify, part="report"))
 
 
-def limits(recipe: Recipe) -> tuple[tuple[str, float], ...]:
+def collect_search_limits(recipe: Recipe) -> tuple[tuple[str, float], ...]:
     """What an artifact is held against: the budget and the gates; of two limits on one figure the stricter one."""
     assert recipe.search is not None
-    return strictest(recipe.verify.gates, recipe.search.budget)
+    return merge_limits(recipe.verify.gates, recipe.search.budget)
 
 
-def usable(search: Search) -> list[str]:
+def list_usable_schemes(search: Search) -> list[str]:
     """The schemes that can have the inputs and outputs asked for: integers are for static ones."""
     integer = (search.input_type, search.output_type) != ("float32", "float32")
     return [scheme for scheme in search.schemes if scheme in CALIBRATED or not integer]
@@ -49,7 +49,7 @@ def make_single(scheme: str, search: Search, algorithm: str = "", method: str = 
     )
 
 
-def variations(scheme: str, search: Search) -> list[Quantization]:
+def vary_single(scheme: str, search: Search) -> list[Quantization]:
     """The same scheme with each algorithm, and with each calibration method, that it has a use for."""
     found = [
         make_single(scheme, search, algorithm) for algorithm in search.algorithms if SCHEMES[scheme].mode != "float"
@@ -71,9 +71,9 @@ def with_exceptions(
     counted = Counter(scheme for scheme in assignment.values() if scheme != "none")
     most = counted.most_common(1)[0][0] if counted else single.scheme
     base = single.scheme if single.scheme in CALIBRATED else most  # inputs and outputs go with a static scheme
-    rules = [Rule(match="", op=operator, scheme="none") for operator in spared]
+    rules = [QuantizationRule(match="", op=operator, scheme="none") for operator in spared]
     rules += [
-        Rule(match=find_pattern(name, names), op="", scheme=scheme)
+        QuantizationRule(match=find_pattern(name, names), op="", scheme=scheme)
         for name, scheme in assignment.items()
         if scheme != base
     ]

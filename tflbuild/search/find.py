@@ -14,11 +14,11 @@ from typing import Literal
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Quantization
 from tflbuild.core.schemes import CALIBRATED
-from tflbuild.core.ties import Tie
-from tflbuild.core.trial import SEARCH, Costly, Found, Trial
-from tflbuild.search.assignment import Assignment, Option, Upgrade, make_chain, upgrade
-from tflbuild.search.candidates import make_single, usable, variations, with_exceptions
-from tflbuild.search.trials import Trials
+from tflbuild.core.ties import CpuDependence
+from tflbuild.core.trial import SEARCH, OperatorCost, SearchResult, SearchTrial
+from tflbuild.search.assignment import Assignment, SchemeOption, SchemeUpgrade, make_chain, upgrade
+from tflbuild.search.candidates import list_usable_schemes, make_single, vary_single, with_exceptions
+from tflbuild.search.trials import TrialBuilds
 
 DYNAMIC = ("dynamic_int8", "dynamic_int4")
 FLOAT = ("float16", *DYNAMIC, "weight_only_int8", "weight_only_int4")  # arithmetic is float, so that all of them mix
@@ -32,7 +32,7 @@ Verdict = Literal["meets", "misses", "larger", "failed"]
 
 
 @dataclass(frozen=True)
-class Family:
+class SchemeFamily:
     """Schemes that mix within one model, and what is known of each operator under each of them.
 
     Where there are `floats`, an operator may also stay float32.
@@ -68,20 +68,20 @@ class Family:
         left = [report["left"] for report in self.reports.values()] if self.static else []
         return sorted({row["operator"] for rows in left for row in rows})
 
-    def options(self) -> dict[str, list[Option]]:
+    def options(self) -> dict[str, list[SchemeOption]]:
         """Operator -> its options, float32 among them."""
-        found: dict[str, list[Option]] = {}
+        found: dict[str, list[SchemeOption]] = {}
         for scheme, report in self.reports.items():
             for row in report["operators"]:
                 if row["operator"] in self.spared:
                     continue
                 saved = report["bytes"] - row["bytes"]
                 damage = sum(row["noise"][name] / power for name, power in report["powers"].items() if power)
-                found.setdefault(row["name"], []).append(Option(scheme, -float(saved), damage))
-        kept = [Option("none", 0.0, 0.0)] if self.floats else []
+                found.setdefault(row["name"], []).append(SchemeOption(scheme, -float(saved), damage))
+        kept = [SchemeOption("none", 0.0, 0.0)] if self.floats else []
         return {name: self.priced([*options, *kept]) for name, options in found.items()}
 
-    def priced(self, options: list[Option]) -> list[Option]:
+    def priced(self, options: list[SchemeOption]) -> list[SchemeOption]:
         """Among integer operators, what an operator alone costs in borders says nothing; an exception has them."""
         if not self.static:
             return options
@@ -94,22 +94,22 @@ class Family:
 
 
 @dataclass
-class Finder:
+class SchemeSearch:
     """One search. `best` is the best artifact so far."""
 
-    trials: Trials
-    best: Trial | None = None
+    trials: TrialBuilds
+    best: SearchTrial | None = None
     reports: dict[str, Mapping[str, Json]] = field(default_factory=dict)
-    close_orders: list[Tie] = field(default_factory=list)
+    close_orders: list[CpuDependence] = field(default_factory=list)
 
-    def find(self) -> Found:
+    def find(self) -> SearchResult:
         """The whole search."""
         search = self.trials.search
-        schemes = usable(search)
+        schemes = list_usable_schemes(search)
         self.take_smallest(self.trials.build([make_single(scheme, search) for scheme in schemes]))
         if not self.is_unmeasurable() and not self.is_hopeless():
             self.refine(schemes)
-        return Found(
+        return SearchResult(
             objective=search.objective,
             budget=tuple(self.trials.limits),
             trials=tuple(self.trials.tried.values()),
@@ -119,16 +119,20 @@ class Finder:
             ties=self.list_ties(),
         )
 
-    def list_ties(self) -> tuple[Tie, ...]:
+    def list_ties(self) -> tuple[CpuDependence, ...]:
         """Return the decisions that another CPU or host may take otherwise: then it may choose another artifact."""
         near = [tie for trial in self.trials.tried.values() for tie in trial.ties]
-        timed = () if self.by_size else (Tie(SEARCH, "", "its objective is a latency that was measured on this host"),)
+        timed = (
+            ()
+            if self.by_size
+            else (CpuDependence(SEARCH, "", "its objective is a latency that was measured on this host"),)
+        )
         return tuple(sorted({*near, *timed, *self.close_orders}))
 
     def refine(self, schemes: Sequence[str]) -> None:
         """What whole schemes leave to be won: other algorithms, and exceptions."""
         for scheme in schemes:
-            variants = variations(scheme, self.trials.search) if self.is_worth(scheme) else []
+            variants = vary_single(scheme, self.trials.search) if self.is_worth(scheme) else []
             self.take_smallest(self.trials.build(variants))
         for group in self.groups(schemes):
             family = self.family(group)
@@ -146,7 +150,7 @@ class Finder:
     def by_size(self) -> bool:
         return self.trials.search.objective == "size"
 
-    def is_promising(self, trial: Trial) -> bool:
+    def is_promising(self, trial: SearchTrial) -> bool:
         """Whether it could still be the best, if it met the budget."""
         return self.best is None or not self.by_size or trial.bytes < self.best.bytes
 
@@ -164,12 +168,12 @@ class Finder:
             self.best = trial
         return "meets"
 
-    def value(self, trial: Trial) -> tuple[float, float, int, str]:
+    def value(self, trial: SearchTrial) -> tuple[float, float, int, str]:
         """Return what is compared: size or latency, then fidelity; of equals the smaller is better, then by name."""
         size = float(trial.bytes)
         return (size if self.by_size else trial.latency_ms or size, -trial.fidelity, trial.bytes, trial.label)
 
-    def take_smallest(self, built: Sequence[Trial]) -> None:
+    def take_smallest(self, built: Sequence[SearchTrial]) -> None:
         """The smallest first; by size, those larger than one that meets the budget are not measured."""
         for trial in sorted(built, key=lambda one: one.bytes):
             if trial.failure is None:
@@ -186,7 +190,7 @@ class Finder:
         missed = trial is not None and bool(trial.gates) and not trial.meets
         return missed and self.trials.left > 0 and (trial is wider or (wider is not None and wider.meets))
 
-    def plain(self, scheme: str) -> Trial | None:
+    def plain(self, scheme: str) -> SearchTrial | None:
         """What came of a scheme as it is."""
         return self.trials.tried.get(make_single(scheme, self.trials.search))
 
@@ -199,7 +203,7 @@ class Finder:
         able = self.plain("int8") is not None  # the target takes it, and there is data
         return [group for group in (floating if self.trials.floats else [], static if able else []) if group]
 
-    def family(self, group: Sequence[str]) -> Family | None:
+    def family(self, group: Sequence[str]) -> SchemeFamily | None:
         """The schemes with the sensitivities of each; None where they cannot be had, or could be no better."""
         if self.trials.left <= 0:
             return None
@@ -210,7 +214,7 @@ class Finder:
         reports = self.trials.sensitivities(singles)
         self.reports |= reports
         single = singles[0] if group[0] in CALIBRATED else singles[-1]
-        return Family(single, reports, self.trials.floats) if reports else None
+        return SchemeFamily(single, reports, self.trials.floats) if reports else None
 
     def best_variation(self, scheme: str) -> Quantization:
         """The scheme with whatever made it most faithful so far."""
@@ -219,7 +223,7 @@ class Finder:
         best = min(tried, key=lambda one: (-one.fidelity, one.bytes, one.label), default=None)
         return plain if best is None else best.quantization
 
-    def mix(self, family: Family) -> None:
+    def mix(self, family: SchemeFamily) -> None:
         """The fewest upgrades that meet the budget, by halving; then those that are needless are taken back."""
         start, upgrades = make_chain(family.options())
         names, twins = family.names, family.twins
@@ -244,21 +248,21 @@ class Finder:
             if self.take(quantization(upgrade(start, fewer))) == "meets":
                 made = fewer
 
-    def note_close_order(self, upgrades: Sequence[Upgrade], count: int) -> None:
+    def note_close_order(self, upgrades: Sequence[SchemeUpgrade], count: int) -> None:
         """Take note where the last upgrade that is made and the first that is not are worth nearly the same."""
         if not 0 < count < len(upgrades):
             return
         last, first = upgrades[count - 1], upgrades[count]
         if 0.0 < last.worth - first.worth <= NEARLY * last.worth:
             reason = f"it loses nearly as much for a byte as '{first.operator}', which gets no exception"
-            self.close_orders.append(Tie(SEARCH, last.operator, reason))
+            self.close_orders.append(CpuDependence(SEARCH, last.operator, reason))
 
-    def costly(self) -> tuple[Costly, ...]:
+    def costly(self) -> tuple[OperatorCost, ...]:
         """The operators that lose most under the smallest scheme that was looked into."""
         if not self.reports:
             return ()
         report = min(self.reports.values(), key=lambda one: sum(row["bytes"] for row in one["operators"]))
         return tuple(
-            Costly(row["name"], row["operator"], report["scheme"], row["snr_db"])
+            OperatorCost(row["name"], row["operator"], report["scheme"], row["snr_db"])
             for row in report["operators"][:COSTLY]
         )

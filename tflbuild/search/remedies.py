@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import ACCURACIES, OWN, WHOLE, WORST_OF_OUTPUTS, Gate, split_target
-from tflbuild.core.recipe import Quantization, Recipe, Rule
+from tflbuild.core.recipe import Quantization, QuantizationRule, Recipe
 from tflbuild.core.result import Failure
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.core.sizes import show_bytes
@@ -54,7 +54,7 @@ WORST = (1, 3, 8)  # operators that a search for the least exceptions leaves in 
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Fix:
     """What may help. `overrides` are words of a command line, "" where a person must act; `text` is what it means.
 
     `bytes` is what the artifact would have, about; 0 where it stays as it is. With `searches`, the overrides start a
@@ -101,7 +101,7 @@ def find_repairs(recipe: Recipe, failure: Failure) -> list[str]:
     if not (failure.operators or schemes) or recipe.quantization.scheme not in SAFER:
         return named
     same = [fix for fix in named if fix not in schemes]
-    ruled = [spare(recipe, failure.operators)] if failure.operators and allows_float(recipe) else []
+    ruled = [keep_in_float(recipe, failure.operators)] if failure.operators and allows_float(recipe) else []
     return list(dict.fromkeys([*same, *vary_scheme(recipe.quantization), *ruled, *schemes]))
 
 
@@ -118,15 +118,15 @@ def vary_scheme(quantization: Quantization) -> Iterator[str]:
         yield f"{first}quantization.granularity={granularity}"
 
 
-def spare(recipe: Recipe, operators: Sequence[Mapping[str, str]]) -> str:
+def keep_in_float(recipe: Recipe, operators: Sequence[Mapping[str, str]]) -> str:
     """Return the overrides that leave operators in float, given by the `op` and `match` of a rule."""
     quantization = recipe.quantization
-    rules = [Rule(match=one["match"], op=one["op"], scheme="none") for one in operators]
+    rules = [QuantizationRule(match=one["match"], op=one["op"], scheme="none") for one in operators]
     first = "" if quantization.engine == "litert" else "quantization.engine=litert "
     return first + write_rules([*quantization.rules, *(rule for rule in rules if rule not in quantization.rules)])
 
 
-def write_rules(rules: Sequence[Rule]) -> str:
+def write_rules(rules: Sequence[QuantizationRule]) -> str:
     """Return the override that sets these rules, without a blank: `quantization.rules=[{op:TILE,scheme:float32}]`."""
     written = []
     for rule in rules:
@@ -146,24 +146,24 @@ def _quote(match: str) -> str:
 # gates
 
 
-def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) -> list[Remedy]:
+def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) -> list[Fix]:
     """Return what may help against missed gates, in the order of what it costs.
 
     `missed` are gates of the recipe and of its targets. What would surely break another limit on bytes is left out.
     """
     kinds = {kind_of(gate.name) for gate in missed}
-    found: list[Remedy] = []
+    found: list[Fix] = []
     if "accuracy" in kinds:
         found += [*keep_size(recipe), *change_scheme(recipe, SAFER.get(recipe.quantization.scheme, ()), sizes)]
     if "size" in kinds:
         limits = [gate.limit for gate in missed if gate.name in WHOLE]
-        smaller = list(shrink(recipe, min(limits), sizes))
+        smaller = list(propose_smaller_schemes(recipe, min(limits), sizes))
         found = smaller if "accuracy" not in kinds else [one for one in found if not one.bytes]
     if "speed" in kinds and not kinds & {"accuracy", "size"}:
         found += change_scheme(recipe, FASTER.get(recipe.quantization.scheme, ()), sizes)
     most = dict(recipe.verify.gates).get("bytes")
     found = [one for one in found if most is None or one.bytes <= most]
-    return [*found, *search(recipe, missed)]
+    return [*found, *propose_search(recipe, missed)]
 
 
 def kind_of(name: str) -> str:
@@ -177,36 +177,36 @@ def kind_of(name: str) -> str:
     return "accuracy" if figure in WORST_OF_OUTPUTS or figure in ACCURACIES else "speed"
 
 
-def keep_size(recipe: Recipe) -> Iterator[Remedy]:
+def keep_size(recipe: Recipe) -> Iterator[Fix]:
     """Yield what may lose less at about the same size."""
     quantization = recipe.quantization
     scheme = SCHEMES[quantization.scheme]
     if quantization.scheme not in SAFER or scheme.mode == "float":
         return
     if quantization.granularity == "per_tensor":
-        yield Remedy("quantization.granularity=per_channel", "a scale for each channel of weights")
+        yield Fix("quantization.granularity=per_channel", "a scale for each channel of weights")
     if quantization.symmetric:
-        yield Remedy("quantization.symmetric=false", "activations use all 256 steps")
+        yield Fix("quantization.symmetric=false", "activations use all 256 steps")
     litert = quantization.engine == "litert"
     if quantization.calibration is not None and litert and quantization.calibration.method == "min_max":
-        yield Remedy("quantization.calibration.method=percentile", "ranges of activations without outliers")
+        yield Fix("quantization.calibration.method=percentile", "ranges of activations without outliers")
     if litert and quantization.algorithm == "min_max" and scheme.weights == 4:
-        yield Remedy("quantization.algorithm=octav", "4-bit weights are clipped where that loses less")
+        yield Fix("quantization.algorithm=octav", "4-bit weights are clipped where that loses less")
     if scheme.name in ("int8", "int16x8", "dynamic_int8", "float16"):
         other = "converter" if litert else "litert"
         text = f"{'TFLiteConverter' if litert else 'the LiteRT quantizer'} quantizes"
-        yield Remedy(f"quantization.engine={other}", text)
+        yield Fix(f"quantization.engine={other}", text)
     if quantization.calibrated and recipe.dataset is not None:
-        yield Remedy("", "`tflbuild advise` with the same arguments says whether the calibration samples are enough")
+        yield Fix("", "`tflbuild advise` with the same arguments says whether the calibration samples are enough")
     if can_spare(recipe):
-        yield Remedy(
+        yield Fix(
             "",
             "`tflbuild sensitivity` with the same arguments lists the operators that lose most;"
             " quantization.rules leaves them in float",
         )
 
 
-def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: MeasuredSizes) -> Iterator[Remedy]:
+def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: MeasuredSizes) -> Iterator[Fix]:
     """Yield other schemes, with what they mean for size and arithmetic."""
     current = recipe.quantization.scheme
     for scheme in schemes:
@@ -214,27 +214,27 @@ def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: MeasuredSizes) 
             continue
         size = sizes.estimate(scheme, current)
         told = "about the same size" if size == sizes.artifact else f"about {show_bytes(size)}"
-        yield Remedy(f"quantization={scheme}", f"{told}, {ARITHMETIC[scheme]}", 0 if size == sizes.artifact else size)
+        yield Fix(f"quantization={scheme}", f"{told}, {ARITHMETIC[scheme]}", 0 if size == sizes.artifact else size)
 
 
-def shrink(recipe: Recipe, limit: float, sizes: MeasuredSizes) -> Iterator[Remedy]:
+def propose_smaller_schemes(recipe: Recipe, limit: float, sizes: MeasuredSizes) -> Iterator[Fix]:
     """Yield smaller schemes that about keep a limit, else the smallest, and then what else makes a model smaller."""
     current = recipe.quantization.scheme
     fewer = [one for one in SMALLER if SCHEMES[one].weights and sizes.estimate(one, current) < sizes.artifact]
     fitting = [one for one in fewer if sizes.estimate(one, current) <= limit]
     if recipe.quantization.rules:
-        yield Remedy("", "fewer exceptions in quantization.rules")
+        yield Fix("", "fewer exceptions in quantization.rules")
     yield from change_scheme(recipe, fitting or fewer[-2:], sizes)
     if not fitting:
-        yield Remedy("", f"no scheme alone makes it {show_bytes(round(limit))}: fewer channels or layers would")
+        yield Fix("", f"no scheme alone makes it {show_bytes(round(limit))}: fewer channels or layers would")
 
 
-def search(recipe: Recipe, missed: Sequence[Gate]) -> Iterator[Remedy]:
+def propose_search(recipe: Recipe, missed: Sequence[Gate]) -> Iterator[Fix]:
     """Yield the search for the smallest artifact that keeps the limits on accuracy."""
     for gate in missed:
         if gate.name in {*WORST_OF_OUTPUTS, *ACCURACIES}:
             budget = f"quantization=auto quantization.budget.{gate.name}={gate.limit:g}"
-            yield Remedy(budget, "builds and measures many, and ends with the smallest that passes", searches=True)
+            yield Fix(budget, "builds and measures many, and ends with the smallest that passes", searches=True)
             return
 
 
@@ -249,7 +249,7 @@ def allows_float(recipe: Recipe) -> bool:
     return not recipe.full_integer and recipe.opset.arithmetic == "any"
 
 
-def spare_worst(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iterator[str]:
+def keep_worst_in_float(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iterator[str]:
     """Yield overrides that leave the operators in float that lose most alone: one, then a few, then more.
 
     `operators` are rows of `tflbuild sensitivity`, the worst first.
@@ -258,4 +258,4 @@ def spare_worst(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iter
     for count in WORST:
         chosen = [name for row in operators[:count] for name in (row["name"], *row["twins"])]
         if 2 * len(chosen) <= len(names):  # with more in float, another scheme is the better answer
-            yield spare(recipe, [{"op": "", "match": find_pattern(name, names)} for name in chosen])
+            yield keep_in_float(recipe, [{"op": "", "match": find_pattern(name, names)} for name in chosen])

@@ -10,26 +10,26 @@ from tflbuild.core.gates import Limits, evaluate, show_figure
 from tflbuild.core.recipe import Quantization, Recipe, Search
 from tflbuild.core.result import StepResult
 from tflbuild.core.step import artifact_role
-from tflbuild.core.trial import Trial
+from tflbuild.core.trial import SearchTrial
 from tflbuild.execute.executor import Executor
-from tflbuild.plan.draft import Surroundings
+from tflbuild.plan.draft import KeyEnvironment
 from tflbuild.plan.inquiries import make_sensitivities, make_trials
 from tflbuild.resolve.inputs import ResolvedRecipe
-from tflbuild.search.candidates import describe, limits, settle
+from tflbuild.search.candidates import collect_search_limits, describe, make_trial_recipe
 
 TOLD = ("quantize", "check", "verify", "benchmark")  # steps of a trial, which is told of in a line of its own
 
 
 @dataclass
-class Trials:
+class TrialBuilds:
     """What has been tried for one recipe. `refuse` says why a recipe contradicts itself, "" when it does not."""
 
     resolved: ResolvedRecipe
-    around: Surroundings
+    around: KeyEnvironment
     executor: Executor
     refuse: Callable[[Recipe], str]
     say: Callable[[str], None]
-    tried: dict[Quantization, Trial] = field(default_factory=dict)
+    tried: dict[Quantization, SearchTrial] = field(default_factory=dict)
     same: dict[Quantization, Quantization] = field(default_factory=dict)  # what makes the same bytes as an earlier one
     excluded: dict[str, str] = field(default_factory=dict)
     _makers: dict[str, Quantization] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Trials:
     @property
     def limits(self) -> Limits:
         """What every artifact is held against."""
-        return limits(self.resolved.recipe)
+        return collect_search_limits(self.resolved.recipe)
 
     @property
     def confidence(self) -> float | None:
@@ -65,9 +65,9 @@ class Trials:
 
     def resolve(self, quantization: Quantization) -> ResolvedRecipe:
         """The recipe with this quantization."""
-        return replace(self.resolved, recipe=settle(self.resolved.recipe, quantization))
+        return replace(self.resolved, recipe=make_trial_recipe(self.resolved.recipe, quantization))
 
-    def build(self, quantizations: Sequence[Quantization]) -> list[Trial]:
+    def build(self, quantizations: Sequence[Quantization]) -> list[SearchTrial]:
         """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
         fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
         plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
@@ -79,7 +79,7 @@ class Trials:
             first = self._makers.setdefault(made.outputs["model.tflite"], quantization) if made.ok else quantization
             self.same[quantization] = first
             if first == quantization:
-                self.tried[quantization] = outcome(quantization, roles)
+                self.tried[quantization] = make_trial(quantization, roles)
         return [self.tried[self.same[one]] for one in quantizations if one in self.same]
 
     def _excludes(self, quantization: Quantization) -> bool:
@@ -88,31 +88,31 @@ class Trials:
             self.excluded[describe(quantization)] = why
         return bool(why)
 
-    def measure(self, quantization: Quantization) -> Trial:
+    def measure(self, quantization: Quantization) -> SearchTrial:
         """Build, check and hold against the budget. What was measured is not measured again."""
         built = self.build([quantization])
         if not built:
-            return Trial(describe(quantization), quantization)
+            return SearchTrial(describe(quantization), quantization)
         if built[0].gates or built[0].failure is not None or self.left <= 0:
             return built[0]
         self._measured += 1
         trial = self._run(built[0].quantization, "verify")
         self.tried[trial.quantization] = trial
-        self.say(f"tried  {trial.label}: {tell(trial)}")
+        self.say(f"tried  {trial.label}: {describe_trial(trial)}")
         return trial
 
-    def time(self, quantization: Quantization) -> Trial:
+    def time(self, quantization: Quantization) -> SearchTrial:
         """Measure, and then the latency of what meets the budget, with nothing else running."""
         trial = self.measure(quantization)
         if trial.meets and trial.latency_ms is None:
             trial = self.tried[trial.quantization] = self._run(trial.quantization, "benchmark")
         return trial
 
-    def _run(self, quantization: Quantization, last: str) -> Trial:
+    def _run(self, quantization: Quantization, last: str) -> SearchTrial:
         plan = make_trials([self.resolve(quantization)], self.around, last)
         with self.executor.hiding(TOLD):
             results = self.executor.execute(plan)
-        trial = outcome(quantization, {role: results[step] for role, step in plan.goals[0].items()})
+        trial = make_trial(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:
             return trial
         return replace(trial, gates=tuple(evaluate(self.limits, trial.facts, self.confidence)))
@@ -129,14 +129,14 @@ class Trials:
         return {scheme: result.facts for scheme, result in found.items() if result.ok}
 
 
-def outcome(quantization: Quantization, roles: Mapping[str, StepResult]) -> Trial:
+def make_trial(quantization: Quantization, roles: Mapping[str, StepResult]) -> SearchTrial:
     """A trial as far as it went."""
     failure = next((result.failure for result in roles.values() if result.failure is not None), None)
     facts = {role: result.facts for role, result in roles.items() if result.ok}
-    return Trial(describe(quantization), quantization, facts, failure=failure)
+    return SearchTrial(describe(quantization), quantization, facts, failure=failure)
 
 
-def tell(trial: Trial) -> str:
+def describe_trial(trial: SearchTrial) -> str:
     """How a trial went, in one line."""
     if trial.failure is not None:
         return trial.failure.what

@@ -10,14 +10,14 @@ from pathlib import PurePosixPath
 from tflbuild.core.digest import hash_tree
 from tflbuild.core.foreign_files import MOST_JSON_BYTES
 from tflbuild.core.step import hash_action
-from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, Output, Record, parse_record
+from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, ActionOutput, ActionRecord, parse_record
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST_RECORD = MOST_JSON_BYTES
 LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems take no longer ones
 
 
-def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None:
+def read_incoming(key: str, raw: bytes, names: Collection[str]) -> ActionRecord | None:
     """The record of a key with outputs of these names; None for anything else, however it came about."""
     record = parse_record(key, raw)
     if record is None:
@@ -30,7 +30,7 @@ def read_incoming(key: str, raw: bytes, names: Collection[str]) -> Record | None
         return None
 
 
-def _sound(name: str, output: Output) -> bool:
+def _sound(name: str, output: ActionOutput) -> bool:
     """Whether digests are digests, a folder's is over its files, and those stay below it."""
     if not isinstance(output.size, int) or output.size < 0:
         return False

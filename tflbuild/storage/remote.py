@@ -12,26 +12,26 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Protocol
 
-from tflbuild.core.shared import Shared
+from tflbuild.core.shared import RemoteCacheSettings
 
 CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 30.0  # the longest that it may go without a byte
 CHUNK_BYTES = 1 << 20
 
 
-class Absent(Exception):
+class BlobMissing(Exception):
     """The store answers that it has no file of that name."""
 
 
-class Broken(Exception):
+class BlobTruncated(Exception):
     """A file ended before its end. The text says how."""
 
 
-class Outage(Exception):
+class RemoteUnavailable(Exception):
     """The store cannot be reached, or will not serve. The text says why, and holds no password."""
 
 
-class Remote(Protocol):
+class RemoteStorage(Protocol):
     """Files by name. May be used by several threads at once.
 
     Every method raises Outage when the store does not serve. `host` is what a person calls it, `origin` what records
@@ -51,7 +51,7 @@ class Remote(Protocol):
         """Put a file there, in place of what was."""
 
 
-def open_remote(shared: Shared) -> Remote:
+def open_remote(shared: RemoteCacheSettings) -> RemoteStorage:
     """The store behind a URL. Nothing is sent before the first question."""
     if shared.access == "http":
         from tflbuild.storage.remote_http import HttpRemote

@@ -13,7 +13,14 @@ import urllib3
 
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.shared import store_origin
-from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+from tflbuild.storage.remote import (
+    CHUNK_BYTES,
+    CONNECT_SECONDS,
+    SILENT_SECONDS,
+    BlobMissing,
+    BlobTruncated,
+    RemoteUnavailable,
+)
 from tflbuild.terminal.addresses import innermost, public_part
 
 DONE = (200, 201, 202, 204)
@@ -45,22 +52,22 @@ class HttpRemote:
             try:
                 yield from response.raw.stream(CHUNK_BYTES, decode_content=False)  # what is packed stays packed
             except urllib3.exceptions.TimeoutError as error:  # what a silence in the middle comes as
-                raise Outage(f"not a byte for {self.limits[1]:g} s") from error
+                raise RemoteUnavailable(f"not a byte for {self.limits[1]:g} s") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise Broken(innermost(error)) from error
+                raise BlobTruncated(innermost(error)) from error
 
     def size(self, name: str) -> int | None:
         try:
             with closing(self._ask("HEAD", name)) as response:
                 return int(response.headers.get("Content-Length", -1))
-        except Absent:
+        except BlobMissing:
             return None
 
     def write(self, name: str, path: Path) -> None:
         try:
             self._ask("PUT", name, path).close()
-        except Absent as error:
-            raise Outage("it answers 404 to PUT: it takes no files") from error
+        except BlobMissing as error:
+            raise RemoteUnavailable("it answers 404 to PUT: it takes no files") from error
 
     def _session(self) -> requests.Session:
         """One for each thread: requests promises no more."""
@@ -75,18 +82,20 @@ class HttpRemote:
         try:
             response = self._send(method, name, path)
         except requests.RequestException as error:
-            raise Outage(self._words(error)) from error
+            raise RemoteUnavailable(self._words(error)) from error
         except ValueError as error:  # requests reads where a redirect leads
-            raise Outage(f"it redirects {method} to no host") from error
+            raise RemoteUnavailable(f"it redirects {method} to no host") from error
         if response.status_code in DONE:
             return response
         response.close()
         if response.status_code in GONE:
-            raise Absent(name)
+            raise BlobMissing(name)
         if response.is_redirect:
-            raise Outage(f"it redirects {method} to {_host_of(response)}: name that store instead, if it is one")
+            raise RemoteUnavailable(
+                f"it redirects {method} to {_host_of(response)}: name that store instead, if it is one"
+            )
         why = REFUSED.get(response.status_code, response.reason or "")
-        raise Outage(f"it answers {response.status_code} to {method}" + (f": {why}" if why else ""))
+        raise RemoteUnavailable(f"it answers {response.status_code} to {method}" + (f": {why}" if why else ""))
 
     def _words(self, error: requests.RequestException) -> str:
         connect, silent = self.limits

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.shared import store_origin
-from tflbuild.storage.remote import CHUNK_BYTES, CONNECT_SECONDS, SILENT_SECONDS, Absent, Broken, Outage
+from tflbuild.storage.remote import (
+    CHUNK_BYTES,
+    CONNECT_SECONDS,
+    SILENT_SECONDS,
+    BlobMissing,
+    BlobTruncated,
+    RemoteUnavailable,
+)
 from tflbuild.terminal.addresses import LONGEST, public_part
 
 if TYPE_CHECKING:
@@ -44,14 +51,14 @@ class ObjectRemote:
         try:
             pieces = obstore.get(store, name).stream(min_chunk_size=CHUNK_BYTES)
         except FileNotFoundError:
-            raise Absent(name) from None
+            raise BlobMissing(name) from None
         except obstore.exceptions.BaseError as error:
             raise self._outage(error, "read") from error
         try:
             for piece in pieces:
                 yield bytes(piece)
         except obstore.exceptions.BaseError as error:
-            raise (self._outage(error, "read") if SILENT in str(error) else Broken(_words(error))) from error
+            raise (self._outage(error, "read") if SILENT in str(error) else BlobTruncated(_words(error))) from error
 
     def size(self, name: str) -> int | None:
         import obstore
@@ -71,16 +78,16 @@ class ObjectRemote:
         except (FileNotFoundError, obstore.exceptions.BaseError) as error:  # no such bucket is also a file not found
             raise self._outage(error, "write") from error
 
-    def _outage(self, error: Exception, what: str) -> Outage:
+    def _outage(self, error: Exception, what: str) -> RemoteUnavailable:
         import obstore
 
         if isinstance(error, obstore.exceptions.UnauthenticatedError):
-            return Outage("it does not know the credentials in the environment")
+            return RemoteUnavailable("it does not know the credentials in the environment")
         if isinstance(error, obstore.exceptions.PermissionDeniedError):
-            return Outage(f"the credentials in the environment do not allow to {what} there")
+            return RemoteUnavailable(f"the credentials in the environment do not allow to {what} there")
         if SILENT in str(error):
-            return Outage(f"not a byte for {self.limits[1].total_seconds():g} s")
-        return Outage(_words(error))
+            return RemoteUnavailable(f"not a byte for {self.limits[1].total_seconds():g} s")
+        return RemoteUnavailable(_words(error))
 
     @property
     def _plain(self) -> bool:
@@ -104,7 +111,7 @@ class ObjectRemote:
                         retry_config={"max_retries": RETRIES, "retry_timeout": connect},
                     )
                 except (ValueError, obstore.exceptions.BaseError) as error:
-                    raise Outage(_words(error)) from error
+                    raise RemoteUnavailable(_words(error)) from error
             return self._store
 
 

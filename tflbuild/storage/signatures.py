@@ -41,7 +41,7 @@ class BadKeyError(Exception):
 
 
 @dataclass(frozen=True)
-class Signatures:
+class RecordSigner:
     """The keys of one run. Without keys records are neither signed nor held against a signature."""
 
     private: Ed25519PrivateKey | None = None
@@ -79,10 +79,10 @@ class Signatures:
         return False
 
 
-def read_signatures() -> Signatures:
+def read_signatures() -> RecordSigner:
     """Return the keys that the environment names. Raises BadKeyError, and ImportError without `cryptography`."""
     private, public = os.environ.get(SIGNING_KEY), os.environ.get(TRUSTED_KEYS)
-    return Signatures(
+    return RecordSigner(
         private=_read_private(private) if private else None,
         public=_read_public(public) if public else (),
     )

@@ -95,7 +95,7 @@ class StatCache:
         return {file.relative_to(folder).as_posix(): self.digest(file) for file in walk_files(folder)}
 
 
-class Snapshot(StatCache):
+class FrozenStatCache(StatCache):
     """The same, but each path is looked at once: recipes of one command are resolved on what was there at first."""
 
     def __init__(self, folder: Path) -> None:

@@ -30,8 +30,8 @@ from filelock import FileLock, Timeout
 from tflbuild.core.digest import Json, hash_bytes, hash_tree, map_leaves
 from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
 from tflbuild.core.secrets import hide_json
-from tflbuild.core.shared import Shared
-from tflbuild.core.step import is_tied
+from tflbuild.core.shared import RemoteCacheSettings
+from tflbuild.core.step import is_cpu_dependent
 from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
 from tflbuild.storage.signatures import believed_origins
 from tflbuild.storage.stat_cache import StatCache, walk_files
@@ -44,7 +44,7 @@ UNKNOWN_ORIGIN = "unknown"  # of records that an earlier tflbuild wrote, which m
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class ActionOutput:
     """One output of an action. A folder's digest is over its listing; `files` are its blobs."""
 
     digest: str
@@ -59,7 +59,7 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ActionRecord:
     """A finished action, as the store keeps it. `created` is seconds since the epoch.
 
     `origins` are the shared stores that it came from, or that what it was made from came from; none where all was made
@@ -68,7 +68,7 @@ class Record:
 
     key: str
     action: Mapping[str, Json]
-    outputs: Mapping[str, Output]
+    outputs: Mapping[str, ActionOutput]
     facts: Mapping[str, Json]
     elapsed: float
     created: float
@@ -83,7 +83,7 @@ class Store:
         self.stats = StatCache(root / "stats")
         self.believed: frozenset[str] = frozenset()
 
-    def believe(self, shared: Shared | None) -> None:
+    def believe(self, shared: RemoteCacheSettings | None) -> None:
         """Let records that rest on this shared store count, and on no other."""
         self.believed = frozenset() if shared is None or not shared.usable else believed_origins(shared.origin)
 
@@ -97,7 +97,7 @@ class Store:
 
     # looking up
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str) -> ActionRecord | None:
         """The record of a key; its blobs may be gone. A damaged record is set aside."""
         path = self.action_file(key)
         try:
@@ -109,7 +109,7 @@ class Store:
             self._quarantine(path)
         return record
 
-    def find(self, key: str) -> Record | None:
+    def find(self, key: str) -> ActionRecord | None:
         """The record of a key that is believed, and whose every blob is there and whole; None is a miss."""
         record = self.read(key)
         if record is None or not self.believed.issuperset(record.origins):
@@ -131,7 +131,7 @@ class Store:
         self._quarantine(path)
         return False
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ActionRecord]:
         """Every readable record, for `explain` and `cache`."""
         for path in sorted((self.root / "ac").glob("*/*.json")):
             record = self.read(path.stem)
@@ -150,10 +150,10 @@ class Store:
         *,
         replace: bool = False,
         origins: Iterable[str] = (),
-    ) -> Record:
+    ) -> ActionRecord:
         """Take finished outputs into the store. The files are consumed. First writer wins, unless `replace`."""
         kept = {name: self._keep(name, path) for name, path in outputs.items()}
-        record = Record(
+        record = ActionRecord(
             key=key,
             action=action,
             outputs=kept,
@@ -164,7 +164,7 @@ class Store:
         )
         return self.adopt(record, replace=replace)
 
-    def adopt(self, record: Record, *, replace: bool = False) -> Record:
+    def adopt(self, record: ActionRecord, *, replace: bool = False) -> ActionRecord:
         """Take a record whose blobs are here. What stands under its key stays, unless it is lost, not believed
         or `replace`."""
         path = self.action_file(record.key)
@@ -179,18 +179,18 @@ class Store:
             new.unlink(missing_ok=True)
         return self.read(record.key) or record
 
-    def _keep(self, name: str, path: Path) -> Output:
+    def _keep(self, name: str, path: Path) -> ActionOutput:
         if not name.endswith(TREE_SUFFIX):
             return self.keep(path)
         paths = list(walk_files(path))
         sizes = sum(file.stat().st_size for file in paths)
         files = {file.relative_to(path).as_posix(): self._keep_file(file) for file in paths}
-        return Output(digest=hash_tree(files), size=sizes, files=files)
+        return ActionOutput(digest=hash_tree(files), size=sizes, files=files)
 
-    def keep(self, path: Path) -> Output:
+    def keep(self, path: Path) -> ActionOutput:
         """Take one finished file as a blob, belonging to no action. The file is consumed."""
         size = path.stat().st_size
-        return Output(digest=self._keep_file(path), size=size)
+        return ActionOutput(digest=self._keep_file(path), size=size)
 
     def _keep_file(self, path: Path) -> str:
         digest = hash_file(path)
@@ -215,7 +215,7 @@ class Store:
 
     # handing out
 
-    def lay_out(self, output: Output, place: Path) -> None:
+    def lay_out(self, output: ActionOutput, place: Path) -> None:
         """Show an output at `place` for a step to read: links to blobs, which are read-only."""
         if output.digest == EMPTY_FOLDER:
             place.mkdir(parents=True, exist_ok=True)
@@ -243,15 +243,15 @@ class Store:
             return None
         return lock
 
-    def open_scratch(self) -> Scratch:
+    def open_scratch(self) -> ScratchFolder:
         """A private folder of this process; those of dead processes are swept first."""
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        return Scratch(folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        return ScratchFolder(folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
-class Scratch:
+class ScratchFolder:
     """A folder held by a lock file for as long as its process lives."""
 
     def __init__(self, folder: Path) -> None:
@@ -282,7 +282,7 @@ def _sweep(folder: Path) -> None:
         lock.release()
 
 
-def _format_record(record: Record) -> bytes:
+def _format_record(record: ActionRecord) -> bytes:
     outputs = {n: {"digest": o.digest, "size": o.size, "files": dict(o.files)} for n, o in record.outputs.items()}
     body = {
         "format": FORMAT,
@@ -298,7 +298,7 @@ def _format_record(record: Record) -> bytes:
     return json.dumps({"sha256": hash_bytes(text.encode()), "body": text}).encode()
 
 
-def parse_record(key: str, raw: bytes) -> Record | None:
+def parse_record(key: str, raw: bytes) -> ActionRecord | None:
     """Return the record in the bytes of its file; None for a damaged one, and for one that does not fit its key."""
     try:
         envelope = parse_json(raw)
@@ -308,12 +308,12 @@ def parse_record(key: str, raw: bytes) -> Record | None:
         body = parse_json(text, finite=False)  # facts of samples with infinite values have such
         if body["format"] != FORMAT or body["key"] != key:
             return None
-        if body["facts"].get("tied") and not is_tied(body["action"]):
+        if body["facts"].get("tied") and not is_cpu_dependent(body["action"]):
             return None  # another CPU would have made something else, and could find it
-        return Record(
+        return ActionRecord(
             key=key,
             action=body["action"],
-            outputs={name: Output(**output) for name, output in body["outputs"].items()},
+            outputs={name: ActionOutput(**output) for name, output in body["outputs"].items()},
             facts=body["facts"],
             elapsed=body["elapsed"],
             created=body["created"],

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tflbuild.targets.common.rules import Row, Rule, Table
+from tflbuild.targets.common.rules import OperatorSupport, SupportRule, SupportTable
 from tflbuild.targets.measured import DISAGREEMENTS, FOUND, PREDICTED
-from tflbuild.targets.npu.profile import VENDORS, Vendor
+from tflbuild.targets.npu.profile import VENDORS, NpuVendor
 from tflbuild.targets.tables import TABLES
 
 WRITTEN = "by `python -m tflbuild.config.reference --write`"
 UNCHECKED = "nothing that is noted"
 
 
-def table_page(table: Table) -> str:
+def table_page(table: SupportTable) -> str:
     """docs/targets/<name>.md."""
     lines = [f"# {table.title}", "", f"Written from the table `{table.name}` {WRITTEN}.", "", *_facts(table)]
     if table.everywhere:
@@ -36,7 +36,7 @@ def table_page(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(table: Table) -> list[str]:
+def _facts(table: SupportTable) -> list[str]:
     facts = [
         f"Rules from: {table.source}.",
         f"Held against: {table.checked or UNCHECKED}.",
@@ -72,7 +72,7 @@ def _passing(names: Iterable[str]) -> str:
     return f" ({told} before the first partition does not count)" if told else ""
 
 
-def _operators(rows: Mapping[str, Row]) -> list[str]:
+def _operators(rows: Mapping[str, OperatorSupport]) -> list[str]:
     lines = ["| operator | taken where | else | since |", "| --- | --- | --- | --- |"]
     for name, row in sorted(rows.items()):
         several = len(row.rules) > 1
@@ -83,13 +83,13 @@ def _operators(rows: Mapping[str, Row]) -> list[str]:
     return lines
 
 
-def _text(rule: Rule) -> str:
+def _text(rule: SupportRule) -> str:
     bounds = [f"from {rule.since}" if rule.since else "", f"before {rule.until}" if rule.until else ""]
     told = ", ".join(bound for bound in (*bounds, "or the whole model fails" if rule.fatal else "") if bound)
     return f"{rule.text} ({told})" if told else rule.text
 
 
-def _listed(rule: Rule) -> str:
+def _listed(rule: SupportRule) -> str:
     return f"- {_cell(_text(rule))}" + (f"; else: {_cell(rule.fix)}" if rule.fix else "")
 
 
@@ -102,7 +102,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def index_page(tables: Iterable[Table], vendors: Iterable[Vendor]) -> str:
+def index_page(tables: Iterable[SupportTable], vendors: Iterable[NpuVendor]) -> str:
     """docs/targets/README.md."""
     lines = [
         "# Targets",
@@ -129,7 +129,7 @@ def index_page(tables: Iterable[Table], vendors: Iterable[Vendor]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _differing(table: Table) -> str:
+def _differing(table: SupportTable) -> str:
     differ = DISAGREEMENTS.get(table.name)
     return "" if differ is None else str(len(differ))
 

@@ -13,7 +13,7 @@ NEARNESS = ("snr_db", "max_abs_error", "cosine")  # where outputs are compared
 
 
 @dataclass(frozen=True)
-class Runtime:
+class TargetRuntime:
     """`step` proves, where what it needs is installed; without that there are rules alone. `figures` can be gated.
 
     `package` is what it needs from the package index, "" for nothing or something else. What was found holds for this
@@ -39,25 +39,25 @@ class Runtime:
 
 
 LINT = "lint_target"
-RUNTIMES: dict[str, Runtime] = {
+RUNTIMES: dict[str, TargetRuntime] = {
     runtime.name: runtime
     for runtime in (
-        Runtime("cpu", "prove_cpu", ("latency_p50_ms", "latency_p90_ms", "peak_bytes", *NEARNESS), timed=True),
-        Runtime("gpu", "prove_gpu", NEARNESS, timed=True),
-        Runtime(
+        TargetRuntime("cpu", "prove_cpu", ("latency_p50_ms", "latency_p90_ms", "peak_bytes", *NEARNESS), timed=True),
+        TargetRuntime("gpu", "prove_gpu", NEARNESS, timed=True),
+        TargetRuntime(
             "ethos_u",
             "prove_ethos_u",
             ("sram_bytes", "flash_bytes", "cycles_total", "inference_ms"),
             package="ethos-u-vela",
         ),
-        Runtime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
-        Runtime(
+        TargetRuntime("tflm", "prove_tflm", ("arena_bytes", "model_bytes", *NEARNESS), package="tflite-micro"),
+        TargetRuntime(
             "edgetpu",
             "prove_edgetpu",
             ("on_chip_bytes", "on_chip_left_bytes", "off_chip_bytes", "compiled_bytes"),
             lints=True,
         ),
-        Runtime("npu", "prove_npu", ("compiled_bytes",), lints=True),
-        Runtime("table", LINT),
+        TargetRuntime("npu", "prove_npu", ("compiled_bytes",), lints=True),
+        TargetRuntime("table", LINT),
     )
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tflbuild.core.verdict import UNPROVEN, Verdict
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.targets.common.lint import lint
-from tflbuild.targets.common.target_trial import finish
+from tflbuild.targets.common.target_trial import write_verdict
 from tflbuild.targets.tables import TABLES
 from tflbuild.tflite.flatbuffer import read_model
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json. `params.target` has the target's name, table and version, `params.to_prove` what lacks.
 
     A target without a table is one whose operators nobody publishes: nothing is claimed of it.
@@ -28,4 +28,4 @@ def run(request: Request) -> Facts:
             how="no list of the operators that it takes is published, and what compiles for it is not installed",
             ops=sum(len(graph.ops) for graph in model.subgraphs),
         )
-    return finish(request, replace(verdict, to_prove=request.params["to_prove"]))
+    return write_verdict(request, replace(verdict, to_prove=request.params["to_prove"]))

@@ -30,7 +30,7 @@ class FilteredStream:
         return getattr(self.inner, name)
 
 
-def guard_streams() -> None:
+def install_output_filters() -> None:
     """Have all that this process prints from now on escaped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tflbuild.tflite.model import Op, Subgraph, Tensor
+from tflbuild.tflite.model import Operator, Subgraph, Tensor
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 NARROW = {"int8": "int8", "uint8": "int8", "int4": "int4", "uint4": "int4", "int2": "int2", "int16": "int16"}
 REAL = ("float32", "float16")
 
 
-def widened(graph: Subgraph) -> dict[int, Tensor]:
+def map_dequantized_constants(graph: Subgraph) -> dict[int, Tensor]:
     """Tensors that a DEQUANTIZE makes of stored values -> the stored ones."""
     return {
         op.outputs[0]: graph.tensors[op.inputs[0]]
@@ -20,7 +20,7 @@ def widened(graph: Subgraph) -> dict[int, Tensor]:
     }
 
 
-def scheme_of(graph: Subgraph, op: Op, stored: Mapping[int, Tensor]) -> str:
+def find_operator_scheme(graph: Subgraph, op: Operator, stored: Mapping[int, Tensor]) -> str:
     """The scheme that an operator computes by, "" for a conversion and for what computes on no real values.
 
     `stored` is what `widened` found. What is of 8 bits is `int8`, of uint8 too. Weights of another width than any
@@ -32,10 +32,10 @@ def scheme_of(graph: Subgraph, op: Op, stored: Mapping[int, Tensor]) -> str:
     tensors = [graph.tensors[index] for index in there]
     behind = [stored[index] for index in there if index in stored]
     direct = [one for one in tensors if one.constant and (one.quantized or one.type == "float16")]
-    return scheme_by(tensors, direct, [one for one in behind if one.quantized or one.type == "float16"])
+    return scheme_of_tensors(tensors, direct, [one for one in behind if one.quantized or one.type == "float16"])
 
 
-def scheme_by(tensors: Iterable[Tensor], direct: Iterable[Tensor], behind: Iterable[Tensor]) -> str:
+def scheme_of_tensors(tensors: Iterable[Tensor], direct: Iterable[Tensor], behind: Iterable[Tensor]) -> str:
     """The same of an operator's tensors, its weights, and those that a conversion before it widens."""
     moving = {one.type for one in tensors if not (one.constant or one.state) and (one.scales or one.type in REAL)}
     own = {NARROW[one.type] for one in direct if one.type in NARROW}

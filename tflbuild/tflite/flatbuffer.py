@@ -11,7 +11,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 from tflbuild.tflite.model_bounds import require_bounds
 from tflbuild.tflite.model_indices import require_indices
 
@@ -158,13 +158,13 @@ def _tensor(tensor: Any, buffers: Any) -> Tensor:
     )
 
 
-def _op(op: Any, codes: Any) -> Op:
+def _op(op: Any, codes: Any) -> Operator:
     code = codes[op.opcodeIndex]
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     custom = builtin == schema.BuiltinOperator.CUSTOM
     name = _text(code.customCode) if custom else OPERATORS.get(builtin, f"BUILTIN_{builtin}")
     options = op.builtinOptions
-    return Op(
+    return Operator(
         name,
         code.version,
         custom,

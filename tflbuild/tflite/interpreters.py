@@ -24,7 +24,7 @@ RESOLVERS = {
 
 
 @dataclass(frozen=True)
-class Running:
+class OpenSignature:
     """One signature of an open model, allocated. Calling it feeds values by name and gives outputs by name."""
 
     interpreter: Interpreter
@@ -61,12 +61,12 @@ class Running:
         found: dict[str, dict[str, Any]] = self.runner.get_output_details()
         return found
 
-    def sibling(self, key: str) -> Running:
+    def sibling(self, key: str) -> OpenSignature:
         """Another signature of the same open model, which shares its variables."""
         return allocate(self.interpreter, key)
 
 
-def allocate(interpreter: Interpreter, key: str) -> Running:
+def allocate(interpreter: Interpreter, key: str) -> OpenSignature:
     """One signature, ready to be called. Raises WorkerError when it cannot be.
 
     Where a size is free, the file holds a 1 for it, at which the model may make no sense: it is allocated
@@ -78,10 +78,10 @@ def allocate(interpreter: Interpreter, key: str) -> Running:
             interpreter._interpreter.AllocateTensors(runner._subgraph_index)
     except (ValueError, RuntimeError) as error:
         raise explain(error) from error
-    return Running(interpreter, runner, runner._subgraph_index)
+    return OpenSignature(interpreter, runner, runner._subgraph_index)
 
 
-def open_signature(path: Path, key: str, kernels: str, threads: int = 1, preserve: bool = False) -> Running:
+def open_signature(path: Path, key: str, kernels: str, threads: int = 1, preserve: bool = False) -> OpenSignature:
     """An allocated signature. `kernels`: reference | none (optimized, no delegate) | xnnpack.
 
     Only this signature is allocated: another may need operators that this runtime lacks. Raises

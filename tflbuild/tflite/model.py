@@ -50,7 +50,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Op:
+class Operator:
     """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
 
     `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs,
@@ -76,7 +76,7 @@ class Subgraph:
 
     name: str
     tensors: tuple[Tensor, ...]
-    ops: tuple[Op, ...]
+    ops: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 

@@ -14,7 +14,7 @@ DELEGATE = "DELEGATE"
 
 
 @dataclass(frozen=True)
-class Placement:
+class DelegatePlacement:
     """Operators by their index in the subgraph.
 
     `pieces` are those of each partition, in the order that partitions run; `left` those on the CPU's own kernels.
@@ -31,7 +31,7 @@ class Placement:
         return sum(len(piece) for piece in self.pieces)
 
 
-def place(details: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> Placement:
+def place(details: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> DelegatePlacement:
     """`details` are what the interpreter lists (index, op_name, inputs, outputs), `outputs` the subgraph's tensors."""
     own = [one for one in details if one["op_name"] != DELEGATE]
     maker = {int(tensor): int(one["index"]) for one in own for tensor in one["outputs"]}
@@ -44,9 +44,11 @@ def place(details: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> Pla
     taken = {index for piece in pieces for index in piece}
     rest = [int(one["index"]) for one in own if int(one["index"]) not in taken]
     if not pieces:
-        return Placement((), tuple(rest), ())
+        return DelegatePlacement((), tuple(rest), ())
     dead = unused(own, outputs)
-    return Placement(pieces, tuple(one for one in rest if one not in dead), tuple(one for one in rest if one in dead))
+    return DelegatePlacement(
+        pieces, tuple(one for one in rest if one not in dead), tuple(one for one in rest if one in dead)
+    )
 
 
 def walk_back(

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.tflite.computing import CONVERSIONS, scheme_by
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.computing import CONVERSIONS, scheme_of_tensors
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 from tflbuild.tflite.operator_match import find_pattern
 
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")
@@ -35,13 +35,13 @@ def last_match(rules: Rules, operator: str, name: str) -> Mapping[str, Any] | No
     return next((rule for rule in reversed(rules) if matches(rule, operator, name)), None)
 
 
-def asked(scheme: str, rules: Rules, operator: str, name: str) -> str:
+def find_asked_scheme(scheme: str, rules: Rules, operator: str, name: str) -> str:
     """The scheme of an operator: that of its rule, or the recipe's."""
     rule = last_match(rules, operator, name)
     return scheme if rule is None else str(rule["scheme"])
 
 
-def each_operator(model: Model) -> Iterator[tuple[Subgraph, Op, str]]:
+def each_operator(model: Model) -> Iterator[tuple[Subgraph, Operator, str]]:
     """Every operator that computes on real values, with its name."""
     for graph in model.subgraphs:
         for op in graph.ops:
@@ -52,7 +52,7 @@ def each_operator(model: Model) -> Iterator[tuple[Subgraph, Op, str]]:
                 yield graph, op, graph.tensors[op.outputs[0]].name
 
 
-def select(model: Model, blamed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def make_rule_selectors(model: Model, blamed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """Return the `op` and `match` of rules that match these operators, given by (operator, name), and no others.
 
     One selector stands for all operators of a kind where all are given, or more of them than a command should name.
@@ -84,7 +84,7 @@ def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
             yield index, f"no name has '{rule['match']}' in it" + (f"; the nearest is {close[0]}" if close else "")
 
 
-def applied(graph: Subgraph, op: Op) -> str:
+def find_applied_scheme(graph: Subgraph, op: Operator) -> str:
     """How an operator of an artifact computes: the name of a scheme. Nothing but what it multiplies by is weights."""
     if looks_up_codes(graph, op):
         return f"dynamic_{graph.tensors[op.inputs[0]].type}"
@@ -92,10 +92,10 @@ def applied(graph: Subgraph, op: Op) -> str:
     weights = weight_of(graph, op)
     direct = [tensor for tensor in tensors if tensor is weights]
     behind = [weights] if weights is not None and not direct else []
-    return scheme_by(tensors, direct, behind) or "none"
+    return scheme_of_tensors(tensors, direct, behind) or "none"
 
 
-def looks_up_codes(graph: Subgraph, op: Op) -> bool:
+def looks_up_codes(graph: Subgraph, op: Operator) -> bool:
     """Whether an operator looks rows up in a stored table of integers that conversions alone read."""
     if op.name not in LOOKUPS or not graph.tensors[op.inputs[0]].constant or not graph.tensors[op.inputs[0]].quantized:
         return False
@@ -103,7 +103,7 @@ def looks_up_codes(graph: Subgraph, op: Op) -> bool:
     return bool(readers) and all(reader.name == "DEQUANTIZE" for reader in readers)
 
 
-def weight_of(graph: Subgraph, op: Op) -> Tensor | None:
+def weight_of(graph: Subgraph, op: Operator) -> Tensor | None:
     """The stored tensor that an operator multiplies by, seen through the DEQUANTIZE that widens it."""
     if op.name not in WEIGHTED:
         return None
@@ -116,7 +116,7 @@ def weight_of(graph: Subgraph, op: Op) -> Tensor | None:
     return None
 
 
-def honours(wanted: str, found: str, op: Op, weights: Tensor | None) -> bool:
+def computes_as_asked(wanted: str, found: str, op: Operator, weights: Tensor | None) -> bool:
     """Whether an operator computes as asked: a scheme about weights says nothing about operators without."""
     if wanted == found:
         return True

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 BUFFERS_BEHIND = "buffers behind the flatbuffer"
 SEVERAL_SIGNATURES = "several signatures"
@@ -43,7 +43,7 @@ def version_feature(operator: str, version: int) -> str:
     return f"{operator} version {version}"
 
 
-def type_feature(op: Op, graph: Subgraph) -> str:
+def type_feature(op: Operator, graph: Subgraph) -> str:
     """Return the feature of an operator's element types."""
     return f"{op.name} {_types(op.inputs, graph)} > {_types(op.outputs, graph)}"
 

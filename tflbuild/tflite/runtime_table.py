@@ -54,7 +54,7 @@ class RuntimeRow:
 
 
 @dataclass(frozen=True)
-class RuntimeNeed:
+class FeatureRequirement:
     """A feature of a model: how often it occurs, and the first runtime that runs it right, "" when unknown."""
 
     feature: str
@@ -111,16 +111,16 @@ def parse_version(version: str) -> tuple[int, ...]:
     return (*parts, *[0] * (3 - len(parts)))
 
 
-def judge_features(features: Mapping[str, int]) -> list[RuntimeNeed]:
+def judge_features(features: Mapping[str, int]) -> list[FeatureRequirement]:
     """Return what each feature needs, in the order given."""
     table = read_table()
     return [
-        RuntimeNeed(feature, count, table[feature].first_runtime if feature in table else "")
+        FeatureRequirement(feature, count, table[feature].first_runtime if feature in table else "")
         for feature, count in features.items()
     ]
 
 
-def find_least_runtime(needs: Iterable[RuntimeNeed]) -> str:
+def find_least_runtime(needs: Iterable[FeatureRequirement]) -> str:
     """Return the least runtime that runs every feature right that is known; "" when none is."""
     return max((need.runtime for need in needs if need.runtime), key=parse_version, default="")
 

@@ -14,7 +14,7 @@ APP_AXES = {"keep": None, "nchw_to_nhwc": (0, 3, 1, 2), "nhwc_to_nchw": (0, 2, 3
 
 
 @dataclass(frozen=True)
-class Spec:
+class SourceTensorSpec:
     """A tensor at a model's border. `shape` is None when even its rank is free; a size is None when free."""
 
     shape: Shape | None
@@ -25,17 +25,17 @@ class Spec:
         return f"{self.dtype}{'' if self.shape is None else list(self.shape)}"
 
 
-Specs = Mapping[str, Spec]
+Specs = Mapping[str, SourceTensorSpec]
 
 
-def declare(has: Specs | None, declared: Any, label: str, where: str = "signature") -> dict[str, Spec]:
+def declare(has: Specs | None, declared: Any, label: str, where: str = "signature") -> dict[str, SourceTensorSpec]:
     """What the artifact's inputs shall be: as declared where declared, else the model's own.
 
     `has` is None for a model that takes what it is given. `declared` is one signature of the recipe as
     JSON, `where` its key there. Raises WorkerError that shows both sides.
     """
     preprocess = {one["input"]: one for one in declared.get("preprocess", ())}
-    wanted = {spec["name"]: Spec(tuple(spec["shape"]), spec["dtype"]) for spec in declared["inputs"]}
+    wanted = {spec["name"]: SourceTensorSpec(tuple(spec["shape"]), spec["dtype"]) for spec in declared["inputs"]}
     if has is None:
         if not wanted:
             raise WorkerError(
@@ -48,7 +48,9 @@ def declare(has: Specs | None, declared: Any, label: str, where: str = "signatur
     _require_known(preprocess, has, f"{where}.preprocess", label)
     if not wanted:
         return {
-            name: raw_spec(Spec(pin(spec, declared["batch"], name, where), spec.dtype), preprocess.get(name))
+            name: raw_spec(
+                SourceTensorSpec(pin(spec, declared["batch"], name, where), spec.dtype), preprocess.get(name)
+            )
             for name, spec in has.items()
         }
     if wanted.keys() != has.keys():
@@ -78,7 +80,7 @@ def _require_known(names: Collection[str], has: Specs, where: str, label: str) -
             )
 
 
-def _require_fit(name: str, has: Spec, wanted: Spec, label: str, where: str) -> None:
+def _require_fit(name: str, has: SourceTensorSpec, wanted: SourceTensorSpec, label: str, where: str) -> None:
     told = f"'{label}' has {name}: {has.show()}, declared is {wanted.show()}"
     if has.dtype != wanted.dtype:
         raise WorkerError(
@@ -101,7 +103,7 @@ def _require_fit(name: str, has: Spec, wanted: Spec, label: str, where: str) -> 
         )
 
 
-def pin(spec: Spec, batch: int | None, name: str, where: str = "signature") -> Shape:
+def pin(spec: SourceTensorSpec, batch: int | None, name: str, where: str = "signature") -> Shape:
     """A model's own shape with its free batch pinned. Raises WorkerError when the rank is free."""
     if spec.shape is None:
         raise WorkerError(
@@ -112,7 +114,7 @@ def pin(spec: Spec, batch: int | None, name: str, where: str = "signature") -> S
     return (batch, *spec.shape[1:]) if spec.shape and spec.shape[0] is None else spec.shape
 
 
-def raw_spec(model: Spec, preprocess: Mapping[str, Any] | None) -> Spec:
+def raw_spec(model: SourceTensorSpec, preprocess: Mapping[str, Any] | None) -> SourceTensorSpec:
     """What the artifact takes for an input that it preprocesses, unless another size is declared."""
     if preprocess is None:
         return model
@@ -124,7 +126,7 @@ def raw_spec(model: Spec, preprocess: Mapping[str, Any] | None) -> Spec:
             why=f"the model takes {model.show()}; a layout is that of {len(axes)} dimensions",
         )
     shape = model.shape if axes is None or model.shape is None else tuple(model.shape[axis] for axis in axes)
-    return Spec(shape, preprocess["dtype"])
+    return SourceTensorSpec(shape, preprocess["dtype"])
 
 
 def require_outputs(declared: Any, own: Collection[str], label: str, where: str = "signature") -> None:

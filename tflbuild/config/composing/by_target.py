@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from tflbuild.config.schema import recipe_schema as schema
-from tflbuild.config.schema.schema_target import Target
+from tflbuild.config.schema.schema_target import TargetConfig
 
 BY_TARGET = "by_target"
 ONLY = "target.only"
@@ -22,12 +22,12 @@ def groups_of(targets: Mapping[str, Any]) -> dict[tuple[str, ...], list[str]]:
     """Preset -> names of the targets that want it, both in the order of the recipe."""
     found: dict[tuple[str, ...], list[str]] = {}
     for name, profile in targets.items():
-        if isinstance(profile, Target):
+        if isinstance(profile, TargetConfig):
             found.setdefault(tuple(profile.preset), []).append(name)
     return found
 
 
-def split_by_preset(build: schema.Build, job: list[str], parsed: list[Override]) -> list[list[str]]:
+def split_by_preset(build: schema.RecipeConfig, job: list[str], parsed: list[Override]) -> list[list[str]]:
     """The job as one job for each preset; as it is where there is no target."""
     groups = groups_of(build.target)
     if not groups:

@@ -29,8 +29,8 @@ from tflbuild.config.composing import mistakes, one_plan
 from tflbuild.config.composing.by_target import BY_TARGET, ONLY, split_by_preset
 from tflbuild.config.composing.config_secrets import note_config, refuse_secret_names, refuse_sent_variables
 from tflbuild.config.composing.declared import (
-    Declarations,
     DeclaredKey,
+    DeclaredKeys,
     RecipeLoader,
     apply_leaves,
     leave_out_datasets,
@@ -46,8 +46,13 @@ from tflbuild.config.composing.search_path import find_recipe, search_roots
 from tflbuild.config.composing.target_files import own_options, preset_origins, require_profiles, require_seen
 from tflbuild.config.composing.target_mistakes import refuse_only
 from tflbuild.config.composing.trusted_stores import STORE, read_typed, texts_of
-from tflbuild.config.composing.unread import UnreadKey, find_unread, keep_read_elsewhere, require_chosen
-from tflbuild.config.composing.variants import drop_repeated, name_variant, require_swept, told_overrides
+from tflbuild.config.composing.unread import (
+    UnusedKey,
+    find_unused_keys,
+    mark_keys_used_by_other_variants,
+    require_chosen,
+)
+from tflbuild.config.composing.variants import drop_repeated, list_identifying_overrides, name_variant, require_swept
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError, UsageError
 
@@ -70,16 +75,16 @@ class Composed:
     name: str
     variant: str
     overrides: tuple[str, ...]
-    build: schema.Build
+    build: schema.RecipeConfig
     environment: tuple[str, ...]
-    places: mistakes.Places
-    unread: tuple[UnreadKey, ...] = ()
+    places: mistakes.KeyLocations
+    unread: tuple[UnusedKey, ...] = ()
     written_store: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Drive:
+class SweepPlugins:
     """Who finds the jobs of a sweep, and who runs them, by their names in Hydra's groups.
 
     `config` is the configuration without what is swept, Hydra's own included; None where all is as by default.
@@ -96,12 +101,12 @@ class Drive:
 def open_hydra() -> Hydra:
     """A Hydra over our search path, with every schema registered."""
     store = ConfigStore.instance()
-    store.store(group="schema", name="build", node=schema.Build)
+    store.store(group="schema", name="build", node=schema.RecipeConfig)
     for group, options in schema.OPTIONS.items():
         for option, node in options.items():
             store.store(group=f"schema/{group}", name=option, node=node)
-    store.store(group="hydra/launcher", name=one_plan.NAME, node=one_plan.OnePlanConf, provider="tflbuild")
-    for plugin in (RecipeSource, ProjectSource, one_plan.OnePlan):
+    store.store(group="hydra/launcher", name=one_plan.NAME, node=one_plan.SinglePlanLauncherConfig, provider="tflbuild")
+    for plugin in (RecipeSource, ProjectSource, one_plan.SinglePlanLauncher):
         Plugins.instance().register(plugin)
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
@@ -132,13 +137,13 @@ class Composer:
         self.typed = dict(zip(self.normal, overrides, strict=True))  # -> what the user wrote
         self._origins: dict[str, str] = {}  # an override that a target's preset stands for -> where that is said
         self._parsed: dict[str, Override] = {}
-        self._bases: dict[tuple[str, ...], tuple[DictConfig, Declarations]] = {}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, DeclaredKeys]] = {}
         self._read_in_recipe: dict[str, frozenset[str] | None] = {}
         self._recipes: dict[str, Path | None] = {}
         self._own: DictConfig | None = None  # Hydra's own configuration, of the first base
         self._driving: set[str] = set()  # recipes that say how to sweep
 
-    def drive(self) -> Drive:
+    def drive(self) -> SweepPlugins:
         """What `-m` is to do. Raises TflbuildError for a plugin that is not there and for a setting that is none."""
         parsed = self.parse(self.normal)
         check_hydra_keys(parsed, multirun=True)
@@ -151,8 +156,8 @@ class Composer:
             jobs = self._expand(self.normal)
             self._config_of(jobs[0])
             if self._own is not None and _is_usual(self._own):
-                return Drive(BASIC, one_plan.NAME, None, [jobs])
-        with mistakes.translated(self.normal, self._places(self.normal)):
+                return SweepPlugins(BASIC, one_plan.NAME, None, [jobs])
+        with mistakes.translate_errors(self.normal, self._places(self.normal)):
             leaves = [one for one in parsed if self._is_leaf(one) and not one.is_sweep_override()]
             others = [text for text, one in zip(self.normal, parsed, strict=True) if one not in leaves]
             config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
@@ -162,7 +167,7 @@ class Composer:
         chosen = config.hydra.runtime.choices
         sweeper, launcher = str(chosen["hydra/sweeper"]), str(chosen["hydra/launcher"])
         if sweeper != BASIC:
-            return Drive(sweeper, launcher, config, None)
+            return SweepPlugins(sweeper, launcher, config, None)
         params = config.hydra.sweeper.params or {}
         jobs = self._expand([*normalise([f"{key}={value}" for key, value in params.items()]), *self.task])
         size = config.hydra.sweeper.max_batch_size
@@ -172,7 +177,9 @@ class Composer:
                 f"'hydra.sweeper.max_batch_size' is {size}, and must be at least 1, or null",
                 where=self._places(self.normal).find("hydra.sweeper.max_batch_size"),
             )
-        return Drive(sweeper, launcher, config, [jobs[start : start + size] for start in range(0, len(jobs), size)])
+        return SweepPlugins(
+            sweeper, launcher, config, [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        )
 
     @property
     def recipe(self) -> Path | None:
@@ -200,7 +207,7 @@ class Composer:
                     why="the basic sweeper builds each of them",
                     next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
                 )
-        with mistakes.translated(overrides):
+        with mistakes.translate_errors(overrides):
             (jobs,) = BasicSweeper.split_arguments(drop_repeated(parsed), max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
         parts = [part for job in unique.values() for part in self.split(job, shared=len(unique) > 1)]
@@ -209,7 +216,9 @@ class Composer:
     def parse(self, overrides: list[str]) -> list[Override]:
         """Each text is parsed once: the grammar takes milliseconds."""
         new = [text for text in overrides if text not in self._parsed]
-        with mistakes.translated(overrides, mistakes.Places(overrides=tuple(overrides), origins=self._origins)):
+        with mistakes.translate_errors(
+            overrides, mistakes.KeyLocations(overrides=tuple(overrides), origins=self._origins)
+        ):
             parsed = OverridesParser.create(self.hydra.config_loader).parse_overrides(new)
         self._parsed |= zip(new, parsed, strict=True)
         return [self._parsed[text] for text in overrides]
@@ -233,7 +242,7 @@ class Composer:
         text = str(plain)
         require_repeatable(text, places)
         require_bounded(plain, places)
-        with mistakes.translated(overrides, places):
+        with mistakes.translate_errors(overrides, places):
             build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
         require_plain(build, places)
         note_config(plain, OmegaConf.to_container(config))
@@ -243,11 +252,11 @@ class Composer:
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
-            overrides=told_overrides(overrides, parsed),
+            overrides=list_identifying_overrides(overrides, parsed),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             places=places,
-            unread=tuple(self._mark_kept(find_unread(build, declared), overrides, config)),
+            unread=tuple(self._mark_kept(find_unused_keys(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
             typed=typed,
         )
@@ -255,11 +264,11 @@ class Composer:
     def compose_all(self, jobs: list[Job]) -> list[Composed]:
         """Compose all jobs of a command. Raises RecipeError for a key that no chosen option has."""
         composed = [self.compose(job, shared=len(jobs) > 1) for job in jobs]
-        composed = keep_read_elsewhere(composed)
+        composed = mark_keys_used_by_other_variants(composed)
         require_chosen(composed)
         return composed
 
-    def _mark_kept(self, unread: list[UnreadKey], overrides: list[str], config: DictConfig) -> list[UnreadKey]:
+    def _mark_kept(self, unread: list[UnusedKey], overrides: list[str], config: DictConfig) -> list[UnusedKey]:
         """Mark the keys of the recipe's file that the recipe as it is written reads, without other overrides."""
         by_target = self._places(overrides).in_preset("quantization")  # whose targets choose the scheme
         unread = [replace(one, kept=by_target and one.root == "dataset") for one in unread]
@@ -289,7 +298,7 @@ class Composer:
             build = make_build(config, [], "${" in str(plain), self._places(overrides))
         except (RecipeError, OmegaConfBaseException):
             return None
-        return frozenset({one.key for one in declared} - {one.key for one in find_unread(build, declared)})
+        return frozenset({one.key for one in declared} - {one.key for one in find_unused_keys(build, declared)})
 
     def split(self, job: Job, *, shared: bool) -> list[Job]:
         """The job as several, where what is built is left to its targets and they want different artifacts."""
@@ -300,9 +309,9 @@ class Composer:
         self._origins |= {text: place for text, place in origins.items() if text not in self.normal}
         return split_by_preset(composed.build, job, self.parse(job))
 
-    def _places(self, overrides: list[str]) -> mistakes.Places:
+    def _places(self, overrides: list[str]) -> mistakes.KeyLocations:
         told = tuple(self.typed.get(override, override) for override in overrides)
-        return mistakes.Places(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
+        return mistakes.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
     def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[DeclaredKey]]:
         """Return the configuration as Hydra composes it, and what was declared. Plain values come after all else."""
@@ -310,19 +319,19 @@ class Composer:
         config = copy.deepcopy(base) if shared else base
         if not shared:  # it is changed below, so nothing else may start from it
             self._bases = {key: kept for key, kept in self._bases.items() if kept[0] is not base}
-        with mistakes.translated(overrides, self._places(overrides)):
+        with mistakes.translate_errors(overrides, self._places(overrides)):
             told = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
         chosen = [text for text in overrides if text not in leaves]
         told += list_choices(self.parse(chosen))
         return config, [*told, *declarations.keys]
 
-    def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, Declarations], list[str]]:
+    def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, DeclaredKeys], list[str]]:
         """Return what groups and defaults compose to, made once, and the plain values that follow."""
         parsed = self.parse(overrides)
         mistakes.check_overrides(parsed, self._places(overrides))
         leaves = [self._is_leaf(override) for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
-        with mistakes.translated(overrides, self._places(overrides)):
+        with mistakes.translate_errors(overrides, self._places(overrides)):
             if base not in self._bases:
                 own = own_options(self.hydra.config_loader, PRIMARY, list(base))
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.core.secrets import holds_secret, note_arguments, note_interpolated, note_url
 from tflbuild.errors import RecipeError
 
@@ -47,7 +47,7 @@ def _note_values(value: Any) -> None:
         note_url(value)
 
 
-def refuse_secret_names(name: str, output_root: str, places: Places) -> None:
+def refuse_secret_names(name: str, output_root: str, places: KeyLocations) -> None:
     """Raises RecipeError for a folder of the output that a secret would name."""
     for key, value in (("name", name), ("output_root", output_root)):
         if holds_secret(value):
@@ -59,7 +59,7 @@ def refuse_secret_names(name: str, output_root: str, places: Places) -> None:
             )
 
 
-def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], places: Places) -> None:
+def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], places: KeyLocations) -> None:
     """Raise RecipeError where a file has a variable of the user's in the address of a model, on a host that it names.
 
     The address may be one variable as a whole: then the user named the host, too.

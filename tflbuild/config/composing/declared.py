@@ -37,7 +37,7 @@ class DeclaredKey:
 
 
 @dataclass
-class Declarations:
+class DeclaredKeys:
     """What was declared while one configuration was composed, and the schema of each option that was chosen."""
 
     keys: list[DeclaredKey] = field(default_factory=list)
@@ -47,10 +47,10 @@ class Declarations:
 class RecipeLoader(ConfigLoaderImpl):
     """Hydra's loader of configuration, which notes what recipes and a project's own options declare."""
 
-    declarations = Declarations()
+    declarations = DeclaredKeys()
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
-        self.declarations = Declarations(kinds=find_kinds(defaults))
+        self.declarations = DeclaredKeys(kinds=find_kinds(defaults))
         return super()._compose_config_from_defaults_list(defaults=defaults, repo=repo)
 
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:

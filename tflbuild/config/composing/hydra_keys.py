@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.types import Override
 
-from tflbuild.config.composing.mistakes import Places, find_node
+from tflbuild.config.composing.mistakes import KeyLocations, find_node
 from tflbuild.errors import RecipeError, UsageError
 
 PARAMS = "hydra.sweeper.params"
@@ -59,7 +59,7 @@ def check_hydra_section(file: Path) -> None:
         if name not in SECTIONS:
             raise RecipeError(
                 f"'hydra.{name}' is no setting of tflbuild",
-                where=Places(recipe=file).find(f"hydra.{name}"),
+                where=KeyLocations(recipe=file).find(f"hydra.{name}"),
                 why="of Hydra's own settings a recipe takes hydra.sweeper and hydra.launcher",
                 next_step="leave it out",
             )

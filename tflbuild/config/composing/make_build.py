@@ -22,7 +22,9 @@ def find_missing(node: object, key: str = "") -> Iterator[str]:
         yield from find_missing(value, f"{key}.{name}" if key else str(name))
 
 
-def make_build(config: DictConfig, missing: list[str], interpolates: bool, places: mistakes.Places) -> schema.Build:
+def make_build(
+    config: DictConfig, missing: list[str], interpolates: bool, places: mistakes.KeyLocations
+) -> schema.RecipeConfig:
     """Return the typed schema. Raises RecipeError for what is missing and for values that do not fit."""
     try:
         if interpolates:
@@ -38,12 +40,12 @@ def make_build(config: DictConfig, missing: list[str], interpolates: bool, place
             )
         build = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise mistakes.from_omegaconf(error, places) from None
-    assert isinstance(build, schema.Build)
+        raise mistakes.convert_omegaconf_error(error, places) from None
+    assert isinstance(build, schema.RecipeConfig)
     return build
 
 
-def _where_left_open(places: mistakes.Places, key: str) -> str:
+def _where_left_open(places: mistakes.KeyLocations, key: str) -> str:
     """Return the override that began what is not complete, or the recipe's file."""
     parent = key.rpartition(".")[0]
     where = places.find(parent) if parent else ""

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config.composing.target_mistakes import SEVERAL, unchosen_target
-from tflbuild.config.composing.wrong_types import require_plain, scalar_for_keys, wrong_type
+from tflbuild.config.composing.wrong_types import convert_type_error, require_plain, scalar_for_keys
 from tflbuild.config.composing.yaml_files import NotYamlError, compose_yaml, read_yaml_text
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
@@ -31,7 +31,7 @@ PLUGINS = {
 
 
 @dataclass(frozen=True)
-class Places:
+class KeyLocations:
     """Where a key of one variant may have been written: its recipe file or the command line.
 
     `origins` has the overrides that stand elsewhere, in a target's preset, and where. `unread` are the declared keys
@@ -137,9 +137,9 @@ def find_word(file: Path, word: str) -> int | None:
 
 
 @contextmanager
-def translated(overrides: list[str], places: Places | None = None) -> Iterator[None]:
+def translate_errors(overrides: list[str], places: KeyLocations | None = None) -> Iterator[None]:
     """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
-    places = places or Places(overrides=tuple(overrides))
+    places = places or KeyLocations(overrides=tuple(overrides))
     try:
         yield
     except MissingConfigException as error:
@@ -154,16 +154,16 @@ def translated(overrides: list[str], places: Places | None = None) -> Iterator[N
     except ConfigCompositionException as error:
         raise _composition(error, places) from None
     except OmegaConfBaseException as error:
-        raise from_omegaconf(error, places) from None
+        raise convert_omegaconf_error(error, places) from None
     except yaml.YAMLError as error:
-        raise from_yaml(error, places) from None
+        raise convert_yaml_error(error, places) from None
     except RecursionError:
         raise RecipeError("a value is nested too deeply", where=places.recipe_text() or "command line") from None
     except (HydraException, ValueError, OverflowError) as error:  # a ValueError is how Hydra meets `quantization=3`
         raise RecipeError(str(error).split("\n")[0], where=places.recipe_text() or "command line") from None
 
 
-def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
+def convert_yaml_error(error: yaml.YAMLError, places: KeyLocations) -> TflbuildError:
     """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
     mark = getattr(error, "problem_mark", None)
     file = Path(mark.name) if mark else Path()
@@ -173,7 +173,7 @@ def from_yaml(error: yaml.YAMLError, places: Places) -> TflbuildError:
     return RecipeError(what, where=where, why=str(getattr(error, "problem", error)))
 
 
-def _missing_option(error: MissingConfigException, places: Places) -> TflbuildError:
+def _missing_option(error: MissingConfigException, places: KeyLocations) -> TflbuildError:
     missing = error.missing_cfg_file or ""
     group, _, option = missing.rpartition("/")
     if not group:
@@ -206,10 +206,10 @@ def _missing_option(error: MissingConfigException, places: Places) -> TflbuildEr
     )
 
 
-def _composition(error: ConfigCompositionException, places: Places) -> TflbuildError:
+def _composition(error: ConfigCompositionException, places: KeyLocations) -> TflbuildError:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
-        return from_omegaconf(cause, places)
+        return convert_omegaconf_error(cause, places)
     text = str(error)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return RecipeError(
@@ -231,14 +231,14 @@ def _composition(error: ConfigCompositionException, places: Places) -> TflbuildE
     if key and any(phrase in text for phrase in unknown):
         return _unknown_key(key, places)
     if isinstance(cause, yaml.YAMLError):
-        return from_yaml(cause, places)
+        return convert_yaml_error(cause, places)
     if key.partition("@")[1]:
         return _unknown_key(key, places)
     first, _, rest = text.partition("\n")
     return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
 
 
-def check_overrides(parsed: Iterable[Override], places: Places) -> None:
+def check_overrides(parsed: Iterable[Override], places: KeyLocations) -> None:
     """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
     for override in parsed:
         if not override.key_or_group:
@@ -260,7 +260,7 @@ def check_overrides(parsed: Iterable[Override], places: Places) -> None:
             )
 
 
-def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None:
+def refuse_unknown(config: DictConfig, places: KeyLocations, prefix: str = "") -> None:
     """`+key=value` may add a key to a typed node without a complaint of Hydra's; raise one here."""
     kind = OmegaConf.get_type(config)
     known = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
@@ -276,7 +276,7 @@ def refuse_unknown(config: DictConfig, places: Places, prefix: str = "") -> None
             require_plain(node, key, places.find)
 
 
-def _unknown_key(key: str, places: Places) -> TflbuildError:
+def _unknown_key(key: str, places: KeyLocations) -> TflbuildError:
     group, mark, package = key.lstrip("+").partition("@")
     if mark and group in schema.OPTIONS:
         return RecipeError(
@@ -300,7 +300,7 @@ def _unknown_key(key: str, places: Places) -> TflbuildError:
     )
 
 
-def _key_of_another_option(key: str, places: Places) -> TflbuildError | None:
+def _key_of_another_option(key: str, places: KeyLocations) -> TflbuildError | None:
     """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
     group, _, field = key.partition(".")
     options = schema.OPTIONS.get(group, {}) if group != SEVERAL else {}
@@ -325,12 +325,12 @@ def _known_keys() -> list[str]:
                 nested = spec.default_factory
                 if isinstance(nested, type) and is_dataclass(nested):
                     keys.update(f"{place}.{spec.name}.{inner.name}" for inner in fields(nested))
-    keys.update(spec.name for spec in fields(schema.Build))
-    keys.update(f"store.{spec.name}" for spec in fields(schema.Store))
+    keys.update(spec.name for spec in fields(schema.RecipeConfig))
+    keys.update(f"store.{spec.name}" for spec in fields(schema.StoreConfig))
     return sorted(keys)
 
 
-def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildError:
+def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations) -> TflbuildError:
     """A key or value that the schema refuses."""
     key = getattr(error, "full_key", "") or ""
     text = (getattr(error, "msg", None) or str(error)).split("\n")[0]
@@ -392,6 +392,6 @@ def from_omegaconf(error: OmegaConfBaseException, places: Places) -> TflbuildErr
             why=nearest(choices[1], names),
             next_step=f"choose one of: {', '.join(names)}",
         )
-    return wrong_type(text, key, places.override(key), places.find(key)) or RecipeError(
+    return convert_type_error(text, key, places.override(key), places.find(key)) or RecipeError(
         text, where=places.find(key) if key else places.recipe_text()
     )

@@ -14,21 +14,21 @@ from omegaconf import DictConfig
 NAME = "tflbuild"
 
 Value = float | tuple[float, ...] | None
-Build = Callable[[list[list[str]]], Sequence["Value | NoValue"]]
+Build = Callable[[list[list[str]]], Sequence["Value | MissingObjectiveError"]]
 
 
 @dataclass
-class OnePlanConf:
+class SinglePlanLauncherConfig:
     """What the group hydra/launcher has for it."""
 
     _target_: str = f"{__name__}.OnePlan"
 
 
-class NoValue(Exception):
+class MissingObjectiveError(Exception):
     """A variant without a value: it failed, was refused, missed a gate, or was not measured."""
 
 
-class Enough(Exception):
+class StopSweep(Exception):
     """No further job is to be built: raised to the sweeper."""
 
 
@@ -37,10 +37,10 @@ class _Failed(JobReturn):
 
     @property  # type: ignore[misc]  # nobody sets it
     def return_value(self) -> Any:
-        raise cast(NoValue, self._return_value)
+        raise cast(MissingObjectiveError, self._return_value)
 
 
-class OnePlan(Launcher):
+class SinglePlanLauncher(Launcher):
     """Hands a batch of jobs to a function that builds them, and the values to the sweeper."""
 
     def __init__(self, build: Build) -> None:
@@ -54,7 +54,7 @@ class OnePlan(Launcher):
         return [_job_return(job, value) for job, value in zip(jobs, self.build(jobs), strict=True)]
 
 
-def _job_return(job: list[str], value: Value | NoValue) -> JobReturn:
-    if isinstance(value, NoValue):
+def _job_return(job: list[str], value: Value | MissingObjectiveError) -> JobReturn:
+    if isinstance(value, MissingObjectiveError):
         return _Failed(overrides=job, status=JobStatus.FAILED, _return_value=value)
     return JobReturn(overrides=job, status=JobStatus.COMPLETED, _return_value=value)

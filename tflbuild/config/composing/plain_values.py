@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.core.foreign_files import objection
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.core.foreign_files import find_invalid_value
 from tflbuild.errors import RecipeError, UsageError
 
 MOST_CHARACTERS = 20_000  # of an override: Hydra's grammar reads about 10,000 a second
@@ -26,7 +26,7 @@ def require_readable(overrides: Sequence[str]) -> None:
         for character in override[: MOST_CHARACTERS + 1]:
             depth += (character in OPENING) - (character in CLOSING)
             deepest = max(deepest, depth)
-        why = objection(override)
+        why = find_invalid_value(override)
         if len(override) > MOST_CHARACTERS:
             why = f"it has {len(override):,} characters, and at most {MOST_CHARACTERS:,} are read"
         elif deepest > MOST_DEPTH:
@@ -58,17 +58,19 @@ def list_values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield key, value
 
 
-def require_plain(value: object, places: Places) -> None:
+def require_plain(value: object, places: KeyLocations) -> None:
     """Raise RecipeError for a text that no file can hold, and for a number outside 64 bits."""
     for key, item in list_values(value):
-        why = "" if isinstance(item, float) else objection(item)  # whether a key takes infinity is its own rule
+        why = (
+            "" if isinstance(item, float) else find_invalid_value(item)
+        )  # whether a key takes infinity is its own rule
         if isinstance(item, str) and "\0" in item:
             why = "a text has a null character"
         if why:
             raise RecipeError(f"the value of '{key}' cannot be used", where=places.find(key), why=why)
 
 
-def require_repeatable(text: str, places: Places) -> None:
+def require_repeatable(text: str, places: KeyLocations) -> None:
     """Raise RecipeError for an interpolation whose value differs from run to run."""
     if computed := UNREPEATABLE.search(text):
         raise RecipeError(
@@ -79,7 +81,7 @@ def require_repeatable(text: str, places: Places) -> None:
         )
 
 
-def require_bounded(plain: object, places: Places) -> None:
+def require_bounded(plain: object, places: KeyLocations) -> None:
     """Raise RecipeError for interpolations that stand for more than MOST_RESOLVED characters.
 
     Values that name each other twice grow exponentially. The bound is computed from names alone: a name that may mean

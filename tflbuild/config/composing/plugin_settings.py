@@ -20,10 +20,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tflbuild.config.composing.hydra_keys import SECTIONS, SWEEPING
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.core.digest import leaves
 from tflbuild.errors import RecipeError
-from tflbuild.locations import shipped
+from tflbuild.locations import find_shipped_folder
 
 OF_THE_RUN = ("runtime", "overrides", "mode")  # what Hydra writes there itself
 OF_THE_JOB = ("hydra.job.override_dirname", "hydra.job.config_name")
@@ -36,7 +36,7 @@ ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]*")
 ONE_WORD = re.compile(r"[\w.,:=+@/&|*()-]*")  # of a line of a job's script
 
 
-def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override], places: Places) -> None:
+def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override], places: KeyLocations) -> None:
     """Raise RecipeError for a setting of Hydra in a file that only the user may make."""
     told = [str(one.key_or_group) for one in typed if one.is_hydra_override()]
     usual = leaves(_compose_usual(primary, config), "hydra")
@@ -73,7 +73,7 @@ def _compose_usual(primary: str, config: DictConfig) -> Any:
     """Return Hydra's own configuration as the installed packages alone say it, for the chosen plugins."""
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
-    path.append("tflbuild", f"file://{shipped('conf')}")
+    path.append("tflbuild", f"file://{find_shipped_folder('conf')}")
     path.append("schema", "structured://")
     loader = ConfigLoaderImpl(path)
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.errors import RecipeError
 
 
 @dataclass(frozen=True)
-class Refusals:
+class RecipeErrors:
     """Makes the errors of one recipe."""
 
-    places: Places
+    places: KeyLocations
 
     def refuse(self, what: str, key: str, why: str = "", next_step: str = "") -> RecipeError:
         """The error, to be raised."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from tflbuild.config.composing.recipe_source import ProjectSource, RecipeSource, is_there
-from tflbuild.locations import shipped
+from tflbuild.locations import find_shipped_folder
 
 
 def search_roots() -> list[tuple[str, str, Path]]:
     """Return where configuration is looked for, as (provider, scheme, folder). The first match wins."""
     here = Path.cwd()
-    roots = [("tflbuild", "file", shipped("conf"))]
-    if (here / "conf").resolve() != shipped("conf").resolve():
+    roots = [("tflbuild", "file", find_shipped_folder("conf"))]
+    if (here / "conf").resolve() != find_shipped_folder("conf").resolve():
         roots.append(("project", ProjectSource.scheme(), here / "conf"))
     roots.append(("project recipes", "recipes", here / "recipes"))
-    if (here / "recipes").resolve() != shipped("recipes").resolve():
-        roots.append(("tflbuild recipes", "recipes", shipped("recipes")))
+    if (here / "recipes").resolve() != find_shipped_folder("recipes").resolve():
+        roots.append(("tflbuild recipes", "recipes", find_shipped_folder("recipes")))
     return roots
 
 

@@ -11,9 +11,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tflbuild.config.composing.by_target import groups_of
-from tflbuild.config.composing.mistakes import Places, find_line, find_node
+from tflbuild.config.composing.mistakes import KeyLocations, find_line, find_node
 from tflbuild.config.schema import recipe_schema as schema
-from tflbuild.config.schema.schema_target import Target
+from tflbuild.config.schema.schema_target import TargetConfig
 from tflbuild.errors import RecipeError
 
 GROUP = "target"
@@ -81,7 +81,7 @@ def require_profiles(options: list[str], target: DictConfig) -> None:
     """Raises RecipeError for a file of `own_options` of which no profile was composed; `target` is what was."""
     for option in options:
         kind = OmegaConf.get_type(target, _name(option)) if _name(option) in target else None
-        if not (isinstance(kind, type) and issubclass(kind, Target)):
+        if not (isinstance(kind, type) and issubclass(kind, TargetConfig)):
             raise RecipeError(
                 f"target '{_name(option)}' starts from no profile",
                 where=_file(option),
@@ -98,7 +98,7 @@ def _file(option: str) -> str:
     return str(FOLDER / f"{option}.yaml")
 
 
-def preset_origins(targets: Mapping[str, Any], places: Places) -> dict[str, str]:
+def preset_origins(targets: Mapping[str, Any], places: KeyLocations) -> dict[str, str]:
     """Override -> where the profile says it, of every preset."""
     return {
         text: ", ".join(_place_of_preset(name, places) for name in names)
@@ -107,7 +107,7 @@ def preset_origins(targets: Mapping[str, Any], places: Places) -> dict[str, str]
     }
 
 
-def _place_of_preset(name: str, places: Places) -> str:
+def _place_of_preset(name: str, places: KeyLocations) -> str:
     key = f"{GROUP}.{name}.preset"
     told = any(override.lstrip("+").startswith((f"{key}=", f"{GROUP}.{name}={{")) for override in places.overrides)
     if told or (places.recipe is not None and find_node(places.recipe, key) is not None):

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tflbuild.config.composing.declared import DeclaredKey
-from tflbuild.config.composing.mistakes import Places
+from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema.schema_optimize import find_unused
-from tflbuild.config.schema.schema_quantization import Quantization
-from tflbuild.config.schema.schema_target import Target
+from tflbuild.config.schema.schema_quantization import QuantizationConfig
+from tflbuild.config.schema.schema_target import TargetConfig
 from tflbuild.core.gates import GATED_ACCURACIES, WHOLE
 from tflbuild.core.recipe import ALGORITHMS_WITH_DATA, CONVERTER_QUANTIZER_OPTIONS, LOCATORS
 from tflbuild.core.schemes import CALIBRATED, NAMES, SCHEMES
@@ -30,7 +30,7 @@ NEEDS_LABELS = (*GATED_ACCURACIES, "confidence")
 
 
 @dataclass(frozen=True)
-class UnreadKey:
+class UnusedKey:
     """A declared key that one variant does not read.
 
     `root` is the part of it that notes name, `reader` the option that does not read it.
@@ -51,9 +51,9 @@ class UnreadKey:
     set_aside: bool = False
 
 
-def find_unread(build: schema.Build, declared: Iterable[DeclaredKey]) -> list[UnreadKey]:
+def find_unused_keys(build: schema.RecipeConfig, declared: Iterable[DeclaredKey]) -> list[UnusedKey]:
     """Return the declared keys that a composed variant does not read."""
-    found: dict[str, UnreadKey] = {}
+    found: dict[str, UnusedKey] = {}
     for one in declared:
         unread = explain_key(build, one)
         if unread is not None and one.key not in found:
@@ -61,7 +61,7 @@ def find_unread(build: schema.Build, declared: Iterable[DeclaredKey]) -> list[Un
     return list(found.values())
 
 
-def explain_key(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_key(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Return why a variant does not read a key; None for a key that it reads."""
     rules = (explain_option, explain_samples, explain_calibration, explain_algorithm, explain_gate, explain_converter)
     for rule in (explain_target, *rules):
@@ -70,7 +70,7 @@ def explain_key(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
     return None
 
 
-def explain_target(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_target(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain a profile that is not chosen, and a limit on a figure that only other targets have."""
     group, _, rest = declared.key.partition(".")
     name, _, figure = rest.partition(".")
@@ -98,15 +98,15 @@ def explain_target(build: schema.Build, declared: DeclaredKey) -> UnreadKey | No
 
 
 def _limits(kind: type) -> Sequence[str]:
-    return RUNTIMES[kind.runtime].limits if issubclass(kind, Target) else ()
+    return RUNTIMES[kind.runtime].limits if issubclass(kind, TargetConfig) else ()
 
 
-def profiles_of(build: schema.Build) -> list[Target]:
+def profiles_of(build: schema.RecipeConfig) -> list[TargetConfig]:
     """Return the profiles of the chosen targets."""
-    return [profile for profile in build.target.values() if isinstance(profile, Target)]
+    return [profile for profile in build.target.values() if isinstance(profile, TargetConfig)]
 
 
-def explain_option(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_option(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain a key that the chosen option of its group lacks, or has no use for."""
     for place, group, node in nodes_of(build):
         name = declared.key.removeprefix(f"{place}.").partition(".")[0]
@@ -121,7 +121,7 @@ def explain_option(build: schema.Build, declared: DeclaredKey) -> UnreadKey | No
     return None
 
 
-def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, node: object) -> UnreadKey:
+def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, node: object) -> UnusedKey:
     option = _option_of(group, node)
     having = [
         other
@@ -152,7 +152,7 @@ def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, no
     return _unread(declared, root, reader, what, next_step, why)
 
 
-def nodes_of(build: schema.Build) -> Iterator[tuple[str, str, Any]]:
+def nodes_of(build: schema.RecipeConfig) -> Iterator[tuple[str, str, Any]]:
     """Yield (place, group, value) of each option, the innermost first."""
     if build.verify.kind != "none":
         yield "verify.dataset", "dataset", build.verify.dataset
@@ -166,7 +166,7 @@ def _option_of(group: str, node: object) -> str:
     return next((option for option, kind in schema.OPTIONS[group].items() if kind is type(node)), "none")
 
 
-def explain_samples(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_samples(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain a representative dataset that no step reads."""
     if (declared.key != "dataset" and not declared.key.startswith("dataset.")) or reads_samples(build):
         return None
@@ -181,7 +181,7 @@ def explain_samples(build: schema.Build, declared: DeclaredKey) -> UnreadKey | N
     )
 
 
-def reads_samples(build: schema.Build) -> bool:
+def reads_samples(build: schema.RecipeConfig) -> bool:
     """Return whether a step takes the representative dataset."""
     quantization = build.quantization
     if quantization.scheme not in SCHEMES:  # a search may try schemes that need it, and targets choose theirs
@@ -194,14 +194,14 @@ def reads_samples(build: schema.Build) -> bool:
     return not schemes_of(quantization).isdisjoint(CALIBRATED)
 
 
-def schemes_of(quantization: Quantization) -> set[str]:
+def schemes_of(quantization: QuantizationConfig) -> set[str]:
     """Return the schemes of the model and of its exceptions; unknown names are refused elsewhere."""
     return {
         NAMES[name] for name in (quantization.scheme, *(rule.scheme for rule in quantization.rules)) if name in NAMES
     }
 
 
-def explain_calibration(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_calibration(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain a parameter of another calibration method."""
     owners = {
         "quantization.calibration.percentile": "percentile",
@@ -221,7 +221,7 @@ def explain_calibration(build: schema.Build, declared: DeclaredKey) -> UnreadKey
     )
 
 
-def explain_algorithm(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_algorithm(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain an algorithm for integer weights where there are none."""
     integers = any(SCHEMES[name].weights in (4, 8) for name in schemes_of(build.quantization))
     if declared.key != "quantization.algorithm" or integers or build.quantization.scheme not in SCHEMES:
@@ -236,7 +236,7 @@ def explain_algorithm(build: schema.Build, declared: DeclaredKey) -> UnreadKey |
     )
 
 
-def explain_gate(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_gate(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain a limit on accuracy where outputs are compared without labels."""
     name = declared.key.removeprefix("verify.gates.")
     if name not in NEEDS_LABELS or name == declared.key or build.verify.kind != "parity":
@@ -251,7 +251,7 @@ def explain_gate(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None
     )
 
 
-def explain_converter(build: schema.Build, declared: DeclaredKey) -> UnreadKey | None:
+def explain_converter(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
     """Explain an option of TFLiteConverter's quantizer, which does not run."""
     name = declared.key.removeprefix("converter.")
     quantization = build.quantization
@@ -272,8 +272,8 @@ def explain_converter(build: schema.Build, declared: DeclaredKey) -> UnreadKey |
 
 def _unread(
     declared: DeclaredKey, root: str, reader: str, what: str, next_step: str, why: str = "", *, limit: bool = False
-) -> UnreadKey:
-    return UnreadKey(
+) -> UnusedKey:
+    return UnusedKey(
         key=declared.key,
         root=root,
         reader=reader,
@@ -286,14 +286,14 @@ def _unread(
     )
 
 
-def keep_read_elsewhere(several: Sequence[Composed], *, complete: bool = True) -> list[Composed]:
+def mark_keys_used_by_other_variants(several: Sequence[Composed], *, complete: bool = True) -> list[Composed]:
     """Return the variants of a command with the unread keys marked that another one reads.
 
     Not `complete`: further variants may follow, and read what these do not.
     """
     unread = [{one.key for one in composed.unread} for composed in several]
 
-    def is_read(one: UnreadKey, composed: Composed) -> bool:
+    def is_read(one: UnusedKey, composed: Composed) -> bool:
         pairs = zip(unread, several, strict=True)
         return any(
             one.key not in keys and (not one.file or other.places.recipe == composed.places.recipe)
@@ -319,7 +319,7 @@ def require_chosen(several: Sequence[Composed]) -> None:
                 raise refuse_unread(one, composed.places)
 
 
-def refuse_unread(unread: UnreadKey, places: Places) -> RecipeError:
+def refuse_unread(unread: UnusedKey, places: KeyLocations) -> RecipeError:
     """Return the error about a declared key that nothing reads, with the place where it is declared."""
     where = places.find(unread.key)
     error = RecipeError(unread.what, where=where, why=unread.why, next_step=unread.next_step)
@@ -327,7 +327,7 @@ def refuse_unread(unread: UnreadKey, places: Places) -> RecipeError:
     return error
 
 
-def note_unread(several: Iterable[Sequence[UnreadKey]]) -> list[str]:
+def note_unused_keys(several: Iterable[Sequence[UnusedKey]]) -> list[str]:
     """Return one line for each part of the recipe that some variants do not read; `several` has a list a variant."""
     readers: dict[str, list[str]] = {}
     for unread in several:

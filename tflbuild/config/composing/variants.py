@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from tflbuild.config.composing.by_target import ONLY
 from tflbuild.config.composing.recipe_source import GROUP
 from tflbuild.core.recipe import DEFAULT_VARIANT
-from tflbuild.core.secrets import hide, mark
+from tflbuild.core.secrets import hide, replace_secrets_with_hashes
 from tflbuild.errors import UsageError
 
 LONGEST_VARIANT = 100
@@ -42,11 +42,11 @@ def name_variant(overrides: list[Override]) -> str:
     texts = [
         f"{'target' if override.key_or_group == ONLY else _key(override)}={_plain(override)}" for override in named
     ]
-    exact = mark(",".join(sorted(texts)))
+    exact = replace_secrets_with_hashes(",".join(sorted(texts)))
     text = hide(",".join(sorted(texts)))
     if _overlap(named) or any(map(_is_ambiguous, named)):
         pairs = [[_key(one), None if one.is_delete() else one.value()] for one in named]
-        exact = mark(repr(pairs if _overlap(named) else sorted(pairs, key=repr)))
+        exact = replace_secrets_with_hashes(repr(pairs if _overlap(named) else sorted(pairs, key=repr)))
     safe = re.sub(r"[^A-Za-z0-9._=,@+-]", "_", text)
     if len(safe) > LONGEST_VARIANT or safe != exact:
         digest = hashlib.sha256(os.fsencode(exact)).hexdigest()[:8]
@@ -101,7 +101,7 @@ def _is_ambiguous(override: Override) -> bool:
     return value == "" or (isinstance(value, str) and LIST_SEPARATOR in value)
 
 
-def told_overrides(texts: Sequence[str], overrides: Sequence[Override]) -> tuple[str, ...]:
+def list_identifying_overrides(texts: Sequence[str], overrides: Sequence[Override]) -> tuple[str, ...]:
     """Those that are part of what a variant is, as a person would write them; of a part, its own targets alone."""
     parts = any(one.key_or_group == ONLY for one in overrides)
     return tuple(

@@ -24,13 +24,13 @@ Find = Callable[[str], str]  # where a key was written
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def wrong_type(text: str, key: str, override: str, where: str) -> RecipeError | None:
+def convert_type_error(text: str, key: str, override: str, where: str) -> RecipeError | None:
     """The error for OmegaConf's complaint `text` about `key`; None where it is about something else.
 
     `override` is what set the key on the command line, "" where nothing did.
     """
     hint = next(_hints(re.split(r"[.\[]", key.replace("]", ""))), None) if COMPLAINT.search(text) else None
-    told = "" if hint is None else takes(hint)
+    told = "" if hint is None else describe_type(hint)
     if not told:
         return None
     value = "null" if "is not Optional" in text else override.partition("=")[2] or _value(text)
@@ -75,13 +75,13 @@ def scalar_for_keys(kind: str, value: str, find: Find) -> RecipeError:
 def _keys_of(kind: str) -> Iterator[tuple[str, Any]]:
     """Where the schema has a class of this name: the key, and the class."""
     options = [(f"{group}.", node) for group, nodes in schema.OPTIONS.items() for node in nodes.values()]
-    for prefix, start in [("", schema.Build), *options]:
+    for prefix, start in [("", schema.RecipeConfig), *options]:
         for name, hint in get_type_hints(start).items():
             if is_dataclass(hint) and getattr(hint, "__name__", "") == kind:
                 yield f"{prefix}{name}", hint
 
 
-def takes(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """What a key of this declared type takes, in words; "" for what takes anything."""
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {', '.join(one.name for one in hint)}"
@@ -114,7 +114,7 @@ def _hints(path: list[str]) -> Iterator[Any]:
         starts = [schema.OPTIONS[SEVERAL][rest[0]]] if rest[0] in schema.OPTIONS[SEVERAL] else []
         rest = rest[1:]
     if not starts:
-        starts, rest = [schema.Build], path
+        starts, rest = [schema.RecipeConfig], path
     for hint in starts:
         found = _walk(hint, rest)
         if found is not None and rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 
@@ -16,7 +16,7 @@ PLAIN = re.compile(r"[\s_-]+")
 Facts = Mapping[str, Mapping[str, Json]]
 
 
-def check_class_names(recipe: Recipe, facts: Facts, refusals: Refusals) -> None:
+def check_class_names(recipe: Recipe, facts: Facts, refusals: RecipeErrors) -> None:
     """Raise RecipeError where label files and class folders order the same classes differently."""
     folders = facts.get("evaluation samples", {}).get("classes") or []
     trained = facts.get("training samples", {}).get("classes") or []
@@ -46,7 +46,9 @@ def lines_of(facts: Facts, file: str) -> Sequence[str]:
     return next((one.get("labels", ()) for one in packed if one["name"] == file), ())
 
 
-def require_one_order(key: str, file: str, labels: Sequence[str], folders: Sequence[str], refusals: Refusals) -> None:
+def require_one_order(
+    key: str, file: str, labels: Sequence[str], folders: Sequence[str], refusals: RecipeErrors
+) -> None:
     """Raise RecipeError where folders that have the names of labels are at other places, or there are more of them."""
     lines, names = ([plain(one) for one in side] for side in (labels, folders))
     if len(names) > len(lines):

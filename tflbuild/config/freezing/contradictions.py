@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.declared_names import check_names
 from tflbuild.config.freezing.preprocessing import check_preprocessing
 from tflbuild.config.freezing.target_needs import check_targets
@@ -18,7 +18,7 @@ INTEGER_TYPES = ("int8", "uint8", "float32")
 IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "float32")}
 
 
-def check(recipe: Recipe, refusals: Refusals) -> None:
+def check(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
     for rule in (
         check_finite,
@@ -36,20 +36,20 @@ def check(recipe: Recipe, refusals: Refusals) -> None:
         check_quantization(recipe, refusals)
 
 
-def check_quantization(recipe: Recipe, refusals: Refusals) -> None:
+def check_quantization(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for the first contradiction between the quantization and the rest."""
     for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_targets):
         rule(recipe, refusals)
 
 
-def check_finite(recipe: Recipe, refusals: Refusals) -> None:
+def check_finite(recipe: Recipe, refusals: RecipeErrors) -> None:
     """YAML can write .nan and .inf; nothing has a use for them."""
     for key, value in leaves(recipe.as_json()).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
 
 
-def check_engine(recipe: Recipe, refusals: Refusals) -> None:
+def check_engine(recipe: Recipe, refusals: RecipeErrors) -> None:
     """TFLiteConverter quantizes while it converts, so it needs the original model."""
     if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
         raise refusals.refuse(
@@ -60,14 +60,14 @@ def check_engine(recipe: Recipe, refusals: Refusals) -> None:
         )
 
 
-def refuse_told(told: Mapping[str, object], refusals: Refusals, what: str, why: str, next_step: str) -> None:
+def refuse_values(told: Mapping[str, object], refusals: RecipeErrors, what: str, why: str, next_step: str) -> None:
     """Raises RecipeError for the first key of `told` that has a value."""
     key = next((key for key, value in told.items() if value), None)
     if key is not None:
         raise refusals.refuse(f"'{key}' {what}", key, why=why, next_step=next_step)
 
 
-def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
+def check_tflite(recipe: Recipe, refusals: RecipeErrors) -> None:
     """A .tflite is converted already."""
     if recipe.source.kind != "tflite":
         return
@@ -80,10 +80,10 @@ def check_tflite(recipe: Recipe, refusals: Refusals) -> None:
     }
     why = "it acts while a model is converted, and this one is converted already"
     next_step = "leave it out, or give the original model as the source"
-    refuse_told(told, refusals, "cannot be applied to a .tflite file", why, next_step)
+    refuse_values(told, refusals, "cannot be applied to a .tflite file", why, next_step)
 
 
-def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
+def check_optimize(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Training takes a Keras model, and its one call."""
     if recipe.optimize is None:
         return
@@ -100,10 +100,10 @@ def check_optimize(recipe: Recipe, refusals: Refusals) -> None:
         "source.fused_lstm": recipe.source.fused_lstm,
     }
     why = "what is trained is the model's own call, rebuilt in tf_keras"
-    refuse_told(told, refusals, "cannot be combined with optimize", why, "leave it out, or optimize=none")
+    refuse_values(told, refusals, "cannot be combined with optimize", why, "leave it out, or optimize=none")
 
 
-def check_trained(recipe: Recipe, refusals: Refusals) -> None:
+def check_trained(recipe: Recipe, refusals: RecipeErrors) -> None:
     """TFLiteConverter follows a model's own quantization nodes, which say int8."""
     quantization = recipe.quantization
     if recipe.ranges_trained and quantization.engine == "converter" and quantization.scheme not in ("none", "int8"):
@@ -115,7 +115,7 @@ def check_trained(recipe: Recipe, refusals: Refusals) -> None:
         )
 
 
-def check_converter(recipe: Recipe, refusals: Refusals) -> None:
+def check_converter(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Operators of the user's own that become Flex ones need Flex."""
     for name, _ in recipe.converter:
         if name == "experimental_select_user_tf_ops" and not recipe.opset.select_tf:
@@ -126,7 +126,7 @@ def check_converter(recipe: Recipe, refusals: Refusals) -> None:
             )
 
 
-def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
+def check_io_types(recipe: Recipe, refusals: RecipeErrors) -> None:
     """int8 models have no int16 borders, and int16x8 ones no int8 borders."""
     quantization = recipe.quantization
     for key in ("input_type", "output_type"):
@@ -139,7 +139,7 @@ def check_io_types(recipe: Recipe, refusals: Refusals) -> None:
             )
 
 
-def check_data(recipe: Recipe, refusals: Refusals) -> None:
+def check_data(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Activation ranges are measured, never guessed."""
     if recipe.quantization.calibrated and recipe.dataset is None and not recipe.ranges_trained:
         raise refusals.refuse(
@@ -158,7 +158,7 @@ def check_data(recipe: Recipe, refusals: Refusals) -> None:
         )
 
 
-def check_opset(recipe: Recipe, refusals: Refusals) -> None:
+def check_opset(recipe: Recipe, refusals: RecipeErrors) -> None:
     """An op set that confines arithmetic wants the quantization that gives it."""
     wanted = recipe.opset.arithmetic
     if wanted != "any" and recipe.quantization.scheme != wanted:
@@ -185,7 +185,7 @@ def check_opset(recipe: Recipe, refusals: Refusals) -> None:
         raise refusals.refuse(f"the op set both allows and denies {', '.join(both)}", "opset.deny")
 
 
-def check_search(recipe: Recipe, refusals: Refusals) -> None:
+def check_search(recipe: Recipe, refusals: RecipeErrors) -> None:
     """A search measures what it builds."""
     assert recipe.search is not None
     if recipe.verify.kind == "none":
@@ -204,7 +204,7 @@ def check_search(recipe: Recipe, refusals: Refusals) -> None:
         )
 
 
-def check_gates(recipe: Recipe, refusals: Refusals) -> None:
+def check_gates(recipe: Recipe, refusals: RecipeErrors) -> None:
     """A limit needs the measurement that it limits."""
     budget = () if recipe.search is None else recipe.search.budget
     for place, limits in (("verify.gates", recipe.verify.gates), ("quantization.budget", budget)):
@@ -212,7 +212,7 @@ def check_gates(recipe: Recipe, refusals: Refusals) -> None:
             check_gate(name, f"{place}.{name}", recipe, refusals)
 
 
-def check_gate(name: str, key: str, recipe: Recipe, refusals: Refusals) -> None:
+def check_gate(name: str, key: str, recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for a figure that is not measured."""
     side, _, own = name.partition(".")
     if side in OWN:

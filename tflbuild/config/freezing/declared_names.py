@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import nearest
 
 
-def check_names(recipe: Recipe, refusals: Refusals) -> None:
+def check_names(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for names that the declared signatures lack; `import` checks what a recipe leaves open."""
     described = {} if recipe.metadata is None else recipe.metadata.described
     others = described.get("more", {})
@@ -29,7 +29,7 @@ def check_names(recipe: Recipe, refusals: Refusals) -> None:
 
 
 def require_names(
-    names: Iterable[str], declared: Collection[str], place: str, declared_at: str, refusals: Refusals
+    names: Iterable[str], declared: Collection[str], place: str, declared_at: str, refusals: RecipeErrors
 ) -> None:
     """Raises RecipeError for a name below `place` that the recipe does not declare below `declared_at`."""
     for name in names:

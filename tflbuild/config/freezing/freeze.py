@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.composing.unread import refuse_unread
 from tflbuild.config.freezing import contradictions
 from tflbuild.config.freezing.freeze_benchmark import freeze_benchmark
@@ -35,7 +35,7 @@ class _Freezer:
     def __init__(self, composed: Composed) -> None:
         self.composed = composed
         self.build = composed.build
-        self.refusals = Refusals(composed.places)
+        self.refusals = RecipeErrors(composed.places)
         self.refuse = self.refusals.refuse
         self.require = self.refusals.require
 

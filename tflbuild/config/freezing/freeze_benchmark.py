@@ -6,7 +6,7 @@ from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.schema import schema_benchmark as schema
 from tflbuild.core.recipe import Benchmark
 from tflbuild.locations import locate
@@ -15,7 +15,7 @@ AT_LEAST = {"runs": 10, "warmup": 0, "most_seconds": 0.1, "threads": 1}
 WHY = {"runs": "at least 10, for a 90th percentile"}
 
 
-def freeze_benchmark(benchmark: schema.Benchmark, refusals: Refusals) -> Benchmark:
+def freeze_benchmark(benchmark: schema.BenchmarkConfig, refusals: RecipeErrors) -> Benchmark:
     """What is timed and how. Raises RecipeError for a number out of range."""
     told = {spec.name: getattr(benchmark, spec.name) for spec in fields(benchmark) if spec.name != "kind"}
     told = {name: value.value if isinstance(value, Enum) else value for name, value in told.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_model import require_reference
 from tflbuild.config.schema import schema_data as schema
 from tflbuild.core.digest import Json, canonical_json, plain_json
@@ -18,7 +18,7 @@ RAW_TYPES = ("float32", "float16", "float64", "int8", "uint8", "int16", "int32",
 Options = dict[str, Json]
 
 
-def freeze_dataset(dataset: schema.Dataset, key: str, refusals: Refusals) -> Dataset | None:
+def freeze_dataset(dataset: schema.DatasetConfig, key: str, refusals: RecipeErrors) -> Dataset | None:
     """The dataset at `key`, None where there is none; keys that its kind has no use for are left out."""
     if dataset.kind == "none":
         return None
@@ -50,14 +50,14 @@ def freeze_dataset(dataset: schema.Dataset, key: str, refusals: Refusals) -> Dat
     )
 
 
-def freeze_synthetic(dataset: schema.SyntheticDataset, key: str, refusals: Refusals) -> Dataset:
+def freeze_synthetic(dataset: schema.SyntheticDataset, key: str, refusals: RecipeErrors) -> Dataset:
     """Random numbers: a range and a count."""
     refusals.require(dataset.low < dataset.high, f"{key}.low", dataset.low, f"below {key}.high, {dataset.high}")
     refusals.require(dataset.count is not None, f"{key}.count", "null", "a number: synthetic data has no end")
     return Dataset(kind=dataset.kind, count=dataset.count, seed=dataset.seed, low=dataset.low, high=dataset.high)
 
 
-def require_folder_label(label: str, key: str, refusals: Refusals) -> None:
+def require_folder_label(label: str, key: str, refusals: RecipeErrors) -> None:
     """Labels of files come from their folders, or there are none."""
     if label not in ("", BY_FOLDER):
         raise refusals.refuse(
@@ -68,7 +68,7 @@ def require_folder_label(label: str, key: str, refusals: Refusals) -> None:
         )
 
 
-def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: Refusals) -> Options:
+def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: RecipeErrors) -> Options:
     """Size and numbers of an image folder."""
     require_folder_label(dataset.label, key, refusals)
     refusals.require(0.0 not in dataset.std, f"{key}.std", list(dataset.std), "without zeros: it divides")
@@ -81,7 +81,7 @@ def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: Refusa
 
 
 def size_options(
-    dataset: schema.ImageFolderDataset | schema.TfdsDataset, key: str, refusals: Refusals
+    dataset: schema.ImageFolderDataset | schema.TfdsDataset, key: str, refusals: RecipeErrors
 ) -> dict[str, Json]:
     """How images become the input's size."""
     sized = len(dataset.size) in (0, 2) and all(side >= 1 for side in dataset.size)
@@ -94,13 +94,13 @@ def size_options(
     }
 
 
-def tfds_options(dataset: schema.TfdsDataset, key: str, refusals: Refusals) -> Options:
+def tfds_options(dataset: schema.TfdsDataset, key: str, refusals: RecipeErrors) -> Options:
     """The split, and how its images become the input's size."""
     refusals.require(bool(dataset.split), f"{key}.split", "empty", "the name of a split, such as test")
     return {"split": dataset.split, **size_options(dataset, key, refusals)}
 
 
-def csv_options(dataset: schema.CsvDataset, key: str, refusals: Refusals) -> Options:
+def csv_options(dataset: schema.CsvDataset, key: str, refusals: RecipeErrors) -> Options:
     """Columns of a CSV file."""
     refusals.require(len(dataset.delimiter) == 1, f"{key}.delimiter", f"'{dataset.delimiter}'", "one character")
     for name, columns in dataset.columns.items():
@@ -111,14 +111,14 @@ def csv_options(dataset: schema.CsvDataset, key: str, refusals: Refusals) -> Opt
     }
 
 
-def tfrecord_options(dataset: schema.TfrecordDataset, key: str, refusals: Refusals) -> Options:
+def tfrecord_options(dataset: schema.TfrecordDataset, key: str, refusals: RecipeErrors) -> Options:
     """Element types of features that are bytes."""
     for name, dtype in dataset.raw.items():
         refusals.require(dtype in RAW_TYPES, f"{key}.raw.{name}", f"'{dtype}'", f"one of {', '.join(RAW_TYPES)}")
     return {"raw": dict(sorted(dataset.raw.items()))}
 
 
-def audio_options(dataset: schema.AudioFolderDataset, key: str, refusals: Refusals) -> Options:
+def audio_options(dataset: schema.AudioFolderDataset, key: str, refusals: RecipeErrors) -> Options:
     """Rate and length of recordings."""
     require_folder_label(dataset.label, key, refusals)
     for name in ("sample_rate", "length"):
@@ -127,7 +127,7 @@ def audio_options(dataset: schema.AudioFolderDataset, key: str, refusals: Refusa
     return {"classes": list(dataset.classes), "sample_rate": dataset.sample_rate, "length": dataset.length}
 
 
-def call_options(dataset: schema.CallableDataset, key: str, refusals: Refusals) -> Options:
+def call_options(dataset: schema.CallableDataset, key: str, refusals: RecipeErrors) -> Options:
     """Arguments that JSON can hold."""
     arguments = plain_json(dataset.arguments)
     try:
@@ -142,7 +142,7 @@ def call_options(dataset: schema.CallableDataset, key: str, refusals: Refusals) 
     return {"arguments": arguments}
 
 
-OPTIONS: dict[type[schema.Dataset], Callable[[Any, str, Refusals], Options]] = {
+OPTIONS: dict[type[schema.DatasetConfig], Callable[[Any, str, RecipeErrors], Options]] = {
     schema.ImageFolderDataset: image_options,
     schema.CsvDataset: csv_options,
     schema.TfrecordDataset: tfrecord_options,

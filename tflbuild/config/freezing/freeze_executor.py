@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.cluster import Cluster
 from tflbuild.core.sizes import read_size
@@ -19,9 +19,9 @@ OWN = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray counts by itse
 
 def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
     """The cluster of all variants, None where they are built on this machine. Raises RecipeError for what cannot be."""
-    found = [_freeze(one.build.executor, Refusals(one.places)) for one in composed]
+    found = [_freeze(one.build.executor, RecipeErrors(one.places)) for one in composed]
     for one in composed:
-        _require_own(one, Refusals(one.places))
+        _require_own(one, RecipeErrors(one.places))
     if any(cluster != found[0] for cluster in found):
         raise RecipeError(
             "the variants of a sweep share one executor",
@@ -32,7 +32,7 @@ def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
     return found[0]
 
 
-def _require_own(composed: Composed, refusals: Refusals) -> None:
+def _require_own(composed: Composed, refusals: RecipeErrors) -> None:
     """Raise RecipeError for a cluster or a folder of its nodes that a file names.
 
     A cluster gets all that steps read, and what it answers is unpickled here: whoever names it runs code as the user.
@@ -51,7 +51,7 @@ def _require_own(composed: Composed, refusals: Refusals) -> None:
             )
 
 
-def _freeze(executor: schema.Executor, refusals: Refusals) -> Cluster | None:
+def _freeze(executor: schema.ExecutorConfig, refusals: RecipeErrors) -> Cluster | None:
     kind = type(executor).kind
     if executor.kind != kind:
         raise refusals.refuse(

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.schema import schema_metadata as schema
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Metadata
@@ -20,7 +20,7 @@ COUNTED, GREATEST = ("sample_rate", "channels"), 2**32 - 1  # 32 bits in the for
 UNSAID_AT_ZERO = ("sample_rate", "channels", "default_score")
 
 
-def freeze_metadata(metadata: schema.Metadata, name: str, refusals: Refusals) -> Metadata | None:
+def freeze_metadata(metadata: schema.MetadataConfig, name: str, refusals: RecipeErrors) -> Metadata | None:
     """What is said, None where nothing is. Raises RecipeError for numbers and files that cannot be meant."""
     told = _plain(asdict(metadata))
     if not told:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.schema import schema_model as schema
 from tflbuild.core.digest import Json, canonical_json, plain_json
 from tflbuild.core.recipe import LOCATORS, Opset, Preprocess, Signature, Source, TensorSpec
@@ -22,7 +22,7 @@ CHOICES = {
 }
 
 
-def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
+def freeze_source(source: schema.SourceConfig, refusals: RecipeErrors) -> Source:
     """The source, its pin and its references checked for form."""
     pinned = source.sha256.lower()
     if pinned:
@@ -47,7 +47,7 @@ def freeze_source(source: schema.Source, refusals: Refusals) -> Source:
     return Source(**common)
 
 
-def require_read(source: schema.Source, refusals: Refusals) -> None:
+def require_read(source: schema.SourceConfig, refusals: RecipeErrors) -> None:
     """What names the model is not empty, and nothing is set that no one would read."""
     locator = LOCATORS.get(source.kind, "path")
     if source.kind != "function":  # a reference is held to its form
@@ -58,7 +58,7 @@ def require_read(source: schema.Source, refusals: Refusals) -> None:
         )
 
 
-def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], refusals: Refusals) -> Source:
+def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], refusals: RecipeErrors) -> Source:
     """A call: its reference, and arguments that JSON can hold."""
     require_reference(source.call, "source.call", refusals)
     arguments = plain_json(source.arguments)
@@ -81,12 +81,12 @@ def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], re
     )
 
 
-def require_reference(text: str, key: str, refusals: Refusals) -> None:
+def require_reference(text: str, key: str, refusals: RecipeErrors) -> None:
     """`file.py:name` or `module:name`."""
     refusals.require(bool(REFERENCE.fullmatch(text)), key, f"'{text}'", "'file.py:name' or 'module:name'")
 
 
-def freeze_signature(key: str, entry: schema.EntryPoint, place: str, refusals: Refusals) -> Signature:
+def freeze_signature(key: str, entry: schema.SignatureBaseConfig, place: str, refusals: RecipeErrors) -> Signature:
     """One entry point; `place` is its key in the recipe."""
     refusals.require(bool(key), f"{place}.key", "empty", "a name")
     if entry.batch is not None:
@@ -110,7 +110,7 @@ def freeze_signature(key: str, entry: schema.EntryPoint, place: str, refusals: R
     )
 
 
-def freeze_preprocess(name: str, one: schema.Preprocess, place: str, refusals: Refusals) -> Preprocess:
+def freeze_preprocess(name: str, one: schema.PreprocessConfig, place: str, refusals: RecipeErrors) -> Preprocess:
     """One input's preprocessing."""
     refusals.require(bool(one.mean), f"{place}.mean", one.mean, "one number, or one a channel")
     divides = bool(one.std) and 0.0 not in one.std
@@ -131,7 +131,7 @@ def freeze_preprocess(name: str, one: schema.Preprocess, place: str, refusals: R
     )
 
 
-def freeze_more(signature: schema.Signature, refusals: Refusals) -> tuple[Signature, ...]:
+def freeze_more(signature: schema.SignatureConfig, refusals: RecipeErrors) -> tuple[Signature, ...]:
     """The further signatures, by name."""
     if signature.key in signature.more:
         raise refusals.refuse(
@@ -144,7 +144,7 @@ def freeze_more(signature: schema.Signature, refusals: Refusals) -> tuple[Signat
     )
 
 
-def freeze_opset(opset: schema.Opset, refusals: Refusals) -> Opset:
+def freeze_opset(opset: schema.OpsetConfig, refusals: RecipeErrors) -> Opset:
     """The op set; a runtime is named by its version."""
     if opset.max_runtime:
         written = refusals.places.written("opset.max_runtime")
@@ -180,7 +180,7 @@ def freeze_opset(opset: schema.Opset, refusals: Refusals) -> Opset:
 
 
 def freeze_converter(
-    converter: schema.Converter, refusals: Refusals, unread: Collection[str] = ()
+    converter: schema.Converter, refusals: RecipeErrors, unread: Collection[str] = ()
 ) -> tuple[tuple[str, Json], ...]:
     """Return the options that were set, by name, without the `unread` ones."""
     told: list[tuple[str, Json]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_data import freeze_dataset
 from tflbuild.config.schema import schema_optimize as schema
 from tflbuild.core.recipe import Optimize
@@ -13,7 +13,7 @@ ORDER = [step.value for step in schema.OptimizeStep]
 HALF = 0.5
 
 
-def freeze_optimize(optimize: schema.Optimize, refusals: Refusals) -> Optimize | None:
+def freeze_optimize(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> Optimize | None:
     """What is done before conversion, None where nothing is. Raises RecipeError for what cannot be trained."""
     steps = tuple(step.value for step in optimize.steps)
     if not steps:
@@ -55,7 +55,7 @@ def freeze_optimize(optimize: schema.Optimize, refusals: Refusals) -> Optimize |
     )
 
 
-def require_numbers(optimize: schema.Optimize, refusals: Refusals) -> None:
+def require_numbers(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> None:
     """Every number inside its range."""
     for name in ("epochs", "batch"):
         value = getattr(optimize, name)
@@ -67,7 +67,7 @@ def require_numbers(optimize: schema.Optimize, refusals: Refusals) -> None:
     refusals.require(2 <= optimize.clusters <= 256, "optimize.clusters", optimize.clusters, "from 2 to 256")
 
 
-def pruned_share(optimize: schema.Optimize, refusals: Refusals) -> float:
+def pruned_share(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> float:
     """The share of zeros; two of four is one half."""
     if "sparsity" in type(optimize).unused:
         return HALF

@@ -6,17 +6,17 @@ import re
 from typing import Any
 
 from tflbuild.config.composing.by_target import BY_TARGET
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_verify import freeze_confidence, freeze_gates
 from tflbuild.config.schema import schema_quantization as schema
-from tflbuild.core.recipe import Calibration, Quantization, Rule, Search
+from tflbuild.core.recipe import Calibration, Quantization, QuantizationRule, Search
 from tflbuild.core.schemes import NAMES, SCHEMES
 from tflbuild.errors import RecipeError, nearest
 
 BLOCKWISE = ("dynamic_int4",)
 
 
-def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -> Quantization:
+def freeze_quantization(quantization: schema.QuantizationConfig, refusals: RecipeErrors) -> Quantization:
     """The scheme with what refines it. Raises RecipeError for what its engine cannot do."""
     if quantization.scheme == BY_TARGET:
         raise refusals.refuse(
@@ -46,7 +46,9 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
         )
     refined = Quantization(**common, rules=() if "rules" in unread else rules)
     require_algorithm(refined, refusals)
-    calibration = freeze_calibration(getattr(quantization, "calibration", schema.Calibration()), refined, refusals)
+    calibration = freeze_calibration(
+        getattr(quantization, "calibration", schema.CalibrationConfig()), refined, refusals
+    )
     if not isinstance(quantization, schema.Int8Quantization):
         return Quantization(**common, rules=refined.rules, calibration=calibration)
     return Quantization(
@@ -59,7 +61,7 @@ def freeze_quantization(quantization: schema.Quantization, refusals: Refusals) -
     )
 
 
-def freeze_search(quantization: schema.Quantization, refusals: Refusals) -> Search | None:
+def freeze_search(quantization: schema.QuantizationConfig, refusals: RecipeErrors) -> Search | None:
     """What `quantization=auto` may try, and what must hold. Raises RecipeError for what leaves nothing to try."""
     if not isinstance(quantization, schema.AutoQuantization):
         return None
@@ -95,14 +97,14 @@ def freeze_search(quantization: schema.Quantization, refusals: Refusals) -> Sear
     )
 
 
-def freeze_scheme(name: str, key: str, refusals: Refusals, what: str = "") -> str:
+def freeze_scheme(name: str, key: str, refusals: RecipeErrors, what: str = "") -> str:
     """Our own name of a scheme. Raises RecipeError for one that there is not."""
     if name not in NAMES:
         raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{what}{nearest(name, NAMES)}")
     return NAMES[name]
 
 
-def refuse_unread(name: str, scheme: str, refusals: Refusals) -> RecipeError:
+def refuse_unread(name: str, scheme: str, refusals: RecipeErrors) -> RecipeError:
     """The error for a key that would do nothing."""
     return refusals.refuse(
         f"'quantization.{name}' would not be read by quantization={scheme}",
@@ -111,7 +113,7 @@ def refuse_unread(name: str, scheme: str, refusals: Refusals) -> RecipeError:
     )
 
 
-def require_algorithm(refined: Quantization, refusals: Refusals) -> None:
+def require_algorithm(refined: Quantization, refusals: RecipeErrors) -> None:
     """Raises RecipeError for an algorithm that the LiteRT quantizer has not for such weights."""
     schemes = {refined.scheme, *(rule.scheme for rule in refined.rules)}
     if refined.algorithm != "min_max" and not any(SCHEMES[scheme].weights in (4, 8) for scheme in schemes):
@@ -131,7 +133,7 @@ def require_algorithm(refined: Quantization, refusals: Refusals) -> None:
         )
 
 
-def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
+def freeze_rule(index: int, rule: schema.QuantizationRuleConfig, refusals: RecipeErrors) -> QuantizationRule:
     """One exception: something to match by, and a scheme that there is."""
     key = f"quantization.rules.{index}"
     if not rule.match and not rule.op:
@@ -147,11 +149,11 @@ def freeze_rule(index: int, rule: schema.Rule, refusals: Refusals) -> Rule:
             f"'{rule.match}' is no regular expression", "quantization.rules", why=f"rule {index + 1}: {error}"
         ) from None
     scheme = freeze_scheme(rule.scheme, "quantization.rules", refusals, f"{key}: ")
-    return Rule(match=rule.match, op=rule.op.upper(), scheme=scheme)
+    return QuantizationRule(match=rule.match, op=rule.op.upper(), scheme=scheme)
 
 
 def freeze_calibration(
-    calibration: schema.Calibration, refined: Quantization, refusals: Refusals
+    calibration: schema.CalibrationConfig, refined: Quantization, refusals: RecipeErrors
 ) -> Calibration | None:
     """How ranges are found, where any are."""
     if not refined.calibrated:
@@ -178,7 +180,9 @@ def freeze_calibration(
 CONVERTER_SCHEMES = ("none", "float16", "dynamic_int8", "int8", "int16x8")
 
 
-def require_plain(quantization: schema.Quantization, rules: tuple[Rule, ...], refusals: Refusals) -> None:
+def require_plain(
+    quantization: schema.QuantizationConfig, rules: tuple[QuantizationRule, ...], refusals: RecipeErrors
+) -> None:
     """TFLiteConverter quantizes all alike, by minimum and maximum. Raises RecipeError for what asks for more."""
     asked = {
         "scheme": quantization.scheme not in CONVERTER_SCHEMES,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tflbuild.config.composing.compose import Composed, compose
 from tflbuild.config.composing.trusted_stores import confirm, list_missing
 from tflbuild.core.secret_urls import SecretUrl
-from tflbuild.core.shared import SCHEMES, Shared, Use, store_origin
+from tflbuild.core.shared import SCHEMES, RemoteCacheSettings, Use, store_origin
 from tflbuild.errors import RecipeError, UsageError, nearest
 
 VARIABLES = {"store.remote": "TFLBUILD_REMOTE", "store.push": "TFLBUILD_PUSH"}
@@ -22,7 +22,7 @@ INTERPOLATION = "${"
 CONFIRMING = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "benchmark")  # commands with recipes
 
 
-def freeze_store(composed: Sequence[Composed]) -> Shared | None:
+def freeze_store(composed: Sequence[Composed]) -> RemoteCacheSettings | None:
     """The shared store of all variants, None where none is named. Raises RecipeError for one that cannot be."""
     found = [_freeze(one) for one in composed]
     if any(shared != found[0] for shared in found):
@@ -54,7 +54,7 @@ def confirm_store(verb: str, overrides: Sequence[str], *, multirun: bool) -> Non
         )
 
 
-def note_unconfirmed(shared: Shared | None) -> list[str]:
+def note_unconfirmed(shared: RemoteCacheSettings | None) -> list[str]:
     """What to say of a store that is not used as the recipe asks."""
     if shared is None or not shared.unconfirmed:
         return []
@@ -65,7 +65,7 @@ def note_unconfirmed(shared: Shared | None) -> list[str]:
     return [f"warning: this build {told}: you have not confirmed it; if you trust it, add --trust-store once"]
 
 
-def _freeze(composed: Composed) -> Shared | None:
+def _freeze(composed: Composed) -> RemoteCacheSettings | None:
     store = composed.build.store
     if not store.remote:
         if store.push and ("store.remote" not in composed.typed or "store.push" in composed.typed):
@@ -90,7 +90,7 @@ def _freeze(composed: Composed) -> Shared | None:
         )
     url = SecretUrl(store.remote)
     unconfirmed = list_missing(_uses(composed), store_origin(url))
-    return Shared(
+    return RemoteCacheSettings(
         url=url,
         push=store.push and "push" not in unconfirmed,
         seconds=store.seconds,

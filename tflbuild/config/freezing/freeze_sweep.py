@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.refusals import Refusals
-from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, reported, reporting
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, list_figure_names, list_target_figures
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
 from tflbuild.core.objective import DIRECTIONS, Objective
@@ -17,7 +17,9 @@ KEY = "sweep.objectives"
 FIGURES = (*WHOLE, *WORST_OF_OUTPUTS, *ACCURACIES, *LATENCIES)
 
 
-def freeze_objectives(sweep: schema.Sweep, metrics: Collection[str], refusals: Refusals) -> tuple[Objective, ...]:
+def freeze_objectives(
+    sweep: schema.SweepConfig, metrics: Collection[str], refusals: RecipeErrors
+) -> tuple[Objective, ...]:
     """The objectives in their order; `metrics` are the user's own by name. Raises RecipeError for what is no figure."""
     frozen: list[Objective] = []
     for told in sweep.objectives:
@@ -36,7 +38,7 @@ def freeze_objectives(sweep: schema.Sweep, metrics: Collection[str], refusals: R
     return tuple(frozen)
 
 
-def require_figure(figure: str, metrics: Collection[str], refusals: Refusals) -> None:
+def require_figure(figure: str, metrics: Collection[str], refusals: RecipeErrors) -> None:
     """Raises RecipeError for what nothing measures under that name."""
     known = [*FIGURES, *(f"metrics.{name}" for name in metrics)]
     output, _, last = figure.removeprefix("outputs.").rpartition(".")
@@ -46,26 +48,26 @@ def require_figure(figure: str, metrics: Collection[str], refusals: Refusals) ->
     if target and is_reported(own):
         return
     if not target and is_reported(figure):
-        having = [one for one in reporting() if one.endswith(f".{figure}")]
+        having = [one for one in list_figure_names() if one.endswith(f".{figure}")]
         raise refusals.refuse(
             f"'{figure}' does not say of which target",
             KEY,
             next_step=f"{having[0]}, if that one is meant" if having else f"TARGET.{figure}",
         )
-    names = [one.partition(".")[2] for one in reporting(target)] if target else known
+    names = [one.partition(".")[2] for one in list_figure_names(target)] if target else known
     raise refusals.refuse(
         f"'{figure}' is no figure that is measured",
         KEY,
-        why=nearest(figure, [*known, *reporting(), *reporting(target)] if target else known),
+        why=nearest(figure, [*known, *list_figure_names(), *list_figure_names(target)] if target else known),
         next_step=f"known of {f'target={target}' if is_profile(target) else 'targets'}: {', '.join(names)}"
         if target
         else f"choose one of: {', '.join(names)}, or outputs.NAME.snr_db for one output, or TARGET.FIGURE",
     )
 
 
-def require_one_aim(
+def require_same_objectives(
     recipes: Sequence[Recipe],
-    places: Sequence[Places],
+    places: Sequence[KeyLocations],
     to_prove: Callable[[Target], str] = lambda _: "",
     *,
     complete: bool = True,
@@ -87,7 +89,7 @@ def require_one_aim(
         if split_target(objective.figure)[0]:
             require_reported(objective.figure, recipes, places[0].find(KEY), to_prove)
             continue
-        needed = [needs(recipe, objective.figure) for recipe in recipes]
+        needed = [missing_measurement(recipe, objective.figure) for recipe in recipes]
         if all(needed):
             raise RecipeError(
                 f"no variant of this sweep measures '{objective.figure}'",
@@ -102,7 +104,7 @@ def require_reported(figure: str, recipes: Sequence[Recipe], where: str, to_prov
     name, own = split_target(figure)
     every = {target.name: target for recipe in recipes for target in recipe.targets}
     having = [target for recipe in recipes for target in recipe.targets if target.name == name]
-    if any(own in reported(target, proves=not to_prove(target)) for target in having):
+    if any(own in list_target_figures(target, proves=not to_prove(target)) for target in having):
         return
     if not having:
         raise RecipeError(
@@ -111,7 +113,7 @@ def require_reported(figure: str, recipes: Sequence[Recipe], where: str, to_prov
             why=nearest(name, every) if every else "none of them has a target",
             next_step=f"{f'target={name}' if is_profile(name) else 'one of their targets'}, or leave the objective out",
         )
-    known = list(dict.fromkeys(one for target in having for one in reported(target, proves=True)))
+    known = list(dict.fromkeys(one for target in having for one in list_target_figures(target, proves=True)))
     if own not in known:
         raise RecipeError(
             f"target={name} reports no '{own}'",
@@ -127,7 +129,7 @@ def require_reported(figure: str, recipes: Sequence[Recipe], where: str, to_prov
     )
 
 
-def needs(recipe: Recipe, figure: str) -> str:
+def missing_measurement(recipe: Recipe, figure: str) -> str:
     """What a variant lacks for a figure to be measured; "" where it has it."""
     if figure in LATENCIES:
         return "" if recipe.benchmark.kind == "host" else "benchmark=host"

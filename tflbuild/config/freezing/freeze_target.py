@@ -8,7 +8,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.schema import schema_target as schema
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
@@ -20,16 +20,16 @@ ALL = "gates"  # beside the profiles: limits of all of them
 ONLY = "only"  # and those that are meant, where a recipe is built in parts
 VERSIONS = {"nnapi": ("1.0", "1.1", "1.2", "1.3"), "coreml": ("2", "3")}
 FOLDERS = ("logs", "runners")
-COMMON = {spec.name for spec in fields(schema.Target)}
+COMMON = {spec.name for spec in fields(schema.TargetConfig)}
 
 
-def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target, ...]:
+def freeze_targets(node: Mapping[str, Any], refusals: RecipeErrors) -> tuple[Target, ...]:
     """The profiles in the order they were chosen. Raises RecipeError for what is none, and for unknown limits.
 
     Limits that other targets have are left out."""
     profiles = {name: profile for name, profile in node.items() if name not in (ALL, ONLY)}
     for name, profile in profiles.items():
-        if not isinstance(profile, schema.Target):
+        if not isinstance(profile, schema.TargetConfig):
             raise refusals.refuse(
                 f"'target.{name}' is no profile that was chosen",
                 f"target.{name}",
@@ -51,7 +51,9 @@ def freeze_targets(node: Mapping[str, Any], refusals: Refusals) -> tuple[Target,
     )
 
 
-def freeze_target(name: str, profile: schema.Target, everywhere: list[tuple[str, float]], refusals: Refusals) -> Target:
+def freeze_target(
+    name: str, profile: schema.TargetConfig, everywhere: list[tuple[str, float]], refusals: RecipeErrors
+) -> Target:
     """One profile; its own limits stand before those of all."""
     place = f"target.{name}"
     free = name not in FOLDERS and not name.startswith("previous.")
@@ -75,7 +77,7 @@ def freeze_target(name: str, profile: schema.Target, everywhere: list[tuple[str,
     )
 
 
-def own_options(profile: schema.Target) -> dict[str, Json]:
+def own_options(profile: schema.TargetConfig) -> dict[str, Json]:
     """What this kind of profile alone has."""
     told = {spec.name: getattr(profile, spec.name) for spec in fields(profile) if spec.name not in COMMON}
     if isinstance(profile, schema.NpuTarget):
@@ -83,7 +85,7 @@ def own_options(profile: schema.Target) -> dict[str, Json]:
     return {name: value.value if isinstance(value, Enum) else value for name, value in told.items()}
 
 
-def check_npu_options(profile: schema.NpuTarget, place: str, refusals: Refusals) -> None:
+def check_npu_options(profile: schema.NpuTarget, place: str, refusals: RecipeErrors) -> None:
     """Raise RecipeError for a flag that is not of the vendor's plugin: some name libraries to load."""
     for name, value in profile.options.items():
         key, own = f"{place}.options.{name}", f"{profile.vendor}_"
@@ -91,7 +93,7 @@ def check_npu_options(profile: schema.NpuTarget, place: str, refusals: Refusals)
         refusals.require("/" not in value, key, f"'{value}'", "no path, which could name a library")
 
 
-def check_numbers(profile: schema.Target, place: str, refusals: Refusals) -> None:
+def check_numbers(profile: schema.TargetConfig, place: str, refusals: RecipeErrors) -> None:
     """Raises RecipeError for a number out of range."""
     if isinstance(profile, schema.CpuTarget):
         for key, values in (("threads", [profile.threads]), ("threads_swept", profile.threads_swept)):
@@ -131,7 +133,7 @@ ACCELERATORS = {
 }
 
 
-def check_ethos_u(profile: schema.EthosUTarget, place: str, refusals: Refusals) -> None:
+def check_ethos_u(profile: schema.EthosUTarget, place: str, refusals: RecipeErrors) -> None:
     """Raises RecipeError for an accelerator that this NPU does not come as, and for half a configuration."""
     known = [f"{profile.table.replace('_', '-')}-{macs}" for macs in ACCELERATORS[profile.table]]
     if profile.accelerator not in known:
@@ -153,7 +155,7 @@ def check_ethos_u(profile: schema.EthosUTarget, place: str, refusals: Refusals) 
     )
 
 
-def freeze_limits(told: Mapping[str, Any], place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:
+def freeze_limits(told: Mapping[str, Any], place: str, refusals: RecipeErrors) -> tuple[tuple[str, float], ...]:
     """(figure, limit) of each that is set. Raises RecipeError for what is no number."""
     if not isinstance(told, Mapping):
         raise refusals.refuse(f"'{place}' takes limits by name", place, next_step=f"{place}={{fallback_ops: 0}}")
@@ -165,7 +167,7 @@ def freeze_limits(told: Mapping[str, Any], place: str, refusals: Refusals) -> tu
 
 
 def require_known(
-    limits: tuple[tuple[str, float], ...], known: tuple[str, ...], place: str, refusals: Refusals
+    limits: tuple[tuple[str, float], ...], known: tuple[str, ...], place: str, refusals: RecipeErrors
 ) -> None:
     """Raises RecipeError for a limit on what no verdict of the targets has."""
     for name, _ in limits:

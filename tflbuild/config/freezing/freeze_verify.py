@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_data import freeze_dataset
 from tflbuild.config.freezing.freeze_model import require_reference
 from tflbuild.config.schema import schema_verify as schema
-from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits, is_least
+from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits, is_lower_limit
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
@@ -37,7 +37,7 @@ POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or
 }
 
 
-def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
+def freeze_verify(verify: schema.VerifyConfig, refusals: RecipeErrors) -> Verify:
     """What is measured, on what, against which limits. Raises RecipeError for what cannot be measured."""
     gates = freeze_gates(verify.gates, "verify.gates", refusals)
     if verify.kind == "none":
@@ -75,7 +75,7 @@ def freeze_verify(verify: schema.Verify, refusals: Refusals) -> Verify:
     return replace(measured, output=verify.output, top_k=verify.top_k)
 
 
-def freeze_metric_files(verify: schema.Verify, refusals: Refusals) -> tuple[str, ...]:
+def freeze_metric_files(verify: schema.VerifyConfig, refusals: RecipeErrors) -> tuple[str, ...]:
     """Return what metrics read. Raises RecipeError where there are no metrics."""
     if verify.files and not verify.metrics:
         raise refusals.refuse(
@@ -87,7 +87,7 @@ def freeze_metric_files(verify: schema.Verify, refusals: Refusals) -> tuple[str,
     return tuple(verify.files)
 
 
-def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[tuple[str, float], ...]:
+def freeze_gates(gates: schema.Gates, place: str, refusals: RecipeErrors) -> tuple[tuple[str, float], ...]:
     """(name, limit) of each that is set, named as `core.gates` does."""
     told = {name: limit for name, limit in vars(gates).items() if name not in NOT_LIMITS}
     for output, limits in gates.outputs.items():
@@ -104,13 +104,13 @@ def freeze_gates(gates: schema.Gates, place: str, refusals: Refusals) -> tuple[t
     return frozen
 
 
-def require_missable(name: str, limit: float, key: str, refusals: Refusals) -> None:
+def require_missable(name: str, limit: float, key: str, refusals: RecipeErrors) -> None:
     """Raise RecipeError for a limit that every artifact meets."""
     figure = name.rpartition(".")[2]
     if figure not in ALWAYS_MET:
         return
     bound, why, instead = ALWAYS_MET[figure]
-    if limit <= bound if is_least(figure) else limit >= bound:
+    if limit <= bound if is_lower_limit(figure) else limit >= bound:
         raise refusals.refuse(
             f"'{key}' is {limit:g}, which every artifact meets",
             key,
@@ -119,7 +119,7 @@ def require_missable(name: str, limit: float, key: str, refusals: Refusals) -> N
         )
 
 
-def freeze_confidence(gates: schema.Gates, limits: Limits, place: str, refusals: Refusals) -> float | None:
+def freeze_confidence(gates: schema.Gates, limits: Limits, place: str, refusals: RecipeErrors) -> float | None:
     """Return the confidence that gates demand; `limits` are those that it may apply to.
 
     Raises:

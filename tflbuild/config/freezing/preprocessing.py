@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.core.affine import Affine, dataset_map, metadata_maps, preprocess_map
 from tflbuild.core.recipe import Dataset, Recipe
 
@@ -19,7 +19,7 @@ MARGIN = 0.05  # of the values' range: how far beyond it a mean may lie
 AUDIO_CHANNELS = 1  # an audio folder is read as mono
 
 
-def check_preprocessing(recipe: Recipe, refusals: Refusals) -> None:
+def check_preprocessing(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raise RecipeError for the first two parts of a recipe that contradict each other about an input."""
     for key, dataset in datasets_of(recipe):
         check_mean(key, dataset, refusals)
@@ -52,7 +52,7 @@ def pairs_of(recipe: Recipe) -> Iterator[tuple[tuple[str, Dataset], tuple[str, D
                 yield first, second
 
 
-def check_mean(key: str, dataset: Dataset, refusals: Refusals) -> None:
+def check_mean(key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
     """Refuse a mean above all values that it is subtracted from, as 127.5 is after a scale of 1/255."""
     mean: Sequence[float] = dataset.options.get("mean") or []
     if not mean:
@@ -61,7 +61,7 @@ def check_mean(key: str, dataset: Dataset, refusals: Refusals) -> None:
     require_mean_within(f"{key}.mean", mean, Affine((scale,), (dataset.offset or 0.0,)), refusals)
 
 
-def require_mean_within(key: str, mean: Sequence[float], before: Affine, refusals: Refusals) -> None:
+def require_mean_within(key: str, mean: Sequence[float], before: Affine, refusals: RecipeErrors) -> None:
     """Raise RecipeError for a mean that lies above what pixels are before it is subtracted."""
     least, greatest = before.range_of()
     if max(mean) > greatest + MARGIN * (greatest - least):
@@ -73,7 +73,7 @@ def require_mean_within(key: str, mean: Sequence[float], before: Affine, refusal
         )
 
 
-def check_graph(recipe: Recipe, refusals: Refusals) -> None:
+def check_graph(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Refuse what the graph does to an input where its mean cannot be meant, or metadata have an app do it before."""
     for signature in (recipe.signature, *recipe.more_signatures):
         place = "signature" if signature is recipe.signature else f"signature.more.{signature.key}"
@@ -94,7 +94,7 @@ def check_graph(recipe: Recipe, refusals: Refusals) -> None:
             )
 
 
-def check_twice(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusals) -> None:
+def check_twice(recipe: Recipe, key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
     """Refuse a dataset that scales values down before the graph does."""
     fed = dataset_map(dataset)
     if fed is None or fed.is_identity:
@@ -113,7 +113,7 @@ def check_twice(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusals) 
             )
 
 
-def check_metadata(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusals) -> None:
+def check_metadata(recipe: Recipe, key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
     """Refuse metadata that tell an app to feed something else than the dataset feeds."""
     fed = dataset_map(dataset)
     if fed is None and dataset.kind == "image_folder":
@@ -136,7 +136,7 @@ def check_metadata(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusal
         )
 
 
-def check_audio(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusals) -> None:
+def check_audio(recipe: Recipe, key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
     """Refuse metadata that name another sample rate than the recordings have, or more channels."""
     if dataset.kind != "audio_folder" or recipe.metadata is None:
         return
@@ -156,7 +156,7 @@ def check_audio(recipe: Recipe, key: str, dataset: Dataset, refusals: Refusals) 
             )
 
 
-def check_pair(key: str, dataset: Dataset, other_key: str, other: Dataset, refusals: Refusals) -> None:
+def check_pair(key: str, dataset: Dataset, other_key: str, other: Dataset, refusals: RecipeErrors) -> None:
     """Refuse two datasets of one kind whose samples cannot both be what the model is fed."""
     same_file = dataset.path == other.path and dataset.call == other.call and dataset.arrays == other.arrays
     first, second = (dataset_map(one) or Affine() for one in (dataset, other))
@@ -180,7 +180,7 @@ def check_pair(key: str, dataset: Dataset, other_key: str, other: Dataset, refus
     check_columns(key, dataset, other_key, other, refusals)
 
 
-def check_columns(key: str, dataset: Dataset, other_key: str, other: Dataset, refusals: Refusals) -> None:
+def check_columns(key: str, dataset: Dataset, other_key: str, other: Dataset, refusals: RecipeErrors) -> None:
     """Refuse the same columns of a CSV file in another order."""
     ours, theirs = (one.options.get("columns") or {} for one in (dataset, other))
     for name in ours.keys() & theirs.keys():

@@ -19,15 +19,15 @@ THREADS = ("latency_p50_ms_threads_", "latency_p90_ms_threads_")  # and how many
 GROUP = "target"
 
 
-def reported(target: Target, *, proves: bool) -> tuple[str, ...]:
+def list_target_figures(target: Target, *, proves: bool) -> tuple[str, ...]:
     """What is known once a target is judged; `proves`: what it needs for a proof is here."""
     if not proves or RUNTIMES[target.runtime].step == LINT:
         return COUNTED if target.table else ()
     swept = [count for count in target.options.get("threads_swept", ()) if count != target.options["threads"]]
-    return (*reported_by(target.runtime), *(f"{mark}{count}" for mark in THREADS for count in swept))
+    return (*list_runtime_figures(target.runtime), *(f"{mark}{count}" for mark in THREADS for count in swept))
 
 
-def reported_by(runtime: str) -> tuple[str, ...]:
+def list_runtime_figures(runtime: str) -> tuple[str, ...]:
     """The same of every target of a runtime, where it is proven; numbers of threads are left out."""
     return (*RUNTIMES[runtime].limits, ON_DELEGATE, *UNLIMITED.get(runtime, ()))
 
@@ -35,7 +35,7 @@ def reported_by(runtime: str) -> tuple[str, ...]:
 def is_reported(figure: str) -> bool:
     """Whether the verdict of some target has such a figure."""
     threads = any(re.fullmatch(rf"{mark}\d+", figure) for mark in THREADS)
-    return threads or any(figure in reported_by(runtime) for runtime in RUNTIMES)
+    return threads or any(figure in list_runtime_figures(runtime) for runtime in RUNTIMES)
 
 
 def is_profile(name: str) -> bool:
@@ -43,11 +43,11 @@ def is_profile(name: str) -> bool:
     return bool(_runtime_of(name))
 
 
-def reporting(target: str = "") -> Iterator[str]:
+def list_figure_names(target: str = "") -> Iterator[str]:
     """`TARGET.FIGURE` of every profile that comes along, or of one; of a project's own, whatever any has."""
     for name in [target] if target else schema.OPTIONS[GROUP]:
         runtimes = [_runtime_of(name)] if is_profile(name) else RUNTIMES if target else ()
-        yield from dict.fromkeys(f"{name}.{figure}" for runtime in runtimes for figure in reported_by(runtime))
+        yield from dict.fromkeys(f"{name}.{figure}" for runtime in runtimes for figure in list_runtime_figures(runtime))
 
 
 def _runtime_of(profile: str) -> str:

@@ -5,7 +5,7 @@ What the recipe does not say is held against the artifact: `targets.common.needs
 
 from __future__ import annotations
 
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.targets.common.needs import FLEX_FIX, GRANULARITY_FIX, INTEGER_FIX, RANK_FIX, STATIC_FIX
 
@@ -13,7 +13,7 @@ STORED_FIX = "a .tflite keeps the sizes that it has: start from the model that i
 EACH = "quantization=by_target builds an artifact for each need"
 
 
-def check_targets(recipe: Recipe, refusals: Refusals) -> None:
+def check_targets(recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for the first target that cannot take what the recipe makes."""
     as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
     rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
@@ -22,17 +22,17 @@ def check_targets(recipe: Recipe, refusals: Refusals) -> None:
             rule(recipe, target, refusals)
 
 
-def place_of(refusals: Refusals) -> str:
+def find_blamed_key(refusals: RecipeErrors) -> str:
     """The key to blame where scheme and target do not go together: the profile's preset, where that made the scheme."""
     return "quantization" if refusals.places.in_preset("quantization") else "target"
 
 
-def or_each(recipe: Recipe, refusals: Refusals) -> str:
+def suggest_by_target(recipe: Recipe, refusals: RecipeErrors) -> str:
     """What else may be done where targets want different artifacts, and the recipe does not yet leave it to them."""
     return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.places.in_preset("quantization") else ""
 
 
-def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_integer(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """Without floating point, inputs and outputs are integers too."""
     quantization = recipe.quantization
     integer_io = "float32" not in (quantization.input_type, quantization.output_type)
@@ -40,12 +40,12 @@ def check_integer(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         has = quantization.scheme if integer_io or quantization.scheme != "int8" else "int8 with float32 I/O"
         raise refusals.refuse(
             f"target={target.name} takes integer models alone, and the recipe makes {has}",
-            place_of(refusals),
-            next_step=INTEGER_FIX + or_each(recipe, refusals),
+            find_blamed_key(refusals),
+            next_step=INTEGER_FIX + suggest_by_target(recipe, refusals),
         )
 
 
-def check_scheme(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_scheme(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """Kernels that a target lacks are lacking whatever the model."""
     scheme = recipe.quantization.scheme
     asked = {scheme, *(rule.scheme for rule in recipe.quantization.rules)} - ({"none"} if scheme != "none" else set())
@@ -53,13 +53,13 @@ def check_scheme(recipe: Recipe, target: Target, refusals: Refusals) -> None:
     if lacking:
         raise refusals.refuse(
             f"target={target.name} has no kernels for quantization={', '.join(lacking)}",
-            place_of(refusals),
+            find_blamed_key(refusals),
             why=f"it takes {', '.join(target.schemes)}",
-            next_step=f"quantization={target.schemes[0]}" + or_each(recipe, refusals),
+            next_step=f"quantization={target.schemes[0]}" + suggest_by_target(recipe, refusals),
         )
 
 
-def check_flex(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_flex(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """TensorFlow's own operators are there only where an app links them."""
     if not target.select_tf and recipe.opset.select_tf:
         raise refusals.refuse(
@@ -69,7 +69,7 @@ def check_flex(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         )
 
 
-def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_shapes(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """What is compiled beforehand has its sizes then."""
     converted = recipe.source.kind == "tflite"  # its sizes are its own
     free = any(
@@ -84,7 +84,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: Refusals) -> None:
         )
 
 
-def check_rank(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_rank(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """Inputs that were declared; those that the source has by itself are not known here."""
     for spec in recipe.signature.inputs:
         if target.max_rank is not None and len(spec.shape) > target.max_rank:
@@ -96,7 +96,7 @@ def check_rank(recipe: Recipe, target: Target, refusals: Refusals) -> None:
             )
 
 
-def check_granularity(recipe: Recipe, target: Target, refusals: Refusals) -> None:
+def check_granularity(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
     """Older accelerators have one scale a tensor."""
     quantization = recipe.quantization
     if target.per_tensor and quantization.scheme != "none" and quantization.granularity != "per_tensor":

@@ -23,7 +23,7 @@ from omegaconf import MISSING, OmegaConf
 from tflbuild.config.reference.runtime_page import runtimes_page
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema import schema_metadata
-from tflbuild.locations import shipped
+from tflbuild.locations import find_shipped_folder
 from tflbuild.targets.pages import pages as target_pages
 
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
@@ -149,12 +149,12 @@ def reference_page() -> str:
         "| key | default | what it does |",
         "| --- | --- | --- |",
         *(
-            f"| `{n}` | `{v!r}` | {field_text(schema.Build, n)} |"
+            f"| `{n}` | `{v!r}` | {field_text(schema.RecipeConfig, n)} |"
             for n, v in (("name", ""), ("output_root", "outputs"))
         ),
-        *_table(schema.Sweep, "sweep."),
-        *_table(schema.Store, "store."),
-        *_table(schema_metadata.Metadata, "metadata."),
+        *_table(schema.SweepConfig, "sweep."),
+        *_table(schema.StoreConfig, "store."),
+        *_table(schema_metadata.MetadataConfig, "metadata."),
         *_table(schema_metadata.InputMetadata, "metadata.inputs.NAME."),
         *_table(schema_metadata.OutputMetadata, "metadata.outputs.NAME."),
         *_table(schema_metadata.ScoreCalibration, "metadata.outputs.NAME.score_calibration."),
@@ -172,7 +172,7 @@ def reference_page() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated file and its text."""
-    conf = shipped("conf")
+    conf = find_shipped_folder("conf")
     files = {
         conf / group / f"{option}.yaml": option_yaml(group, option)
         for group, options in schema.OPTIONS.items()

@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 a step failed, 2 recipe or usage wrong, 3 a gate failed, 4
 WIDTH = 100
 
 
-def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Sequence[str]) -> None:
+def print_view(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Sequence[str]) -> None:
     """Print the view that the flags ask for. Raises RecipeError when the config does not compose."""
     hydra = open_hydra()
     overrides = options.overrides if options.shell_completion else normalise(options.overrides)
@@ -53,9 +53,9 @@ def show(options: argparse.Namespace, parser: argparse.ArgumentParser, verbs: Se
     if options.help:
         print(help_text(hydra, parser))
         return
-    with mistakes.translated(overrides):
+    with mistakes.translate_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(overrides)
-        mistakes.check_overrides(parsed, mistakes.Places(overrides=tuple(overrides)))
+        mistakes.check_overrides(parsed, mistakes.KeyLocations(overrides=tuple(overrides)))
         overrides = [nest(text) for text in overrides]
         if options.hydra_help:
             options.overrides = []  # Hydra sets up logging first, and calls what its configuration names

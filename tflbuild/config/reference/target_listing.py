@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tflbuild.config.composing.compose import Composer
-from tflbuild.config.composing.mistakes import Places
-from tflbuild.config.composing.refusals import Refusals
+from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.refusals import RecipeErrors
 from tflbuild.config.freezing.freeze_target import freeze_targets
 from tflbuild.config.reference.generated_texts import class_text
 from tflbuild.config.reference.inspection import group_options
@@ -17,7 +17,7 @@ from tflbuild.core.recipe import Target
 GROUP = "target"
 
 
-def every_target() -> Iterator[tuple[str, Target]]:
+def list_profiles() -> Iterator[tuple[str, Target]]:
     """(what it is, the profile) of each. Raises RecipeError for one that is not sound."""
     composer = Composer([])
     for name in group_options(composer.hydra, GROUP):
@@ -26,5 +26,5 @@ def every_target() -> Iterator[tuple[str, Target]]:
             continue
         overrides = ["source.path=model", f"{GROUP}={name}"]
         profiles = {name: kind()} if kind else composer.compose(overrides, shared=False).build.target
-        for target in freeze_targets(profiles, Refusals(Places(overrides=tuple(overrides)))):
+        for target in freeze_targets(profiles, RecipeErrors(KeyLocations(overrides=tuple(overrides)))):
             yield class_text(kind) if kind else "of this project", target

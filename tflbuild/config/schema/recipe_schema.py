@@ -12,12 +12,12 @@ from typing import Any, Dict, List, Optional
 
 from omegaconf import MISSING
 
-from tflbuild.config.schema.schema_benchmark import AndroidBenchmark, Benchmark, HostBenchmark
+from tflbuild.config.schema.schema_benchmark import AndroidBenchmark, BenchmarkConfig, HostBenchmark
 from tflbuild.config.schema.schema_data import (
     AudioFolderDataset,
     CallableDataset,
     CsvDataset,
-    Dataset,
+    DatasetConfig,
     ImageFolderDataset,
     NoDataset,
     NpyDataset,
@@ -26,7 +26,7 @@ from tflbuild.config.schema.schema_data import (
     TfdsDataset,
     TfrecordDataset,
 )
-from tflbuild.config.schema.schema_metadata import Metadata
+from tflbuild.config.schema.schema_metadata import MetadataConfig
 from tflbuild.config.schema.schema_model import (
     Converter,
     CustomOpset,
@@ -36,17 +36,17 @@ from tflbuild.config.schema.schema_model import (
     Int8OnlyOpset,
     Int16x8Opset,
     KerasSource,
-    Opset,
+    OpsetConfig,
     SavedModelSource,
     SelectTfOpset,
-    Signature,
-    Source,
+    SignatureConfig,
+    SourceConfig,
     TfliteSource,
 )
 from tflbuild.config.schema.schema_optimize import (
     ClusterOptimize,
     CqatOptimize,
-    Optimize,
+    OptimizeConfig,
     PqatOptimize,
     PruneOptimize,
     PrunePairsOptimize,
@@ -61,7 +61,7 @@ from tflbuild.config.schema.schema_quantization import (
     Int4Quantization,
     Int8Quantization,
     Int16x8Quantization,
-    Quantization,
+    QuantizationConfig,
     WeightOnlyInt4Quantization,
     WeightOnlyInt8Quantization,
 )
@@ -84,18 +84,18 @@ from tflbuild.config.schema.schema_target import (
     SamsungTarget,
     TflmTarget,
 )
-from tflbuild.config.schema.schema_verify import ClassificationVerify, NoVerify, ParityVerify, Verify
+from tflbuild.config.schema.schema_verify import ClassificationVerify, NoVerify, ParityVerify, VerifyConfig
 
 
 @dataclass
-class Executor:
+class ExecutorConfig:
     """Steps run on this machine, as many at once as `--jobs` says."""
 
     kind: str = "local"
 
 
 @dataclass
-class RayExecutor(Executor):
+class RayExecutor(ExecutorConfig):
     """Steps are tasks of a Ray cluster that is there; see docs/ray.md. Needs `pip install 'tflbuild[ray]'`."""
 
     kind: str = "ray"
@@ -114,7 +114,7 @@ class RayExecutor(Executor):
 
 
 @dataclass
-class Sweep:
+class SweepConfig:
     """How the variants of a sweep (`-m`) are held against each other."""
 
     objectives: List[str] = field(default_factory=list)
@@ -123,7 +123,7 @@ class Sweep:
 
 
 @dataclass
-class Store:
+class StoreConfig:
     """A store shared with others, behind the one of this machine."""
 
     remote: str = ""
@@ -136,27 +136,27 @@ class Store:
 
 
 @dataclass
-class Build:
+class RecipeConfig:
     """The whole of a composed recipe."""
 
     name: str = ""
     """Folder below `output_root`; empty takes the name of the recipe."""
     output_root: str = "outputs"
     """Folder that artifacts are written to, as `<output_root>/<name>/<variant>/`."""
-    source: Source = MISSING
-    optimize: Optimize = field(default_factory=Optimize)
-    signature: Signature = field(default_factory=Signature)
-    opset: Opset = field(default_factory=Opset)
+    source: SourceConfig = MISSING
+    optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
+    signature: SignatureConfig = field(default_factory=SignatureConfig)
+    opset: OpsetConfig = field(default_factory=OpsetConfig)
     converter: Converter = field(default_factory=Converter)
-    quantization: Quantization = field(default_factory=Quantization)
-    dataset: Dataset = field(default_factory=Dataset)
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
     target: Dict[str, Any] = field(default_factory=dict)
-    verify: Verify = field(default_factory=Verify)
-    benchmark: Benchmark = field(default_factory=Benchmark)
-    metadata: Metadata = field(default_factory=Metadata)
-    sweep: Sweep = field(default_factory=Sweep)
-    store: Store = field(default_factory=Store)
-    executor: Executor = field(default_factory=Executor)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    metadata: MetadataConfig = field(default_factory=MetadataConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
 
 # group -> option -> schema.
@@ -169,7 +169,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "tflite": TfliteSource,
     },
     "optimize": {
-        "none": Optimize,
+        "none": OptimizeConfig,
         "prune": PruneOptimize,
         "prune_2_4": PrunePairsOptimize,
         "cluster": ClusterOptimize,
@@ -177,9 +177,9 @@ OPTIONS: dict[str, dict[str, type]] = {
         "pqat": PqatOptimize,
         "cqat": CqatOptimize,
     },
-    "signature": {"static": Signature, "dynamic": DynamicSignature},
+    "signature": {"static": SignatureConfig, "dynamic": DynamicSignature},
     "opset": {
-        "builtins": Opset,
+        "builtins": OpsetConfig,
         "select_tf": SelectTfOpset,
         "custom": CustomOpset,
         "int8_only": Int8OnlyOpset,
@@ -187,7 +187,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     },
     "converter": {"default": Converter},
     "quantization": {
-        "none": Quantization,
+        "none": QuantizationConfig,
         "float16": Float16Quantization,
         "dynamic_int8": DynamicInt8Quantization,
         "dynamic_int4": DynamicInt4Quantization,
@@ -231,6 +231,6 @@ OPTIONS: dict[str, dict[str, type]] = {
         "coreml": CoremlTarget,
     },
     "verify": {"none": NoVerify, "parity": ParityVerify, "classification": ClassificationVerify},
-    "benchmark": {"none": Benchmark, "host": HostBenchmark, "android": AndroidBenchmark},
-    "executor": {"local": Executor, "ray": RayExecutor},
+    "benchmark": {"none": BenchmarkConfig, "host": HostBenchmark, "android": AndroidBenchmark},
+    "executor": {"local": ExecutorConfig, "ray": RayExecutor},
 }

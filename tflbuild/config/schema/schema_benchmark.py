@@ -18,14 +18,14 @@ class AndroidDelegate(Enum):
 
 
 @dataclass
-class Benchmark:
+class BenchmarkConfig:
     """No timing."""
 
     kind: str = "none"
 
 
 @dataclass
-class HostBenchmark(Benchmark):
+class HostBenchmark(BenchmarkConfig):
     """Latency of the artifact on this host, after warm-up; it says nothing about another device."""
 
     kind: str = "host"
@@ -40,7 +40,7 @@ class HostBenchmark(Benchmark):
 
 
 @dataclass
-class AndroidBenchmark(Benchmark):
+class AndroidBenchmark(BenchmarkConfig):
     """Latency on an Android device over adb, by its build of TFLite's benchmark_model; see docs/benchmarking.md."""
 
     kind: str = "android"

@@ -27,7 +27,7 @@ class Crop(Enum):
     center = "center"
 
 
-class Channels(Enum):
+class ImageAxes(Enum):
     """The order of an image's axes."""
 
     nhwc = "nhwc"
@@ -35,7 +35,7 @@ class Channels(Enum):
 
 
 @dataclass
-class Dataset:
+class DatasetConfig:
     """Samples of the model's inputs. A key that an option lists in `unused` is refused under it where a recipe or the
     command line declares it, or noted where another variant reads it (`config.composing.unread`)."""
 
@@ -59,7 +59,7 @@ class Dataset:
 
 
 @dataclass
-class NoDataset(Dataset):
+class NoDataset(DatasetConfig):
     """No dataset."""
 
     unused: ClassVar[tuple[str, ...]] = ("path", "count", "seed", "arrays", "label", "scale", "offset")
@@ -68,7 +68,7 @@ class NoDataset(Dataset):
 
 
 @dataclass
-class NpzDataset(Dataset):
+class NpzDataset(DatasetConfig):
     """Arrays in a NumPy `.npz` file, samples along the first axis."""
 
     kind: str = "npz"
@@ -76,7 +76,7 @@ class NpzDataset(Dataset):
 
 
 @dataclass
-class NpyDataset(Dataset):
+class NpyDataset(DatasetConfig):
     """One array in a NumPy `.npy` file, samples along the first axis, for the model's only input."""
 
     unused: ClassVar[tuple[str, ...]] = ("arrays", "label")
@@ -86,7 +86,7 @@ class NpyDataset(Dataset):
 
 
 @dataclass
-class PictureDataset(Dataset):
+class ImageDataset(DatasetConfig):
     """Samples of which some or all are images."""
 
     size: List[int] = field(default_factory=list)
@@ -95,12 +95,12 @@ class PictureDataset(Dataset):
     """`bilinear`, `nearest` or `bicubic`, as Pillow does them: antialiased when an image gets smaller."""
     crop: Crop = Crop.none
     """`center` cuts to the proportions of `size` first; `none` squeezes the whole image."""
-    layout: Channels = Channels.nhwc
+    layout: ImageAxes = ImageAxes.nhwc
     """Order of the axes of inputs that take images: `nhwc` or `nchw`."""
 
 
 @dataclass
-class ImageFolderDataset(PictureDataset):
+class ImageFolderDataset(ImageDataset):
     """Image files in a folder, or in one folder a class, for the model's only input; in the order of their names."""
 
     unused: ClassVar[tuple[str, ...]] = ("arrays",)
@@ -120,7 +120,7 @@ class ImageFolderDataset(PictureDataset):
 
 
 @dataclass
-class CsvDataset(Dataset):
+class CsvDataset(DatasetConfig):
     """A CSV file whose first line names the columns, a sample a line; every value a number, or text for strings."""
 
     unused: ClassVar[tuple[str, ...]] = ("arrays",)
@@ -136,7 +136,7 @@ class CsvDataset(Dataset):
 
 
 @dataclass
-class TfrecordDataset(Dataset):
+class TfrecordDataset(DatasetConfig):
     """tf.train.Example records in TFRecord files (plain or gzip); read without TensorFlow, checksums verified."""
 
     kind: str = "tfrecord"
@@ -151,7 +151,7 @@ class TfrecordDataset(Dataset):
 
 
 @dataclass
-class TfdsDataset(PictureDataset):
+class TfdsDataset(ImageDataset):
     """A split of a dataset that TensorFlow Datasets has prepared as TFRecord files; read without that package."""
 
     kind: str = "tfds"
@@ -166,7 +166,7 @@ class TfdsDataset(PictureDataset):
 
 
 @dataclass
-class AudioFolderDataset(Dataset):
+class AudioFolderDataset(DatasetConfig):
     """WAV files in a folder, or in one folder a class, for the model's only input: mono, -1 to 1, by name."""
 
     unused: ClassVar[tuple[str, ...]] = ("arrays",)
@@ -184,7 +184,7 @@ class AudioFolderDataset(Dataset):
 
 
 @dataclass
-class CallableDataset(Dataset):
+class CallableDataset(DatasetConfig):
     """Python code that gives samples: dicts of input name -> array, one sample each, from a generator or a list."""
 
     unused: ClassVar[tuple[str, ...]] = ("path", "seed")
@@ -203,7 +203,7 @@ class CallableDataset(Dataset):
 
 
 @dataclass
-class SyntheticDataset(Dataset):
+class SyntheticDataset(DatasetConfig):
     """Uniform random numbers. They say nothing about accuracy; the manifest says that they were used."""
 
     unused: ClassVar[tuple[str, ...]] = ("path", "arrays", "label", "scale", "offset")

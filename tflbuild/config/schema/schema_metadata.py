@@ -122,7 +122,7 @@ class EntryMetadata:
 
 
 @dataclass
-class Metadata:
+class MetadataConfig:
     """What the artifact says of itself, in the TFLite Metadata format; nothing is written where nothing is said."""
 
     name: str = ""

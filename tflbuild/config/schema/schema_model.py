@@ -27,7 +27,7 @@ class Dtype(Enum):
     string = "string"
 
 
-class Layout(Enum):
+class ImageLayout(Enum):
     """How the axes of an image given by the app become the model's."""
 
     keep = "keep"
@@ -52,7 +52,7 @@ class Arithmetic(Enum):
 
 
 @dataclass
-class Source:
+class SourceConfig:
     """Where the model comes from."""
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -65,7 +65,7 @@ class Source:
 
 
 @dataclass
-class KerasSource(Source):
+class KerasSource(SourceConfig):
     """A Keras model in a `.keras` or HDF5 file; Keras 3 loads it, or else tf_keras. Code is run where named."""
 
     kind: str = "keras"
@@ -80,7 +80,7 @@ class KerasSource(Source):
 
 
 @dataclass
-class SavedModelSource(Source):
+class SavedModelSource(SourceConfig):
     """A TensorFlow SavedModel folder, of TensorFlow 1 or 2, with or without signatures."""
 
     kind: str = "saved_model"
@@ -91,7 +91,7 @@ class SavedModelSource(Source):
 
 
 @dataclass
-class HubSource(Source):
+class HubSource(SourceConfig):
     """A TF Hub handle: https, Kaggle, gs://, a folder or an archive; downloaded once, then kept in the store."""
 
     unused: ClassVar[tuple[str, ...]] = ("path",)
@@ -107,7 +107,7 @@ class HubSource(Source):
 
 
 @dataclass
-class FunctionSource(Source):
+class FunctionSource(SourceConfig):
     """Python code that makes the model: a Keras model, a tf.Module or a tf.function."""
 
     unused: ClassVar[tuple[str, ...]] = ("path",)
@@ -127,14 +127,14 @@ class FunctionSource(Source):
 
 
 @dataclass
-class TfliteSource(Source):
+class TfliteSource(SourceConfig):
     """A float `.tflite` file: quantized, checked and verified without TensorFlow."""
 
     kind: str = "tflite"
 
 
 @dataclass
-class TensorDeclaration:
+class TensorConfig:
     """An input as the artifact shall have it."""
 
     shape: List[Optional[int]] = MISSING
@@ -144,7 +144,7 @@ class TensorDeclaration:
 
 
 @dataclass
-class Preprocess:
+class PreprocessConfig:
     """What the artifact does to an input before the model sees it: `(value * scale - mean) / std`."""
 
     dtype: Dtype = Dtype.uint8
@@ -155,47 +155,47 @@ class Preprocess:
     """Subtracted after scaling: one number, or one a channel."""
     std: List[float] = field(default_factory=lambda: [1.0])
     """Divisor: one number, or one a channel."""
-    layout: Layout = Layout.keep
+    layout: ImageLayout = ImageLayout.keep
     """`nchw_to_nhwc`, `nhwc_to_nchw` or `keep`: from the app's axes to the model's."""
     resize: Resize = Resize.none
     """`bilinear` or `nearest`: images of the declared height and width are brought to the model's."""
 
 
 @dataclass
-class EntryPoint:
+class SignatureBaseConfig:
     """One signature of the artifact."""
 
     entry: str = ""
     """Its name in the source: a SavedModel's signature, or a method of the object; empty: the same name."""
     batch: Optional[int] = 1
     """Size that a free batch dimension is pinned to; null leaves it free."""
-    inputs: Dict[str, TensorDeclaration] = field(default_factory=dict)
+    inputs: Dict[str, TensorConfig] = field(default_factory=dict)
     """Inputs by name, checked against the model's; empty takes the model's own."""
     outputs: Dict[str, str] = field(default_factory=dict)
     """Output name -> the model's own name of it; empty keeps all, else exactly these are kept."""
-    preprocess: Dict[str, Preprocess] = field(default_factory=dict)
+    preprocess: Dict[str, PreprocessConfig] = field(default_factory=dict)
     """Input name -> what the artifact does to it first: `{dtype, scale, mean, std, layout, resize}`."""
 
 
 @dataclass
-class Signature(EntryPoint):
+class SignatureConfig(SignatureBaseConfig):
     """The entry point that is converted, with every dimension fixed."""
 
     key: str = "serving_default"
     """Name of the signature in the artifact."""
-    more: Dict[str, EntryPoint] = field(default_factory=dict)
+    more: Dict[str, SignatureBaseConfig] = field(default_factory=dict)
     """Further signatures of the same artifact: name -> `{entry, batch, inputs, outputs, preprocess}`."""
 
 
 @dataclass
-class DynamicSignature(Signature):
+class DynamicSignature(SignatureConfig):
     """The entry point that is converted, with a free batch dimension left free."""
 
     batch: Optional[int] = None
 
 
 @dataclass
-class Opset:
+class OpsetConfig:
     """TFLite builtin operators alone: nothing more to link into the app."""
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -213,26 +213,26 @@ class Opset:
 
 
 @dataclass
-class SelectTfOpset(Opset):
+class SelectTfOpset(OpsetConfig):
     """TFLite builtins, and TensorFlow operators where no builtin exists."""
 
     select_tf: bool = True
 
 
 @dataclass
-class CustomOpset(Opset):
+class CustomOpset(OpsetConfig):
     """TFLite builtins, and custom operators allowed one by one."""
 
 
 @dataclass
-class Int8OnlyOpset(Opset):
+class Int8OnlyOpset(OpsetConfig):
     """TFLite builtins that compute in int8, inputs and outputs included."""
 
     arithmetic: Arithmetic = Arithmetic.int8
 
 
 @dataclass
-class Int16x8Opset(Opset):
+class Int16x8Opset(OpsetConfig):
     """TFLite builtins that compute on int16 activations with int8 weights."""
 
     arithmetic: Arithmetic = Arithmetic.int16x8

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, List
 
-from tflbuild.config.schema.schema_data import Dataset
+from tflbuild.config.schema.schema_data import DatasetConfig
 
 
 class OptimizeStep(Enum):
@@ -44,7 +44,7 @@ class Loss(Enum):
 
 
 @dataclass
-class Optimize:
+class OptimizeConfig:
     """The model is converted as it is: no training."""
 
     unused: ClassVar[tuple[str, ...]] = (
@@ -54,7 +54,7 @@ class Optimize:
 
     steps: List[OptimizeStep] = field(default_factory=list)
     """What is done, each in a training of its own: `prune`, `cluster`, `qat`, in this order."""
-    dataset: Dataset = field(default_factory=Dataset)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
     """The training samples; choose their kind with `dataset@optimize.dataset=...`."""
     epochs: int = 1
     """Times that each step sees all samples."""
@@ -80,7 +80,7 @@ TRAINED_ONLY = ("sparsity", "pattern", "clusters")
 
 
 @dataclass
-class PruneOptimize(Optimize):
+class PruneOptimize(OptimizeConfig):
     """Half of the weights become zero while the model is trained on: it packs better, computes the same."""
 
     unused: ClassVar[tuple[str, ...]] = ("clusters",)
@@ -98,7 +98,7 @@ class PrunePairsOptimize(PruneOptimize):
 
 
 @dataclass
-class ClusterOptimize(Optimize):
+class ClusterOptimize(OptimizeConfig):
     """The weights of a layer share a few values: it packs better, computes the same."""
 
     unused: ClassVar[tuple[str, ...]] = ("sparsity", "pattern")
@@ -107,7 +107,7 @@ class ClusterOptimize(Optimize):
 
 
 @dataclass
-class QatOptimize(Optimize):
+class QatOptimize(OptimizeConfig):
     """Quantization-aware training: the model learns to bear int8, and brings its ranges along."""
 
     unused: ClassVar[tuple[str, ...]] = TRAINED_ONLY
@@ -116,7 +116,7 @@ class QatOptimize(Optimize):
 
 
 @dataclass
-class PqatOptimize(Optimize):
+class PqatOptimize(OptimizeConfig):
     """Pruning, then quantization-aware training that keeps the zeros."""
 
     unused: ClassVar[tuple[str, ...]] = ("clusters",)
@@ -125,7 +125,7 @@ class PqatOptimize(Optimize):
 
 
 @dataclass
-class CqatOptimize(Optimize):
+class CqatOptimize(OptimizeConfig):
     """Clustering, then quantization-aware training that keeps the clusters."""
 
     unused: ClassVar[tuple[str, ...]] = ("sparsity", "pattern")
@@ -140,9 +140,9 @@ STEP_OF_KEY = {
 }
 
 
-def find_unused(optimize: Optimize) -> set[str]:
+def find_unused(optimize: OptimizeConfig) -> set[str]:
     """Return the keys that training has no use for: all without steps, those of other steps else."""
     if not optimize.steps:
-        return set(Optimize.unused)
+        return set(OptimizeConfig.unused)
     unused = {key for key, step in STEP_OF_KEY.items() if step not in optimize.steps}
     return unused | (set(type(optimize).unused) & {"sparsity"} if OptimizeStep.prune in optimize.steps else set())

@@ -70,7 +70,7 @@ class Granularity(Enum):
 
 
 @dataclass
-class Rule:
+class QuantizationRuleConfig:
     """An exception for some operators; of several that match, the last counts."""
 
     match: str = ""
@@ -82,7 +82,7 @@ class Rule:
 
 
 @dataclass
-class Quantization:
+class QuantizationConfig:
     """No quantization: the float32 model itself."""
 
     unused: ClassVar[tuple[str, ...]] = ("algorithm", "granularity", "rules")
@@ -94,12 +94,12 @@ class Quantization:
     """Engine litert: how weights are chosen: `octav`, `mse` clip, hadamards rotate, `gptq`, `oscar` use the dataset."""
     granularity: Granularity = Granularity.per_channel
     """Engine litert: weights that share a scale; blockwise is for int4 weights of FULLY_CONNECTED alone."""
-    rules: List[Rule] = field(default_factory=list)
+    rules: List[QuantizationRuleConfig] = field(default_factory=list)
     """Engine litert: exceptions by name or operator: `{match, op, scheme}`; one that nothing matches is refused."""
 
 
 @dataclass
-class Float16Quantization(Quantization):
+class Float16Quantization(QuantizationConfig):
     """Weights float16, arithmetic float32 on a CPU and float16 on a GPU: half the size."""
 
     unused: ClassVar[tuple[str, ...]] = ("granularity",)
@@ -108,7 +108,7 @@ class Float16Quantization(Quantization):
 
 
 @dataclass
-class DynamicInt8Quantization(Quantization):
+class DynamicInt8Quantization(QuantizationConfig):
     """Weights int8 per channel, activations quantized while running: a quarter of the size, no data needed."""
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -138,7 +138,7 @@ class WeightOnlyInt4Quantization(DynamicInt8Quantization):
 
 
 @dataclass
-class Calibration:
+class CalibrationConfig:
     """How the ranges of the activations are found."""
 
     method: Method = Method.min_max
@@ -152,7 +152,7 @@ class Calibration:
 
 
 @dataclass
-class Int8Quantization(Quantization):
+class Int8Quantization(QuantizationConfig):
     """Weights and activations int8, integer arithmetic alone; needs a representative dataset."""
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -164,7 +164,7 @@ class Int8Quantization(Quantization):
     """Type of every output: int8, uint8 or float32."""
     symmetric: bool = False
     """Engine litert: int8 activations have the zero point 0, but where a kernel fixes it (SOFTMAX, LOGISTIC)."""
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     """How the ranges of the activations are found."""
 
 
@@ -188,7 +188,7 @@ class Int16x8Quantization(Int8Quantization):
     """Type of every output: int16 or float32."""
 
 
-class Objective(Enum):
+class SearchObjective(Enum):
     """What the best artifact has least of."""
 
     size = "size"
@@ -196,7 +196,7 @@ class Objective(Enum):
 
 
 @dataclass
-class ByTargetQuantization(Quantization):
+class ByTargetQuantization(QuantizationConfig):
     """What each target's `preset` says: one artifact for all targets that want the same, else one each."""
 
     unused: ClassVar[tuple[str, ...]] = ("engine", "algorithm", "granularity", "rules")
@@ -205,7 +205,7 @@ class ByTargetQuantization(Quantization):
 
 
 @dataclass
-class AutoQuantization(Quantization):
+class AutoQuantization(QuantizationConfig):
     """The smallest, or the fastest, artifact within a budget: found by building and measuring, given as plain rules."""
 
     unused: ClassVar[tuple[str, ...]] = ("engine", "algorithm", "granularity", "rules")
@@ -213,7 +213,7 @@ class AutoQuantization(Quantization):
     scheme: str = "auto"
     budget: Gates = field(default_factory=Gates)
     """What it may lose, as `verify` measures it: `{top1_drop: 0.005}`, `{snr_db: 40}`. `verify.gates` hold as well."""
-    objective: Objective = Objective.size
+    objective: SearchObjective = SearchObjective.size
     """What is wanted least of: `size` (bytes) or `latency` (median on this host; needs `benchmark=host`)."""
     schemes: List[str] = field(
         default_factory=lambda: [

@@ -47,7 +47,7 @@ class NoTarget:
 
 
 @dataclass
-class Target:
+class TargetConfig:
     """A device profile: what it needs, and how it is known that an artifact runs there."""
 
     runtime: ClassVar[str] = ""
@@ -74,7 +74,7 @@ class Target:
 
 
 @dataclass
-class CpuTarget(Target):
+class CpuTarget(TargetConfig):
     """CPUs of phones, servers and boards through XNNPACK: run on this host's, operators counted, threads timed."""
 
     runtime: ClassVar[str] = "cpu"
@@ -102,7 +102,7 @@ class IntegerOnlyTarget(CpuTarget):
 
 
 @dataclass
-class GpuTarget(Target):
+class GpuTarget(TargetConfig):
     """GPUs of phones and desktops by LiteRT's delegate: run on a Vulkan device, be it one of software."""
 
     runtime: ClassVar[str] = "gpu"
@@ -118,7 +118,7 @@ class GpuTarget(Target):
 
 
 @dataclass
-class EthosUTarget(Target):
+class EthosUTarget(TargetConfig):
     """An Arm Ethos-U NPU."""
 
     runtime: ClassVar[str] = "ethos_u"
@@ -169,7 +169,7 @@ class EthosU85Target(EthosUTarget):
 
 
 @dataclass
-class TflmTarget(Target):
+class TflmTarget(TargetConfig):
     """Microcontrollers: run by TFLite Micro on this host, its arena found; a C array and header are made."""
 
     runtime: ClassVar[str] = "tflm"
@@ -186,7 +186,7 @@ class TflmTarget(Target):
 
 
 @dataclass
-class EdgetpuTarget(Target):
+class EdgetpuTarget(TargetConfig):
     """Coral's Edge TPU: compiled with edgetpu_compiler where that is on PATH, else held against Coral's rules."""
 
     runtime: ClassVar[str] = "edgetpu"
@@ -204,7 +204,7 @@ class EdgetpuTarget(Target):
 
 
 @dataclass
-class NpuTarget(Target):
+class NpuTarget(TargetConfig):
     """A phone's NPU, by LiteRT's ahead-of-time compiler."""
 
     runtime: ClassVar[str] = "npu"
@@ -257,7 +257,7 @@ class SamsungTarget(NpuTarget):
 
 
 @dataclass
-class TableTarget(Target):
+class TableTarget(TargetConfig):
     """A delegate that is known by its published operators alone."""
 
     runtime: ClassVar[str] = "table"

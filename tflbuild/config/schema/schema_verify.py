@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Dict, List, Optional
 
-from tflbuild.config.schema.schema_data import Dataset
+from tflbuild.config.schema.schema_data import DatasetConfig
 
 
 @dataclass
@@ -54,13 +54,13 @@ class Gates:
 
 
 @dataclass
-class Verify:
+class VerifyConfig:
     """How the artifact is held against its source."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "none"
-    dataset: Dataset = field(default_factory=Dataset)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
     """The evaluation dataset; choose its kind with `dataset@verify.dataset=...`."""
     output: str = ""
     """Output that holds the class scores; empty: the only one."""
@@ -75,7 +75,7 @@ class Verify:
 
 
 @dataclass
-class NoVerify(Verify):
+class NoVerify(VerifyConfig):
     """No verification and no gates: the manifest says `unverified`."""
 
     unused: ClassVar[tuple[str, ...]] = ("dataset", "output", "top_k", "metrics", "files", "gates")
@@ -84,7 +84,7 @@ class NoVerify(Verify):
 
 
 @dataclass
-class ParityVerify(Verify):
+class ParityVerify(VerifyConfig):
     """Source and artifact run on an evaluation dataset; their outputs are compared."""
 
     unused: ClassVar[tuple[str, ...]] = ("output", "top_k")
@@ -93,7 +93,7 @@ class ParityVerify(Verify):
 
 
 @dataclass
-class ClassificationVerify(Verify):
+class ClassificationVerify(VerifyConfig):
     """Parity, and top-1 and top-k accuracy against labels."""
 
     kind: str = "classification"

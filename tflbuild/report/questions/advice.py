@@ -21,7 +21,7 @@ Row = Mapping[str, Json]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CalibrationAdvice:
     """Whether the samples are enough, in words, and what to do next, "" for nothing."""
 
     enough: bool
@@ -29,11 +29,11 @@ class Verdict:
     next_step: str
 
 
-def advice_text(found: Mapping[str, Json], verdict: Verdict) -> str:
+def advice_text(found: Mapping[str, Json], verdict: CalibrationAdvice) -> str:
     """The table, what else was seen, and the verdict."""
     rows = worst_first(found)
     several = len(found["samples"]) > 1
-    lines = align(HEADINGS, [cells(row, found, several) for row in rows[:SHOWN]], right=HEADINGS[:5])
+    lines = align(HEADINGS, [make_row(row, found, several) for row in rows[:SHOWN]], right=HEADINGS[:5])
     if len(rows) > SHOWN:
         lines.append(f"and {len(rows) - SHOWN} more: --json and the page have all")
     evaluated = sum(found["evaluated"].values())
@@ -57,7 +57,7 @@ def worst_first(found: Mapping[str, Json]) -> list[Row]:
     return sorted(found["tensors"], key=badness)
 
 
-def cells(row: Row, found: Mapping[str, Json], several: bool) -> tuple[str, ...]:
+def make_row(row: Row, found: Mapping[str, Json], several: bool) -> tuple[str, ...]:
     """One row of the table. Where several signatures are measured, the name says whose it is."""
     name = shorten(row["name"])
     return (
@@ -100,15 +100,17 @@ def remarks(found: Mapping[str, Json], rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def judge(found: Mapping[str, Json], recipe: Recipe, command: str) -> Verdict:
+def evaluate_samples(found: Mapping[str, Json], recipe: Recipe, command: str) -> CalibrationAdvice:
     """The verdict. `command` is the build's, to which overrides can be added."""
     rows, tolerance = found["tensors"], found["tolerance"]
     samples = max(found["samples"].values())
     growing = [row for row in rows if row["grew"] > tolerance]
     if samples == 1:
-        return Verdict(False, "not enough: one sample cannot show what another would add", "give more than one")
+        return CalibrationAdvice(
+            False, "not enough: one sample cannot show what another would add", "give more than one"
+        )
     if growing:
-        least = estimate(doublings(rows, tolerance), samples)
+        least = estimate_sample_count(count_growing_ranges(rows, tolerance), samples)
         text = (
             f"not enough: {len(growing)} of {len(rows)} ranges still grew by more than {tolerance:.0%}"
             f" with the last half of the {samples:,} samples; {least}"
@@ -120,11 +122,11 @@ def judge(found: Mapping[str, Json], recipe: Recipe, command: str) -> Verdict:
         if all(row["outside"] is not None and row["outside"] <= OUTSIDE for row in growing):
             most = max(row["outside"] for row in growing)
             text += f"; what grows is rare: at most {show_share(most)} of the evaluation samples' values lie outside"
-            return Verdict(False, text, compare_methods(recipe, command) or more)
-        return Verdict(False, text, more)
+            return CalibrationAdvice(False, text, compare_methods(recipe, command) or more)
+        return CalibrationAdvice(False, text, more)
     settled = max((row["settled"] for row in rows), default=samples)
     text = f"enough: from {settled:,} of {samples:,} samples on, all {len(rows)} ranges were within {tolerance:.0%}"
-    return Verdict(True, text, next_step(rows, recipe, command))
+    return CalibrationAdvice(True, text, next_step(rows, recipe, command))
 
 
 def next_step(rows: Sequence[Row], recipe: Recipe, command: str) -> str:
@@ -145,7 +147,7 @@ def compare_methods(recipe: Recipe, command: str) -> str:
     return f"measure what clipping is worth: {command} -m quantization.calibration.method=min_max,percentile,mse"
 
 
-def doublings(rows: Sequence[Row], tolerance: float) -> list[int]:
+def count_growing_ranges(rows: Sequence[Row], tolerance: float) -> list[int]:
     """How many ranges grew by more than the tolerance with each of the last three doublings of the samples."""
     grew = [0] * (len(HALVINGS) - 1)
     for row in rows:
@@ -158,7 +160,7 @@ def doublings(rows: Sequence[Row], tolerance: float) -> list[int]:
     return grew
 
 
-def estimate(grew: Sequence[int], samples: int) -> str:
+def estimate_sample_count(grew: Sequence[int], samples: int) -> str:
     """How many samples would do, if the number of ranges that still grow goes on falling as it did, which is told."""
     seen = f"with the last three doublings {', '.join(map(str, grew))} grew"
     if grew[-3] >= grew[-2] > grew[-1] > 0:

@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.report.columns import shorten
-from tflbuild.report.drawing import CHART, COLOURS, Axes, Column, Line, draw_bars, draw_lines, page, plot_scales
-from tflbuild.report.questions.advice import Row, Verdict, remarks, show_share, worst_first
+from tflbuild.report.drawing import (
+    CHART,
+    COLOURS,
+    BarColumn,
+    ChartLine,
+    PlotAxes,
+    draw_bars,
+    draw_lines,
+    page,
+    plot_scales,
+)
+from tflbuild.report.questions.advice import CalibrationAdvice, Row, remarks, show_share, worst_first
 
 LEAST = 0.1  # percent, the bottom of the growth chart
 
@@ -22,8 +32,8 @@ def sensitivity_page(found: Mapping[str, Json], recipe: Recipe) -> str:
     chart = draw_bars(
         labels,
         [
-            Column("SNR, dB (less is worse)", noise, [f"{value:.1f}" for value in noise]),
-            Column("share of the squared error, %", shares, [f"{value:.1f} %" for value in shares], COLOURS[0]),
+            BarColumn("SNR, dB (less is worse)", noise, [f"{value:.1f}" for value in noise]),
+            BarColumn("share of the squared error, %", shares, [f"{value:.1f} %" for value in shares], COLOURS[0]),
         ],
     )
     lead = [
@@ -37,7 +47,7 @@ def sensitivity_page(found: Mapping[str, Json], recipe: Recipe) -> str:
     return page(f"Sensitivity of {recipe.name}/{recipe.variant}", lead, [("Operators, worst first", what, chart)])
 
 
-def advice_page(found: Mapping[str, Json], verdict: Verdict, recipe: Recipe) -> str:
+def advice_page(found: Mapping[str, Json], verdict: CalibrationAdvice, recipe: Recipe) -> str:
     """How ranges grew with the samples; then what the last half added, what outliers cost and what is cut off."""
     rows = worst_first(found)
     lead = [verdict.text, *([f"Next: {verdict.next_step}"] if verdict.next_step else []), *remarks(found, rows)]
@@ -68,27 +78,27 @@ def draw_growth(found: Mapping[str, Json], rows: list[Row]) -> str:
     growing = [row for row in rows if row["grew"] > found["tolerance"]][: len(COLOURS)]
     colours = {id(row): colour for row, colour in zip(growing, COLOURS, strict=False)}
     lines = [
-        Line(label_of(row), [(count, gap * 100) for count, gap in row["gaps"]], colours.get(id(row), ""))
+        ChartLine(label_of(row), [(count, gap * 100) for count, gap in row["gaps"]], colours.get(id(row), ""))
         for row in rows
     ]
     counts = [count for row in rows for count, _ in row["gaps"]] or [1]
     across, up = plot_scales(min(counts), max(counts), LEAST)
     headings = ("calibration samples", "of the final range lacking, %")
     ticks = [(value, f"{value:,g}") for value in across.ticks()], [(value, f"{value:g}") for value in up.ticks()]
-    axes = Axes(across, up, headings, ticks)
+    axes = PlotAxes(across, up, headings, ticks)
     return draw_lines(axes, lines, (CHART[0], CHART[1] + 70), found["tolerance"] * 100)
 
 
-def advice_columns(rows: list[Row]) -> list[Column]:
+def advice_columns(rows: list[Row]) -> list[BarColumn]:
     """What can be drawn as bars; evaluation only where there was any."""
     grew = [row["grew"] * 100 for row in rows]
     bits = [row["bits_lost"] for row in rows]
     columns = [
-        Column("grew with the last half, %", grew, [f"{value:.1f} %" for value in grew], COLOURS[0]),
-        Column("lost to outliers, bits", bits, [f"{value:.1f}" for value in bits]),
+        BarColumn("grew with the last half, %", grew, [f"{value:.1f} %" for value in grew], COLOURS[0]),
+        BarColumn("lost to outliers, bits", bits, [f"{value:.1f}" for value in bits]),
     ]
     if any(row["outside"] is not None for row in rows):
         outside = [None if row["outside"] is None else row["outside"] * 100 for row in rows]
         words = ["" if row["outside"] is None else show_share(row["outside"]) for row in rows]
-        columns.append(Column("evaluation values outside, %", outside, words, COLOURS[2]))
+        columns.append(BarColumn("evaluation values outside, %", outside, words, COLOURS[2]))
     return columns

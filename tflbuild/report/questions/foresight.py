@@ -8,29 +8,31 @@ from dataclasses import asdict
 
 from tflbuild.core.digest import Json
 from tflbuild.core.step import FileInput, Plan, StepInput
-from tflbuild.execute.preview import Preview
-from tflbuild.plan.explain import Change, Earlier, differences
+from tflbuild.execute.preview import StepPreview
+from tflbuild.plan.explain import ActionChange, ActionHistory, compare_actions
 from tflbuild.report.outputs import last_manifest, variant_folder
-from tflbuild.report.ties import StepTie, show_ties, ties_json
+from tflbuild.report.ties import StepCpuDependence, show_ties, ties_json
 from tflbuild.resolve.inputs import ResolvedRecipe
 from tflbuild.storage.store import Store
 
 WORDS = {"hit": "hit", "run": "run", "follows": "run"}
 
 
-def reasons(
-    resolved: Sequence[ResolvedRecipe], plan: Plan, previews: Sequence[Preview], store: Store
-) -> dict[str, list[Change] | None]:
+def find_changes(
+    resolved: Sequence[ResolvedRecipe], plan: Plan, previews: Sequence[StepPreview], store: Store
+) -> dict[str, list[ActionChange] | None]:
     """Step id -> the leaves that differ from the step's last result; None where there is no earlier one."""
     pending = [one for one in previews if one.verdict != "hit"]
     if not pending:
         return {}
-    earlier = Earlier((record.action, record.created) for record in store.records())
+    earlier = ActionHistory((record.action, record.created) for record in store.records())
     last = _last_actions(resolved, plan, store)
-    found: dict[str, list[Change] | None] = {}
+    found: dict[str, list[ActionChange] | None] = {}
     for one in pending:
         before = last.get(one.step.id) or earlier.nearest(one.action)
-        found[one.step.id] = None if before is None else differences(before, one.action_like(before), ignore=one.awaits)
+        found[one.step.id] = (
+            None if before is None else compare_actions(before, one.action_like(before), ignore=one.awaits)
+        )
     return found
 
 
@@ -50,7 +52,7 @@ def _last_actions(resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store) 
     return actions
 
 
-def why(one: Preview, changes: list[Change] | None, titles: Mapping[str, str]) -> list[str]:
+def describe_changes(one: StepPreview, changes: list[ActionChange] | None, titles: Mapping[str, str]) -> list[str]:
     """The reasons in words, the nearest first."""
     if one.verdict == "hit":
         return []
@@ -63,7 +65,7 @@ def why(one: Preview, changes: list[Change] | None, titles: Mapping[str, str]) -
     return told or ["its result is no longer in the store"]
 
 
-def _input_text(one: Preview, change: Change) -> str:
+def _input_text(one: StepPreview, change: ActionChange) -> str:
     name = change.leaf.removeprefix("inputs.")
     for port in one.step.inputs:
         if change.leaf.startswith("inputs.") and port.name == name:
@@ -72,40 +74,40 @@ def _input_text(one: Preview, change: Change) -> str:
     return change.text()
 
 
-def _titles(previews: Sequence[Preview]) -> dict[str, str]:
+def _titles(previews: Sequence[StepPreview]) -> dict[str, str]:
     """Step id -> what a person calls it."""
     return {one.step.id: one.step.title for one in previews}
 
 
-def plan_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+def plan_text(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
     """A line a step: verdict and first reason; a last line that counts."""
     width = max(len(one.step.title) for one in previews)
     lines, titles = [], _titles(previews)
     for one in previews:
-        told = why(one, found.get(one.step.id), titles)
+        told = describe_changes(one, found.get(one.step.id), titles)
         more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
         lines.append(f"{one.step.title:<{width}}  {WORDS[one.verdict]}  {told[0] + more if told else ''}".rstrip())
     hits = sum(one.verdict == "hit" for one in previews)
     lines.append(f"{len(previews)} steps: {hits} hits, {len(previews) - hits} to run")
-    return "\n".join([*lines, *(f"tied to this CPU: {line}" for line in show_ties(list_ties(previews)))])
+    return "\n".join([*lines, *(f"tied to this CPU: {line}" for line in show_ties(list_cpu_dependence(previews)))])
 
 
-def list_ties(previews: Sequence[Preview]) -> list[dict[str, Json]]:
+def list_cpu_dependence(previews: Sequence[StepPreview]) -> list[dict[str, Json]]:
     """Return what is known to depend on the CPU, of all steps; of one that has not run, what its plan says."""
-    return ties_json(StepTie(one.step.title, tie) for one in previews for tie in one.ties)
+    return ties_json(StepCpuDependence(one.step.title, tie) for one in previews for tie in one.ties)
 
 
-def explain_text(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+def explain_text(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
     """For each step that runs, every reason on a line of its own."""
     lines, titles = [], _titles(previews)
     for one in previews:
         if one.verdict != "hit":
             lines.append(one.step.title)
-            lines += [f"  {text}" for text in why(one, found.get(one.step.id), titles)]
+            lines += [f"  {text}" for text in describe_changes(one, found.get(one.step.id), titles)]
     return "\n".join(lines) if lines else "nothing would run: every step is a hit"
 
 
-def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | None]) -> str:
+def plan_json(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
     """The same as JSON: a list of steps."""
     rows, titles = [], _titles(previews)
     for one in previews:
@@ -119,7 +121,7 @@ def plan_json(previews: Sequence[Preview], found: Mapping[str, list[Change] | No
                 "verdict": WORDS[one.verdict],
                 "awaits": list(one.awaits),
                 "changes": [{"leaf": c.leaf, "before": c.before, "after": c.after} for c in changes or ()],
-                "why": why(one, changes, titles),
+                "why": describe_changes(one, changes, titles),
                 "tied_to_cpu": [asdict(tie) for tie in one.ties],
             }
         )

@@ -14,7 +14,7 @@ def dominates(one: Costs, other: Costs) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def pareto(costs: Sequence[Costs | None]) -> frozenset[int]:
+def find_pareto_front(costs: Sequence[Costs | None]) -> frozenset[int]:
     """The places of those that none dominates. Equal ones are on the front together; None is on no front."""
     known = {one for one in costs if one is not None}
     best = {one for one in known if not any(dominates(other, one) for other in known)}
@@ -27,7 +27,7 @@ def costs_of(figures: Mapping[str, float], objectives: Sequence[Objective]) -> C
     return tuple(cost for cost in costs if cost is not None) if None not in costs else None
 
 
-def usual_objectives(measured: Sequence[Mapping[str, float]]) -> tuple[Objective, ...]:
+def choose_default_objectives(measured: Sequence[Mapping[str, float]]) -> tuple[Objective, ...]:
     """Accuracy, by labels if any variant has it so, else by the outputs' noise; then size."""
     accuracy = next((name for name in ("top1", "snr_db") if any(name in figures for figures in measured)), None)
     size = Objective("bytes", "min")

@@ -9,10 +9,10 @@ from html import escape
 
 from tflbuild.core.gates import ACCURACIES
 from tflbuild.core.objective import Objective
-from tflbuild.report.drawing import COLOURS, Axes, Line, Scale, draw_lines, round_step, svg, text
-from tflbuild.report.figures import BYTES, heading, show_figure, show_tick, unit
-from tflbuild.report.sweeps.front import costs_of, pareto
-from tflbuild.report.sweeps.standings import Standing
+from tflbuild.report.drawing import COLOURS, AxisScale, ChartLine, PlotAxes, draw_lines, round_step, svg, text
+from tflbuild.report.figures import BYTES, name_in_heading, show_figure, show_tick, unit
+from tflbuild.report.sweeps.front import costs_of, find_pareto_front
+from tflbuild.report.sweeps.standings import RankedVariant
 
 WIDE = (900, 420)
 NARROW = (350, 330)  # the picture that a phone gets, whose letters would be too small in the other
@@ -27,25 +27,25 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class View:
+class ScatterView:
     """A picture of the variants: `x` against `y`, each a figure and the side that is better."""
 
     x: Objective
     y: Objective
 
 
-def make_scale(values: Sequence[float], start: float, stop: float, figure: str, logarithmic: bool = False) -> Scale:
+def make_scale(values: Sequence[float], start: float, stop: float, figure: str, logarithmic: bool = False) -> AxisScale:
     """A scale with room around the values; shares do not go beyond 100 %, nor bytes below nothing."""
     low, high = min(values), max(values)
     if logarithmic and low > 0 and high / low >= LOGARITHMIC_FROM:
-        return Scale(low / 1.3, high * 1.3, start, stop, logarithmic=True)
+        return AxisScale(low / 1.3, high * 1.3, start, stop, logarithmic=True)
     room = (high - low) * 0.12 or abs(high) * 0.05 or 1.0
     least = low - room if low < 0 else max(0.0, low - room)
     most = min(high + room, 1.0) if figure in ACCURACIES and high < 1 else high + room
-    return Scale(least, most, start, stop)
+    return AxisScale(least, most, start, stop)
 
 
-def thin(scale: Scale, most: int) -> list[float]:
+def choose_ticks(scale: AxisScale, most: int) -> list[float]:
     """Round values of a scale, no more than so many."""
     ticks = scale.ticks()
     if len(ticks) <= most:
@@ -56,24 +56,27 @@ def thin(scale: Scale, most: int) -> list[float]:
     return [value for value in ticks if abs(value / step - round(value / step)) < 1e-6] or ticks[:1]
 
 
-def tell_ticks(figure: str, values: Sequence[float]) -> list[tuple[float, str]]:
+def label_ticks(figure: str, values: Sequence[float]) -> list[tuple[float, str]]:
     """Values at an axis with their words: bytes in full where three digits would be too few for one of them."""
     full = unit(figure) == BYTES and any(abs(float(f"{value:.3g}") - value) > 0.5 for value in values)
     return [(value, show_figure(figure, value) if full else show_tick(figure, value)) for value in values]
 
 
-def make_axes(view: View, shown: Sequence[Standing], size: tuple[float, float]) -> Axes:
+def make_axes(view: ScatterView, shown: Sequence[RankedVariant], size: tuple[float, float]) -> PlotAxes:
     """Axes on which these variants have room, in a picture of that size."""
     across_values = [one.entry.figures[view.x.figure] for one in shown]
     up_values = [one.entry.figures[view.y.figure] for one in shown]
     across = make_scale(across_values, LEFT, size[0] - RIGHT, view.x.figure, logarithmic=True)
     up = make_scale(up_values, size[1] - BOTTOM, TOP, view.y.figure)
     columns, rows = (8 if size[0] > 500 else 4), 6
-    ticks = tell_ticks(view.x.figure, thin(across, columns)), tell_ticks(view.y.figure, thin(up, rows))
-    return Axes(across, up, (heading(view.x.figure), heading(view.y.figure)), ticks)
+    ticks = (
+        label_ticks(view.x.figure, choose_ticks(across, columns)),
+        label_ticks(view.y.figure, choose_ticks(up, rows)),
+    )
+    return PlotAxes(across, up, (name_in_heading(view.x.figure), name_in_heading(view.y.figure)), ticks)
 
 
-def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, float]) -> str:
+def draw_scatter(view: ScatterView, standings: Sequence[RankedVariant], size: tuple[float, float]) -> str:
     """A circle a variant that has both figures, a line through those that nothing beats in both, labels at the best."""
     places = [
         place
@@ -87,7 +90,9 @@ def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, f
     spots = [
         (axes.across(one.entry.figures[view.x.figure]), axes.up(one.entry.figures[view.y.figure])) for one in shown
     ]
-    front = pareto([costs_of(one.entry.figures, (view.x, view.y)) if one.entry.sound else None for one in shown])
+    front = find_pareto_front(
+        [costs_of(one.entry.figures, (view.x, view.y)) if one.entry.sound else None for one in shown]
+    )
     joined = sorted({spots[place] for place in front})
     parts = axes.draw()
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in joined)
@@ -99,13 +104,13 @@ def draw_scatter(view: View, standings: Sequence[Standing], size: tuple[float, f
     return svg(*size, parts, role="group")
 
 
-def short_label(one: Standing) -> str:
+def short_label(one: RankedVariant) -> str:
     """A label for a picture: of what is chosen by a name of its own, the name; that it is the quantization, not."""
     named = (NAMED.sub("", word) for word in one.label.split(" "))
     return " ".join(word.removeprefix("quantization=").removeprefix("recipe=") for word in named)
 
 
-def draw_point(place: int, one: Standing, x: float, y: float) -> str:
+def draw_point(place: int, one: RankedVariant, x: float, y: float) -> str:
     """A circle that can be reached by keyboard; `data-entry` is the place of its variant in the table."""
     entry = one.entry
     kind = "best" if one.best else "passed" if entry.sound else "doubtful" if entry.passed else "rejected"
@@ -165,18 +170,18 @@ def draw_trend(
 ) -> str:
     """A figure of several variants over commits: (label, (place of the commit, value)...); `names` stand below."""
     values = [value for _, points in lines for _, value in points]
-    across = Scale(-0.25, len(names) - 0.75, LEFT, size[0] - RIGHT)
+    across = AxisScale(-0.25, len(names) - 0.75, LEFT, size[0] - RIGHT)
     up = make_scale(values, size[1] - BOTTOM, TOP, figure)
     every = -(-len(names) // max(1, size[0] // 110))
     below = [(float(place), name) for place, name in enumerate(names) if place % every == 0]
-    beside = tell_ticks(figure, thin(up, 6))
+    beside = label_ticks(figure, choose_ticks(up, 6))
     room = int((size[0] - LEFT - 30) / LETTER)
     drawn = [
-        Line(
+        ChartLine(
             cut(label, room),
             [(float(place), value) for place, value in points],
             COLOURS[index] if index < len(COLOURS) else "",
         )
         for index, (label, points) in enumerate(lines)
     ]
-    return draw_lines(Axes(across, up, ("commit", heading(figure)), (below, beside)), drawn, size)
+    return draw_lines(PlotAxes(across, up, ("commit", name_in_heading(figure)), (below, beside)), drawn, size)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tflbuild.report.sweeps.sweep import Entry, StepEnd
+from tflbuild.report.sweeps.sweep import StepEnd, SweepEntry
 
 DONE = ("hit", "ran")
 WORKED = ("ran", "failed")
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedStep:
     """The steps of one role: how many variants asked for one, how many different ones they are and how each ended.
 
     `spent` are the seconds that the steps took in this sweep, `saved` those that it would have taken
@@ -29,7 +29,7 @@ class Shared:
     saved: float
 
 
-def share(entries: Sequence[Entry]) -> list[Shared]:
+def summarize_sharing(entries: Sequence[SweepEntry]) -> list[SharedStep]:
     """A row a role, in the order in which steps follow each other; what was skipped was not asked."""
     roles: dict[str, list[StepEnd]] = {}
     for entry in entries:
@@ -39,11 +39,11 @@ def share(entries: Sequence[Entry]) -> list[Shared]:
     return [_share_one(role, ends) for role, ends in roles.items()]
 
 
-def _share_one(role: str, ends: Sequence[StepEnd]) -> Shared:
+def _share_one(role: str, ends: Sequence[StepEnd]) -> SharedStep:
     steps = {end.id: end for end in ends}.values()
     spent = sum(end.seconds for end in steps if end.status in WORKED)
     alone = sum(end.seconds for end in ends)
-    return Shared(
+    return SharedStep(
         role=role,
         asked=len(ends),
         steps=len(steps),

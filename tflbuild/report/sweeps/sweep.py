@@ -11,16 +11,16 @@ from pathlib import Path
 
 from tflbuild.core.digest import Json
 from tflbuild.core.foreign_files import read_json
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, figures, margins
+from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, collect_figures, collect_margins
 from tflbuild.core.objective import Objective
 from tflbuild.core.quality import is_collapsed
 from tflbuild.core.result import StepResult
-from tflbuild.core.target_gates import judged_figures
+from tflbuild.core.target_gates import collect_target_figures
 from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import short_verdict
 from tflbuild.errors import TflbuildError, UsageError
-from tflbuild.report.summary import Row, is_optimized
-from tflbuild.report.sweeps.front import costs_of, pareto, usual_objectives
+from tflbuild.report.summary import SweepRow, is_optimized
+from tflbuild.report.sweeps.front import choose_default_objectives, costs_of, find_pareto_front
 from tflbuild.report.targets import verdicts_in
 from tflbuild.report.ties import show_ties
 
@@ -52,7 +52,7 @@ class StepEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class VariantError:
     """Why a variant did not pass: the fields of an error."""
 
     kind: str
@@ -76,7 +76,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class OperatorSensitivity:
     """An operator, and the worst output's SNR in dB when it alone is quantized."""
 
     name: str
@@ -85,17 +85,17 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layers:
+class SensitivityTable:
     """The error by operator, worst first, as `source` (sensitivity, or a search) measured it with a scheme."""
 
     source: str
     scheme: str
-    operators: tuple[Layer, ...]
+    operators: tuple[OperatorSensitivity, ...]
     samples: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SweepEntry:
     """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets;
     `margins` are half the widths of their 95 % intervals. A `collapsed` one is on no front; `warnings` say why.
     `tied` says what in the artifact depends on the CPU that built it.
@@ -111,7 +111,7 @@ class Entry:
     recipe: str = ""
     overrides: tuple[str, ...] = ()
     scheme: str = ""
-    trouble: Trouble | None = None
+    trouble: VariantError | None = None
     artifact: Artifact | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     margins: Mapping[str, float] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Entry:
     steps: Mapping[str, StepEnd] = field(default_factory=dict)
     sensitivity: str = ""
     alone: tuple[str, ...] = ()
-    layers: Layers | None = None
+    layers: SensitivityTable | None = None
 
     @property
     def passed(self) -> bool:
@@ -152,7 +152,7 @@ class Commit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class SweepRecord:
     """What was asked, when (UTC, ISO 8601), where and with what, and one entry a variant in the order asked for."""
 
     id: str
@@ -161,7 +161,7 @@ class Sweep:
     tflbuild: str
     host: Mapping[str, str]
     toolchain: Mapping[str, str]
-    variants: tuple[Entry, ...]
+    variants: tuple[SweepEntry, ...]
     git: Commit | None = None
     objectives: tuple[Objective, ...] = ()
     format: int = FORMAT
@@ -169,20 +169,20 @@ class Sweep:
     @property
     def aims(self) -> tuple[Objective, ...]:
         """The objectives asked for, or the usual ones."""
-        return self.objectives or usual_objectives([entry.figures for entry in self.variants])
+        return self.objectives or choose_default_objectives([entry.figures for entry in self.variants])
 
     @property
     def front(self) -> frozenset[int]:
         """The places of the variants on the Pareto front."""
-        return front_of(self.variants, self.aims)
+        return find_front(self.variants, self.aims)
 
 
-def front_of(entries: Sequence[Entry], aims: Sequence[Objective]) -> frozenset[int]:
+def find_front(entries: Sequence[SweepEntry], aims: Sequence[Objective]) -> frozenset[int]:
     """Return the places of those on the front: only what passed, is sound and has every objective measured can be."""
-    return pareto([costs_of(entry.figures, aims) if entry.sound else None for entry in entries])
+    return find_pareto_front([costs_of(entry.figures, aims) if entry.sound else None for entry in entries])
 
 
-def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
+def rank_entries(entries: Sequence[SweepEntry], aims: Sequence[Objective]) -> list[int]:
     """Return places, best first by the first objective, then by the others; of equals the smaller first, then by name.
     What collapsed and then what did not pass come last.
     """
@@ -197,18 +197,21 @@ def ranked(entries: Sequence[Entry], aims: Sequence[Objective]) -> list[int]:
     return sorted(range(len(entries)), key=rank)
 
 
-def measured(manifest: Mapping[str, Json]) -> dict[str, float]:
+def collect_manifest_figures(manifest: Mapping[str, Json]) -> dict[str, float]:
     """The figures of a manifest, those of its targets included."""
-    return {**figures({"check": manifest["artifact"], **manifest["metrics"]}), **judged_figures(verdicts_in(manifest))}
+    return {
+        **collect_figures({"check": manifest["artifact"], **manifest["metrics"]}),
+        **collect_target_figures(verdicts_in(manifest)),
+    }
 
 
 def make_entry(
-    row: Row,
+    row: SweepRow,
     recipe: str,
     model: Path | None,
     steps: Mapping[str, StepResult],
     error: TflbuildError | None,
-) -> Entry:
+) -> SweepEntry:
     """The entry of a variant that was built, or was not; `model` is where its artifact lies."""
     ends = {
         role: StepEnd(id=one.step_id, key=one.key, status=one.status, seconds=round(one.elapsed, 3))
@@ -217,19 +220,24 @@ def make_entry(
     trouble = None
     if error is not None:
         parts = ("kind", "what", "where", "why", "next_step")
-        trouble = Trouble(**{part: getattr(error, part) for part in parts})
-    told = Entry(
-        name=row.name, verdict=row.verdict, recipe=recipe, overrides=of_variant(row), trouble=trouble, steps=ends
+        trouble = VariantError(**{part: getattr(error, part) for part in parts})
+    told = SweepEntry(
+        name=row.name,
+        verdict=row.verdict,
+        recipe=recipe,
+        overrides=list_variant_overrides(row),
+        trouble=trouble,
+        steps=ends,
     )
     return told if row.manifest is None else _with_artifact(told, row.manifest, model)
 
 
-def of_variant(row: Row) -> tuple[str, ...]:
+def list_variant_overrides(row: SweepRow) -> tuple[str, ...]:
     """The overrides that make the variant: how a sweep judges it is no part of that."""
     return tuple(text for text in row.overrides if not text.lstrip("+").startswith("sweep."))
 
 
-def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | None) -> Entry:
+def _with_artifact(entry: SweepEntry, manifest: Mapping[str, Json], model: Path | None) -> SweepEntry:
     made, metrics = manifest["artifact"], manifest["metrics"]
     verdicts = verdicts_in(manifest)
     pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
@@ -239,13 +247,13 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
         optimized=is_optimized(manifest),
         zeros=made["contents"]["weights"]["zeros"] if pruned else None,
     )
-    return Entry(
+    return SweepEntry(
         **{
             **vars(entry),
             "artifact": artifact,
             "scheme": manifest["recipe"]["quantization"]["scheme"],
-            "figures": measured(manifest),
-            "margins": margins({"check": made, **metrics}),
+            "figures": collect_manifest_figures(manifest),
+            "margins": collect_margins({"check": made, **metrics}),
             "warnings": tuple(manifest["warnings"]),
             "tied": tuple(show_ties(manifest.get("tied_to_cpu") or ())),
             "collapsed": is_collapsed(metrics.get("verify")),
@@ -257,19 +265,19 @@ def _with_artifact(entry: Entry, manifest: Mapping[str, Json], model: Path | Non
     )
 
 
-def write_record(sweep: Sweep) -> str:
+def write_record(sweep: SweepRecord) -> str:
     """The text of sweep.json."""
     return json.dumps(asdict(sweep), indent=1) + "\n"
 
 
-def read_record(path: Path) -> Sweep:
+def read_record(path: Path) -> SweepRecord:
     """The sweep of a sweep.json. Raises UsageError for one that is damaged, or of a newer tflbuild."""
     try:
         told = read_json(path)
         if not isinstance(told, dict):
             raise ValueError("it is no object")
         newer = isinstance(told.get("format"), int) and told["format"] > FORMAT
-        sweep = None if newer else from_json(Sweep, told)
+        sweep = None if newer else from_json(SweepRecord, told)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"'{path}' is no record of a sweep",
@@ -287,7 +295,7 @@ def read_record(path: Path) -> Sweep:
     return sweep
 
 
-def write_csv(sweeps: Sequence[Sweep]) -> str:
+def write_csv(sweeps: Sequence[SweepRecord]) -> str:
     """A line a variant under CSV_COLUMNS, and under the figures that these variants have besides."""
     entries = [entry for sweep in sweeps for entry in sweep.variants]
     more = sorted({name for entry in entries for name in entry.figures} - {*FIGURES})
@@ -301,7 +309,7 @@ def write_csv(sweeps: Sequence[Sweep]) -> str:
     return out.getvalue()
 
 
-def _cells(sweep: Sweep, entry: Entry, best: bool) -> dict[str, Json]:
+def _cells(sweep: SweepRecord, entry: SweepEntry, best: bool) -> dict[str, Json]:
     artifact, trouble = entry.artifact, entry.trouble
     return {
         "sweep": sweep.id,

@@ -13,31 +13,31 @@ from tflbuild.core.precision import show_ratio
 from tflbuild.locations import ASSETS
 from tflbuild.report.columns import shorten
 from tflbuild.report.drawing import STYLE, VIEWPORT, document
-from tflbuild.report.figures import heading, is_cost, is_of_a_host, plain, show_figure
-from tflbuild.report.sweeps.front import usual_objectives
-from tflbuild.report.sweeps.scatter import NARROW, WIDE, View, draw_scatter, draw_trend
-from tflbuild.report.sweeps.sharing import share
+from tflbuild.report.figures import is_cost, is_of_a_host, name_in_heading, name_in_sentence, show_figure
+from tflbuild.report.sweeps.front import choose_default_objectives
+from tflbuild.report.sweeps.scatter import NARROW, WIDE, ScatterView, draw_scatter, draw_trend
+from tflbuild.report.sweeps.sharing import summarize_sharing
 from tflbuild.report.sweeps.standings import (
-    Column,
-    Standing,
-    aims_of,
+    RankedVariant,
+    RankingColumn,
     columns_of,
     count_text,
-    explained,
+    describe_ranking,
+    find_objectives,
     hosts_of,
     is_comparable,
-    stand,
+    rank_variants,
 )
-from tflbuild.report.sweeps.sweep import Entry, Layers, Sweep, Trouble
+from tflbuild.report.sweeps.sweep import SensitivityTable, SweepEntry, SweepRecord, VariantError
 
 TOLD_FIGURES = ("bytes", "gzip_bytes", "top1", "top1_drop", "agreement", "snr_db", "cosine", "rmse", "latency_ms")
 SHOWN_LAYERS = 10
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
-def sweep_page(sweeps: Sequence[Sweep]) -> str:
+def sweep_page(sweeps: Sequence[SweepRecord]) -> str:
     """The page. `sweeps` are in the order of their time, or of their commits; one at least."""
-    standings, aims = stand(sweeps), aims_of(sweeps)
+    standings, aims = rank_variants(sweeps), find_objectives(sweeps)
     title = f"Sweep {sweeps[0].id}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -68,7 +68,7 @@ def paragraph(words: str) -> str:
     return f"<p>{escape(words)}</p>"
 
 
-def lead(sweeps: Sequence[Sweep]) -> list[str]:
+def lead(sweeps: Sequence[SweepRecord]) -> list[str]:
     """What, when, how it ended, where, with what."""
     entries = [entry for sweep in sweeps for entry in sweep.variants]
     recipes = ", ".join(dict.fromkeys(entry.recipe for entry in entries if entry.recipe))
@@ -91,24 +91,26 @@ def lead(sweeps: Sequence[Sweep]) -> list[str]:
     return parts
 
 
-def views_of(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[View]:
+def views_of(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[ScatterView]:
     """What can be drawn: each cost that is wanted, and the usual ones, against the first figure that is none; then the
     first of the wanted costs against the others."""
     entries = [one.entry for one in standings]
     figures = [entry.figures for entry in entries]
-    wanted = [aim for aim in (*aims, *usual_objectives(figures)) if any(aim.figure in found for found in figures)]
+    wanted = [
+        aim for aim in (*aims, *choose_default_objectives(figures)) if any(aim.figure in found for found in figures)
+    ]
     up = next((aim for aim in wanted if not is_cost(aim.figure)), None)
     costs = [aim for aim in aims if is_cost(aim.figure)]
     packed = any(entry.artifact is not None and entry.artifact.optimized for entry in entries)
     usual = ["bytes", *(["gzip_bytes"] if packed else [])]
     usual += ["latency_ms"] if is_comparable("latency_ms", entries) else []
     across = [*costs, *(Objective(name, "min") for name in usual if name not in [aim.figure for aim in costs])]
-    views = [View(aim, up) for aim in across] if up is not None else []
-    views += [View(costs[0], other) for other in costs[1:]]
+    views = [ScatterView(aim, up) for aim in across] if up is not None else []
+    views += [ScatterView(costs[0], other) for other in costs[1:]]
     return [one for one in views if any(one.x.figure in found and one.y.figure in found for found in figures)]
 
 
-def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+def scatter_section(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[str]:
     """The picture, with a switch where there are several, and what is told of each point."""
     views = views_of(standings, aims)
     parts = ["<h2>Pareto front</h2>"]
@@ -139,9 +141,11 @@ def scatter_section(standings: Sequence[Standing], aims: Sequence[Objective]) ->
     return [*parts, f"<div hidden>{''.join(told)}</div>"]
 
 
-def view_title(view: View, first: View) -> str:
+def view_title(view: ScatterView, first: ScatterView) -> str:
     """What lies across, and what stands upwards where that is not the same as in the first view."""
-    return plain(view.x.figure) + ("" if view.y == first.y else f", upwards {plain(view.y.figure)}")
+    return name_in_sentence(view.x.figure) + (
+        "" if view.y == first.y else f", upwards {name_in_sentence(view.y.figure)}"
+    )
 
 
 def both(wide: str, narrow: str) -> str:
@@ -149,18 +153,18 @@ def both(wide: str, narrow: str) -> str:
     return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
-def differences(entries: Sequence[Entry]) -> list[list[str]]:
+def differences(entries: Sequence[SweepEntry]) -> list[list[str]]:
     """The overrides of each that not all have."""
     common = set.intersection(*(set(entry.overrides) for entry in entries)) if entries else set()
     return [[text.lstrip("+") for text in entry.overrides if text not in common] for entry in entries]
 
 
-def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Sequence[str]) -> str:
+def entry_html(place: int, one: RankedVariant, differing: Sequence[str], figures: Sequence[str]) -> str:
     """What is told of a variant: how it differs from the others, and its figures."""
     entry = one.entry
     diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
     rows = [
-        (heading(name), show_figure(name, entry.figures[name], entry.margins.get(name), PLUS_MINUS))
+        (name_in_heading(name), show_figure(name, entry.figures[name], entry.margins.get(name), PLUS_MINUS))
         for name in figures
         if name in entry.figures
     ]
@@ -175,7 +179,9 @@ def entry_html(place: int, one: Standing, differing: Sequence[str], figures: Seq
     )
 
 
-def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+def trend_section(
+    sweeps: Sequence[SweepRecord], standings: Sequence[RankedVariant], aims: Sequence[Objective]
+) -> list[str]:
     """Each variant that was built at several commits, over these."""
     commits = list(dict.fromkeys(sweep.git.short for sweep in sweeps if sweep.git is not None))
     if len(commits) < 2:
@@ -198,12 +204,14 @@ def trend_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
     return parts if len(parts) > 1 else [*parts, paragraph("No variant was built at more than one commit.")]
 
 
-def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: Sequence[Objective]) -> list[str]:
+def table_section(
+    sweeps: Sequence[SweepRecord], standings: Sequence[RankedVariant], aims: Sequence[Objective]
+) -> list[str]:
     """All variants, to be sorted by any column."""
     columns = columns_of(standings, aims)
     if len(sweeps) > 1:
-        columns.append(Column("sweep", lambda one: one.sweep.id))
-        columns.append(Column("commit", lambda one: one.sweep.git.short if one.sweep.git else ""))
+        columns.append(RankingColumn("sweep", lambda one: one.sweep.id))
+        columns.append(RankingColumn("commit", lambda one: one.sweep.git.short if one.sweep.git else ""))
     cells = [[column.words(one) for column in columns] for one in standings]
     used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
     columns = [columns[place] for place in used]
@@ -213,7 +221,7 @@ def table_section(sweeps: Sequence[Sweep], standings: Sequence[Standing], aims: 
     )
     rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
     body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    told = [paragraph(typeset(words) + ".") for words in explained(standings, aims)]
+    told = [paragraph(typeset(words) + ".") for words in describe_ranking(standings, aims)]
     return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
 
 
@@ -222,12 +230,12 @@ def typeset(words: str) -> str:
     return words.replace("+-", PLUS_MINUS)
 
 
-def number(column: Column) -> str:
+def number(column: RankingColumn) -> str:
     """The class of a column of figures."""
     return ' class="number"' if column.value is not None else ""
 
 
-def table_row(place: int, one: Standing, columns: Sequence[Column]) -> str:
+def table_row(place: int, one: RankedVariant, columns: Sequence[RankingColumn]) -> str:
     """One variant; what a cell is sorted by stands in `data-value`, empty where there is nothing."""
     cells = []
     for column in columns:
@@ -250,9 +258,9 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers:
     return f'<div class="box"><table><thead><tr>{cells("th", headings)}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def shared_section(entries: Sequence[Entry]) -> list[str]:
+def shared_section(entries: Sequence[SweepEntry]) -> list[str]:
     """Steps by role, and the seconds that sharing and the store saved."""
-    shared = share(entries)
+    shared = summarize_sharing(entries)
     if not shared:
         return []
     counts = ["asked", "steps", "ran", "hits", *(["failed"] if any(one.failed for one in shared) else [])]
@@ -271,9 +279,9 @@ def shared_section(entries: Sequence[Entry]) -> list[str]:
     return ["<h2>What was shared</h2>", paragraph(words), plain_table(headings, rows, range(1, len(headings)))]
 
 
-def failed_section(standings: Sequence[Standing]) -> list[str]:
+def failed_section(standings: Sequence[RankedVariant]) -> list[str]:
     """Each reason once, with the variants that it befell; where it arose is told of the first."""
-    befell: dict[tuple[str, ...], list[tuple[Standing, Trouble]]] = {}
+    befell: dict[tuple[str, ...], list[tuple[RankedVariant, VariantError]]] = {}
     for one in standings:
         if (trouble := one.entry.trouble) is not None:
             reason = (trouble.kind, trouble.what, trouble.why, trouble.next_step)
@@ -289,7 +297,7 @@ def failed_section(standings: Sequence[Standing]) -> list[str]:
     return parts
 
 
-def warnings_section(standings: Sequence[Standing]) -> list[str]:
+def warnings_section(standings: Sequence[RankedVariant]) -> list[str]:
     """Return each warning once, with the variants that it is about."""
     about: dict[str, list[str]] = {}
     for one in standings:
@@ -303,9 +311,9 @@ def warnings_section(standings: Sequence[Standing]) -> list[str]:
     return ["<h2>What is doubtful</h2>", f"<ul>{''.join(rows)}</ul>"] if rows else []
 
 
-def layers_section(standings: Sequence[Standing]) -> list[str]:
+def layers_section(standings: Sequence[RankedVariant]) -> list[str]:
     """The error by operator of what is on the front, or how to get it; of those with one answer, together."""
-    asked: dict[str, list[Standing]] = {}
+    asked: dict[str, list[RankedVariant]] = {}
     for one in standings:
         if one.best and one.entry.scheme not in ("", "none"):
             asked.setdefault(one.entry.sensitivity or one.label, []).append(one)
@@ -317,7 +325,7 @@ def layers_section(standings: Sequence[Standing]) -> list[str]:
     return ["<h2>Error by layer</h2>", paragraph(words), *parts] if parts else []
 
 
-def layers_of(one: Standing) -> list[str]:
+def layers_of(one: RankedVariant) -> list[str]:
     """The same of one variant."""
     entry = one.entry
     if entry.layers is not None:
@@ -333,7 +341,7 @@ def layers_of(one: Standing) -> list[str]:
     return [paragraph(f"Not measured.{lacks}")]
 
 
-def layers_html(layers: Layers) -> list[str]:
+def layers_html(layers: SensitivityTable) -> list[str]:
     """The operators that lose most, a bar for each one's part of the error."""
     worst = layers.operators[:SHOWN_LAYERS]
     noise = [10 ** (-layer.snr_db / 10) for layer in layers.operators]

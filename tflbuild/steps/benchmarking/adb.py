@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tflbuild.core.digest import Json
-from tflbuild.runtime.contract import Facts, Request, WorkerError, end_with_parent
-from tflbuild.steps.benchmarking.benchmark_output import Run, parse
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.steps.benchmarking.benchmark_output import BenchmarkRun, parse
 
 FOLDER = "/data/local/tmp"
 BINARY = f"{FOLDER}/benchmark_model"
@@ -45,7 +45,7 @@ BUILD_IT = (
 
 
 @dataclass(frozen=True)
-class Attached:
+class AndroidDevice:
     """A line of `adb devices`. `state` is `device` for one that can be used."""
 
     serial: str
@@ -97,7 +97,7 @@ class Adb:
         return "yes" in self("shell", f"test -f {shlex.quote(path)} && echo yes || echo no")
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs benchmark.json; facts: the same.
 
     `params.target`: delegate (xnnpack | none | gpu), threads, benchmark_binary (a path here, "" for the one on the
@@ -139,14 +139,14 @@ def open_device(program: str, serial: str) -> Adb:
     return Adb(adb.program, choose(attached(adb("devices")), serial))
 
 
-def attached(text: str) -> list[Attached]:
+def attached(text: str) -> list[AndroidDevice]:
     """What `adb devices` lists; lines of its daemon begin with an asterisk."""
     _, _, listed = text.partition("List of devices attached")
     found = [line.split() for line in listed.split("\n") if line.strip() and not line.startswith("*")]
-    return [Attached(words[0], words[1]) for words in found if len(words) > 1]
+    return [AndroidDevice(words[0], words[1]) for words in found if len(words) > 1]
 
 
-def choose(devices: Sequence[Attached], serial: str) -> str:
+def choose(devices: Sequence[AndroidDevice], serial: str) -> str:
     """The serial number of the device to use. Raises WorkerError where that is not clear."""
     usable = [one.serial for one in devices if one.state == "device"]
     named = [one for one in devices if one.serial == serial] if serial else list(devices)
@@ -210,7 +210,7 @@ def device_name(adb: Adb) -> str:
     return f"{maker} {model} ({code}), Android {release}, API {api}, {abi}"
 
 
-def report_of(adb: Adb, target: dict[str, Json], timed: Run, profiled: Run) -> dict[str, Json]:
+def report_of(adb: Adb, target: dict[str, Json], timed: BenchmarkRun, profiled: BenchmarkRun) -> dict[str, Json]:
     """The benchmark's report. Times are milliseconds."""
     return {
         "device": device_name(adb),

@@ -36,7 +36,7 @@ FAILED = re.compile(r"ERROR|[Ff]ailed|FAIL|error:")
 
 
 @dataclass(frozen=True)
-class Line:
+class ProfileLine:
     """A line of the profile: an operator, or one of a delegate's. `layer` is "" where the tool tells none."""
 
     op: str
@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """One run of the tool. `stats` are its own words for the timed inferences, microseconds but for `count`."""
 
     init_us: float
@@ -71,7 +71,7 @@ class Run:
     ops: int | None
     partitions: int | None
     declined: bool
-    operators: tuple[Line, ...]
+    operators: tuple[ProfileLine, ...]
 
     def as_json(self) -> dict[str, Json]:
         """Figures in milliseconds; p5, p50 and p95 are None for an older tool, which tells means alone."""
@@ -93,7 +93,7 @@ class Run:
         }
 
 
-def parse(text: str) -> Run:
+def parse(text: str) -> BenchmarkRun:
     """The tool's output."""
     lines = [LEVEL.sub("", line) for line in text.split("\n")]
     timings = next(filter(None, map(TIMINGS.search, lines)), None)
@@ -106,7 +106,7 @@ def parse(text: str) -> Run:
     applied = [found for line in lines if (found := REPLACED.search(line))]
     replaced = [found for found in applied if found[3] == applied[0][3]]  # one delegate, subgraph by subgraph
     init, first, warmup, mean = (float(one) for one in timings.groups())
-    return Run(
+    return BenchmarkRun(
         init_us=init,
         first_us=first,
         warmup_us=warmup,
@@ -121,7 +121,7 @@ def parse(text: str) -> Run:
     )
 
 
-def operators(lines: list[str]) -> list[Line]:
+def operators(lines: list[str]) -> list[ProfileLine]:
     """The profile's table of operators in the order they ran."""
     start = next((place for place, line in enumerate(lines) if PROFILE in line), None)
     if start is None:
@@ -136,9 +136,9 @@ def operators(lines: list[str]) -> list[Line]:
     return found
 
 
-def entry(row: re.Match[str]) -> Line:
+def entry(row: re.Match[str]) -> ProfileLine:
     """One row: `CONV_2D 0.0 3.73 3.64 16.5% 16.9% 0.000 1 [layer]:1`."""
     kind, named = row["kind"], LAYER.match(row["name"])
     delegate = kind.startswith((DELEGATE_PREFIX, "TfLite")) or row["name"].startswith(DELEGATE_PREFIX)
     layer = "" if delegate or named is None else named["layer"]
-    return Line(kind.removeprefix(DELEGATE_PREFIX), layer, float(row["ms"]), float(row["percent"]), delegate)
+    return ProfileLine(kind.removeprefix(DELEGATE_PREFIX), layer, float(row["ms"]), float(row["percent"]), delegate)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.digest import Json
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.benchmarking import host
-from tflbuild.steps.benchmarking.op_profile import Inquiry, profile
-from tflbuild.steps.benchmarking.timing import Effort, Timing, measure
+from tflbuild.steps.benchmarking.op_profile import ProfileRequest, profile
+from tflbuild.steps.benchmarking.timing import Timing, TimingEffort, measure
 from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.interpreters import Running, open_signature, zeros
+from tflbuild.tflite.interpreters import OpenSignature, open_signature, zeros
 from tflbuild.tflite.model import Model
-from tflbuild.tflite.partitions import Placement, place
+from tflbuild.tflite.partitions import DelegatePlacement, place
 
 RUNTIME = "ai-edge-litert"
 PRECISION = 0.02
@@ -25,7 +25,7 @@ TOLD = 20  # operators that are told of in the facts; benchmark.json has all of 
 SEED = 20
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs benchmark.json; facts: the same, of the profile the slowest operators alone.
 
     Times are milliseconds an inference, inputs already set. `params.again` is there for the key alone: with another
@@ -39,7 +39,7 @@ def run(request: Request) -> Facts:
     timing = timing_of(running, effort_of(params))
     disturbance = disturbed.since()
     model = read_model(request.inputs["model"])
-    inquiry = inquiry_of(request, model, key, feed, params["delegate"], params["threads"])
+    inquiry = make_profile_request(request, model, key, feed, params["delegate"], params["threads"])
     told = inquiry.ask(0)
     notes = [*timing.notes(), *notes_of(before, params["threads"], disturbance, len(timing.times))]
     report = {
@@ -61,9 +61,9 @@ def run(request: Request) -> Facts:
     return {**report, "profile": {**report["profile"], "operators": shown}}
 
 
-def effort_of(params: Mapping[str, Json]) -> Effort:
+def effort_of(params: Mapping[str, Json]) -> TimingEffort:
     """How long it is measured."""
-    return Effort(
+    return TimingEffort(
         runs=params["runs"],
         warmup=params["warmup"],
         precision=params.get("precision", PRECISION),
@@ -71,17 +71,17 @@ def effort_of(params: Mapping[str, Json]) -> Effort:
     )
 
 
-def inquiry_of(
-    request: Request, model: Model, key: str, feed: Mapping[str, np.ndarray], delegate: str, threads: int
-) -> Inquiry:
+def make_profile_request(
+    request: StepRequest, model: Model, key: str, feed: Mapping[str, np.ndarray], delegate: str, threads: int
+) -> ProfileRequest:
     """The same model, fed the same, in a process of its own."""
     number = next((place for place, one in enumerate(model.signatures) if one.key == key), 0)
     inputs = model.signatures[number].inputs if model.signatures else {}
     free = frozenset(name for name, tensor in inputs.items() if -1 in tensor.shape)
-    return Inquiry(request.inputs["model"], number, threads, delegate, feed, request.folder, free)
+    return ProfileRequest(request.inputs["model"], number, threads, delegate, feed, request.folder, free)
 
 
-def set_inputs(running: Running) -> dict[str, np.ndarray]:
+def set_inputs(running: OpenSignature) -> dict[str, np.ndarray]:
     """Give the open model its inputs, and tell them: reals from 0 to 1, 8-bit numbers over their range, else zeros.
 
     A size that is free is 1, as the file has it.
@@ -106,7 +106,7 @@ def some_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np
     return zeros(detail)
 
 
-def placement_of(running: Running, model: Model) -> Placement | None:
+def placement_of(running: OpenSignature, model: Model) -> DelegatePlacement | None:
     """What the delegate took; None where the runtime does not tell, which it does of the first subgraph alone."""
     if running.subgraph != 0:
         return None
@@ -132,18 +132,18 @@ def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping
     return found
 
 
-def free_sized(running: Running) -> list[str]:
+def free_sized(running: OpenSignature) -> list[str]:
     """The inputs of which the model leaves a size open: what a delegate takes is known when it was called."""
     return [name for name, detail in running.takes.items() if -1 in detail["shape_signature"]]
 
 
-def size_notes(running: Running) -> list[str]:
+def size_notes(running: OpenSignature) -> list[str]:
     """That a size which is free was taken to be the least."""
     free = free_sized(running)
     return [f"a free size of {', '.join(free)} was 1: a larger input takes longer"] if free else []
 
 
-def timing_of(running: Running, effort: Effort) -> Timing:
+def timing_of(running: OpenSignature, effort: TimingEffort) -> Timing:
     """The latency of an open model whose inputs are set. Raises WorkerError when it does not run with them."""
     try:
         return measure(lambda: running.interpreter._interpreter.Invoke(running.subgraph), effort)

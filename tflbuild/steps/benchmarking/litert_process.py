@@ -63,7 +63,7 @@ class RefusedError(Exception):
     """A call of the C API that did not give kLiteRtStatusOk."""
 
 
-class Runtime:
+class LiteRtLibrary:
     """The library. Calling it calls a function by name. Raises RefusedError when it is not content."""
 
     def __init__(self, library: str) -> None:
@@ -97,10 +97,10 @@ class Runtime:
         self("LiteRtAddOpaqueOptions", options, opaque)
 
 
-class Compiled:
+class CompiledModel:
     """A model that is ready to run, its inputs set."""
 
-    def __init__(self, runtime: Runtime, environment: c_void_p, request: dict[str, Any]) -> None:
+    def __init__(self, runtime: LiteRtLibrary, environment: c_void_p, request: dict[str, Any]) -> None:
         self.runtime, self.environment = runtime, environment
         options = runtime.handle("LiteRtCreateOptions")
         runtime("LiteRtSetOptionsHardwareAccelerators", options, c_int(CPU))
@@ -212,10 +212,10 @@ def status_figure(name: str) -> int:
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """All that is asked of this process. What is resident before the model comes is taken off its peak."""
-    runtime = Runtime(request["library"])
+    runtime = LiteRtLibrary(request["library"])
     environment = runtime.handle("LiteRtCreateEnvironment", c_int(0), None)
     before = status_figure("VmRSS")
-    compiled = Compiled(runtime, environment, request)
+    compiled = CompiledModel(runtime, environment, request)
     for _ in range(WARMUPS):
         compiled.run()
     threads = status_figure("Threads")

@@ -21,7 +21,7 @@ import numpy as np
 from tflbuild.core.digest import Json
 from tflbuild.steps.benchmarking import litert_process
 from tflbuild.tflite.model import Model, Subgraph
-from tflbuild.tflite.partitions import Placement
+from tflbuild.tflite.partitions import DelegatePlacement
 
 INVOKE, OPERATOR, DELEGATED = 1, 2, 8  # event types of LiteRT's profiler: an operator, one inside of a delegate
 RUNS = 50
@@ -85,7 +85,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProfileEntry:
     """An entry of the profile: `op` and `layer` are "" where the profiler's entry cannot be traced to one.
 
     `kernel` is the profiler's own name for it, `us` the mean of the profiled runs, `percent` of all entries.
@@ -101,7 +101,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class ProfileRequest:
     """A model to be run in a process of its own: what it is fed and how."""
 
     model: Path
@@ -149,7 +149,9 @@ class Inquiry:
         return found
 
 
-def profile(inquiry: Inquiry, model: Model, placement: Placement | None, version: str) -> dict[str, Json]:
+def profile(
+    inquiry: ProfileRequest, model: Model, placement: DelegatePlacement | None, version: str
+) -> dict[str, Json]:
     """`operators`, slowest first, and how they were had; or `why` there are none."""
     answer = inquiry.ask(RUNS)
     if "error" in answer:
@@ -190,7 +192,7 @@ def entries_of(events: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     return [event for event in events if event[0] in (OPERATOR, DELEGATED)]
 
 
-def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | None) -> list[Entry]:
+def trace(events: Sequence[Sequence[Any]], model: Model, placement: DelegatePlacement | None) -> list[ProfileEntry]:
     """Entries with the layers that they stand for. Events are [type, tag, node, subgraph, microseconds]."""
     total = sum(event[4] for event in events)
     layers: dict[int, int] = {}  # place of an event of a delegate -> index of the operator in subgraph 0
@@ -203,11 +205,11 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: Placement | 
         index, graph = (layers.get(place, -1), 0) if kind == DELEGATED else (node, number)
         op, layer = name_of(model, graph, index)
         percent = 100 * us / total if total else 0.0
-        found.append(Entry(op, layer, index, tag, kind == DELEGATED, us, percent))
+        found.append(ProfileEntry(op, layer, index, tag, kind == DELEGATED, us, percent))
     return found
 
 
-def ran_the_same(events: Sequence[Sequence[Any]], placement: Placement) -> bool:
+def ran_the_same(events: Sequence[Sequence[Any]], placement: DelegatePlacement) -> bool:
     """Whether the library left to the CPU what the interpreter did, by which `placement` was found."""
     ran = {event[2] for event in events if event[0] == OPERATOR and event[3] == 0}
     return set(placement.left) <= ran <= {*placement.left, *placement.unknown}

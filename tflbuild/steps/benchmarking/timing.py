@@ -27,7 +27,7 @@ NS_PER_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class TimingEffort:
     """How much is done for a figure.
 
     `precision`: how far the ends of the median's interval may lie from it, as a share of it. At least `runs` and
@@ -187,7 +187,9 @@ def centred_ranks(values: Sequence[float]) -> list[float]:
     return ranks
 
 
-def measure(call: Callable[[], object], effort: Effort, clock: Callable[[], int] = time.perf_counter_ns) -> Timing:
+def measure(
+    call: Callable[[], object], effort: TimingEffort, clock: Callable[[], int] = time.perf_counter_ns
+) -> Timing:
     """Warm up, then time calls one by one. `clock` gives nanoseconds."""
     started = clock()
     ends = started + effort.most_seconds * NS_PER_S
@@ -209,7 +211,9 @@ def measure(call: Callable[[], object], effort: Effort, clock: Callable[[], int]
     return Timing(tuple(times), warmups, steady, effort.precision)
 
 
-def warm_up(call: Callable[[], object], effort: Effort, clock: Callable[[], int], ends: float) -> tuple[int, bool]:
+def warm_up(
+    call: Callable[[], object], effort: TimingEffort, clock: Callable[[], int], ends: float
+) -> tuple[int, bool]:
     """(calls made, whether they became steady): until a window's median is that of the one before, within `precision`.
 
     At least `warmup` calls; no more once the time is over.

@@ -24,7 +24,7 @@ SUMMING = 1e-9  # far above what the order of a sum in float64 changes
 
 
 @dataclass(frozen=True)
-class Decision:
+class RangeDecision:
     """A range, which of its bounds are sure, the values behind it, and the calls that decide it (None: all of them)."""
 
     range: Bounds
@@ -39,7 +39,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Pass:
+class CalibrationPass:
     """What a method looks at: some calls of an observer (None: all), with a limit of noise for each activation.
 
     `noise` is a share of the activation's span, 0.0 for an exact one. `full` has the ranges of all values, for the
@@ -51,14 +51,14 @@ class Pass:
     noise: Mapping[str, float]
     calls: Sequence[int] | None = None
     full: Ranges = field(default_factory=dict)
-    before: Mapping[str, Decision] = field(default_factory=dict)
+    before: Mapping[str, RangeDecision] = field(default_factory=dict)
     noise_before: Mapping[str, float] = field(default_factory=dict)
 
 
-Decisions = dict[str, Decision]
+Decisions = dict[str, RangeDecision]
 
 
-def min_max(view: Pass, params: Any) -> Decisions:
+def min_max(view: CalibrationPass, params: Any) -> Decisions:
     """Decide on the least and the greatest value of all samples."""
     calls = range(view.observer.count()) if view.calls is None else view.calls
     found: Decisions = {}
@@ -82,14 +82,14 @@ def min_max(view: Pass, params: Any) -> Decisions:
     return found
 
 
-def decide_bounds(low: float, high: float, noise: Bounds) -> Decision:
+def decide_bounds(low: float, high: float, noise: Bounds) -> RangeDecision:
     """Round a measured range to the grid; that of an exact activation stays as it is."""
     if not any(noise):
-        return Decision((low, high), (True, True), (low, high))
-    return Decision(*round_noisy(low, high, noise), (low, high))
+        return RangeDecision((low, high), (True, True), (low, high))
+    return RangeDecision(*round_noisy(low, high, noise), (low, high))
 
 
-def moving_average(view: Pass, params: Any) -> Decisions:
+def moving_average(view: CalibrationPass, params: Any) -> Decisions:
     """Decide per sample, kept * smoothing + new * (1 - smoothing), from the first sample's range on."""
     smoothing = params["smoothing"]
     found: Decisions = {}
@@ -104,25 +104,25 @@ def moving_average(view: Pass, params: Any) -> Decisions:
     return found
 
 
-def percentile(view: Pass, params: Any) -> Decisions:
+def percentile(view: CalibrationPass, params: Any) -> Decisions:
     """Decide on the edges, of equal parts of the full range, beyond which at most the given share of values lies.
 
     A value between two edges counts as beyond the inner one by its distance from it: a count that moves little.
     """
     cut = (1.0 - params["percentile"] / 100.0) / 2.0
     found: Decisions = {}
-    for name, bins in add_up(view, sort_into_parts, BINS).items():
+    for name, bins in sum_over_calls(view, sort_into_parts, BINS).items():
         low, high = view.full[name]
         counts, sums = bins[0], bins[1]
         if not counts.sum() or not high > low:
-            found[name] = Decision((low, high), (True, True), (low, high))
+            found[name] = RangeDecision((low, high), (True, True), (low, high))
             continue
         moved = view.noise[name] * find_span(low, high) * BINS / (high - low)
         first, sure_low = find_edge(counts, sums - counts * np.arange(BINS), cut, moved)
         reversed_sums = (counts * np.arange(1, BINS + 1) - sums)[::-1]
         last, sure_high = find_edge(counts[::-1], reversed_sums, cut, moved)
         edges = [float(np.float32(low + (high - low) * edge / BINS)) for edge in (first, BINS - last)]
-        found[name] = Decision((edges[0], edges[1]), (sure_low, sure_high), (edges[0], edges[1]))
+        found[name] = RangeDecision((edges[0], edges[1]), (sure_low, sure_high), (edges[0], edges[1]))
     return found
 
 
@@ -147,17 +147,17 @@ def find_edge(counts: np.ndarray, distances: np.ndarray, cut: float, moved: floa
     return edge, bool(moved < 1.0 and least_sure and next_sure)
 
 
-def mse(view: Pass, params: Any) -> Decisions:
+def mse(view: CalibrationPass, params: Any) -> Decisions:
     """Decide on the share of the full range with the least expected squared error of 8-bit quantization.
 
     Every value errs by rounding, step^2 / 12; one outside also by its distance to the nearer end.
     """
     found: Decisions = {}
-    for name, sums in add_up(view, sort_by_share, PARTS - LEAST_SHARE + 1).items():
+    for name, sums in sum_over_calls(view, sort_by_share, PARTS - LEAST_SHARE + 1).items():
         low, high = view.full[name]
         share, sure = find_share(sums, low, high, view.noise[name] * find_span(low, high))
         bounds = (float(np.float32(low * share)), float(np.float32(high * share)))
-        found[name] = Decision(bounds, (sure, sure), bounds)
+        found[name] = RangeDecision(bounds, (sure, sure), bounds)
     return found
 
 
@@ -188,7 +188,7 @@ def find_share(sums: np.ndarray, low: float, high: float, noise: float) -> tuple
 Sorter = Callable[[np.ndarray, float, float], np.ndarray]
 
 
-def add_up(view: Pass, sort: Sorter, parts: int) -> dict[str, np.ndarray]:
+def sum_over_calls(view: CalibrationPass, sort: Sorter, parts: int) -> dict[str, np.ndarray]:
     """Return tensor -> the sum, over the values of all calls, of what `sort` makes of them, float64 [rows, parts]."""
 
     def shard(calls: range) -> dict[str, np.ndarray]:
@@ -235,7 +235,7 @@ def sort_by_share(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return sums
 
 
-Method = Callable[[Pass, Any], Decisions]
+Method = Callable[[CalibrationPass, Any], Decisions]
 METHODS: dict[str, Method] = {
     "min_max": min_max,
     "moving_average": moving_average,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tflbuild.tflite.model import Model, Op, Subgraph
+from tflbuild.tflite.model import Model, Operator, Subgraph
 
 MOVES = (
     *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "UNPACK", "PACK"),
@@ -33,7 +33,7 @@ CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_COMPOSITE")
 
 
 @dataclass(frozen=True)
-class Jump:
+class UnboundedOperator:
     """The operator that an activation depends on and whose result has no known limit of noise."""
 
     operator: str
@@ -45,13 +45,13 @@ class Exactness:
     """The exact tensors of a subgraph, by index; `jumps` has the inexact ones that have no limit of noise."""
 
     exact: frozenset[int]
-    jumps: Mapping[int, Jump]
+    jumps: Mapping[int, UnboundedOperator]
 
 
 def find_exact(model: Model, graph: Subgraph) -> Exactness:
     """Follow the operators of a subgraph from its inputs, which are exact."""
     inexact: set[int] = set()
-    jumps: dict[int, Jump] = {}
+    jumps: dict[int, UnboundedOperator] = {}
     for op in graph.ops:
         read = [index for index in op.inputs if index >= 0]
         noisy = [index for index in read if index in inexact]
@@ -61,19 +61,19 @@ def find_exact(model: Model, graph: Subgraph) -> Exactness:
         inexact.update(op.outputs)
         before = next((jumps[index] for index in read if index in jumps), None)
         if before is None and _jumps(model, graph, op, noisy):
-            before = Jump(op.name, graph.tensors[op.outputs[0]].name if op.outputs else "")
+            before = UnboundedOperator(op.name, graph.tensors[op.outputs[0]].name if op.outputs else "")
         if before is not None:
             jumps.update(dict.fromkeys(op.outputs, before))
     exact = {index for index in range(len(graph.tensors)) if index not in inexact}
     return Exactness(frozenset(exact), jumps)
 
 
-def _reads_reals(op: Op, graph: Subgraph, read: Iterable[int]) -> bool:
+def _reads_reals(op: Operator, graph: Subgraph, read: Iterable[int]) -> bool:
     """Return whether an operator computes with real values, or hides what it does."""
     return op.custom or op.name in CALLS or any(graph.tensors[index].type in REALS for index in (*read, *op.outputs))
 
 
-def _jumps(model: Model, graph: Subgraph, op: Op, noisy: Iterable[int]) -> bool:
+def _jumps(model: Model, graph: Subgraph, op: Operator, noisy: Iterable[int]) -> bool:
     """Return whether noise in an operator's inputs may change its result by any amount."""
     if op.custom:
         return True
@@ -88,7 +88,7 @@ def _jumps(model: Model, graph: Subgraph, op: Op, noisy: Iterable[int]) -> bool:
     return reals and (op.name in JUMPS or to_integer)
 
 
-def _bodies(model: Model, op: Op) -> list[Subgraph]:
+def _bodies(model: Model, op: Operator) -> list[Subgraph]:
     """Return the subgraphs that an operator runs, and those that these run."""
     found: list[Subgraph] = []
     names = ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "subgraph")

@@ -10,7 +10,7 @@ import numpy as np
 
 from tflbuild.steps.calibration.float64_operators import OPERATORS, Array
 from tflbuild.tflite.flatbuffer import read_buffers
-from tflbuild.tflite.model import Model, Op, Subgraph
+from tflbuild.tflite.model import Model, Operator, Subgraph
 
 REALS = {"float32": np.float32, "float16": np.float16, "float64": np.float64}
 OTHERS = {
@@ -22,7 +22,7 @@ OTHERS = {
 class Float64Model:
     """Operators in order, with every constant that they read."""
 
-    ops: tuple[Op, ...]
+    ops: tuple[Operator, ...]
     constants: Mapping[int, Array]
     inputs: Mapping[str, int]
 
@@ -73,7 +73,7 @@ def is_readable(graph: Subgraph, index: int) -> bool:
     return tensor.constant and plain and (tensor.type in REALS or tensor.type in OTHERS)
 
 
-def _list_needed(graph: Subgraph, wanted: Iterable[int]) -> tuple[Op, ...]:
+def _list_needed(graph: Subgraph, wanted: Iterable[int]) -> tuple[Operator, ...]:
     needed, kept = set(wanted), []
     for op in reversed(graph.ops):
         if needed.intersection(op.outputs):

@@ -20,10 +20,10 @@ from tflbuild.exact.exact_algebra import softmax as exact_softmax
 from tflbuild.exact.exact_math import elu, exp, log, power, sigmoid, tanh
 from tflbuild.exact.exact_special import erf
 from tflbuild.exact.exact_trigonometry import cos, sin
-from tflbuild.tflite.model import Op
+from tflbuild.tflite.model import Operator
 
 Array = Any  # np.ndarray, whose element type is known while running alone
-Operator = Callable[[Op, Sequence[Array]], list[Array]]
+OperatorFunction = Callable[[Operator, Sequence[Array]], list[Array]]
 
 SAME = 0  # tflite.Padding
 REFLECT = 0  # tflite.MirrorPadMode
@@ -37,7 +37,7 @@ FUSED: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def pad_and_slide(op: Op, x: Array, size: tuple[int, int], fill: float) -> Array:
+def pad_and_slide(op: Operator, x: Array, size: tuple[int, int], fill: float) -> Array:
     """Return the windows of a convolution or pooling: [batch, height, width, channels, *size]."""
     options = op.options
     strides = (options["strideH"], options["strideW"])
@@ -53,7 +53,7 @@ def pad_and_slide(op: Op, x: Array, size: tuple[int, int], fill: float) -> Array
     return windows[:, :: strides[0], :: strides[1], :, :: dilations[0], :: dilations[1]]
 
 
-def convolve(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def convolve(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """CONV_2D, of one group."""
     x, weights = inputs[0], inputs[1]
     if x.shape[-1] != weights.shape[-1]:
@@ -64,7 +64,7 @@ def convolve(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return finish(op, made.reshape(*windows.shape[:3], len(weights)), inputs)
 
 
-def convolve_depthwise(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def convolve_depthwise(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """DEPTHWISE_CONV_2D: one output after another of each channel, added up tap by tap."""
     x, weights = inputs[0], inputs[1][0]
     multiplier = weights.shape[-1] // x.shape[-1]
@@ -75,7 +75,7 @@ def convolve_depthwise(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return finish(op, made, inputs)
 
 
-def connect(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def connect(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """FULLY_CONNECTED, with weights that are stored or computed."""
     x, weights = inputs[0], inputs[1]
     if op.options.get("weightsFormat"):
@@ -85,13 +85,13 @@ def connect(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return finish(op, made.reshape(shape), inputs)
 
 
-def finish(op: Op, made: Array, inputs: Sequence[Array]) -> list[Array]:
+def finish(op: Operator, made: Array, inputs: Sequence[Array]) -> list[Array]:
     """Add the bias, if any, and apply the fused activation."""
     bias = inputs[2] if len(inputs) > 2 else None
     return [FUSED[op.activation](made if bias is None else made + bias)]
 
 
-def average_pool(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def average_pool(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """AVERAGE_POOL_2D: padding is not counted."""
     size = (op.options["filterHeight"], op.options["filterWidth"])
     windows = pad_and_slide(op, inputs[0], size, np.nan)
@@ -100,13 +100,13 @@ def average_pool(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [FUSED[op.activation](sums / counts)]
 
 
-def max_pool(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def max_pool(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """MAX_POOL_2D."""
     size = (op.options["filterHeight"], op.options["filterWidth"])
     return [FUSED[op.activation](pad_and_slide(op, inputs[0], size, -np.inf).max(axis=(-2, -1)))]
 
 
-def batch_matmul(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def batch_matmul(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """BATCH_MATMUL."""
     left, right = inputs
     left = np.swapaxes(left, -1, -2) if op.options.get("adjX") else left
@@ -114,23 +114,23 @@ def batch_matmul(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [multiply_matrices(left, right)]
 
 
-def softmax(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def softmax(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """SOFTMAX over the last axis."""
     return [exact_softmax(inputs[0] * op.options["beta"])]
 
 
-def log_softmax(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def log_softmax(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """LOG_SOFTMAX over the last axis."""
     return [exact_log_softmax(inputs[0])]
 
 
-def l2_normalize(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def l2_normalize(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """L2_NORMALIZATION over the last axis."""
     norms = np.sqrt(add_up(inputs[0] * inputs[0], -1, True))
     return [inputs[0] / np.maximum(norms, 1e-6)]
 
 
-def gelu(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def gelu(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """GELU, by the error function or by tanh."""
     x = inputs[0]
     if op.options.get("approximate"):
@@ -138,7 +138,7 @@ def gelu(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [0.5 * x * (1.0 + erf(x * SQRT_HALF))]
 
 
-def reshape(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def reshape(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """RESHAPE, by its second input or its option."""
     shape = inputs[1] if len(inputs) > 1 and inputs[1] is not None else op.options.get("newShape")
     if shape is None:
@@ -146,13 +146,13 @@ def reshape(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [inputs[0].reshape([int(size) for size in np.ravel(shape)])]
 
 
-def squeeze(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def squeeze(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """SQUEEZE."""
     axes = tuple(int(axis) for axis in op.options.get("squeezeDims") or ())
     return [np.squeeze(inputs[0], axes or None)]
 
 
-def strided_slice(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def strided_slice(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """STRIDED_SLICE without ellipsis and new axes."""
     options = op.options
     if options.get("ellipsisMask") or options.get("newAxisMask") or options.get("offset"):
@@ -169,20 +169,20 @@ def strided_slice(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [x[tuple(index)]]
 
 
-def slice_(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def slice_(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """SLICE."""
     x, begin, size = inputs
     ends = [length if count < 0 else first + count for first, count, length in zip(begin, size, x.shape, strict=True)]
     return [x[tuple(slice(int(first), int(end)) for first, end in zip(begin, ends, strict=True))]]
 
 
-def split(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def split(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """SPLIT into equal parts."""
     axis, x = inputs
     return list(np.split(x, op.options["numSplits"], int(np.ravel(axis)[0])))
 
 
-def split_by_sizes(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def split_by_sizes(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """SPLIT_V."""
     x, sizes, axis = inputs
     if (sizes < 0).any():
@@ -190,22 +190,22 @@ def split_by_sizes(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return list(np.split(x, np.cumsum(sizes)[:-1], int(np.ravel(axis)[0])))
 
 
-def gather(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def gather(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """GATHER."""
     if op.options.get("batchDims"):
         raise NotImplementedError("batches of indices")
     return [np.take(inputs[0], inputs[1], op.options.get("axis") or 0)]
 
 
-def mirror_pad(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def mirror_pad(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """MIRROR_PAD."""
     return [np.pad(inputs[0], inputs[1], "reflect" if op.options.get("mode") == REFLECT else "symmetric")]
 
 
-def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | None = None) -> Operator:
+def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | None = None) -> OperatorFunction:
     """Return an operator that reduces the axes of its second input."""
 
-    def apply(op: Op, inputs: Sequence[Array]) -> list[Array]:
+    def apply(op: Operator, inputs: Sequence[Array]) -> list[Array]:
         values, keep = inputs[0], bool(op.options.get("keepDims"))
         axes = tuple(int(axis) for axis in np.ravel(inputs[1]))
         if values.dtype == np.float64:
@@ -217,7 +217,7 @@ def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | N
     return apply
 
 
-def each(function: Callable[..., Array]) -> Operator:
+def each(function: Callable[..., Array]) -> OperatorFunction:
     """Return an operator of one result, element by element, with the fused activation."""
     return lambda op, inputs: [FUSED[op.activation](function(*inputs))]
 
@@ -227,19 +227,19 @@ def hard_swish(x: Array) -> Array:
     return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
-def widen(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def widen(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """DEQUANTIZE of float16."""
     if inputs[0].dtype != np.float64:
         raise NotImplementedError("integers")
     return [inputs[0]]
 
 
-def leaky_relu(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def leaky_relu(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """LEAKY_RELU."""
     return [np.where(inputs[0] > 0, inputs[0], inputs[0] * op.options["alpha"])]
 
 
-def transpose_convolve(op: Op, inputs: Sequence[Array]) -> list[Array]:
+def transpose_convolve(op: Operator, inputs: Sequence[Array]) -> list[Array]:
     """TRANSPOSE_CONV: every input value adds its window of weights to the output."""
     shape, weights, x = (inputs[0].tolist(), inputs[1], inputs[2])
     high, wide = weights.shape[1:3]
@@ -259,7 +259,7 @@ def transpose_convolve(op: Op, inputs: Sequence[Array]) -> list[Array]:
     return [FUSED[op.activation](made if bias is None else made + bias)]
 
 
-OPERATORS: dict[str, Operator] = {
+OPERATORS: dict[str, OperatorFunction] = {
     "CONV_2D": convolve,
     "DEPTHWISE_CONV_2D": convolve_depthwise,
     "TRANSPOSE_CONV": transpose_convolve,

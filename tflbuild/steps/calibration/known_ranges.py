@@ -21,7 +21,7 @@ SAME = (
 )
 
 
-def complete(model: Model, trained: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def derive_ranges(model: Model, trained: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Tensor -> {min, max, rank}: those trained, those that an operator fixes, those handed on unchanged.
 
     Without anything trained nothing follows. Raises WorkerError for trained ranges of a kind that is not read.
@@ -39,16 +39,18 @@ def complete(model: Model, trained: Mapping[str, Any]) -> dict[str, dict[str, An
         for op in graph.ops:
             if op.name in FIXED:
                 low, high = FIXED[op.name]
-                hand_on({"min": low, "max": high}, op.outputs, graph, found)
+                propagate_range({"min": low, "max": high}, op.outputs, graph, found)
             elif op.name in SAME:
-                hand_on(found.get(graph.tensors[op.inputs[0]].name), op.outputs, graph, found)
+                propagate_range(found.get(graph.tensors[op.inputs[0]].name), op.outputs, graph, found)
         for op in reversed(graph.ops):
             if op.name in SAME:
-                hand_on(found.get(graph.tensors[op.outputs[0]].name), op.inputs[:1], graph, found)
+                propagate_range(found.get(graph.tensors[op.outputs[0]].name), op.inputs[:1], graph, found)
     return found
 
 
-def hand_on(known: Mapping[str, Any] | None, tensors: tuple[int, ...], graph: Subgraph, found: dict[str, Any]) -> None:
+def propagate_range(
+    known: Mapping[str, Any] | None, tensors: tuple[int, ...], graph: Subgraph, found: dict[str, Any]
+) -> None:
     """Give tensors that have no range yet this one, where there is one."""
     for tensor in (graph.tensors[index] for index in tensors):
         if known is not None and tensor.type == "float32" and not tensor.constant:

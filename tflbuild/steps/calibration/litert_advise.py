@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.calibration.observer import (
     KERNELS,
@@ -37,7 +37,7 @@ CORE = 0.999  # of the values: those beyond are outliers
 
 
 @dataclass(frozen=True)
-class Study:
+class CalibrationStudy:
     """One signature of the float model on the calibration samples, and on evaluation samples where there are any."""
 
     observer: Observer
@@ -65,8 +65,8 @@ class Study:
                 "high": ranges[name][1],
                 "gaps": [list(pair) for pair in zip(samples, gaps, strict=True)],
                 "constant": one.constant and counts[-1] > 1,
-                **settling(samples, gaps),
-                **use_of(cores[name], ranges[name]),
+                **find_stable_count(samples, gaps),
+                **measure_range_use(cores[name], ranges[name]),
                 **saturation(outside.get(name)),
             }
 
@@ -75,7 +75,7 @@ class Study:
         return min(calls * batch_of(self.observer.signature), count_samples(self.observer.inputs))
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs advice.json: {tolerance, core, samples, evaluated, tensors}, these with the entries of `Study.rows`.
 
     `samples` and `evaluated` map a signature to its numbers of calibration and evaluation samples.
@@ -91,9 +91,11 @@ def run(request: Request) -> Facts:
     for one in each_signature(signature):
         require_fed(one["key"], feeds)
         activations = find_activations(model, one["key"])
-        observe = Watcher(request, one, activations)
+        observe = ObserverFactory(request, one, activations)
         other = observe(evaluation[one["key"]]) if one["key"] in evaluation else None
-        tensors += Study(observe(feeds[one["key"]]), other, calibrated, find_makers(model, one["key"])).rows()
+        tensors += CalibrationStudy(
+            observe(feeds[one["key"]]), other, calibrated, find_makers(model, one["key"])
+        ).rows()
     report = {
         "tolerance": TOLERANCE,
         "core": CORE,
@@ -106,10 +108,10 @@ def run(request: Request) -> Facts:
 
 
 @dataclass(frozen=True)
-class Watcher:
+class ObserverFactory:
     """Makes the observers of one signature."""
 
-    request: Request
+    request: StepRequest
     signature: Mapping[str, Any]
     activations: list[Activation]
 
@@ -124,7 +126,7 @@ def find_makers(model: Model, key: str) -> dict[str, str]:
     return {graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs}
 
 
-def settling(samples: list[int], gaps: list[float]) -> dict[str, Any]:
+def find_stable_count(samples: list[int], gaps: list[float]) -> dict[str, Any]:
     """`settled`: the fewest samples whose range lacks no more than the tolerance; `grew`: since half of them."""
     settled = next(count for count, gap in zip(samples, gaps, strict=True) if gap <= TOLERANCE)
     half = max(index for index, count in enumerate(samples) if count <= max(1, samples[-1] // 2))
@@ -162,7 +164,7 @@ def core_of(bins: np.ndarray, full: tuple[float, float]) -> tuple[float, float]:
     return float(edges[min(first, BINS - 1)]), float(edges[min(last, BINS - 1) + 1])
 
 
-def use_of(core: tuple[float, float], full: tuple[float, float]) -> dict[str, float]:
+def measure_range_use(core: tuple[float, float], full: tuple[float, float]) -> dict[str, float]:
     """`used`: the share of the range, zero included, that nearly all values need; `bits_lost`: log2 of 1 / it."""
     width = max(full[1], 0.0) - min(full[0], 0.0)
     used = (max(core[1], 0.0) - min(core[0], 0.0)) / width if width else 1.0

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tflbuild.core.ties import add_ties
-from tflbuild.runtime.contract import Facts, Request
-from tflbuild.steps.calibration.known_ranges import complete, require_all
+from tflbuild.core.ties import add_cpu_dependence
+from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.steps.calibration.known_ranges import derive_ranges, require_all
 from tflbuild.steps.calibration.observer import KERNELS, Observer, find_activations, require_fed
-from tflbuild.steps.calibration.settled_ranges import Settlement, settle_ranges
+from tflbuild.steps.calibration.settled_ranges import RangeResult, decide_ranges
 from tflbuild.steps.datasets.samples import Arrays, count_samples, load_feeds
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model
@@ -24,7 +24,7 @@ from tflbuild.tflite.signatures import each_signature
 
 
 @dataclass(frozen=True)
-class Range:
+class ActivationRange:
     """The least and the greatest value of a tensor, and its rank."""
 
     min: float
@@ -32,7 +32,7 @@ class Range:
     rank: int
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Write ranges.json, tensor name -> {min, max, rank}. Return the numbers of samples, tensors, trained, settled.
 
     Trained ranges stand; samples are measured for the others. `settled` were decided by slower kernels, `tied` are
@@ -40,9 +40,9 @@ def run(request: Request) -> Facts:
     """
     signature = request.read_json("signature")
     model = read_model(request.inputs["model"])
-    known = complete(model, request.read_json("trained") if "trained" in request.inputs else {})
+    known = derive_ranges(model, request.read_json("trained") if "trained" in request.inputs else {})
     facts: Facts = {"samples": 0}
-    measured: dict[str, Range] = {}
+    measured: dict[str, ActivationRange] = {}
     if "samples" in request.inputs:
         feeds = load_feeds(request.inputs["samples"], signature["key"])
         facts["samples"] = count_samples(feeds[signature["key"]])
@@ -64,26 +64,26 @@ def measure(
     model: Model,
     feeds: Mapping[str, Arrays],
     known: Container[str] = (),
-) -> dict[str, Settlement]:
+) -> dict[str, RangeResult]:
     """Return signature key -> the ranges of its activations on its samples, but for those that are known."""
-    found: dict[str, Settlement] = {}
+    found: dict[str, RangeResult] = {}
     for each in each_signature(signature):
         require_fed(each["key"], feeds)
         activations = [one for one in find_activations(model, each["key"]) if one.name not in known]
         observer = Observer(path, each, feeds[each["key"]], KERNELS[params["kernels"]], activations)
-        found[each["key"]] = settle_ranges(model, observer, params)
+        found[each["key"]] = decide_ranges(model, observer, params)
     return found
 
 
-def join_ranges(model: Model, settlements: Mapping[str, Settlement]) -> dict[str, Range]:
+def join_ranges(model: Model, settlements: Mapping[str, RangeResult]) -> dict[str, ActivationRange]:
     """Return the range of every activation. One that several signatures share by name spans all of its ranges."""
-    found: dict[str, Range] = {}
+    found: dict[str, ActivationRange] = {}
     for key, settlement in settlements.items():
         ranks = {activation.name: activation.rank for activation in find_activations(model, key)}
         for name, (low, high) in settlement.ranges.items():
             known = found.get(name)
             bounds = (low, high) if known is None else (min(low, known.min), max(high, known.max))
-            found[name] = Range(*bounds, ranks[name])
+            found[name] = ActivationRange(*bounds, ranks[name])
     return found
 
 
@@ -91,4 +91,4 @@ def describe(settlements: Any) -> Facts:
     """Return the facts `settled` and `tied`, each where there is something to say."""
     settled = sum(len(settlement.settled) for settlement in settlements)
     ties = [tie for settlement in settlements for tie in settlement.ties]
-    return add_ties({"settled": settled} if settled else {}, ties)
+    return add_cpu_dependence({"settled": settled} if settled else {}, ties)

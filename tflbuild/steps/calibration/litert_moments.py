@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tflbuild.core.ties import Tie, add_ties
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.calibration.exact_tensors import find_exact
 from tflbuild.steps.calibration.float64_model import list_computable
@@ -45,7 +45,7 @@ EXACT_BITS = 53  # integers up to 2^53 are float64 values
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowStatistics:
     """The greatest magnitude among a tensor's values, and how many rows they are."""
 
     peak: float
@@ -59,24 +59,24 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Survey:
+class MomentSurvey:
     """One signature's inputs of interest and their rows' widths, to be watched call by call."""
 
     observer: Observer | StoredCalls
     widths: Mapping[str, int]
     diagonal: bool
 
-    def look(self) -> dict[str, Seen]:
+    def look(self) -> dict[str, RowStatistics]:
         """Tensor -> its greatest magnitude and number of rows."""
 
-        def shard(calls: range) -> dict[str, Seen]:
-            seen: dict[str, Seen] = {}
+        def shard(calls: range) -> dict[str, RowStatistics]:
+            seen: dict[str, RowStatistics] = {}
 
             def show(activation: Activation, values: np.ndarray) -> None:
-                last = seen.get(activation.name, Seen(0.0, 0))
+                last = seen.get(activation.name, RowStatistics(0.0, 0))
                 rows = values.size // self.widths[activation.name]
                 peak = float(np.float32(np.abs(values).max()))
-                seen[activation.name] = Seen(max(last.peak, peak), last.rows + rows)
+                seen[activation.name] = RowStatistics(max(last.peak, peak), last.rows + rows)
 
             self.observer.watch(calls, show)
             return seen
@@ -84,10 +84,11 @@ class Survey:
         parts = map_shards(shard, self.observer.count())
         names = [name for name in self.widths if all(name in part for part in parts)]
         return {
-            name: Seen(max(part[name].peak for part in parts), sum(part[name].rows for part in parts)) for name in names
+            name: RowStatistics(max(part[name].peak for part in parts), sum(part[name].rows for part in parts))
+            for name in names
         }
 
-    def add_up(self, seen: Mapping[str, Seen]) -> Moments:
+    def add_up(self, seen: Mapping[str, RowStatistics]) -> Moments:
         """Tensor -> sum of x x^T over its rows, float64 [width, width], or of x^2, float64 [width]."""
 
         def shard(calls: range) -> Moments:
@@ -114,7 +115,7 @@ class Survey:
         return {name: np.ldexp(sums, -2 * seen[name].exponent) for name, sums in total.items()}
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Write moments.npz: `names`, and under each one's number E[x x^T] or E[x^2]. Return samples, tensors and ties.
 
     The parameter `moments` is `matrix` (float32 [width, width]) or `diagonal` (float64 [width]).
@@ -124,14 +125,14 @@ def run(request: Request) -> Facts:
     model = read_model(request.inputs["model"])
     sums: Moments = {}
     rows: dict[str, int] = {}
-    ties: list[Tie] = []
+    ties: list[CpuDependence] = []
     for each in each_signature(signature):
         require_fed(each["key"], feeds)
         widths = find_widths(model, each["key"])
         activations = [found for found in find_activations(model, each["key"]) if found.name in widths]
         observer = Observer(request.inputs["model"], each, feeds[each["key"]], "reference", activations)
         for part in choose_values(model, observer, ties):
-            survey = Survey(
+            survey = MomentSurvey(
                 part, {name: widths[name] for name in part.names()}, request.params["moments"] == "diagonal"
             )
             seen = survey.look()
@@ -141,10 +142,10 @@ def run(request: Request) -> Facts:
                 rows[name] = rows.get(name, 0) + seen[name].rows
     require_some(sums)
     save_moments(request.outputs / "moments.npz", {name: found / rows[name] for name, found in sums.items()})
-    return add_ties({"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums)}, ties)
+    return add_cpu_dependence({"samples": count_samples(feeds[signature["key"]]), "tensors": len(sums)}, ties)
 
 
-def choose_values(model: Model, observer: Observer, ties: list[Tie]) -> Iterator[Observer | StoredCalls]:
+def choose_values(model: Model, observer: Observer, ties: list[CpuDependence]) -> Iterator[Observer | StoredCalls]:
     """Yield what shows the activations with the same bits on every CPU. Adds a tie for each that nothing shows so."""
     graph = find_graph(model, observer.signature["key"])
     exactness, computable = find_exact(model, graph), list_computable(graph)
@@ -154,7 +155,7 @@ def choose_values(model: Model, observer: Observer, ties: list[Tie]) -> Iterator
     float64 = [] if not float64 or not is_like_kernels(observer.restrict(float64, FLOAT64)) else float64
     makers = {graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs}
     noisy = [name for name in names.values() if name not in (*exact, *float64)]
-    ties += [Tie(makers.get(name, "INPUT"), name, NOT_IN_FLOAT64) for name in noisy]
+    ties += [CpuDependence(makers.get(name, "INPUT"), name, NOT_IN_FLOAT64) for name in noisy]
     if float64:
         yield store_calls(observer.restrict(float64, FLOAT64))
     if exact or noisy:
@@ -182,7 +183,7 @@ def find_widths(model: Model, key: str) -> dict[str, int]:
     return found
 
 
-def require_numbers(seen: Mapping[str, Seen]) -> None:
+def require_numbers(seen: Mapping[str, RowStatistics]) -> None:
     """Raises WorkerError for a tensor whose values cannot be summed."""
     for name, one in seen.items():
         if not math.isfinite(one.peak):

@@ -17,7 +17,7 @@ ROUND = (1, 2, 5)
 
 
 @dataclass
-class Trace:
+class RangeTrace:
     """One tensor in one shard: the extremes of each segment of the order, and whether it ever changed.
 
     `low` and `high` are float64 [segments], infinite where the shard has no call of a segment; `first` is the
@@ -30,7 +30,7 @@ class Trace:
 
 
 @dataclass
-class Growth:
+class RangeGrowth:
     """One tensor over the whole order: its range after each count of calls, float64 [counts], and if it is constant."""
 
     low: np.ndarray
@@ -46,13 +46,13 @@ class Growth:
 
 
 @dataclass
-class _Walk:
+class _ShardScan:
     """A shard's way through its positions of the order, which knows the segment that it is in."""
 
     order: np.ndarray
     ends: list[int]
     segment: int = 0
-    traces: dict[str, Trace] = field(default_factory=dict)
+    traces: dict[str, RangeTrace] = field(default_factory=dict)
 
     def calls(self, positions: range) -> Iterator[int]:
         for position in positions:
@@ -63,7 +63,7 @@ class _Walk:
         trace = self.traces.get(activation.name)
         if trace is None:
             empty = np.full(len(self.ends), np.inf)
-            trace = self.traces[activation.name] = Trace(empty, -empty, values.copy())
+            trace = self.traces[activation.name] = RangeTrace(empty, -empty, values.copy())
         at = self.segment
         trace.low[at] = np.minimum(trace.low[at], values.min(initial=np.inf))  # NaN stays NaN
         trace.high[at] = np.maximum(trace.high[at], values.max(initial=-np.inf))
@@ -77,14 +77,14 @@ def counts_of(calls: int) -> list[int]:
     return sorted({count for count in steps if count < calls} | {max(1, calls // part) for part in (8, 4, 2, 1)})
 
 
-def measure_growth(observer: Observer) -> tuple[list[int], dict[str, Growth]]:
+def measure_growth(observer: Observer) -> tuple[list[int], dict[str, RangeGrowth]]:
     """(counts of calls, tensor -> its growth). Memory does not depend on the number of samples."""
     calls = observer.count()
     counts = counts_of(calls)
     order = np.random.default_rng(SEED).permutation(calls)
 
-    def shard(positions: range) -> dict[str, Trace]:
-        walk = _Walk(order, counts)
+    def shard(positions: range) -> dict[str, RangeTrace]:
+        walk = _ShardScan(order, counts)
         observer.watch(walk.calls(positions), walk.show)
         return walk.traces
 
@@ -93,9 +93,9 @@ def measure_growth(observer: Observer) -> tuple[list[int], dict[str, Growth]]:
     return counts, {name: _join([part[name] for part in parts]) for name in names}
 
 
-def _join(traces: list[Trace]) -> Growth:
+def _join(traces: list[RangeTrace]) -> RangeGrowth:
     low = np.minimum.accumulate(np.min([trace.low for trace in traces], axis=0))
     high = np.maximum.accumulate(np.max([trace.high for trace in traces], axis=0))
     firsts = [trace.first for trace in traces]
     same = all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairwise(firsts))
-    return Growth(low, high, same and firsts[0] is not None)
+    return RangeGrowth(low, high, same and firsts[0] is not None)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tflbuild.core.ties import add_ties
+from tflbuild.core.ties import add_cpu_dependence
 from tflbuild.runtime import progress
 from tflbuild.runtime.contract import WorkerError, end_with_parent
 from tflbuild.steps.calibration.litert_calibrate import join_ranges, measure
@@ -30,7 +30,7 @@ def answer(folder: Path) -> dict[str, Any]:
     model = read_model(path)
     settlements = measure(path, PARAMS, signature, model, load_feeds(Path(asked["samples"]), signature["key"]))
     ranges = {name: [found.min, found.max] for name, found in join_ranges(model, settlements).items()}
-    return add_ties({"ranges": ranges}, [tie for each in settlements.values() for tie in each.ties])
+    return add_cpu_dependence({"ranges": ranges}, [tie for each in settlements.values() for tie in each.ties])
 
 
 def main() -> None:

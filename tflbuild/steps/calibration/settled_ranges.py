@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.runtime.shards import cores, map_shards
-from tflbuild.steps.calibration.calibration_methods import CUTTING, METHODS, Decisions, Method, Pass, min_max
+from tflbuild.steps.calibration.calibration_methods import CUTTING, METHODS, CalibrationPass, Decisions, Method, min_max
 from tflbuild.steps.calibration.exact_tensors import Exactness, find_exact
 from tflbuild.steps.calibration.float64_model import list_computable
 from tflbuild.steps.calibration.observer import FLOAT64, Observer, Ranges, find_graph
@@ -38,15 +38,15 @@ NOT_COMPARED = "no second kind of kernels runs it, so the noise between CPUs is 
 
 
 @dataclass
-class Settlement:
+class RangeResult:
     """The ranges of one signature, which of them more exact values decided, and what ties the others to this CPU."""
 
     ranges: Ranges = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
-    ties: list[Tie] = field(default_factory=list)
+    ties: list[CpuDependence] = field(default_factory=list)
 
 
-def settle_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -> Settlement:
+def decide_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -> RangeResult:
     """Return the ranges of an observer's activations by the method of a recipe.
 
     Args:
@@ -54,16 +54,16 @@ def settle_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -
         observer: Runs one signature of it on samples, on the kernels that do most of the work.
         params: `method`, and what it needs.
     """
-    result = Settlement()
+    result = RangeResult()
     if not observer.activations:
         return result
     graph = find_graph(model, observer.signature["key"])
     exactness = find_exact(model, graph)
     differences, finer = _try_compare(observer, graph, result)
-    view = Pass(observer, limit_noise(observer, exactness, differences))
+    view = CalibrationPass(observer, limit_noise(observer, exactness, differences))
     computable = list_computable(graph)
     names = {activation.name for activation in observer.activations if activation.index in computable}
-    resort = Resort(params, names, finer, result.settled)
+    resort = PreciseRanges(params, names, finer, result.settled)
     method = METHODS[params["method"]]
     if params["method"] in CUTTING:
         full = resort.settle(min_max, view)
@@ -73,11 +73,11 @@ def settle_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -
     else:
         decisions = resort.settle(method, view)
     result.ranges = {name: decision.range for name, decision in decisions.items()}
-    result.ties += find_ties(observer, graph, exactness, decisions)
+    result.ties += find_cpu_dependence(observer, graph, exactness, decisions)
     return result
 
 
-def _try_compare(observer: Observer, graph: Subgraph, result: Settlement) -> tuple[dict[str, float], tuple[str, ...]]:
+def _try_compare(observer: Observer, graph: Subgraph, result: RangeResult) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return the differences between kernels, and the kinds of values that can be resorted to.
 
     The reference kernels lack some operators (ELU). The optimized ones without a delegate then show the noise, and
@@ -95,7 +95,7 @@ def _try_compare(observer: Observer, graph: Subgraph, result: Settlement) -> tup
     missing = MISSING_KERNEL.search(reason)
     operator = missing[1] if missing else "CUSTOM"
     layer = next((graph.tensors[op.outputs[0]].name for op in graph.ops if op.name == operator and op.outputs), "")
-    result.ties.append(Tie(operator, layer, NOT_COMPARED))
+    result.ties.append(CpuDependence(operator, layer, NOT_COMPARED))
     return {}, (FLOAT64,)
 
 
@@ -143,7 +143,7 @@ def compare_kernels(observer: Observer, other: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Resort:
+class PreciseRanges:
     """Takes unsure decisions again on more exact values: float64 where all operators before it have it, or `finer`."""
 
     params: Mapping[str, Any]
@@ -151,7 +151,7 @@ class Resort:
     finer: tuple[str, ...]
     settled: set[str]
 
-    def settle(self, method: Method, view: Pass) -> Decisions:
+    def settle(self, method: Method, view: CalibrationPass) -> Decisions:
         """Return a method's decisions. Adds the activations that needed more exact values to `settled`."""
         decisions = method(view, self.params)
         for kernels in self.finer:
@@ -164,7 +164,7 @@ class Resort:
         return decisions
 
     def decide_again(
-        self, method: Method, view: Pass, decisions: Decisions, names: Sequence[str], kernels: str
+        self, method: Method, view: CalibrationPass, decisions: Decisions, names: Sequence[str], kernels: str
     ) -> Decisions:
         """Return decisions on more exact values, of the calls that seemed to decide.
 
@@ -195,14 +195,16 @@ def _differ(bounds: tuple[float, float], before: tuple[float, float], noise: flo
     return any(abs(bound - other) > limit for bound, other in zip(bounds, before, strict=True))
 
 
-def find_ties(observer: Observer, graph: Subgraph, exactness: Exactness, decisions: Decisions) -> list[Tie]:
+def find_cpu_dependence(
+    observer: Observer, graph: Subgraph, exactness: Exactness, decisions: Decisions
+) -> list[CpuDependence]:
     """Return what ties ranges to this CPU: decisions that are unsure, and operators whose noise has no limit."""
     makers = {index: op.name for op in graph.ops for index in op.outputs}
     ties = []
     for activation in observer.activations:
         jump = exactness.jumps.get(activation.index)
         if jump is not None:
-            ties.append(Tie(jump.operator, jump.layer, JUMPING))
+            ties.append(CpuDependence(jump.operator, jump.layer, JUMPING))
         elif activation.name in decisions and not decisions[activation.name].sure:
-            ties.append(Tie(makers.get(activation.index, "INPUT"), activation.name, UNSETTLED))
+            ties.append(CpuDependence(makers.get(activation.index, "INPUT"), activation.name, UNSETTLED))
     return ties

@@ -7,7 +7,7 @@ from typing import Any
 
 from tflbuild.steps.checking.findings import Finding
 from tflbuild.tflite.kernels import ALL, SAME_SCALES
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 RANGE_TOLERANCE = 0.02
 INT8_STEPS = 255
@@ -54,7 +54,7 @@ def shares_scale(graph: Subgraph, tensor: Tensor) -> bool:
     return False
 
 
-def _operands_of_one_scale(graph: Subgraph, op: Op, like: Tensor) -> Iterator[int]:
+def _operands_of_one_scale(graph: Subgraph, op: Operator, like: Tensor) -> Iterator[int]:
     """Yield the inputs of an operator that its kernel reads with the scale of `like`, and that have it."""
     retyped = op.name == "QUANTIZE" and graph.tensors[op.outputs[0]].scales == like.scales  # uint8 to int8
     places = (0,) if retyped else SAME_SCALES.get(op.name)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.checking import compression, constant_budget
-from tflbuild.steps.checking.declarations import examine
+from tflbuild.steps.checking.declarations import check_declarations
 from tflbuild.steps.checking.declared_layout import (
     check_converter_options,
     check_granularity,
@@ -31,7 +31,7 @@ from tflbuild.tflite.flatbuffer import read_buffers, read_metadata_buffers, read
 from tflbuild.tflite.interpreters import open_signature, zeros
 from tflbuild.tflite.metadata import read_metadata
 from tflbuild.tflite.model import Model
-from tflbuild.tflite.rules import select
+from tflbuild.tflite.rules import make_rule_selectors
 
 SHOWN_FINDINGS = 5
 FILE_PORT = "file:"  # what the inputs that are files of `metadata` begin with
@@ -55,7 +55,7 @@ FIXES = {
 }
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs check.json: contents, size when packed, I/O contract, and of an optimized model how its weights pack.
 
     Raises WorkerError with every finding.
@@ -63,7 +63,7 @@ def run(request: Request) -> Facts:
     model, source = read_model(request.inputs["model"]), read_model(request.inputs["float"])
     signature = request.read_json("signature")
     findings = [
-        *examine(model, request.params, signature, measured_ranges(request)),
+        *check_declarations(model, request.params, signature, measured_ranges(request)),
         *examine_layout(model, source, request, signature),
     ]
     path = request.inputs["model"]
@@ -73,7 +73,7 @@ def run(request: Request) -> Facts:
     report |= constants | {"random_operators": list_random_operators(model)}
     if "optimized" in request.inputs:
         weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
-        findings += compression.lost(weights, optimized)
+        findings += compression.find_lost_weights(weights, optimized)
         asked = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
         report["weights"] = compression.describe(weights) | asked
     request.write_json("check.json", report)
@@ -90,14 +90,14 @@ def run(request: Request) -> Facts:
             next_step="another engine (quantization.engine), a rule that leaves operators in float, or another scheme\n"
             "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=FIXES.get(request.params["scheme"], ()),
-            operators=select(model, [operator for finding in findings for operator in finding.operators]),
+            operators=make_rule_selectors(model, [operator for finding in findings for operator in finding.operators]),
         )
     if "run" in request.params:
         run_once(request, model, signature)
     return report
 
 
-def examine_constants(request: Request, model: Model, source: Model) -> tuple[list[Finding], Facts]:
+def examine_constants(request: StepRequest, model: Model, source: Model) -> tuple[list[Finding], Facts]:
     """Findings about what is stored, and of a quantized artifact what stays wider than the scheme says, as JSON."""
     params, buffers = request.params, read_buffers(request.inputs["model"])
     if params["scheme"] == "none":
@@ -121,7 +121,9 @@ def examine_constants(request: Request, model: Model, source: Model) -> tuple[li
     return findings, {"constants": constant_budget.describe_constants(constants, exemptions, copies)}
 
 
-def examine_layout(model: Model, source: Model, request: Request, signature: Mapping[str, Any]) -> Iterator[Finding]:
+def examine_layout(
+    model: Model, source: Model, request: StepRequest, signature: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Every finding about scales, zero points, metadata, and the order of inputs and outputs."""
     params = request.params
     if "granularity" in params:
@@ -140,7 +142,7 @@ def examine_layout(model: Model, source: Model, request: Request, signature: Map
     yield from check_order(model, source, signature, not params["own_order"])
 
 
-def run_once(request: Request, model: Model, signature: Mapping[str, Any]) -> None:
+def run_once(request: StepRequest, model: Model, signature: Mapping[str, Any]) -> None:
     """One call of an artifact that no other step will run: a kernel may refuse what converted.
 
     Then on seeded random numbers twice: outputs must be finite and the same in a fresh interpreter.
@@ -192,7 +194,7 @@ def draw(detail: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(drawn, kind)
 
 
-def measured_ranges(request: Request) -> dict[str, tuple[float, float]]:
+def measured_ranges(request: StepRequest) -> dict[str, tuple[float, float]]:
     """Least and greatest calibration value, by tensor where we calibrated, by input where the converter did.
 
     Trained ranges stand where there are such.

@@ -104,14 +104,16 @@ def describe(found: list[Weights]) -> dict[str, Any]:
     }
 
 
-def lost(found: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding]:
+def find_lost_weights(found: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding]:
     """What training made and the artifact no longer has.
 
     Converting renames tensors and folds what follows into them, but keeps their number of elements: layers
     and tensors of one size are held against each other, the best of each first.
     """
     pairs = optimized["pattern"] == "two_of_four"
-    for layer, wanted, tensor in matched(found, optimized["pruned"], lambda one: -one.zeros, "zeros", most_first=True):
+    for layer, wanted, tensor in match_layers(
+        found, optimized["pruned"], lambda one: -one.zeros, "zeros", most_first=True
+    ):
         if tensor is None:
             yield Finding("sparsity", f"no weights of {wanted['elements']:,} elements, as layer '{layer}' has")
         elif tensor.zeros < wanted["zeros"]:
@@ -121,7 +123,9 @@ def lost(found: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding
             yield Finding("sparsity", f"{tensor.name} has groups of four with more than two weights")
     key = "distinct"
     clustered = optimized["clustered"]
-    for layer, wanted, tensor in matched(found, clustered, lambda one: one.channel_distinct, key, most_first=False):
+    for layer, wanted, tensor in match_layers(
+        found, clustered, lambda one: one.channel_distinct, key, most_first=False
+    ):
         if tensor is None:
             yield Finding("clusters", f"no weights of {wanted['elements']:,} elements, as layer '{layer}' has")
         elif tensor.channel_distinct > wanted["distinct"]:
@@ -129,7 +133,7 @@ def lost(found: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding
             yield Finding("clusters", f"{tensor.name} has {has}, trained were {wanted['distinct']}")
 
 
-def matched(
+def match_layers(
     found: list[Weights], layers: list[Mapping[str, Any]], rank: Any, key: str, *, most_first: bool
 ) -> Iterator[tuple[str, Mapping[str, Any], Weights | None]]:
     """(layer's name, what it was trained to, its tensor): by number of elements, then by rank."""

@@ -15,7 +15,7 @@ import numpy as np
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.steps.checking.findings import Finding
 from tflbuild.tflite.model import FLOATS, Model, Subgraph, Tensor
-from tflbuild.tflite.rules import INT4_OPERATORS, LOOKUPS, asked
+from tflbuild.tflite.rules import INT4_OPERATORS, LOOKUPS, find_asked_scheme
 
 LEAST_BYTES = 1024
 BITS = {
@@ -76,7 +76,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Exemption:
+class ConstantExemption:
     """A constant that is wider than the recipe's scheme says, and why; without a reason where it should not be."""
 
     constant: Constant
@@ -118,7 +118,7 @@ def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
             yield ConstantReader(op.name, name, op.inputs.index(index), op.custom)
 
 
-def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) -> list[Exemption]:
+def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) -> list[ConstantExemption]:
     """Return every constant that is wider than the recipe's scheme says, with the reason."""
     wanted = SCHEMES[params["scheme"]].weights or FLOAT_BITS
     found = []
@@ -128,15 +128,15 @@ def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) ->
             continue
         asked_bits = [bits_asked(reader, params) for reader in constant.readers]
         if asked_bits and constant.bits <= max(asked_bits):
-            found.append(Exemption(constant, f"a rule leaves {constant.operators} at this width", by_rule=True))
+            found.append(ConstantExemption(constant, f"a rule leaves {constant.operators} at this width", by_rule=True))
         else:
-            found.append(Exemption(constant, find_reason(constant)))
+            found.append(ConstantExemption(constant, find_reason(constant)))
     return found
 
 
 def bits_asked(reader: ConstantReader, params: Mapping[str, Any]) -> int:
     """Return the width of weights that the recipe asks of an operator."""
-    return SCHEMES[asked(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
+    return SCHEMES[find_asked_scheme(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
 
 
 def find_reason(constant: Constant) -> str:
@@ -155,7 +155,7 @@ def find_reason(constant: Constant) -> str:
     return ""
 
 
-def check_budget(exemptions: Sequence[Exemption], float_bytes: int) -> Iterator[Finding]:
+def check_budget(exemptions: Sequence[ConstantExemption], float_bytes: int) -> Iterator[Finding]:
     """Yield constants that stay float for no reason, where they matter.
 
     Args:
@@ -235,7 +235,7 @@ def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def describe_constants(
-    constants: Sequence[Constant], exemptions: Sequence[Exemption], copies: Sequence[Mapping[str, Any]]
+    constants: Sequence[Constant], exemptions: Sequence[ConstantExemption], copies: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return this as JSON, for the manifest."""
     return {

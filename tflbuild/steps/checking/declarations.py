@@ -17,8 +17,16 @@ from tflbuild.steps.checking.lost_values import check_lost_values
 from tflbuild.tflite.computing import CONVERSIONS
 from tflbuild.tflite.flatbuffer import OPERATORS
 from tflbuild.tflite.kernels import FILTERS, filter_indices
-from tflbuild.tflite.model import FLEX_PREFIX, FLOATS, Model, Op, SignatureDef, Subgraph, Tensor
-from tflbuild.tflite.rules import WEIGHTED, applied, asked, each_operator, honours, looks_up_codes, weight_of
+from tflbuild.tflite.model import FLEX_PREFIX, FLOATS, Model, Operator, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.rules import (
+    WEIGHTED,
+    computes_as_asked,
+    each_operator,
+    find_applied_scheme,
+    find_asked_scheme,
+    looks_up_codes,
+    weight_of,
+)
 from tflbuild.tflite.runtime_table import find_newer_features
 
 NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
@@ -27,7 +35,9 @@ BIAS = {name: places.bias for name, places in FILTERS.items()}  # which input it
 INTEGER = ("int8", "int4", "int16x8")
 
 
-def examine(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges) -> Iterator[Finding]:
+def check_declarations(
+    model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges
+) -> Iterator[Finding]:
     """Every finding of every rule that applies."""
     yield from check_operators(model, params["opset"])
     yield from check_runtime(model, params["opset"])
@@ -178,10 +188,13 @@ def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mappin
 def check_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
     """What was asked and what was applied, operator by operator."""
     for graph, op, name in each_operator(model):
-        wanted, found = asked(params["scheme"], params["rules"], op.name, name), applied(graph, op)
+        wanted, found = (
+            find_asked_scheme(params["scheme"], params["rules"], op.name, name),
+            find_applied_scheme(graph, op),
+        )
         weights = weight_of(graph, op)
         small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and found == "none"
-        if not honours(wanted, found, op, weights) and not (small and SCHEMES[wanted].mode != "static"):
+        if not computes_as_asked(wanted, found, op, weights) and not (small and SCHEMES[wanted].mode != "static"):
             yield Finding("rule", f"{op.name} computes as {found}, {wanted} was asked for: {name}", ((op.name, name),))
 
 
@@ -238,8 +251,12 @@ def _dishonoured(model: Model, scheme: str) -> Iterator[Finding]:
     """Operators with weights of a size that matters that do not compute as asked."""
     for graph, op, name in each_operator(model):
         weights = weight_of(graph, op)
-        has = applied(graph, op)
-        if weights is not None and weights.elements >= WEIGHT_ELEMENTS and not honours(scheme, has, op, weights):
+        has = find_applied_scheme(graph, op)
+        if (
+            weights is not None
+            and weights.elements >= WEIGHT_ELEMENTS
+            and not computes_as_asked(scheme, has, op, weights)
+        ):
             text = f"{op.name} computes as {has}, {scheme} was declared: {name}"
             yield Finding("scheme", text, ((op.name, name),))
 
@@ -260,7 +277,9 @@ def check_int16x8(model: Model) -> Iterator[Finding]:
                 yield from _wrong_constant(graph, op, BIAS[op.name], "bias", ("int32", "int64"))
 
 
-def _wrong_constant(graph: Subgraph, op: Op, place: int, what: str, allowed: tuple[str, ...]) -> Iterator[Finding]:
+def _wrong_constant(
+    graph: Subgraph, op: Operator, place: int, what: str, allowed: tuple[str, ...]
+) -> Iterator[Finding]:
     for index in op.inputs[place : place + 1]:
         tensor = graph.tensors[index]
         if index >= 0 and tensor.constant and tensor.type not in allowed:
@@ -299,19 +318,19 @@ def _float_operators(graph: Subgraph) -> Iterator[Finding]:
         yield Finding("float_op", f"{name} computes in float: {_some(tensors)}", tuple(blamed[name]))
 
 
-def _named(graph: Subgraph, op: Op) -> tuple[tuple[str, str], ...]:
+def _named(graph: Subgraph, op: Operator) -> tuple[tuple[str, str], ...]:
     """Return (operator, name) as rules know it; nothing for a conversion, which is there for others' sake."""
     return () if op.name in CONVERSIONS or not op.outputs else ((op.name, graph.tensors[op.outputs[0]].name),)
 
 
-def _inner(graph: Subgraph, op: Op, but: Collection[int] = ()) -> list[Tensor]:
+def _inner(graph: Subgraph, op: Operator, but: Collection[int] = ()) -> list[Tensor]:
     """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
     border = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
     left_out = border.union(but)
     return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in left_out]
 
 
-def _missing_scales(graph: Subgraph, op: Op) -> Iterator[Finding]:
+def _missing_scales(graph: Subgraph, op: Operator) -> Iterator[Finding]:
     for index in op.outputs:
         tensor = graph.tensors[index]
         if tensor.type in ("int8", "uint8", "int16") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tflbuild.steps.checking.findings import Finding
 from tflbuild.tflite.kernels import FILTERS
-from tflbuild.tflite.model import Model, Op, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
 from tflbuild.tflite.rules import each_operator, weight_of
 
 BLOCKWISE = "blockwise_"
@@ -41,7 +41,7 @@ def check_granularity(model: Model, granularity: str) -> Iterator[Finding]:
             yield Finding("granularity", f"{op.name} has {has} weights, {wanted} was declared: {name}")
 
 
-def _granularity_of(op: Op, weights: Tensor) -> str:
+def _granularity_of(op: Operator, weights: Tensor) -> str:
     if weights.block:
         return f"{BLOCKWISE}{weights.block}"
     if len(weights.scales) == 1:
@@ -83,7 +83,7 @@ def check_zero_points(model: Model) -> Iterator[Finding]:
                 yield Finding("scale", f"{what} int8 with the zero point {tensor.zero_points[0]}: {tensor.name}")
 
 
-def _moves(graph: Subgraph, op: Op, tensor: Tensor, fixed: set[tuple[int, ...]]) -> bool:
+def _moves(graph: Subgraph, op: Operator, tensor: Tensor, fixed: set[tuple[int, ...]]) -> bool:
     """Return whether an output has the scale and zero point of an input whose zero point a kernel fixed."""
     inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
     same = [one for one in inputs if (one.scales, one.zero_points) == (tensor.scales, tensor.zero_points)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tflbuild.steps.checking.declared_layout import FIXED_INT8_OUTPUTS
 from tflbuild.steps.checking.findings import Finding
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 from tflbuild.tflite.rules import WEIGHTED, each_operator, looks_up_codes
 
 # What a quantizer sets in the options of an operator that it quantizes (schema.fbs of TensorFlow Lite).
@@ -45,11 +45,11 @@ CHUNK = 2**20  # values that are widened to float64 at a time
 
 
 @dataclass(frozen=True)
-class Part:
+class ComparedOperator:
     """An operator and the graph that it is in."""
 
     graph: Subgraph
-    op: Op
+    op: Operator
     name: str
 
     @property
@@ -99,16 +99,16 @@ def check_agreement(
                 yield from compare_constants(before, after, source_buffers, buffers, params.get("algorithm", ""))
 
 
-def list_parts(model: Model) -> dict[str, list[Part]]:
+def list_parts(model: Model) -> dict[str, list[ComparedOperator]]:
     """Return the operators that compute on real values, by the name of their first output."""
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[ComparedOperator]] = {}
     for graph, op, name in each_operator(model):
         if name and op.name != "CAST":  # the cast of a raw input becomes the input's scale
-            found.setdefault(name, []).append(Part(graph, op, name))
+            found.setdefault(name, []).append(ComparedOperator(graph, op, name))
     return found
 
 
-def compare_operators(before: Part, after: Part) -> Iterator[Finding]:
+def compare_operators(before: ComparedOperator, after: ComparedOperator) -> Iterator[Finding]:
     """Kind and options."""
     if before.op.name != after.op.name:
         yield Finding("operator", f"{after.label} is {before.op.name} in the float model", after.blamed)
@@ -120,7 +120,11 @@ def compare_operators(before: Part, after: Part) -> Iterator[Finding]:
 
 
 def compare_constants(
-    before: Part, after: Part, source_buffers: Sequence[bytes], buffers: Sequence[bytes], algorithm: str
+    before: ComparedOperator,
+    after: ComparedOperator,
+    source_buffers: Sequence[bytes],
+    buffers: Sequence[bytes],
+    algorithm: str,
 ) -> Iterator[Finding]:
     """Every constant that the operator reads in both models."""
     for place in range(max(len(before.op.inputs), len(after.op.inputs))):
@@ -172,7 +176,7 @@ def check_ranges(model: Model, ranges: Mapping[str, Any], masked: Collection[str
                 yield Finding("range", f"{text} {measured['min']:.6g} to {measured['max']:.6g}", ((op.name, name),))
 
 
-def is_left_out(part: Part, place: int) -> bool:
+def is_left_out(part: ComparedOperator, place: int) -> bool:
     """Return whether an operator has nothing at an input."""
     return place >= len(part.op.inputs) or part.op.inputs[place] < 0
 

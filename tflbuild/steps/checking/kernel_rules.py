@@ -19,7 +19,7 @@ from tflbuild.tflite.kernels import (
     ZERO_POINT_0,
     FilterPlaces,
 )
-from tflbuild.tflite.model import FLOATS, Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import FLOATS, Model, Operator, Subgraph, Tensor
 
 SCALE_TOLERANCE = 1e-4  # two scales that are the same but for rounding
 BIAS_TOLERANCE = 1e-3  # of a bias's scale; its kernels multiply by input scale times filter scale, whatever it says
@@ -51,7 +51,7 @@ def find_faults(model: Model) -> Iterator[KernelFault]:
                     yield KernelFault(op.name, graph.tensors[op.outputs[0]].name, text)
 
 
-def _faults(graph: Subgraph, op: Op) -> Iterator[str]:
+def _faults(graph: Subgraph, op: Operator) -> Iterator[str]:
     if op.name in FILTERS:
         yield from _filter_faults(graph, op, FILTERS[op.name])
     elif op.name == "BATCH_MATMUL":
@@ -76,7 +76,7 @@ def _faults(graph: Subgraph, op: Op) -> Iterator[str]:
             yield f"its kernel supports only the zero point 0, '{tensor.name}' has {_first(tensor.zero_points)}"
 
 
-def _filter_faults(graph: Subgraph, op: Op, places: FilterPlaces) -> Iterator[str]:
+def _filter_faults(graph: Subgraph, op: Operator, places: FilterPlaces) -> Iterator[str]:
     fed, weights = _operand(graph, op, places.input), _operand(graph, op, places.filter)
     if fed is None or weights is None or not weights.scales:  # no filter of integers, or one in blocks
         return
@@ -113,7 +113,7 @@ def _filter_types(fed: str, places: FilterPlaces) -> tuple[str, ...]:
     return ("int8", "int4", "int2") if fed == "int8" else ("int8", "int4", "int2", "uint8")
 
 
-def _bias_faults(op: Op, fed: Tensor, weights: Tensor, bias: Tensor | None) -> Iterator[str]:
+def _bias_faults(op: Operator, fed: Tensor, weights: Tensor, bias: Tensor | None) -> Iterator[str]:
     """Yield faults of an integer operator's bias: it is added to products, so its scale is theirs multiplied."""
     if bias is None or bias.type not in ("int32", "int64"):  # kernels refuse any other type
         return
@@ -134,7 +134,7 @@ def _bias_faults(op: Op, fed: Tensor, weights: Tensor, bias: Tensor | None) -> I
             return
 
 
-def _product_faults(graph: Subgraph, op: Op) -> Iterator[str]:
+def _product_faults(graph: Subgraph, op: Operator) -> Iterator[str]:
     """Yield faults of BATCH_MATMUL: integers have one scale; float takes a stored int8 matrix, scales by column too."""
     left, right = _operand(graph, op, 0), _operand(graph, op, 1)
     if left is None or right is None:
@@ -154,7 +154,7 @@ def _product_faults(graph: Subgraph, op: Op) -> Iterator[str]:
         yield f"{what} has {len(right.scales)} scales along axis {right.axis}, its kernel reads them along {axis}"
 
 
-def _recurrent_faults(graph: Subgraph, op: Op) -> Iterator[str]:
+def _recurrent_faults(graph: Subgraph, op: Operator) -> Iterator[str]:
     for tensor in _tensors(graph, op.inputs):
         if tensor.constant and tensor.type in ("int8", "uint8"):
             yield from _several_scales([tensor])
@@ -163,7 +163,7 @@ def _recurrent_faults(graph: Subgraph, op: Op) -> Iterator[str]:
                 yield f"its weights '{tensor.name}' have the zero point {zero}, its kernel supports only 0"
 
 
-def _body_faults(model: Model, graph: Subgraph, op: Op) -> Iterator[str]:
+def _body_faults(model: Model, graph: Subgraph, op: Operator) -> Iterator[str]:
     """Yield faults of WHILE, IF and CALL, which pass integers into a body and out of it unchanged."""
     skipped = 1 if op.name == "IF" else 0  # the condition
     for option, inward, outward in BODIES.get(op.name, ()):
@@ -185,7 +185,7 @@ def _several_scales(tensors: Sequence[Tensor]) -> Iterator[str]:
             yield f"'{tensor.name}' has {len(tensor.scales)} scales, its kernel reads the first one"
 
 
-def _different_scales(graph: Subgraph, op: Op) -> Iterator[str]:
+def _different_scales(graph: Subgraph, op: Operator) -> Iterator[str]:
     """Yield the first operand of an operator that differs from its first output."""
     places = SAME_SCALES[op.name]
     read = op.inputs if places is ALL else [op.inputs[place] for place in places if place < len(op.inputs)]
@@ -204,7 +204,7 @@ def _different_scales(graph: Subgraph, op: Op) -> Iterator[str]:
             return
 
 
-def _different_types(graph: Subgraph, op: Op) -> Iterator[str]:
+def _different_types(graph: Subgraph, op: Operator) -> Iterator[str]:
     places = FILTERS.get(op.name)
     read = op.inputs if places is None else [op.inputs[places.input]]
     if op.name == "BATCH_MATMUL":  # beside int16 the second factor may be int8
@@ -216,7 +216,7 @@ def _different_types(graph: Subgraph, op: Op) -> Iterator[str]:
             yield f"it reads {' and '.join(sorted(types))} and gives {tensor.type}; its kernel computes on one type"
 
 
-def _operand(graph: Subgraph, op: Op, place: int) -> Tensor | None:
+def _operand(graph: Subgraph, op: Operator, place: int) -> Tensor | None:
     index = op.inputs[place] if place < len(op.inputs) else -1
     return graph.tensors[index] if index >= 0 else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tflbuild.steps.checking.findings import Finding
-from tflbuild.tflite.model import STEPS, Model, Op, Subgraph
+from tflbuild.tflite.model import STEPS, Model, Operator, Subgraph
 
 CARRIERS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE")
 MASKING = ("ADD", "SUB", "SELECT", "SELECT_V2", "MINIMUM", "MAXIMUM")
@@ -28,7 +28,7 @@ def check_lost_values(model: Model) -> Iterator[Finding]:
                 yield from _check_sum(graph, op)
 
 
-def _check_scores(graph: Subgraph, softmax: Op, makers: Mapping[int, Op]) -> Iterator[Finding]:
+def _check_scores(graph: Subgraph, softmax: Operator, makers: Mapping[int, Operator]) -> Iterator[Finding]:
     scores = graph.tensors[softmax.inputs[0]]
     mask = _follow_back(softmax.inputs[0], makers)
     if mask is None or mask.name not in MASKING or scores.type not in STEPS or len(scores.scales) != 1:
@@ -53,7 +53,7 @@ def _check_scores(graph: Subgraph, softmax: Op, makers: Mapping[int, Op]) -> Ite
         )
 
 
-def _follow_back(index: int, makers: Mapping[int, Op]) -> Op | None:
+def _follow_back(index: int, makers: Mapping[int, Operator]) -> Operator | None:
     """Return the operator that computes a tensor, seen through those that only move its values."""
     maker = makers.get(index)
     while maker is not None and maker.name in CARRIERS:
@@ -65,7 +65,7 @@ def _is_mask(graph: Subgraph, index: int) -> bool:
     return index >= 0 and graph.tensors[index].constant and bool(graph.tensors[index].scales)
 
 
-def _check_sum(graph: Subgraph, op: Op) -> Iterator[Finding]:
+def _check_sum(graph: Subgraph, op: Operator) -> Iterator[Finding]:
     """Yield int16 SUM operators that saturate: TFLiteConverter gives them the scale of their input."""
     terms, total = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     count = terms.elements // max(total.elements, 1)

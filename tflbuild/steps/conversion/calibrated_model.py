@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.tflite.buffers import write_aligned
 from tflbuild.tflite.model_editing import parse_model
 
@@ -32,7 +32,7 @@ def list_hidden(model: bytes, ranges: Mapping[str, Any]) -> list[str]:
     return hidden
 
 
-def replace_ranges(model: bytes, ranges: Mapping[str, Any], ties: list[Tie]) -> bytes:
+def replace_ranges(model: bytes, ranges: Mapping[str, Any], ties: list[CpuDependence]) -> bytes:
     """Return a calibrated model with these ranges in place of its own. Adds a tie for each of its own that stays."""
     root = parse_model(model)
     shown = {entry.subgraphIndex for entry in root.signatureDefs or ()}
@@ -46,5 +46,5 @@ def replace_ranges(model: bytes, ranges: Mapping[str, Any], ties: list[Tie]) -> 
                 low, high = ranges[name]
                 found.min, found.max = np.array([low], np.float32), np.array([high], np.float32)
             else:
-                ties.append(Tie("calibration", name, HIDDEN))
+                ties.append(CpuDependence("calibration", name, HIDDEN))
     return write_aligned(root, len(model))

@@ -17,8 +17,8 @@ from typing import Any
 
 from tensorflow.lite.python.optimize import calibrator
 
-from tflbuild.core.ties import Tie, read_ties
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.core.ties import CpuDependence, read_cpu_dependence
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.conversion.calibrated_model import list_hidden, replace_ranges
 
 NOT_REPLACED = "the quantizer for it measures ranges on kernels that the CPU chooses"
@@ -27,13 +27,13 @@ Samples = Callable[[], Iterator[Any]]
 
 
 @contextmanager
-def settled_ranges(request: Request, ties: list[Tie]) -> Iterator[None]:
+def settled_ranges(request: StepRequest, ties: list[CpuDependence]) -> Iterator[None]:
     """Replace the ranges that TFLiteConverter's calibrator finds, as long as this lasts. Adds what stays tied."""
     before = calibrator.Calibrator.calibrate
 
     def calibrate(self: Any, samples: Samples) -> bytes:
         answer = measure_ranges(request, self._model_content)
-        ties.extend(read_ties(answer))
+        ties.extend(read_cpu_dependence(answer))
         ranges = answer["ranges"]
         hidden = list_hidden(self._model_content, ranges)
         self._feed_tensors(samples if hidden else take_first(samples), resize_input=True)
@@ -59,7 +59,7 @@ def take_first(samples: Samples) -> Samples:
     return feed
 
 
-def measure_ranges(request: Request, model: bytes) -> dict[str, Any]:
+def measure_ranges(request: StepRequest, model: bytes) -> dict[str, Any]:
     """Return `ranges`, tensor -> [least, greatest], and what is `tied` of a float model on the step's samples.
 
     LiteRT runs it in a process of its own, which has no threads of TensorFlow's and may fork.

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from tflbuild.core.ties import add_ties
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.core.ties import add_cpu_dependence
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.conversion.constant_layout import fold_layout
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
-from tflbuild.steps.folding.fake_quant import free
+from tflbuild.steps.folding.fake_quant import remove_fake_quant
 from tflbuild.steps.folding.unfolded import read_unfolded
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model.tflite, and trained.json: ranges of quantization-aware training; facts: bytes, a note on ranges."""
     converter = open_converter(request)
     converter.target_spec.supported_ops = builtins(request.params["select_tf"])
     path = request.outputs / "model.tflite"
     kept = convert(converter, path, request)
-    trained = free(path, request.inputs["snapshot"])
+    trained = remove_fake_quant(path, request.inputs["snapshot"])
     for name in fold_layout(path) if trained else ():
         trained["tensors"].pop(name, None)
     request.write_json("trained.json", trained)
     ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
-    return add_ties(facts, read_unfolded(request.inputs["snapshot"]))
+    return add_cpu_dependence(facts, read_unfolded(request.inputs["snapshot"]))

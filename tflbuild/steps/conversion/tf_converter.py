@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.conversion.tf_explain import explain
 from tflbuild.tflite.buffers import move_buffers_inside
 from tflbuild.tflite.interface_order import order_interface
@@ -22,7 +22,7 @@ OF_TARGET_SPEC = (
 DTYPES = ("_experimental_full_integer_quantization_bias_type", "_experimental_supported_accumulation_type")
 
 
-def open_converter(request: Request) -> tf.lite.TFLiteConverter:
+def open_converter(request: StepRequest) -> tf.lite.TFLiteConverter:
     """A converter of the snapshot's declared signatures, with the recipe's options set."""
     keys = [signature["key"] for signature in each_signature(request.read_json("signature"))]
     converter = tf.lite.TFLiteConverter.from_saved_model(str(request.inputs["snapshot"]), signature_keys=keys)
@@ -56,7 +56,7 @@ def builtins(select_tf: bool) -> list[tf.lite.OpsSet]:
     return [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if select_tf else [])]
 
 
-def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) -> str:
+def convert(converter: tf.lite.TFLiteConverter, path: Path, request: StepRequest) -> str:
     """Convert and write, with buffers inside the flatbuffer. Returns a note where they must stay behind it, else "".
 
     Inputs and outputs of the graph are put into the order of their names.
@@ -68,13 +68,13 @@ def convert(converter: tf.lite.TFLiteConverter, path: Path, request: Request) ->
     except WorkerError:
         raise
     except Exception as error:
-        raise explain(error, request, lambda: survey(request)) from error
+        raise explain(error, request, lambda: list_unsupported_operators(request)) from error
     note = move_buffers_inside(path)
     order_interface(path)
     return note
 
 
-def survey(request: Request) -> Mapping[str, int]:
+def list_unsupported_operators(request: StepRequest) -> Mapping[str, int]:
     """Every operator that is no builtin, in one go, with its count: `FlexErf`, and `Svd` where Flex lacks it too.
 
     The model is converted once more with everything allowed. {} when even that fails.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.steps.sources.tf_snapshot import read_origins
 from tflbuild.tflite.signatures import each_signature
 
@@ -44,7 +44,7 @@ REWRITES = {
 
 
 @dataclass(frozen=True)
-class Culprit:
+class UnsupportedOperator:
     """An operator that TFLite's builtins lack. `flex`: whether TensorFlow's Flex delegate has it."""
 
     operator: str
@@ -59,14 +59,14 @@ class Culprit:
 
 
 @dataclass(frozen=True)
-class Fix:
+class ConversionFix:
     """What may help: the overrides that try it, "" where it is the user's hand that must move."""
 
     text: str
     overrides: str = ""
 
 
-def explain(error: Exception, request: Request, survey: Callable[[], Mapping[str, int]]) -> WorkerError:
+def explain(error: Exception, request: StepRequest, survey: Callable[[], Mapping[str, int]]) -> WorkerError:
     """The error that a person reads. `survey` finds every operator in one go; it is asked where one is missing."""
     text = str(error)
     reported = set(UNSUPPORTED.findall(text))
@@ -85,7 +85,7 @@ def explain(error: Exception, request: Request, survey: Callable[[], Mapping[str
     return make_error(f"TFLite has no operator for {names}{allowed}", "\n".join(shown), fixes)
 
 
-def make_error(what: str, why: str, fixes: list[Fix]) -> WorkerError:
+def make_error(what: str, why: str, fixes: list[ConversionFix]) -> WorkerError:
     """Fixes numbered in their order, and carried along for `tflbuild doctor` to try."""
     told = [f"{number}. {fix.text}" for number, fix in enumerate(fixes, 1)]
     tried = [fix.overrides for fix in fixes if fix.overrides]
@@ -94,14 +94,14 @@ def make_error(what: str, why: str, fixes: list[Fix]) -> WorkerError:
     return WorkerError(what, kind="build", why=why, next_step="\n".join(told), fixes=tried)
 
 
-def find_culprits(reported: set[str], surveyed: Mapping[str, int], request: Request) -> list[Culprit]:
+def find_culprits(reported: set[str], surveyed: Mapping[str, int], request: StepRequest) -> list[UnsupportedOperator]:
     """All of them: those that the converter named and those that only the survey found."""
     flex = {name[len(FLEX) :] for name in surveyed if name.startswith(FLEX)}
     custom = {name for name in surveyed if not name.startswith(FLEX)}
     names = reported | custom | (set() if request.params["select_tf"] else flex)
     places = find_places(names, request.inputs["snapshot"])
     return [
-        Culprit(name, name in flex, tuple(places.get(name, ())))
+        UnsupportedOperator(name, name in flex, tuple(places.get(name, ())))
         for name in sorted(names, key=lambda name: (name in flex, name))
     ]
 
@@ -124,13 +124,13 @@ def find_places(names: set[str], snapshot: Path) -> dict[str, list[str]]:
     return found
 
 
-def free_sized(request: Request) -> bool:
+def free_sized(request: StepRequest) -> bool:
     """Whether a signature leaves a dimension free."""
     signatures = each_signature(request.read_json("signature"))
     return any(None in (spec["shape"] or [None]) for one in signatures for spec in one["inputs"])
 
 
-def pin(request: Request) -> Fix:
+def pin(request: StepRequest) -> ConversionFix:
     """Every size fixed: a free batch is 1; another free size is for the user to choose."""
     signature = request.read_json("signature")
     overrides, open_sizes = ["signature=static"], False
@@ -143,29 +143,29 @@ def pin(request: Request) -> Fix:
             overrides.append(f"signature.inputs.{spec['name']}={{shape:[{sizes}],dtype:{spec['dtype']}}}")
     told = " ".join(overrides if len(overrides) == len(signature["inputs"]) + 1 else overrides[:1])
     if open_sizes:
-        return Fix("fix every size: signature=static, and numbers for all sizes in signature.inputs")
-    return Fix(f"fix every size: {told}", told)
+        return ConversionFix("fix every size: signature=static, and numbers for all sizes in signature.inputs")
+    return ConversionFix(f"fix every size: {told}", told)
 
 
-def fixes_for(culprits: list[Culprit], request: Request) -> Iterator[Fix]:
+def fixes_for(culprits: list[UnsupportedOperator], request: StepRequest) -> Iterator[ConversionFix]:
     """In the order to be tried."""
     if free_sized(request):
         yield pin(request)
     for culprit in culprits:
         if culprit.operator in REWRITES:
-            yield Fix(f"rewrite {culprit.operator}: {REWRITES[culprit.operator]}")
+            yield ConversionFix(f"rewrite {culprit.operator}: {REWRITES[culprit.operator]}")
     flexible = any(culprit.flex for culprit in culprits)
     stubborn = [culprit.operator for culprit in culprits if not culprit.flex]
     select = "" if request.params["select_tf"] else "opset=select_tf"
     if flexible and select and not stubborn:
-        yield Fix(f"{select} takes TensorFlow's own operators; the app must link the Flex delegate", select)
+        yield ConversionFix(f"{select} takes TensorFlow's own operators; the app must link the Flex delegate", select)
     if stubborn:
         custom = f"opset.custom=[{','.join(sorted(stubborn))}]"
         others = f"{select} " if flexible and select else ""
-        yield Fix(f"{others}{custom} leaves them to kernels that the app registers", f"{others}{custom}")
+        yield ConversionFix(f"{others}{custom} leaves them to kernels that the app registers", f"{others}{custom}")
 
 
-def explain_lists(names: list[str], request: Request) -> WorkerError:
+def explain_lists(names: list[str], request: StepRequest) -> WorkerError:
     """Tensor lists: a loop, most often a recurrent layer, whose state has a free size."""
     places = find_places(set(names), request.inputs["snapshot"])
     shown = "; ".join(place for name in names for place in places.get(name, ())[:1]) or ", ".join(names)
@@ -173,18 +173,20 @@ def explain_lists(names: list[str], request: Request) -> WorkerError:
     if free_sized(request):
         fixes.append(pin(request))
         single = "converter._experimental_default_to_single_batch_in_tensor_list_ops=true"
-        fixes.append(Fix(f"{single} takes the free batch inside the loop to be 1", single))
+        fixes.append(ConversionFix(f"{single} takes the free batch inside the loop to be 1", single))
     fused = f"source.fused_lstm=true {pin(request).overrides}".strip()
-    fixes.append(Fix("source.fused_lstm=true, with a fixed batch, makes each LSTM layer of Keras one operator", fused))
+    fixes.append(
+        ConversionFix("source.fused_lstm=true, with a fixed batch, makes each LSTM layer of Keras one operator", fused)
+    )
     flex = "opset=select_tf converter._experimental_lower_tensor_list_ops=false"
-    fixes.append(Fix(f"{flex} keeps the list as Flex operators", flex))
+    fixes.append(ConversionFix(f"{flex} keeps the list as Flex operators", flex))
     return make_error(f"a loop keeps a list of unknown shape: {', '.join(names)}", f"in {shown}", fixes)
 
 
-def explain_other(text: str, request: Request) -> WorkerError:
+def explain_other(text: str, request: StepRequest) -> WorkerError:
     """What the converter itself says, its stack of locations left to the log."""
     line = re.sub(r"<unknown>:0: |loc\(.*?\)\)+: ", "", text.strip().split("\n")[0])[:400]
     fixes = [pin(request)] if free_sized(request) else []
     if not request.params["select_tf"]:
-        fixes.append(Fix("opset=select_tf may lower it another way", "opset=select_tf"))
+        fixes.append(ConversionFix("opset=select_tf may lower it another way", "opset=select_tf"))
     return make_error("TFLiteConverter cannot convert the model", line, fixes)

@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.core.ties import Tie, add_ties
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence
 from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED, settled_ranges
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
 from tflbuild.steps.datasets.samples import batch_of, count_samples, each_sample, load_feeds
@@ -32,7 +32,7 @@ INTEGER_OPS = {
 }
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model.tflite; facts: bytes, and a note where ranges were trained."""
     params = request.params
     trained = count_in_snapshot(request.inputs["snapshot"])
@@ -46,7 +46,7 @@ def run(request: Request) -> Facts:
     if params["scheme"] in INTEGER_OPS:
         ask_for_integers(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
-    ties: list[Tie] = []
+    ties: list[CpuDependence] = []
     with settled_ranges(request, ties) if "samples" in request.inputs and not trained else nullcontext():
         kept = convert(converter, path, request)
     ties += list_unreplaced(converter, params["scheme"])
@@ -59,16 +59,16 @@ def run(request: Request) -> Facts:
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
-    return add_ties(facts, [*ties, *read_unfolded(request.inputs["snapshot"])])
+    return add_cpu_dependence(facts, [*ties, *read_unfolded(request.inputs["snapshot"])])
 
 
-def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[Tie]:
+def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[CpuDependence]:
     """Return what ties the ranges of quantizers that calibrate by themselves: that of int16, and the deprecated one."""
     if converter.representative_dataset is None:
         return []
     old = "" if converter.experimental_new_quantizer else "experimental_new_quantizer=False"
     name = "int16x8" if scheme == "int16x8" else old
-    return [Tie(name, "", NOT_REPLACED)] if name else []
+    return [CpuDependence(name, "", NOT_REPLACED)] if name else []
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:
@@ -83,7 +83,7 @@ def rewrite_operators(path: Path, scheme: str) -> None:
         path.write_bytes(store_buffers_inside(made))
 
 
-def measure_inputs(request: Request) -> dict[str, tuple[float, float]]:
+def measure_inputs(request: StepRequest) -> dict[str, tuple[float, float]]:
     """(least, greatest) value of every input in the calibration samples, by its name in the signature."""
     feeds = load_feeds(request.inputs["samples"], request.read_json("signature")["key"])
     arrays = {name: array for feed in feeds.values() for name, array in feed.items() if array.dtype.kind == "f"}
@@ -101,7 +101,7 @@ def require_int8(scheme: str) -> None:
         )
 
 
-def ask_for_integers(converter: tf.lite.TFLiteConverter, request: Request, *, trained: bool) -> None:
+def ask_for_integers(converter: tf.lite.TFLiteConverter, request: StepRequest, *, trained: bool) -> None:
     """Integer operators alone. The converter does not enforce this; the step `check` does.
 
     A model that was trained for it brings its ranges: measured ones beside them would be two for one tensor,
@@ -118,7 +118,7 @@ def ask_for_integers(converter: tf.lite.TFLiteConverter, request: Request, *, tr
     converter.inference_output_type = tf.as_dtype(params["output_type"])
 
 
-def representative(request: Request) -> Callable[[], Iterator[tuple[str, dict[str, Any]]]]:
+def representative(request: StepRequest) -> Callable[[], Iterator[tuple[str, dict[str, Any]]]]:
     """The samples as the converter wants them: a factory, by signature and input name."""
     signature = request.read_json("signature")
     feeds = load_feeds(request.inputs["samples"], signature["key"])

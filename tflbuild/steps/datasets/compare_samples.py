@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.datasets.samples import DIGESTS, load_array
 
 SHOWN = 20
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs overlap.json; facts: the same. `count` of the `of` evaluation samples are among the input `used`.
 
     `first` are places of such samples among the evaluation samples, from 0. Samples are compared by

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, rows_a_block
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, rows_a_block
 
 NPY_MAGIC = b"\x93NUMPY"
 NPY = ".npy"
@@ -25,14 +25,14 @@ COPIED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Member:
+class ArrayMember:
     """An array in a file: what it is, and whether its axes are stored last first."""
 
-    held: Held
+    held: ArrayHeader
     reversed_axes: bool
 
 
-def open_npz(declared: Declared) -> Opened:
+def open_npz(declared: DeclaredDataset) -> OpenDataset:
     """Arrays by name. Raises WorkerError for what is no `.npz`."""
     path = declared.path
     if not zipfile.is_zipfile(path):
@@ -46,7 +46,7 @@ def open_npz(declared: Declared) -> Opened:
             if one
             else "write it with numpy.savez(path, name=array, ...)",
         )
-    members: dict[str, Member] = {}
+    members: dict[str, ArrayMember] = {}
     with damaged(declared, "numpy.savez(path, name=array, ...)"), zipfile.ZipFile(path) as archive:
         for member_file in archive.namelist():
             if member_file.endswith(NPY):
@@ -66,10 +66,10 @@ def open_npz(declared: Declared) -> Opened:
 
     lengths = [member.held.shape[0] for member in members.values() if member.held.shape]
     arrays = {name: member.held for name, member in members.items()}
-    return Opened(arrays, read, lengths[0] if len(set(lengths)) == 1 else None)
+    return OpenDataset(arrays, read, lengths[0] if len(set(lengths)) == 1 else None)
 
 
-def open_npy(declared: Declared) -> Opened:
+def open_npy(declared: DeclaredDataset) -> OpenDataset:
     """One array, for the model's only input. Raises WorkerError for what is no `.npy`."""
     declared.only_input()
     path, name = declared.path, "array"
@@ -90,11 +90,11 @@ def open_npy(declared: Declared) -> Opened:
             rows = {name: rows_of(opened, opened.enter_context(path.open("rb")), declared.request.folder)}
             yield from blocks(rows, {name: member.held}, picked)
 
-    return Opened({name: member.held}, read, member.held.shape[0] if member.held.shape else None, only=name)
+    return OpenDataset({name: member.held}, read, member.held.shape[0] if member.held.shape else None, only=name)
 
 
 @contextmanager
-def damaged(declared: Declared, writing: str) -> Iterator[None]:
+def damaged(declared: DeclaredDataset, writing: str) -> Iterator[None]:
     """Whatever goes wrong in a damaged file, as one error: it provokes a dozen classes of them."""
     try:
         yield
@@ -108,7 +108,7 @@ def damaged(declared: Declared, writing: str) -> Iterator[None]:
         ) from error
 
 
-def read_header(stream: IO[bytes]) -> Member:
+def read_header(stream: IO[bytes]) -> ArrayMember:
     """Reads the head of a `.npy`. Raises ValueError for another format."""
     version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
@@ -120,10 +120,10 @@ def read_header(stream: IO[bytes]) -> Member:
     if (size := struct.unpack(LENGTHS[version], length)[0]) > MOST_HEADER_BYTES:
         raise ValueError(f"its head is {size:,} bytes long")  # numpy would allocate them
     shape, reversed_axes, dtype = HEADERS[version](BytesIO(length + stream.read(size)))
-    return Member(Held(dtype, tuple(shape)), bool(reversed_axes) and len(shape) > 1)
+    return ArrayMember(ArrayHeader(dtype, tuple(shape)), bool(reversed_axes) and len(shape) > 1)
 
 
-def refuse_objects(declared: Declared, name: str, member: Member) -> None:
+def refuse_objects(declared: DeclaredDataset, name: str, member: ArrayMember) -> None:
     """Raises WorkerError for Python objects: unpickling them would run code."""
     if member.held.dtype is not None and (member.held.dtype.hasobject or member.held.dtype.names):
         raise declared.refuse(
@@ -134,11 +134,11 @@ def refuse_objects(declared: Declared, name: str, member: Member) -> None:
 
 
 @dataclass
-class Rows:
+class NpyRows:
     """The rest of a `.npy` stream, row by row."""
 
     stream: IO[bytes]
-    held: Held
+    held: ArrayHeader
 
     def take(self, count: int) -> np.ndarray:
         """The next rows. Raises EOFError where the file ends before."""
@@ -171,11 +171,11 @@ class MappedRows:
         """Nothing is left to be read."""
 
 
-def rows_of(opened: ExitStack, stream: IO[bytes], folder: Path) -> Rows | MappedRows:
+def rows_of(opened: ExitStack, stream: IO[bytes], folder: Path) -> NpyRows | MappedRows:
     """A stream at its start, as rows. What is stored column by column is unpacked to disk first."""
     member = read_header(stream)
     if not member.reversed_axes:
-        return Rows(stream, member.held)
+        return NpyRows(stream, member.held)
     stream.seek(0)
     place = folder / f"unpacked-{id(stream)}{NPY}"
     opened.callback(place.unlink, missing_ok=True)
@@ -185,7 +185,7 @@ def rows_of(opened: ExitStack, stream: IO[bytes], folder: Path) -> Rows | Mapped
     return MappedRows(np.load(place, mmap_mode="r"))
 
 
-def blocks(rows: Mapping[str, Any], arrays: Mapping[str, Held], picked: np.ndarray | None) -> Iterator[Block]:
+def blocks(rows: Mapping[str, Any], arrays: Mapping[str, ArrayHeader], picked: np.ndarray | None) -> Iterator[Block]:
     """Blocks of arrays of one length; of rows that are not picked nothing is kept."""
     length = min(held.shape[0] for held in arrays.values() if held.shape)
     step = rows_a_block(arrays.values())

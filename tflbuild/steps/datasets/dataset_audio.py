@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.steps.datasets.dataset_files import list_files, open_files
-from tflbuild.steps.datasets.datasets import Declared, Held, Opened
+from tflbuild.steps.datasets.datasets import ArrayHeader, DeclaredDataset, OpenDataset
 
 SUFFIXES = (".wav", ".wave")
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -23,7 +23,7 @@ LONGEST_FORMAT = 40  # of the extensible form; more that a file announces is not
 
 
 @dataclass(frozen=True)
-class Wave:
+class WavHeader:
     """The head of a WAV file: `code` is PCM or FLOAT, `start` and `size` say where its data lies."""
 
     code: int
@@ -39,7 +39,7 @@ class Wave:
         return self.size // (self.channels * self.bits // 8)
 
 
-def open_audio(declared: Declared) -> Opened:
+def open_audio(declared: DeclaredDataset) -> OpenDataset:
     """Recordings as float values in the input's dtype, [samples] or, where the input has it so, [samples, 1]."""
     spec = declared.only_input()
     files = list_files(declared, SUFFIXES)
@@ -60,10 +60,10 @@ def open_audio(declared: Declared) -> Opened:
             raise declared.refuse(f"'{declared.label}/{name}' holds NaN or infinity", "path")
         return values.reshape(len(values), *last)
 
-    return open_files(files, Held(np.dtype(np.float64), shape), read_one, untyped=True)
+    return open_files(files, ArrayHeader(np.dtype(np.float64), shape), read_one, untyped=True)
 
 
-def head(declared: Declared, path: Path) -> Wave:
+def head(declared: DeclaredDataset, path: Path) -> WavHeader:
     """The head of a file. Raises WorkerError, with its name, for what is no whole WAV file of a known kind."""
     name = f"{declared.label}/{path.relative_to(declared.path).as_posix()}"
     try:
@@ -79,7 +79,7 @@ def head(declared: Declared, path: Path) -> Wave:
     return wave
 
 
-def parse_head(path: Path) -> Wave:
+def parse_head(path: Path) -> WavHeader:
     """Walks the chunks of a RIFF file. Raises ValueError or struct.error."""
     end = path.stat().st_size
     found: tuple[int, int, int, int] | None = None
@@ -101,7 +101,7 @@ def parse_head(path: Path) -> Wave:
                     raise ValueError(f"its {size} bytes of data are not a whole number of samples")
                 if start + size > end:
                     raise ValueError(f"it is cut short: {size} bytes of data are announced, {end - start} are there")
-                return Wave(*found, start, size)
+                return WavHeader(*found, start, size)
             file.seek(start + size + size % 2)
 
 
@@ -117,7 +117,7 @@ def parse_format(chunk: bytes) -> tuple[int, int, int, int]:
     return code, channels, rate, bits
 
 
-def require_rate(declared: Declared, heads: Mapping[str, Wave]) -> None:
+def require_rate(declared: DeclaredDataset, heads: Mapping[str, WavHeader]) -> None:
     """Raises WorkerError for a file of another rate than declared or, where none is, than the first."""
     wanted = declared.options["sample_rate"] or next(iter(heads.values())).rate
     for name, wave in heads.items():
@@ -132,7 +132,7 @@ def require_rate(declared: Declared, heads: Mapping[str, Wave]) -> None:
             )
 
 
-def mixed_lengths(declared: Declared, heads: Mapping[str, Wave]) -> Exception:
+def mixed_lengths(declared: DeclaredDataset, heads: Mapping[str, WavHeader]) -> Exception:
     """The error for recordings that differ in length."""
     shortest = min(heads, key=lambda name: heads[name].frames)
     longest = max(heads, key=lambda name: heads[name].frames)
@@ -144,7 +144,7 @@ def mixed_lengths(declared: Declared, heads: Mapping[str, Wave]) -> Exception:
     )
 
 
-def require_length(declared: Declared, spec: Mapping[str, Any], length: int) -> None:
+def require_length(declared: DeclaredDataset, spec: Mapping[str, Any], length: int) -> None:
     """Raises WorkerError where the input wants another length."""
     wanted = spec["shape"][1] if len(spec["shape"]) > 1 else None
     if wanted not in (None, length):
@@ -155,7 +155,7 @@ def require_length(declared: Declared, spec: Mapping[str, Any], length: int) -> 
         )
 
 
-def read_wave(path: Path, wave: Wave, length: int | None) -> np.ndarray:
+def read_wave(path: Path, wave: WavHeader, length: int | None) -> np.ndarray:
     """Mono, float64 [samples], -1 to 1, cut or filled up with zeros to `length`."""
     step = wave.channels * wave.bits // 8
     frames = wave.frames if length is None else min(wave.frames, length)
@@ -166,7 +166,7 @@ def read_wave(path: Path, wave: Wave, length: int | None) -> np.ndarray:
     return np.pad(values, (0, (length or frames) - frames))
 
 
-def unpack(raw: np.ndarray, wave: Wave) -> np.ndarray:
+def unpack(raw: np.ndarray, wave: WavHeader) -> np.ndarray:
     """Stored numbers as float64; integers are divided by the magnitude of the least one."""
     if wave.code == FLOAT:
         return raw.view(f"<f{wave.bits // 8}").astype(np.float64)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.user_code import load_reference, told
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, in_blocks, near
+from tflbuild.runtime.user_code import convert_user_error, load_reference
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
 
 
-def open_call(declared: Declared) -> Opened:
+def open_call(declared: DeclaredDataset) -> OpenDataset:
     """What the code gives: the first `count` samples, or all of them. It runs once, when it is read."""
     params, request = declared.params, declared.request
     key = f"{declared.section}.call"
@@ -22,7 +22,7 @@ def open_call(declared: Declared) -> Opened:
     names += [label] if label else []
 
     def each() -> Iterator[Block]:
-        with told(request, f"'{declared.label}' failed", key):
+        with convert_user_error(request, f"'{declared.label}' failed", key):
             given = function(**params["options"]["arguments"])
         if isinstance(given, Mapping) or not hasattr(given, "__iter__"):
             raise declared.refuse(
@@ -34,14 +34,14 @@ def open_call(declared: Declared) -> Opened:
         for index, sample in enumerate(islice(guarded(declared, given, key), params["count"])):
             yield as_block(declared, index, sample, names)
 
-    return Opened({name: Held() for name in names}, lambda _, __: in_blocks(each()), None, untyped=False)
+    return OpenDataset({name: ArrayHeader() for name in names}, lambda _, __: in_blocks(each()), None, untyped=False)
 
 
-def guarded(declared: Declared, given: Any, key: str) -> Iterator[Any]:
+def guarded(declared: DeclaredDataset, given: Any, key: str) -> Iterator[Any]:
     """What is given, one after the other; an exception names the user's own line."""
     found = iter(given)
     while True:
-        with told(declared.request, f"'{declared.label}' failed", key):
+        with convert_user_error(declared.request, f"'{declared.label}' failed", key):
             try:
                 sample = next(found)
             except StopIteration:
@@ -49,7 +49,7 @@ def guarded(declared: Declared, given: Any, key: str) -> Iterator[Any]:
         yield sample
 
 
-def as_block(declared: Declared, index: int, sample: Any, names: list[str]) -> Block:
+def as_block(declared: DeclaredDataset, index: int, sample: Any, names: list[str]) -> Block:
     """One sample's arrays by name. Raises WorkerError for what is no dict of them."""
     if not isinstance(sample, Mapping):
         raise declared.refuse(
@@ -63,13 +63,13 @@ def as_block(declared: Declared, index: int, sample: Any, names: list[str]) -> B
             raise declared.refuse(
                 f"sample {index} of '{declared.label}' has no '{name}'",
                 "call",
-                why=f"it has {', '.join(map(str, sample)) or 'nothing'}" + near(name, map(str, sample)),
+                why=f"it has {', '.join(map(str, sample)) or 'nothing'}" + suggest_name(name, map(str, sample)),
                 next_step=f"yield it under that name, or map it: {declared.section}.arrays",
             )
     return {name: as_array(declared, index, name, sample[name]) for name in names}
 
 
-def as_array(declared: Declared, index: int, name: str, value: Any) -> np.ndarray:
+def as_array(declared: DeclaredDataset, index: int, name: str, value: Any) -> np.ndarray:
     """A value as an array. Raises WorkerError for what is no numbers and no text."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise declared.refuse(

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, in_blocks, near
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
 
 Parse = Callable[[str], Any]
 INT64, UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 
 
-def open_csv(declared: Declared) -> Opened:
+def open_csv(declared: DeclaredDataset) -> OpenDataset:
     """An array an input, of the columns that the recipe gives it. Raises WorkerError for a line that does not fit."""
     header, count = scan(declared)
     inputs = {spec["name"]: spec for spec in declared.wanted}
@@ -25,15 +25,15 @@ def open_csv(declared: Declared) -> Opened:
         raise declared.refuse(
             f"'{declared.section}.columns' names the input '{name}', which the model lacks",
             "columns",
-            why=f"the model's inputs: {', '.join(inputs)}" + near(name, inputs),
+            why=f"the model's inputs: {', '.join(inputs)}" + suggest_name(name, inputs),
         )
     columns = {name: columns_of(declared, name, header) for name in inputs}
     shapes = {name: shape_of(declared, spec, len(columns[name])) for name, spec in inputs.items()}
-    arrays = {name: Held(None, (count, *shape)) for name, shape in shapes.items()}
+    arrays = {name: ArrayHeader(None, (count, *shape)) for name, shape in shapes.items()}
     label = declared.params["label"]
     if label:
         columns[label], shapes[label] = [place_of(declared, label, header, "label")], ()
-        arrays[label] = Held(np.dtype(np.int64), (count,))
+        arrays[label] = ArrayHeader(np.dtype(np.int64), (count,))
     parses = {name: parser(spec["dtype"]) for name, spec in inputs.items()} | ({label: whole} if label else {})
 
     def each(picked: np.ndarray | None) -> Iterator[Block]:
@@ -45,10 +45,10 @@ def open_csv(declared: Declared) -> Opened:
                     for name in arrays
                 }
 
-    return Opened(arrays, lambda _, picked: in_blocks(each(picked)), count, untyped=True)
+    return OpenDataset(arrays, lambda _, picked: in_blocks(each(picked)), count, untyped=True)
 
 
-def lines(declared: Declared) -> Iterator[tuple[int, list[str]]]:
+def lines(declared: DeclaredDataset) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of every line that is not empty, the header first. Raises WorkerError for no text."""
     try:
         with declared.path.open(newline="", encoding="utf-8-sig") as file:
@@ -60,7 +60,7 @@ def lines(declared: Declared) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def scan(declared: Declared) -> tuple[list[str], int]:
+def scan(declared: DeclaredDataset) -> tuple[list[str], int]:
     """(names of the columns, lines of data). Raises WorkerError for a header that names a column twice."""
     found = lines(declared)
     _, header = next(found, (0, []))
@@ -75,7 +75,7 @@ def scan(declared: Declared) -> tuple[list[str], int]:
     return header, sum(1 for _ in found)
 
 
-def rows(declared: Declared, width: int) -> Iterator[tuple[int, list[str]]]:
+def rows(declared: DeclaredDataset, width: int) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of every line of data. Raises WorkerError for one with another number of cells."""
     found = lines(declared)
     next(found)
@@ -89,7 +89,7 @@ def rows(declared: Declared, width: int) -> Iterator[tuple[int, list[str]]]:
         yield line, row
 
 
-def columns_of(declared: Declared, name: str, header: Sequence[str]) -> list[int]:
+def columns_of(declared: DeclaredDataset, name: str, header: Sequence[str]) -> list[int]:
     """The places of an input's columns: as declared, patterns spelled out, or the column of its name."""
     key = f"columns.{name}"
     found = []
@@ -99,7 +99,7 @@ def columns_of(declared: Declared, name: str, header: Sequence[str]) -> list[int
     return found
 
 
-def place_of(declared: Declared, name: str, header: Sequence[str], key: str) -> int:
+def place_of(declared: DeclaredDataset, name: str, header: Sequence[str], key: str) -> int:
     """The place of a column. Raises WorkerError where there is none."""
     if name in header:
         return header.index(name)
@@ -107,12 +107,12 @@ def place_of(declared: Declared, name: str, header: Sequence[str], key: str) -> 
     raise declared.refuse(
         f"'{declared.label}' has no column '{name}'",
         key,
-        why=f"its columns: {shown}" + near(name, header),
+        why=f"its columns: {shown}" + suggest_name(name, header),
         next_step=f"{declared.section}.columns says which columns feed an input, {{input: [column, ...]}}",
     )
 
 
-def shape_of(declared: Declared, spec: Mapping[str, Any], count: int) -> tuple[int, ...]:
+def shape_of(declared: DeclaredDataset, spec: Mapping[str, Any], count: int) -> tuple[int, ...]:
     """The shape of one sample: the input's, where its columns are as many."""
     shape = tuple(spec["shape"][1:])
     if None in shape:
@@ -170,7 +170,7 @@ KINDS: Mapping[Parse, str] = {whole: "a whole number of 64 bits", truth: "0 or 1
 
 
 def parse_cells(
-    declared: Declared, line: int, header: Sequence[str], row: Sequence[str], places: Sequence[int], parse: Parse
+    declared: DeclaredDataset, line: int, header: Sequence[str], row: Sequence[str], places: Sequence[int], parse: Parse
 ) -> np.ndarray:
     """The values of one input on one line. Raises WorkerError, with line and column, for what is no number."""
     values = []

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, in_blocks, near
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
 
 LABEL = "folder"
 VALUES = "values"
 
 
 @dataclass(frozen=True)
-class Files:
+class SampleFiles:
     """Files in the order of their relative POSIX names; `labels` are places in `classes`, empty for a flat folder."""
 
     root: Path
@@ -25,7 +25,7 @@ class Files:
     classes: Sequence[str]
 
 
-def list_files(declared: Declared, suffixes: Sequence[str]) -> Files:
+def list_files(declared: DeclaredDataset, suffixes: Sequence[str]) -> SampleFiles:
     """The files that end in one of `suffixes`, in the folder itself or in one folder a class.
 
     Raises WorkerError for a folder without any, for both forms mixed, and for classes that do not match.
@@ -34,7 +34,7 @@ def list_files(declared: Declared, suffixes: Sequence[str]) -> Files:
     found = sorted(
         path.relative_to(root).as_posix()
         for path in root.rglob("*")
-        if path.is_file() and path.suffix.lower() in suffixes and not hidden(path.relative_to(root))
+        if path.is_file() and path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root))
     )
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     flat = [name for name in found if "/" not in name]
@@ -49,23 +49,23 @@ def list_files(declared: Declared, suffixes: Sequence[str]) -> Files:
         )
     if flat:
         require_no_labels(declared)
-        return Files(root, found, (), ())
+        return SampleFiles(root, found, (), ())
     classes = class_names(declared, folders)
     kept = [name for name in found if name.partition("/")[0] in classes]
     require_filled(declared, classes, kept)
     places = {name: place for place, name in enumerate(classes)}
-    return Files(root, kept, [places[name.partition("/")[0]] for name in kept], classes)
+    return SampleFiles(root, kept, [places[name.partition("/")[0]] for name in kept], classes)
 
 
-def hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
     """What a system leaves behind (.DS_Store, ._photo.jpg) is no sample."""
     return any(part.startswith(".") for part in path.parts)
 
 
-def nothing_found(declared: Declared, suffixes: Sequence[str]) -> Exception:
+def nothing_found(declared: DeclaredDataset, suffixes: Sequence[str]) -> Exception:
     """The error for a folder without a file of this kind."""
     paths = [
-        path for path in declared.path.rglob("*") if path.is_file() and not hidden(path.relative_to(declared.path))
+        path for path in declared.path.rglob("*") if path.is_file() and not is_hidden(path.relative_to(declared.path))
     ]
     endings = Counter(path.suffix or "no suffix" for path in paths)
     has = ", ".join(f"{ending}: {count}" for ending, count in sorted(endings.items())[:5]) or "it is empty"
@@ -77,7 +77,7 @@ def nothing_found(declared: Declared, suffixes: Sequence[str]) -> Exception:
     )
 
 
-def require_no_labels(declared: Declared) -> None:
+def require_no_labels(declared: DeclaredDataset) -> None:
     """Raises WorkerError where class folders are asked for and there are none."""
     if declared.params["label"] or declared.options["classes"]:
         raise declared.refuse(
@@ -88,7 +88,7 @@ def require_no_labels(declared: Declared) -> None:
         )
 
 
-def class_names(declared: Declared, folders: Sequence[str]) -> Sequence[str]:
+def class_names(declared: DeclaredDataset, folders: Sequence[str]) -> Sequence[str]:
     """The declared classes, each of which must be a folder, or all folders by name."""
     classes: Sequence[str] = declared.options["classes"] or folders
     for name in classes:
@@ -96,7 +96,7 @@ def class_names(declared: Declared, folders: Sequence[str]) -> Sequence[str]:
             raise declared.refuse(
                 f"'{declared.label}' has no folder '{name}'",
                 "classes",
-                why=f"its folders: {', '.join(folders)}" + near(name, folders),
+                why=f"its folders: {', '.join(folders)}" + suggest_name(name, folders),
                 next_step="make the folder, or correct the name",
             )
     if len(set(classes)) < len(classes):
@@ -104,7 +104,7 @@ def class_names(declared: Declared, folders: Sequence[str]) -> Sequence[str]:
     return classes
 
 
-def require_filled(declared: Declared, classes: Sequence[str], names: Sequence[str]) -> None:
+def require_filled(declared: DeclaredDataset, classes: Sequence[str], names: Sequence[str]) -> None:
     """Raises WorkerError for a class folder without a sample: a label would silently be missing."""
     empty = [name for name in classes if not any(file.startswith(f"{name}/") for file in names)]
     if empty:
@@ -116,16 +116,18 @@ def require_filled(declared: Declared, classes: Sequence[str], names: Sequence[s
         )
 
 
-def open_files(files: Files, held: Held, read_one: Callable[[Path], np.ndarray], **how: bool) -> Opened:
-    """A dataset of files, each read by `read_one`; `how` are flags of `Opened`."""
+def open_files(
+    files: SampleFiles, held: ArrayHeader, read_one: Callable[[Path], np.ndarray], **how: bool
+) -> OpenDataset:
+    """A dataset of files, each read by `read_one`; `how` are flags of `OpenDataset`."""
     labels = np.asarray(files.labels, np.int64)
-    arrays = {VALUES: held} | ({LABEL: Held(labels.dtype, labels.shape)} if files.classes else {})
+    arrays = {VALUES: held} | ({LABEL: ArrayHeader(labels.dtype, labels.shape)} if files.classes else {})
 
     def each(picked: np.ndarray | None) -> Iterator[Block]:
         for index in range(len(files.names)) if picked is None else picked:
             label = {LABEL: labels[index]} if files.classes else {}
             yield {VALUES: read_one(files.root / files.names[index]), **label}
 
-    return Opened(
+    return OpenDataset(
         arrays, lambda _, picked: in_blocks(each(picked)), len(files.names), VALUES, classes=files.classes, **how
     )

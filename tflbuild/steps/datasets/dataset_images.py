@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.datasets.dataset_files import list_files, open_files
-from tflbuild.steps.datasets.datasets import Declared, Held, Opened
+from tflbuild.steps.datasets.datasets import ArrayHeader, DeclaredDataset, OpenDataset
 from tflbuild.steps.datasets.pixels import MODES, UnfaithfulImageError, read_pixels
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -21,7 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGE_RANK = 4
 
 
-def open_images(declared: Declared) -> Opened:
+def open_images(declared: DeclaredDataset) -> OpenDataset:
     """Images as uint8, or as `(pixel * scale + offset - mean) / std` where one of them is declared."""
     spec = declared.only_input()
     channels, size = form(declared, spec)
@@ -36,11 +36,11 @@ def open_images(declared: Declared) -> Opened:
         values = normalize(pixels, params) if converted else pixels
         return np.ascontiguousarray(values.transpose(2, 0, 1)) if options["layout"] == "nchw" else values
 
-    held = Held(np.dtype(np.float64 if converted else np.uint8), shape)
+    held = ArrayHeader(np.dtype(np.float64 if converted else np.uint8), shape)
     return open_files(files, held, read_one, untyped=converted, converted=converted)
 
 
-def form(declared: Declared, spec: Mapping[str, Any]) -> tuple[int, Sequence[int]]:
+def form(declared: DeclaredDataset, spec: Mapping[str, Any]) -> tuple[int, Sequence[int]]:
     """(channels, (height, width)) that the input takes. Raises WorkerError for what takes no images."""
     shape, layout = spec["shape"], declared.options["layout"]
     sides, place = ((2, 3), 1) if layout == "nchw" else ((1, 2), 3)
@@ -61,7 +61,7 @@ def form(declared: Declared, spec: Mapping[str, Any]) -> tuple[int, Sequence[int
     return shape[place], tuple(size)
 
 
-def require_channels(declared: Declared, channels: int) -> None:
+def require_channels(declared: DeclaredDataset, channels: int) -> None:
     """Raises WorkerError for means or deviations that are neither one number nor one a channel."""
     for key in ("mean", "std"):
         if len(declared.options[key]) not in (0, 1, channels):
@@ -72,7 +72,7 @@ def require_channels(declared: Declared, channels: int) -> None:
             )
 
 
-def decode(declared: Declared, path: Path, channels: int, size: Sequence[int], deep: bool) -> np.ndarray:
+def decode(declared: DeclaredDataset, path: Path, channels: int, size: Sequence[int], deep: bool) -> np.ndarray:
     """[height, width, channels], 0 to 255. Raises WorkerError, with the file's name, for what has no such pixels."""
     try:
         with Image.open(path, formats=FORMATS) as opened:
@@ -84,7 +84,9 @@ def decode(declared: Declared, path: Path, channels: int, size: Sequence[int], d
         raise broken(declared, path, error) from error
 
 
-def decode_bytes(declared: Declared, data: bytes, told: str, channels: int, size: Sequence[int] | None) -> np.ndarray:
+def decode_bytes(
+    declared: DeclaredDataset, data: bytes, told: str, channels: int, size: Sequence[int] | None
+) -> np.ndarray:
     """uint8 [height, width, channels] of an encoded image as its pixels lie, whatever EXIF says; no size: its own.
 
     Raises WorkerError, with what the image is called, for what has no such pixels.
@@ -99,12 +101,12 @@ def decode_bytes(declared: Declared, data: bytes, told: str, channels: int, size
         raise declared.refuse(f"{told} is not a whole image", "path", why=why) from error
 
 
-def unfaithful(declared: Declared, told: str, error: UnfaithfulImageError) -> WorkerError:
+def unfaithful(declared: DeclaredDataset, told: str, error: UnfaithfulImageError) -> WorkerError:
     """The error for an image that would be fed as something else than it is."""
     return declared.refuse(f"{told} cannot be fed as it is", "path", why=str(error), next_step=error.next_step)
 
 
-def broken(declared: Declared, path: Path, error: Exception) -> WorkerError:
+def broken(declared: DeclaredDataset, path: Path, error: Exception) -> WorkerError:
     """The error for one file of the folder."""
     name = path.relative_to(declared.path).as_posix()
     why = str(error).split("\n")[0].replace(str(path), name) or type(error).__name__

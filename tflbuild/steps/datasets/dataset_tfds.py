@@ -15,8 +15,8 @@ import numpy as np
 
 from tflbuild.steps.datasets.dataset_images import IMAGE_RANK, decode_bytes, form
 from tflbuild.steps.datasets.dataset_tfrecord import count_records, read_features
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, near
-from tflbuild.steps.datasets.tfds_features import Stored, one_of_bytes, stored_features, value_of
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, suggest_name
+from tflbuild.steps.datasets.tfds_features import TfdsFeature, one_of_bytes, stored_features, value_of
 from tflbuild.steps.datasets.tfrecord import Feature
 
 INFO, FEATURES = "dataset_info.json", "features.json"
@@ -25,7 +25,7 @@ FORMAT = "tfrecord"
 SHARD_DIGITS = 5
 
 
-def open_tfds(declared: Declared) -> Opened:
+def open_tfds(declared: DeclaredDataset) -> OpenDataset:
     """One split: its features by name (`a/b` where they are nested), its shards in their order."""
     info, described = read_json(declared, INFO), read_json(declared, FEATURES)
     features = features_of(declared, described)
@@ -49,15 +49,15 @@ def open_tfds(declared: Declared) -> Opened:
 
     label = features.get(declared.params["label"])
     classes = class_names(declared) if label is not None and label.classes else ()
-    return Opened(arrays, read, count, classes=classes)
+    return OpenDataset(arrays, read, count, classes=classes)
 
 
-def held_of(feature: Stored, count: int, fed: bool) -> Held:
+def held_of(feature: TfdsFeature, count: int, fed: bool) -> ArrayHeader:
     """What is known beforehand: single values that feed no input, labels that is, have their whole shape."""
-    return Held(feature.dtype, (count,) if feature.shape == () and not fed and not feature.unread else None)
+    return ArrayHeader(feature.dtype, (count,) if feature.shape == () and not fed and not feature.unread else None)
 
 
-def read_json(declared: Declared, name: str) -> Any:
+def read_json(declared: DeclaredDataset, name: str) -> Any:
     """One of the two descriptions. Raises WorkerError for a folder that is no prepared dataset."""
     path = declared.path / name
     if not path.is_file():
@@ -75,7 +75,7 @@ def read_json(declared: Declared, name: str) -> Any:
         raise unknown_form(declared, name, str(error)) from None
 
 
-def unknown_form(declared: Declared, name: str, why: str) -> Exception:
+def unknown_form(declared: DeclaredDataset, name: str, why: str) -> Exception:
     """The error for a description in another form than the one that is read."""
     return declared.refuse(
         f"'{declared.label}/{name}' is not in the form that is known here",
@@ -85,7 +85,7 @@ def unknown_form(declared: Declared, name: str, why: str) -> Exception:
     )
 
 
-def features_of(declared: Declared, described: Any) -> Mapping[str, Stored]:
+def features_of(declared: DeclaredDataset, described: Any) -> Mapping[str, TfdsFeature]:
     """Features by name. Raises WorkerError for a description of another form."""
     try:
         return dict(stored_features(described["featuresDict"]))
@@ -95,7 +95,7 @@ def features_of(declared: Declared, described: Any) -> Mapping[str, Stored]:
         raise unknown_form(declared, FEATURES, why) from None
 
 
-def shards_of(declared: Declared, info: Mapping[str, Any]) -> list[tuple[Path, int]]:
+def shards_of(declared: DeclaredDataset, info: Mapping[str, Any]) -> list[tuple[Path, int]]:
     """The split's files and how many records each must have. Raises WorkerError for a split that is not there."""
     stored = info.get("fileFormat") or FORMAT
     if stored != FORMAT:
@@ -110,7 +110,7 @@ def shards_of(declared: Declared, info: Mapping[str, Any]) -> list[tuple[Path, i
         raise declared.refuse(
             f"'{declared.label}' has no split '{name}'",
             "split",
-            why=f"it has {', '.join(splits) or 'none'}" + near(name, splits),
+            why=f"it has {', '.join(splits) or 'none'}" + suggest_name(name, splits),
             next_step=f"a part of a split: {declared.section}.count draws so many"
             if "[" in name or "+" in name
             else "name one of them",
@@ -135,7 +135,7 @@ def shard_file(template: str, parts: Mapping[str, str], number: int, count: int)
     return file
 
 
-def require_shard(declared: Declared, path: Path, length: int) -> None:
+def require_shard(declared: DeclaredDataset, path: Path, length: int) -> None:
     """Raises WorkerError for a shard that is missing, or has another number of records than is written down."""
     name = f"{declared.label}/{path.relative_to(declared.path).as_posix()}"
     if not path.is_file():
@@ -152,7 +152,7 @@ def require_shard(declared: Declared, path: Path, length: int) -> None:
         )
 
 
-def require_known(declared: Declared, name: str, features: Mapping[str, Stored]) -> None:
+def require_known(declared: DeclaredDataset, name: str, features: Mapping[str, TfdsFeature]) -> None:
     """Raises WorkerError for a feature of a kind that is not read."""
     if features[name].unread:
         known = [other for other, one in features.items() if not one.unread]
@@ -163,7 +163,7 @@ def require_known(declared: Declared, name: str, features: Mapping[str, Stored])
         )
 
 
-def class_names(declared: Declared) -> Sequence[str]:
+def class_names(declared: DeclaredDataset) -> Sequence[str]:
     """The names of the label's classes, none where the dataset has none. The file joins nested names by `-`."""
     path = declared.path / f"{declared.params['label'].replace('/', '-')}.labels.txt"
     if not path.is_file():
@@ -176,10 +176,10 @@ def class_names(declared: Declared) -> Sequence[str]:
 
 
 def sample_of(
-    declared: Declared,
+    declared: DeclaredDataset,
     index: int,
     name: str,
-    stored: Stored,
+    stored: TfdsFeature,
     example: Mapping[str, Feature],
     spec: Mapping[str, Any] | None,
 ) -> np.ndarray:
@@ -199,7 +199,9 @@ def sample_of(
     return value if spec is None else without_ones(value, spec)
 
 
-def pixels_of(declared: Declared, data: bytes, told: str, stored: Stored, spec: Mapping[str, Any] | None) -> np.ndarray:
+def pixels_of(
+    declared: DeclaredDataset, data: bytes, told: str, stored: TfdsFeature, spec: Mapping[str, Any] | None
+) -> np.ndarray:
     """uint8 pixels: of an input that takes images in its size, channels and layout, else as they are stored."""
     if spec is None or len(spec["shape"]) != IMAGE_RANK:
         return decode_bytes(declared, data, told, stored.channels, None)

@@ -10,26 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, in_blocks
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks
 from tflbuild.steps.datasets.tfrecord import DamagedRecord, Feature, parse_example, read_records
 
 
-def open_tfrecord(declared: Declared) -> Opened:
+def open_tfrecord(declared: DeclaredDataset) -> OpenDataset:
     """Features by name. The first record says which there are; each must have those that are fed."""
     paths = record_files(declared)
     count = sum(count_records(declared, path) for path in paths)
     first = next((example for path in paths for example in examples(declared, path)), {})
     specs = {dict(declared.params["arrays"]).get(spec["name"], spec["name"]): spec for spec in declared.wanted}
-    arrays = {name: Held() for name in first}
+    arrays = {name: ArrayHeader() for name in first}
 
     def value(index: int, name: str, example: Mapping[str, Feature]) -> np.ndarray:
         return value_of(declared, index, name, example, specs.get(name))
 
-    return Opened(arrays, lambda names, picked: read_features(declared, paths, value, names, picked), count)
+    return OpenDataset(arrays, lambda names, picked: read_features(declared, paths, value, names, picked), count)
 
 
 def read_features(
-    declared: Declared,
+    declared: DeclaredDataset,
     paths: Sequence[Path],
     value: Callable[[int, str, Mapping[str, Feature]], np.ndarray],
     names: Sequence[str],
@@ -47,7 +47,7 @@ def read_features(
     return in_blocks(each())
 
 
-def record_files(declared: Declared) -> list[Path]:
+def record_files(declared: DeclaredDataset) -> list[Path]:
     """The file, or all files of the folder by name. Raises WorkerError for an empty folder."""
     path = declared.path
     if not path.is_dir():
@@ -62,7 +62,7 @@ def record_files(declared: Declared) -> list[Path]:
 
 
 @contextmanager
-def whole(declared: Declared, path: Path) -> Iterator[None]:
+def whole(declared: DeclaredDataset, path: Path) -> Iterator[None]:
     """Damage, told with the file's name."""
     try:
         yield
@@ -78,13 +78,13 @@ def whole(declared: Declared, path: Path) -> Iterator[None]:
         ) from None
 
 
-def count_records(declared: Declared, path: Path) -> int:
+def count_records(declared: DeclaredDataset, path: Path) -> int:
     """How many records a file has, by their lengths."""
     with whole(declared, path):
         return sum(1 for _ in read_records(path, skip=True))
 
 
-def examples(declared: Declared, path: Path) -> Iterator[dict[str, Feature]]:
+def examples(declared: DeclaredDataset, path: Path) -> Iterator[dict[str, Feature]]:
     """Every record's features."""
     with whole(declared, path):
         for record in read_records(path):
@@ -95,7 +95,7 @@ def examples(declared: Declared, path: Path) -> Iterator[dict[str, Feature]]:
 
 
 def value_of(
-    declared: Declared, index: int, name: str, example: Mapping[str, Feature], spec: Mapping[str, Any] | None
+    declared: DeclaredDataset, index: int, name: str, example: Mapping[str, Feature], spec: Mapping[str, Any] | None
 ) -> np.ndarray:
     """One feature of one record in the input's shape; without an input (a label, another signature), as it is."""
     if name not in example:
@@ -112,7 +112,7 @@ def value_of(
     return values if spec is None else in_shape(declared, index, name, values, spec)
 
 
-def bytes_value(declared: Declared, name: str, values: np.ndarray, spec: Mapping[str, Any] | None) -> np.ndarray:
+def bytes_value(declared: DeclaredDataset, name: str, values: np.ndarray, spec: Mapping[str, Any] | None) -> np.ndarray:
     """Numbers out of bytes, as `raw` says, or text for an input that takes it."""
     dtype = declared.options["raw"].get(name)
     if dtype is None:
@@ -133,7 +133,9 @@ def bytes_value(declared: Declared, name: str, values: np.ndarray, spec: Mapping
     return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype(dtype)
 
 
-def in_shape(declared: Declared, index: int, name: str, values: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
+def in_shape(
+    declared: DeclaredDataset, index: int, name: str, values: np.ndarray, spec: Mapping[str, Any]
+) -> np.ndarray:
     """The values in the shape of one sample, one free size found from their number."""
     shape = [-1 if size is None else size for size in spec["shape"][1:]]
     try:

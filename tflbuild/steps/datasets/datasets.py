@@ -1,6 +1,6 @@
 """What every kind of dataset becomes when it is opened: named arrays, read block by block.
 
-A kind is a function that takes a `Declared` and gives an `Opened`; they are listed in OPENERS of
+A kind is a function that takes a `DeclaredDataset` and gives an `OpenDataset`; they are listed in OPENERS of
 `steps.datasets.sample`. Opening reads as little as it can (headers, names, counts). Reading gives blocks:
 several samples at once, along the first axis of each array, small enough that memory stays flat.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 
 BLOCK_BYTES = 1 << 20
 
@@ -24,7 +24,7 @@ Read = Callable[[Sequence[str], np.ndarray | None], Iterator[Block]]
 
 
 @dataclass(frozen=True)
-class Held:
+class ArrayHeader:
     """What is known of an array before it is read. `shape` has the samples first; None: not known yet."""
 
     dtype: np.dtype | None = None
@@ -35,7 +35,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDataset:
     """A dataset that can be read.
 
     `arrays` are those that it has, by name. `read(names, picked)` gives blocks of these arrays in the
@@ -45,7 +45,7 @@ class Opened:
     were scaled) and are fed in the input's. `classes` names the labels.
     """
 
-    arrays: Mapping[str, Held]
+    arrays: Mapping[str, ArrayHeader]
     read: Read
     count: int | None
     only: str = ""
@@ -55,13 +55,13 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredDataset:
     """A dataset as the recipe declares it. `label` and `section` name it for a person.
 
     `wanted` are the inputs of the main signature as signature.json has them.
     """
 
-    request: Request
+    request: StepRequest
     params: Mapping[str, Any]
     wanted: Sequence[Mapping[str, Any]]
     label: str
@@ -98,7 +98,7 @@ class Declared:
         return self.wanted[0]
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def suggest_name(name: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
@@ -126,12 +126,12 @@ def _stack(samples: Sequence[Block]) -> Block:
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
-def rows_a_block(arrays: Iterable[Held]) -> int:
+def rows_a_block(arrays: Iterable[ArrayHeader]) -> int:
     """How many samples of arrays whose form is known fit into a block; at least one."""
     widest = max((_row_bytes(held) for held in arrays), default=1)
     return max(1, BLOCK_BYTES // max(1, widest))
 
 
-def _row_bytes(held: Held) -> int:
+def _row_bytes(held: ArrayHeader) -> int:
     assert held.dtype is not None and held.shape is not None
     return int(np.prod(held.shape[1:], dtype=np.int64)) * held.dtype.itemsize

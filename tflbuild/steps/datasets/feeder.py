@@ -10,7 +10,7 @@ import numpy as np
 
 from tflbuild.runtime import progress
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.datasets import Block, Declared, Held, Opened, near
+from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, suggest_name
 from tflbuild.steps.datasets.samples import Arrays
 
 Specs = Sequence[Mapping[str, Any]]
@@ -19,15 +19,15 @@ ROUNDED = 0.1  # of an integer: further away no value was meant as one
 
 
 @dataclass
-class Feeder:
+class DatasetFeeder:
     """Feeds the inputs of the main signature, `declared.wanted`, and of others as far as the dataset has arrays.
 
     Names, and the shapes and dtypes that the dataset tells beforehand, are checked when this is made;
     values, and what is only known then, as they are read. Raises WorkerError.
     """
 
-    declared: Declared
-    opened: Opened
+    declared: DeclaredDataset
+    opened: OpenDataset
     others: Mapping[str, Specs]
     names: dict[str, str] = field(init=False)
     more: dict[str, dict[str, str]] = field(init=False)
@@ -73,7 +73,7 @@ class Feeder:
             raise self.declared.refuse(
                 f"'{self.declared.section}.arrays' names the input '{name}', which the model lacks",
                 "arrays",
-                why=f"the model's inputs: {', '.join(sorted(known))}" + near(name, known),
+                why=f"the model's inputs: {', '.join(sorted(known))}" + suggest_name(name, known),
             )
 
     def require_form(self, spec: Mapping[str, Any], name: str) -> None:
@@ -82,7 +82,7 @@ class Feeder:
             holds = ", ".join(f"{n} {a}".strip() for n, a in self.opened.arrays.items()) or "nothing"
             raise self.declared.refuse(
                 f"'{self.declared.label}' has no array '{name}' for the model's input '{spec['name']}'",
-                why=f"it holds {holds}" + near(name, self.opened.arrays),
+                why=f"it holds {holds}" + suggest_name(name, self.opened.arrays),
                 next_step=f"rename the array, or map it: {self.declared.section}.arrays.{spec['name']}=<array>",
             )
         if not spec["shape"]:
@@ -143,13 +143,13 @@ class Feeder:
             raise self.declared.refuse(
                 f"'{self.declared.label}' has no label array '{name}'",
                 "label",
-                why=f"it holds {', '.join(self.opened.arrays)}" + near(name, self.opened.arrays),
+                why=f"it holds {', '.join(self.opened.arrays)}" + suggest_name(name, self.opened.arrays),
             )
         held = self.opened.arrays[name]
         if held.shape is not None and held.dtype is not None:
             self.require_integers(name, held)
 
-    def require_integers(self, name: str, held: Held) -> None:
+    def require_integers(self, name: str, held: ArrayHeader) -> None:
         """Raises WorkerError for labels that are no class indices."""
         shape, dtype = held.shape or (), held.dtype
         assert dtype is not None
@@ -312,7 +312,7 @@ class Feeder:
     def labels(self, block: Block) -> np.ndarray:
         """Class indices, int64 [samples]."""
         labels = block[self.label]
-        self.require_integers(self.label, Held(labels.dtype, labels.shape))
+        self.require_integers(self.label, ArrayHeader(labels.dtype, labels.shape))
         labels = labels.reshape(len(labels))
         if labels.size and labels.min() < 0:
             raise self.declared.refuse(

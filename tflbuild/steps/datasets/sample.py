@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.runtime.linked_files import require_own_files
 from tflbuild.steps.datasets.dataset_arrays import open_npy, open_npz
 from tflbuild.steps.datasets.dataset_audio import open_audio
@@ -21,13 +21,13 @@ from tflbuild.steps.datasets.dataset_images import open_images
 from tflbuild.steps.datasets.dataset_synthetic import can_be_random, synthesize
 from tflbuild.steps.datasets.dataset_tfds import open_tfds
 from tflbuild.steps.datasets.dataset_tfrecord import open_tfrecord
-from tflbuild.steps.datasets.datasets import Declared, Opened
-from tflbuild.steps.datasets.feeder import Feeder
+from tflbuild.steps.datasets.datasets import DeclaredDataset, OpenDataset
+from tflbuild.steps.datasets.feeder import DatasetFeeder
 from tflbuild.steps.datasets.sample_statistics import SampleStatistics, count_distinct, describe_inputs
 from tflbuild.steps.datasets.sample_writer import SampleWriter
 from tflbuild.steps.datasets.samples import Arrays
 
-OPENERS: dict[str, Callable[[Declared], Opened]] = {
+OPENERS: dict[str, Callable[[DeclaredDataset], OpenDataset]] = {
     "npz": open_npz,
     "npy": open_npy,
     "image_folder": open_images,
@@ -42,7 +42,7 @@ MAIN = ""  # no signature has this name
 Feed = Iterator[tuple[Arrays, np.ndarray | None, Mapping[str, Arrays]]]
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs samples/; facts: count, available, synthetic, class names, and the signatures left unfed.
 
     Besides, `inputs` has the range of each input's values, and `distinct` says how many samples differ.
@@ -55,18 +55,18 @@ def run(request: Request) -> Facts:
         random = {key: specs for key, specs in others.items() if can_be_random(specs)}
         ranges = write(writer, random_feed(signature["inputs"], random, params))
         unfed = [key for key in others if key not in random]
-        return told(writer, params["count"], unfed) | ranges | {"synthetic": True}
+        return make_facts(writer, params["count"], unfed) | ranges | {"synthetic": True}
     label = request.labels.get("dataset") or str(params.get("call", ""))
     if "dataset" in request.inputs:
         require_own_files(request.inputs["dataset"], label, f"{request.section}.path")
-    declared = Declared(request, params, signature["inputs"], label)
+    declared = DeclaredDataset(request, params, signature["inputs"], label)
     opened = OPENERS[params["kind"]](declared)
-    feeder = Feeder(declared, opened, others)
+    feeder = DatasetFeeder(declared, opened, others)
     classes = list(opened.classes) if feeder.label else []
     ranges = write(writer, feeder.feed(), classes)
     feeder.require_count(writer.count)
     available = feeder.available()
-    facts = told(writer, writer.count if available is None else available, feeder.unfed())
+    facts = make_facts(writer, writer.count if available is None else available, feeder.unfed())
     return facts | ranges | ({"classes": classes} if classes else {})
 
 
@@ -89,7 +89,7 @@ def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> Fact
     return {"inputs": inputs_found, "distinct": count_distinct(writer.folder)}
 
 
-def told(writer: SampleWriter, available: int, unfed: list[str]) -> Facts:
+def make_facts(writer: SampleWriter, available: int, unfed: list[str]) -> Facts:
     """The facts of every kind of dataset."""
     facts: Facts = {"count": writer.count, "available": available, "synthetic": False}
     return facts | ({"unfed": unfed} if unfed else {})

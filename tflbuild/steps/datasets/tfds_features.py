@@ -27,7 +27,7 @@ IMAGE_CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Stored:
+class TfdsFeature:
     """A feature as it is stored; None in `shape` is a free size, `unread` says why it is of no use here."""
 
     dtype: np.dtype | None = None
@@ -48,7 +48,7 @@ class Stored:
         return self.shape[-1] or 0
 
 
-def stored_features(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Stored]]:
+def stored_features(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, TfdsFeature]]:
     """(name, feature) of all, nested ones as `outer/inner`. Raises KeyError, TypeError and the like for other forms."""
     for name, entry in tree["features"].items():
         if "featuresDict" in entry:
@@ -57,46 +57,46 @@ def stored_features(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple
             yield f"{within}{name}", stored(entry)
 
 
-def stored(entry: Mapping[str, Any]) -> Stored:
+def stored(entry: Mapping[str, Any]) -> TfdsFeature:
     """One feature; what is not known here says so in `unread`."""
     kind = entry["pythonClassName"]
     if not kind.startswith(OWN):
-        return Stored(unread=f"{kind} is a kind of its own")
+        return TfdsFeature(unread=f"{kind} is a kind of its own")
     short = kind.rpartition(".")[2]
     if "sequence" in entry:
         return sequence(entry["sequence"])
     if "image" in entry:
         return image(entry["image"])
     if "classLabel" in entry:
-        return Stored(np.dtype(np.int64), classes=True)
+        return TfdsFeature(np.dtype(np.int64), classes=True)
     if entry.get("text") == {}:
-        return Stored(np.dtype("S"))
+        return TfdsFeature(np.dtype("S"))
     found = next((entry[name] for name in TENSORS if name in entry), None)
-    return Stored(unread=f"it is a {short}") if found is None else tensor(found, short)
+    return TfdsFeature(unread=f"it is a {short}") if found is None else tensor(found, short)
 
 
-def tensor(content: Mapping[str, Any], kind: str) -> Stored:
+def tensor(content: Mapping[str, Any], kind: str) -> TfdsFeature:
     """Numbers or strings of a shape."""
     name, encoding = content["dtype"], content.get("encoding", "none").lower() or "none"
     if name not in (*NUMBERS, "string") or encoding not in ENCODINGS or content.get("lazyDecode"):
-        return Stored(unread=f"it is a {kind} of {name}, {'encoded' if content.get('lazyDecode') else encoding}")
-    return Stored(np.dtype("S" if name == "string" else name), sizes(content), encoding)
+        return TfdsFeature(unread=f"it is a {kind} of {name}, {'encoded' if content.get('lazyDecode') else encoding}")
+    return TfdsFeature(np.dtype("S" if name == "string" else name), sizes(content), encoding)
 
 
-def image(content: Mapping[str, Any]) -> Stored:
+def image(content: Mapping[str, Any]) -> TfdsFeature:
     """An encoded image of bytes, grey or RGB."""
     shape, dtype = sizes(content), content.get("dtype") or "uint8"
     if dtype != "uint8" or len(shape) != 3 or shape[-1] not in IMAGE_CHANNELS:
-        return Stored(unread=f"it is an image of {dtype} {['?' if one is None else one for one in shape]}")
-    return Stored(np.dtype(np.uint8), shape, image=True)
+        return TfdsFeature(unread=f"it is an image of {dtype} {['?' if one is None else one for one in shape]}")
+    return TfdsFeature(np.dtype(np.uint8), shape, image=True)
 
 
-def sequence(content: Mapping[str, Any]) -> Stored:
+def sequence(content: Mapping[str, Any]) -> TfdsFeature:
     """Plain values one after the other."""
-    inner = Stored(unread="features") if "featuresDict" in content["feature"] else stored(content["feature"])
+    inner = TfdsFeature(unread="features") if "featuresDict" in content["feature"] else stored(content["feature"])
     plain = not (inner.unread or inner.image or inner.free) and inner.encoding == "none"
     if not plain or "sequence" in content["feature"]:
-        return Stored(unread="it is a Sequence of more than numbers, strings or tensors of one shape")
+        return TfdsFeature(unread="it is a Sequence of more than numbers, strings or tensors of one shape")
     return replace(inner, shape=(size(content.get("length", -1)), *inner.shape), classes=False)
 
 
@@ -110,7 +110,7 @@ def size(text: Any) -> int | None:
     return None if int(text) < 0 else int(text)
 
 
-def value_of(feature: Stored, name: str, example: Mapping[str, Feature]) -> np.ndarray:
+def value_of(feature: TfdsFeature, name: str, example: Mapping[str, Feature]) -> np.ndarray:
     """A feature that is no image, in its dtype and shape. Raises ValueError for what is not stored so."""
     if feature.free <= 1:
         return in_a_row(feature, name, example).reshape([-1 if one is None else one for one in feature.shape])
@@ -120,7 +120,7 @@ def value_of(feature: Stored, name: str, example: Mapping[str, Feature]) -> np.n
     return in_a_row(feature, f"{name}/value", example).reshape(shape)
 
 
-def in_a_row(feature: Stored, name: str, example: Mapping[str, Feature]) -> np.ndarray:
+def in_a_row(feature: TfdsFeature, name: str, example: Mapping[str, Feature]) -> np.ndarray:
     """The values of any shape, one after the other."""
     dtype = feature.dtype
     assert dtype is not None, "features without one are refused before they are read"

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tflbuild.exact.exact_numbers import round_to
-from tflbuild.steps.folding.flat_graph import FlatNode, Port, read_attribute
+from tflbuild.steps.folding.flat_graph import FlatNode, NodeOutput, read_attribute
 from tflbuild.steps.folding.graph_nodes import make_constant, make_node
 
 BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
@@ -29,7 +29,7 @@ class SplitNorm:
 
 def split_batch_norm(
     node: FlatNode,
-    x: Port,
+    x: NodeOutput,
     parameters: list[np.ndarray],
     read_rank: Callable[[], int | None],
     new_name: Callable[[str], str],
@@ -71,7 +71,7 @@ def split_batch_norm(
         )
         for name, array in values.items()
     }
-    product = make_node(new_name(f"{node.name}/mul"), "Mul", [x, Port(constants["mul"].name)], T=dtype)
-    total = make_node(node.name, "AddV2", [Port(product.name), Port(constants["add"].name)], T=dtype)
+    product = make_node(new_name(f"{node.name}/mul"), "Mul", [x, NodeOutput(constants["mul"].name)], T=dtype)
+    total = make_node(node.name, "AddV2", [NodeOutput(product.name), NodeOutput(constants["add"].name)], T=dtype)
     statistics = {index: parameters[2 if index % 2 else 3] for index in range(1, 5)}
     return SplitNorm((constants["mul"], product, constants["add"], total), statistics)

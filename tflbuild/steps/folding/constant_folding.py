@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.exact.exact_ops import evaluate, read_attributes
 from tflbuild.steps.folding.batch_norm import BATCH_NORMS, split_batch_norm
 from tflbuild.steps.folding.converter_folding import MARKS, is_stored, rounds_by_cpu
@@ -28,14 +28,14 @@ from tflbuild.steps.folding.flat_graph import (
     FlatGraph,
     FlatNode,
     FunctionDef,
-    Port,
+    NodeOutput,
     find_free_name,
     flatten_function,
     prune,
     read_attribute,
 )
 from tflbuild.steps.folding.graph_nodes import make_constant, output_types, to_function
-from tflbuild.steps.folding.known_values import Bound, Handle, Value, read_constant, to_value
+from tflbuild.steps.folding.known_values import Bound, KnownValue, VariableHandle, read_constant, to_value
 from tflbuild.steps.folding.partial_constants import DIVISIONS, PRODUCTS, make_product, split_by_variance
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
@@ -60,11 +60,11 @@ class Folding:
     """
 
     library: dict[str, FunctionDef]
-    shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[Port, Any]]
+    shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[NodeOutput, Any]]
     taken: Collection[str]
     keep_order: bool
     functions: dict[str, FunctionDef] = field(default_factory=dict)
-    unfolded: set[Tie] = field(default_factory=set)
+    unfolded: set[CpuDependence] = field(default_factory=set)
 
 
 @dataclass
@@ -75,30 +75,30 @@ class GraphFolding:
     graph: FlatGraph
     bound: Mapping[str, Bound]
     specs: Mapping[str, Any]
-    known: dict[Port, Bound] = field(default_factory=dict)
-    renamed: dict[Port, Port] = field(default_factory=dict)
+    known: dict[NodeOutput, Bound] = field(default_factory=dict)
+    renamed: dict[NodeOutput, NodeOutput] = field(default_factory=dict)
     nodes: list[FlatNode] = field(default_factory=list)
     added: set[str] = field(default_factory=set)
-    unread: set[Port] = field(default_factory=set)  # constants whose values only the converter knows
+    unread: set[NodeOutput] = field(default_factory=set)  # constants whose values only the converter knows
 
     def fold(self) -> FlatGraph:
         """Return the graph with constants in place of the operators that could be computed."""
-        self.known |= {Port(name): value for name, value in self.bound.items()}
+        self.known |= {NodeOutput(name): value for name, value in self.bound.items()}
         self.taken = {*self.graph.arguments, *(node.name for node in self.graph.nodes)}
         for node in self.graph.nodes:
             values = self.evaluate(node)
             if values is None:
                 self.keep(node)
             else:
-                self.known |= {Port(node.name, index): value for index, value in enumerate(values)}
+                self.known |= {NodeOutput(node.name, index): value for index, value in enumerate(values)}
         arguments = set(self.graph.arguments)  # an output that is an argument stays one
         outputs = {n: p if p.node in arguments else self.demand(p) for n, p in self.graph.outputs.items()}
-        effects = tuple(name for name in self.graph.effects if Port(name) not in self.known)
+        effects = tuple(name for name in self.graph.effects if NodeOutput(name) not in self.known)
         return prune(replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, effects=effects))
 
     # what is known
 
-    def evaluate(self, node: FlatNode) -> Sequence[Value] | None:
+    def evaluate(self, node: FlatNode) -> Sequence[KnownValue] | None:
         """Return the values of a node's outputs, None where they are not known."""
         if node.op == "Const":
             return None if tf.dtypes.as_dtype(node.definition.attr["dtype"].type) in UNVALUED else [read_constant(node)]
@@ -114,12 +114,12 @@ class GraphFolding:
         arrays = self.read_known(node.inputs)
         return self.evaluate_by_shape(node) if arrays is None else self.compute(node, arrays)
 
-    def read_known(self, ports: Sequence[Port]) -> list[np.ndarray] | None:
+    def read_known(self, ports: Sequence[NodeOutput]) -> list[np.ndarray] | None:
         """Return the values of tensors, None unless all are known."""
-        values = [value for port in ports if isinstance(value := self.known.get(port), Value)]
+        values = [value for port in ports if isinstance(value := self.known.get(port), KnownValue)]
         return [value.array for value in values] if len(values) == len(ports) else None
 
-    def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[Value] | None:
+    def compute(self, node: FlatNode, arrays: list[np.ndarray]) -> Sequence[KnownValue] | None:
         """Return a node's outputs for constant inputs; None where the node stays in the graph."""
         try:
             outputs = evaluate(node.op, read_attributes(node.definition), arrays)
@@ -132,26 +132,26 @@ class GraphFolding:
 
     def store(
         self, operator: str, outputs: Sequence[np.ndarray], operands: Sequence[np.ndarray] = ()
-    ) -> Sequence[Value] | None:
+    ) -> Sequence[KnownValue] | None:
         """Return outputs that are stored, None for those that are better computed when the model runs."""
         return [to_value(output) for output in outputs] if is_stored(operator, outputs, operands) else None
 
-    def evaluate_read(self, node: FlatNode) -> Sequence[Value] | None:
+    def evaluate_read(self, node: FlatNode) -> Sequence[KnownValue] | None:
         """Return what a node reads of a variable that nothing writes: value, shape or rows of known indices."""
         handle = self.known.get(node.inputs[0])
-        if not isinstance(handle, Handle):
+        if not isinstance(handle, VariableHandle):
             return None
         if node.op == "ReadVariableOp":
-            return [Value(handle.variable.numpy, node)]
+            return [KnownValue(handle.variable.numpy, node)]
         if node.op == "VariableShape":
             return [to_value(np.array(handle.variable.shape.as_list(), size_type(node)))]
         indices = self.known.get(node.inputs[1])
-        if not isinstance(indices, Value) or read_attribute(node.definition, "batch_dims").i:
+        if not isinstance(indices, KnownValue) or read_attribute(node.definition, "batch_dims").i:
             return None
         rows = evaluate("GatherV2", {}, [handle.variable.numpy(), indices.array, np.array(0, np.int32)])
         return None if rows is None else self.store("GatherV2", rows, [handle.variable.numpy()])
 
-    def is_sized(self, port: Port) -> bool:
+    def is_sized(self, port: NodeOutput) -> bool:
         """Return whether every size of a tensor is known before the graph runs."""
         return port in self.shapes and bool(self.shapes[port].is_fully_defined())
 
@@ -162,15 +162,15 @@ class GraphFolding:
         """
         types = [*output_types(node.definition), *(tf.dtypes.as_dtype(array.dtype) for array in arrays)]
         if any(dtype.is_floating or dtype.is_complex for dtype in types):
-            self.shared.unfolded.add(Tie(node.op, node.name, BY_CPU))
+            self.shared.unfolded.add(CpuDependence(node.op, node.name, BY_CPU))
 
     def report_old_loops(self, function: FunctionDef) -> None:
         """Note loops of TensorFlow 1 within a called function, which is neither inlined nor folded."""
         reason = "TensorFlow folds the constants of a loop of TensorFlow 1, with kernels that it chooses by CPU"
         loops = [node.name.rpartition("/")[0] or node.name for node in function.node_def if node.op == "LoopCond"]
-        self.shared.unfolded |= {Tie("while_loop", name, reason) for name in loops}
+        self.shared.unfolded |= {CpuDependence("while_loop", name, reason) for name in loops}
 
-    def evaluate_shape(self, node: FlatNode) -> Sequence[Value] | None:
+    def evaluate_shape(self, node: FlatNode) -> Sequence[KnownValue] | None:
         """Return ranks, sizes and shapes that are known before the graph runs."""
         values = []
         for port in node.inputs:
@@ -182,7 +182,7 @@ class GraphFolding:
             values.append({"Rank": np.array(shape.rank, dtype), "Size": sizes.prod(dtype=dtype)}.get(node.op, sizes))
         return [to_value(np.asarray(value)) for value in values]
 
-    def evaluate_by_shape(self, node: FlatNode) -> Sequence[Value] | None:
+    def evaluate_by_shape(self, node: FlatNode) -> Sequence[KnownValue] | None:
         """Return known sizes that a node takes out of a shape with unknown ones."""
         if node.op not in ("StridedSlice", "GatherV2", "Slice"):
             return None
@@ -198,12 +198,12 @@ class GraphFolding:
         return [to_value(first[0])]
 
     @cached_property
-    def shapes(self) -> Mapping[Port, Any]:
+    def shapes(self) -> Mapping[NodeOutput, Any]:
         """The shape of every tensor, as far as TensorFlow infers it. Computed when first needed, often never."""
         return self.shared.shapes_of(self.graph, self.bound, self.specs)
 
     @cached_property
-    def partial_shapes(self) -> Mapping[Port, tuple[np.ndarray, np.ndarray]]:
+    def partial_shapes(self) -> Mapping[NodeOutput, tuple[np.ndarray, np.ndarray]]:
         """Outputs of Shape nodes, each twice: with -1 and with -2 in place of unknown sizes.
 
         A result that is the same for both does not depend on an unknown size.
@@ -214,26 +214,26 @@ class GraphFolding:
             if shape is not None and shape.rank is not None:
                 sizes = shape.as_list()
                 first, second = ([free if size is None else size for size in sizes] for free in (-1, -2))
-                partial[Port(node.name)] = (np.array(first, size_type(node)), np.array(second, size_type(node)))
+                partial[NodeOutput(node.name)] = (np.array(first, size_type(node)), np.array(second, size_type(node)))
         return partial
 
     # what stays
 
-    def demand(self, port: Port) -> Port:
+    def demand(self, port: NodeOutput) -> NodeOutput:
         """Return the port that a tensor has in the new graph. A constant is added when it is first needed."""
         value = self.known.get(port)
-        if not isinstance(value, Value):
+        if not isinstance(value, KnownValue):
             return self.renamed.get(port, port)
         if value.leaf is not None:
             if value.leaf.name not in self.added:
                 self.added.add(value.leaf.name)
                 self.nodes.append(replace(value.leaf, after=()))
-            return Port(value.leaf.name)
+            return NodeOutput(value.leaf.name)
         if port not in self.renamed:
             own = port.output == 0 and port.node not in self.graph.arguments
             name = port.node if own else self.new_name(f"{port.node}/value_{port.output}")
             self.nodes.append(FlatNode(make_constant(name, value.array), ()))
-            self.renamed[port] = Port(name)
+            self.renamed[port] = NodeOutput(name)
         return self.renamed[port]
 
     def new_name(self, wanted: str) -> str:
@@ -254,25 +254,27 @@ class GraphFolding:
             self.report_old_loops(self.shared.library[definition.attr["f"].func.name])
         if node.op in (*LOOPS, *BRANCHES):
             definition = self.fold_functions(node)
-        after = tuple(name for name in node.after if Port(name) not in self.known)  # a constant need not be waited for
+        after = tuple(
+            name for name in node.after if NodeOutput(name) not in self.known
+        )  # a constant need not be waited for
         self.nodes.append(FlatNode(definition, tuple(self.demand(port) for port in node.inputs), after))
         if node.op in LOOPS:
             self.know_invariants(node)
 
     def watch(self, node: FlatNode) -> None:
         """Follow what the converter computes from constants alone, and report what rounds there."""
-        known = [isinstance(self.known.get(port), Value) or port in self.unread for port in node.inputs]
+        known = [isinstance(self.known.get(port), KnownValue) or port in self.unread for port in node.inputs]
         foldable = is_pure(node, texts=True) and node.op not in MARKS
         if known and all(known) and foldable:
-            self.unread |= {Port(node.name, index) for index, _ in enumerate(output_types(node.definition))}
+            self.unread |= {NodeOutput(node.name, index) for index, _ in enumerate(output_types(node.definition))}
             if rounds_by_cpu(node):
-                self.shared.unfolded.add(Tie(node.op, node.name, BY_CPU))
+                self.shared.unfolded.add(CpuDependence(node.op, node.name, BY_CPU))
 
     def know_invariants(self, node: FlatNode) -> None:
         """Note what a loop hands on as it is: it comes out as it went in."""
         for index in invariants(self.shared.library[node.definition.attr["body"].func.name], self.shared):
             if (value := self.known.get(node.inputs[index])) is not None:
-                self.known[Port(node.name, index)] = value
+                self.known[NodeOutput(node.name, index)] = value
 
     def split(self, node: FlatNode) -> bool:
         """Add a product and a sum in place of a batch normalisation by constants. Return False for any other one."""
@@ -284,17 +286,17 @@ class GraphFolding:
         if made is None:
             return False
         self.nodes += made.nodes
-        self.known |= {Port(node.name, index): to_value(array) for index, array in made.statistics.items()}
+        self.known |= {NodeOutput(node.name, index): to_value(array) for index, array in made.statistics.items()}
         return True
 
     def split_variance(self, node: FlatNode) -> bool:
         """Add a batch normalization of which the variance is known as what the converter makes of it."""
         variance = self.known.get(node.inputs[4])
-        if not isinstance(variance, Value) or read_attribute(node.definition, "is_training").b:
+        if not isinstance(variance, KnownValue) or read_attribute(node.definition, "is_training").b:
             return False
         made = split_by_variance(node, list(map(self.demand, node.inputs[:4])), variance.array, self.new_name)
         if made is None:
-            self.shared.unfolded.add(Tie("Rsqrt", node.name, BY_CPU))
+            self.shared.unfolded.add(CpuDependence("Rsqrt", node.name, BY_CPU))
             return False
         self.nodes += made
         return True
@@ -307,7 +309,7 @@ class GraphFolding:
         (constant,) = arrays
         made = make_product(node, self.demand(node.inputs[0]), constant, self.new_name(f"{node.name}/y"))
         if made is None:
-            self.shared.unfolded.add(Tie(PRODUCTS[node.op], node.name, BY_CPU))
+            self.shared.unfolded.add(CpuDependence(PRODUCTS[node.op], node.name, BY_CPU))
             return False
         self.nodes += made
         return True

@@ -9,7 +9,14 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
-from tflbuild.steps.folding.flat_graph import FlatGraph, FlatNode, FunctionDef, Port, find_free_name, flatten_function
+from tflbuild.steps.folding.flat_graph import (
+    FlatGraph,
+    FlatNode,
+    FunctionDef,
+    NodeOutput,
+    find_free_name,
+    flatten_function,
+)
 
 TWO_BRANCHES = ("If", "StatelessIf")
 BRANCHES = (*TWO_BRANCHES, "Case", "StatelessCase")
@@ -23,10 +30,10 @@ class _Replacing:
     keep_order: bool
     taken: set[str]
     nodes: list[FlatNode] = field(default_factory=list)
-    moved: dict[Port, Port] = field(default_factory=dict)
+    moved: dict[NodeOutput, NodeOutput] = field(default_factory=dict)
     waits: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def find(self, port: Port) -> Port:
+    def find(self, port: NodeOutput) -> NodeOutput:
         """Return where an output is now."""
         return self.moved.get(port, port)
 
@@ -41,7 +48,7 @@ class _Replacing:
     def inline(self, node: FlatNode, function: FunctionDef) -> None:
         """Add the nodes of the function that a branch takes."""
         body = flatten_function(function, self.library, keep_order=self.keep_order)
-        moved = dict(zip(map(Port, body.arguments), map(self.find, node.inputs[1:]), strict=True))
+        moved = dict(zip(map(NodeOutput, body.arguments), map(self.find, node.inputs[1:]), strict=True))
         names: dict[str, str] = {}
         for inner in body.nodes:
             names[inner.name] = find_free_name(inner.name, self.taken)
@@ -49,12 +56,14 @@ class _Replacing:
             definition = node_def_pb2.NodeDef()
             definition.CopyFrom(inner.definition)
             definition.name = names[inner.name]
-            inputs = tuple(moved.get(port, Port(names.get(port.node, port.node), port.output)) for port in inner.inputs)
+            inputs = tuple(
+                moved.get(port, NodeOutput(names.get(port.node, port.node), port.output)) for port in inner.inputs
+            )
             after = tuple(names[name] for name in inner.after if name in names) + self.wait(node.after)
             self.nodes.append(FlatNode(definition, inputs, after))
         for index, result in enumerate(function.signature.output_arg):
             port = body.outputs[result.name]
-            self.moved[Port(node.name, index)] = moved.get(port) or Port(names[port.node], port.output)
+            self.moved[NodeOutput(node.name, index)] = moved.get(port) or NodeOutput(names[port.node], port.output)
         last = tuple(names[name] for name in body.effects)
         self.waits[node.name] = last or self.wait(node.after)
 

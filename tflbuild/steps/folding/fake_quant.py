@@ -47,7 +47,7 @@ def count_in_snapshot(snapshot: Path) -> int:
 
 
 @dataclass
-class Trained:
+class TrainedRanges:
     """Ranges that were trained: `tensors` by name, as ranges.json has them, `inputs` by the name of an input.
 
     `unread` are operators left in the model that quantize in some other way.
@@ -58,22 +58,22 @@ class Trained:
     unread: list[str] = field(default_factory=list)
 
 
-def free(path: Path, snapshot: Path) -> dict[str, Any]:
+def remove_fake_quant(path: Path, snapshot: Path) -> dict[str, Any]:
     """Free a float .tflite of the nodes that its snapshot carries; what they held, {} where there is none."""
     if not count_in_snapshot(snapshot):
         return {}
-    freed, trained = strip(path.read_bytes())
+    freed, trained = strip_quantize_pairs(path.read_bytes())
     path.write_bytes(freed)
     return asdict(trained)
 
 
-def strip(model: bytes) -> tuple[bytes, Trained]:
+def strip_quantize_pairs(model: bytes) -> tuple[bytes, TrainedRanges]:
     """The model without pairs of QUANTIZE and DEQUANTIZE, and the ranges that they held.
 
     A pair on stored values goes without a trace: weights are quantized by what they are.
     """
     root = parse_model(model)
-    trained = Trained()
+    trained = TrainedRanges()
     for index, graph in enumerate(root.subgraphs):
         _strip_graph(root, index, graph, trained)
     for entry in root.signatureDefs or ():
@@ -85,7 +85,7 @@ def strip(model: bytes) -> tuple[bytes, Trained]:
     return serialize_model(root), trained
 
 
-def _strip_graph(root: Any, index: int, graph: Any, trained: Trained) -> None:
+def _strip_graph(root: Any, index: int, graph: Any, trained: TrainedRanges) -> None:
     makers = {int(op.outputs[0]): op for op in graph.operators if _name(root, op) == "QUANTIZE"}
     floats = {key: op for key, op in makers.items() if graph.tensors[op.inputs[0]].type == schema.TensorType.FLOAT32}
     pairs = [op for op in graph.operators if _name(root, op) == "DEQUANTIZE" and int(op.inputs[0]) in floats]
@@ -112,7 +112,7 @@ def _strip_graph(root: Any, index: int, graph: Any, trained: Trained) -> None:
     _drop_unused(root, index, graph)
 
 
-def _keep_range(root: Any, graph: Any, tensor: int, quantized: Any, trained: Trained) -> None:
+def _keep_range(root: Any, graph: Any, tensor: int, quantized: Any, trained: TrainedRanges) -> None:
     """The range of one pair; of two pairs on a tensor the one that spans both."""
     found = graph.tensors[tensor]
     data = root.buffers[found.buffer].data

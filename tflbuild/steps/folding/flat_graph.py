@@ -27,7 +27,7 @@ FunctionDef = Any  # tensorflow.FunctionDef
 
 
 @dataclass(frozen=True)
-class Port:
+class NodeOutput:
     """An output of a node; or an argument of the function, with `output` 0."""
 
     node: str
@@ -42,7 +42,7 @@ class FlatNode:
     """A node with its inputs as ports. `after` names nodes that must run before it, where state changes."""
 
     definition: NodeDef
-    inputs: tuple[Port, ...]
+    inputs: tuple[NodeOutput, ...]
     after: tuple[str, ...] = ()
 
     @property
@@ -62,7 +62,7 @@ class FlatGraph:
 
     arguments: tuple[str, ...]
     nodes: tuple[FlatNode, ...]
-    outputs: Mapping[str, Port]
+    outputs: Mapping[str, NodeOutput]
     effects: tuple[str, ...] = ()  # nodes that run whether or not an output needs them
 
 
@@ -84,10 +84,10 @@ class _Inlining:
     def inline(
         self,
         nodes: Sequence[NodeDef],
-        arguments: Mapping[str, Port],
+        arguments: Mapping[str, NodeOutput],
         after: tuple[str, ...] = (),
         bindings: Mapping[str, Any] | None = None,
-    ) -> tuple[dict[str, tuple[Port, ...]], dict[str, tuple[str, ...]]]:
+    ) -> tuple[dict[str, tuple[NodeOutput, ...]], dict[str, tuple[str, ...]]]:
         """Add the nodes of one body.
 
         Args:
@@ -100,7 +100,7 @@ class _Inlining:
             The outputs of each node of the body; and for each node, the new nodes to wait for where another node waits
             for it.
         """
-        ports: dict[str, tuple[Port, ...]] = {name: (port,) for name, port in arguments.items()}
+        ports: dict[str, tuple[NodeOutput, ...]] = {name: (port,) for name, port in arguments.items()}
         waits: dict[str, tuple[str, ...]] = dict.fromkeys(arguments, ())
         by_name = {node.name: node for node in nodes}
         for node in sort_nodes(nodes):
@@ -114,16 +114,18 @@ class _Inlining:
                 ports[node.name], waits[node.name] = self.call(node, inputs, controls)
             else:
                 added = self.add(node, inputs, controls)
-                ports[node.name] = tuple(Port(added, index) for index in range(count_outputs(node)))
+                ports[node.name] = tuple(NodeOutput(added, index) for index in range(count_outputs(node)))
                 waits[node.name] = (added,)
         return ports, waits
 
-    def port(self, text: str, ports: Mapping[str, tuple[Port, ...]], by_name: Mapping[str, NodeDef]) -> Port:
+    def port(
+        self, text: str, ports: Mapping[str, tuple[NodeOutput, ...]], by_name: Mapping[str, NodeDef]
+    ) -> NodeOutput:
         """Return what an input of a node refers to."""
         name = text.partition(":")[0]
         return ports[name][find_output(by_name[name], text) if name in by_name else 0]
 
-    def add(self, node: NodeDef, inputs: tuple[Port, ...], controls: tuple[str, ...]) -> str:
+    def add(self, node: NodeDef, inputs: tuple[NodeOutput, ...], controls: tuple[str, ...]) -> str:
         """Add a node as it is, and return its name."""
         definition = node_def_pb2.NodeDef()
         definition.CopyFrom(node)
@@ -137,8 +139,8 @@ class _Inlining:
         return str(definition.name)
 
     def call(
-        self, node: NodeDef, inputs: tuple[Port, ...], controls: tuple[str, ...]
-    ) -> tuple[tuple[Port, ...], tuple[str, ...]]:
+        self, node: NodeDef, inputs: tuple[NodeOutput, ...], controls: tuple[str, ...]
+    ) -> tuple[tuple[NodeOutput, ...], tuple[str, ...]]:
         """Add the body of a called function in place of the call."""
         function = self.library[node.attr["f"].func.name]
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), inputs, strict=True))
@@ -182,7 +184,7 @@ def _flatten(
     outputs: Mapping[str, str],
     effects: Sequence[str],
 ) -> FlatGraph:
-    ports, waits = inlining.inline(body, {name: Port(name) for name in arguments})
+    ports, waits = inlining.inline(body, {name: NodeOutput(name) for name in arguments})
     by_name = {node.name: node for node in body}
     returned = {name: inlining.port(text, ports, by_name) for name, text in outputs.items()}
     last = (w for name in effects for w in waits.get(name, ())) if inlining.keep_order else ()

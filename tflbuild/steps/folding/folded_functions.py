@@ -10,11 +10,11 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from tflbuild.core.ties import Tie
+from tflbuild.core.ties import CpuDependence
 from tflbuild.steps.folding.constant_folding import SHAPES, Folding, fold_graph
-from tflbuild.steps.folding.flat_graph import FlatGraph, Port, flatten_concrete, flatten_function, has_cycle
+from tflbuild.steps.folding.flat_graph import FlatGraph, NodeOutput, flatten_concrete, flatten_function, has_cycle
 from tflbuild.steps.folding.graph_nodes import called_functions, reachable_functions, to_graph_def
-from tflbuild.steps.folding.known_values import Bound, Handle, Value
+from tflbuild.steps.folding.known_values import Bound, KnownValue, VariableHandle
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
@@ -33,7 +33,7 @@ class FoldedFunction:
     """
 
     concrete: Any
-    unfolded: frozenset[Tie]
+    unfolded: frozenset[CpuDependence]
     stored: tuple[Any, ...]
     functions: frozenset[str]
 
@@ -83,28 +83,30 @@ def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
     if tensor.dtype in (tf.resource, tf.variant):
         if id(tensor) in written:
             return None
-        return next((Handle(variable) for variable in concrete.graph.variables if variable.handle is tensor), None)
-    return None if tensor.dtype == tf.string else Value(tensor.numpy)
+        return next(
+            (VariableHandle(variable) for variable in concrete.graph.variables if variable.handle is tensor), None
+        )
+    return None if tensor.dtype == tf.string else KnownValue(tensor.numpy)
 
 
 def learn_shapes(
     graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any], library: Mapping[str, Any]
-) -> dict[Port, Any]:
+) -> dict[NodeOutput, Any]:
     """Return the shape of every tensor of a graph, as TensorFlow infers it."""
     scratch = tf.Graph()
     with scratch.as_default():
         feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
         add_nodes(graph, feeds, library)
-    shapes = {Port(name): feed.shape for name, feed in feeds.items()}
+    shapes = {NodeOutput(name): feed.shape for name, feed in feeds.items()}
     for operation in scratch.get_operations():
         for index, tensor in enumerate(operation.outputs):
-            shapes.setdefault(Port(operation.name, index), tensor.shape)
+            shapes.setdefault(NodeOutput(operation.name, index), tensor.shape)
     return shapes
 
 
 def placeholder(spec: Any, bound: Bound | None) -> Any:
     """Return a placeholder for an argument; a handle with the variable's shape where it is a known variable."""
-    if not isinstance(bound, Handle):
+    if not isinstance(bound, VariableHandle):
         return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
     variable = bound.variable
     return tf.raw_ops.VarHandleOp(dtype=variable.dtype, shape=variable.shape, shared_name="argument")
@@ -116,7 +118,7 @@ def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, 
     imported = to_graph_def(graph, reachable_functions(definitions, library))
     outputs = list(graph.outputs.values())
     computed = [str(port) for port in outputs if port.node not in feeds]
-    by_port = {str(Port(name)): feed for name, feed in feeds.items()}
+    by_port = {str(NodeOutput(name)): feed for name, feed in feeds.items()}
     used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
     made = iter(
         tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")

@@ -36,7 +36,7 @@ def digest_endpoints(endpoints: Mapping[str, Any]) -> str:
     sys.setrecursionlimit(DEEPEST)  # a step of the walk is Python calling Python, which takes no C stack since 3.11
     try:
         for key, concrete in sorted(endpoints.items()):
-            total.update(f"{key}\0{_Walk(concrete).digest()}\0".encode())
+            total.update(f"{key}\0{_GraphDigester(concrete).digest()}\0".encode())
     except NoDigest:
         return ""
     finally:
@@ -53,7 +53,7 @@ class _Scope:
     returns: Mapping[str, str]
 
 
-class _Walk:
+class _GraphDigester:
     """Digests values from a function's outputs back to its inputs."""
 
     def __init__(self, concrete: Any) -> None:

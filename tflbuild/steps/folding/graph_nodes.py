@@ -15,7 +15,7 @@ from tflbuild.steps.folding.flat_graph import (
     FlatNode,
     FunctionDef,
     NodeDef,
-    Port,
+    NodeOutput,
     name_output,
     read_attribute,
 )
@@ -31,7 +31,7 @@ def make_constant(name: str, array: np.ndarray) -> NodeDef:
     return node
 
 
-def make_node(name: str, op: str, inputs: Iterable[Port], **types: Any) -> FlatNode:
+def make_node(name: str, op: str, inputs: Iterable[NodeOutput], **types: Any) -> FlatNode:
     """Return a node whose attributes are types."""
     node = node_def_pb2.NodeDef(name=name, op=op)
     for key, dtype in types.items():
@@ -74,7 +74,7 @@ def to_function(graph: FlatGraph, like: FunctionDef, name: str) -> FunctionDef:
         made.arg_attr[index].CopyFrom(attributes)
     by_name = {node.name: node for node in graph.nodes}
 
-    def refer(port: Port) -> str:
+    def refer(port: NodeOutput) -> str:
         return name_output(by_name[port.node].definition, port.output) if port.node in by_name else port.node
 
     for node in graph.nodes:

@@ -13,14 +13,14 @@ from tflbuild.steps.folding.flat_graph import FlatNode
 
 
 @dataclass(frozen=True)
-class Handle:
+class VariableHandle:
     """A variable that nothing writes, as an argument."""
 
     variable: Any
 
 
 @dataclass(frozen=True)
-class Value:
+class KnownValue:
     """A tensor whose value is known. `leaf` is the node that holds it, None for one that was computed."""
 
     read: Callable[[], np.ndarray]
@@ -32,14 +32,14 @@ class Value:
         return self.read()
 
 
-Bound = Handle | Value
+Bound = VariableHandle | KnownValue
 
 
-def to_value(array: np.ndarray) -> Value:
+def to_value(array: np.ndarray) -> KnownValue:
     """Return the value of a tensor that was computed."""
-    return Value(lambda: array)
+    return KnownValue(lambda: array)
 
 
-def read_constant(node: FlatNode) -> Value:
+def read_constant(node: FlatNode) -> KnownValue:
     """Return the value of a Const node."""
-    return Value(lambda: tf.make_ndarray(node.definition.attr["value"].tensor), node)
+    return KnownValue(lambda: tf.make_ndarray(node.definition.attr["value"].tensor), node)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tflbuild.exact.exact_numbers import round_to
 from tflbuild.exact.exact_ops import evaluate
-from tflbuild.steps.folding.flat_graph import FlatNode, Port, read_attribute
+from tflbuild.steps.folding.flat_graph import FlatNode, NodeOutput, read_attribute
 from tflbuild.steps.folding.graph_nodes import make_constant, make_node, output_types
 
 DIVISIONS = ("RealDiv", "Div", "DivNoNan")
@@ -17,7 +17,7 @@ DIVISIONS = ("RealDiv", "Div", "DivNoNan")
 PRODUCTS = {"Xlogy": "Log", "Xlog1py": "Log1p", "Xdivy": "Reciprocal"}
 
 
-def make_product(node: FlatNode, x: Port, constant: np.ndarray, name: str) -> list[FlatNode] | None:
+def make_product(node: FlatNode, x: NodeOutput, constant: np.ndarray, name: str) -> list[FlatNode] | None:
     """Return x * f(constant) for an operator of `DIVISIONS` or `PRODUCTS`; None where that gives something else.
 
     The factor is called `name`, and rounded once to the type of the result.
@@ -28,7 +28,7 @@ def make_product(node: FlatNode, x: Port, constant: np.ndarray, name: str) -> li
         return None
     return [
         FlatNode(make_constant(name, factor), ()),
-        make_node(node.name, "Mul", [x, Port(name)], T=dtype),
+        make_node(node.name, "Mul", [x, NodeOutput(name)], T=dtype),
     ]
 
 
@@ -44,7 +44,7 @@ def find_factor(operator: str, constant: np.ndarray, dtype: np.dtype) -> np.ndar
 
 
 def split_by_variance(
-    node: FlatNode, inputs: Sequence[Port], variance: np.ndarray, new_name: Callable[[str], str]
+    node: FlatNode, inputs: Sequence[NodeOutput], variance: np.ndarray, new_name: Callable[[str], str]
 ) -> list[FlatNode] | None:
     """Return the products and sums of a batch normalization whose variance is known, and other parameters are not.
 
@@ -69,10 +69,10 @@ def split_by_variance(
     x, scale, offset, mean = inputs
     names = {key: new_name(f"{node.name}/{key}") for key in ("factor", "product", "shift", "rest")}
     steps = (
-        (names["factor"], "Mul", scale, Port(constant.name)),
-        (names["product"], "Mul", x, Port(names["factor"])),
-        (names["shift"], "Mul", mean, Port(names["factor"])),
-        (names["rest"], "Sub", offset, Port(names["shift"])),
-        (node.name, "AddV2", Port(names["product"]), Port(names["rest"])),
+        (names["factor"], "Mul", scale, NodeOutput(constant.name)),
+        (names["product"], "Mul", x, NodeOutput(names["factor"])),
+        (names["shift"], "Mul", mean, NodeOutput(names["factor"])),
+        (names["rest"], "Sub", offset, NodeOutput(names["shift"])),
+        (node.name, "AddV2", NodeOutput(names["product"]), NodeOutput(names["rest"])),
     )
     return [constant, *(make_node(name, operator, operands, T=tf.float32) for name, operator, *operands in steps)]

@@ -10,16 +10,16 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tflbuild.core.ties import Tie, add_ties, read_ties
+from tflbuild.core.ties import CpuDependence, add_cpu_dependence, read_cpu_dependence
 
 UNFOLDED = "tied.json"
 
 
-def write_unfolded(snapshot: Path, unfolded: Iterable[Tie]) -> None:
+def write_unfolded(snapshot: Path, unfolded: Iterable[CpuDependence]) -> None:
     """Write into a snapshot's folder which operators on constants are left to TFLiteConverter."""
-    (snapshot / UNFOLDED).write_text(json.dumps(add_ties({}, unfolded), indent=1))
+    (snapshot / UNFOLDED).write_text(json.dumps(add_cpu_dependence({}, unfolded), indent=1))
 
 
-def read_unfolded(snapshot: Path) -> tuple[Tie, ...]:
+def read_unfolded(snapshot: Path) -> tuple[CpuDependence, ...]:
     """Return what `write_unfolded` wrote, sorted."""
-    return read_ties(json.loads((snapshot / UNFOLDED).read_text()))
+    return read_cpu_dependence(json.loads((snapshot / UNFOLDED).read_text()))

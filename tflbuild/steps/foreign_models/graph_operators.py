@@ -31,7 +31,7 @@ MOST_STEPS = 60
 
 
 @dataclass(frozen=True)
-class Reaching:
+class UnsafeOperator:
     """An operator that reaches outside the model, or may: its name, where it stands, and why."""
 
     operator: str
@@ -86,7 +86,7 @@ def require_contained_assets(model: Any, label: str) -> None:
                 )
 
 
-def list_reaching(model: Any) -> list[Reaching]:
+def list_reaching(model: Any) -> list[UnsafeOperator]:
     """Return the operators of all graphs that reach outside the model, each kind once for each reason and place."""
     return list(dict.fromkeys(one for graph in model.meta_graphs for one in GraphReader(graph).list_reaching()))
 
@@ -157,7 +157,7 @@ class GraphReader:
             return inner is not None and inner.op != "Placeholder" and self.has_plain_default(inner, depth - 1)
         return node.op == "Placeholder" or (node.op == "Const" and b"/" not in b"".join(read_strings(node)))
 
-    def list_reaching(self) -> Iterator[Reaching]:
+    def list_reaching(self) -> Iterator[UnsafeOperator]:
         """Yield the operators that reach outside the model."""
         scopes = [(function.signature.name, function.node_def) for function in self.graph.graph_def.library.function]
         for scope, nodes in [(MAIN, self.graph.graph_def.node), *scopes]:
@@ -165,7 +165,7 @@ class GraphReader:
             for node in nodes:
                 why = "" if node.op in OPERATORS or self.is_function(node.op) else self.explain(scope, node)
                 if why:
-                    yield Reaching(node.op, place, why)
+                    yield UnsafeOperator(node.op, place, why)
 
     def is_function(self, name: str) -> bool:
         """Whether a node of this name calls a function of the model; TensorFlow's own operators come first."""
@@ -307,7 +307,7 @@ def saver_paths(node: Any) -> list[str]:
     return inputs[:2] if node.op == "MergeV2Checkpoints" else inputs[:1] or [""]
 
 
-def describe_reaching(found: list[Reaching]) -> list[Mapping[str, str]]:
+def describe_reaching(found: list[UnsafeOperator]) -> list[Mapping[str, str]]:
     """Return what a build wants named, for `inspect`: each operator once."""
     first = {one.operator: one for one in reversed(found)}
     return [

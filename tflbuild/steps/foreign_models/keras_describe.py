@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.foreign_models.keras_file import open_keras_file
 from tflbuild.steps.foreign_models.keras_parts import list_refused
 from tflbuild.steps.foreign_models.keras_shapes import infer_shape
-from tflbuild.tflite.signatures import Shape, Spec, signature_json
+from tflbuild.tflite.signatures import Shape, SourceTensorSpec, signature_json
 
 KEY = "serving_default"
-UNKNOWN = Spec(None, "")
+UNKNOWN = SourceTensorSpec(None, "")
 # layers that give what they are given, of whatever type
 KEEPS_TYPE = ("Reshape", "Flatten", "Permute", "RepeatVector", "Concatenate", "Identity", "InputLayer")
 STORED_TYPES = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
 Reference = tuple[str, int, int]
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs signature.json; facts: `asks`, the parts that a build wants named, each a path, a reason and a key."""
     file = open_keras_file(request.inputs["source"], request.labels["source"])
     inputs, outputs = describe_model(file.config)
@@ -42,40 +42,40 @@ def key_of(custom: str) -> str:
     return f"source.custom_objects.{custom.rpartition('>')[2]}" if custom else "source.allow"
 
 
-def describe_model(config: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+def describe_model(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
     """Return the inputs and outputs of a model, from its configuration; a class of the user's own decides them."""
     inner = config.get("config")
     if isinstance(inner, Mapping) and "input_layers" in inner:
-        graph = LayerGraph.read(inner, Budget())
+        graph = LayerGraph.read(inner, LayerBudget())
         return graph.inputs, graph.outputs()
     if config["class_name"] == "Sequential":
         return describe_sequential(inner)
     return describe_built(config.get("build_config")), {}
 
 
-def describe_built(built: Any) -> dict[str, Spec]:
+def describe_built(built: Any) -> dict[str, SourceTensorSpec]:
     """Return the inputs that a model of the user's own class was built with; a batch is never a part of it."""
     built = built if isinstance(built, Mapping) else {}
     shapes = {name.removesuffix("_shape"): shape for name, shape in dict(built.get("shapes_dict") or {}).items()}
     if not shapes:
         shapes = {"inputs": built.get("input_shape")}
     read = {name: read_shape(shape) for name, shape in shapes.items()}
-    return {name: Spec(shape and (None, *shape[1:]), "float32") for name, shape in read.items()}
+    return {name: SourceTensorSpec(shape and (None, *shape[1:]), "float32") for name, shape in read.items()}
 
 
-def describe_sequential(config: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+def describe_sequential(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
     """Return the input and the output of a chain of layers; it may be built by its first call alone."""
     layers = [layer for layer in layers_of(config) if layer.kind != "InputLayer"]
     first = next((layer.input_spec for layer in layers_of(config) if layer.input_spec), None)
     if not layers:
         return {}, {}
     built = read_shape(config.get("build_input_shape")) if isinstance(config, Mapping) else None
-    spec = first or (Spec(built, layers[0].dtype) if built else None)
+    spec = first or (SourceTensorSpec(built, layers[0].dtype) if built else None)
     start = layers_of(config)[0]
     name = start.name if start.kind == "InputLayer" else f"{start.name}_input" if first else "inputs"
     if spec is None:
-        return {name: Spec(None, "float32")}, {layers[-1].name: Spec(None, layers[-1].dtype)}
-    return {name: spec}, {layers[-1].name: run_chain(layers, spec, Budget())}
+        return {name: SourceTensorSpec(None, "float32")}, {layers[-1].name: SourceTensorSpec(None, layers[-1].dtype)}
+    return {name: spec}, {layers[-1].name: run_chain(layers, spec, LayerBudget())}
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class LayerConfig:
         return read_dtype(self.config.get("dtype"))
 
     @property
-    def input_spec(self) -> Spec | None:
+    def input_spec(self) -> SourceTensorSpec | None:
         """The declared input of an input layer, or of a first layer that declares it."""
         shape = read_shape(self.config.get("batch_shape") or self.config.get("batch_input_shape"))
-        return None if shape is None else Spec(shape, self.dtype)
+        return None if shape is None else SourceTensorSpec(shape, self.dtype)
 
 
 def layers_of(config: Any) -> list[LayerConfig]:
@@ -122,7 +122,7 @@ def find_tensors(node: Any) -> Iterator[Any]:
         if node.get("class_name") == "__keras_tensor__" and isinstance(inner, Mapping):
             yield (
                 *read_reference(inner.get("keras_history")),
-                Spec(read_shape(inner.get("shape")), str(inner.get("dtype"))),
+                SourceTensorSpec(read_shape(inner.get("shape")), str(inner.get("dtype"))),
             )
             return
         for value in node.values():
@@ -168,7 +168,7 @@ def read_dtype(value: Any) -> str:
 
 
 @dataclass
-class Budget:
+class LayerBudget:
     """How many more layers are worked out: models within models can repeat each other without end."""
 
     left: int = 50_000
@@ -184,13 +184,15 @@ class LayerGraph:
     """A functional model: its layers, and the tensors between them."""
 
     layers: dict[str, LayerConfig]
-    inputs: dict[str, Spec]
+    inputs: dict[str, SourceTensorSpec]
     output_layers: Any
-    budget: Budget
-    tensors: dict[Reference, Spec] = field(default_factory=dict)
+    budget: LayerBudget
+    tensors: dict[Reference, SourceTensorSpec] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, config: Mapping[str, Any], budget: Budget, given: tuple[Spec, ...] = ()) -> LayerGraph:
+    def read(
+        cls, config: Mapping[str, Any], budget: LayerBudget, given: tuple[SourceTensorSpec, ...] = ()
+    ) -> LayerGraph:
         """Return the graph of a configuration, fed as declared or with what is `given`."""
         layers = {layer.name: layer for layer in layers_of(config)}
         names = [name for name, _, _ in list_references(config.get("input_layers"))]
@@ -243,7 +245,7 @@ class LayerGraph:
         taken = {tensor[:2] for layer in self.layers.values() for node in layer.nodes for tensor in node}
         return taken | {reference[:2] for reference in list_references(self.output_layers)}
 
-    def outputs(self) -> dict[str, Spec]:
+    def outputs(self) -> dict[str, SourceTensorSpec]:
         """Return the outputs, by the keys of a model that gives a dictionary, else by the layers that make them."""
         if isinstance(self.output_layers, Mapping):
             pairs = [(str(key), read_reference(value)) for key, value in self.output_layers.items()]
@@ -260,19 +262,19 @@ def list_references(value: Any) -> list[Reference]:
     return [reference for item in items for reference in list_references(item)]
 
 
-def better(inferred: Spec, stated: Spec) -> Spec:
+def better(inferred: SourceTensorSpec, stated: SourceTensorSpec) -> SourceTensorSpec:
     """Return what is known of a tensor: as inferred, else as the file states it."""
-    return Spec(stated.shape if inferred.shape is None else inferred.shape, inferred.dtype or stated.dtype)
+    return SourceTensorSpec(stated.shape if inferred.shape is None else inferred.shape, inferred.dtype or stated.dtype)
 
 
-def run_chain(layers: list[LayerConfig], spec: Spec, budget: Budget) -> Spec:
+def run_chain(layers: list[LayerConfig], spec: SourceTensorSpec, budget: LayerBudget) -> SourceTensorSpec:
     """Return what a chain of layers makes of a tensor."""
     for layer in layers:
         spec = next(iter(infer_layer(layer, [spec], budget)), UNKNOWN)
     return spec
 
 
-def infer_layer(layer: LayerConfig, specs: list[Spec], budget: Budget) -> list[Spec]:
+def infer_layer(layer: LayerConfig, specs: list[SourceTensorSpec], budget: LayerBudget) -> list[SourceTensorSpec]:
     """Return the outputs of a call of a layer; what is not known is as unknown as it is."""
     if not budget.spend():
         return [UNKNOWN]
@@ -290,25 +292,27 @@ def infer_layer(layer: LayerConfig, specs: list[Spec], budget: Budget) -> list[S
     kept = layer.kind in KEEPS_TYPE and first not in ("", "float32", "float64", "float16", "bfloat16")
     known = "dtype" in layer.config and not layer.kind.endswith("Lambda")
     state = (
-        [Spec((shape[0], layer.config.get("units")), layer.dtype)] if shape and layer.config.get("return_state") else []
+        [SourceTensorSpec((shape[0], layer.config.get("units")), layer.dtype)]
+        if shape and layer.config.get("return_state")
+        else []
     )
     dtype = first if kept or (shape is not None and not known) else layer.dtype if known else ""
-    return [Spec(shape, dtype), *state * (2 if layer.kind == "LSTM" else 1)]
+    return [SourceTensorSpec(shape, dtype), *state * (2 if layer.kind == "LSTM" else 1)]
 
 
-def infer_wrapped(layer: LayerConfig, specs: list[Spec], budget: Budget) -> Spec:
+def infer_wrapped(layer: LayerConfig, specs: list[SourceTensorSpec], budget: LayerBudget) -> SourceTensorSpec:
     """Return the output of a layer that is run on every step, or in both directions."""
     entry = layer.config.get("layer")
     shape = specs[0].shape
     if not isinstance(entry, Mapping) or shape is None:
-        return Spec(None, layer.dtype)
+        return SourceTensorSpec(None, layer.dtype)
     inner = read_layer(entry)
     if layer.kind == "TimeDistributed":
-        step = run_chain([inner], Spec((shape[0], *shape[2:]), specs[0].dtype), budget)
-        return Spec(step.shape and (step.shape[0], shape[1], *step.shape[1:]), step.dtype)
+        step = run_chain([inner], SourceTensorSpec((shape[0], *shape[2:]), specs[0].dtype), budget)
+        return SourceTensorSpec(step.shape and (step.shape[0], shape[1], *step.shape[1:]), step.dtype)
     one = run_chain([inner], specs[0], budget)
     merge = layer.config.get("merge_mode", "concat")
     if one.shape is None or merge is None:
-        return Spec(None, one.dtype)
+        return SourceTensorSpec(None, one.dtype)
     last = one.shape[-1]
-    return Spec((*one.shape[:-1], 2 * last if merge == "concat" and last is not None else last), one.dtype)
+    return SourceTensorSpec((*one.shape[:-1], 2 * last if merge == "concat" and last is not None else last), one.dtype)

@@ -32,7 +32,7 @@ NAMED_FUNCTIONS = ("activation", "recurrent_activation")
 
 
 @dataclass(frozen=True)
-class Part:
+class KerasObject:
     """A serialised object of a configuration.
 
     `path` has the names of what it lies in, the model's own left out; `owner` is the class of what it lies in.
@@ -61,7 +61,7 @@ class RefusedPart:
     custom: str = ""
 
 
-def list_parts(config: Any) -> Iterator[Part]:
+def list_parts(config: Any) -> Iterator[KerasObject]:
     """Yield everything that loading a configuration would make, wherever it is nested, the model itself first."""
     model = make_part("", config, "")
     yield model
@@ -70,7 +70,7 @@ def list_parts(config: Any) -> Iterator[Part]:
             yield from _list_below(model, "" if key == "config" else key, value)
 
 
-def _list_below(owner: Part, key: str, value: Any) -> Iterator[Part]:
+def _list_below(owner: KerasObject, key: str, value: Any) -> Iterator[KerasObject]:
     """Yield the part that a value is, and those in it. `key` names one that has no name of its own."""
     if isinstance(value, dict) and "class_name" in value:
         inner = value.get("config")
@@ -90,10 +90,10 @@ def join(path: str, name: str) -> str:
     return f"{path}/{name}" if path and name else path or name
 
 
-def make_part(path: str, value: Any, owner: str) -> Part:
+def make_part(path: str, value: Any, owner: str) -> KerasObject:
     """Return a serialised object as a part."""
     kind, module, registered = (value.get(key) for key in ("class_name", "module", "registered_name"))
-    return Part(path, str(kind), str(registered or ""), str(module or ""), value.get("config"), owner)
+    return KerasObject(path, str(kind), str(registered or ""), str(module or ""), value.get("config"), owner)
 
 
 def list_refused(config: Any, custom: Collection[str]) -> list[RefusedPart]:
@@ -110,13 +110,13 @@ def list_refused(config: Any, custom: Collection[str]) -> list[RefusedPart]:
     return refused
 
 
-def is_custom(part: Part, custom: Collection[str]) -> bool:
+def is_custom(part: KerasObject, custom: Collection[str]) -> bool:
     """Whether a loader finds a part among the recipe's own classes and functions."""
     own = part.lookup in custom
     return own or (part.kind == "function" and any(name.endswith(f">{part.lookup}") for name in custom))
 
 
-def explain_part(part: Part) -> tuple[str, str]:
+def explain_part(part: KerasObject) -> tuple[str, str]:
     """Return (why a part may not be made, its name among custom objects), both empty for one that only computes."""
     kind = part.kind
     if kind in VALUES:
@@ -144,7 +144,7 @@ def explain_part(part: Part) -> tuple[str, str]:
     return f"the class '{part.lookup}'" + from_module(part), part.lookup
 
 
-def from_module(part: Part) -> str:
+def from_module(part: KerasObject) -> str:
     """`` of 'module'`` where a part names one."""
     return f" of '{part.module}'" if part.module and part.module != "builtins" else ""
 
@@ -154,7 +154,7 @@ def is_of_keras(module: str) -> bool:
     return module.split(".")[0] in PACKAGES or module in INITIALIZERS
 
 
-def explain_settings(part: Part, custom: Collection[str]) -> tuple[str, str]:
+def explain_settings(part: KerasObject, custom: Collection[str]) -> tuple[str, str]:
     """Return the same for settings of a part that name a file, or a function that is none of Keras's."""
     settings = part.config if isinstance(part.config, dict) else {}
     for key in PATHS:

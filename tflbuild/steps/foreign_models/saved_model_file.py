@@ -11,11 +11,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import dtypes
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.signatures import Spec
+from tflbuild.tflite.signatures import SourceTensorSpec
 
 FILE = "saved_model.pb"  # what TensorFlow reads where it is there
 DEFAULT_KEY = "serving_default"
-Described = tuple[str, dict[str, Spec], dict[str, Spec]]
+Described = tuple[str, dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]
 
 
 def read_saved_model(folder: Path, label: str) -> Any:
@@ -75,10 +75,10 @@ def list_signature_names(objects: Any) -> list[str]:
     ]
 
 
-def describe_signature(definition: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+def describe_signature(definition: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
     """Return the inputs and outputs of a signature."""
     inputs, outputs = (
-        {name: Spec(read_shape(info.tensor_shape), read_dtype(info.dtype)) for name, info in side.items()}
+        {name: SourceTensorSpec(read_shape(info.tensor_shape), read_dtype(info.dtype)) for name, info in side.items()}
         for side in (definition.inputs, definition.outputs)
     )
     return inputs, outputs
@@ -115,7 +115,7 @@ def list_functions(objects: Any) -> Iterator[Described]:
         yield (name if public else DEFAULT_KEY, *describe_function(functions[name], objects))
 
 
-def describe_function(function: Any, objects: Any) -> tuple[dict[str, Spec], dict[str, Spec]]:
+def describe_function(function: Any, objects: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
     """Return the inputs and outputs of the trace that leaves most sizes free, and turns on no switch as `training`."""
     traces = [
         objects.concrete_functions[name] for name in function.concrete_functions if name in objects.concrete_functions
@@ -133,8 +133,8 @@ def describe_function(function: Any, objects: Any) -> tuple[dict[str, Spec], dic
     else:
         named = {f"output_{index}": spec for index, spec in enumerate(list_specs(result))}
     return (
-        {name: Spec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in inputs.items()},
-        {name: Spec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in named.items()},
+        {name: SourceTensorSpec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in inputs.items()},
+        {name: SourceTensorSpec(read_shape(spec.shape), read_dtype(spec.dtype)) for name, spec in named.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.packaging.annotations import model_metadata
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.metadata import write_metadata
@@ -10,7 +10,7 @@ from tflbuild.tflite.metadata import write_metadata
 FILE_PORT = "file:"
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model.tflite; facts: its bytes, and those of each file that was packed, by name.
 
     Inputs: `model`, `signature` (its main key), and `file:NAME` for each file that `params.metadata` names NAME.

@@ -8,7 +8,7 @@ from typing import Any
 from tflbuild.core.intervals import margin_digits
 from tflbuild.core.precision import show_ratio
 from tflbuild.core.quality import find_warnings, show_accuracy
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.packaging.runners import write_runners
 from tflbuild.terminal.printable import show_code, show_line, show_prose
 from tflbuild.tflite.artifact_contents import fused_text, list_decisive_features, list_unknown_features
@@ -17,7 +17,7 @@ SHOWN_FEATURES = 3
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs card.md and runners/; facts: bytes of artifact and float model."""
     check = request.read_json("check")
     verify = request.read_json("verify") if "verify" in request.inputs else None

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tflbuild.steps.packaging.runner_contract import INTEGERS, Contract, Port, comment, fill, limit_types, number
+from tflbuild.steps.packaging.runner_contract import (
+    INTEGERS,
+    RunnerContract,
+    RunnerTensor,
+    comment,
+    fill,
+    limit_types,
+    number,
+)
 
 TYPES = (*INTEGERS, "float32")
 
@@ -294,7 +302,7 @@ int main(int count, char** arguments) {
 """
 
 
-def render(contract: Contract) -> str:
+def render(contract: RunnerContract) -> str:
     """The file's text."""
     limited = limit_types(contract, TYPES, "this file feeds numbers alone")
     signatures = []
@@ -319,7 +327,7 @@ def quote(text: str) -> str:
     return '"' + "".join(made) + '"'
 
 
-def _port(port: Port) -> str:
+def _port(port: RunnerTensor) -> str:
     threshold = "-std::numeric_limits<double>::infinity()" if port.threshold is None else number(port.threshold)
     fields = [
         quote(port.name),

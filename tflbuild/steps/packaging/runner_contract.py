@@ -22,7 +22,7 @@ MOST_LABELS = 2000  # that are written into a source file
 
 
 @dataclass(frozen=True)
-class Port:
+class RunnerTensor:
     """An input or output. `shape` has -1 where a size is free; `scale` is None where it is not quantized.
 
     `mean` and `std` are empty where values go in as they are, else they have one number, or one a channel.
@@ -41,33 +41,33 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunnerSignature:
     """A signature."""
 
     key: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[RunnerTensor, ...]
+    outputs: tuple[RunnerTensor, ...]
 
 
 @dataclass(frozen=True)
-class Contract:
+class RunnerContract:
     """All that the runners are made from. `left_out` says, sentence by sentence, what they do not do.
 
     `state`: values live on from call to call, and are set back before each one unless the app wants them kept.
     """
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[RunnerSignature, ...]
     left_out: tuple[str, ...] = ()
     state: bool = False
 
 
-def read_contract(title: str, contents: Mapping[str, Any]) -> Contract:
+def read_contract(title: str, contents: Mapping[str, Any]) -> RunnerContract:
     """The contract of an artifact, from check.json (`contents.describe_model`). The main signature comes first."""
     told = contents.get("metadata") or {}
     graphs = {graph.get("name", ""): graph for graph in told.get("model", {}).get("subgraph_metadata", ())}
     files = {file["name"]: tuple(file["labels"]) for file in told.get("files", ()) if "labels" in file}
-    entries: list[Entry] = []
+    entries: list[RunnerSignature] = []
     left_out: list[str] = []
     for signature in contents["signatures"]:
         graph = graphs.get(signature["key"], {})
@@ -76,13 +76,13 @@ def read_contract(title: str, contents: Mapping[str, Any]) -> Contract:
             described = {one.get("name", ""): one for one in graph.get(f"{side}_tensor_metadata", ())}
             ports = [_port(one, described.get(one["name"], {}), files, left_out) for one in signature[f"{side}s"]]
             sides.append(tuple(ports))
-        entries.append(Entry(signature["key"], *sides))
-    return Contract(plain(title), tuple(entries), tuple(left_out), bool(contents.get("state_tensors")))
+        entries.append(RunnerSignature(signature["key"], *sides))
+    return RunnerContract(plain(title), tuple(entries), tuple(left_out), bool(contents.get("state_tensors")))
 
 
 def _port(
     tensor: Mapping[str, Any], told: Mapping[str, Any], files: Mapping[str, tuple[str, ...]], left_out: list[str]
-) -> Port:
+) -> RunnerTensor:
     units = {unit.get("options_type", ""): unit.get("options", {}) for unit in told.get("process_units", ())}
     normalization = units.get("NormalizationOptions", {})
     mean, std = tuple(normalization.get("mean", ())), tuple(normalization.get("std", ()))
@@ -101,7 +101,7 @@ def _port(
     for file in told.get("associated_files", ()):
         if file["type"] == LABEL_TYPES[0]:
             labels = labels or _labels(tensor, file["name"], files.get(file["name"], ()), left_out)
-    return Port(
+    return RunnerTensor(
         name=tensor["name"],
         dtype=tensor["dtype"],
         shape=tuple(tensor["shape"]),
@@ -129,7 +129,7 @@ def _labels(tensor: Mapping[str, Any], file: str, labels: tuple[str, ...], left_
     return labels
 
 
-def limit_types(contract: Contract, types: Collection[str], why: str, *, bare: bool = True) -> Contract:
+def limit_types(contract: RunnerContract, types: Collection[str], why: str, *, bare: bool = True) -> RunnerContract:
     """The contract without signatures that a language's runner cannot feed; each is told in `left_out`.
 
     Those with tensors of other types than `types`, and, where not `bare`, those without inputs.
@@ -143,7 +143,7 @@ def limit_types(contract: Contract, types: Collection[str], why: str, *, bare: b
             told.append(f"Signature '{entry.key}' is left out: it takes no inputs, and this runtime wants some.")
         else:
             kept.append(entry)
-    return Contract(contract.title, tuple(kept), tuple(told), contract.state)
+    return RunnerContract(contract.title, tuple(kept), tuple(told), contract.state)
 
 
 def fill(template: str, **values: str) -> str:
@@ -162,6 +162,6 @@ def plain(text: str) -> str:
     return "".join(one for one in " ".join(text.split()) if one.isprintable())
 
 
-def comment(contract: Contract, mark: str) -> str:
+def comment(contract: RunnerContract, mark: str) -> str:
     """What is left out, as a block of comment lines; "" where nothing is."""
     return "".join(f"{mark} {plain(line)}\n" for line in contract.left_out)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 
-from tflbuild.steps.packaging.runner_contract import INTEGERS, Contract, Port, comment, fill, limit_types, number
+from tflbuild.steps.packaging.runner_contract import (
+    INTEGERS,
+    RunnerContract,
+    RunnerTensor,
+    comment,
+    fill,
+    limit_types,
+    number,
+)
 
 TYPES = (*INTEGERS, "float32")
 
@@ -158,7 +166,7 @@ class Runner(model: ByteBuffer) : Closeable {
 """
 
 
-def render(contract: Contract) -> str:
+def render(contract: RunnerContract) -> str:
     """The file's text, for Kotlin 1.3 and later. A value of its own for each tensor: a method of the JVM is small."""
     limited = limit_types(contract, TYPES, "this file feeds numbers alone", bare=False)
     ports, signatures = [], []
@@ -185,7 +193,7 @@ def quote(text: str) -> str:
     return json.dumps(text).replace("\\f", "\\u000c").replace("$", "\\$").replace("\x7f", "\\u007f")
 
 
-def _port(name: str, port: Port) -> str:
+def _port(name: str, port: RunnerTensor) -> str:
     fields = [quote(port.name), f"Type.{port.dtype.upper()}", f"intArrayOf({', '.join(_fixed(port.shape))})"]
     if port.scale is not None:
         fields += [f"scale = {number(port.scale)}f", f"zeroPoint = {port.zero_point}"]

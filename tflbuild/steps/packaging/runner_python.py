@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tflbuild.steps.packaging.runner_contract import INTEGERS, Contract, Port, comment, fill, limit_types, number
+from tflbuild.steps.packaging.runner_contract import (
+    INTEGERS,
+    RunnerContract,
+    RunnerTensor,
+    comment,
+    fill,
+    limit_types,
+    number,
+)
 
 TYPES = (*INTEGERS, "float16", "float32", "float64", "uint16", "uint32", "uint64", "string")
 
@@ -106,7 +114,7 @@ if __name__ == "__main__":
 '''
 
 
-def render(contract: Contract) -> str:
+def render(contract: RunnerContract) -> str:
     """The file's text. Python feeds strings and any size; what numpy has no type for is left out."""
     limited = limit_types(contract, TYPES, "NumPy has no such type")
     lines = ["{"]
@@ -126,7 +134,7 @@ def render(contract: Contract) -> str:
     )
 
 
-def _port(port: Port) -> list[str]:
+def _port(port: RunnerTensor) -> list[str]:
     fields = {
         "dtype": repr(port.dtype),
         "shape": list(port.shape),

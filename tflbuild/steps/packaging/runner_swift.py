@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tflbuild.steps.packaging.runner_contract import INTEGERS, Contract, Port, comment, fill, limit_types, number
+from tflbuild.steps.packaging.runner_contract import (
+    INTEGERS,
+    RunnerContract,
+    RunnerTensor,
+    comment,
+    fill,
+    limit_types,
+    number,
+)
 
 TYPES = (*INTEGERS, "float32")
 
@@ -233,7 +241,7 @@ public final class Runner {
 STATE = """ It keeps state from one to the next: make another Runner to start afresh."""
 
 
-def render(contract: Contract) -> str:
+def render(contract: RunnerContract) -> str:
     """The file's text, for Swift 5. A value of its own for each tensor: the compiler is slow with nested literals."""
     limited = limit_types(contract, TYPES, "this file feeds numbers alone")
     ports, signatures = [], []
@@ -262,7 +270,7 @@ def quote(text: str) -> str:
     return '"' + "".join(made) + '"'
 
 
-def _port(name: str, port: Port) -> str:
+def _port(name: str, port: RunnerTensor) -> str:
     fields = [f"name: {quote(port.name)}", f"type: .{port.dtype}", f"shape: [{', '.join(map(str, port.shape))}]"]
     if port.scale is not None:
         fields += [f"scale: {number(port.scale)}", f"zeroPoint: {port.zero_point}"]

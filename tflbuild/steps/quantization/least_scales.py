@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tflbuild.tflite.buffers import write_aligned
-from tflbuild.tflite.model import Model, Op, Subgraph
+from tflbuild.tflite.model import Model, Operator, Subgraph
 from tflbuild.tflite.model_editing import parse_model
 
 STEPS = {"int8": 255, "int4": 255, "int16x8": 32767}
@@ -50,7 +50,7 @@ def _least_scales(graph: Subgraph, scheme: str) -> Iterator[tuple[int, float]]:
                 yield index, LEAST_SOFTMAX_SCALE / min(op.options.get("beta") or 1.0, 1.0)
 
 
-def _follow_back(op: Op, makers: Mapping[int, Op]) -> Iterator[int]:
+def _follow_back(op: Operator, makers: Mapping[int, Operator]) -> Iterator[int]:
     """Yield the first input of an operator, and the tensors before it that have its scale."""
     index = op.inputs[0]
     yield index
@@ -82,7 +82,7 @@ def widen_softmax_inputs(model: bytes, contents: Model) -> bytes:
     return write_aligned(root, len(model))
 
 
-def _chain_to_widen(softmax: Op, graph: Subgraph) -> list[int]:
+def _chain_to_widen(softmax: Operator, graph: Subgraph) -> list[int]:
     makers = {index: op for op in graph.ops for index in op.outputs}
     chain = list(_follow_back(softmax, makers))
     readers = [index for op in graph.ops for index in op.inputs]

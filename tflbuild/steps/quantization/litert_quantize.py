@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.calibration.moments import load_moments
 from tflbuild.steps.quantization.computed_filters import convert_filters_in
 from tflbuild.steps.quantization.dead_channels import keep_biases
@@ -24,16 +24,16 @@ from tflbuild.steps.quantization.narrow_constants import narrow_constants
 from tflbuild.steps.quantization.prelu import quantize_prelu
 from tflbuild.steps.quantization.quantizer_algebra import fixed_order
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
-from tflbuild.steps.quantization.uint8_interface import give_uint8, quantize_raw_inputs, raw_ranges
+from tflbuild.steps.quantization.uint8_interface import convert_interface_to_uint8, quantize_raw_inputs, raw_ranges
 from tflbuild.tflite.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model_editing import parse_model, serialize_model
-from tflbuild.tflite.rules import asked, each_operator, unmatched
+from tflbuild.tflite.rules import each_operator, find_asked_scheme, unmatched
 
 UNMEASURED = re.compile(r"Failed to get quantization parameters for tensor: (\S+)\. Error: .* not found in")
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model.tflite; facts: bytes, a note where weights stay behind the flatbuffer."""
     params = request.params
     model = request.inputs["model"].read_bytes()
@@ -53,7 +53,7 @@ def write_artifact(path: Path, quantized: bytes, params: Any, ranges: Any = None
     The quantizer writes the buffers of a large model behind the flatbuffer, aligned. They are moved inside last, since
     the other changes serialize the model without alignment.
     """
-    made = with_uint8(with_narrow_constants(with_prelu(quantized, params), params), params)
+    made = with_uint8(with_narrow_constants(quantize_left_prelu(quantized, params), params), params)
     made = with_idle_interface(made, params, ranges)
     if has_large_buffers(made):
         made = store_buffers_inside(made)
@@ -167,7 +167,7 @@ def refusal(text: str, model: bytes, renamed: Mapping[bytes, bytes]) -> str:
     return f"'{was}' is in the body of a loop or of a condition, whose activations the runtime does not show"
 
 
-def load_ranges(request: Request, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
+def load_ranges(request: StepRequest, model: bytes) -> dict[str, dict[str, np.ndarray]] | None:
     """What was measured: ranges, with those of raw inputs, which are known, and moments. None where nothing was."""
     found: dict[str, dict[str, np.ndarray]] = {}
     if "ranges" in request.inputs:
@@ -189,11 +189,11 @@ def statistics(ranges: Any) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def with_prelu(model: bytes, params: Any) -> bytes:
+def quantize_left_prelu(model: bytes, params: Any) -> bytes:
     """What the quantizer has no int8 for and the runtime does, in int8 where that was asked for."""
 
     def wanted(name: str) -> bool:
-        return SCHEMES[asked(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
+        return SCHEMES[find_asked_scheme(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
 
     return quantize_prelu(model, wanted)
 
@@ -202,7 +202,7 @@ def with_narrow_constants(model: bytes, params: Any) -> bytes:
     """Store what the quantizer leaves in float32 as the scheme says, or as the rule of its operator does."""
 
     def wanted(operator: str, name: str) -> str:
-        return asked(params["scheme"], params.get("rules", ()), operator, name)
+        return find_asked_scheme(params["scheme"], params.get("rules", ()), operator, name)
 
     # A recipe of integers that leaves a lookup to a rule gets no operator that its rules would have to speak of.
     static = SCHEMES[params["scheme"]].mode == "static"
@@ -224,4 +224,4 @@ def with_uint8(model: bytes, params: Any) -> bytes:
         model = quantize_raw_inputs(model)
     inputs = params.get("input_type") == "uint8"
     outputs = params.get("output_type") == "uint8"
-    return give_uint8(model, inputs=inputs, outputs=outputs) if inputs or outputs else model
+    return convert_interface_to_uint8(model, inputs=inputs, outputs=outputs) if inputs or outputs else model

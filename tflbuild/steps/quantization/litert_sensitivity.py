@@ -16,7 +16,7 @@ import numpy as np
 from tflbuild.core.precision import MOST_DIGITS, count_digits, round_digits, round_parity
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.datasets.samples import Arrays, count_samples, load_feeds
 from tflbuild.steps.quantization.litert_quantize import load_ranges, quantize
@@ -28,14 +28,14 @@ from tflbuild.steps.verification.metrics import parity
 from tflbuild.steps.verification.predictions import load_predictions
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model
-from tflbuild.tflite.rules import applied, each_operator, weight_of
+from tflbuild.tflite.rules import each_operator, find_applied_scheme, weight_of
 
 FLOAT = {"scheme": "none"}
 
 Named = tuple[str, str]  # an operator's kind, and its name
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs sensitivity.json: {scheme, samples, bytes, powers, operators, left}.
 
     `bytes` is the float model's size, `powers` the mean square of each output. An operator has its name, its
@@ -65,7 +65,7 @@ def run(request: Request) -> Facts:
             operator, name = unit[0]
             row: dict[str, Any] = {"name": name, "operator": operator, "twins": [twin for _, twin in unit[1:]]}
             if quantize_alone(content, unit, ranges, params, artifact):
-                measured = damage(reference, run_samples(artifact, signature, inputs, params, parts=1))
+                measured = measure_loss(reference, run_samples(artifact, signature, inputs, params, parts=1))
                 row |= {"bytes": artifact.stat().st_size, **measured} if math.isfinite(measured["rmse"]) else {}
             found.append(row)
             progress.advance()
@@ -107,10 +107,12 @@ def quantize_alone(model: bytes, unit: Sequence[Named], ranges: Any, params: Map
     except WorkerError:
         return False
     made = read_model(artifact)
-    return any(name == unit[0][1] and applied(graph, op) != "none" for graph, op, name in each_operator(made))
+    return any(
+        name == unit[0][1] and find_applied_scheme(graph, op) != "none" for graph, op, name in each_operator(made)
+    )
 
 
-def damage(reference: Arrays, actual: Arrays) -> dict[str, Any]:
+def measure_loss(reference: Arrays, actual: Arrays) -> dict[str, Any]:
     """Return the worst output's SNR in dB, the root mean square error over all outputs' values, each output's noise.
 
     All of them to the digits that hold on every CPU, since a search decides by them.

@@ -24,7 +24,7 @@ Ranges = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Mask:
+class AttentionMask:
     """An ADD or SELECT before a SOFTMAX: which of its inputs is stored, which is computed, and its output's readers.
 
     `moved` are the tensors between the operator and the SOFTMAX, the operator's output first.
@@ -65,7 +65,7 @@ def list_masked(model: bytes) -> set[str]:
     }
 
 
-def find_masks(root: Any, graph: Any) -> Iterator[Mask]:
+def find_masks(root: Any, graph: Any) -> Iterator[AttentionMask]:
     """Yield the masks of a subgraph whose results nothing but one SOFTMAX reads."""
     makers = {int(op.outputs[0]): op for op in graph.operators if len(op.outputs)}
     readers = [int(index) for op in graph.operators for index in op.inputs] + [int(index) for index in graph.outputs]
@@ -82,10 +82,10 @@ def find_masks(root: Any, graph: Any) -> Iterator[Mask]:
             other = sum(places[builtin(root, maker)]) - place
             if _values(root, graph, maker.inputs[place]) is not None:
                 scores = int(maker.inputs[other])
-                yield Mask(maker, place, scores, tuple(moved), float(softmax.builtinOptions.beta or 1.0))
+                yield AttentionMask(maker, place, scores, tuple(moved), float(softmax.builtinOptions.beta or 1.0))
 
 
-def _shrink(root: Any, graph: Any, mask: Mask, ranges: Ranges) -> None:
+def _shrink(root: Any, graph: Any, mask: AttentionMask, ranges: Ranges) -> None:
     values = _values(root, graph, mask.op.inputs[mask.stored])
     names = [graph.tensors[index].name.decode() for index in (mask.scores, *mask.moved)]
     if values is None or not all("min" in ranges.get(name, {}) for name in names):
@@ -122,7 +122,7 @@ def _values(root: Any, graph: Any, index: int) -> np.ndarray | None:
     return np.frombuffer(bytes(root.buffers[tensor.buffer].data), np.float32).reshape(shape)
 
 
-def _store(root: Any, graph: Any, mask: Mask, values: np.ndarray) -> None:
+def _store(root: Any, graph: Any, mask: AttentionMask, values: np.ndarray) -> None:
     """Give the operator a constant of its own: others may read the one that it had."""
     before = graph.tensors[int(mask.op.inputs[mask.stored])]
     made = schema.TensorT()

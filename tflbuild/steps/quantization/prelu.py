@@ -30,7 +30,7 @@ GREATEST = 127
 
 
 @dataclass(frozen=True)
-class Island:
+class FloatPrelu:
     """A PRELU in float, the DEQUANTIZE before it and the QUANTIZE behind it."""
 
     before: Any
@@ -50,7 +50,7 @@ def quantize_prelu(model: bytes, wanted: Callable[[str], bool]) -> bytes:
     return serialize_model(root) if changed else model
 
 
-def find_islands(root: Any, graph: Any) -> list[Island]:
+def find_islands(root: Any, graph: Any) -> list[FloatPrelu]:
     """Those whose ends are int8, whose output goes nowhere else, and whose slopes are stored."""
     makers = {int(op.outputs[0]): op for op in graph.operators if len(op.outputs)}
     found = []
@@ -64,7 +64,7 @@ def find_islands(root: Any, graph: Any) -> list[Island]:
         ends = [graph.tensors[before.inputs[0]].type, graph.tensors[behind[0].outputs[0]].type]
         stored = has_values(root, slopes) and slopes.type == schema.TensorType.FLOAT32
         if builtin(root, behind[0]) == Builtin.QUANTIZE and ends == [schema.TensorType.INT8] * 2 and stored:
-            found.append(Island(before, op, behind[0]))
+            found.append(FloatPrelu(before, op, behind[0]))
     return found
 
 
@@ -73,7 +73,7 @@ def takers(graph: Any, tensor: int) -> list[Any]:
     return [op for op in graph.operators if tensor in map(int, op.inputs)]
 
 
-def join(root: Any, graph: Any, island: Island) -> None:
+def join(root: Any, graph: Any, island: FloatPrelu) -> None:
     """Take out the conversions, and what nothing uses any more. The output keeps the name that it had in float."""
     prelu = island.prelu
     gone = {int(prelu.outputs[0]), int(prelu.inputs[1]), int(prelu.inputs[0])}

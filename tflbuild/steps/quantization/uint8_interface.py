@@ -27,7 +27,7 @@ QUANTIZE = schema.BuiltinOperator.QUANTIZE
 SHIFT = 128
 
 
-def give_uint8(model: bytes, *, inputs: bool, outputs: bool) -> bytes:
+def convert_interface_to_uint8(model: bytes, *, inputs: bool, outputs: bool) -> bytes:
     """The model with every int8 input and/or output, of every signature, taken or given as uint8."""
     root = parse_model(model)
     for index, graph in enumerate(root.subgraphs):

@@ -7,16 +7,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tflbuild.runtime.contract import Request, WorkerError
-from tflbuild.runtime.user_code import first_line, load_reference, told
+from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.user_code import convert_user_error, first_line, load_reference
 from tflbuild.steps.foreign_models.keras_file import require_contained_weights
-from tflbuild.steps.sources.tf_entries import DEFAULT_KEY, Entry, Loaded, is_entry, is_keras, methods, object_entry
+from tflbuild.steps.sources.tf_entries import (
+    DEFAULT_KEY,
+    LoadedSource,
+    SourceEntryPoint,
+    is_entry,
+    is_keras,
+    methods,
+    object_entry,
+)
 from tflbuild.tflite.signatures import declare
 
 KEY = "source.call"
 
 
-def load_function(request: Request) -> Loaded:
+def load_function(request: StepRequest) -> LoadedSource:
     """What the call gives. Raises WorkerError for an exception in it and for anything else than a model."""
     params = request.params
     make = load_reference(request, params["call"], KEY)
@@ -25,7 +33,7 @@ def load_function(request: Request) -> Loaded:
         require_no_arguments(params["arguments"], label)
         model = make
     else:
-        with told(request, f"'{label}' failed", KEY):
+        with convert_user_error(request, f"'{label}' failed", KEY):
             model = make(**params["arguments"])
     if not (is_keras(model) or isinstance(model, tf.Module) or is_entry(model)):
         raise WorkerError(
@@ -37,11 +45,11 @@ def load_function(request: Request) -> Loaded:
     if "weights" in request.inputs:
         load_weights(model, request, label)
 
-    def entry(key: str, named: str) -> Entry:
+    def entry(key: str, named: str) -> SourceEntryPoint:
         return object_entry(model, key, named, label, "signature.entry")
 
     own = () if is_keras(model) or is_entry(model) else tuple(methods(model))
-    return Loaded(model, entry, own or (DEFAULT_KEY,))
+    return LoadedSource(model, entry, own or (DEFAULT_KEY,))
 
 
 def require_no_arguments(arguments: Any, label: str) -> None:
@@ -59,7 +67,7 @@ def describe(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def load_weights(model: Any, request: Request, label: str) -> None:
+def load_weights(model: Any, request: StepRequest, label: str) -> None:
     """Read a Keras model's weights from `source.weights`; a subclassed model is built on zeros first."""
     if not is_keras(model):
         raise WorkerError(
@@ -89,7 +97,7 @@ def named_as_keras_wants(file: Any, label: str, folder: Any) -> str:
     return str(link)
 
 
-def build_on_zeros(model: Any, request: Request, label: str) -> None:
+def build_on_zeros(model: Any, request: StepRequest, label: str) -> None:
     """A subclassed model has its variables only after a call."""
     if getattr(model, "built", False) and getattr(model, "inputs", None):
         return

@@ -19,8 +19,18 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import requests
 import urllib3
 
-from tflbuild.runtime.archives import ARCHIVES, BY_HAND, CHUNK, MOST_BYTES, WHERE, Archive, refuse, unpack, unsafe_name
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.archives import (
+    ARCHIVES,
+    BY_HAND,
+    CHUNK,
+    MOST_BYTES,
+    WHERE,
+    DownloadedArchive,
+    refuse,
+    unpack,
+    unsafe_name,
+)
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.terminal.addresses import innermost, public_part
 
 MODEL = "saved_model.pb"
@@ -40,7 +50,7 @@ ELSEWHERE = "see in a browser where it leads, and check HTTPS_PROXY"
 OTHER_MODELS = {".keras": "keras", ".h5": "keras", ".tflite": "tflite"}
 
 
-class Passing(Exception):
+class RetryableError(Exception):
     """A failure that may be gone in a moment; `wait` is what the server asked for, in seconds."""
 
     def __init__(self, why: str, wait: float = 0.0) -> None:
@@ -48,7 +58,7 @@ class Passing(Exception):
         self.wait = wait
 
 
-class Forbidden(Exception):
+class ModelForbiddenError(Exception):
     """The hub knows the model and does not give it; `urls` are those that led there."""
 
     def __init__(self, why: str, urls: list[str]) -> None:
@@ -56,12 +66,12 @@ class Forbidden(Exception):
         self.urls = urls
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Output model/. Facts: `url` that the bytes came from ("" for a local archive), `bytes` that came, `files`."""
     folder = request.folder / "unpacked"
     label = str(request.params.get("handle", "")) or request.labels["archive"]
     if "archive" in request.inputs:
-        archive = Archive(request.inputs["archive"], label)
+        archive = DownloadedArchive(request.inputs["archive"], label)
         unpack(archive, folder)
         url, size = "", archive.path.stat().st_size
     elif label.partition("://")[0].lower() in ("http", "https"):
@@ -80,7 +90,7 @@ def fetch_http(handle: str, scratch: Path, folder: Path) -> tuple[str, int]:
     """Download and unpack; (URL, bytes). Kaggle gives some models to those alone who say who they are."""
     try:
         archive = download(handle, scratch / "download")
-    except Forbidden as refusal:
+    except ModelForbiddenError as refusal:
         if kaggle := next(filter(None, map(kaggle_name, [handle, *refusal.urls])), ""):
             return fetch_with_kagglehub(handle, kaggle, str(refusal), scratch, folder)
         raise WorkerError(
@@ -114,13 +124,13 @@ def hub_url(handle: str) -> str:
     return urlunsplit(parts._replace(query=query, fragment=""))
 
 
-def download(handle: str, path: Path) -> Archive:
+def download(handle: str, path: Path) -> DownloadedArchive:
     """The archive behind a handle, tried again where that may help. Raises WorkerError or Forbidden."""
     url = hub_url(handle)
     for wait in (*WAITS, None):
         try:
             return download_once(handle, url, path)
-        except Passing as trouble:
+        except RetryableError as trouble:
             print(f"{public_part(url)}: {trouble}")
             if wait is None:
                 raise WorkerError(
@@ -134,7 +144,7 @@ def download(handle: str, path: Path) -> Archive:
     raise AssertionError
 
 
-def download_once(handle: str, url: str, path: Path) -> Archive:
+def download_once(handle: str, url: str, path: Path) -> DownloadedArchive:
     """One attempt. Raises Passing, Forbidden or WorkerError."""
     try:
         with requests.get(
@@ -146,7 +156,7 @@ def download_once(handle: str, url: str, path: Path) -> Archive:
         ) as response:
             require_success(response, handle)
             save(response, handle, path)
-            return Archive(path, handle, public_part(response.url), response.headers.get("Content-Type", ""))
+            return DownloadedArchive(path, handle, public_part(response.url), response.headers.get("Content-Type", ""))
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         why = innermost(error)
         certificate = "CERTIFICATE_VERIFY_FAILED" in why
@@ -161,7 +171,7 @@ def download_once(handle: str, url: str, path: Path) -> Archive:
             ) from error
         if isinstance(error, NO_URL):
             raise WorkerError(f"'{handle}' is no URL", where=WHERE, why=why, next_step="correct it") from error
-        raise Passing(why) from error
+        raise RetryableError(why) from error
 
 
 def certificates() -> str | bool:
@@ -192,9 +202,9 @@ def require_success(response: requests.Response, handle: str) -> None:
     why = f"{public_part(response.url)} answered {code} {response.reason}" + (f": {text}" if text else "")
     if code == 429 or code >= 500:
         asked = response.headers.get("Retry-After", "")
-        raise Passing(why, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
+        raise RetryableError(why, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
     if code in (401, 403):
-        raise Forbidden(why, [one.url for one in (*response.history, response)])
+        raise ModelForbiddenError(why, [one.url for one in (*response.history, response)])
     if code in (400, 404, 410):
         raise WorkerError(
             f"there is no model at '{handle}'",
@@ -215,7 +225,7 @@ def save(response: requests.Response, handle: str, path: Path) -> None:
             if size > MOST_BYTES:
                 refuse(handle, f"it is longer than {MOST_BYTES:,} bytes")
     if announced.isdigit() and int(announced) != size:
-        raise Passing(f"the download broke off: {size:,} of {int(announced):,} bytes came")
+        raise RetryableError(f"the download broke off: {size:,} of {int(announced):,} bytes came")
 
 
 # other ways
@@ -280,7 +290,7 @@ def fetch_with_tensorflow(handle: str, scratch: Path, folder: Path) -> tuple[str
         tensorflow.io.gfile.copy(handle, str(path))
     except (tensorflow.errors.OpError, OSError) as error:
         raise unread(handle, error) from error
-    unpack(Archive(path, handle), folder)
+    unpack(DownloadedArchive(path, handle), folder)
     return handle, path.stat().st_size
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import keras
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.runtime.user_code import first_line, load_reference
 from tflbuild.steps.foreign_models.keras_file import open_keras_file, require_contained_weights
 from tflbuild.steps.foreign_models.keras_parts import require_allowed
-from tflbuild.steps.sources.tf_entries import Loaded, keras_entry, object_entry
+from tflbuild.steps.sources.tf_entries import LoadedSource, keras_entry, object_entry
 
 
-def load_keras(request: Request) -> Loaded:
+def load_keras(request: StepRequest) -> LoadedSource:
     """A Keras model, inference mode. Raises WorkerError for what neither Keras can load.
 
     Both Kerases run what a file names, tf_keras whatever its safe mode, so the file is read first.
@@ -49,7 +49,7 @@ def list_custom(objects: dict[str, Any]) -> set[str]:
     return {*objects, *keras.saving.get_custom_objects(), *registered}
 
 
-def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bool, first: Exception) -> Loaded:
+def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bool, first: Exception) -> LoadedSource:
     """What Keras 3 could not load. tf_keras takes a second to import, so it is imported here."""
     import tf_keras
 
@@ -68,16 +68,16 @@ def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bo
     return found
 
 
-def loaded(model: Any, label: str) -> Loaded:
+def loaded(model: Any, label: str) -> LoadedSource:
     """A model object of either Keras; a method of its own may be an entry point."""
 
     def entry(key: str, named: str) -> Any:
         return object_entry(model, key, named, label, "signature.entry") if named else keras_entry(model)
 
-    return Loaded(model, entry)
+    return LoadedSource(model, entry)
 
 
-def load_objects(request: Request) -> dict[str, Any]:
+def load_objects(request: StepRequest) -> dict[str, Any]:
     """The classes that the recipe names, by their names in the file."""
     named = request.params.get("custom_objects", {})
     return {name: load_reference(request, entry, f"source.custom_objects.{name}") for name, entry in named.items()}

@@ -10,19 +10,19 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.tflite.buffers import append_archive, move_buffers_inside, write_aligned
 from tflbuild.tflite.contents import describe_model
 from tflbuild.tflite.flatbuffer import IDENTIFIER, read_model
 from tflbuild.tflite.metadata import read_metadata
 from tflbuild.tflite.model import Model, SignatureDef, Tensor
 from tflbuild.tflite.model_editing import parse_model
-from tflbuild.tflite.signatures import Spec, Specs, declare, require_described, require_key, signature_json
+from tflbuild.tflite.signatures import SourceTensorSpec, Specs, declare, require_described, require_key, signature_json
 
 DEFAULT_KEY = "serving_default"
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model.tflite and signature.json; facts: what the file contains."""
     label = request.labels["source"]
     declared = request.params["signature"]
@@ -88,9 +88,9 @@ def refuse_quantized(model: Model, label: str) -> None:
         )
 
 
-def to_spec(tensor: Tensor) -> Spec:
+def to_spec(tensor: Tensor) -> SourceTensorSpec:
     """A stored tensor as the recipe would declare it."""
-    return Spec(tuple(None if size < 0 else size for size in tensor.shape), tensor.type)
+    return SourceTensorSpec(tuple(None if size < 0 else size for size in tensor.shape), tensor.type)
 
 
 def require_as_stored(has: Specs, wanted: Specs) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.signatures import Spec
+from tflbuild.tflite.signatures import SourceTensorSpec
 
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)
 IMAGE_RANK = 4
 
 
-def fold(tensor: tf.Tensor, one: Mapping[str, Any], model: Spec) -> tf.Tensor:
+def add_preprocessing(tensor: tf.Tensor, one: Mapping[str, Any], model: SourceTensorSpec) -> tf.Tensor:
     """(value * scale - mean) / std, channels last; then the model's size, layout and dtype.
 
     `one` is the recipe's preprocess of this input as JSON, `model` what the model takes.
@@ -39,7 +39,7 @@ def fold(tensor: tf.Tensor, one: Mapping[str, Any], model: Spec) -> tf.Tensor:
     return tf.cast(value, model.dtype)
 
 
-def resize(value: tf.Tensor, one: Mapping[str, Any], model: Spec) -> tf.Tensor:
+def resize(value: tf.Tensor, one: Mapping[str, Any], model: SourceTensorSpec) -> tf.Tensor:
     """An image (NHWC) at the model's height and width. Raises WorkerError where the model has none."""
     shape = model.shape or ()
     axes = (2, 3) if one["layout"] == "nhwc_to_nchw" else (1, 2)
@@ -63,7 +63,7 @@ def require_channels(value: tf.Tensor, factor: Any, shift: Any, one: Mapping[str
             )
 
 
-def require_size(value: tf.Tensor, model: Spec, one: Mapping[str, Any]) -> None:
+def require_size(value: tf.Tensor, model: SourceTensorSpec, one: Mapping[str, Any]) -> None:
     """What comes out must be what the model takes. Raises WorkerError when it is not."""
     if model.shape is None or value.shape.is_compatible_with(model.shape):
         return

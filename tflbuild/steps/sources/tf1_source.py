@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.steps.sources.tf_entries import Entry, to_spec
+from tflbuild.steps.sources.tf_entries import SourceEntryPoint, to_spec
 
 v1 = tf.compat.v1
 TABLES = ("HashTable", "HashTableV2")
@@ -24,7 +24,7 @@ def is_lost(model: Any) -> bool:
     return graph is not None and any(node.op in LOST for node in graph.as_graph_def().node)
 
 
-def freeze_signatures(path: Path, tags: Sequence[str]) -> tuple[tf.Module, dict[str, Entry]]:
+def freeze_signatures(path: Path, tags: Sequence[str]) -> tuple[tf.Module, dict[str, SourceEntryPoint]]:
     """(the owner of all tables, signature -> its function with variables frozen)."""
     with tf.Graph().as_default() as graph, v1.Session() as session:
         meta = v1.saved_model.load(session, list(tags), str(path))
@@ -46,7 +46,7 @@ def freeze(session: Any, definition: Any) -> tuple[Any, dict[str, Any]]:
     return v1.graph_util.convert_variables_to_constants(session, session.graph_def, nodes), specs
 
 
-def make_entry(definition: Any, graph: Any, specs: dict[str, Any], handles: Mapping[str, Any]) -> Entry:
+def make_entry(definition: Any, graph: Any, specs: dict[str, Any], handles: Mapping[str, Any]) -> SourceEntryPoint:
     """A frozen signature as an entry point."""
     names = {node.name for node in graph.node}
     outputs = {name: info.name for name, info in definition.outputs.items()}
@@ -58,7 +58,7 @@ def make_entry(definition: Any, graph: Any, specs: dict[str, Any], handles: Mapp
         found = tf.graph_util.import_graph_def(graph, input_map=fed, return_elements=list(outputs.values()), name="")
         return dict(zip(outputs, found, strict=True))
 
-    return Entry(specs, call)
+    return SourceEntryPoint(specs, call)
 
 
 def read_table(session: Any, graph: Any, node: Any) -> tuple[Any, ...]:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.foreign_models.graph_operators import describe_reaching, list_reaching
 from tflbuild.steps.foreign_models.saved_model_file import list_entry_points, read_saved_model, select_graph
 from tflbuild.steps.sources.function_source import load_function
-from tflbuild.steps.sources.tf_entries import Entry
+from tflbuild.steps.sources.tf_entries import SourceEntryPoint
 from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, outputs_of, trace
 from tflbuild.steps.sources.tf_sources import source_label
-from tflbuild.tflite.signatures import Spec, signature_json
+from tflbuild.tflite.signatures import SourceTensorSpec, signature_json
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs signature.json: the first entry point, the others under `more`.
 
     Facts: `asks`, the operators that a build wants named; `ran`, the code that was run.
@@ -45,9 +45,9 @@ def run(request: Request) -> Facts:
     return facts
 
 
-def describe_entry(key: str, entry: Entry) -> dict[str, Any]:
+def describe_entry(key: str, entry: SourceEntryPoint) -> dict[str, Any]:
     """Inputs as the model has them; outputs as far as tracing with free sizes tells them."""
     if entry.inputs is None:
-        return signature_json(key, {name: Spec(None, "float32") for name in entry.parameters}, {}, key)
+        return signature_json(key, {name: SourceTensorSpec(None, "float32") for name in entry.parameters}, {}, key)
     concrete = trace(entry, entry.inputs, {}, AS_IT_IS).concrete
     return signature_json(key, entry.inputs, outputs_of(concrete), key)

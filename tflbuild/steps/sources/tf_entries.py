@@ -10,14 +10,14 @@ from typing import Any
 import tensorflow as tf
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.signatures import Spec, Specs, require_key
+from tflbuild.tflite.signatures import SourceTensorSpec, Specs, require_key
 
 DEFAULT_KEY = "serving_default"
 PASSED_BY_KERAS = ("training", "mask")
 
 
 @dataclass(frozen=True)
-class Entry:
+class SourceEntryPoint:
     """An entry point. `inputs` is None when it takes what it is given, to `parameters`; `call` maps feeds to
     outputs, by name."""
 
@@ -27,21 +27,21 @@ class Entry:
 
 
 @dataclass
-class Loaded:
+class LoadedSource:
     """A model. `holder` owns its variables and tables; `entry` finds an entry point by its key in the
     recipe and the name that the recipe gives for it, "" where it gives none. `names` are those that the
     model itself tells. `note` is for people."""
 
     holder: Any
-    entry: Callable[[str, str], Entry]
+    entry: Callable[[str, str], SourceEntryPoint]
     names: tuple[str, ...] = (DEFAULT_KEY,)
     note: str = ""
 
 
-def to_spec(spec: Any) -> Spec:
+def to_spec(spec: Any) -> SourceTensorSpec:
     """The framework's spec as ours."""
     shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
-    return Spec(shape, tf.as_dtype(spec.dtype).name)
+    return SourceTensorSpec(shape, tf.as_dtype(spec.dtype).name)
 
 
 def name_results(result: Any, names: list[str] | None = None) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def name_results(result: Any, names: list[str] | None = None) -> dict[str, Any]:
 # Keras
 
 
-def keras_entry(model: Any) -> Entry:
+def keras_entry(model: Any) -> SourceEntryPoint:
     """The call of a model of either Keras, inference mode."""
     if not getattr(model, "inputs", None):
         return open_entry(model.call, lambda *args, **kwargs: model(*args, training=False, **kwargs))
@@ -71,7 +71,7 @@ def keras_entry(model: Any) -> Entry:
         result = model([feeds[name] for name in names] if len(names) > 1 else feeds[names[0]], training=False)
         return name_results(result, output_names)
 
-    return Entry(inputs, call)
+    return SourceEntryPoint(inputs, call)
 
 
 def name_keras_outputs(model: Any) -> list[str]:
@@ -93,7 +93,7 @@ def is_keras(model: Any) -> bool:
 # functions
 
 
-def open_entry(function: Any, call: Callable[..., Any] | None = None) -> Entry:
+def open_entry(function: Any, call: Callable[..., Any] | None = None) -> SourceEntryPoint:
     """A function that fixes no inputs: declared ones go to its parameters by name, or all in one dict."""
     parameters = [
         name
@@ -108,10 +108,10 @@ def open_entry(function: Any, call: Callable[..., Any] | None = None) -> Entry:
             return name_results(run(**feeds))
         return name_results(run(next(iter(feeds.values())) if len(feeds) == 1 else feeds))
 
-    return Entry(None, pass_on, tuple(parameters))
+    return SourceEntryPoint(None, pass_on, tuple(parameters))
 
 
-def function_entry(function: Any) -> Entry:
+def function_entry(function: Any) -> SourceEntryPoint:
     """A tf.function, restored or live, a concrete function, or any callable."""
     if hasattr(function, "structured_input_signature"):
         return concrete_entry(function)
@@ -132,7 +132,7 @@ def preference(concrete: Any) -> tuple[bool, int]:
     return any(leaf is True for leaf in leaves), -free
 
 
-def concrete_entry(concrete: Any, restored: Any = None) -> Entry:
+def concrete_entry(concrete: Any, restored: Any = None) -> SourceEntryPoint:
     """A function with fixed specs, arguments by name; a restored one is called with what it has seen."""
     positional, keyword = concrete.structured_input_signature
     leaves = [leaf for leaf in tf.nest.flatten(positional) if isinstance(leaf, tf.TensorSpec)]
@@ -150,13 +150,13 @@ def concrete_entry(concrete: Any, restored: Any = None) -> Entry:
         others = {name: feeds.get(name, value) for name, value in keyword.items()}
         return name_results(restored(*arguments, **others))
 
-    return Entry(inputs, call)
+    return SourceEntryPoint(inputs, call)
 
 
 # objects
 
 
-def object_entry(model: Any, key: str, named: str, label: str, where: str) -> Entry:
+def object_entry(model: Any, key: str, named: str, label: str, where: str) -> SourceEntryPoint:
     """An entry point of what a user's code made, or of a SavedModel without that signature.
 
     A named method first; without a name, the method called as the signature is, else the object's call.
@@ -191,14 +191,14 @@ def methods(model: Any) -> list[str]:
     return sorted(name for name in names if hasattr(getattr(model, name, None), "get_concrete_function"))
 
 
-def saved_model_entry(model: Any, key: str, named: str, label: str, where: str) -> Entry:
+def saved_model_entry(model: Any, key: str, named: str, label: str, where: str) -> SourceEntryPoint:
     """A signature of a SavedModel; of one that has none, its restored functions."""
     signatures = dict(model.signatures)
     name = named or key
     if name in signatures:
         function = signatures[name]
         inputs = {n: to_spec(spec) for n, spec in function.structured_input_signature[1].items()}
-        return Entry(inputs, lambda feeds: dict(function(**feeds)))
+        return SourceEntryPoint(inputs, lambda feeds: dict(function(**feeds)))
     functions = methods(model)
     if name in functions:
         return function_entry(getattr(model, name))

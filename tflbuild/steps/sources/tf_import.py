@@ -13,19 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
-from tflbuild.runtime.user_code import CODE, told
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.runtime.user_code import CODE, convert_user_error
 from tflbuild.steps.folding.fake_quant import count_nodes
 from tflbuild.steps.folding.folded_functions import FoldedFunction, find_written, fold_concrete
 from tflbuild.steps.folding.graph_content import digest_endpoints
 from tflbuild.steps.folding.unfolded import write_unfolded
 from tflbuild.steps.sources.fused_lstm import FusedLstm, fused_lstms
-from tflbuild.steps.sources.tf_entries import Entry, Loaded
+from tflbuild.steps.sources.tf_entries import LoadedSource, SourceEntryPoint
 from tflbuild.steps.sources.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.steps.sources.tf_sources import load_source, source_label
-from tflbuild.steps.sources.tf_witness import UnwrappedEntry, ask_source
+from tflbuild.steps.sources.tf_witness import UnwrappedEntry, record_source_outputs
 from tflbuild.steps.verification.witness import WITNESS, save_witness
-from tflbuild.tflite.signatures import Spec, Specs, declare, require_described, require_outputs, signature_json
+from tflbuild.tflite.signatures import (
+    SourceTensorSpec,
+    Specs,
+    declare,
+    require_described,
+    require_outputs,
+    signature_json,
+)
 
 PREDICT_PREFIX = "tflbuild_predict_"
 LARGEST_FLATBUFFER = 2**31 - 1  # flatbuffers address with signed 32 bits
@@ -33,7 +40,7 @@ USE_BUFFER_OFFSET = "converter._experimental_use_buffer_offset=true"
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class TracedSignature:
     """A traced signature. `batched` is the same with a free batch, None where the model has none.
 
     `models` is what the model takes where the artifact preprocesses, `own` its names of outputs; `entry` is not traced.
@@ -43,7 +50,7 @@ class Endpoint:
     specs: Specs
     concrete: Any
     batched: Any
-    entry: Entry
+    entry: SourceEntryPoint
     models: Specs
     own: tuple[str, ...]
     declared: Any
@@ -61,7 +68,7 @@ class Endpoint:
         return signature_json(self.key, self.specs, outputs_of(self.concrete), key, stateful=self.stateful)
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs snapshot/, signature.json, witness.npz; facts: the snapshot's content and a note, if any."""
     loaded = load_source(request)
     fusing: AbstractContextManager[FusedLstm | None] = (
@@ -82,7 +89,8 @@ def run(request: Request) -> Facts:
     write_unfolded(snapshot, {left for one in folded.values() for left in one.unfolded})
     write_origins(traced, request.inputs.get(CODE), snapshot)
     save_witness(
-        request.outputs / WITNESS, ask_source([unwrap(loaded, one) for one in endpoints], source_label(request))
+        request.outputs / WITNESS,
+        record_source_outputs([unwrap(loaded, one) for one in endpoints], source_label(request)),
     )
     first, *others = [one.as_json() for one in endpoints]
     request.write_json("signature.json", {**first, "more": others})
@@ -92,7 +100,7 @@ def run(request: Request) -> Facts:
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
-def fold_endpoints(endpoints: list[Endpoint]) -> dict[str, FoldedFunction]:
+def fold_endpoints(endpoints: list[TracedSignature]) -> dict[str, FoldedFunction]:
     """Fold the constants of every signature; what `predict` alone uses stays as the source has it."""
     written = frozenset[int]().union(*(find_written(one.concrete) for one in endpoints))
     folded: dict[str, FoldedFunction] = {}
@@ -102,7 +110,7 @@ def fold_endpoints(endpoints: list[Endpoint]) -> dict[str, FoldedFunction]:
     return folded
 
 
-def unwrap(loaded: Loaded, endpoint: Endpoint) -> UnwrappedEntry:
+def unwrap(loaded: LoadedSource, endpoint: TracedSignature) -> UnwrappedEntry:
     """Return an entry point as the source has it, to be asked for its outputs."""
     return UnwrappedEntry(
         loaded.holder,
@@ -120,15 +128,15 @@ def place(index: int, declared: Any) -> str:
     return "signature" if index == 0 else f"signature.more.{declared['key']}"
 
 
-def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) -> Endpoint:
+def build_endpoint(request: StepRequest, loaded: LoadedSource, declared: Any, where: str) -> TracedSignature:
     """One declared signature, found in the model, traced as declared."""
     label = source_label(request)
-    with told(request, f"tracing '{declared['key']}' failed", where):
+    with convert_user_error(request, f"tracing '{declared['key']}' failed", where):
         entry = loaded.entry(declared["key"], declared["entry"])
     specs = declare(entry.inputs, declared, label, where)
     preprocessed = {one["input"] for one in declared["preprocess"]}
     models = {name: model_spec(spec, entry, name) if name in preprocessed else spec for name, spec in specs.items()}
-    with told(request, f"tracing '{declared['key']}' failed", where):
+    with convert_user_error(request, f"tracing '{declared['key']}' failed", where):
         traced = trace(entry, specs, models, declared)
         require_outputs(declared, traced.own, label, where)
         metadata = where.replace("signature", "metadata", 1)
@@ -136,21 +144,21 @@ def build_endpoint(request: Request, loaded: Loaded, declared: Any, where: str) 
         batched = None
         if can_batch(entry.inputs, specs):
             batched = trace(entry, free_batches(specs), free_batches(models), declared).concrete
-    return Endpoint(declared["key"], specs, traced.concrete, batched, entry, models, traced.own, declared)
+    return TracedSignature(declared["key"], specs, traced.concrete, batched, entry, models, traced.own, declared)
 
 
-def model_spec(spec: Spec, entry: Entry, name: str) -> Spec:
+def model_spec(spec: SourceTensorSpec, entry: SourceEntryPoint, name: str) -> SourceTensorSpec:
     """What the model itself takes where the artifact takes `spec` and preprocesses it."""
     if entry.inputs is None:
-        return Spec(None, "float32")
+        return SourceTensorSpec(None, "float32")
     own = entry.inputs[name]
     batch = spec.shape[:1] if spec.shape else ()
-    return Spec(None if own.shape is None else (*batch, *own.shape[1:]), own.dtype)
+    return SourceTensorSpec(None if own.shape is None else (*batch, *own.shape[1:]), own.dtype)
 
 
-def free_batches(specs: Specs) -> dict[str, Spec]:
+def free_batches(specs: Specs) -> dict[str, SourceTensorSpec]:
     """The same with every first dimension free."""
-    return {name: Spec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
+    return {name: SourceTensorSpec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
 
 
 def can_batch(has: Specs | None, specs: Specs) -> bool:
@@ -187,7 +195,7 @@ def note_fused(fused: FusedLstm | None) -> str:
     return "LSTM layers were traced as tf_keras does, fused"
 
 
-def note_trained(endpoints: list[Endpoint]) -> str:
+def note_trained(endpoints: list[TracedSignature]) -> str:
     """That a model brings ranges of quantization-aware training along."""
     nodes = sum(count_nodes(one.concrete.graph.as_graph_def()) for one in endpoints)
     return f"carries {nodes} nodes of quantization-aware training, whose ranges are kept" if nodes else ""

@@ -12,9 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.sources.preprocess import fold
-from tflbuild.steps.sources.tf_entries import Entry, to_spec
-from tflbuild.tflite.signatures import Spec, Specs
+from tflbuild.steps.sources.preprocess import add_preprocessing
+from tflbuild.steps.sources.tf_entries import SourceEntryPoint, to_spec
+from tflbuild.tflite.signatures import SourceTensorSpec, Specs
 
 ORIGINS = "origins.json"
 AS_IT_IS: dict[str, Any] = {"preprocess": (), "outputs": ()}  # a declared signature that changes nothing
@@ -29,7 +29,7 @@ class Traced:
     own: tuple[str, ...]
 
 
-def trace(entry: Entry, specs: Specs, models: Specs, declared: Any) -> Traced:
+def trace(entry: SourceEntryPoint, specs: Specs, models: Specs, declared: Any) -> Traced:
     """The entry as a concrete function of named tensors with these specs, as a recipe declares it.
 
     `models` are the specs the model itself takes where the artifact preprocesses. Outputs are named as
@@ -41,7 +41,7 @@ def trace(entry: Entry, specs: Specs, models: Specs, declared: Any) -> Traced:
     def function(*tensors: Any) -> dict[str, Any]:
         feeds = dict(zip(names, tensors, strict=True))
         for one in declared["preprocess"]:
-            feeds[one["input"]] = fold(feeds[one["input"]], one, models[one["input"]])
+            feeds[one["input"]] = add_preprocessing(feeds[one["input"]], one, models[one["input"]])
         results = entry.call(feeds)
         own.append(tuple(results))
         return {name: results[mine] for name, mine in declared["outputs"] if mine in results} or results
@@ -122,6 +122,6 @@ def read_origins(snapshot: Path) -> dict[str, str]:
     return dict(json.loads(file.read_text())) if file.is_file() else {}
 
 
-def outputs_of(concrete: Any) -> dict[str, Spec]:
+def outputs_of(concrete: Any) -> dict[str, SourceTensorSpec]:
     """Outputs of a traced function by name."""
     return {name: to_spec(tensor) for name, tensor in concrete.structured_outputs.items()}

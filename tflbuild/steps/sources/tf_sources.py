@@ -1,4 +1,4 @@
-"""The kinds of source that TensorFlow opens, each as a `Loaded`."""
+"""The kinds of source that TensorFlow opens, each as a `LoadedSource`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import Request, WorkerError
+from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.runtime.linked_files import require_own_files
 from tflbuild.steps.foreign_models.graph_operators import require_contained_graph
 from tflbuild.steps.foreign_models.saved_model_file import read_saved_model
 from tflbuild.steps.sources.function_source import load_function
 from tflbuild.steps.sources.keras_source import load_keras
 from tflbuild.steps.sources.tf1_source import freeze_signatures, is_lost
-from tflbuild.steps.sources.tf_entries import DEFAULT_KEY, Entry, Loaded, methods, saved_model_entry
+from tflbuild.steps.sources.tf_entries import DEFAULT_KEY, LoadedSource, SourceEntryPoint, methods, saved_model_entry
 
 
-def load_saved_model(request: Request) -> Loaded:
+def load_saved_model(request: StepRequest) -> LoadedSource:
     """A SavedModel, whose initialisers TensorFlow runs. Raises WorkerError for one that reaches outside itself."""
     path, label = request.inputs["source"], request.labels["source"]
     require_own_files(path, label, "source")
@@ -24,7 +24,7 @@ def load_saved_model(request: Request) -> Loaded:
     return load_snapshot(request)
 
 
-def load_snapshot(request: Request) -> Loaded:
+def load_snapshot(request: StepRequest) -> LoadedSource:
     """A SavedModel that a step wrote. Raises WorkerError when it cannot be loaded."""
     path, label = request.inputs["source"], request.labels["source"]
     try:
@@ -38,16 +38,16 @@ def load_snapshot(request: Request) -> Loaded:
         ) from error
     names = [name for name in model.signatures if not name.startswith("__")]
 
-    def entry(key: str, named: str) -> Entry:
+    def entry(key: str, named: str) -> SourceEntryPoint:
         if key in frozen or named in frozen:
             return frozen[named or key]
         return saved_model_entry(model, key, named, label, "signature.entry" if named else "signature.key")
 
     owner, frozen = freeze_signatures(path, request.params["tags"]) if is_lost(model) else (model, {})
-    return Loaded(owner, entry, tuple(names or methods(model) or [DEFAULT_KEY]))
+    return LoadedSource(owner, entry, tuple(names or methods(model) or [DEFAULT_KEY]))
 
 
-LOADERS: dict[str, Callable[[Request], Loaded]] = {
+LOADERS: dict[str, Callable[[StepRequest], LoadedSource]] = {
     "keras": load_keras,
     "saved_model": load_saved_model,
     "snapshot": load_snapshot,
@@ -55,11 +55,11 @@ LOADERS: dict[str, Callable[[Request], Loaded]] = {
 }
 
 
-def load_source(request: Request) -> Loaded:
+def load_source(request: StepRequest) -> LoadedSource:
     """The model of a request whose params name the kind of source."""
     return LOADERS[request.params["kind"]](request)
 
 
-def source_label(request: Request) -> str:
+def source_label(request: StepRequest) -> str:
     """What a person calls the source."""
     return request.labels.get("source") or str(request.params.get("call", ""))

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.datasets.numpy_preprocess import preprocess_values
-from tflbuild.steps.sources.tf_entries import Entry, is_entry, is_keras
-from tflbuild.steps.verification.witness import Arrays, WitnessCall, difference
+from tflbuild.steps.sources.tf_entries import SourceEntryPoint, is_entry, is_keras
+from tflbuild.steps.verification.witness import Arrays, SourceCall, difference
 from tflbuild.tflite.signatures import Specs
 
 SEED = 13
@@ -38,7 +38,7 @@ class UnwrappedEntry:
     """
 
     holder: Any
-    entry: Entry
+    entry: SourceEntryPoint
     specs: Specs
     models: Specs
     own: tuple[str, ...]
@@ -46,7 +46,7 @@ class UnwrappedEntry:
     stateful: bool
 
 
-def ask_source(sources: list[UnwrappedEntry], label: str) -> list[WitnessCall]:
+def record_source_outputs(sources: list[UnwrappedEntry], label: str) -> list[SourceCall]:
     """Return the calls that the source answered. One that it refuses for every random input is left out, and logged.
 
     Raises:
@@ -55,7 +55,7 @@ def ask_source(sources: list[UnwrappedEntry], label: str) -> list[WitnessCall]:
     calls = []
     stateful = any(source.stateful for source in sources)
     for source in sources:
-        found = answered(source, stateful)
+        found = call_with_accepted_inputs(source, stateful)
         if not found:
             print(f"the source itself answers no random input of '{source.declared['key']}': it is not compared")
             continue
@@ -65,17 +65,17 @@ def ask_source(sources: list[UnwrappedEntry], label: str) -> list[WitnessCall]:
     return calls
 
 
-def answered(source: UnwrappedEntry, stateful: bool) -> list[WitnessCall]:
+def call_with_accepted_inputs(source: UnwrappedEntry, stateful: bool) -> list[SourceCall]:
     """Return the calls with the first kind of random input that the source takes, if possible with finite outputs.
 
     There is one attempt with a stateful source: another one would begin with another state.
     """
-    taken: list[WitnessCall] = []
-    for draw, size in islice(attempts(source.specs), 1 if stateful else None):
+    taken: list[SourceCall] = []
+    for draw, size in islice(list_input_choices(source.specs), 1 if stateful else None):
         random = np.random.default_rng(SEED)
         try:
             feeds = [random_feed(source, random, draw, size) for _ in range(CALLS)]
-            calls = [WitnessCall(source.declared["key"], feed, call_source(source, feed)) for feed in feeds]
+            calls = [SourceCall(source.declared["key"], feed, call_source(source, feed)) for feed in feeds]
         except Exception as error:  # whatever a framework raises for a size or a value that it cannot take
             print(f"the source itself does not take random inputs of size {size}: {str(error).splitlines()[:1]}")
             continue
@@ -85,7 +85,7 @@ def answered(source: UnwrappedEntry, stateful: bool) -> list[WitnessCall]:
     return taken
 
 
-def attempts(specs: Specs) -> Iterator[tuple[str, int]]:
+def list_input_choices(specs: Specs) -> Iterator[tuple[str, int]]:
     """Yield (distribution, size of free dimensions) in the order in which they are tried."""
     free = any(size is None for spec in specs.values() for size in (spec.shape or ())[1:])
     for size in FREE_SIZES if free else FREE_SIZES[:1]:
@@ -174,7 +174,7 @@ def is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
-def require_repeatable(source: UnwrappedEntry, call: WitnessCall, label: str) -> None:
+def require_repeatable(source: UnwrappedEntry, call: SourceCall, label: str) -> None:
     """Raise WorkerError where the source gives other outputs for an input that it has seen."""
     again = call_source(source, call.feed)
     for name, wanted in call.outputs.items():

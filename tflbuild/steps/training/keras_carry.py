@@ -19,7 +19,7 @@ FREE_SIZE = 32  # what a free dimension but the batch is tried with
 Arrays = Mapping[str, np.ndarray]
 
 
-def carry_over(model: Any, label: str, samples: Arrays) -> Any:
+def copy_to_tf_keras(model: Any, label: str, samples: Arrays) -> Any:
     """The same functional or sequential model in tf_keras; one of tf_keras is given back as it is.
 
     Raises WorkerError, with the layer's name, for a layer that tf_keras lacks or computes otherwise: both

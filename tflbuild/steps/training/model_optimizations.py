@@ -31,7 +31,7 @@ RANGE_ROUNDS = 4  # each round sees one layer more behind a range that was too n
 
 
 @dataclass
-class Progress:
+class TrainingRecord:
     """What was asked of which layers so far; `pruned` and `clustered` are by layer."""
 
     pruned: list[Facts] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Progress:
     losses: dict[str, list[float]] = field(default_factory=dict)
 
 
-def prune(model: Any, training: Training, progress: Progress) -> Any:
+def prune(model: Any, training: Training, progress: TrainingRecord) -> Any:
     """Weights of least magnitude become zero, more and more over the first half of the training.
 
     Zhu and Gupta, arXiv:1710.01878, polynomial decay; with the pattern two_of_four two of each four neighbours.
@@ -75,7 +75,7 @@ def schedule(training: Training, sparsity: float, pairs: bool) -> Any:
     return tfmot.sparsity.keras.PolynomialDecay(0.0, sparsity, begin_step=0, end_step=end, frequency=frequency)
 
 
-def cluster(model: Any, training: Training, progress: Progress) -> Any:
+def cluster(model: Any, training: Training, progress: TrainingRecord) -> Any:
     """Weights of a layer share few values. Where it was pruned, zero stays zero."""
     clusters = int(training.params["clusters"])
     found = names_of(model, tuple(KERNELS), "clustered")
@@ -93,7 +93,7 @@ def cluster(model: Any, training: Training, progress: Progress) -> Any:
     return done
 
 
-def train_quantized(model: Any, training: Training, progress: Progress) -> Any:
+def train_quantized(model: Any, training: Training, progress: TrainingRecord) -> Any:
     """Quantization-aware training, eight bits; zeros and clusters of the steps before are kept."""
     annotated = tfmot.quantization.keras.quantize_annotate_model(model)
     scheme = keeping_scheme(progress)
@@ -111,7 +111,7 @@ def train_quantized(model: Any, training: Training, progress: Progress) -> Any:
     return tfmot.experimental.combine.strip_clustering_cqat(quantized) if progress.clustered else quantized
 
 
-def keeping_scheme(progress: Progress) -> Any:
+def keeping_scheme(progress: TrainingRecord) -> Any:
     """tfmot's scheme that keeps what earlier steps made, None where there were none."""
     known = tfmot.experimental.combine
     if progress.clustered:
@@ -119,7 +119,7 @@ def keeping_scheme(progress: Progress) -> Any:
     return known.Default8BitPrunePreserveQuantizeScheme() if progress.pruned else None
 
 
-STEPS: dict[str, Callable[[Any, Training, Progress], Any]] = {
+STEPS: dict[str, Callable[[Any, Training, TrainingRecord], Any]] = {
     "prune": prune,
     "cluster": cluster,
     "qat": train_quantized,

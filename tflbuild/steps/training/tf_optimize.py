@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.datasets.samples import load_samples
 from tflbuild.steps.folding.graph_content import digest_endpoints
-from tflbuild.steps.sources.tf_entries import Entry, is_keras, keras_entry, name_keras_outputs, name_results
+from tflbuild.steps.sources.tf_entries import SourceEntryPoint, is_keras, keras_entry, name_keras_outputs, name_results
 from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, is_stateful, save, trace
 from tflbuild.steps.sources.tf_sources import load_source, source_label
-from tflbuild.steps.training.keras_carry import carry_over
-from tflbuild.steps.training.model_optimizations import STEPS, Progress
+from tflbuild.steps.training.keras_carry import copy_to_tf_keras
+from tflbuild.steps.training.model_optimizations import STEPS, TrainingRecord
 from tflbuild.steps.training.training import Training, fix_randomness, require_trainable
-from tflbuild.tflite.signatures import Spec
+from tflbuild.tflite.signatures import SourceTensorSpec
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs model/ and optimized.json: what was asked of which layers; facts: the same, and the model's content."""
     params = request.params
     fix_randomness(params["seed"])
@@ -30,7 +30,7 @@ def run(request: Request) -> Facts:
             next_step="give the Keras model, or leave optimize out",
         )
     training = open_training(request, source, label)
-    model, progress = training.source, Progress()
+    model, progress = training.source, TrainingRecord()
     require_trainable(training, model)
     if params["loss"] == "source_mse":  # its source must stay what it is
         model = copy_of(training.source)
@@ -51,22 +51,22 @@ def copy_of(model: Any) -> Any:
     return made
 
 
-def open_training(request: Request, source: Any, label: str) -> Training:
+def open_training(request: StepRequest, source: Any, label: str) -> Training:
     """The samples, and the source in tf_keras, held against what Keras 3 computes of them."""
     entry = keras_entry(source)
     inputs, labels = load_samples(request.inputs["samples"])
     first = Training(request.params, inputs, labels, request.params["preprocess"], entry.inputs or {}, None)
     samples = {name: tensor.numpy() for name, tensor in first.first().items()}
-    carried = carry_over(source, label, samples)
+    carried = copy_to_tf_keras(source, label, samples)
     return Training(first.params, inputs, labels, first.preprocess, first.models, carried)
 
 
-def export(request: Request, source: Any, model: Any) -> str:
+def export(request: StepRequest, source: Any, model: Any) -> str:
     """Write the model under its source's names of inputs and outputs, batch free; its content's digest."""
     names = name_keras_outputs(source)
     own = keras_entry(source).inputs or {}
-    specs = {name: Spec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in own.items()}
-    entry = Entry(specs, lambda feeds: name_results(model(feeds, training=False), names))
+    specs = {name: SourceTensorSpec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in own.items()}
+    entry = SourceEntryPoint(specs, lambda feeds: name_results(model(feeds, training=False), names))
     traced = {request.params["key"]: trace(entry, specs, specs, AS_IT_IS).concrete}
     save(model, traced, request.outputs / "model")
     return "" if any(is_stateful(concrete) for concrete in traced.values()) else digest_endpoints(traced)

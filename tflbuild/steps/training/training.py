@@ -13,8 +13,8 @@ import tf_keras
 from tflbuild.runtime import progress
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.datasets.samples import Arrays, count_samples
-from tflbuild.steps.sources.preprocess import fold
-from tflbuild.tflite.signatures import Spec, Specs
+from tflbuild.steps.sources.preprocess import add_preprocessing
+from tflbuild.tflite.signatures import SourceTensorSpec, Specs
 
 THREADS = 4  # fixed: how sums are split among threads decides their last bits
 PROBABILITY_TOLERANCE = 1e-3
@@ -64,8 +64,8 @@ class Training:
         fed = {name: tf.constant(np.asarray(array[indices])) for name, array in self.inputs.items()}
         for one in self.preprocess:
             name = one["input"]
-            fed[name] = fold(
-                fed[name], one, Spec((None, *(self.models[name].shape or ())[1:]), self.models[name].dtype)
+            fed[name] = add_preprocessing(
+                fed[name], one, SourceTensorSpec((None, *(self.models[name].shape or ())[1:]), self.models[name].dtype)
             )
         return fed
 

@@ -12,8 +12,8 @@ import numpy as np
 from tflbuild.runtime import progress
 from tflbuild.runtime.shards import map_shards
 from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, each_sample
-from tflbuild.steps.verification.predictions import take_turns
-from tflbuild.tflite.interpreters import Running, dequantize_values, open_signature, quantize_values
+from tflbuild.steps.verification.predictions import call_signatures_in_turn
+from tflbuild.tflite.interpreters import OpenSignature, dequantize_values, open_signature, quantize_values
 
 
 def run_samples(
@@ -41,7 +41,7 @@ def run_samples(
     return {name: np.concatenate([part[name] for part in made])[:count] for name in made[0]}
 
 
-def run_in_turn(
+def run_interleaved(
     model: Path, signatures: Sequence[Mapping[str, Any]], feeds: Mapping[str, Arrays], params: Any
 ) -> dict[str, Arrays]:
     """Signature -> its outputs, where calls change state that others see: each signature in turn, call by call.
@@ -51,10 +51,10 @@ def run_in_turn(
     first = open_signature(model, signatures[0]["key"], params["delegate"], params["threads"])
     others = {one["key"]: first.sibling(one["key"]) for one in signatures[1:]}
     calls = {key: partial(run_real, running) for key, running in {signatures[0]["key"]: first, **others}.items()}
-    return take_turns(signatures, feeds, calls)
+    return call_signatures_in_turn(signatures, feeds, calls)
 
 
-def run_real(running: Running, feed: Arrays) -> Arrays:
+def run_real(running: OpenSignature, feed: Arrays) -> Arrays:
     """One call: real values in and out, whatever the artifact's types."""
     outputs = running({name: quantize_values(value, running.takes[name]) for name, value in feed.items()})
     return {name: dequantize_values(value, running.gives[name]) for name, value in outputs.items()}

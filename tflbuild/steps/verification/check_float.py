@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.verification.artifact import run_real
-from tflbuild.steps.verification.witness import Call, WitnessCall, compare_with_witness, load_witness
+from tflbuild.steps.verification.witness import Call, SourceCall, compare_with_source_outputs, load_witness
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.signatures import each_signature
@@ -18,7 +18,7 @@ from tflbuild.tflite.signatures import each_signature
 KERNELS = "none"
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs float.json: how many calls were compared, and why none could be. Raises WorkerError for a difference."""
     keys = [one["key"] for one in each_signature(request.read_json("signature"))]
     witness = load_witness(request.inputs["witness"], keys)
@@ -26,12 +26,12 @@ def run(request: Request) -> Facts:
     if reason:
         print(f"not compared: {reason}")
     elif witness:
-        compare_with_witness(witness, open_calls(request, witness), "the float model")
+        compare_with_source_outputs(witness, open_calls(request, witness), "the float model")
     request.write_json("float.json", {"calls": 0 if reason else len(witness), "not_compared": reason})
     return {}
 
 
-def excuse(request: Request) -> str:
+def excuse(request: StepRequest) -> str:
     """Return why the float model cannot be compared, "" where it can."""
     model = read_model(request.inputs["model"])
     if model.flex_ops() or model.custom_ops():
@@ -41,7 +41,7 @@ def excuse(request: Request) -> str:
     return ""
 
 
-def open_calls(request: Request, witness: list[WitnessCall]) -> dict[str, Call]:
+def open_calls(request: StepRequest, witness: list[SourceCall]) -> dict[str, Call]:
     """Return the signatures that the witness has, on one interpreter, whose state they share."""
     first, *others = dict.fromkeys(call.key for call in witness)
     running: Any = open_signature(request.inputs["model"], first, KERNELS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.datasets.samples import count_samples, load_feeds
 from tflbuild.steps.verification.artifact import run_samples
 from tflbuild.steps.verification.predictions import Predictions, probe, require_finite, save_predictions
@@ -13,7 +13,7 @@ DELEGATE = "xnnpack"
 THREADS = 1
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs predictions.npz; facts: count of samples."""
     signature = request.read_json("signature")
     model = request.inputs["snapshot"]

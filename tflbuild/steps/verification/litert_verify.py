@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.precision import round_interval, round_metric, round_parity
-from tflbuild.runtime.contract import Facts, Request, WorkerError
-from tflbuild.runtime.user_code import load_reference, told
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.runtime.user_code import convert_user_error, load_reference
 from tflbuild.steps.datasets.samples import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
 from tflbuild.steps.verification.accuracy import classification, snr_interval
-from tflbuild.steps.verification.artifact import run_in_turn, run_real, run_samples
+from tflbuild.steps.verification.artifact import run_interleaved, run_real, run_samples
 from tflbuild.steps.verification.channels import describe_channels
 from tflbuild.steps.verification.evaluation_parts import choose_part, take, take_known
 from tflbuild.steps.verification.labels import describe_labels
 from tflbuild.steps.verification.metrics import parity
 from tflbuild.steps.verification.output_steps import find_coarse_joins, read_output_steps
-from tflbuild.steps.verification.predictions import Predictions, Probed, are_stateful, load_predictions
+from tflbuild.steps.verification.predictions import Predictions, ProbeResult, are_stateful, load_predictions
 from tflbuild.steps.verification.repeatability import require_finite, require_repeatable
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import needs_flex, open_signature
@@ -31,7 +31,7 @@ METRIC_CALLS = 2
 NO_SAMPLES = "the dataset has no samples for it"
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verify.json; facts: the same. With the parameter `part`, of that part of the samples alone."""
     _, labels = load_samples(request.inputs["samples"])
     signature = request.read_json("signature")
@@ -80,7 +80,7 @@ def run(request: Request) -> Facts:
 
 
 def run_signatures(
-    request: Request, signature: Any, fed: list[Any], feeds: Mapping[str, Arrays]
+    request: StepRequest, signature: Any, fed: list[Any], feeds: Mapping[str, Arrays]
 ) -> tuple[dict[str, Arrays], dict[str, str]]:
     """(outputs by signature, reasons by signature that cannot be run here). The main one must run."""
     model = request.inputs["model"]
@@ -93,7 +93,7 @@ def run_signatures(
             if one["key"] != signature["key"] and not one["stateful"] and lacks_flex(request, one["key"])
         }
         able = [one for one in fed if one["key"] not in unverified]
-        return run_in_turn(model, able, feeds, request.params), unverified
+        return run_interleaved(model, able, feeds, request.params), unverified
     for one in fed:
         try:
             actual[one["key"]] = run_samples(model, one, feeds[one["key"]], request.params)
@@ -104,7 +104,7 @@ def run_signatures(
     return actual, unverified
 
 
-def lacks_flex(request: Request, key: str) -> bool:
+def lacks_flex(request: StepRequest, key: str) -> bool:
     """Whether a signature cannot be run here for want of TensorFlow operators."""
     try:
         open_signature(request.inputs["model"], key, request.params["delegate"], request.params["threads"])
@@ -113,7 +113,7 @@ def lacks_flex(request: Request, key: str) -> bool:
     return False
 
 
-def count_distinct(request: Request, places: np.ndarray | None, samples: int) -> int:
+def count_distinct(request: StepRequest, places: np.ndarray | None, samples: int) -> int:
     """Return how many of the evaluation samples at `places`, None for the first `samples`, differ from the others."""
     path = request.inputs["samples"] / DIGESTS
     if not path.is_file():
@@ -163,7 +163,9 @@ def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, Any]]:
     return found
 
 
-def compare_resized(request: Request, key: str, reference: Predictions, prefix: str) -> Mapping[str, dict[str, float]]:
+def compare_resized(
+    request: StepRequest, key: str, reference: Predictions, prefix: str
+) -> Mapping[str, dict[str, float]]:
     """Parity where the artifact was resized to what its signature leaves free; the label says to what."""
     found = {}
     for probed in reference.probes:
@@ -172,7 +174,7 @@ def compare_resized(request: Request, key: str, reference: Predictions, prefix: 
     return found
 
 
-def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[str, float]]:
+def compare_probe(request: StepRequest, key: str, probed: ProbeResult) -> dict[str, dict[str, float]]:
     """Parity on one probe, on an interpreter of its own."""
     params = request.params
     running = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
@@ -183,7 +185,7 @@ def compare_probe(request: Request, key: str, probed: Probed) -> dict[str, dict[
     )
 
 
-def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
+def measure(request: StepRequest, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
     """The user's own metrics by name, both sides in one shape, [samples, ...].
 
     Each is called twice, on copies, and rounded to the digits that hold on every CPU. Raises WorkerError for an
@@ -208,10 +210,10 @@ def measure(request: Request, expected: Arrays, actual: Arrays, labels: Any) -> 
     return found
 
 
-def call_metric(request: Request, function: Any, entry: str, key: str, arguments: Any) -> float:
+def call_metric(request: StepRequest, function: Any, entry: str, key: str, arguments: Any) -> float:
     """Call a metric on copies of (expected, actual, labels): it may change them. Raises WorkerError for no number."""
     expected, actual, labels = copy.deepcopy(arguments)
-    with told(request, f"'{entry}' failed", key):
+    with convert_user_error(request, f"'{entry}' failed", key):
         value = function(expected=expected, actual=actual, labels=labels)
     try:
         number = float(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tflbuild.tflite.model import STEPS, Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import STEPS, Model, Operator, Subgraph, Tensor
 
 CARRIERS = (  # operators that pass values on as they are
     *("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "SLICE", "STRIDED_SLICE", "REVERSE_V2", "UNPACK"),
@@ -63,7 +63,7 @@ def find_coarse_joins(model: Model) -> list[dict[str, Any]]:
     return found
 
 
-def find_range(graph: Subgraph, makers: Mapping[int, Op], index: int) -> float:
+def find_range(graph: Subgraph, makers: Mapping[int, Operator], index: int) -> float:
     """Return what the values of a tensor can span by the operators that made it; 0.0 where that is not known."""
     maker = makers.get(index)
     while maker is not None and maker.name in CARRIERS:

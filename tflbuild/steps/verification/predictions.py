@@ -16,7 +16,7 @@ import numpy as np
 from tflbuild.runtime import progress
 from tflbuild.runtime.contract import WorkerError
 from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, each_sample
-from tflbuild.steps.verification.probes import make_probes
+from tflbuild.steps.verification.probes import make_resize_probes
 from tflbuild.tflite.signatures import each_signature
 
 PROBE = "probe"
@@ -25,7 +25,7 @@ Call = Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """A probe and what the source gave for it."""
 
     label: str
@@ -38,21 +38,21 @@ class Predictions:
     """Of one signature: outputs of all samples, and the probes that the source itself could run."""
 
     outputs: Arrays
-    probes: tuple[Probed, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
 
 
-def probe(signature: Mapping[str, Any], inputs: Arrays, call: Call) -> Iterator[Probed]:
+def probe(signature: Mapping[str, Any], inputs: Arrays, call: Call) -> Iterator[ProbeResult]:
     """The probes of a signature. One that the source itself refuses is none: it is not that free."""
-    for one in make_probes(signature, inputs):
+    for one in make_resize_probes(signature, inputs):
         try:
             outputs = call(one.feed)
         except Exception as error:  # whatever a framework raises for a size that it cannot take
             print(f"the source itself does not run {one.label}: {error}")
             continue
-        yield Probed(one.label, one.feed, outputs)
+        yield ProbeResult(one.label, one.feed, outputs)
 
 
-def take_turns(
+def call_signatures_in_turn(
     signatures: Sequence[Mapping[str, Any]], feeds: Mapping[str, Arrays], calls: Mapping[str, Call]
 ) -> dict[str, Arrays]:
     """Signature -> outputs, calls first: one call of each signature after the other, as long as samples last."""
@@ -106,11 +106,11 @@ def load_predictions(path: Path, key: str) -> Predictions:
     with np.load(path, allow_pickle=False) as archive:
         start = f"{key}:"
         outputs = {name[len(start) :]: archive[name] for name in archive.files if name.startswith(start)}
-        probes: list[Probed] = []
+        probes: list[ProbeResult] = []
         while (place := f"{PROBE}{len(probes)}:{key}") + ":label" in archive.files:
             sides = [
                 {n[len(f"{place}:{side}:") :]: archive[n] for n in archive.files if n.startswith(f"{place}:{side}:")}
                 for side in ("in", "out")
             ]
-            probes.append(Probed(str(archive[f"{place}:label"]), *sides))
+            probes.append(ProbeResult(str(archive[f"{place}:label"]), *sides))
         return Predictions(outputs, tuple(probes))

@@ -22,7 +22,7 @@ class Probe:
     feed: Arrays
 
 
-def make_probes(signature: Mapping[str, Any], inputs: Arrays) -> Iterator[Probe]:
+def make_resize_probes(signature: Mapping[str, Any], inputs: Arrays) -> Iterator[Probe]:
     """A larger batch where it is free, and each other free size made smaller and larger.
 
     Values repeat the first sample's, cut or continued from its start, so that they stay representative.

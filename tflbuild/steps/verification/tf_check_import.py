@@ -9,30 +9,30 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import Facts, Request, WorkerError
-from tflbuild.steps.verification.witness import SNAPSHOT, Arrays, Call, compare_with_witness, load_witness
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.verification.witness import SNAPSHOT, Arrays, Call, compare_with_source_outputs, load_witness
 from tflbuild.tflite.signatures import each_signature
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs import.json: how many calls were compared. Raises WorkerError for an output that differs."""
     count = require_source(request)
     request.write_json("import.json", {"calls": count})
     return {}
 
 
-def require_source(request: Request) -> int:
+def require_source(request: StepRequest) -> int:
     """Compare a snapshot of its own with the witness, since calls may change state; returns the count of calls."""
     keys = [one["key"] for one in each_signature(request.read_json("signature"))]
     witness = load_witness(request.inputs["witness"], keys)
     if witness:
         functions = load_snapshot(request).signatures
         calls = {call.key: open_function(functions[call.key]) for call in witness}
-        compare_with_witness(witness, calls, SNAPSHOT)
+        compare_with_source_outputs(witness, calls, SNAPSHOT)
     return len(witness)
 
 
-def load_snapshot(request: Request) -> Any:
+def load_snapshot(request: StepRequest) -> Any:
     """Return the SavedModel that `import` wrote."""
     return tf.saved_model.load(str(request.inputs["snapshot"]))
 

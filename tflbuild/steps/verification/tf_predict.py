@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, Request
+from tflbuild.runtime.contract import Facts, StepRequest
 from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, each_sample, load_feeds
 from tflbuild.steps.verification.predictions import (
     Call,
     Predictions,
     are_stateful,
+    call_signatures_in_turn,
     probe,
     require_finite,
     save_predictions,
-    take_turns,
 )
 from tflbuild.steps.verification.tf_check_import import load_snapshot, open_function, require_source
 from tflbuild.tflite.signatures import each_signature
@@ -26,7 +26,7 @@ BATCH = 100
 ROUNDING = 1e-3  # of the greatest value: a batch is summed in another order
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs predictions.npz; facts: count of samples. The snapshot is compared with the source's witness first."""
     signature = request.read_json("signature")
     require_source(request)
@@ -35,7 +35,7 @@ def run(request: Request) -> Facts:
     fed = [one for one in each_signature(signature) if one["key"] in feeds]
     if are_stateful(signature):
         calls = {one["key"]: open_function(snapshot.signatures[one["key"]]) for one in fed}
-        predictions = {key: Predictions(outputs) for key, outputs in take_turns(fed, feeds, calls).items()}
+        predictions = {key: Predictions(outputs) for key, outputs in call_signatures_in_turn(fed, feeds, calls).items()}
     else:
         predictions = {one["key"]: predict(one, feeds[one["key"]], snapshot.signatures) for one in fed}
     for found in predictions.values():

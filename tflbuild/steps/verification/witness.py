@@ -26,7 +26,7 @@ FEW = 0.01
 
 
 @dataclass(frozen=True)
-class WitnessCall:
+class SourceCall:
     """One call of a signature: what was fed, and what the source gave, by the artifact's names."""
 
     key: str
@@ -34,7 +34,7 @@ class WitnessCall:
     outputs: Arrays
 
 
-def save_witness(path: Path, calls: Sequence[WitnessCall]) -> None:
+def save_witness(path: Path, calls: Sequence[SourceCall]) -> None:
     """Write the calls in their order."""
     arrays: Arrays = {}
     for index, call in enumerate(calls):
@@ -51,23 +51,23 @@ def plain(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
-def load_witness(path: Path, keys: Sequence[str]) -> list[WitnessCall]:
+def load_witness(path: Path, keys: Sequence[str]) -> list[SourceCall]:
     """Return the calls in their order; `keys` are the signatures that there may be."""
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    calls: list[WitnessCall] = []
-    while key := next((key for key in keys if below(arrays, f"call{len(calls)}:{key}:")), None):
+    calls: list[SourceCall] = []
+    while key := next((key for key in keys if select_prefix(arrays, f"call{len(calls)}:{key}:")), None):
         place = f"call{len(calls)}:{key}"
-        calls.append(WitnessCall(key, below(arrays, f"{place}:in:"), below(arrays, f"{place}:out:")))
+        calls.append(SourceCall(key, select_prefix(arrays, f"{place}:in:"), select_prefix(arrays, f"{place}:out:")))
     return calls
 
 
-def below(arrays: Arrays, start: str) -> Arrays:
+def select_prefix(arrays: Arrays, start: str) -> Arrays:
     """Return the arrays whose names begin so, by the rest of their names."""
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
-def compare_with_witness(witness: Sequence[WitnessCall], calls: Mapping[str, Call], model: str) -> None:
+def compare_with_source_outputs(witness: Sequence[SourceCall], calls: Mapping[str, Call], model: str) -> None:
     """Make the witness's calls again, in their order, and compare.
 
     Args:

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tflbuild.targets.common.rules import Predicate, Rule, View, either
+from tflbuild.targets.common.rules import OperatorView, Predicate, SupportRule, join_alternatives
 from tflbuild.tflite.model import Tensor
 
 FLOAT, QUANT8 = ("float32",), ("int8", "uint8")
 EIGHT_BIT_FIX = "quantization=int8"
 
 
-def op_version(most: int, fix: str = "") -> Rule:
+def op_version(most: int, fix: str = "") -> SupportRule:
     """The operator's version, as the file has it, is no higher."""
-    return Rule(f"the operator's version is at most {most}", lambda view: view.op.version <= most, fix)
+    return SupportRule(f"the operator's version is at most {most}", lambda view: view.op.version <= most, fix)
 
 
-def made(what: str, holds: Predicate, fix: str = "", until: str = "") -> Rule:
+def made(what: str, holds: Predicate, fix: str = "", until: str = "") -> SupportRule:
     """A rule of its own text."""
-    return Rule(what, holds, fix, until)
+    return SupportRule(what, holds, fix, until)
 
 
-def until(version: str, rule: Rule) -> Rule:
+def until(version: str, rule: SupportRule) -> SupportRule:
     """The same rule, asked only of versions of the target before this one."""
-    return Rule(rule.text, rule.holds, rule.fix, version)
+    return SupportRule(rule.text, rule.holds, rule.fix, version)
 
 
-def output_type(*types: str, fix: str = "") -> Rule:
+def output_type(*types: str, fix: str = "") -> SupportRule:
     """The first output is of one of these element types."""
-    return Rule(f"output is {either(types)}", lambda view: view.outputs[0].type in types, fix)
+    return SupportRule(f"output is {join_alternatives(types)}", lambda view: view.outputs[0].type in types, fix)
 
 
-def equals(name: str, text: str, *values: object, fix: str = "") -> Rule:
+def equals(name: str, text: str, *values: object, fix: str = "") -> SupportRule:
     """A builtin option has one of these values; unknown where the file has no options."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         value = view.option(name)
         return None if value is None else value in values
 
-    return Rule(text, holds, fix)
+    return SupportRule(text, holds, fix)
 
 
-def axes_of(view: View, place: int, rank: int) -> list[int] | None:
+def axes_of(view: OperatorView, place: int, rank: int) -> list[int] | None:
     """The axes that a constant input names, none negative; None where they are not constant, or too many to be read."""
     tensor = view.input(place)
     if tensor is None or not tensor.constant or (not tensor.values and tensor.elements):
@@ -49,7 +49,7 @@ def axes_of(view: View, place: int, rank: int) -> list[int] | None:
     return [int(axis) % rank if rank else 0 for axis in tensor.values]
 
 
-def padded_axes(view: View) -> list[int] | None:
+def padded_axes(view: OperatorView) -> list[int] | None:
     """The axes along which a padding operator adds something; None where its paddings are not constant."""
     tensor = view.input(1)
     if tensor is None or not tensor.constant or len(tensor.values) != tensor.elements:
@@ -73,11 +73,13 @@ def same_quantization(one: Tensor, other: Tensor) -> bool:
     return one.scales == other.scales and one.zero_points == other.zero_points
 
 
-def each(tensors: Callable[[View], Iterable[Tensor | None]], text: str, holds: Callable[[Tensor], bool | None]) -> Rule:
+def each(
+    tensors: Callable[[OperatorView], Iterable[Tensor | None]], text: str, holds: Callable[[Tensor], bool | None]
+) -> SupportRule:
     """A rule over several tensors of an operator: broken by one, unknown by one."""
 
-    def all_hold(view: View) -> bool | None:
+    def all_hold(view: OperatorView) -> bool | None:
         answers = [holds(tensor) for tensor in tensors(view) if tensor is not None]
         return False if False in answers else None if None in answers else True
 
-    return Rule(text, all_hold)
+    return SupportRule(text, all_hold)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tflbuild.core.verdict import LINTED, Fallback, Verdict
-from tflbuild.targets.common.rules import Rule, Table, View, each_view
-from tflbuild.tflite.model import Model, Op
+from tflbuild.targets.common.rules import OperatorView, SupportRule, SupportTable, each_view
+from tflbuild.tflite.model import Model, Operator
 
 FILE = "file"  # what stands for the operator, where the file as a whole is at fault
 BEHIND_FIX = "make the file smaller than 2 GB: tflbuild then stores weights inside the flatbuffer"
@@ -16,12 +16,12 @@ APART = "supported, but apart from the largest piece of neighbours that are, the
 
 
 @dataclass(frozen=True)
-class Judgement:
+class OperatorCheck:
     """One operator. `taken` is None where the table cannot know; `broken` are the rules that it breaks."""
 
-    view: View
+    view: OperatorView
     taken: bool | None
-    broken: tuple[Rule, ...] = ()
+    broken: tuple[SupportRule, ...] = ()
     reason: str = ""
     fix: str = ""
 
@@ -38,7 +38,7 @@ class Judgement:
         )
 
 
-def judge(table: Table, view: View, version: str = "") -> Judgement:
+def check_operator(table: SupportTable, view: OperatorView, version: str = "") -> OperatorCheck:
     """One operator against the table, as of a version of the target."""
     name = view.op.name
     row = table.rows.get(name)
@@ -46,29 +46,29 @@ def judge(table: Table, view: View, version: str = "") -> Judgement:
     fix = table.fixes.get(name, "")
     if row is None:
         if not table.complete and name not in table.absent:
-            return Judgement(view, None, reason=f"the rules for {table.title} say nothing about {name}")
+            return OperatorCheck(view, None, reason=f"the rules for {table.title} say nothing about {name}")
         fatal = tuple(rule for rule in table.everywhere if rule.fatal and rule.holds(view) is False)
-        return Judgement(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)
+        return OperatorCheck(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)
     if row.since and asked and _number(asked) < _number(row.since):
-        return Judgement(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
+        return OperatorCheck(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
     rules = [rule for rule in (*table.everywhere, *row.rules) if not _lapsed(rule, asked)]
     answers = [(rule, rule.holds(view)) for rule in rules]
     broken = tuple(rule for rule, held in answers if held is False)
     if broken:
         reason = f"taken only where {' and '.join(rule.text for rule in broken)}"
-        return Judgement(view, False, broken, reason, next((rule.fix for rule in broken if rule.fix), fix))
+        return OperatorCheck(view, False, broken, reason, next((rule.fix for rule in broken if rule.fix), fix))
     unsure = [rule.text for rule, held in answers if held is None]
-    return Judgement(view, None if unsure else True, reason=f"cannot tell whether {unsure[0]}" if unsure else "")
+    return OperatorCheck(view, None if unsure else True, reason=f"cannot tell whether {unsure[0]}" if unsure else "")
 
 
-def judge_all(table: Table, model: Model, version: str = "") -> list[Judgement]:
+def check_model(table: SupportTable, model: Model, version: str = "") -> list[OperatorCheck]:
     """Every operator of the model."""
     if not table.float16_weights:
-        return [judge(table, view, version) for view in each_view(model)]
+        return [check_operator(table, view, version) for view in each_view(model)]
     stored = _float16_weights(model)
     seen = [(view, replace(view, op=_with_inputs(view, stored))) for view in each_view(model)]
-    judged = [(view, judge(table, other, version)) for view, other in seen]
-    return [Judgement(view, True) if _makes(view, stored) else replace(one, view=view) for view, one in judged]
+    judged = [(view, check_operator(table, other, version)) for view, other in seen]
+    return [OperatorCheck(view, True) if _makes(view, stored) else replace(one, view=view) for view, one in judged]
 
 
 def _float16_weights(model: Model) -> dict[Place, int]:
@@ -80,24 +80,24 @@ def _float16_weights(model: Model) -> dict[Place, int]:
     }
 
 
-def _with_inputs(view: View, stored: Mapping[Place, int]) -> Op:
+def _with_inputs(view: OperatorView, stored: Mapping[Place, int]) -> Operator:
     return replace(view.op, inputs=tuple(stored.get((view.subgraph, at), at) for at in view.op.inputs))
 
 
-def _makes(view: View, stored: Mapping[Place, int]) -> bool:
+def _makes(view: OperatorView, stored: Mapping[Place, int]) -> bool:
     return any((view.subgraph, at) in stored for at in view.op.outputs)
 
 
-def _buffers_behind(table: Table, model: Model) -> Iterator[Fallback]:
+def _buffers_behind(table: SupportTable, model: Model) -> Iterator[Fallback]:
     """Yield the fault of a file with weights where the target does not look."""
     if table.flatbuffer_alone and model.buffers_behind:
         reason = f"weights lie behind the flatbuffer, and {table.title} reads the flatbuffer alone"
         yield Fallback(op=FILE, layer="buffers", reason=reason, fix=BEHIND_FIX)
 
 
-def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
+def lint(table: SupportTable, model: Model, target: str, version: str = "") -> Verdict:
     """The verdict that the table alone allows."""
-    judged = settle(table, model, judge_all(table, model, version))
+    judged = apply_model_rules(table, model, check_model(table, model, version))
     refused = [one for one in judged if one.taken is False]
     unsure = [one for one in judged if one.taken is None]
     taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
@@ -119,7 +119,7 @@ def lint(table: Table, model: Model, target: str, version: str = "") -> Verdict:
     )
 
 
-def settle(table: Table, model: Model, judged: Sequence[Judgement]) -> list[Judgement]:
+def apply_model_rules(table: SupportTable, model: Model, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
     """The same operators in one model, where the target leaves some out for what surrounds them."""
     settled = _first_partition(table, judged) if table.one_partition else list(judged)
     if (table.fewest > 1 or table.most) and all(one.taken is not None for one in settled):
@@ -127,8 +127,8 @@ def settle(table: Table, model: Model, judged: Sequence[Judgement]) -> list[Judg
     return settled
 
 
-def _first_partition(table: Table, judged: Sequence[Judgement]) -> list[Judgement]:
-    behind: dict[Place, Judgement] = {}  # a tensor -> the operator after which it is made
+def _first_partition(table: SupportTable, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
+    behind: dict[Place, OperatorCheck] = {}  # a tensor -> the operator after which it is made
     settled = []
     for one in judged:
         view = one.view
@@ -136,7 +136,7 @@ def _first_partition(table: Table, judged: Sequence[Judgement]) -> list[Judgemen
         if cause is not None and one.taken is not False and (one.taken or cause.taken is False):
             stays = "stays on the CPU" if cause.taken is False else "may stay on the CPU"
             reason = f"comes after {cause.view.op.name} ({cause.view.layer}), which {stays}"
-            one = Judgement(view, cause.taken, reason=reason)
+            one = OperatorCheck(view, cause.taken, reason=reason)
         ends = cause or (one if one.taken is not True and view.op.name not in table.passes else None)
         if ends is not None:
             behind.update(((view.subgraph, at), ends) for at in view.op.outputs)
@@ -144,7 +144,7 @@ def _first_partition(table: Table, judged: Sequence[Judgement]) -> list[Judgemen
     return settled
 
 
-def _large_partitions(table: Table, model: Model, judged: Sequence[Judgement]) -> list[Judgement]:
+def _large_partitions(table: SupportTable, model: Model, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
     taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
     left: dict[Place, str] = {}
     for number in range(len(model.subgraphs)):
@@ -157,7 +157,7 @@ def _large_partitions(table: Table, model: Model, judged: Sequence[Judgement]) -
                 reason = f"{table.title} takes the {table.most} largest partitions alone" if table.most > 1 else APART
                 left.update(((number, at), reason) for at in piece)
     places = [(one, (one.view.subgraph, one.view.index)) for one in judged]
-    return [Judgement(one.view, False, reason=left[place]) if place in left else one for one, place in places]
+    return [OperatorCheck(one.view, False, reason=left[place]) if place in left else one for one, place in places]
 
 
 def largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
@@ -204,7 +204,7 @@ def _pieces(model: Model, number: int, taken: Collection[Place]) -> Iterator[tup
         side = not side
 
 
-def _lapsed(rule: Rule, version: str) -> bool:
+def _lapsed(rule: SupportRule, version: str) -> bool:
     after = bool(rule.until and version and _number(version) >= _number(rule.until))
     return after or bool(rule.since and version and _number(version) < _number(rule.since))
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tflbuild.core.needs import Needs
+from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.common.rules import View, each_view
-from tflbuild.tflite.computing import scheme_of, widened
-from tflbuild.tflite.model import FLEX_PREFIX, FLOATS, Model, Op, Subgraph, Tensor
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.tflite.computing import find_operator_scheme, map_dequantized_constants
+from tflbuild.tflite.model import FLEX_PREFIX, FLOATS, Model, Operator, Subgraph, Tensor
 
 INTEGER_FIX = "quantization=int8 with quantization.input_type and output_type int8 or uint8"
 STATIC_FIX = "signature=static and sizes for every dimension in signature.inputs, where it is converted"
@@ -25,7 +25,7 @@ INPUT, TENSOR = "input", "tensor"  # what stands for the operator, where none is
 Wrong = Callable[[Tensor], str]  # what is wrong with a tensor, "" for nothing
 
 
-def unmet(needs: Needs, model: Model, target: str) -> Iterator[Fallback]:
+def find_unmet_requirements(needs: TargetRequirements, model: Model, target: str) -> Iterator[Fallback]:
     """Where the artifact is not what `target` needs: the operators at fault, or inputs (then `op` says so)."""
     if needs.max_rank is not None:
         yield from _ranks(model, target, needs.max_rank)
@@ -73,8 +73,8 @@ def _schemes(model: Model, target: str, schemes: tuple[str, ...]) -> Iterator[Fa
 
     TFLiteConverter's dynamic range has weight-only operators in it, where no kernel is hybrid.
     """
-    stored = [widened(graph) for graph in model.subgraphs]
-    found = [(view, scheme_of(view.graph, view.op, stored[view.subgraph])) for view in each_view(model)]
+    stored = [map_dequantized_constants(graph) for graph in model.subgraphs]
+    found = [(view, find_operator_scheme(view.graph, view.op, stored[view.subgraph])) for view in each_view(model)]
     schemes_found = {scheme for _, scheme in found if scheme}
     passed = taken_schemes(schemes)
     if schemes_found - {"none"}:
@@ -97,14 +97,14 @@ def _tensors(model: Model, wrong: Wrong, need: str, fix: str) -> Iterator[Fallba
         made = {*inputs, *(output for op in graph.ops for output in op.outputs)}
         for index, op in enumerate(graph.ops):
             if told := _first(graph, op, made, wrong):
-                yield _at(View(op, graph, index, number), f"{told}, {need}", fix)
+                yield _at(OperatorView(op, graph, index, number), f"{told}, {need}", fix)
         touched = {*made, *(place for op in graph.ops for place in op.inputs)}
         for index, tensor in enumerate(graph.tensors):
             if index not in touched and (what := wrong(tensor)):
                 yield Fallback(op=TENSOR, layer=tensor.name, reason=f"it {what}, {need}", fix=fix, subgraph=number)
 
 
-def _first(graph: Subgraph, op: Op, made: set[int], wrong: Wrong) -> str:
+def _first(graph: Subgraph, op: Operator, made: set[int], wrong: Wrong) -> str:
     """What is wrong with an operator's outputs, or with what it reads and no other operator of the graph makes."""
     for index in op.outputs:
         if index >= 0 and (what := wrong(graph.tensors[index])):
@@ -121,5 +121,5 @@ def _input_name(model: Model, number: int, index: int) -> str:
     return next((name for items in named for name, one in items if one is tensor), tensor.name)
 
 
-def _at(view: View, reason: str, fix: str) -> Fallback:
+def _at(view: OperatorView, reason: str, fix: str) -> Fallback:
     return Fallback(op=view.op.name, layer=view.layer, reason=reason, fix=fix, index=view.index, subgraph=view.subgraph)

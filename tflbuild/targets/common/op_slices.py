@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.targets.common.rules import View, each_view
+from tflbuild.targets.common.rules import OperatorView, each_view
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Tensor
 from tflbuild.tflite.slices import Slices
@@ -29,16 +29,16 @@ NUMPY = {
 
 
 @dataclass(frozen=True)
-class Slice:
+class SingleOperatorModel:
     """One operator: where it stands, a model with nothing else, and inputs, in order: zeros, but for divisions."""
 
-    view: View
+    view: OperatorView
     model: bytes
     feed: tuple[np.ndarray, ...]
     outputs: int
 
 
-def each_slice(path: Path) -> Iterator[Slice]:
+def each_slice(path: Path) -> Iterator[SingleOperatorModel]:
     """Operators that can stand alone, in order. Free sizes are those that the file holds."""
     slices = Slices(path)
     for view in each_view(read_model(path)):
@@ -49,10 +49,10 @@ def each_slice(path: Path) -> Iterator[Slice]:
             continue
         stored = slices.root.subgraphs[view.subgraph].tensors
         feed = tuple(_value(stored[index], _tensor(view, index), view.op.name in DIVISIONS) for index in moving)
-        yield Slice(view, slices.operator(view.subgraph, view.index), feed, len(view.outputs))
+        yield SingleOperatorModel(view, slices.operator(view.subgraph, view.index), feed, len(view.outputs))
 
 
-def _tensor(view: View, index: int) -> Tensor:
+def _tensor(view: OperatorView, index: int) -> Tensor:
     return view.graph.tensors[index]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from tflbuild.targets.common.rules import View
+from tflbuild.targets.common.rules import OperatorView
 
 SAME = "same"  # nothing is resized
 OF_ONE = "of one"  # a single pixel is spread
@@ -15,7 +15,7 @@ def four(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (1,) * (4 - len(shape)) + shape
 
 
-def axes_of(view: View) -> tuple[int, ...] | None:
+def axes_of(view: OperatorView) -> tuple[int, ...] | None:
     """The axes that input 1 names, from 0; None where they are not known."""
     tensor, given = view.input(0), view.input(1)
     if tensor is None or given is None or not given.values:
@@ -23,7 +23,7 @@ def axes_of(view: View) -> tuple[int, ...] | None:
     return tuple(int(axis) % len(tensor.shape) for axis in given.values)
 
 
-def permutation_of(view: View) -> tuple[int, ...] | None:
+def permutation_of(view: OperatorView) -> tuple[int, ...] | None:
     """A transposition's order, with leading axes that stay up to four; None where it is not known."""
     given = view.input(1)
     if given is None or not given.values:
@@ -32,13 +32,13 @@ def permutation_of(view: View) -> tuple[int, ...] | None:
     return (*range(added), *(int(axis) + added for axis in given.values))
 
 
-def strides_of_slice(view: View) -> tuple[int, ...] | None:
+def strides_of_slice(view: OperatorView) -> tuple[int, ...] | None:
     """A strided slice's strides, with leading ones up to four; None where they are not known."""
     given = view.input(3)
     return None if given is None or not given.values else four(tuple(int(stride) for stride in given.values))
 
 
-def padding_of(view: View) -> tuple[int, int] | None:
+def padding_of(view: OperatorView) -> tuple[int, int] | None:
     """By how much a window's operator reaches over height and width, in elements; None where it is not known."""
     image = view.input(0)
     strides = (view.option("strideH"), view.option("strideW"))
@@ -55,7 +55,7 @@ def padding_of(view: View) -> tuple[int, int] | None:
     return (found[0], found[1])
 
 
-def _kernel(view: View) -> tuple[int, int] | None:
+def _kernel(view: OperatorView) -> tuple[int, int] | None:
     """Height and width of what is covered at once, dilation counted."""
     if view.option("filterHeight"):
         return (view.option("filterHeight"), view.option("filterWidth"))
@@ -66,7 +66,7 @@ def _kernel(view: View) -> tuple[int, int] | None:
     return ((weights.shape[1] - 1) * down + 1, (weights.shape[2] - 1) * across + 1)
 
 
-def scale_factors(view: View) -> tuple[Fraction, Fraction] | str | None:
+def scale_factors(view: OperatorView) -> tuple[Fraction, Fraction] | str | None:
     """How much a resize makes of height and width; SAME, OF_ONE, or None where it is not known."""
     image = view.input(0)
     if image is None or len(image.shape) != 4 or not view.outputs:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tflbuild.tflite.model import Model, Op, Subgraph, Tensor
+from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 
 
 @dataclass(frozen=True)
-class View:
+class OperatorView:
     """An operator with its tensors at hand. `index` is its place in the subgraph's order."""
 
-    op: Op
+    op: Operator
     graph: Subgraph
     index: int
     subgraph: int = 0
@@ -54,11 +54,11 @@ class View:
         return self.op.options.get(name)
 
 
-Predicate = Callable[[View], bool | None]
+Predicate = Callable[[OperatorView], bool | None]
 
 
 @dataclass(frozen=True)
-class Rule:
+class SupportRule:
     """What must hold of an operator. `fix` is what to do where it does not, "" when nothing is known.
 
     `until` is the version of the target from which it is asked no more, `since` that from which it is; "" for none.
@@ -74,15 +74,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Row:
+class OperatorSupport:
     """One operator that a target takes, and under which rules. `since` is the first version that has it."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[SupportRule, ...] = ()
     since: str = ""
 
 
 @dataclass(frozen=True)
-class Table:
+class SupportTable:
     """All that is known of a target's operators.
 
     `everywhere` holds for each operator. `complete`: an operator without a row is not supported; else it is unknown.
@@ -99,8 +99,8 @@ class Table:
     name: str
     title: str
     source: str
-    rows: Mapping[str, Row]
-    everywhere: tuple[Rule, ...] = ()
+    rows: Mapping[str, OperatorSupport]
+    everywhere: tuple[SupportRule, ...] = ()
     complete: bool = True
     version: str = ""
     checked: str = ""
@@ -116,96 +116,102 @@ class Table:
     flatbuffer_alone: bool = False
 
 
-def row(*rules: Rule, since: str = "") -> Row:
+def row(*rules: SupportRule, since: str = "") -> OperatorSupport:
     """A row, written short."""
-    return Row(rules, since)
+    return OperatorSupport(rules, since)
 
 
-def rows(names: Sequence[str], *rules: Rule, since: str = "") -> dict[str, Row]:
+def rows(names: Sequence[str], *rules: SupportRule, since: str = "") -> dict[str, OperatorSupport]:
     """The same row of several operators."""
-    return {name: Row(rules, since) for name in names}
+    return {name: OperatorSupport(rules, since) for name in names}
 
 
-def activations(*types: str, fix: str = "") -> Rule:
+def activations(*types: str, fix: str = "") -> SupportRule:
     """Activations are of these element types."""
-    return Rule(f"activations are {either(types)}", lambda view: all(one.type in types for one in view.moving), fix)
+    return SupportRule(
+        f"activations are {join_alternatives(types)}", lambda view: all(one.type in types for one in view.moving), fix
+    )
 
 
-def type_of(place: int, *types: str, fix: str = "") -> Rule:
+def type_of(place: int, *types: str, fix: str = "") -> SupportRule:
     """An input, where it is there, is of one of these element types."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
         return tensor is None or tensor.type in types
 
-    return Rule(f"input {place} is {either(types)}", holds, fix)
+    return SupportRule(f"input {place} is {join_alternatives(types)}", holds, fix)
 
 
-def rank(most: int, least: int = 0, place: int | None = None, fix: str = "") -> Rule:
+def rank(most: int, least: int = 0, place: int | None = None, fix: str = "") -> SupportRule:
     """Tensors, or the one input, have so many dimensions."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         tensors = view.moving if place is None else [view.input(place)]
         return all(least <= len(one.shape) <= most for one in tensors if one is not None)
 
     bound = f"{least} to {most}" if least else f"at most {most}"
     what = "activations have" if place is None else f"input {place} has"
-    return Rule(f"{what} {bound} dimensions", holds, fix)
+    return SupportRule(f"{what} {bound} dimensions", holds, fix)
 
 
-def static(fix: str = "declare every size: signature=static") -> Rule:
+def static(fix: str = "declare every size: signature=static") -> SupportRule:
     """No size is left free."""
-    return Rule("sizes are fixed", lambda view: all(-1 not in one.shape for one in view.moving), fix)
+    return SupportRule("sizes are fixed", lambda view: all(-1 not in one.shape for one in view.moving), fix)
 
 
-def constant(place: int, what: str = "", fix: str = "") -> Rule:
+def constant(place: int, what: str = "", fix: str = "") -> SupportRule:
     """An input, where it is there, is stored in the model."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
         return tensor is None or tensor.constant
 
-    return Rule(f"{what or f'input {place}'} is constant", holds, fix)
+    return SupportRule(f"{what or f'input {place}'} is constant", holds, fix)
 
 
-def fused(*names: str, fix: str = "") -> Rule:
+def fused(*names: str, fix: str = "") -> SupportRule:
     """The fused activation is none or one of these."""
-    return Rule(f"fused activation is {either(('none', *names))}", lambda view: view.op.activation in ("", *names), fix)
+    return SupportRule(
+        f"fused activation is {join_alternatives(('none', *names))}",
+        lambda view: view.op.activation in ("", *names),
+        fix,
+    )
 
 
-def option(name: str, what: str, least: float, most: float, fix: str = "") -> Rule:
+def option(name: str, what: str, least: float, most: float, fix: str = "") -> SupportRule:
     """A builtin option lies between two values."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         value = view.option(name)
         return None if value is None else least <= value <= most
 
-    return Rule(f"{what} is {least:g} to {most:g}", holds, fix)
+    return SupportRule(f"{what} is {least:g} to {most:g}", holds, fix)
 
 
-def either(names: Sequence[str]) -> str:
+def join_alternatives(names: Sequence[str]) -> str:
     """`int8, uint8 or int16`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def same_types(view: View) -> bool:
+def same_types(view: OperatorView) -> bool:
     """Whether what is made is of input 0's type."""
     given = view.input(0)
     return given is None or all(one.type == given.type for one in view.outputs)
 
 
-def inputs_alike(view: View) -> bool:
+def inputs_alike(view: OperatorView) -> bool:
     """Whether the inputs are of one type."""
     return len({one.type for one in view.inputs if one is not None}) == 1
 
 
-def values_alike(view: View) -> bool:
+def values_alike(view: OperatorView) -> bool:
     """Whether a selection's values are of the output's type; its condition is of another."""
     return len({one.type for one in (*view.inputs[1:], *view.outputs) if one is not None}) == 1
 
 
-def each_view(model: Model) -> Iterator[View]:
+def each_view(model: Model) -> Iterator[OperatorView]:
     """Every operator of every subgraph, in order."""
     for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.ops):
-            yield View(op, graph, index, number)
+            yield OperatorView(op, graph, index, number)

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.needs import Needs
+from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.precision import round_parity, show_ratio
 from tflbuild.core.typed_json import from_json
 from tflbuild.core.verdict import UNPROVEN, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.datasets.samples import Arrays, batch_of, each_sample, load_samples
 from tflbuild.steps.verification.metrics import SNR_CEILING_DB, parity
-from tflbuild.targets.common.needs import unmet
+from tflbuild.targets.common.needs import find_unmet_requirements
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import dequantize_values, open_signature, quantize_values
 
@@ -28,7 +28,7 @@ NO_NOISE = 1e-6  # of an output that is zero on the CPU
 
 
 @dataclass(frozen=True)
-class Trial:
+class CpuReference:
     """Calls of one signature: `feeds` in the artifact's own types, `expected` as real values, a dict by name each.
 
     `details` are the outputs' details by name (scales), `sampled` whether the feeds are samples of the recipe's
@@ -47,7 +47,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class OutputAgreement:
     """How near another's outputs are to the CPU's; the worst output counts. `finite`: none is NaN or infinite.
 
     `steps` is the greatest difference in steps of a quantized output's scale, 0 where no output is quantized.
@@ -70,7 +70,7 @@ class Agreement:
         return {"snr_db": self.snr_db, "max_abs_error": self.max_abs_error, "cosine": self.cosine}
 
 
-def make_trial(request: Request, kernels: str = "reference", count: int = COUNT) -> Trial:
+def make_trial(request: StepRequest, kernels: str = "reference", count: int = COUNT) -> CpuReference:
     """`count` calls, of the recipe's samples where the step has any, run on this host's CPU with these kernels.
 
     Raises WorkerError when the artifact does not run.
@@ -92,7 +92,7 @@ def make_trial(request: Request, kernels: str = "reference", count: int = COUNT)
         ]
     outputs = [running(feed) for feed in feeds]
     expected = [{name: dequantize_values(value, running.gives[name]) for name, value in one.items()} for one in outputs]
-    return Trial(signature["key"], feeds, expected, running.gives, sampled)
+    return CpuReference(signature["key"], feeds, expected, running.gives, sampled)
 
 
 def random_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:
@@ -106,7 +106,7 @@ def random_values(detail: Mapping[str, Any], generator: np.random.Generator) -> 
     return generator.integers(0, 2, shape).astype(dtype)
 
 
-def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
+def compare(trial: CpuReference, found: Sequence[Arrays]) -> OutputAgreement:
     """`found` are the outputs as real values, call by call. The worst output counts, over all calls together.
 
     An output of another size is none of the CPU's; strings are the same or not. Where the CPU gives nothing but zeros,
@@ -135,10 +135,10 @@ def compare(trial: Trial, found: Sequence[Arrays]) -> Agreement:
         worst["cosine"] = min(worst["cosine"], close["cosine"])
         scale = float(trial.details[name]["quantization"][0])
         worst["steps"] = max(worst["steps"], close["max_abs_error"] / scale if scale > 0 else 0.0)
-    return Agreement(**round_parity(worst), finite=finite, calls=len(found))
+    return OutputAgreement(**round_parity(worst), finite=finite, calls=len(found))
 
 
-def untried(linted: Verdict, error: WorkerError) -> Verdict:
+def make_untried_verdict(linted: Verdict, error: WorkerError) -> Verdict:
     """Of an artifact that this host's CPU does not run either: what the rules say, and why it was not tried."""
     told = error.fields
     how = f"not tried, since this host's CPU does not run it: {told['what']}" + (
@@ -147,19 +147,23 @@ def untried(linted: Verdict, error: WorkerError) -> Verdict:
     return replace(linted, proof=UNPROVEN, how=how, runs=linted.runs if linted.runs is False else None)
 
 
-def finish_without(request: Request, verdict: Verdict) -> Facts:
+def finish_without(request: StepRequest, verdict: Verdict) -> Facts:
     """The answer of a step that has nothing for its folder `compiled/`."""
     (request.outputs / "compiled").mkdir(exist_ok=True)
-    return finish(request, verdict)
+    return write_verdict(request, verdict)
 
 
-def finish(request: Request, verdict: Verdict) -> Facts:
+def write_verdict(request: StepRequest, verdict: Verdict) -> Facts:
     """The step's answer, held against the profile's needs. Output verdict.json; facts: the same under `verdict`.
 
     `params.target.needs` has those that the profile has, by the names of `targets.common.needs.Needs`.
     """
-    needs = from_json(Needs, request.params["target"].get("needs", {}))
-    found = tuple(unmet(needs, read_model(request.inputs["model"]), verdict.target)) if needs != Needs() else ()
+    needs = from_json(TargetRequirements, request.params["target"].get("needs", {}))
+    found = (
+        tuple(find_unmet_requirements(needs, read_model(request.inputs["model"]), verdict.target))
+        if needs != TargetRequirements()
+        else ()
+    )
     told = replace(verdict, unmet=found).as_json()
     request.write_json("verdict.json", told)
     return {"verdict": told}

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from tflbuild.targets.common.forms import axes_of, equals, made, op_version, padded_axes
-from tflbuild.targets.common.rules import Row, Rule, Table, View, constant, fused, rank, row, rows, type_of
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    OperatorView,
+    SupportRule,
+    SupportTable,
+    constant,
+    fused,
+    rank,
+    row,
+    rows,
+    type_of,
+)
 from tflbuild.tflite.model import Tensor
 
 KERNEL_MOST = 16384  # elements along a side
@@ -19,7 +30,7 @@ def _one_constant(tensor: Tensor) -> bool:
     return tensor.constant and tensor.elements == 1
 
 
-def _broadcasts(view: View) -> bool | None:
+def _broadcasts(view: OperatorView) -> bool | None:
     """Batch, height with width, and channels are each the same, or one of the two has 1 there."""
     one, other = view.input(0), view.input(1)
     if one is None or other is None or len(one.shape) > 4 or len(other.shape) > 4:
@@ -34,43 +45,43 @@ def _broadcasts(view: View) -> bool | None:
     return depth == depth_2 or 1 in (depth, depth_2)
 
 
-def _single_row(view: View) -> bool | None:
+def _single_row(view: OperatorView) -> bool | None:
     given = view.input(0)
     if given is None or -1 in given.shape:
         return None
     return bool(given.shape) and given.shape[-1] == given.elements
 
 
-def _last_axis(view: View) -> bool | None:
+def _last_axis(view: OperatorView) -> bool | None:
     axis, given = view.option("axis"), view.input(0)
     if axis is None or given is None:
         return None
     return len(given.shape) in (3, 4) and axis in (-1, len(given.shape) - 1)
 
 
-def _pads_sides(view: View) -> bool | None:
+def _pads_sides(view: OperatorView) -> bool | None:
     axes, given = padded_axes(view), view.input(0)
     if given is None or len(given.shape) != 4:
         return False
     return None if axes is None else all(axis in (1, 2) for axis in axes)
 
 
-def _means_sides(view: View) -> bool | None:
+def _means_sides(view: OperatorView) -> bool | None:
     axes = axes_of(view, 1, 4)
     return None if axes is None else all(axis in (1, 2) for axis in axes)
 
 
-def _kernel_size(view: View) -> bool:
+def _kernel_size(view: OperatorView) -> bool:
     kernel = view.input(1)
     return kernel is None or all(side <= KERNEL_MOST for side in kernel.shape[1:3])
 
 
-def _constant_bias(view: View) -> bool:
+def _constant_bias(view: OperatorView) -> bool:
     bias = view.input(2)
     return bias is None or bias.constant
 
 
-def _shape_rank(view: View) -> bool | None:
+def _shape_rank(view: OperatorView) -> bool | None:
     shape = view.input(1)
     if shape is None:
         return len(view.outputs[0].shape) in (3, 4)
@@ -90,7 +101,7 @@ _BINARY = made(
 )
 
 
-def _real(place: int = 0) -> Rule:
+def _real(place: int = 0) -> SupportRule:
     return type_of(place, "float32", fix=FLOAT_FIX)
 
 
@@ -100,7 +111,7 @@ _FIRST = made(
     FLOAT_FIX,
 )
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, OperatorSupport] = {
     **rows(("ADD", "MUL"), op_version(1), type_of(1, *REAL, fix=FLOAT_FIX), _BINARY),
     **rows(("AVERAGE_POOL_2D", "MAX_POOL_2D"), op_version(1), _NO_ACTIVATION),
     "CONCATENATION": row(
@@ -132,7 +143,9 @@ ROWS: dict[str, Row] = {
     ),
     "RESHAPE": row(
         op_version(1),
-        Rule("Core ML is 2", lambda view: False, "set coreml_version to 2, or reshape outside the model", since="3"),
+        SupportRule(
+            "Core ML is 2", lambda view: False, "set coreml_version to 2, or reshape outside the model", since="3"
+        ),
         constant(1, "shape"),
         made("the new shape has 3 or 4 dimensions", _shape_rank),
     ),
@@ -140,7 +153,7 @@ ROWS: dict[str, Row] = {
     "SOFTMAX": row(op_version(1), equals("beta", "beta is 1", 1.0)),
 }
 
-TABLE = Table(
+TABLE = SupportTable(
     name="coreml",
     title="Core ML delegate",
     source="TensorFlow, tensorflow/lite/delegates/coreml (coreml_delegate.mm, builders/): IsNodeSupportedByDelegate",

@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tflbuild.runtime.contract import Request, WorkerError
-from tflbuild.steps.benchmarking.litert_benchmark import inquiry_of, set_inputs
+from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.steps.benchmarking.litert_benchmark import make_profile_request, set_inputs
 from tflbuild.steps.benchmarking.op_profile import OPERATOR, pieces_of
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.model import Model
-from tflbuild.tflite.partitions import Placement
+from tflbuild.tflite.partitions import DelegatePlacement
 
 SEEN_RUNS = 1
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedPlacement:
     """A signature's run: operators of its subgraph that ran on LiteRT's own kernels, and the delegate's pieces."""
 
     left: frozenset[int]
@@ -30,7 +30,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ConfirmedPlacement:
     """`left` are (subgraph, index). `taken` and `pieces` are None where something is not known, as `unknown` tells."""
 
     left: tuple[tuple[int, int], ...]
@@ -39,7 +39,7 @@ class Settled:
     unknown: tuple[str, ...]
 
 
-def observe(request: Request, model: Model, delegate: str, threads: int) -> dict[int, Seen]:
+def observe_placement(request: StepRequest, model: Model, delegate: str, threads: int) -> dict[int, ObservedPlacement]:
     """What was seen to run, by subgraph; those of signatures that cannot be run by themselves are not there."""
     found = {}
     for signature in model.signatures:
@@ -47,19 +47,21 @@ def observe(request: Request, model: Model, delegate: str, threads: int) -> dict
             feed = set_inputs(open_signature(request.inputs["model"], signature.key, delegate))
         except (WorkerError, RuntimeError, ValueError):
             continue
-        answer = inquiry_of(request, model, signature.key, feed, delegate, threads).ask(SEEN_RUNS)
+        answer = make_profile_request(request, model, signature.key, feed, delegate, threads).ask(SEEN_RUNS)
         if answer.get("profiles"):
             found[signature.subgraph] = seen(answer["profiles"][0], signature.subgraph)
     return found
 
 
-def seen(events: Sequence[Sequence[Any]], subgraph: int) -> Seen:
+def seen(events: Sequence[Sequence[Any]], subgraph: int) -> ObservedPlacement:
     """From a run's events, [type, tag, node, subgraph, microseconds] each."""
     left = frozenset(event[2] for event in events if event[0] == OPERATOR and event[3] == subgraph)
-    return Seen(left, len(pieces_of(events)))
+    return ObservedPlacement(left, len(pieces_of(events)))
 
 
-def settle(model: Model, placement: Placement | None, observed: Mapping[int, Seen]) -> Settled:
+def confirm_placement(
+    model: Model, placement: DelegatePlacement | None, observed: Mapping[int, ObservedPlacement]
+) -> ConfirmedPlacement:
     """Both together. `placement` is the interpreter's, of the first subgraph."""
     left: list[tuple[int, int]] = []
     taken, pieces, unknown = 0, 0, []
@@ -80,5 +82,5 @@ def settle(model: Model, placement: Placement | None, observed: Mapping[int, See
             unknown += [f"{op.name} of subgraph {number}: the runtime does not tell of it" for op in graph.ops]
         left += [(number, index) for index in sorted(own)]
     if unknown:
-        return Settled(tuple(left), None, None, tuple(unknown))
-    return Settled(tuple(left), taken, pieces, ())
+        return ConfirmedPlacement(tuple(left), None, None, tuple(unknown))
+    return ConfirmedPlacement(tuple(left), taken, pieces, ())

@@ -9,17 +9,23 @@ from importlib.metadata import version
 
 from tflbuild.core.digest import Json
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.benchmarking import host
-from tflbuild.steps.benchmarking.litert_benchmark import RUNTIME, free_sized, inquiry_of, placement_of, timing_of
-from tflbuild.steps.benchmarking.timing import Effort, Timing
+from tflbuild.steps.benchmarking.litert_benchmark import (
+    RUNTIME,
+    free_sized,
+    make_profile_request,
+    placement_of,
+    timing_of,
+)
+from tflbuild.steps.benchmarking.timing import Timing, TimingEffort
 from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.common.rules import View, each_view
-from tflbuild.targets.common.target_trial import Agreement, Trial, compare, finish, make_trial
-from tflbuild.targets.cpu.cpu_placement import observe, settle
-from tflbuild.targets.cpu.xnnpack import why_left
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.targets.common.target_trial import CpuReference, OutputAgreement, compare, make_trial, write_verdict
+from tflbuild.targets.cpu.cpu_placement import confirm_placement, observe_placement
+from tflbuild.targets.cpu.xnnpack import explain_unsupported
 from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.interpreters import Running, open_signature
+from tflbuild.tflite.interpreters import OpenSignature, open_signature
 from tflbuild.tflite.model import Model
 
 XNNPACK = "xnnpack"
@@ -31,11 +37,11 @@ OTHERS = {
 }
 LEAST_SNR_DB = 20.0
 SWEPT = (1, 2, 4)
-EFFORT = Effort(runs=50, warmup=10, precision=0.02, most_seconds=10.0)  # for each number of threads
+EFFORT = TimingEffort(runs=50, warmup=10, precision=0.02, most_seconds=10.0)  # for each number of threads
 
 
 @dataclass(frozen=True)
-class Asked:
+class CpuTargetOptions:
     """The profile's keys. `swept` has `threads` and what else is timed, no more than this host has cores."""
 
     name: str
@@ -45,7 +51,7 @@ class Asked:
     least_snr_db: float
 
     @classmethod
-    def read(cls, target: Mapping[str, Json]) -> Asked:
+    def read(cls, target: Mapping[str, Json]) -> CpuTargetOptions:
         """From `params.target`, with defaults for what is not there."""
         threads = target.get("threads", 1)
         swept = {count for count in target.get("threads_swept", SWEPT) if count <= host.cores()}
@@ -58,34 +64,34 @@ class Asked:
         )
 
 
-def run(request: Request) -> Facts:
-    """Outputs verdict.json. `params.target` has what `Asked` reads."""
-    asked = Asked.read(request.params["target"])
+def run(request: StepRequest) -> Facts:
+    """Outputs verdict.json. `params.target` has what `CpuTargetOptions` reads."""
+    asked = CpuTargetOptions.read(request.params["target"])
     model, key = read_model(request.inputs["model"]), request.read_json("signature")["key"]
     how = f"executed with {RUNTIME} {version(RUNTIME)} and {KERNELS[asked.delegate]}"
     try:
         running = open_signature(request.inputs["model"], key, asked.delegate)
     except WorkerError as error:
-        return finish(request, refused(asked, model, how, error))
+        return write_verdict(request, refused(asked, model, how, error))
     ops = sum(len(graph.ops) for graph in model.subgraphs)
     verdict = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=ops)
     try:
-        verdict, feed = held_against_others(verdict, request, running, asked)
+        verdict, feed = compare_with_other_kernels(verdict, request, running, asked)
     except WorkerError as error:
         if not free_sized(running):
-            verdict = placed(verdict, asked, request, model, running)
-        return finish(request, failed(verdict, error, "samples" in request.inputs))
-    verdict = placed(verdict, asked, request, model, running)
+            verdict = add_placement(verdict, asked, request, model, running)
+        return write_verdict(request, failed(verdict, error, "samples" in request.inputs))
+    verdict = add_placement(verdict, asked, request, model, running)
     timings = {count: time_threads(request, key, asked.delegate, count, feed) for count in asked.swept}
-    told = inquiry_of(request, model, key, feed, asked.delegate, asked.threads).ask(0)
+    told = make_profile_request(request, model, key, feed, asked.delegate, asked.threads).ask(0)
     figures = {**verdict.figures, **figures_of(timings, asked.threads)}
     if "peak_bytes" in told:
         figures["peak_bytes"] = float(told["peak_bytes"])
     notes = [*verdict.notes, *notes_of(model), *timing_notes(timings), *memory_notes(told), *size_notes(running, feed)]
-    return finish(request, replace(verdict, figures=figures, notes=tuple(notes)))
+    return write_verdict(request, replace(verdict, figures=figures, notes=tuple(notes)))
 
 
-def refused(asked: Asked, model: Model, how: str, error: WorkerError) -> Verdict:
+def refused(asked: CpuTargetOptions, model: Model, how: str, error: WorkerError) -> Verdict:
     """The runtime did not take the model at all."""
     why = f"{error.fields['what']}: {error.fields['why']}"
     linked = [*model.flex_ops(), *model.custom_ops()]
@@ -111,7 +117,9 @@ def failed(verdict: Verdict, error: WorkerError, sampled: bool) -> Verdict:
     return replace(verdict, proof=UNPROVEN, runs=None, how=how)
 
 
-def placed(verdict: Verdict, asked: Asked, request: Request, model: Model, running: Running) -> Verdict:
+def add_placement(
+    verdict: Verdict, asked: CpuTargetOptions, request: StepRequest, model: Model, running: OpenSignature
+) -> Verdict:
     """With the operators that XNNPACK took, in how many pieces. It is asked when all sizes are known: `running` ran."""
     if asked.delegate != XNNPACK:
         own = "no delegate was asked for: all operators ran on LiteRT's own kernels"
@@ -119,7 +127,9 @@ def placed(verdict: Verdict, asked: Asked, request: Request, model: Model, runni
     views = {(view.subgraph, view.index): view for view in each_view(model)}
     placement = placement_of(running, model)
     several = len(model.subgraphs) > 1 or placement is None or placement.unknown
-    settled = settle(model, placement, observe(request, model, asked.delegate, asked.threads) if several else {})
+    settled = confirm_placement(
+        model, placement, observe_placement(request, model, asked.delegate, asked.threads) if several else {}
+    )
     return replace(
         verdict,
         on_delegate=settled.taken,
@@ -129,12 +139,16 @@ def placed(verdict: Verdict, asked: Asked, request: Request, model: Model, runni
     )
 
 
-def fallback(view: View) -> Fallback:
+def fallback(view: OperatorView) -> Fallback:
     """An operator that XNNPACK left to LiteRT's own kernels."""
-    return Fallback(op=view.op.name, layer=view.layer, reason=why_left(view), index=view.index, subgraph=view.subgraph)
+    return Fallback(
+        op=view.op.name, layer=view.layer, reason=explain_unsupported(view), index=view.index, subgraph=view.subgraph
+    )
 
 
-def held_against_others(verdict: Verdict, request: Request, running: Running, asked: Asked) -> tuple[Verdict, Arrays]:
+def compare_with_other_kernels(
+    verdict: Verdict, request: StepRequest, running: OpenSignature, asked: CpuTargetOptions
+) -> tuple[Verdict, Arrays]:
     """(the verdict once its outputs were compared, a call's inputs). Raises WorkerError where it does not run.
 
     With the reference kernels', of which LiteRT lacks some: then with the optimized ones', unless those were run, or
@@ -148,11 +162,13 @@ def held_against_others(verdict: Verdict, request: Request, running: Running, as
         return replace(verdict, how=how), trial.feeds[0]
     verdict = judge_agreement(verdict, compare(trial, found), asked.least_snr_db, kernels)
     if not verdict.agrees and OPTIMIZED not in (kernels, asked.delegate):
-        verdict = replace(verdict, notes=(*verdict.notes, *second_opinion(request, found, asked.least_snr_db)))
+        verdict = replace(
+            verdict, notes=(*verdict.notes, *compare_with_third_kernels(request, found, asked.least_snr_db))
+        )
     return verdict, trial.feeds[0]
 
 
-def run_elsewhere(request: Request, delegate: str) -> tuple[str, Trial]:
+def run_elsewhere(request: StepRequest, delegate: str) -> tuple[str, CpuReference]:
     """(the kernels, their run): the first that run it. Raises WorkerError where not even the delegate does."""
     for kernels in (REFERENCE, OPTIMIZED):
         if kernels != delegate:
@@ -161,7 +177,7 @@ def run_elsewhere(request: Request, delegate: str) -> tuple[str, Trial]:
     return delegate, make_trial(request, delegate)
 
 
-def second_opinion(request: Request, found: Sequence[Arrays], least_snr_db: float) -> list[str]:
+def compare_with_third_kernels(request: StepRequest, found: Sequence[Arrays], least_snr_db: float) -> list[str]:
     """Which of two that differ may be wrong: a third's results."""
     try:
         second = compare(make_trial(request, OPTIMIZED), found)
@@ -171,7 +187,7 @@ def second_opinion(request: Request, found: Sequence[Arrays], least_snr_db: floa
     return [f"signal-to-noise ratio against LiteRT's optimized kernels: {second.snr_db:.1f} dB{blame}"]
 
 
-def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float, kernels: str) -> Verdict:
+def judge_agreement(verdict: Verdict, agreement: OutputAgreement, least_snr_db: float, kernels: str) -> Verdict:
     """Outputs that are not those of the other kernels prove nothing."""
     agrees = agreement.finite and agreement.snr_db >= least_snr_db
     figures = {**verdict.figures, **agreement.figures()}
@@ -183,7 +199,7 @@ def judge_agreement(verdict: Verdict, agreement: Agreement, least_snr_db: float,
     return replace(verdict, proof=UNPROVEN, agrees=False, figures=figures, how=how)
 
 
-def time_threads(request: Request, key: str, delegate: str, threads: int, feed: Arrays) -> Timing:
+def time_threads(request: StepRequest, key: str, delegate: str, threads: int, feed: Arrays) -> Timing:
     """Latency with so many threads, of inputs that were run before."""
     running = open_signature(request.inputs["model"], key, delegate, threads)
     running(feed)
@@ -231,7 +247,7 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
     return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
 
 
-def size_notes(running: Running, feed: Arrays) -> list[str]:
+def size_notes(running: OpenSignature, feed: Arrays) -> list[str]:
     """At which sizes a model was run that leaves some free."""
     sizes = ", ".join(f"{name} {list(feed[name].shape)}" for name in free_sized(running))
     return [f"sizes are free, and were {sizes}: larger inputs take longer"] if sizes else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tflbuild.targets.common.rules import View
+from tflbuild.targets.common.rules import OperatorView
 
 TRIED_WITH = "2.3.0"
 NO_REASON = "XNNPACK does not say why"
@@ -19,7 +19,7 @@ UNFUSED = ("TANH", "SIGN_BIT")  # activations that XNNPACK does not compute with
 
 
 @dataclass(frozen=True)
-class Tried:
+class MeasuredTypes:
     """An operator's element types, those of its first activation: some model was taken, every one was left."""
 
     taken: tuple[str, ...]
@@ -61,19 +61,19 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("L2_POOL_2D", "", "float32 int16"),
     ("STRIDED_SLICE", "float32", "int16 int32"),
 )
-TRIED: Mapping[str, Tried] = {
-    name: Tried(tuple(taken.split()), tuple(refused.split()))
+TRIED: Mapping[str, MeasuredTypes] = {
+    name: MeasuredTypes(tuple(taken.split()), tuple(refused.split()))
     for names, taken, refused in _GROUPS
     for name in names.split()
 }
 
 
-def type_of(view: View) -> str:
+def type_of(view: OperatorView) -> str:
     """The element type of the first activation, "" where there is none."""
     return next((tensor.type for tensor in view.moving), "")
 
 
-def why_left(view: View) -> str:
+def explain_unsupported(view: OperatorView) -> str:
     """What is known of why XNNPACK left an operator."""
     name, kind = view.op.name, type_of(view)
     tried = TRIED.get(name)

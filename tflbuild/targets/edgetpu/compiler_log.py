@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.common.rules import View, each_view
+from tflbuild.targets.common.rules import OperatorView, each_view
 from tflbuild.tflite.model import Model
 
 MAPPED = "Mapped to Edge TPU"
@@ -46,7 +46,7 @@ _LATE = re.compile(r"^.*timed out.*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Row:
+class EdgeTpuLogRow:
     """One line of the table: so many operators of this name have this status."""
 
     op: str
@@ -55,14 +55,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class EdgeTpuLog:
     """A log. `figures` in bytes; `subgraphs` and `ops` are None where the log does not say; `error` "" for none.
 
     `late`: the compiler was not done in its time.
     """
 
     version: str
-    rows: tuple[Row, ...]
+    rows: tuple[EdgeTpuLogRow, ...]
     figures: Mapping[str, float]
     subgraphs: int | None
     ops: int | None
@@ -78,7 +78,7 @@ class Report:
         """Operators that run on the Edge TPU."""
         return sum(one.count for one in self.rows if one.status == MAPPED)
 
-    def left(self, name: str) -> list[Row]:
+    def left(self, name: str) -> list[EdgeTpuLogRow]:
         """What is said of operators of this name that stay on the CPU."""
         return [one for one in self.rows if one.op == name and one.status != MAPPED]
 
@@ -89,13 +89,13 @@ def version_of(text: str) -> str:
     return found.group(1) if found else ""
 
 
-def read_log(text: str) -> Report:
+def read_log(text: str) -> EdgeTpuLog:
     """The report in what the compiler printed; the table may stand there twice, and is read once."""
-    rows = dict.fromkeys(Row(op, int(count), status) for op, count, status in _ROW.findall(text))
+    rows = dict.fromkeys(EdgeTpuLogRow(op, int(count), status) for op, count, status in _ROW.findall(text))
     failed = dict.fromkeys(f"{what}{more}".strip() for what, more in _FAILED.findall(text))
     counts = {name: re.search(re.escape(label) + r"[ \t]*(\d+)", text) for name, label in _COUNTS.items()}
     sizes = {name: re.search(re.escape(label) + _SIZE, text) for name, label in _FIGURES.items()}
-    return Report(
+    return EdgeTpuLog(
         version=version_of(text),
         rows=tuple(rows),
         figures={
@@ -110,7 +110,9 @@ def read_log(text: str) -> Report:
     )
 
 
-def name_layers(report: Report, model: Model, compiled: Model | None, expected: Sequence[Fallback]) -> list[Fallback]:
+def name_layers(
+    report: EdgeTpuLog, model: Model, compiled: Model | None, expected: Sequence[Fallback]
+) -> list[Fallback]:
     """The operators that the compiler left to the CPU. `expected` are those that the published rules refuse."""
     views = list(each_view(model))
     foreseen = {(one.subgraph, one.index): one for one in expected}
@@ -126,15 +128,17 @@ def name_layers(report: Report, model: Model, compiled: Model | None, expected: 
     return sorted(found, key=lambda one: (one.subgraph, one.index))
 
 
-def _name(view: View) -> str:
+def _name(view: OperatorView) -> str:
     return CUSTOM if view.op.custom else view.op.name
 
 
-def _still_there(report: Report, views: Sequence[View], compiled: Model | None) -> dict[str, list[View]] | None:
+def _still_there(
+    report: EdgeTpuLog, views: Sequence[OperatorView], compiled: Model | None
+) -> dict[str, list[OperatorView]] | None:
     if compiled is None:
         return None
     layers = {(_name(view), view.layer) for view in each_view(compiled) if view.op.name != COMPILED_OP}
-    left: dict[str, list[View]] = {}
+    left: dict[str, list[OperatorView]] = {}
     for view in views:
         if (_name(view), view.layer) in layers:
             left.setdefault(_name(view), []).append(view)
@@ -145,14 +149,16 @@ def _still_there(report: Report, views: Sequence[View], compiled: Model | None) 
     return left if agree else None
 
 
-def _likely(alike: Sequence[View], count: int, foreseen: Mapping[tuple[int, int], Fallback]) -> list[View]:
+def _likely(
+    alike: Sequence[OperatorView], count: int, foreseen: Mapping[tuple[int, int], Fallback]
+) -> list[OperatorView]:
     if count == len(alike):
         return list(alike)
     refused = [view for view in alike if (view.subgraph, view.index) in foreseen]
     return refused if len(refused) == count else []
 
 
-def _fallback(view: View, rows: Sequence[Row], foreseen: Fallback | None) -> Fallback:
+def _fallback(view: OperatorView, rows: Sequence[EdgeTpuLogRow], foreseen: Fallback | None) -> Fallback:
     follows = foreseen is not None and foreseen.reason.startswith("comes after ")
     statuses = list(dict.fromkeys(one.status for one in rows))
     fitting = [one for one in statuses if (one == SECOND_SUBGRAPH) == follows] or statuses
@@ -167,7 +173,7 @@ def _fallback(view: View, rows: Sequence[Row], foreseen: Fallback | None) -> Fal
     )
 
 
-def _unnamed(name: str, rows: Sequence[Row], count: int, of: int) -> Fallback:
+def _unnamed(name: str, rows: Sequence[EdgeTpuLogRow], count: int, of: int) -> Fallback:
     statuses = " or ".join(dict.fromkeys(one.status for one in rows))
     return Fallback(
         op=name,

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.core.verdict import PROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError, end_with_parent
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError, end_with_parent
 from tflbuild.targets.common.lint import lint
 from tflbuild.targets.common.rules import each_view
-from tflbuild.targets.common.target_trial import finish
-from tflbuild.targets.edgetpu.compiler_log import COMPILER, TO_PROVE, Report, name_layers, read_log
+from tflbuild.targets.common.target_trial import write_verdict
+from tflbuild.targets.edgetpu.compiler_log import COMPILER, TO_PROVE, EdgeTpuLog, name_layers, read_log
 from tflbuild.targets.edgetpu.table import TABLE
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model
@@ -23,7 +23,7 @@ TIMEOUT_S = 600
 SPARE_S = 30  # the compiler ends itself at its own limit; this much later it is ended
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json and compiled/, in which the compiled model lies where the compiler made one.
 
     `params.target` has the target's name, and may have `multiple_subgraphs` and `timeout_s`; `params.tool` has
@@ -37,7 +37,7 @@ def run(request: Request) -> Facts:
     table = replace(TABLE, one_partition=not target.get("multiple_subgraphs", False))
     expected = lint(table, model, target["name"], target["version"])
     if not planned:
-        return finish(request, replace(expected, to_prove=TO_PROVE))
+        return write_verdict(request, replace(expected, to_prove=TO_PROVE))
     report, path = compile_model(request, target)
     if report.late:
         raise WorkerError(
@@ -52,12 +52,12 @@ def run(request: Request) -> Facts:
             next_step="build again: the plan asks for its version",
         )
     if not report.compiled or path is None:
-        return finish(request, refused(report, model, expected))
+        return write_verdict(request, refused(report, model, expected))
     shutil.copyfile(path, compiled / "model_edgetpu.tflite")
-    return finish(request, proven(report, model, path, expected))
+    return write_verdict(request, proven(report, model, path, expected))
 
 
-def compile_model(request: Request, target: Mapping[str, Any]) -> tuple[Report, Path | None]:
+def compile_model(request: StepRequest, target: Mapping[str, Any]) -> tuple[EdgeTpuLog, Path | None]:
     """What the compiler said, and its model, None where it made none. Raises WorkerError when it is not there."""
     program = shutil.which(COMPILER)
     if program is None:
@@ -87,7 +87,7 @@ def compile_model(request: Request, target: Mapping[str, Any]) -> tuple[Report, 
     return report, path if path.is_file() and path.stat().st_size else None
 
 
-def proven(report: Report, model: Model, path: Path, expected: Verdict) -> Verdict:
+def proven(report: EdgeTpuLog, model: Model, path: Path, expected: Verdict) -> Verdict:
     """The verdict on a model that was compiled."""
     fallbacks = name_layers(report, model, _read(path), expected.fallbacks)
     return replace(
@@ -105,7 +105,7 @@ def proven(report: Report, model: Model, path: Path, expected: Verdict) -> Verdi
     )
 
 
-def refused(report: Report, model: Model, expected: Verdict) -> Verdict:
+def refused(report: EdgeTpuLog, model: Model, expected: Verdict) -> Verdict:
     """The verdict on a model of which the compiler made nothing."""
     said = report.error or "it made no model and gave no reason"
     foreseen = {(one.subgraph, one.index): one for one in expected.fallbacks}
@@ -134,7 +134,7 @@ def refused(report: Report, model: Model, expected: Verdict) -> Verdict:
     )
 
 
-def _surprises(report: Report, expected: Verdict) -> list[str]:
+def _surprises(report: EdgeTpuLog, expected: Verdict) -> list[str]:
     """Where the compiler did otherwise than the published rules say."""
     if expected.on_delegate is None or expected.on_delegate == report.on_tpu():
         return []

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tflbuild.targets.common.forms import EIGHT_BIT_FIX, QUANT8, axes_of, each, equals, made, padded_axes, size_of
-from tflbuild.targets.common.rules import Row, Rule, Table, View, constant, fused, row, rows, static
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    OperatorView,
+    SupportRule,
+    SupportTable,
+    constant,
+    fused,
+    row,
+    rows,
+    static,
+)
 from tflbuild.tflite.model import Tensor
 
 SOFTMAX_MOST = 16_000  # elements
@@ -11,7 +21,7 @@ RESHAPE_SMALL = 4096  # elements; "large" has no published number, and this is n
 BATCH = "move the batch into the caller: one sample a call"
 
 
-def _moving(view: View) -> list[Tensor | None]:
+def _moving(view: OperatorView) -> list[Tensor | None]:
     return [one for one in (*view.inputs, *view.outputs) if one is None or not (one.constant or one.state)]
 
 
@@ -35,10 +45,10 @@ EVERYWHERE = (
 )
 
 
-def _not_batch(place: int, what: str) -> Rule:
+def _not_batch(place: int, what: str) -> SupportRule:
     """Axis 0 of four is the batch; of fewer, nothing is published."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         tensor = view.input(0)
         rank = len(tensor.shape) if tensor else 0
         axes = axes_of(view, place, rank)
@@ -49,7 +59,7 @@ def _not_batch(place: int, what: str) -> Rule:
     return made(f"{what} is not the batch", holds, BATCH)
 
 
-def _depth_by_four(view: View) -> bool | None:
+def _depth_by_four(view: OperatorView) -> bool | None:
     tensor = view.input(0)
     if tensor is None or not tensor.shape:
         return None
@@ -60,10 +70,10 @@ def _depth_by_four(view: View) -> bool | None:
     return rank - 1 not in axes or tensor.shape[-1] % 4 == 0
 
 
-def _option_axis(name: str, place: int, what: str) -> Rule:
+def _option_axis(name: str, place: int, what: str) -> SupportRule:
     """The axis that an option names is not that of the batch."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         axis, tensor = view.option(name), view.input(place)
         if axis is None or tensor is None:
             return None
@@ -73,7 +83,7 @@ def _option_axis(name: str, place: int, what: str) -> Rule:
     return made(f"{what} is not the batch", holds, BATCH)
 
 
-def _split_axis(view: View) -> bool | None:
+def _split_axis(view: OperatorView) -> bool | None:
     tensor = view.input(1)
     rank = len(tensor.shape) if tensor else 0
     axes = axes_of(view, 0, rank)
@@ -82,7 +92,7 @@ def _split_axis(view: View) -> bool | None:
     return 0 not in axes if rank >= 4 else (True if 0 not in axes else None)
 
 
-def _pad_axes(view: View) -> bool | None:
+def _pad_axes(view: OperatorView) -> bool | None:
     axes = padded_axes(view)
     if axes is None:
         return None
@@ -90,38 +100,38 @@ def _pad_axes(view: View) -> bool | None:
     return 0 not in axes or (None if tensor is None or len(tensor.shape) < 4 else False)
 
 
-def _zero_padding(view: View) -> bool | None:
+def _zero_padding(view: OperatorView) -> bool | None:
     stored = [one for one in view.inputs if one is not None and one.constant]
     if not stored:
         return True
     return None if len(view.inputs) == 2 else False  # whether it is zeros is in the weights
 
 
-def _same_dilation(view: View) -> bool | None:
+def _same_dilation(view: OperatorView) -> bool | None:
     across, down = view.option("dilationWFactor"), view.option("dilationHFactor")
     return None if across is None or down is None else across == down
 
 
-def _softmax(view: View) -> bool | None:
+def _softmax(view: OperatorView) -> bool | None:
     tensor = view.input(0)
     if tensor is None or -1 in tensor.shape:
         return None
     return _flat(tensor, 1) and tensor.elements <= SOFTMAX_MOST
 
 
-def _small(view: View) -> bool | None:
+def _small(view: OperatorView) -> bool | None:
     sizes = [size_of(one.shape) for one in view.outputs]
     return True if all(size is not None and size <= RESHAPE_SMALL for size in sizes) else None
 
 
-def _unit_strides(view: View) -> bool | None:
+def _unit_strides(view: OperatorView) -> bool | None:
     tensor = view.input(3)
     if tensor is None or len(tensor.values) != tensor.elements:
         return None
     return all(stride == 1 for stride in tensor.values)
 
 
-def _flat_alpha(view: View) -> bool | None:
+def _flat_alpha(view: OperatorView) -> bool | None:
     alpha = view.input(1)
     return None if alpha is None else _flat(alpha, 1)
 
@@ -135,7 +145,7 @@ _RESIZE = made(
 )
 _NO_ACTIVATION = fused(fix="make the activation an operator of its own")
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, OperatorSupport] = {
     **rows(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")),
     **rows(("LOGISTIC", "TANH", "RELU", "RELU6", "RELU_N1_TO_1", "RSQRT", "L2_NORMALIZATION", "QUANTIZE")),
     **rows(("EXPAND_DIMS", "SQUEEZE", "SPACE_TO_DEPTH")),
@@ -183,7 +193,7 @@ ROWS: dict[str, Row] = {
     ),
 }
 
-TABLE = Table(
+TABLE = SupportTable(
     name="edgetpu",
     title="Edge TPU",
     source="Coral, TensorFlow models on the Edge TPU: model requirements and supported operations (compiler 16.0)",

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request
-from tflbuild.targets.common.lint import judge
-from tflbuild.targets.common.rules import View, each_view
-from tflbuild.targets.common.target_trial import finish, finish_without
+from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.targets.common.lint import check_operator
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.targets.common.target_trial import finish_without, write_verdict
 from tflbuild.targets.ethos_u import vela
 from tflbuild.targets.ethos_u.table import TABLES
 from tflbuild.targets.tflm.table import TABLE as TFLM_TABLE
@@ -21,7 +21,7 @@ from tflbuild.tflite.model import Model
 COMPILED = "model_vela.tflite"
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json and compiled/model_vela.tflite, where Vela made one.
 
     `params.target`: name, table, version, accelerator (`ethos-u55-128`), system_config, memory_mode, optimise
@@ -42,13 +42,15 @@ def run(request: Request) -> Facts:
     if done.model is None:
         return finish_without(request, _failed(target, original, done))
     shutil.copyfile(done.model, folder / COMPILED)
-    return finish(request, _compiled(target, original, read_model(folder / COMPILED), done))
+    return write_verdict(request, _compiled(target, original, read_model(folder / COMPILED), done))
 
 
-def _failed(target: Mapping[str, Any], model: Model, done: vela.Compiled) -> Verdict:
+def _failed(target: Mapping[str, Any], model: Model, done: vela.VelaResult) -> Verdict:
     """Vela made nothing: no proof, and nothing to put on the device. What it and the table refuse may be why."""
     views = list(each_view(model))
-    refused = [view for view in views if judge(TABLES[target["table"]], view, target["version"]).taken is False]
+    refused = [
+        view for view in views if check_operator(TABLES[target["table"]], view, target["version"]).taken is False
+    ]
     return Verdict(
         target=target["name"],
         proof=UNPROVEN,
@@ -61,7 +63,7 @@ def _failed(target: Mapping[str, Any], model: Model, done: vela.Compiled) -> Ver
     )
 
 
-def _compiled(target: Mapping[str, Any], original: Model, compiled: Model, done: vela.Compiled) -> Verdict:
+def _compiled(target: Mapping[str, Any], original: Model, compiled: Model, done: vela.VelaResult) -> Verdict:
     pieces = vela.count_npu_ops(compiled)
     views = list(each_view(original))
     left = set(vela.left_on_cpu(original, compiled)) if pieces else {(view.subgraph, view.index) for view in views}
@@ -89,7 +91,7 @@ def _device(target: Mapping[str, Any], summary: Mapping[str, str]) -> str:
     return f"estimate by Vela for {target['accelerator']}, {system}{hertz}"
 
 
-def _runs(target: Mapping[str, Any], cpu: Sequence[View]) -> bool | None:
+def _runs(target: Mapping[str, Any], cpu: Sequence[OperatorView]) -> bool | None:
     """What is left runs on the CPU beside the NPU where TensorFlow Lite Micro has it.
 
     An Ethos-U55 sits beside a microcontroller; the others may sit beside a CPU with Linux, where LiteRT has more.
@@ -99,26 +101,26 @@ def _runs(target: Mapping[str, Any], cpu: Sequence[View]) -> bool | None:
     return False if target["table"] == "ethos_u55" else None
 
 
-def _without_kernel(cpu: Sequence[View]) -> list[str]:
+def _without_kernel(cpu: Sequence[OperatorView]) -> list[str]:
     table = TFLM_TABLE
-    return list(dict.fromkeys(view.op.name for view in cpu if judge(table, view).taken is False))
+    return list(dict.fromkeys(view.op.name for view in cpu if check_operator(table, view).taken is False))
 
 
 def _fallbacks(
-    target: Mapping[str, Any], views: Sequence[View], refusals: Sequence[vela.Refusal]
+    target: Mapping[str, Any], views: Sequence[OperatorView], refusals: Sequence[vela.VelaCpuOperator]
 ) -> tuple[Fallback, ...]:
     """With Vela's own reason where it gave one, and the table's fix."""
     table = TABLES[target["table"]]
     found = []
     for view in views:
-        judged = replace(judge(table, view, target["version"]), taken=False)
+        judged = replace(check_operator(table, view, target["version"]), taken=False)
         said = _reason(view, refusals)
         reason = f"Vela: {said}" if said else judged.reason or "Vela gave no reason"
         found.append(replace(judged.fallback(), reason=reason))
     return tuple(found)
 
 
-def _reason(view: View, refusals: Sequence[vela.Refusal]) -> str:
+def _reason(view: OperatorView, refusals: Sequence[vela.VelaCpuOperator]) -> str:
     """What Vela said of the operator, or of the activation that it split off from it."""
     layers = {tensor.name for tensor in view.outputs}
     same = [one for one in refusals if one.op == view.op.name and one.layer.removesuffix("_act") in layers]
@@ -130,7 +132,9 @@ def _reason(view: View, refusals: Sequence[vela.Refusal]) -> str:
     return said
 
 
-def _notes(target: Mapping[str, Any], cpu: Sequence[View], summary: Mapping[str, str], pieces: int) -> list[str]:
+def _notes(
+    target: Mapping[str, Any], cpu: Sequence[OperatorView], summary: Mapping[str, str], pieces: int
+) -> list[str]:
     notes = ["outputs were not compared: there is no NPU here to run it"]
     lacking = _without_kernel(cpu)
     if lacking:

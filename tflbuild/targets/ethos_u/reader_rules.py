@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from tflbuild.targets.common.rules import Predicate, Rule, View, inputs_alike, same_types, values_alike
+from tflbuild.targets.common.rules import OperatorView, Predicate, SupportRule, inputs_alike, same_types, values_alike
 
 VELA = "5.2"
 INTEGERS = ("int4", "int8", "int16", "int32", "int64")
@@ -23,12 +23,12 @@ REDUCES = ("SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ANY", "REDUCE_ALL", "REDUC
 READ_FIRST = (*REDUCES, "MEAN", "ARG_MAX", "PAD", "REVERSE_V2", "SPLIT_V")
 
 
-def of(names: Sequence[str], holds: Callable[[View], bool | None]) -> Predicate:
+def only_for(names: Sequence[str], holds: Callable[[OperatorView], bool | None]) -> Predicate:
     """Asked of these operators alone."""
     return lambda view: holds(view) if view.op.name in names else True
 
 
-def _sums_alike(view: View) -> bool:
+def _sums_alike(view: OperatorView) -> bool:
     """Inputs of one type; a signed one makes signed integers, UINT8 makes itself or INT32."""
     a, b, out = view.input(0), view.input(1), view.outputs[0]
     if a is None or b is None:
@@ -40,56 +40,56 @@ def _sums_alike(view: View) -> bool:
     return a.type != "uint8" or out.type in ("uint8", "int32")
 
 
-def _same_scale(view: View) -> bool:
+def _same_scale(view: OperatorView) -> bool:
     given, out = view.input(0), view.outputs[0]
     return given is None or not given.scales or not out.scales or given.scales[0] == out.scales[0]
 
 
-def _softmax(view: View) -> bool:
+def _softmax(view: OperatorView) -> bool:
     given, out = view.input(0), view.outputs[0]
     return given is None or given.type == out.type or (given.type, out.type) == ("int8", "int16")
 
 
-def _read_first(view: View) -> bool:
+def _read_first(view: OperatorView) -> bool:
     given = view.input(1)
     return given is None or given.constant
 
 
-def _split(view: View) -> bool | None:
+def _split(view: OperatorView) -> bool | None:
     along, given = view.input(0), view.input(1)
     if along is None or given is None or not along.constant:
         return False
     return bool(along.values[0] > -len(given.shape)) if along.values else None
 
 
-def _concatenation(view: View) -> bool:
+def _concatenation(view: OperatorView) -> bool:
     axis = view.option("axis")
     return axis is None or axis > -len(view.outputs[0].shape)
 
 
-def _turned(view: View) -> bool:
+def _turned(view: OperatorView) -> bool:
     order = view.input(1)
     return order is None or order.type in ("int32", "uint32")
 
 
-def _index_output(view: View) -> bool:
+def _index_output(view: OperatorView) -> bool:
     return view.outputs[0].type in ("int32", "int64")
 
 
-def _indices(view: View) -> bool:
+def _indices(view: OperatorView) -> bool:
     given = view.input(1)
     return given is None or given.type in ("int16", "int32", "int64")
 
 
-def _wide_paddings(view: View) -> bool | None:
+def _wide_paddings(view: OperatorView) -> bool | None:
     """Of 64 bits they are read only where they happen to lie on a multiple of 8 bytes."""
     given = view.input(1)
     return None if given is not None and given.type == "int64" else True
 
 
-def _rule(text: str, names: Sequence[str], holds: Callable[[View], bool | None], fix: str = "") -> Rule:
+def _rule(text: str, names: Sequence[str], holds: Callable[[OperatorView], bool | None], fix: str = "") -> SupportRule:
     told = f"{_listed(names)}: {text}"
-    return Rule(told, of(names, holds), fix, fatal=True)
+    return SupportRule(told, only_for(names, holds), fix, fatal=True)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -111,22 +111,22 @@ READER = (
 )
 
 
-def once_taken(rule: Rule, *others: Rule) -> Rule:
+def once_taken(rule: SupportRule, *others: SupportRule) -> SupportRule:
     """Asked only where the others hold: what is left to the CPU does not come so far."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         return True if any(other.holds(view) is False for other in others) else rule.holds(view)
 
     return replace(rule, holds=holds)
 
 
-def leading(view: View) -> int:
+def leading(view: OperatorView) -> int:
     """How many images there are: the product of all sizes before height, width and channels."""
     given = view.input(0)
     return 1 if given is None else prod(given.shape[:-3])
 
 
-def _lstm_batch(view: View) -> bool:
+def _lstm_batch(view: OperatorView) -> bool:
     """Vela ends on a single value for a step: one unit, and a batch of 1."""
     given, out = view.input(0), view.outputs[0]
     if given is None or len(given.shape) != 3:
@@ -135,12 +135,12 @@ def _lstm_batch(view: View) -> bool:
     return batch > 1 or out.shape[-1] > 1
 
 
-def _cast_reads(view: View) -> bool:
+def _cast_reads(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or (given.type != "int64" and (given.type, view.outputs[0].type) != ("bool", "bool"))
 
 
-def _ungrouped(view: View) -> bool:
+def _ungrouped(view: OperatorView) -> bool:
     """Groups are slices, and large strides are unrolled over what is whole."""
     image, kernel = view.input(0), view.input(1)
     strides = [view.option("strideH"), view.option("strideW")]
@@ -149,14 +149,18 @@ def _ungrouped(view: View) -> bool:
     return bool(max(strides) <= 3)
 
 
-ONE_IMAGE = Rule(
+ONE_IMAGE = SupportRule(
     f"the batch is 1, with the dimensions before it: Vela {VELA} fails else",
     lambda view: leading(view) <= 1,
     "batch 1: signature.batch=1",
     fatal=True,
 )
-LSTM_UNITS = Rule(f"it has more than one unit, or a batch above 1: Vela {VELA} fails else", _lstm_batch, fatal=True)
-CAST_READS = Rule(f"input 0 is not INT64, and BOOL no BOOL: Vela {VELA} fails else", _cast_reads, fatal=True)
-VALUES_ALIKE = Rule(f"values and output are of one type: Vela {VELA} fails else", values_alike, fatal=True)
-INPUTS_ALIKE = Rule(f"inputs are of one type: Vela {VELA} fails else", inputs_alike, fatal=True)
-UNGROUPED = Rule(f"there are no groups where a stride is above 3: Vela {VELA} fails else", _ungrouped, fatal=True)
+LSTM_UNITS = SupportRule(
+    f"it has more than one unit, or a batch above 1: Vela {VELA} fails else", _lstm_batch, fatal=True
+)
+CAST_READS = SupportRule(f"input 0 is not INT64, and BOOL no BOOL: Vela {VELA} fails else", _cast_reads, fatal=True)
+VALUES_ALIKE = SupportRule(f"values and output are of one type: Vela {VELA} fails else", values_alike, fatal=True)
+INPUTS_ALIKE = SupportRule(f"inputs are of one type: Vela {VELA} fails else", inputs_alike, fatal=True)
+UNGROUPED = SupportRule(
+    f"there are no groups where a stride is above 3: Vela {VELA} fails else", _ungrouped, fatal=True
+)

@@ -7,7 +7,7 @@ there Vela 5.2.0 fails on the whole model.
 
 from __future__ import annotations
 
-from tflbuild.targets.common.rules import Row, Rule, Table, constant, row, rows
+from tflbuild.targets.common.rules import OperatorSupport, SupportRule, SupportTable, constant, row, rows
 from tflbuild.targets.ethos_u.reader_rules import (
     CAST_READS,
     INPUTS_ALIKE,
@@ -79,7 +79,7 @@ BARRED = (NO_SCALARS, CENTRED)  # what is left to the CPU for any operator
 COMPARISONS = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
 
 
-def _narrow_rows() -> dict[str, Row]:
+def _narrow_rows() -> dict[str, OperatorSupport]:
     """U55 and U65: integers of 8 and 16 bits, few of 32."""
     narrow, with_32 = integers(*NARROW), integers(*WITH_32)
     convolved = (STILL, *narrow, WEIGHTS, *BIAS, SCALED, STRIDES)
@@ -124,7 +124,7 @@ def _narrow_rows() -> dict[str, Row]:
     }
 
 
-def _common() -> dict[str, Row]:
+def _common() -> dict[str, OperatorSupport]:
     """Alike on all three."""
     whole = (LSTM_TYPES, SCALED, WHOLE_LSTM)
     return {
@@ -137,7 +137,7 @@ def _common() -> dict[str, Row]:
     }
 
 
-def _wide_rows() -> dict[str, Row]:
+def _wide_rows() -> dict[str, OperatorSupport]:
     """U85: more operators, integers of 32 bits, what only moves values of 64 bits and BOOL as well."""
     narrow = integers(*NARROW, fatal=("int32", "int64"))
     with_32, moved = integers(*WITH_32, fatal=("int64",)), integers(*MOVED)
@@ -198,8 +198,10 @@ SOURCE = "vela --supported-ops-report of Vela 5.2.0, and what it does with one-o
 DISAGREEMENTS: dict[str, dict[str, str]] = {"ethos_u55": {}, "ethos_u65": {}, "ethos_u85": {}}
 
 
-def _table(name: str, title: str, accelerator: str, found: dict[str, Row], *everywhere: Rule) -> Table:
-    return Table(
+def _table(
+    name: str, title: str, accelerator: str, found: dict[str, OperatorSupport], *everywhere: SupportRule
+) -> SupportTable:
+    return SupportTable(
         name=name,
         title=title,
         source=SOURCE,

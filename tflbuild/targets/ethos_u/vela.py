@@ -31,7 +31,7 @@ Place = tuple[int, int]  # subgraph, index of the operator in it
 
 
 @dataclass(frozen=True)
-class Refusal:
+class VelaCpuOperator:
     """An operator that Vela leaves to the CPU: its own name for it, the tensor that it makes, and why."""
 
     op: str
@@ -40,14 +40,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class VelaResult:
     """What one run of Vela gave. `model` is None where it failed, and `failure` is then what it said last.
 
     `summary` is its table of estimates by its own names, as text.
     """
 
     model: Path | None
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[VelaCpuOperator, ...]
     summary: Mapping[str, str]
     failure: str = ""
 
@@ -57,7 +57,7 @@ def version() -> str:
     return metadata.version(PACKAGE)
 
 
-def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> Compiled:
+def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> VelaResult:
     """Compile a .tflite into `folder`, for `target`: accelerator, system_config, memory_mode, optimise, config, ...
 
     What Vela prints goes to this process's output as well. Raises WorkerError for a
@@ -79,8 +79,8 @@ def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> Compi
     found = folder / f"{model.stem}_vela.tflite"
     if ended.returncode or not found.exists():
         _blame_configuration(ended.stdout, target)
-        return Compiled(None, tuple(read_refusals(ended.stdout)), {}, _last_words(ended.stdout, ended.returncode))
-    return Compiled(found, tuple(read_refusals(ended.stdout)), _summary(folder))
+        return VelaResult(None, tuple(read_refusals(ended.stdout)), {}, _last_words(ended.stdout, ended.returncode))
+    return VelaResult(found, tuple(read_refusals(ended.stdout)), _summary(folder))
 
 
 def _options(target: Mapping[str, Any], folder: Path) -> list[str]:
@@ -114,7 +114,7 @@ def _blame_configuration(said: str, target: Mapping[str, Any]) -> None:
         )
 
 
-def read_refusals(said: str) -> Iterator[Refusal]:
+def read_refusals(said: str) -> Iterator[VelaCpuOperator]:
     """Vela's warnings: a line that names operator and tensor, then why, until an empty line."""
     lines = iter(said.splitlines())
     for line in lines:
@@ -125,7 +125,7 @@ def read_refusals(said: str) -> Iterator[Refusal]:
                 if not following.strip() or following.startswith(("Traceback (", "Warning: ")):
                     break
                 why.append(following.strip().removeprefix("Reason: "))
-            yield Refusal(head[1], head[2], "; ".join(why))
+            yield VelaCpuOperator(head[1], head[2], "; ".join(why))
 
 
 def _last_words(said: str, code: int) -> str:

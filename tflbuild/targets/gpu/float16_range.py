@@ -21,7 +21,7 @@ FIX = "have the app compile it for 32-bit floats (target.precision=float32), or 
 
 
 @dataclass(frozen=True)
-class Excess:
+class Float16Overflow:
     """A tensor that 16-bit floats cannot hold. `layer` is its name, `value` the largest magnitude seen or stored.
 
     `lost` is the share of a stored tensor's values that would become 0, None where `value` is too large.
@@ -43,11 +43,11 @@ class Excess:
 
 
 @dataclass(frozen=True)
-class Range:
+class Float16Range:
     """`largest`: of all activations' magnitudes as real values, where feeds were run; None where none was kept."""
 
     largest: float | None
-    excesses: tuple[Excess, ...]
+    excesses: tuple[Float16Overflow, ...]
 
     def figures(self) -> dict[str, float]:
         """How far activations are from what 16-bit floats can hold, as a factor; what is below 1 overflows."""
@@ -57,7 +57,7 @@ class Range:
         return {"max_abs_activation": self.largest, **headroom}
 
 
-def float16_range(path: Path, model: Model, key: str, feeds: Sequence[Arrays], kernels: str) -> Range:
+def float16_range(path: Path, model: Model, key: str, feeds: Sequence[Arrays], kernels: str) -> Float16Range:
     """Runs the feeds on this host's CPU with all tensors kept, and looks at what the file stores."""
     running = open_signature(path, key, kernels, preserve=True)
     graph = model.subgraphs[running.subgraph]
@@ -71,11 +71,11 @@ def float16_range(path: Path, model: Model, key: str, feeds: Sequence[Arrays], k
                     largest.get(index, 0.0), _magnitude(running.interpreter, running.subgraph, index, tensor)
                 )
     over = [
-        Excess(graph.tensors[index].name, makers.get(index, ""), value, stored=False)
+        Float16Overflow(graph.tensors[index].name, makers.get(index, ""), value, stored=False)
         for index, value in largest.items()
         if not value <= LARGEST
     ]
-    return Range(max(largest.values(), default=None), (*over, *_constants(path, model, running.subgraph)))
+    return Float16Range(max(largest.values(), default=None), (*over, *_constants(path, model, running.subgraph)))
 
 
 def _is_real(tensor: Tensor) -> bool:
@@ -94,7 +94,7 @@ def _magnitude(interpreter: object, subgraph: int, index: int, tensor: Tensor) -
     return found if np.isfinite(found) else float("inf")
 
 
-def _constants(path: Path, model: Model, subgraph: int) -> list[Excess]:
+def _constants(path: Path, model: Model, subgraph: int) -> list[Float16Overflow]:
     """Stored numbers that overflow, or of which most vanish."""
     buffers = read_buffers(path)
     found = []
@@ -106,7 +106,7 @@ def _constants(path: Path, model: Model, subgraph: int) -> list[Excess]:
         there = int((values > 0).sum())
         lost = float(((values > 0) & (values < SMALLEST / 2)).sum() / there) if there else 0.0
         if largest > LARGEST:
-            found.append(Excess(tensor.name, "", largest, stored=True))
+            found.append(Float16Overflow(tensor.name, "", largest, stored=True))
         elif lost > 0.5:
-            found.append(Excess(tensor.name, "", largest, stored=True, lost=lost))
+            found.append(Float16Overflow(tensor.name, "", largest, stored=True, lost=lost))
     return found

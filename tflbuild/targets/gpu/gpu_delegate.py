@@ -24,7 +24,7 @@ import numpy as np
 
 from tflbuild.runtime.contract import end_with_parent
 from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.gpu.vulkan import Driver, variables_for
+from tflbuild.targets.gpu.vulkan import VulkanDriver, variables_for
 
 LATE = "it ran longer than"
 SECONDS = 120.0  # that one job may take, the compilation of its shaders included
@@ -45,7 +45,7 @@ NO_DEVICE = "the driver has no device that the runtime takes"
 
 
 @dataclass(frozen=True)
-class Job:
+class GpuJob:
     """A model to be compiled for the GPU, and calls of one of its signatures.
 
     `feeds` are a dict by name each, none to only have it compiled. `alone`: nothing may be left to the CPU.
@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GpuJobResult:
     """How a job went. `ended` says what went wrong, "" when nothing did; `crashed`: the process did not survive it.
 
     `adapter` and `kind` are the device's name and type as the runtime told them. `compiled`: the artifact was
@@ -102,24 +102,24 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Device:
+class GpuDevice:
     """What jobs run on: a driver, the loader's path, how it computes. `float32`: no 16-bit floats are to be used."""
 
-    driver: Driver
+    driver: VulkanDriver
     loader: str
     float32: bool = False
 
 
-def run_jobs(jobs: Sequence[Job], device: Device, scratch: Path, seconds: float = SECONDS) -> list[Outcome]:
+def run_jobs(jobs: Sequence[GpuJob], device: GpuDevice, scratch: Path, seconds: float = SECONDS) -> list[GpuJobResult]:
     """Each job's outcome, in order. `scratch` is an empty or new folder; `seconds` is what one job may take."""
     scratch.mkdir(parents=True, exist_ok=True)
-    done: list[Outcome] = []
+    done: list[GpuJobResult] = []
     while len(done) < len(jobs):
         done += _batch(jobs, len(done), device, scratch, seconds)
     return done
 
 
-def _batch(jobs: Sequence[Job], first: int, device: Device, scratch: Path, seconds: float) -> list[Outcome]:
+def _batch(jobs: Sequence[GpuJob], first: int, device: GpuDevice, scratch: Path, seconds: float) -> list[GpuJobResult]:
     """One child's jobs, from `first` to the last, or to that at which it died."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -129,7 +129,7 @@ def _batch(jobs: Sequence[Job], first: int, device: Device, scratch: Path, secon
         os.close(reading)
         _child(jobs, first, device, scratch, writing)
     os.close(writing)
-    done: list[Outcome] = []
+    done: list[GpuJobResult] = []
     ended = ""
     while first + len(done) < len(jobs):
         if not select.select([reading], [], [], seconds)[0]:
@@ -153,7 +153,7 @@ def _death(status: int) -> str:
     return f"the runtime's native code ended the process with exit code {os.WEXITSTATUS(status)}"
 
 
-def _child(jobs: Sequence[Job], first: int, device: Device, scratch: Path, done: int) -> None:
+def _child(jobs: Sequence[GpuJob], first: int, device: GpuDevice, scratch: Path, done: int) -> None:
     """Never returns."""
     try:
         end_with_parent()
@@ -176,7 +176,7 @@ def _child(jobs: Sequence[Job], first: int, device: Device, scratch: Path, done:
         os._exit(0)
 
 
-def _do(job: Job, float32: bool, folder: Path) -> None:
+def _do(job: GpuJob, float32: bool, folder: Path) -> None:
     told: dict[str, Any] = {"ended": "", "compiled": False, "full": False, "calls": 0}
     try:
         model = _compile(job, float32)
@@ -197,7 +197,7 @@ def _first_line(text: str) -> str:
     return plain[-1] if plain else text.strip()
 
 
-def _compile(job: Job, float32: bool) -> Any:
+def _compile(job: GpuJob, float32: bool) -> Any:
     from ai_edge_litert.compiled_model import CompiledModel, GpuOptions, HardwareAccelerator, Options
 
     where = HardwareAccelerator.GPU if job.alone else HardwareAccelerator.GPU | HardwareAccelerator.CPU
@@ -228,7 +228,7 @@ def call(model: Any, key: str, feed: Mapping[str, np.ndarray]) -> Arrays:
     return found
 
 
-def _read(folder: Path, ended: str = "") -> Outcome:
+def _read(folder: Path, ended: str = "") -> GpuJobResult:
     """What a child left of a job; `ended` when it did not survive it."""
     log = (folder / "log.txt").read_text(errors="replace") if (folder / "log.txt").is_file() else ""
     told: dict[str, Any] = {"ended": ended, "compiled": False, "full": False, "calls": 0}
@@ -246,7 +246,7 @@ def _read(folder: Path, ended: str = "") -> Outcome:
         ended = f"{ended}: {causes[0]}"
     if NO_ADAPTER in log:
         ended = NO_DEVICE
-    return Outcome(
+    return GpuJobResult(
         ended=ended,
         crashed=not (folder / "told.json").is_file(),
         adapter=adapter.group(1).strip() if adapter else "",

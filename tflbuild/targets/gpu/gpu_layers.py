@@ -11,9 +11,9 @@ import numpy as np
 from tflbuild.core.verdict import Fallback
 from tflbuild.steps.datasets.samples import Arrays
 from tflbuild.steps.verification.metrics import parity
-from tflbuild.targets.common.lint import APART, judge
-from tflbuild.targets.common.rules import Table, View, each_view
-from tflbuild.targets.gpu.gpu_delegate import Device, Job, Outcome, run_jobs
+from tflbuild.targets.common.lint import APART, check_operator
+from tflbuild.targets.common.rules import OperatorView, SupportTable, each_view
+from tflbuild.targets.gpu.gpu_delegate import GpuDevice, GpuJob, GpuJobResult, run_jobs
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.model import Model, Subgraph
 from tflbuild.tflite.slices import KEY, Slices
@@ -24,11 +24,11 @@ SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleOperatorRun:
     """An operator and how it went by itself."""
 
-    view: View
-    outcome: Outcome
+    view: OperatorView
+    outcome: GpuJobResult
 
     @property
     def reason(self) -> str:
@@ -39,7 +39,9 @@ class Alone:
         return reasons[0] if reasons else self.outcome.ended or "the delegate does not take it, and does not say why"
 
 
-def try_alone(path: Path, model: Model, device: Device, scratch: Path, whole: Outcome | None = None) -> list[Alone]:
+def try_alone(
+    path: Path, model: Model, device: GpuDevice, scratch: Path, whole: GpuJobResult | None = None
+) -> list[SingleOperatorRun]:
     """Every operator compiled for the GPU as a model of its own; equal ones once.
 
     One that calls another subgraph makes no model of its own: `whole`, how the artifact went, tells of those.
@@ -56,18 +58,23 @@ def try_alone(path: Path, model: Model, device: Device, scratch: Path, whole: Ou
     for number in chosen:
         file = scratch / f"{number}.tflite"
         file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
-        jobs.append(Job(file, KEY, alone=True))
+        jobs.append(GpuJob(file, KEY, alone=True))
     found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
-    calls = [Alone(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None]
-    return [*calls, *(Alone(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found)]
+    calls = [
+        SingleOperatorRun(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None
+    ]
+    return [
+        *calls,
+        *(SingleOperatorRun(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found),
+    ]
 
 
-def _called(view: View, whole: Outcome) -> Outcome:
+def _called(view: OperatorView, whole: GpuJobResult) -> GpuJobResult:
     refused = tuple(pair for pair in whole.refused if pair[0] == view.op.name)
-    return Outcome(compiled=not refused, full=not refused, refused=refused)
+    return GpuJobResult(compiled=not refused, full=not refused, refused=refused)
 
 
-def _kind(view: View) -> object:
+def _kind(view: OperatorView) -> object:
     """What decides whether a delegate takes an operator."""
     tensors = tuple(
         None if one is None else (one.type, one.shape, one.constant, len(one.scales), one.values)
@@ -76,29 +83,29 @@ def _kind(view: View) -> object:
     return view.op.name, view.op.version, view.op.activation, repr(sorted(view.op.options.items())), tensors
 
 
-def fallbacks(alone: Sequence[Alone], table: Table) -> list[Fallback]:
+def fallbacks(alone: Sequence[SingleOperatorRun], table: SupportTable) -> list[Fallback]:
     """Those that the delegate refuses: its own reason, the table's rule and fix beside it."""
     return [_fallback(one.view, one.reason, table) for one in alone if one.reason]
 
 
-def _fallback(view: View, reason: str, table: Table) -> Fallback:
-    judged = judge(table, view)
+def _fallback(view: OperatorView, reason: str, table: SupportTable) -> Fallback:
+    judged = check_operator(table, view)
     told = f"{reason.rstrip('.')}: {judged.reason}" if judged.broken else reason
     return Fallback(
         op=view.op.name, layer=view.layer, reason=told, fix=judged.fix, index=view.index, subgraph=view.subgraph
     )
 
 
-def left_apart(view: View) -> Fallback:
+def explain_placement(view: OperatorView) -> Fallback:
     """One that the delegate would take, but not from where it stands."""
     return Fallback(op=view.op.name, layer=view.layer, reason=APART, index=view.index, subgraph=view.subgraph)
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstDifference:
     """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
 
-    view: View
+    view: OperatorView
     snr_db: float
 
     @property
@@ -110,7 +117,9 @@ class Parting:
         return self.view.layer
 
 
-def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Device, scratch: Path) -> Parting | None:
+def first_parting(
+    path: Path, model: Model, key: str, feed: Arrays, device: GpuDevice, scratch: Path
+) -> FirstDifference | None:
     """Feeds every operator of a signature's subgraph, alone, what it had on the CPU; None where all agree."""
     running = open_signature(path, key, "none", preserve=True)
     running(feed)
@@ -124,14 +133,14 @@ def first_parting(path: Path, model: Model, key: str, feed: Arrays, device: Devi
         file = scratch / f"{view.index}.tflite"
         file.write_bytes(slices.operator(view.subgraph, view.index))
         takes = slices.inputs(view.subgraph, view.index)
-        jobs.append(Job(file, KEY, ({f"in{at}": values[one] for at, one in enumerate(takes)},)))
+        jobs.append(GpuJob(file, KEY, ({f"in{at}": values[one] for at, one in enumerate(takes)},)))
     for view, outcome in zip(views, run_jobs(jobs, device, scratch / "runs"), strict=True):
         for at, tensor in enumerate(view.op.outputs):
             if outcome.full and outcome.outputs:
                 found = outcome.outputs[0][f"out{at}"]
                 ratio = parity(*_finite(values[tensor], found))["snr_db"]
                 if ratio < SNR_ALONE_DB:
-                    return Parting(view, ratio)
+                    return FirstDifference(view, ratio)
     return None
 
 
@@ -140,7 +149,7 @@ def _finite(expected: np.ndarray, found: np.ndarray) -> Iterator[np.ndarray]:
     yield np.nan_to_num(np.asarray(found, np.float64))
 
 
-def _known(view: View, values: dict[int, np.ndarray]) -> bool:
+def _known(view: OperatorView, values: dict[int, np.ndarray]) -> bool:
     return all(
         one < 0 or view.graph.tensors[one].constant or one in values for one in (*view.op.inputs, *view.op.outputs)
     )

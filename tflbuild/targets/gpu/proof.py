@@ -17,16 +17,23 @@ import numpy as np
 
 from tflbuild.core.precision import show_ratio
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.common.lint import Place, judge, largest, lint
-from tflbuild.targets.common.rules import Table
-from tflbuild.targets.common.target_trial import Agreement, Trial, compare, finish, make_trial, untried
-from tflbuild.targets.gpu.float16_range import Range, float16_range
-from tflbuild.targets.gpu.gpu_delegate import LATE, Device, Job, Outcome, run_jobs
-from tflbuild.targets.gpu.gpu_layers import fallbacks, first_parting, left_apart, try_alone
+from tflbuild.targets.common.lint import Place, check_operator, largest, lint
+from tflbuild.targets.common.rules import SupportTable
+from tflbuild.targets.common.target_trial import (
+    CpuReference,
+    OutputAgreement,
+    compare,
+    make_trial,
+    make_untried_verdict,
+    write_verdict,
+)
+from tflbuild.targets.gpu.float16_range import Float16Range, float16_range
+from tflbuild.targets.gpu.gpu_delegate import LATE, GpuDevice, GpuJob, GpuJobResult, run_jobs
+from tflbuild.targets.gpu.gpu_layers import explain_placement, fallbacks, first_parting, try_alone
 from tflbuild.targets.gpu.table import TABLE
-from tflbuild.targets.gpu.vulkan import INSTALL, Drivers, find_drivers
+from tflbuild.targets.gpu.vulkan import INSTALL, VulkanDrivers, find_drivers
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model
 from tflbuild.tflite.slices import KEY, product
@@ -38,14 +45,14 @@ LOG_LINES = 3
 
 
 @dataclass(frozen=True)
-class Bench:
+class GpuBench:
     """A device that answers, and whether it computed in 16-bit floats when it was free to."""
 
-    device: Device
+    device: GpuDevice
     float16: bool
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json. `params.target` has name, table, version, precision (float16 | float32), least_snr_db."""
     target = request.params["target"]
     model = read_model(request.inputs["model"])
@@ -55,33 +62,33 @@ def run(request: Request) -> Facts:
     bench = _bench(drivers, target["precision"] == "float32", request.folder / "probe") if not drivers.lacks else None
     if bench is None:
         lacks = drivers.lacks or f"none of the Vulkan drivers here has a device that LiteRT takes: {_names(drivers)}"
-        return finish(request, replace(linted, to_prove=f"{lacks}; {INSTALL}"))
+        return write_verdict(request, replace(linted, to_prove=f"{lacks}; {INSTALL}"))
     try:
         trial = make_trial(request, KERNELS)
     except WorkerError as error:
-        return finish(request, untried(linted, error))
-    job = Job(request.inputs["model"], trial.key, trial.feeds)
+        return write_verdict(request, make_untried_verdict(linted, error))
+    job = GpuJob(request.inputs["model"], trial.key, trial.feeds)
     (outcome,) = run_jobs([job], bench.device, request.folder / "run")
     print(outcome.log)
     held = float16_range(request.inputs["model"], model, trial.key, trial.feeds, KERNELS)
-    return finish(request, _Proof(request, model, table, trial, bench, outcome, held).verdict())
+    return write_verdict(request, _Proof(request, model, table, trial, bench, outcome, held).verdict())
 
 
-def _names(drivers: Drivers) -> str:
+def _names(drivers: VulkanDrivers) -> str:
     return ", ".join(driver.name for driver in drivers.candidates)
 
 
-def _bench(drivers: Drivers, float32: bool, scratch: Path) -> Bench | None:
+def _bench(drivers: VulkanDrivers, float32: bool, scratch: Path) -> GpuBench | None:
     """The first driver with a device: asked to multiply what overflows 16-bit floats."""
     scratch.mkdir(parents=True, exist_ok=True)
     model = scratch / "product.tflite"
     model.write_bytes(product())
     feed = {name: np.full((1, 1, 1, 8), FACTOR, np.float32) for name in ("in0", "in1")}
     for number, driver in enumerate(drivers.candidates):
-        device = Device(driver, drivers.loader, float32)
-        (outcome,) = run_jobs([Job(model, KEY, (feed,), alone=True)], device, scratch / str(number))
+        device = GpuDevice(driver, drivers.loader, float32)
+        (outcome,) = run_jobs([GpuJob(model, KEY, (feed,), alone=True)], device, scratch / str(number))
         if outcome.full and outcome.outputs:
-            return Bench(device, not bool(np.isfinite(outcome.outputs[0]["out0"]).all()))
+            return GpuBench(device, not bool(np.isfinite(outcome.outputs[0]["out0"]).all()))
         print(f"{driver.name}: {outcome.ended}\n{outcome.log}")
     return None
 
@@ -90,13 +97,13 @@ def _bench(drivers: Drivers, float32: bool, scratch: Path) -> Bench | None:
 class _Proof:
     """What is known when the artifact has been run."""
 
-    request: Request
+    request: StepRequest
     model: Model
-    table: Table
-    trial: Trial
-    bench: Bench
-    outcome: Outcome
-    held: Range
+    table: SupportTable
+    trial: CpuReference
+    bench: GpuBench
+    outcome: GpuJobResult
+    held: Float16Range
 
     @property
     def total(self) -> int:
@@ -151,7 +158,7 @@ class _Proof:
     def _by(self) -> str:
         return f"LiteRT {version('ai-edge-litert')}'s GPU delegate on {self.outcome.device or 'no device'}"
 
-    def _how(self, agreement: Agreement, apart: Sequence[str]) -> str:
+    def _how(self, agreement: OutputAgreement, apart: Sequence[str]) -> str:
         fed = "samples" if self.trial.sampled else "random inputs"
         width = "16-bit" if self.bench.float16 else "32-bit"
         how_far = f"{agreement.calls} calls of {fed}, SNR {show_ratio(agreement.snr_db)} dB"
@@ -162,7 +169,7 @@ class _Proof:
         wrong = "; ".join((*apart, *faults))
         return f"{told}: {wrong}" if wrong else f"{told} to the CPU's outputs"
 
-    def _agreement(self) -> tuple[Agreement, list[str]]:
+    def _agreement(self) -> tuple[OutputAgreement, list[str]]:
         """How near the outputs are to the CPU's, and what parts, in words."""
         least = self.request.params["target"]["least_snr_db"]
         found = [self.trial.real(outputs) for outputs in self.outcome.outputs]
@@ -185,7 +192,7 @@ class _Proof:
         parting = first_parting(path, self.model, self.trial.key, self.trial.feeds[0], self.bench.device, folder)
         if parting is not None:
             told = f"it parts at {parting.op} {parting.layer}, SNR {parting.snr_db:.1f} dB by itself"
-            judged = judge(self.table, parting.view)
+            judged = check_operator(self.table, parting.view)
             yield f"{told}: {judged.reason}" if judged.taken is False else told
             if judged.fix:
                 yield f"try: {judged.fix}"
@@ -206,7 +213,10 @@ class _Proof:
         taken = largest(self.model, there.keys() - refused, self.table.most)
         if len(there) < self.total or not self._counted(taken):
             return (self.outcome.taken if len(self.model.subgraphs) == 1 else None), lost
-        return len(taken), [*lost, *(left_apart(there[place]) for place in sorted(there.keys() - refused - taken))]
+        return len(taken), [
+            *lost,
+            *(explain_placement(there[place]) for place in sorted(there.keys() - refused - taken)),
+        ]
 
     def _counted(self, taken: Collection[Place]) -> bool:
         """Whether the runtime counted as many in each subgraph that is not taken as a whole."""
@@ -232,7 +242,7 @@ class _Proof:
             yield from (excess.note() for excess in self.held.excesses[:MOST_NOTES])
 
 
-def _of_output(trial: Trial, found: Sequence[Arrays], name: str) -> Agreement:
+def _of_output(trial: CpuReference, found: Sequence[Arrays], name: str) -> OutputAgreement:
     """One output's agreement. One of another shape agrees in nothing."""
     expected = [{name: one[name]} for one in trial.expected]
     actual: list[dict[str, Any]] = [{name: one[name]} for one in found]

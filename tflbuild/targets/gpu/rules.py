@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from tflbuild.targets.common.rules import Row, Rule, View, constant, row, type_of
+from tflbuild.targets.common.rules import OperatorSupport, OperatorView, SupportRule, constant, row, type_of
 from tflbuild.tflite.model import Tensor
 
 FLOAT, QUANTIZED = ("float32",), ("float32", "int8", "uint8")
@@ -20,45 +20,45 @@ UNPACKED_FIX = "quantization=float16, or dynamic_int8, instead of weight_only_in
 FLOAT_FIX = "leave the operator float, or quantize it to 8 bits"
 
 
-def few_dimensions(view: View) -> bool:
+def few_dimensions(view: OperatorView) -> bool:
     """No activation has more than 4 dimensions."""
     return all(len(one.shape) <= 4 for one in view.moving)
 
 
-def one_scale(view: View) -> bool:
+def one_scale(view: OperatorView) -> bool:
     """16-bit activations are quantized alike: the delegate computes with the integers as they are."""
     return len({one.scales for one in view.moving if one.type == "int16" and one.scales}) <= 1
 
 
-def stateless(view: View) -> bool:
+def stateless(view: OperatorView) -> bool:
     """No input is a variable tensor."""
     return not any(one is not None and one.state for one in view.inputs)
 
 
-def fused_clamp(view: View) -> bool:
+def fused_clamp(view: OperatorView) -> bool:
     """What is fused is nothing, or cuts values off: the delegate leaves out any other."""
     return view.op.activation in ("", "RELU", "RELU6", "RELU_N1_TO_1")
 
 
-def no_moving_scalar(view: View) -> bool:
+def no_moving_scalar(view: OperatorView) -> bool:
     """No activation is without dimensions, unless all inputs are."""
     there = [one for one in view.inputs if one is not None]
     return all(one.constant or len(one.shape) > 0 for one in there) or not any(one.shape for one in there)
 
 
-def no_stored_vector(view: View) -> bool:
+def no_stored_vector(view: OperatorView) -> bool:
     """Stored 32-bit integers are scalars or of the full shape."""
     stored = [one for one in view.inputs if one is not None and one.constant and one.type == "int32"]
     return all(len(one.shape) != 1 or one.elements == 1 for one in stored)
 
 
-def is_stored(view: View, place: int) -> bool:
+def is_stored(view: OperatorView, place: int) -> bool:
     """Whether an input is a constant, or one that a DEQUANTIZE makes of a constant: float16 weights."""
     tensor = view.input(place)
     return tensor is None or tensor.constant or unpacked_from(view, place) == "float16"
 
 
-def unpacked_from(view: View, place: int) -> str:
+def unpacked_from(view: OperatorView, place: int) -> str:
     """The type of the constant that a DEQUANTIZE makes this input of, "" where none does."""
     if view.input(place) is None:
         return ""
@@ -69,7 +69,7 @@ def unpacked_from(view: View, place: int) -> str:
     return packed.type if packed.constant else ""
 
 
-def same_batches(view: View) -> bool | None:
+def same_batches(view: OperatorView) -> bool | None:
     """Both matrices come in the same batches; or the second is one stored matrix."""
     first, second = view.input(0), view.input(1)
     if first is None or second is None:
@@ -81,7 +81,7 @@ def same_batches(view: View) -> bool | None:
     return padded[0] == padded[1]
 
 
-def whole_rows(view: View) -> bool | None:
+def whole_rows(view: OperatorView) -> bool | None:
     """Each row of the input is as long as one of the weights'."""
     given, kernel = view.input(0), view.input(1)
     if given is None or kernel is None:
@@ -89,7 +89,7 @@ def whole_rows(view: View) -> bool | None:
     return len(given.shape) >= 2 and given.shape[-1] == kernel.shape[-1]
 
 
-def no_groups(view: View) -> bool | None:
+def no_groups(view: OperatorView) -> bool | None:
     """A filter is as deep as the input."""
     given, kernel = view.input(0), view.input(1)
     return None if given is None or kernel is None else kernel.shape[-1] == given.shape[-1]
@@ -100,13 +100,13 @@ def values(tensor: Tensor | None) -> tuple[int, ...] | None:
     return tuple(tensor.values) if tensor is not None and tensor.constant and tensor.values else None
 
 
-def not_first_axis(view: View) -> bool | None:
+def not_first_axis(view: OperatorView) -> bool | None:
     """It goes along any axis but the first, which the delegate takes for a batch."""
     given, axis = view.input(0), values(view.input(1))
     return None if given is None or axis is None else axis[0] % max(1, len(given.shape)) != 0
 
 
-def in_fours(view: View) -> bool | None:
+def in_fours(view: OperatorView) -> bool | None:
     """Along the last dimension it is a multiple of 4: channels lie in fours, and what fills the last four joins in."""
     given, axis = view.input(0), values(view.input(1))
     if given is None or not given.shape:
@@ -118,44 +118,44 @@ def in_fours(view: View) -> bool | None:
     return None if axis is None else all(one % len(given.shape) != len(given.shape) - 1 for one in axis)
 
 
-def no_deeper_constant(view: View) -> bool | None:
+def no_deeper_constant(view: OperatorView) -> bool | None:
     """A stored input has no more dimensions than the computed one."""
     there = [one for one in view.inputs if one is not None]
     computed_ranks = [len(one.shape) for one in there if not one.constant]
     return None if not computed_ranks else all(len(one.shape) <= max(computed_ranks) for one in there)
 
 
-def three_are_one_image(view: View) -> bool | None:
+def three_are_one_image(view: OperatorView) -> bool | None:
     """Of 3 dimensions the first is 1."""
     given = view.input(0)
     return None if given is None or not given.shape else len(given.shape) != 3 or given.shape[0] == 1
 
 
-def batch_unpadded(view: View) -> bool | None:
+def batch_unpadded(view: OperatorView) -> bool | None:
     """Nothing is put before or behind the first dimension."""
     borders = values(view.input(1))
     return None if borders is None else borders[:2] == (0, 0)
 
 
-def batch_is_one(view: View) -> bool | None:
+def batch_is_one(view: OperatorView) -> bool | None:
     """The first dimension is 1."""
     given = view.input(0)
     return None if given is None or not given.shape else given.shape[0] == 1
 
 
-def forward(view: View) -> bool | None:
+def forward(view: OperatorView) -> bool | None:
     """All steps are positive."""
     steps = values(view.input(3))
     return None if steps is None else all(step > 0 for step in steps)
 
 
-def each_dimension(view: View) -> bool | None:
+def each_dimension(view: OperatorView) -> bool | None:
     """There is a begin for every dimension."""
     given, begin = view.input(0), view.input(1)
     return None if given is None or begin is None else prod(begin.shape) == len(given.shape)
 
 
-def fitting_alpha(view: View) -> bool | None:
+def fitting_alpha(view: OperatorView) -> bool | None:
     """The slopes are one a channel, or one an element."""
     given, alpha = view.input(0), view.input(1)
     if given is None or alpha is None or not given.shape:
@@ -167,113 +167,117 @@ def fitting_alpha(view: View) -> bool | None:
     return all(size == 1 for size in lead) or (image and lead == given.shape[-len(alpha.shape) : -1])
 
 
-def one_dimension(view: View) -> bool | None:
+def one_dimension(view: OperatorView) -> bool | None:
     """The indices are a list."""
     indices = view.input(1)
     return None if indices is None else len(indices.shape) == 1
 
 
-def unpackable(view: View) -> bool | None:
+def unpackable(view: OperatorView) -> bool | None:
     """A constant of 8 bits has 3 or 4 dimensions: the delegate mistakes the layout of those with fewer."""
     given = view.input(0)
     return None if given is None else not given.constant or given.type == "float16" or len(given.shape) >= 3
 
 
-def dequantizable(view: View) -> bool | None:
+def dequantizable(view: OperatorView) -> bool | None:
     """8 bits, or the float16 of a weight."""
     given = view.input(0)
     return None if given is None else given.type in ("int8", "uint8") or (given.type == "float16" and given.constant)
 
 
-def castable(view: View) -> bool:
+def castable(view: OperatorView) -> bool:
     """No 16-bit and 64-bit integers."""
     return all(one.type in ("float32", "float16", "int8", "uint8", "int32", "bool") for one in view.moving)
 
 
-def shallow(view: View) -> bool | None:
+def shallow(view: OperatorView) -> bool | None:
     """The slope is at most 1: the delegate takes the larger of x and slope * x."""
     slope = view.option("alpha")
     return None if slope is None else slope <= 1
 
 
-def computed(place: int, what: str, fix: str = "", else_: str = "") -> Rule:
+def computed(place: int, what: str, fix: str = "", else_: str = "") -> SupportRule:
     """An input is computed while the model runs; `else_` is what happens where it is not."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
         return tensor is None or not tensor.constant
 
-    return Rule(f"{what} computed{f' ({else_})' if else_ else ''}", holds, fix, fatal=bool(else_))
+    return SupportRule(f"{what} computed{f' ({else_})' if else_ else ''}", holds, fix, fatal=bool(else_))
 
 
-def fixed(place: int, what: str) -> Rule:
+def fixed(place: int, what: str) -> SupportRule:
     """An input decides the size of what comes out: where it is computed, LiteRT refuses the whole model."""
     return replace(constant(place, what, "make it a constant of the model"), fatal=True)
 
 
-def ranked(least: int, most: int, text: str, fix: str = "") -> Rule:
+def ranked(least: int, most: int, text: str, fix: str = "") -> SupportRule:
     """The first input has so many dimensions."""
 
-    def holds(view: View) -> bool | None:
+    def holds(view: OperatorView) -> bool | None:
         given = view.input(0)
         return None if given is None else least <= len(given.shape) <= most
 
-    return Rule(text, holds, fix)
+    return SupportRule(text, holds, fix)
 
 
-def output(*types: str, fix: str = "") -> Rule:
+def output(*types: str, fix: str = "") -> SupportRule:
     """The first output is of one of these element types."""
-    return Rule(f"output is {' or '.join(types)}", lambda view: all(one.type in types for one in view.outputs[:1]), fix)
+    return SupportRule(
+        f"output is {' or '.join(types)}", lambda view: all(one.type in types for one in view.outputs[:1]), fix
+    )
 
 
-def flag_off(name: str, what: str, fix: str = "") -> Rule:
+def flag_off(name: str, what: str, fix: str = "") -> SupportRule:
     """A builtin option is not set."""
-    return Rule(what, lambda view: not view.option(name), fix)
+    return SupportRule(what, lambda view: not view.option(name), fix)
 
 
-RANK = Rule(
+RANK = SupportRule(
     "activations have at most 4 dimensions", few_dimensions, "reshape to 4 dimensions or fewer before it and back after"
 )
-SCALE = Rule(f"16-bit activations share one scale ({WRONG})", one_scale, "quantize to 8 bits: quantization=int8")
-STATELESS = Rule(
+SCALE = SupportRule(f"16-bit activations share one scale ({WRONG})", one_scale, "quantize to 8 bits: quantization=int8")
+STATELESS = SupportRule(
     "it keeps no state from call to call: LiteRT loads no file that does",
     stateless,
     "unroll the layer (unroll=True in Keras), or give the state as an input and an output",
     fatal=True,
 )
-FUSED = Rule(
+FUSED = SupportRule(
     f"fused activation is none, RELU, RELU6 or RELU_N1_TO_1 ({WRONG})",
     fused_clamp,
     "keep the converter from fusing it: something between the layer and its activation, or another activation",
 )
-SCALARS = Rule("no input beside a larger one is a scalar that is computed", no_moving_scalar, "give it a shape of [1]")
-VECTORS = Rule(
+SCALARS = SupportRule(
+    "no input beside a larger one is a scalar that is computed", no_moving_scalar, "give it a shape of [1]"
+)
+VECTORS = SupportRule(
     f"no stored int32 input is a vector ({WRONG}: its shader does not compile)",
     no_stored_vector,
     "store it in the full shape, or compute in float",
 )
-FOURS = Rule(
+FOURS = SupportRule(
     f"along the last dimension, that is a multiple of 4 ({WRONG})", in_fours, "transpose, or pad to a multiple of 4"
 )
-DEPTHS = Rule(
+DEPTHS = SupportRule(
     f"a stored input has no more dimensions than the other ({WRONG})", no_deeper_constant, "store it in fewer"
 )
-BIAS = Rule(
+BIAS = SupportRule(
     f"the bias is constant ({CRASH})", lambda view: is_stored(view, 2), "add a computed bias with an ADD", fatal=True
 )
-GROUPS = Rule(f"there are no groups ({WRONG}: zeros)", no_groups, "split the channels, and join them after")
-ROWS = Rule(
+GROUPS = SupportRule(f"there are no groups ({WRONG}: zeros)", no_groups, "split the channels, and join them after")
+ROWS = SupportRule(
     f"the input's last dimension is as long as a row of weights ({WRONG})",
     whole_rows,
     "flatten with a Reshape of its own before the Dense",
 )
-UNPACKED = Rule(
+UNPACKED = SupportRule(
     "its weights are not 8-bit behind a DEQUANTIZE: LiteRT refuses the whole model",
     lambda view: unpacked_from(view, 1) not in ("int8", "int4", "uint8"),
     UNPACKED_FIX,
     fatal=True,
 )
-ALPHA = Rule(
+ALPHA = SupportRule(
     "alpha has one value a channel, or one an element of one image",
     fitting_alpha,
     "spread alpha over the channels: shared_axes=[1, 2]",
@@ -282,18 +286,20 @@ AXES = fixed(1, "the axis")
 PADDED = (
     fixed(1, "the paddings"),
     ranked(3, 4, "the input has 3 or 4 dimensions", "reshape to 4 dimensions before it"),
-    Rule(f"of 3 dimensions the first is 1 ({WRONG})", three_are_one_image, "reshape to 4 dimensions before it"),
-    Rule(f"the first dimension is not padded ({WRONG})", batch_unpadded, "concatenate zeros along the batch"),
+    SupportRule(f"of 3 dimensions the first is 1 ({WRONG})", three_are_one_image, "reshape to 4 dimensions before it"),
+    SupportRule(f"the first dimension is not padded ({WRONG})", batch_unpadded, "concatenate zeros along the batch"),
 )
-UNPACKING = Rule(
+UNPACKING = SupportRule(
     "a stored 8-bit input has 3 or 4 dimensions: LiteRT refuses the whole model else",
     unpackable,
     UNPACKED_FIX,
     fatal=True,
 )
-ONE_IMAGE = Rule(f"the batch is 1 ({WRONG}: its shader does not compile)", batch_is_one, "batch 1: signature.batch=1")
+ONE_IMAGE = SupportRule(
+    f"the batch is 1 ({WRONG}: its shader does not compile)", batch_is_one, "batch 1: signature.batch=1"
+)
 
 
-def binary(*types: str) -> Row:
+def binary(*types: str) -> OperatorSupport:
     """An operator of two inputs, which broadcast."""
     return row(type_of(0, *types, fix=FLOAT_FIX), FUSED, SCALARS, VECTORS, DEPTHS)

@@ -7,7 +7,16 @@ that it then computes wrongly, or ends the app's process over: those count as no
 
 from __future__ import annotations
 
-from tflbuild.targets.common.rules import Row, Rule, Table, constant, option, row, rows, type_of
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    SupportRule,
+    SupportTable,
+    constant,
+    option,
+    row,
+    rows,
+    type_of,
+)
 from tflbuild.targets.gpu.option_rules import (
     BEGIN,
     BLOCK,
@@ -64,15 +73,17 @@ TYPES = type_of(0, *QUANTIZED, fix=FLOAT_FIX)
 CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "ELU", "GELU")
 CURVES = ("LOGISTIC", "TANH", "EXP", "LOG", "SQRT", "RSQRT")
 
-ELEMENTWISE: dict[str, Row] = {
+ELEMENTWISE: dict[str, OperatorSupport] = {
     **rows((*CLAMPS, *CURVES), TYPES, SAME_TYPES),
     **rows(("SIN", "COS", "FLOOR", "CEIL", "ROUND", "SQUARE"), type_of(0, *FLOAT)),
     **rows(("ABS", "NEG"), type_of(0, *ALL)),
     "SIGN": row(type_of(0, "float32", "int32")),
-    "LEAKY_RELU": row(TYPES, Rule(f"the slope is at most 1 ({WRONG})", shallow, "write it with MAXIMUM and MINIMUM")),
-    "PRELU": row(TYPES, Rule("alpha is constant", lambda view: is_stored(view, 1)), ALPHA),
+    "LEAKY_RELU": row(
+        TYPES, SupportRule(f"the slope is at most 1 ({WRONG})", shallow, "write it with MAXIMUM and MINIMUM")
+    ),
+    "PRELU": row(TYPES, SupportRule("alpha is constant", lambda view: is_stored(view, 1)), ALPHA),
 }
-BINARY: dict[str, Row] = {
+BINARY: dict[str, OperatorSupport] = {
     **{name: binary(*ALL) for name in ("ADD", "SUB", "MAXIMUM", "MINIMUM")},
     **{name: binary(*WIDE) for name in ("MUL", "DIV", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")},
     **{name: binary(*WIDE, "bool") for name in ("EQUAL", "NOT_EQUAL")},
@@ -81,29 +92,33 @@ BINARY: dict[str, Row] = {
     "FLOOR_DIV": binary("float32", "int32", "int16"),
     "FLOOR_MOD": binary("float32", "int8", "int32", "int16"),
     "RIGHT_SHIFT": binary("int32"),
-    "ADD_N": row(type_of(0, "float32"), Rule("it has two inputs", lambda view: len(view.inputs) == 2, "ADDs of two")),
+    "ADD_N": row(
+        type_of(0, "float32"), SupportRule("it has two inputs", lambda view: len(view.inputs) == 2, "ADDs of two")
+    ),
     **rows(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), type_of(0, "bool"), SCALARS, COMPUTED),
 }
-WEIGHTED: dict[str, Row] = {
+WEIGHTED: dict[str, OperatorSupport] = {
     "CONV_2D": row(TYPES, GROUPS, FUSED, BIAS),
     "DEPTHWISE_CONV_2D": row(TYPES, FUSED, BIAS),
     "TRANSPOSE_CONV": row(
         constant(0, "the output's shape"),
         type_of(2, *QUANTIZED, fix=FLOAT_FIX),
         FUSED,
-        Rule("its version is at most 3", lambda view: view.op.version <= 3, "keep its activation from being fused"),
+        SupportRule(
+            "its version is at most 3", lambda view: view.op.version <= 3, "keep its activation from being fused"
+        ),
     ),
     "FULLY_CONNECTED": row(TYPES, ROWS, UNPACKED, FUSED, BIAS),
     "BATCH_MATMUL": row(
         type_of(0, "float32", "int8", fix=FLOAT_FIX),
         computed(0, "the first input is", "swap and transpose"),
-        Rule(f"both inputs have the same batches ({WRONG})", same_batches, "repeat the smaller one: TILE"),
+        SupportRule(f"both inputs have the same batches ({WRONG})", same_batches, "repeat the smaller one: TILE"),
     ),
     "EMBEDDING_LOOKUP": row(
         computed(0, "the indices are", else_=CRASH), type_of(1, "float32", fix=f"leave the table float ({WRONG})")
     ),
 }
-REDUCTIONS: dict[str, Row] = {
+REDUCTIONS: dict[str, OperatorSupport] = {
     "MEAN": row(TYPES, AXES),
     **rows(("SUM", "REDUCE_MAX", "REDUCE_MIN"), type_of(0, *ALL), AXES),
     "REDUCE_PROD": row(type_of(0, "float32", "int32", fix=f"leave it float ({WRONG} where it overflows)"), AXES),
@@ -113,7 +128,7 @@ REDUCTIONS: dict[str, Row] = {
         type_of(0, "float32"),
         AXES,
         FRONT,
-        Rule(f"the axis is not the first ({WRONG})", not_first_axis, "put a dimension of 1 before it"),
+        SupportRule(f"the axis is not the first ({WRONG})", not_first_axis, "put a dimension of 1 before it"),
         flag_off("exclusive", f"it is not exclusive ({WRONG})", "subtract the input after it"),
         flag_off("reverse", f"it is not reverse ({WRONG})", "reverse before and after it"),
     ),
@@ -125,7 +140,7 @@ REDUCTIONS: dict[str, Row] = {
     "TOPK_V2": row(type_of(0, *QUANTIZED), FOURS),
     **rows(("AVERAGE_POOL_2D", "MAX_POOL_2D"), TYPES, FUSED, RESCALED),
 }
-SHAPES: dict[str, Row] = {
+SHAPES: dict[str, OperatorSupport] = {
     "RESHAPE": row(type_of(0, *ALL, "bool")),
     "CONCATENATION": row(type_of(0, *ALL, "bool"), SEVERAL),
     **rows(("PACK", "TILE"), type_of(0, *ALL)),
@@ -138,7 +153,7 @@ SHAPES: dict[str, Row] = {
     "MIRROR_PAD": row(
         type_of(0, *QUANTIZED),
         *PADDED[:2],
-        Rule("its mode is REFLECT", lambda view: view.option("mode") == 0, "mode REFLECT"),
+        SupportRule("its mode is REFLECT", lambda view: view.option("mode") == 0, "mode REFLECT"),
     ),
     "STRIDED_SLICE": row(
         type_of(0, *ALL),
@@ -146,13 +161,13 @@ SHAPES: dict[str, Row] = {
         flag_off("shrinkAxisMask", "no axis is dropped", "x[:, 0:1] and a reshape, instead of x[:, 0]"),
         flag_off("newAxisMask", "no axis is added", "reshape instead"),
         flag_off("ellipsisMask", "there is no ellipsis", "write every dimension"),
-        Rule("every dimension is written", each_dimension, "write every dimension"),
-        Rule("steps go forward", forward, "use a reverse"),
+        SupportRule("every dimension is written", each_dimension, "write every dimension"),
+        SupportRule("steps go forward", forward, "use a reverse"),
     ),
     "SLICE": row(type_of(0, *ALL), constant(1, "the begin"), constant(2, "the size"), BEGIN),
     "GATHER": row(
         type_of(0, *ALL),
-        Rule("the indices have one dimension", one_dimension, "flatten them, and reshape after it"),
+        SupportRule("the indices have one dimension", one_dimension, "flatten them, and reshape after it"),
         INDICES,
     ),
     **rows(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), type_of(0, *QUANTIZED), BLOCK, ONE_IMAGE),
@@ -164,10 +179,10 @@ SHAPES: dict[str, Row] = {
         computed(2, "the start is", "join slices instead"),
         ranked(3, 4, f"the input has 3 or 4 dimensions ({WRONG})", "put a dimension of 1 before it"),
     ),
-    "CAST": row(Rule("types are float32, float16, int8, uint8, int32 or bool", castable, "use int32 for int64")),
+    "CAST": row(SupportRule("types are float32, float16, int8, uint8, int32 or bool", castable, "use int32 for int64")),
     "BITCAST": row(type_of(0, "float32"), output("int32")),
     "QUANTIZE": row(type_of(0, *QUANTIZED), output("int8", "uint8", fix="quantization=int8")),
-    "DEQUANTIZE": row(Rule("the input is int8 or uint8, or stored float16", dequantizable), UNPACKING),
+    "DEQUANTIZE": row(SupportRule("the input is int8 or uint8, or stored float16", dequantizable), UNPACKING),
 }
 ABSENT = {
     "ARG_MIN": "ARG_MAX of the negated input",
@@ -200,7 +215,7 @@ ABSENT = {
     "ZEROS_LIKE": "multiply by 0",
 }
 
-TABLE = Table(
+TABLE = SupportTable(
     name="gpu",
     title="LiteRT's GPU delegate",
     source="measured on ai-edge-litert 2.3.0's own delegate (WebGPU), model of one operator by model",

@@ -39,7 +39,7 @@ INSTALL = "apt-get install libvulkan1 chromium (its SwiftShader runs Vulkan on a
 
 
 @dataclass(frozen=True)
-class Driver:
+class VulkanDriver:
     """One driver: its ICD file, the library behind it ("" where only the loader can find it), whether it is a program.
 
     `digest` is SHA-256 over the bytes of both.
@@ -53,20 +53,20 @@ class Driver:
 
 
 @dataclass(frozen=True)
-class Drivers:
+class VulkanDrivers:
     """What was found. `lacks` says what is missing, "" when the GPU target can be tried; `install` what to do then.
 
     `loader` is libvulkan.so.1's path. `digest` is what a step's key should hold: drivers' bytes and chips.
     """
 
-    candidates: tuple[Driver, ...]
+    candidates: tuple[VulkanDriver, ...]
     loader: str
     digest: str
     lacks: str = ""
     install: str = ""
 
 
-def find_drivers(environment: Mapping[str, str] | None = None, root: Path = Path("/")) -> Drivers:
+def find_drivers(environment: Mapping[str, str] | None = None, root: Path = Path("/")) -> VulkanDrivers:
     """The machine's drivers. `root` stands for its file system, `environment` for its variables (default: its own).
 
     A driver that $VK_DRIVER_FILES (or $VK_ICD_FILENAMES) names is the only one: a person chose it. Else the loader's
@@ -85,21 +85,21 @@ def find_drivers(environment: Mapping[str, str] | None = None, root: Path = Path
     lacks = _lacks(named, drivers, loader)
     seen = [loader, *(f"{one.name} {one.digest}" for one in drivers), *_chips(root)]
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
-    return Drivers(tuple(drivers), loader, digest, lacks, INSTALL if lacks else "")
+    return VulkanDrivers(tuple(drivers), loader, digest, lacks, INSTALL if lacks else "")
 
 
-def variables_for(driver: Driver, scratch: Path) -> dict[str, str]:
+def variables_for(driver: VulkanDriver, scratch: Path) -> dict[str, str]:
     """What a process must have in its environment before its first GPU call; `scratch` is a writable folder."""
     return {"VK_DRIVER_FILES": driver.icd, "VK_ICD_FILENAMES": driver.icd, "XDG_RUNTIME_DIR": str(scratch)}
 
 
-def _lacks(named: str, drivers: list[Driver], loader: str) -> str:
+def _lacks(named: str, drivers: list[VulkanDriver], loader: str) -> str:
     if not drivers:
         return f"none of the Vulkan drivers that were named is there: {named}" if named else "no Vulkan driver is here"
     return "" if loader else f"a Vulkan driver is here, but not the loader of them, {LOADER}"
 
 
-def _named(named: str) -> Iterator[Driver]:
+def _named(named: str) -> Iterator[VulkanDriver]:
     for path in named.split(os.pathsep):
         driver = _driver(Path(path), Path("/")) if path else None
         if driver is not None:
@@ -118,7 +118,7 @@ def _installed(variables: Mapping[str, str], root: Path) -> Iterator[Path]:
     yield from (folder / SWIFTSHADER for folder in browsers)
 
 
-def _driver(icd: Path, root: Path) -> Driver | None:
+def _driver(icd: Path, root: Path) -> VulkanDriver | None:
     """None where the file is none, or its library is not there: the loader would pass over it."""
     try:
         text = icd.read_bytes()
@@ -132,7 +132,7 @@ def _driver(icd: Path, root: Path) -> Driver | None:
     if library.is_file():
         digest.update(library.read_bytes())
     software = any(mark in icd.name for mark in PROGRAMS)
-    return Driver(icd.stem, str(icd), str(library) if library.is_file() else "", software, digest.hexdigest())
+    return VulkanDriver(icd.stem, str(icd), str(library) if library.is_file() else "", software, digest.hexdigest())
 
 
 def _library(icd: Path, stated: str, root: Path) -> Path | None:
@@ -144,7 +144,7 @@ def _library(icd: Path, stated: str, root: Path) -> Path | None:
     return next((path for path in places if path.is_file()), Path(stated))
 
 
-def _loader(drivers: list[Driver], variables: Mapping[str, str], root: Path) -> str:
+def _loader(drivers: list[VulkanDriver], variables: Mapping[str, str], root: Path) -> str:
     """Where libvulkan.so.1 is: browsers bring one along."""
     own = [Path(folder) for folder in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
     system = [path for pattern in LIBRARIES for path in sorted(root.glob(pattern))]

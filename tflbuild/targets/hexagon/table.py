@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tflbuild.targets.common.forms import EIGHT_BIT_FIX, QUANT8, equals, made, op_version
-from tflbuild.targets.common.rules import Row, Rule, Table, View, constant, fused, option, rank, row, rows, type_of
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    OperatorView,
+    SupportRule,
+    SupportTable,
+    constant,
+    fused,
+    option,
+    rank,
+    row,
+    rows,
+    type_of,
+)
 
 RELUS = ("RELU", "RELU6", "RELU_N1_TO_1")
 RESIZE_MOST = 65
 STRIDE_MOST = 3
 
 
-def _eight(place: int = 0) -> Rule:
+def _eight(place: int = 0) -> SupportRule:
     return type_of(place, *QUANT8, fix=EIGHT_BIT_FIX)
 
 
-def _undilated(view: View) -> bool | None:
+def _undilated(view: OperatorView) -> bool | None:
     across, down = view.option("dilationWFactor"), view.option("dilationHFactor")
     return None if across is None or down is None else across == down == 1
 
 
-def _dilated_at_stride_1(view: View) -> bool | None:
+def _dilated_at_stride_1(view: OperatorView) -> bool | None:
     free = _undilated(view)
     return free if free is None or free else view.option("strideW") == view.option("strideH") == 1
 
 
-def _multiplier(view: View) -> bool | None:
+def _multiplier(view: OperatorView) -> bool | None:
     given, multiplier = view.input(0), view.option("depthMultiplier")
     if given is None or multiplier is None:
         return None
@@ -34,14 +46,14 @@ def _multiplier(view: View) -> bool | None:
     return multiplier == 1 or (_undilated(view) is True and one_channel)
 
 
-def _resize(view: View) -> bool | None:
+def _resize(view: OperatorView) -> bool | None:
     size = view.input(1)
     if size is None or len(size.values) != size.elements:
         return None
     return size.elements == 2 and all(side <= RESIZE_MOST for side in size.values)
 
 
-def _all_eight(view: View) -> bool:
+def _all_eight(view: OperatorView) -> bool:
     return all(one is None or one.type in QUANT8 for one in view.inputs)
 
 
@@ -55,11 +67,11 @@ _ALL_EIGHT = made("inputs are int8 or uint8", _all_eight, EIGHT_BIT_FIX)
 _INT32_BIAS = (type_of(2, "int32"),)
 
 
-def _plain(names: Sequence[str], version: int = 1) -> dict[str, Row]:
+def _plain(names: Sequence[str], version: int = 1) -> dict[str, OperatorSupport]:
     return rows(names, op_version(version), _eight())
 
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, OperatorSupport] = {
     **rows(("ADD", "MUL", "SUB"), op_version(2), _eight(), _eight(1), _RELUS),
     **rows(("MAXIMUM", "MINIMUM"), op_version(2), _eight(), _eight(1)),
     **_plain(("HARD_SWISH", "NEG", "DEPTH_TO_SPACE")),
@@ -134,7 +146,7 @@ ROWS: dict[str, Row] = {
     ),
 }
 
-TABLE = Table(
+TABLE = SupportTable(
     name="hexagon",
     title="Hexagon delegate",
     source="TensorFlow, tensorflow/lite/delegates/hexagon: README.md, utils.cc (IsNodeSupportedByHexagon)",

@@ -18,29 +18,41 @@ from tflbuild.targets.common.forms import (
     same_quantization,
     until,
 )
-from tflbuild.targets.common.rules import Row, Rule, Table, View, activations, constant, fused, rank, row, rows, type_of
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    OperatorView,
+    SupportRule,
+    SupportTable,
+    activations,
+    constant,
+    fused,
+    rank,
+    row,
+    rows,
+    type_of,
+)
 
 LIKE_CPU = (*FLOAT, *QUANT8)
 NEEDS_12, NEEDS_13 = "Android 10 or later (NNAPI 1.2)", "Android 11 or later (NNAPI 1.3)"
 OVERFLOW = 256  # elements of a window, above which the reference driver's sums overflow
 
 
-def _first(*types: str, fix: str = "") -> Rule:
+def _first(*types: str, fix: str = "") -> SupportRule:
     return type_of(0, *types, fix=fix)
 
 
-def _hybrid(view: View) -> bool:
+def _hybrid(view: OperatorView) -> bool:
     """Float activations and integer weights."""
     given, kernel = view.input(0), view.input(1)
     return given is not None and kernel is not None and given.type == "float32" and kernel.type in QUANT8
 
 
-def _float_first(view: View) -> bool:
+def _float_first(view: OperatorView) -> bool:
     given = view.input(0)
     return given is not None and given.type == "float32"
 
 
-def _restricted_scales(view: View) -> bool | None:
+def _restricted_scales(view: OperatorView) -> bool | None:
     given, kernel = view.input(0), view.input(1)
     if given is None or kernel is None or given.type != "uint8":
         return True
@@ -49,73 +61,73 @@ def _restricted_scales(view: View) -> bool | None:
     return given.scales[0] * kernel.scales[0] < view.outputs[0].scales[0]
 
 
-def _per_tensor(view: View) -> bool:
+def _per_tensor(view: OperatorView) -> bool:
     kernel = view.input(1)
     return kernel is None or len(kernel.scales) <= 1
 
 
-def _undilated(view: View) -> bool:
+def _undilated(view: OperatorView) -> bool:
     return view.option("dilationWFactor") in (None, 1) and view.option("dilationHFactor") in (None, 1)
 
 
-def _window(view: View) -> bool | None:
+def _window(view: OperatorView) -> bool | None:
     given, across, down = view.input(0), view.option("filterWidth"), view.option("filterHeight")
     if given is None or given.type not in QUANT8:
         return True
     return None if across is None or down is None else across * down <= OVERFLOW
 
 
-def _int32_has_no_activation(view: View) -> bool:
+def _int32_has_no_activation(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or given.type != "int32" or view.op.activation == ""
 
 
-def _same_in_and_out(view: View) -> bool:
+def _same_in_and_out(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or same_quantization(given, view.outputs[0])
 
 
-def _not_scalar(view: View) -> bool:
+def _not_scalar(view: OperatorView) -> bool:
     return len(view.outputs[0].shape) > 0
 
 
-def _symmetric_int8(view: View) -> bool:
+def _symmetric_int8(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or given.type != "int8" or not any(given.zero_points)
 
 
-def _dequantizes_constant(view: View) -> bool:
+def _dequantizes_constant(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or given.type != "float16" or not given.constant
 
 
-def _square(view: View) -> bool:
+def _square(view: OperatorView) -> bool:
     shape = view.outputs[0].shape
     return len(shape) != 4 or shape[1] == shape[2]
 
 
-def _pack_axis(view: View) -> bool | None:
+def _pack_axis(view: OperatorView) -> bool | None:
     axis, given = view.option("axis"), view.input(0)
     return None if axis is None or given is None else axis not in (-1, len(given.shape))
 
 
-def _crops(view: View) -> bool | None:
+def _crops(view: OperatorView) -> bool | None:
     crops = view.input(2)
     if crops is None or not crops.constant or len(crops.values) != crops.elements:
         return None
     return crops.elements == 4 and not any(crops.values)
 
 
-def _scalars_constant(view: View) -> bool:
+def _scalars_constant(view: OperatorView) -> bool:
     return all(one is None or one.shape or one.constant for one in view.inputs[:2])
 
 
-def _same_shapes(view: View) -> bool:
+def _same_shapes(view: OperatorView) -> bool:
     condition, value = view.input(0), view.input(1)
     return condition is None or value is None or condition.shape == value.shape
 
 
-def _axis_known(view: View) -> bool:
+def _axis_known(view: OperatorView) -> bool:
     axis = view.input(1)
     return axis is None or axis.type == "int32" or (axis.type == "int64" and axes_of(view, 1, 0) is not None)
 
@@ -146,11 +158,11 @@ _CORNERS = (
 _SCALARS = made("a scalar is constant", _scalars_constant)
 
 
-def _arithmetic(most: int) -> Row:
+def _arithmetic(most: int) -> OperatorSupport:
     return row(op_version(most), until("1.3", _ANY8), _WITH_INT32, _INT32_BARE)
 
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, OperatorSupport] = {
     "ADD": _arithmetic(2),
     "MUL": _arithmetic(2),
     "SUB": row(
@@ -333,7 +345,7 @@ ROWS: dict[str, Row] = {
     "SVDF": row(op_version(1), _FIVE_INPUTS, type_of(1, "float32"), since="1.1"),
 }
 
-TABLE = Table(
+TABLE = SupportTable(
     name="nnapi",
     title="NNAPI",
     source="TensorFlow, tensorflow/lite/delegates/nnapi/nnapi_delegate.cc, NNAPIDelegateKernel::Validate",

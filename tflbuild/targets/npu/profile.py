@@ -14,7 +14,7 @@ NIGHTLY = "-nightly"
 
 
 @dataclass(frozen=True)
-class Vendor:
+class NpuVendor:
     """A maker of NPUs.
 
     `backend` is the name of LiteRT's module for it, `socs` its SoCs. `sdk` is the package that brings the vendor's
@@ -41,25 +41,25 @@ _MEDIATEK = (
     *("MT6991", "MT6993", "MT8171", "MT8188", "MT8189"),
 )
 
-VENDORS: dict[str, Vendor] = {
+VENDORS: dict[str, NpuVendor] = {
     vendor.name: vendor
     for vendor in (
-        Vendor(
+        NpuVendor(
             "qualcomm",
             "Qualcomm",
             "qualcomm",
             ("SA8255", "SA8295", "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850"),
             "ai-edge-litert-sdk-qualcomm",
         ),
-        Vendor("mediatek", "MediaTek", "mediatek", _MEDIATEK, "ai-edge-litert-sdk-mediatek"),
-        Vendor(
+        NpuVendor("mediatek", "MediaTek", "mediatek", _MEDIATEK, "ai-edge-litert-sdk-mediatek"),
+        NpuVendor(
             "google_tensor",
             "Google Tensor",
             "google_tensor",
             ("Tensor_G3", "Tensor_G4", "Tensor_G5", "Tensor_G6"),
             "ai-edge-litert-sdk-google-tensor",
         ),
-        Vendor(
+        NpuVendor(
             "intel_openvino",
             "Intel",
             "intel_openvino",
@@ -68,12 +68,12 @@ VENDORS: dict[str, Vendor] = {
             needs=("openvino",),
             elsewhere="intel_openvino_graph_backends",
         ),
-        Vendor("samsung", "Samsung", "samsung", ("E9965",), f"ai-edge-litert-sdk-samsung{NIGHTLY}"),
+        NpuVendor("samsung", "Samsung", "samsung", ("E9965",), f"ai-edge-litert-sdk-samsung{NIGHTLY}"),
     )
 }
 
 
-def installed(vendor: Vendor) -> Mapping[str, str]:
+def installed(vendor: NpuVendor) -> Mapping[str, str]:
     """Versions by package, of those that the vendor's compiler needs and that are installed; none is imported.
 
     That a package is there does not mean that its files are: it fetches them while it is installed, or does not.

@@ -22,10 +22,10 @@ from ai_edge_litert.aot.core import aot_types, common, components
 from ai_edge_litert.aot.vendors import import_vendor
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError, end_with_parent
-from tflbuild.targets.common.rules import View, each_view
-from tflbuild.targets.common.target_trial import finish
-from tflbuild.targets.npu.profile import VENDORS, Vendor
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.targets.common.target_trial import write_verdict
+from tflbuild.targets.npu.profile import VENDORS, NpuVendor
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model
 
@@ -39,10 +39,10 @@ _PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
 
 
 @dataclass(frozen=True)
-class Selection:
+class PluginSelection:
     """What a plugin took of a model: operators left to the CPU, and the number of its partitions."""
 
-    left: tuple[View, ...]
+    left: tuple[OperatorView, ...]
     partitions: int
 
 
@@ -95,7 +95,7 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
         print(self.said)
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json and compiled/, in which the models lie that were compiled, one for each SoC.
 
     `params.target` has the target's name, `vendor` and `soc` ("" for every SoC that LiteRT knows of this vendor), and
@@ -115,10 +115,10 @@ def run(request: Request) -> Facts:
         to_prove=vendor.to_prove(),
     )
     if not sdk:
-        return finish(request, verdict)
+        return write_verdict(request, verdict)
     socs = (target["soc"],) if target["soc"] else vendor.socs
     tried = [try_soc(request, vendor, soc, model, replace(verdict, device=f"{vendor.title} {soc}")) for soc in socs]
-    return finish(request, least(tried))
+    return write_verdict(request, least(tried))
 
 
 def least(verdicts: Sequence[Verdict]) -> Verdict:
@@ -134,7 +134,7 @@ def _counted(verdict: Verdict) -> str:
     return f"{verdict.proof}, {taken} of {verdict.ops} operators"
 
 
-def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: Verdict) -> Verdict:
+def try_soc(request: StepRequest, vendor: NpuVendor, soc: str, model: Model, verdict: Verdict) -> Verdict:
     """What the vendor's compiler makes of the model for one SoC, or else what its plugin would take."""
     by = _versions(request.params["tool"]["sdk"])
     applied, path = _call(request, vendor, soc, "apply")
@@ -159,15 +159,15 @@ def try_soc(request: Request, vendor: Vendor, soc: str, model: Model, verdict: V
     return _selected(told, vendor, select(model, read_model(path)))
 
 
-def select(model: Model, compiled: Model) -> Selection:
+def select(model: Model, compiled: Model) -> PluginSelection:
     """Which operators of a model are still there in what was made of it. New subgraphs come behind the model's own."""
-    left: list[View] = []
+    left: list[OperatorView] = []
     partitions = 0
     for number, graph in enumerate(model.subgraphs):
         stays = {(view.op.name, view.layer) for view in each_view(compiled) if view.subgraph == number}
         left += [view for view in each_view(model) if view.subgraph == number and (view.op.name, view.layer) in stays]
         partitions += sum(1 for op in compiled.subgraphs[number].ops if op.name == DISPATCH) if graph.ops else 0
-    return Selection(tuple(left), partitions)
+    return PluginSelection(tuple(left), partitions)
 
 
 def explain(said: str) -> str:
@@ -177,7 +177,7 @@ def explain(said: str) -> str:
     return _FOLDERS.sub("", _PREFIX.sub("", deepest[0].strip())) if deepest else "it gave no reason"
 
 
-def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict:
+def _selected(verdict: Verdict, vendor: NpuVendor, selection: PluginSelection) -> Verdict:
     return replace(
         verdict,
         on_delegate=verdict.ops - len(selection.left),
@@ -195,7 +195,7 @@ def _selected(verdict: Verdict, vendor: Vendor, selection: Selection) -> Verdict
     )
 
 
-def _call(request: Request, vendor: Vendor, soc: str, command: str) -> tuple[Plugin, Path | None]:
+def _call(request: StepRequest, vendor: NpuVendor, soc: str, command: str) -> tuple[Plugin, Path | None]:
     """The component after it ran, and the model that it wrote, None where it wrote none."""
     folder = request.folder / f"{command}_{soc}"
     folder.mkdir()
@@ -212,7 +212,7 @@ def _options(target: Mapping[str, Any]) -> Mapping[str, str]:
     return options
 
 
-def _backend(vendor: Vendor, soc: str) -> Any:
+def _backend(vendor: NpuVendor, soc: str) -> Any:
     place = f"ai_edge_litert.aot.vendors.{vendor.backend}"
     importlib.import_module(f"{place}.{vendor.backend}_backend")
     names = importlib.import_module(f"{place}.target")

@@ -12,16 +12,24 @@ import numpy as np
 
 from tflbuild.core.precision import show_ratio
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, Request, WorkerError
-from tflbuild.runtime.forked import Ended, in_fork
+from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.runtime.forked import ForkResult, in_fork
 from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.common.lint import count_partitions, judge, judge_all, lint
+from tflbuild.targets.common.lint import check_model, check_operator, count_partitions, lint
 from tflbuild.targets.common.op_slices import each_slice
-from tflbuild.targets.common.rules import View, each_view
-from tflbuild.targets.common.target_trial import Agreement, Trial, compare, finish, finish_without, make_trial, untried
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.targets.common.target_trial import (
+    CpuReference,
+    OutputAgreement,
+    compare,
+    finish_without,
+    make_trial,
+    make_untried_verdict,
+    write_verdict,
+)
 from tflbuild.targets.tflm import c_array, tflm_runtime
 from tflbuild.targets.tflm.table import TABLE
-from tflbuild.targets.tflm.tflm_runtime import Run
+from tflbuild.targets.tflm.tflm_runtime import TflmRun
 from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.model import Model, Tensor
 from tflbuild.tflite.slices import UNPACKS
@@ -39,7 +47,7 @@ DOUBTFUL_REFERENCE = (  # LiteRT 2.3: SUM of integers
 
 
 @dataclass(frozen=True)
-class Ports:
+class SignaturePorts:
     """One signature's inputs and outputs in the model's own order, which is how TensorFlow Lite Micro numbers them."""
 
     inputs: tuple[str, ...]
@@ -51,7 +59,7 @@ class Ports:
         return [np.asarray(call[name]) for name in self.inputs]
 
 
-def run(request: Request) -> Facts:
+def run(request: StepRequest) -> Facts:
     """Outputs verdict.json and compiled/model.cc, compiled/model.h, where the artifact runs.
 
     `params.target`: name, table, version, least_snr_db (how near to the CPU's the outputs must be), symbol (the C
@@ -70,10 +78,10 @@ def run(request: Request) -> Facts:
     try:
         trial = _trial(request)
     except WorkerError as error:
-        return finish_without(request, untried(lint(TABLE, model, target["name"]), error))
+        return finish_without(request, make_untried_verdict(lint(TABLE, model, target["name"]), error))
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
-    ended = tflm_runtime.call_in_any(raw, feeds, len(ports.outputs), log)
+    ended = tflm_runtime.call_in_large_arena(raw, feeds, len(ports.outputs), log)
     print(ended.said, flush=True)
     if ended.value is None:
         return finish_without(request, _refused(target, artifact, model, ended, log))
@@ -82,10 +90,10 @@ def run(request: Request) -> Facts:
         return finish_without(request, _refused(target, artifact, model, done, log))
     found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
     _write_source(request, raw, model, ports, symbol, least)
-    return finish(request, _verdict(request, model, trial, found, least))
+    return write_verdict(request, _verdict(request, model, trial, found, least))
 
 
-def _trial(request: Request) -> Trial:
+def _trial(request: StepRequest) -> CpuReference:
     """Run the artifact on the reference kernels, which are those of TensorFlow Lite Micro; they lack some.
 
     Raises WorkerError where this host's CPU runs it on no kernels.
@@ -96,20 +104,20 @@ def _trial(request: Request) -> Trial:
         return try_on_cpu(request, "none")
 
 
-def try_on_cpu(request: Request, kernels: str) -> Trial:
+def try_on_cpu(request: StepRequest, kernels: str) -> CpuReference:
     """Run the artifact on this host's CPU in a process of its own, since some kernels abort on small scales.
 
     Raises WorkerError where it does not run.
     """
 
-    def run_trial() -> Trial | WorkerError:
+    def run_trial() -> CpuReference | WorkerError:
         try:
             return make_trial(request, kernels)
         except WorkerError as error:
             return error
 
     ended = in_fork(run_trial, request.folder / f"cpu_{kernels}.txt")
-    if isinstance(ended.value, Trial):
+    if isinstance(ended.value, CpuReference):
         return ended.value
     lines = [line for line in ended.said.splitlines() if line.strip()]
     raise ended.value or WorkerError(
@@ -119,7 +127,7 @@ def try_on_cpu(request: Request, kernels: str) -> Trial:
     )
 
 
-def find_ports(model: Model, key: str) -> Ports | None:
+def find_ports(model: Model, key: str) -> SignaturePorts | None:
     """The signature's names in the order of the first subgraph's tensors; None where it is another subgraph's."""
     signature = next((one for one in model.signatures if one.key == key), None)
     if signature is None or signature.subgraph != 0:
@@ -127,7 +135,7 @@ def find_ports(model: Model, key: str) -> Ports | None:
     graph = model.subgraphs[0]
     inputs = tuple(_name_of(signature.inputs, graph.tensors[index]) for index in graph.inputs)
     outputs = tuple(_name_of(signature.outputs, graph.tensors[index]) for index in graph.outputs)
-    return Ports(
+    return SignaturePorts(
         inputs,
         outputs,
         tuple(graph.tensors[index] for index in graph.inputs),
@@ -139,13 +147,15 @@ def _name_of(named: Mapping[str, Tensor], tensor: Tensor) -> str:
     return next(name for name, one in named.items() if one is tensor)
 
 
-def _write_source(request: Request, raw: bytes, model: Model, ports: Ports, symbol: str, arena: int) -> None:
+def _write_source(
+    request: StepRequest, raw: bytes, model: Model, ports: SignaturePorts, symbol: str, arena: int
+) -> None:
     folder = request.outputs / "compiled"
     (folder / "model.cc").write_text(c_array.source(raw, symbol))
     (folder / "model.h").write_text(c_array.header(model, ports.taken, ports.given, symbol, arena))
 
 
-def _other_shapes(trial: Trial, found: Sequence[Arrays]) -> str:
+def _other_shapes(trial: CpuReference, found: Sequence[Arrays]) -> str:
     """Where an output is not as large as the CPU's: TensorFlow Lite Micro keeps to the sizes that the file holds."""
     for name, expected in trial.expected[0].items():
         if found[0][name].size != expected.size:
@@ -153,7 +163,7 @@ def _other_shapes(trial: Trial, found: Sequence[Arrays]) -> str:
     return ""
 
 
-def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Arrays], least: int) -> Verdict:
+def _verdict(request: StepRequest, model: Model, trial: CpuReference, found: Sequence[Arrays], least: int) -> Verdict:
     target = request.params["target"]
     limit = target["least_snr_db"]
     wrong = _other_shapes(trial, found)
@@ -189,11 +199,11 @@ def _verdict(request: Request, model: Model, trial: Trial, found: Sequence[Array
     )
 
 
-def _near(agreement: Agreement, limit: float) -> bool:
+def _near(agreement: OutputAgreement, limit: float) -> bool:
     return agreement.finite and agreement.snr_db >= limit
 
 
-def _how(agreement: Agreement, agrees: bool, limit: float, sampled: bool) -> str:
+def _how(agreement: OutputAgreement, agrees: bool, limit: float, sampled: bool) -> str:
     what = f"{agreement.calls} {'samples' if sampled else 'random inputs'}"
     ran = f"run by TensorFlow Lite Micro ({tflm_runtime.PACKAGE} {tflm_runtime.version()}) on {what}"
     if agrees:
@@ -219,7 +229,7 @@ def _unreachable(target: Mapping[str, Any], model: Model, key: str) -> Verdict:
     )
 
 
-def _refused(target: Mapping[str, Any], artifact: Path, model: Model, ended: Ended[Run], log: Path) -> Verdict:
+def _refused(target: Mapping[str, Any], artifact: Path, model: Model, ended: ForkResult[TflmRun], log: Path) -> Verdict:
     """It does not run: every operator that is to blame is named, each tried alone where it can be."""
     fallbacks, taken = _blame(artifact, model, log)
     said = tflm_runtime.last_words(ended)
@@ -243,11 +253,11 @@ def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...
     table = TABLE
     tried: dict[tuple[int, int], str] = {}
     for one in each_slice(artifact):
-        ended = tflm_runtime.call_in_any(one.model, [one.feed], one.outputs, log)
+        ended = tflm_runtime.call_in_large_arena(one.model, [one.feed], one.outputs, log)
         tried[one.view.subgraph, one.view.index] = "" if ended.good else tflm_runtime.last_words(ended)
     unpacked = {(view.subgraph, made): view for view in each_view(model) for made in view.op.outputs if _unpacks(view)}
     fallbacks, taken = [], set()
-    for judged in judge_all(table, model):
+    for judged in check_model(table, model):
         view = judged.view
         said = tried.get((view.subgraph, view.index))
         if said:
@@ -261,12 +271,12 @@ def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...
     return tuple(fallbacks), taken
 
 
-def _unpacks(view: View) -> bool:
+def _unpacks(view: OperatorView) -> bool:
     return view.op.name in UNPACKS
 
 
-def _fallback(view: View, said: str, *blamed: str) -> Fallback:
+def _fallback(view: OperatorView, said: str, *blamed: str) -> Fallback:
     """`said` is what the runtime said; of an operator that was tried with what unpacks its weights, those `blamed`."""
-    judged = judge(TABLE, view)
+    judged = check_operator(TABLE, view)
     why = f"{blamed[0]}, which its weights come from, is not taken" if blamed else f"TensorFlow Lite Micro: {said}"
     return replace(replace(judged, taken=False).fallback(), reason=why)

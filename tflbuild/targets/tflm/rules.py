@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isclose
 
-from tflbuild.targets.common.rules import Rule, View, constant, either, inputs_alike, same_types, type_of, values_alike
+from tflbuild.targets.common.rules import (
+    OperatorView,
+    SupportRule,
+    constant,
+    inputs_alike,
+    join_alternatives,
+    same_types,
+    type_of,
+    values_alike,
+)
 from tflbuild.tflite.model import Tensor
 
 FLOAT = "float32"
@@ -28,60 +37,64 @@ QUANTIZES = {
 ONE_32768TH = 1 / 32768
 
 
-def data(*types: str, fix: str = INT8_FIX) -> Rule:
+def data(*types: str, fix: str = INT8_FIX) -> SupportRule:
     """The first input and what is made are of these types; parameters beside them are not asked."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         given = view.input(0)
         return all(one.type in types for one in (*(() if given is None else (given,)), *view.outputs))
 
-    return Rule(f"input 0 and outputs are {either(types)}", holds, fix)
+    return SupportRule(f"input 0 and outputs are {join_alternatives(types)}", holds, fix)
 
 
-def made(*types: str, fix: str = "") -> Rule:
+def made(*types: str, fix: str = "") -> SupportRule:
     """What is made is of these types."""
-    return Rule(f"the output is {either(types)}", lambda view: all(one.type in types for one in view.outputs), fix)
+    return SupportRule(
+        f"the output is {join_alternatives(types)}", lambda view: all(one.type in types for one in view.outputs), fix
+    )
 
 
-def parameter(place: int, what: str) -> Rule:
+def parameter(place: int, what: str) -> SupportRule:
     """A parameter is INT32: one of INT64 is refused, or read as if it were not."""
-    return Rule(f"{what} is int32", type_of(place, "int32").holds, "store it as int32")
+    return SupportRule(f"{what} is int32", type_of(place, "int32").holds, "store it as int32")
 
 
-def still(place: int, what: str) -> Rule:
+def still(place: int, what: str) -> SupportRule:
     """A parameter is stored."""
     return constant(place, what, "make it a constant of the model")
 
 
-def data_rank(most: int, place: int = 0, fix: str = "reshape to fewer dimensions before it and back after") -> Rule:
+def data_rank(
+    most: int, place: int = 0, fix: str = "reshape to fewer dimensions before it and back after"
+) -> SupportRule:
     """The input has at most so many dimensions, and what is made as well."""
 
-    def holds(view: View) -> bool:
+    def holds(view: OperatorView) -> bool:
         given = view.input(place)
         return all(len(one.shape) <= most for one in (given, *view.outputs) if one is not None)
 
-    return Rule(f"tensors have at most {most} dimensions", holds, fix)
+    return SupportRule(f"tensors have at most {most} dimensions", holds, fix)
 
 
-def _scaled(view: View) -> bool:
+def _scaled(view: OperatorView) -> bool:
     return all(one.scales for one in view.moving if one.type in QUANTIZED)
 
 
-def _given_scaled(view: View) -> bool:
+def _given_scaled(view: OperatorView) -> bool:
     return all(one.scales for one in view.inputs if one is not None and not one.constant and one.type in QUANTIZED)
 
 
-def _fused_scaled(view: View) -> bool:
+def _fused_scaled(view: OperatorView) -> bool:
     """A clamp is counted in the output's scale."""
     return not view.op.activation or all(one.scales for one in view.outputs if one.type in QUANTIZED)
 
 
-def _alike(view: View) -> bool:
+def _alike(view: OperatorView) -> bool:
     """Weights quantized where activations are, and only there; of 4 bits with those of 8 alone."""
     return _weights_fit(view.input(0), view.input(1))
 
 
-def _images(view: View) -> bool:
+def _images(view: OperatorView) -> bool:
     """The third input of a transposed convolution is its image."""
     kernel = view.input(1)
     return _weights_fit(view.input(2), kernel) and (kernel is None or kernel.type != "int4")
@@ -100,20 +113,20 @@ def _quantized_alike(tensors: Sequence[Tensor | None], types: Sequence[str]) -> 
     return len({(one.scales, one.zero_points) for one in found}) <= 1
 
 
-def _symmetric(view: View) -> bool:
+def _symmetric(view: OperatorView) -> bool:
     return all(not any(one.zero_points) for one in (*view.moving,) if one.type == "int16")
 
 
-def _all_alike(view: View) -> bool:
+def _all_alike(view: OperatorView) -> bool:
     return len({one.type for one in (*view.inputs, *view.outputs) if one is not None}) == 1
 
 
-def _quantizes(view: View) -> bool:
+def _quantizes(view: OperatorView) -> bool:
     given, out = view.input(0), view.outputs[0]
     return given is None or out.type in QUANTIZES.get(given.type, ())
 
 
-def _slopes(view: View) -> bool:
+def _slopes(view: OperatorView) -> bool:
     image, slopes = view.input(0), view.input(1)
     if image is None or slopes is None:
         return True
@@ -138,17 +151,17 @@ def _is(tensor: Tensor, wanted: tuple[float, tuple[int, ...]] | None, tolerance:
     return right and (tensor.zero_points or (0,)) == zero_points
 
 
-def _softmax(view: View) -> bool:
+def _softmax(view: OperatorView) -> bool:
     given, out = view.input(0), view.outputs[0]
     return given is None or _is(out, SOFTMAX_OUT.get((given.type, out.type)), 1e-2)
 
 
-def _softmax_types(view: View) -> bool:
+def _softmax_types(view: OperatorView) -> bool:
     given, out = view.input(0), view.outputs[0]
     return given is None or (given.type, out.type) == (FLOAT, FLOAT) or (given.type, out.type) in SOFTMAX_OUT
 
 
-def _bias_scale(view: View) -> bool:
+def _bias_scale(view: OperatorView) -> bool:
     """A bias counts in the product's scale."""
     given, kernel, bias = view.input(0), view.input(1), view.input(2)
     if given is None or kernel is None or bias is None or not bias.scales or not kernel.scales:
@@ -160,7 +173,7 @@ def _bias_scale(view: View) -> bool:
     return not out.scales or abs(product - bias.scales[0]) <= 0.02 * out.scales[0]
 
 
-def _svdf_bias(view: View) -> bool:
+def _svdf_bias(view: OperatorView) -> bool:
     """A bias counts in the scale of the state times the weights' along time."""
     time, bias, state = view.input(2), view.input(3), view.input(4)
     if time is None or bias is None or state is None or time.type == FLOAT:
@@ -170,7 +183,7 @@ def _svdf_bias(view: View) -> bool:
     return abs(bias.scales[0] - state.scales[0] * time.scales[0]) < 1e-5
 
 
-def _svdf_types(view: View) -> bool:
+def _svdf_types(view: OperatorView) -> bool:
     types = [None if one is None else one.type for one in view.inputs]
     if len(types) < 5:
         return False
@@ -179,49 +192,49 @@ def _svdf_types(view: View) -> bool:
     return types[0] == types[1] == "int8" and types[2] == types[4] and types[2] in QUANTIZED
 
 
-def _state(place: int) -> Rule:
-    def holds(view: View) -> bool:
+def _state(place: int) -> SupportRule:
+    def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
         return tensor is not None and tensor.state
 
-    return Rule("its state is a variable tensor", holds)
+    return SupportRule("its state is a variable tensor", holds)
 
 
-def _permuted(view: View) -> bool | None:
+def _permuted(view: OperatorView) -> bool | None:
     order = view.input(1)
     if order is None or not order.constant or order.type != "int32":
         return False
     return min(order.values) >= 0 if order.values else None
 
 
-def _one_kind(view: View) -> bool:
+def _one_kind(view: OperatorView) -> bool:
     begin, size = view.input(1), view.input(2)
     return begin is None or size is None or begin.type == size.type
 
 
-def _looks_up(view: View) -> bool:
+def _looks_up(view: OperatorView) -> bool:
     table, out = view.input(1), view.outputs[0]
     if table is None or table.type not in (FLOAT, "int8") or len(table.shape) < 2:
         return False
     return out.type == table.type or (out.type == FLOAT and not any(table.zero_points))
 
 
-def _flat_slopes(view: View) -> bool:
+def _flat_slopes(view: OperatorView) -> bool:
     """The float kernel goes through four dimensions."""
     given = view.input(0)
     return given is None or given.type != FLOAT or len(given.shape) <= 4
 
 
-def _one_int4_scale(view: View) -> bool:
+def _one_int4_scale(view: OperatorView) -> bool:
     kernel = view.input(1)
     return kernel is None or kernel.type != "int4" or len(kernel.scales) == 1
 
 
-def _byte_scales(view: View) -> bool:
+def _byte_scales(view: OperatorView) -> bool:
     return all(one.scales for one in view.inputs if one is not None and one.type == "int8")
 
 
-def _mask_broadcasts(view: View) -> bool:
+def _mask_broadcasts(view: OperatorView) -> bool:
     """The condition spreads over the values, its last dimension over their last."""
     asked, shape = view.input(0), view.outputs[0].shape
     if asked is None:
@@ -230,88 +243,92 @@ def _mask_broadcasts(view: View) -> bool:
     return len(asked.shape) <= len(shape) and all(size in (1, whole) for size, whole in pairs)
 
 
-def _positive(view: View) -> bool:
+def _positive(view: OperatorView) -> bool:
     given = view.input(0)
     return given is None or given.type != "int8" or given.zero_points == (-128,)
 
 
-def _all_gates(view: View) -> bool:
+def _all_gates(view: OperatorView) -> bool:
     """Four gates, no peepholes, no projection, no normalization."""
     absent = {place for place in range(24) if view.input(place) is None}
     return absent == {9, 10, 11, 16, 17, 20, 21, 22, 23}
 
 
-def _one_by_one(view: View) -> bool:
+def _one_by_one(view: OperatorView) -> bool:
     given = view.input(0)
     return given is not None and len(given.shape) == 4 and given.shape[:3] == (1, 1, 1)
 
 
-WEIGHTS = Rule("weights are quantized as activations are, to 4 bits only where those are INT8", _alike, INT8_FIX)
-IMAGES = Rule("weights are of 8 bits where activations are quantized, and only there", _images, INT8_FIX)
-BIAS = Rule("a bias is there, or none is named: the runtime crashes else", lambda view: view.inputs[-1] is not None)
-SCALED = Rule("8-bit and 16-bit tensors have scales", _scaled)
-FUSED_SCALED = Rule("where an activation is fused, the output has a scale", _fused_scaled)
-GIVEN_SCALED = Rule("8-bit and 16-bit inputs have scales", _given_scaled)
-SYMMETRIC = Rule("zero points of INT16 tensors are 0", _symmetric)
-SAME_TYPES = Rule("what is made is of the input's type", same_types)
-ALL_ALIKE = Rule("all tensors are of one type", _all_alike)
-VALUES_ALIKE = Rule("both values and the output are of one type", values_alike)
-SAME_GIVEN = Rule(
+WEIGHTS = SupportRule("weights are quantized as activations are, to 4 bits only where those are INT8", _alike, INT8_FIX)
+IMAGES = SupportRule("weights are of 8 bits where activations are quantized, and only there", _images, INT8_FIX)
+BIAS = SupportRule(
+    "a bias is there, or none is named: the runtime crashes else", lambda view: view.inputs[-1] is not None
+)
+SCALED = SupportRule("8-bit and 16-bit tensors have scales", _scaled)
+FUSED_SCALED = SupportRule("where an activation is fused, the output has a scale", _fused_scaled)
+GIVEN_SCALED = SupportRule("8-bit and 16-bit inputs have scales", _given_scaled)
+SYMMETRIC = SupportRule("zero points of INT16 tensors are 0", _symmetric)
+SAME_TYPES = SupportRule("what is made is of the input's type", same_types)
+ALL_ALIKE = SupportRule("all tensors are of one type", _all_alike)
+VALUES_ALIKE = SupportRule("both values and the output are of one type", values_alike)
+SAME_GIVEN = SupportRule(
     "INT8 inputs have the same scale and zero point", lambda view: _quantized_alike(view.inputs, ("int8",))
 )
-SAME_INT8 = Rule(
+SAME_INT8 = SupportRule(
     "INT8 tensors have the same scale", lambda view: _quantized_alike((*view.inputs, *view.outputs), ("int8",))
 )
-SAME_SCALES = Rule(
+SAME_SCALES = SupportRule(
     "input and output have the same scale and zero point",
     lambda view: _quantized_alike((view.input(0), *view.outputs), QUANTIZED),
 )
-FILLER = Rule(
+FILLER = SupportRule(
     "what it is filled with has the output's scale and zero point",
     lambda view: _quantized_alike((view.input(2), *view.outputs), ("int8",)),
 )
-QUANTIZING = Rule(
+QUANTIZING = SupportRule(
     "floats become INT8 or INT16, INT8 becomes any of 8, 16 or 32 bits, INT16 and INT32 become signed, UINT8 INT8",
     _quantizes,
     INT8_FIX,
 )
-OUT_SCALED = Rule("the output has a scale", lambda view: bool(view.outputs[0].scales))
-SLOPES = Rule("slopes are FLOAT32 with floats, else INT8", _slopes, INT8_FIX)
-FLAT_SLOPES = Rule(
+OUT_SCALED = SupportRule("the output has a scale", lambda view: bool(view.outputs[0].scales))
+SLOPES = SupportRule("slopes are FLOAT32 with floats, else INT8", _slopes, INT8_FIX)
+FLAT_SLOPES = SupportRule(
     "floats have at most 4 dimensions: the runtime crashes else",
     _flat_slopes,
     "reshape to 4 dimensions before it",
 )
-LOGISTIC_SCALES = Rule(
+LOGISTIC_SCALES = SupportRule(
     "the output's zero point is -128 (INT8), its scale 1/32768 (INT16)",
     lambda view: _is(view.outputs[0], LOGISTIC_OUT.get(view.outputs[0].type)),
 )
-TANH_SCALES = Rule(
+TANH_SCALES = SupportRule(
     "an INT16 output's scale is 1/32768", lambda view: _is(view.outputs[0], TANH_OUT.get(view.outputs[0].type))
 )
-SOFTMAX_TYPES = Rule("floats, INT8 or INT16 are made of their like, or INT16 of INT8", _softmax_types, INT8_FIX)
-SOFTMAX_SCALES = Rule(
+SOFTMAX_TYPES = SupportRule("floats, INT8 or INT16 are made of their like, or INT16 of INT8", _softmax_types, INT8_FIX)
+SOFTMAX_SCALES = SupportRule(
     "the output's scale and zero point are 1/256 and -128 (INT8), 1/32768 and 0 (INT16), 1/65536 and -32768 (of INT8)",
     _softmax,
 )
-LOG_SOFTMAX_SCALES = Rule(
+LOG_SOFTMAX_SCALES = SupportRule(
     "an INT8 output's scale is 1/16, its zero point 127",
     lambda view: view.outputs[0].type != "int8" or _is(view.outputs[0], _fixed(1 / 16, 127)),
 )
-BIAS_SCALE = Rule("a bias has the scale of input times weights", _bias_scale)
-NOTHING_FUSED = Rule("no activation is fused", lambda view: not view.op.activation, "an operator of its own")
-ONE_INT4_SCALE = Rule("INT4 weights have one scale", _one_int4_scale)
-BYTE_SCALES = Rule("INT8 inputs have scales: the runtime crashes else", _byte_scales)
-INPUTS_ALIKE = Rule("both inputs are of one type: the runtime may crash else", inputs_alike)
-MASK = Rule("the condition's shape spreads over the values'", _mask_broadcasts)
-POSITIVE = Rule("an INT8 input's zero point is -128: it fails on a negative value", _positive, FLOAT_FIX)
-SEVERAL = Rule("it has at least two inputs", lambda view: len(view.inputs) >= 2)
-PERMUTED = Rule("the permutation is constant and int32, its axes are counted from the front", _permuted)
-ONE_KIND = Rule("begin and size are both int32, or both int64: the runtime crashes else", _one_kind)
-LOOKED_UP = Rule("a table of FLOAT32 or INT8 has rows, and gives its own type, or floats of zero point 0", _looks_up)
-SVDF_TYPES = Rule("all is float, or input and features are INT8 and the rest one integer", _svdf_types, INT8_FIX)
-SVDF_BIAS = Rule("a bias is there: the runtime crashes else", lambda view: view.input(3) is not None)
-SVDF_SCALE = Rule("the bias has the scale of state times weights along time", _svdf_bias)
+BIAS_SCALE = SupportRule("a bias has the scale of input times weights", _bias_scale)
+NOTHING_FUSED = SupportRule("no activation is fused", lambda view: not view.op.activation, "an operator of its own")
+ONE_INT4_SCALE = SupportRule("INT4 weights have one scale", _one_int4_scale)
+BYTE_SCALES = SupportRule("INT8 inputs have scales: the runtime crashes else", _byte_scales)
+INPUTS_ALIKE = SupportRule("both inputs are of one type: the runtime may crash else", inputs_alike)
+MASK = SupportRule("the condition's shape spreads over the values'", _mask_broadcasts)
+POSITIVE = SupportRule("an INT8 input's zero point is -128: it fails on a negative value", _positive, FLOAT_FIX)
+SEVERAL = SupportRule("it has at least two inputs", lambda view: len(view.inputs) >= 2)
+PERMUTED = SupportRule("the permutation is constant and int32, its axes are counted from the front", _permuted)
+ONE_KIND = SupportRule("begin and size are both int32, or both int64: the runtime crashes else", _one_kind)
+LOOKED_UP = SupportRule(
+    "a table of FLOAT32 or INT8 has rows, and gives its own type, or floats of zero point 0", _looks_up
+)
+SVDF_TYPES = SupportRule("all is float, or input and features are INT8 and the rest one integer", _svdf_types, INT8_FIX)
+SVDF_BIAS = SupportRule("a bias is there: the runtime crashes else", lambda view: view.input(3) is not None)
+SVDF_SCALE = SupportRule("the bias has the scale of state times weights along time", _svdf_bias)
 SVDF_STATE = _state(4)
-ALL_GATES = Rule("it has all four gates, no peepholes, projection or normalization", _all_gates)
-ONE_BY_ONE = Rule("it takes one row of channels at a time: [1, 1, 1, n]", _one_by_one)
+ALL_GATES = SupportRule("it has all four gates, no peepholes, projection or normalization", _all_gates)
+ONE_BY_ONE = SupportRule("it takes one row of channels at a time: [1, 1, 1, n]", _one_by_one)

@@ -6,7 +6,16 @@ nothing to leave an operator to: one without a kernel, and the model does not ru
 
 from __future__ import annotations
 
-from tflbuild.targets.common.rules import Row, Rule, Table, activations, rank, row, rows, type_of
+from tflbuild.targets.common.rules import (
+    OperatorSupport,
+    SupportRule,
+    SupportTable,
+    activations,
+    rank,
+    row,
+    rows,
+    type_of,
+)
 from tflbuild.targets.tflm.rules import (
     ALL_ALIKE,
     ALL_GATES,
@@ -61,7 +70,7 @@ from tflbuild.targets.tflm.rules import (
     still,
 )
 
-UNTRIED = Rule("its kernel takes it: it was not tried", lambda view: None)
+UNTRIED = SupportRule("its kernel takes it: it was not tried", lambda view: None)
 COMPARED = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
 FLOAT_ONLY = (
     *("NEG", "EXP", "LOG", "SQRT", "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SQUARE", "L2_POOL_2D"),
@@ -79,7 +88,7 @@ COMPARING = (BYTE_SCALES, INPUTS_ALIKE)
 AXES = parameter(1, "the axis")
 
 
-def _elements() -> dict[str, Row]:
+def _elements() -> dict[str, OperatorSupport]:
     """Element by element."""
     floats = activations(FLOAT, fix=FLOAT_FIX)
     return {
@@ -111,7 +120,7 @@ def _elements() -> dict[str, Row]:
     }
 
 
-def _layers() -> dict[str, Row]:
+def _layers() -> dict[str, OperatorSupport]:
     """With weights, windows or sums."""
     return {
         "CONV_2D": row(data(*REAL), WEIGHTS, GIVEN_SCALED, FUSED_SCALED),
@@ -134,7 +143,7 @@ def _layers() -> dict[str, Row]:
     }
 
 
-def _shapes() -> dict[str, Row]:
+def _shapes() -> dict[str, OperatorSupport]:
     """What moves, cuts, joins and looks up."""
     any_32 = data(*REAL_32)
     slices = [rule for at in (1, 2, 3) for rule in (still(at, "what tells the slice"), parameter(at, "it"))]
@@ -176,7 +185,7 @@ FIXES = {
 # one-operator models on which the table and the runtime disagree, and why; docs/ tells them, a test holds them
 DISAGREEMENTS: dict[str, str] = {}
 
-TABLE = Table(
+TABLE = SupportTable(
     name="tflm",
     title="TensorFlow Lite Micro",
     source="one-operator models run with the package tflite-micro",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
-from tflbuild.runtime.forked import Ended, in_fork
+from tflbuild.runtime.forked import ForkResult, in_fork
 
 PACKAGE = "tflite-micro"
 ALIGNMENT = 16  # bytes; the arena's start and its parts are aligned so
@@ -28,7 +28,7 @@ Feed = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
-class Run:
+class TflmRun:
     """Outputs of each call, in the model's order and types, and the size of the arena, bytes."""
 
     outputs: list[list[np.ndarray]]
@@ -40,12 +40,12 @@ def version() -> str:
     return metadata.version(PACKAGE)
 
 
-def call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int, log: Path) -> Ended[Run]:
+def call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int, log: Path) -> ForkResult[TflmRun]:
     """Each feed, inputs in the model's order, in an arena of so many bytes; state is reset before each call."""
     return in_fork(lambda: _call(model, feeds, outputs, arena), log)
 
 
-def call_in_any(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> Ended[Run]:
+def call_in_large_arena(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> ForkResult[TflmRun]:
     """The same in an arena that is large enough."""
     arena = max(LEAST_ARENA, len(model))
     while True:
@@ -55,20 +55,22 @@ def call_in_any(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) ->
         arena = min(arena * STEP, MOST_ARENA)
 
 
-def short_of_memory(ended: Ended[Any]) -> bool:
+def short_of_memory(ended: ForkResult[Any]) -> bool:
     """Whether it failed for want of a larger arena."""
     return not ended.good and bool(SHORT_OF_MEMORY.search(ended.said))
 
 
-def run_in_least(model: bytes, feeds: Sequence[Feed], right: Run, guess: int, log: Path) -> tuple[Ended[Run], int]:
+def run_in_least(
+    model: bytes, feeds: Sequence[Feed], right: TflmRun, guess: int, log: Path
+) -> tuple[ForkResult[TflmRun], int]:
     """All calls in the smallest arena in which they give what they gave in a large one (`right`), and its size, bytes.
 
     Every size is tried for real, first by allocating alone, which is fast; `guess` may be near.
     """
     count = len(right.outputs[0])
-    allocated = smallest(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, right.arena)
-    first = Run(right.outputs[:1], right.arena)
-    least = smallest(lambda size: _same(call(model, feeds[:1], count, size, log), first), allocated, right.arena)
+    allocated = find_minimum(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, right.arena)
+    first = TflmRun(right.outputs[:1], right.arena)
+    least = find_minimum(lambda size: _same(call(model, feeds[:1], count, size, log), first), allocated, right.arena)
     ended = call(model, feeds, count, least, log)
     while not _same(ended, right) and least < right.arena:
         least = min(right.arena, least + PAGE)
@@ -76,7 +78,7 @@ def run_in_least(model: bytes, feeds: Sequence[Feed], right: Run, guess: int, lo
     return ended, least
 
 
-def _same(ended: Ended[Run], right: Run) -> bool:
+def _same(ended: ForkResult[TflmRun], right: TflmRun) -> bool:
     """Whether every value is."""
     if ended.value is None:
         return False
@@ -86,7 +88,7 @@ def _same(ended: Ended[Run], right: Run) -> bool:
     )
 
 
-def smallest(fits: Callable[[int], bool], guess: int, works: int) -> int:
+def find_minimum(fits: Callable[[int], bool], guess: int, works: int) -> int:
     """The least multiple of the alignment that fits, near which `guess` may be: by growing steps, then by halves."""
     fails, works, tried, step = 0, _up(works), _up(guess), ALIGNMENT
     while fails < works - ALIGNMENT:
@@ -101,7 +103,7 @@ def smallest(fits: Callable[[int], bool], guess: int, works: int) -> int:
     return works
 
 
-def last_words(ended: Ended[Any]) -> str:
+def last_words(ended: ForkResult[Any]) -> str:
     """What it said of why it failed, else how its process ended."""
     lines = [line.strip() for line in ended.said.splitlines() if line.strip()]
     told = [line for line in lines if not NOISE.search(line)] or lines
@@ -122,7 +124,7 @@ def _allocate(model: bytes, arena: int) -> None:
     runtime.Interpreter.from_bytes(model, arena_size=arena)
 
 
-def _call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int) -> Run:
+def _call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int) -> TflmRun:
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
     found = []
     for feed in feeds:
@@ -132,4 +134,4 @@ def _call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int) -> Run:
         interpreter.invoke()
         found.append([np.array(interpreter.get_output(index)) for index in range(outputs)])
     interpreter.print_allocations()
-    return Run(found, arena)
+    return TflmRun(found, arena)
