@@ -2,7 +2,7 @@
 
 An emulator translates the instructions of TensorFlow as they are first run. The children that a real server forks would
 translate them again, for each step: half a minute where this takes two seconds. The protocol, the modules of the steps
-and what they are given are those of `tflbuild.runtime.server`; user code is not kept from reading undeclared files.
+and their requests are those of `tflbuild.runtime.worker_server`; user code is not kept from reading undeclared files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from machines import PROGRAM
 
-from tflbuild.runtime import server, shards
-from tflbuild.runtime.contract import kept_errors
+from tflbuild.runtime import parallel_shards, worker_server
+from tflbuild.runtime.step_contract import kept_errors
 
 
 def answer(answers: int, value: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def run_step(request: dict[str, Any]) -> dict[str, Any]:
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()  # numbered names begin again, as in a fresh child
     with entered(folder):
-        code, content = server.answer_request(request["module"], folder)
+        code, content = worker_server.answer_request(request["module"], folder)
         (folder / "output.json").write_text(json.dumps(content))
     seconds = time.monotonic() - started
     return {"id": request["id"], "exit": code, "signal": None, "verdict": "", "seconds": seconds, "peak_bytes": 0}
@@ -73,10 +73,10 @@ def main(name: str) -> None:
     sys.executable = os.environ[PROGRAM]
     answers = os.dup(1)
     os.dup2(2, 1)
-    shards.cores = lambda: 1  # a shard would be a process of its own
+    parallel_shards.cores = lambda: 1  # a shard would be a process of its own
     started = time.monotonic()
     try:
-        server.preload(name)
+        worker_server.preload(name)
     except Exception as error:
         traceback.print_exc()
         answer(answers, {"ready": False, "why": f"{type(error).__name__}: {error}"})

@@ -22,8 +22,8 @@ from tflbuild.exact import exact_fourier as fourier
 from tflbuild.exact import exact_math as elementary
 from tflbuild.exact import exact_special as special
 from tflbuild.exact import exact_trigonometry as angles
-from tflbuild.exact.exact_numbers import round_to
-from tflbuild.exact.exact_ops import evaluate
+from tflbuild.exact.exact_arithmetic import round_to
+from tflbuild.exact.exact_evaluator import evaluate
 
 GOLDEN = Path(__file__).with_name("exact_digests.json")
 FUNCTIONS = {

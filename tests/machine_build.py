@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.core.recipe import Recipe
-from tflbuild.core.result import StepResult
 from tflbuild.core.step import Plan
+from tflbuild.core.step_result import StepResult
 from tflbuild.execute.events import Event, StepEnded
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
+from tflbuild.execute.run_limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline.build import prepare_plan
+from tflbuild.pipeline.preparation import prepare_plan
 from tflbuild.storage.store import Store
 
 FLOAT = "float"

@@ -35,7 +35,7 @@ PURE = {"antlr4-python3-runtime"}  # packages without wheels: Python alone, copi
 EXTRAS = ("tensorflow-model-optimization",)  # which the models take without further packages
 PROGRAM = "TFLBUILD_TEST_PYTHON"  # what a step starts Python with: this program, and not the one that it runs
 SERVER = Path(__file__).with_name("emulated_server.py")
-IN_ONE_PROCESS = f'if [ "$3" = tflbuild.runtime.server ]; then shift 3; set -- {SERVER} "$@"; fi'  # behind -P -m
+IN_ONE_PROCESS = f'if [ "$3" = tflbuild.runtime.worker_server ]; then shift 3; set -- {SERVER} "$@"; fi'  # behind -P -m
 # LiteRT's cpuinfo library dereferences a null pointer where an Arm processor is described as an x86 one, as qemu does.
 ARM_PROCESSOR = """processor\t: {number}
 BogoMIPS\t: 125.00

@@ -21,9 +21,9 @@ import numpy as np
 from runtime_rows import ALL_CASES, RowModel, draw_feed, find_op_features, make_models, make_versions
 
 from tflbuild.tflite import runtime_evidence
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
 from tflbuild.tflite.runtime_table import CRASHED, REFUSED, RIGHT, WRONG, write_evidence
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 SCRIPT = Path(__file__).with_name("run_models.py")
 CHOSEN = Path(__file__).with_name("runtime_rows.json")

@@ -1,4 +1,4 @@
-"""Models of a few operators in a row, as `tflbuild.tflite.model` reads them."""
+"""Models of a few operators in a row, as `tflbuild.tflite.tflite_model` reads them."""
 
 import dataclasses
 from functools import cache
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 @cache

@@ -122,7 +122,7 @@ def quantizer_leaves_the_model_as_it_is(request):
 
 def change_metadata(request, change):
     """Write the metadata anew, with a change of the tree and of the packed files."""
-    from tflbuild.tflite.metadata import read_metadata, write_metadata
+    from tflbuild.tflite.tflite_metadata import read_metadata, write_metadata
 
     path = request.outputs / MADE
     raw, tree = path.read_bytes(), read_metadata(path)["model"]
@@ -263,15 +263,15 @@ def import_traces_in_training_mode(request):
 @fault_within("steps.sources.tf_import")
 def import_exchanges_outputs(request):
     """An output is renamed to the other one's tensor."""
-    from tflbuild.steps.sources import tf_entries
+    from tflbuild.steps.sources import source_entry_points
 
-    name_results = tf_entries.name_results
+    name_results = source_entry_points.name_results
 
     def exchanged(result, names=None):
         named = name_results(result, names)
         return dict(zip(named, reversed(named.values()), strict=True))
 
-    with replaced("steps.sources.tf_entries", name_results=exchanged):
+    with replaced("steps.sources.source_entry_points", name_results=exchanged):
         yield
 
 

@@ -11,7 +11,7 @@ from fault_planting import fault_within
 @contextmanager
 def feeding(change):
     """The reader with `change(inputs, labels)` between a file's blocks and what is written as samples."""
-    from tflbuild.steps.datasets.feeder import DatasetFeeder
+    from tflbuild.steps.datasets.dataset_feeder import DatasetFeeder
 
     feed = DatasetFeeder.feed
 

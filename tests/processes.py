@@ -56,7 +56,7 @@ def server(store: Path, name: str) -> int | None:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"tflbuild.runtime.server" in words and name.encode() in words and parent(pid) not in at_work(store):
+        if b"tflbuild.runtime.worker_server" in words and name.encode() in words and parent(pid) not in at_work(store):
             return pid
     return None
 

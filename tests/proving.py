@@ -6,7 +6,7 @@ import sys
 from one_op import write_model
 
 from tflbuild.core.verdict import read_verdict
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 
 
 def request(folder, target, *cases):

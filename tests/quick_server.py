@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from tflbuild.execute.server import StepServer, WorkerExit
+from tflbuild.execute.worker_process import StepServer, WorkerExit
 
 
 class QuickServer(StepServer):

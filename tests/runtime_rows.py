@@ -16,7 +16,6 @@ from one_op_edges import EDGES
 from packed_weights import with_buffers_behind, written
 from runtime_cases import MODELS, MORE_CASES
 
-from tflbuild.tflite.model import Model, Tensor
 from tflbuild.tflite.runtime_features import (
     BUFFERS_BEHIND,
     FREE_SIZES,
@@ -24,6 +23,7 @@ from tflbuild.tflite.runtime_features import (
     type_feature,
     version_feature,
 )
+from tflbuild.tflite.tflite_model import Model, Tensor
 
 # The hybrid kernel reads a scale for each channel where there is one: what lies behind it differs from call to call.
 UNREPEATABLE = {"DEPTHWISE_CONV_2D_float32_int8_float32"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.datasets import sample
-from tflbuild.steps.datasets.samples import load_samples
+from tflbuild.steps.datasets.sample_files import load_samples
 
 
 def spec(name: str, shape: list[int | None], dtype: str = "float32") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tflbuild.report.sweeps.sweep import Artifact, Commit, StepEnd, SweepEntry, SweepRecord, VariantError
+from tflbuild.report.sweeps.sweep_record import Artifact, Commit, StepEnd, SweepEntry, SweepRecord, VariantError
 
 VERIFY = {"top1_source": 0.932, "agreement": 0.99, "snr_db": 34.8, "cosine": 0.999, "rmse": 0.01, "max_abs_error": 0.1}
 BROKEN = VariantError(

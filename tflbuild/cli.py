@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     drop_current_folder()
-    from tflbuild.terminal.screen import install_output_filters
-    from tflbuild.unchanged import read_unchanged_answer
+    from tflbuild.terminal.output_filters import install_output_filters
+    from tflbuild.unchanged_build import read_unchanged_answer
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     install_output_filters()
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(answer, flush=True)
         print(warnings, end="", file=sys.stderr)
         sys.exit(0)
-    from tflbuild.commands.verbs import run
+    from tflbuild.commands.main import run
 
     sys.exit(run(arguments))
 

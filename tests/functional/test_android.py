@@ -10,8 +10,8 @@ import pytest
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
-from tflbuild.steps.benchmarking.adb import BINARY, run
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
+from tflbuild.steps.benchmarking.android_benchmark import BINARY, run
 
 FIXTURES = Path(__file__).parent.parent / "android"
 # what the stand-in does: tells its devices, keeps what is pushed, answers as a shell on a device would

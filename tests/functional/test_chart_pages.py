@@ -6,7 +6,7 @@ import pytest
 from browser import open_browser
 from needs import needs_program
 
-from tflbuild.report.drawing import COLOURS, BarColumn, ChartLine, PlotAxes, draw_bars, draw_lines, page, plot_scales
+from tflbuild.report.svg_charts import COLOURS, BarColumn, ChartLine, PlotAxes, draw_bars, draw_lines, page, plot_scales
 
 pytestmark = [
     pytest.mark.heavy,

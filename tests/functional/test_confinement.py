@@ -14,16 +14,16 @@ import pytest
 from commandline import ROOT
 from needs import require
 
-from tflbuild.core.work import CONFINEMENT
+from tflbuild.core.worker_protocol import CONFINEMENT
 from tflbuild.errors import MachineError
-from tflbuild.execute.answers import find_special_files, log_lines, read_answer
+from tflbuild.execute.answer_reader import find_special_files, log_lines, read_answer
 from tflbuild.execute.events import Notice
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.server import UNCONFINED, WorkerExit, require_known_mode
+from tflbuild.execute.worker_process import UNCONFINED, WorkerExit, require_known_mode
 from tflbuild.runtime import confinement
 from tflbuild.runtime.confinement import find_missing_confinement
-from tflbuild.runtime.contract import StepRequest, WorkerError
 from tflbuild.runtime.landlock import SCOPE_VERSION, landlock_version
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 
 # A step that tries everything that its parameter lists, and answers with what each attempt came to.
 CHILD = """

@@ -17,11 +17,11 @@ from commandline import ROOT
 from runner_contents import CONTENTS
 
 from tflbuild.report.questions.model_inspection import proposed_recipe
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.packaging import package
-from tflbuild.storage.atomic import replace_bytes
+from tflbuild.storage.atomic_files import replace_bytes
 from tflbuild.storage.store import Store
-from tflbuild.terminal.printable import show_code, show_line, show_prose, show_text
+from tflbuild.terminal.text_escaping import show_code, show_line, show_prose, show_text
 
 # What a name can hold: escape sequences, a return, another direction, ends of strings, comments, fences and tags.
 HOSTILE = (

@@ -17,7 +17,7 @@ from needs import needs_program, require_program
 from refusals import refused_at_once
 from sweep_records import FOUR, sweep
 
-from tflbuild.report.sweeps.sweep import Commit, write_record
+from tflbuild.report.sweeps.sweep_record import Commit, write_record
 
 RECIPE = "+recipe=mobilenet_int8"
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")

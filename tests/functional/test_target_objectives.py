@@ -9,7 +9,7 @@ import pytest
 from needs import require_module
 from refusals import RECIPE
 
-from tflbuild.config.freezing.reported import ON_DELEGATE, is_reported
+from tflbuild.config.freezing.target_figures import ON_DELEGATE, is_reported
 
 pytestmark = pytest.mark.heavy
 IO = ("quantization.input_type=int8", "quantization.output_type=int8")

@@ -22,7 +22,7 @@ CHILD = """
 import json, os, sys
 from pathlib import Path
 from tflbuild.runtime import server, user_code
-from tflbuild.runtime.contract import Request
+from tflbuild.runtime.step_contract import Request
 
 class Step:
     def run(request):

@@ -42,7 +42,7 @@ class Parser:
 
 
 def worker_errors() -> tuple[type[BaseException], ...]:
-    from tflbuild.runtime.contract import WorkerError
+    from tflbuild.runtime.step_contract import WorkerError
 
     return (WorkerError,)
 
@@ -67,8 +67,8 @@ def json_bytes(value: Any) -> bytes:
 def read_recipe(raw: bytes, folder: Path) -> None:
     from omegaconf import OmegaConf
 
-    from tflbuild.config.composing.mistakes import KeyLocations, find_line, translate_errors
-    from tflbuild.config.composing.plain_values import require_bounded, require_plain
+    from tflbuild.config.composing.config_errors import KeyLocations, find_line, translate_errors
+    from tflbuild.config.composing.value_limits import require_bounded, require_plain
     from tflbuild.config.composing.yaml_files import load_yaml, read_yaml_text
 
     file = folder / "x.yaml"
@@ -127,9 +127,9 @@ YAML_WORDS += (
 def read_override(raw: bytes, folder: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from tflbuild.config.composing.mistakes import KeyLocations, check_overrides, translate_errors
-    from tflbuild.config.composing.open_mappings import nest, normalise
-    from tflbuild.config.composing.plain_values import require_readable
+    from tflbuild.config.composing.config_errors import KeyLocations, check_overrides, translate_errors
+    from tflbuild.config.composing.mapping_overrides import nest, normalise
+    from tflbuild.config.composing.value_limits import require_readable
 
     overrides = [text for text in raw.decode(errors="surrogateescape").replace("\0", "").split("\n") if text]
     require_readable(overrides)
@@ -174,10 +174,10 @@ OVERRIDE_WORDS = (
 
 def read_json_files(raw: bytes, folder: Path) -> None:
     """All readers of JSON that answer None or nothing for what is damaged."""
-    from tflbuild.execute.memory import _read as read_memory
-    from tflbuild.pipeline.folders import OWNER, _read_owner
-    from tflbuild.report.outputs import read_manifest
-    from tflbuild.storage.stat_cache import _load
+    from tflbuild.execute.memory_budget import _read as read_memory
+    from tflbuild.pipeline.output_folders import OWNER, _read_owner
+    from tflbuild.report.output_files import read_manifest
+    from tflbuild.storage.digest_cache import _load
 
     for name in ("x.json", OWNER):
         (folder / name).write_bytes(raw)
@@ -211,7 +211,7 @@ JSON_WORDS += (b"true", b"{}", b"[]", b'""', b"\0", b"\xff\xfe", b"-", b",", b":
 
 
 def read_store_record(raw: bytes, folder: Path) -> None:
-    from tflbuild.storage.incoming import read_incoming
+    from tflbuild.storage.record_validation import read_incoming
 
     for key in ("ab" * 32, json.loads(store_records()[0])["key"]):
         read_incoming(key, raw, ["model.tflite", "snapshot/"])
@@ -241,9 +241,9 @@ def seal_record(body: bytes) -> bytes:
 
 
 def read_sweep(raw: bytes, folder: Path) -> None:
-    from tflbuild.report.sweeps.standings import sweep_table
-    from tflbuild.report.sweeps.sweep import read_record, write_csv
+    from tflbuild.report.sweeps.ranking import sweep_table
     from tflbuild.report.sweeps.sweep_page import sweep_page
+    from tflbuild.report.sweeps.sweep_record import read_record, write_csv
 
     (folder / "sweep.json").write_bytes(raw)
     sweep = read_record(folder / "sweep.json")
@@ -255,7 +255,7 @@ def read_sweep(raw: bytes, folder: Path) -> None:
 def sweeps() -> list[bytes]:
     from sweep_records import sweep
 
-    from tflbuild.report.sweeps.sweep import write_record
+    from tflbuild.report.sweeps.sweep_record import write_record
 
     return [write_record(sweep()).encode()]
 
@@ -265,10 +265,10 @@ def sweeps() -> list[bytes]:
 
 def read_tflite(raw: bytes, folder: Path) -> None:
     from tflbuild.steps.sources.litert_import import read_source
-    from tflbuild.tflite.contents import describe_model
-    from tflbuild.tflite.flatbuffer import read_buffers
-    from tflbuild.tflite.metadata import read_metadata
+    from tflbuild.tflite.contents_json import describe_model
     from tflbuild.tflite.model_editing import parse_model
+    from tflbuild.tflite.tflite_metadata import read_metadata
+    from tflbuild.tflite.tflite_reader import read_buffers
 
     file = folder / "x.tflite"
     file.write_bytes(raw)
@@ -281,7 +281,7 @@ def read_tflite(raw: bytes, folder: Path) -> None:
 def tflites() -> list[bytes]:
     from tiny_tflite import make_root, pack
 
-    from tflbuild.tflite.metadata import write_metadata
+    from tflbuild.tflite.tflite_metadata import write_metadata
 
     plain = pack(make_root())
     archive = io.BytesIO(plain + b"\0" * (-len(plain) % 16))
@@ -304,10 +304,10 @@ def read_keras_apart(raw: bytes, folder: Path) -> None:
     """Read in a process of its own, as the step does: native code may crash, or not come back before its time limit."""
     child = os.fork()
     if child == 0:
-        from tflbuild.runtime import time_limit
+        from tflbuild.runtime import cpu_time_limit
         from tflbuild.steps.foreign_models import keras_file
 
-        keras_file.limit_time = lambda *_: time_limit.limit_time(0.2)  # type: ignore[assignment]
+        keras_file.limit_time = lambda *_: cpu_time_limit.limit_time(0.2)  # type: ignore[assignment]
         try:
             read_keras(raw, folder)
         except worker_errors():
@@ -505,7 +505,7 @@ def tfds_pages() -> list[bytes]:
 
 
 def read_archive(raw: bytes, folder: Path) -> None:
-    from tflbuild.runtime.archives import DownloadedArchive, unpack
+    from tflbuild.runtime.untrusted_archives import DownloadedArchive, unpack
 
     (folder / "x.tar.gz").write_bytes(raw)
     unpack(DownloadedArchive(folder / "x.tar.gz", "x.tar.gz"), folder / "made")

@@ -14,14 +14,14 @@ from one_op import Case, T, bias, weight, write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, read_verdict
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.steps.benchmarking import litert_benchmark
 from tflbuild.steps.benchmarking.op_profile import ProfileRequest
 from tflbuild.targets.common.rules import each_view
 from tflbuild.targets.cpu import proof as target_cpu
-from tflbuild.targets.cpu.xnnpack import TRIED, type_of
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.targets.cpu.xnnpack_reasons import TRIED, type_of
 from tflbuild.tflite.interpreters import open_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 
@@ -196,7 +196,7 @@ def test_what_no_kernel_takes_does_not_run(tmp_path):
 
 
 def test_threads_are_swept_no_further_than_there_are_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr("tflbuild.steps.benchmarking.host.cores", lambda: 2)
+    monkeypatch.setattr("tflbuild.steps.benchmarking.host_state.cores", lambda: 2)
     figures = prove(tmp_path, dense("one", 64, 64), threads_swept=[1, 2, 4]).figures
     assert {name for name in figures if "threads" in name} == {"latency_p50_ms_threads_2", "latency_p90_ms_threads_2"}
 

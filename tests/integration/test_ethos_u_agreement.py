@@ -12,12 +12,12 @@ from one_op_cases import CASES
 from random_layers import draw_cases
 from random_ops import told
 
-from tflbuild.runtime.forked import in_fork
+from tflbuild.runtime.forked_process import in_fork
 from tflbuild.targets.common.lint import check_model
 from tflbuild.targets.ethos_u.table import DISAGREEMENTS
-from tflbuild.targets.ethos_u.vela import count_npu_ops, left_on_cpu
-from tflbuild.targets.tables import TABLES
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.targets.ethos_u.vela_compiler import count_npu_ops, left_on_cpu
+from tflbuild.targets.support_tables import TABLES
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 

@@ -18,15 +18,15 @@ from one_op_cases import CASES
 from one_op_edges import EDGES
 from packed_weights import packed
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.verification.metrics import parity
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.verification.parity_figures import parity
 from tflbuild.targets.common.lint import check_model
 from tflbuild.targets.gpu.gpu_delegate import GpuDevice, GpuJob, run_jobs
 from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.gpu.table import TABLE
 from tflbuild.targets.gpu.vulkan import find_drivers
-from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import open_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 KEY = "serving_default"

@@ -11,8 +11,8 @@ from one_op_cases import CASES, IMAGE
 from one_op_edges import EDGES
 
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN
-from tflbuild.execute.server import WorkerServerProcess
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.execute.worker_process import WorkerServerProcess
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.targets.gpu import gpu_delegate
 from tflbuild.targets.gpu import proof as target_gpu
 from tflbuild.targets.gpu.vulkan import find_drivers

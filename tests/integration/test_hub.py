@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from commandline import Project
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.steps.sources import hub_fetch
 
 pytestmark = pytest.mark.heavy

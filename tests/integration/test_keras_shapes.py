@@ -80,7 +80,7 @@ def expected(model, lib):
 
 @pytest.mark.parametrize("package", ["keras", "tf_keras"])
 def test_a_configuration_says_what_the_model_takes_and_gives(package):
-    from tflbuild.steps.foreign_models.keras_parts import list_refused
+    from tflbuild.steps.foreign_models.keras_safety import list_refused
 
     lib = importlib.import_module(package)
     for name, model in make_models(lib).items():

@@ -4,11 +4,11 @@ import pytest
 from one_op_cases import CASES
 from proving import prove, request
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.targets.ethos_u import proof as target_ethos_u
-from tflbuild.targets.ethos_u import vela
+from tflbuild.targets.ethos_u import vela_compiler
 from tflbuild.targets.tflm import proof as target_tflm
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 
@@ -49,7 +49,7 @@ def ask(folder, target, *names):
 
 def test_a_model_that_fits_is_compiled_whole(tmp_path):
     verdict = prove(target_ethos_u.run, ask(tmp_path, U55, "RELU_int8", "CONV_2D_int8"))
-    assert (verdict.proof, verdict.how) == ("proven", f"compiled by Vela {vela.version()}")
+    assert (verdict.proof, verdict.how) == ("proven", f"compiled by Vela {vela_compiler.version()}")
     assert (verdict.ops, verdict.on_delegate, verdict.partitions, verdict.fallbacks) == (2, 2, 1, ())
     assert verdict.runs is True and verdict.agrees is None
     figures = verdict.figures

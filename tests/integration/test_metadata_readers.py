@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from needs import require, require_system
 from one_op import Case, T, bias, write_model
 
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.packaging import annotate
 
 pytestmark = pytest.mark.heavy

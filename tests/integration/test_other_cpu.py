@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from needs import needs_program
 
-from tflbuild.execute.server import FIXED, PASSED_ON
+from tflbuild.execute.worker_process import FIXED, PASSED_ON
+from tflbuild.steps.datasets.sample_files import load_samples
 from tflbuild.steps.datasets.sample_writer import save_samples
-from tflbuild.steps.datasets.samples import load_samples
 from tflbuild.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,10 +47,10 @@ import json, sys
 from pathlib import Path
 from tflbuild.steps.calibration import litert_calibrate, litert_moments
 from tflbuild.steps.quantization import litert_quantize
-from tflbuild.runtime.contract import read_request
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.steps.calibration.observer import Observer, find_activations, measure_calls
-from tflbuild.steps.datasets.samples import load_feeds
+from tflbuild.runtime.step_contract import read_request
+from tflbuild.tflite.tflite_reader import read_model
+from tflbuild.steps.calibration.activation_observer import Observer, find_activations, measure_calls
+from tflbuild.steps.datasets.sample_files import load_feeds
 folder, calibrations = Path(sys.argv[1]), sys.argv[2:]
 facts = {name: litert_calibrate.run(read_request(folder / name)) for name in calibrations}
 for moments in folder.glob("moments-*"):

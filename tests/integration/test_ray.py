@@ -132,7 +132,7 @@ def test_a_node_with_other_code_or_other_bytes_is_found_out_and_not_used(machine
     """One node has another version of a step's code; another sends models that it changed after hashing them."""
     changes = {
         "older": ("steps/quantization/litert_quantize.py", "# once more\n"),
-        "tampered": ("cluster/node.py", TAMPER),
+        "tampered": ("cluster/ray_node.py", TAMPER),
     }
     for name, (module, text) in changes.items():
         package = tmp_path / name / "tflbuild"

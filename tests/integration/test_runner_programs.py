@@ -17,13 +17,13 @@ from needs import require_program
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 from sweeps import make_project, open_model, recipe, run_model
 
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.packaging import annotate
 from tflbuild.steps.packaging.runners import write_runners
-from tflbuild.tflite.contents import describe_model
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.contents_json import describe_model
 from tflbuild.tflite.interpreters import dequantize_values, quantize_values
-from tflbuild.tflite.metadata import read_metadata
+from tflbuild.tflite.tflite_metadata import read_metadata
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tflbuild.steps.calibration.moments import load_moments
+from tflbuild.steps.calibration.moments_file import load_moments
 
 pytestmark = pytest.mark.heavy
 

@@ -12,7 +12,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import LINTED, PROVEN, read_verdict
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.targets.edgetpu import proof as target_edgetpu
 from tflbuild.targets.edgetpu.compiler_log import MAPPED, SECOND_SUBGRAPH
 

@@ -13,10 +13,10 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.core.verdict import UNPROVEN, read_verdict
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.targets.npu import proof as target_npu
 from tflbuild.targets.npu.profile import VENDORS, installed
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 

@@ -10,17 +10,17 @@ from one_op_cases import CASES
 from random_layers import draw_cases
 from random_ops import told
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.runtime.forked import in_fork
-from tflbuild.steps.verification.metrics import parity
+from tflbuild.runtime.forked_process import in_fork
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.verification.parity_figures import parity
+from tflbuild.targets.common.cpu_comparison import random_values
 from tflbuild.targets.common.lint import check_model
-from tflbuild.targets.common.target_trial import random_values
-from tflbuild.targets.tables import TABLES
+from tflbuild.targets.support_tables import TABLES
 from tflbuild.targets.tflm import tflm_runtime
 from tflbuild.targets.tflm.proof import find_ports
 from tflbuild.targets.tflm.table import DISAGREEMENTS
-from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import dequantize_values, open_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 pytestmark = pytest.mark.heavy
 

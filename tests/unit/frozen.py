@@ -14,8 +14,8 @@ from tflbuild.core.recipe import (
     Verify,
 )
 from tflbuild.core.step import FileInput
-from tflbuild.plan.draft import KeyEnvironment
-from tflbuild.resolve.inputs import ResolvedRecipe
+from tflbuild.plan.plan_builder import KeyEnvironment
+from tflbuild.resolve.input_digests import ResolvedRecipe
 
 FILES = {
     name: FileInput(name=name, digest=name[0] * 64, path=f"/{name}") for name in ("source", "dataset", "evaluation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tflbuild.report.benchmark import BAR, bar, benchmark_text, latency_line, show_bytes, show_ms
+from tflbuild.report.benchmark_text import BAR, bar, benchmark_text, latency_line, show_bytes, show_ms
 
 FOUND = {
     "device": "this host: Some CPU, 2 cores",

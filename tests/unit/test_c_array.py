@@ -2,9 +2,9 @@
 
 import pytest
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.targets.tflm import c_array
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 
 def tensor(name="x", type="int8", scale=0.5):

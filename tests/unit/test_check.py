@@ -1,9 +1,9 @@
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.steps.checking import check
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from one_op import SCALES, T, write_model
 from one_op_cases import CASES
 
 from tflbuild.steps.quantization.computed_filters import convert_filters
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 def computed(name, **changes):

@@ -1,7 +1,7 @@
 import io
 
-from tflbuild.core.result import Failure, StepResult
 from tflbuild.core.step import Step
+from tflbuild.core.step_result import Failure, StepResult
 from tflbuild.execute.events import Notice, StepAdvanced, StepEnded, StepFetching, StepStarted
 from tflbuild.report.console import LiveConsole, QuietConsole, show_notices
 

@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from records import example, record_file, varint
 from sampling import sampled, spec
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.datasets import dataset_arrays, tfrecord
 
 IMAGES = {"classes": [], "mean": [], "std": [], "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}

@@ -8,16 +8,16 @@ from dataclasses import asdict
 import pytest
 from quick_server import QuickServer
 
-from tflbuild.cluster.server import RayCluster, RayServer
-from tflbuild.core.cluster import Cluster
+from tflbuild.cluster.ray_server import RayCluster, RayServer
+from tflbuild.core.cluster_settings import Cluster
+from tflbuild.core.cpu_dependence import CpuDependence
 from tflbuild.core.step import Plan, Step
-from tflbuild.core.ties import CpuDependence
 from tflbuild.errors import MachineError
 from tflbuild.execute import executor as executors
 from tflbuild.execute.events import Notice, StepRetried
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
-from tflbuild.execute.server import WorkerExit
+from tflbuild.execute.run_limits import Limits
+from tflbuild.execute.worker_process import WorkerExit
 from tflbuild.resolve.toolchain import differences, toolchains
 from tflbuild.storage.store import Store
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from exact_cases import make_values
 
-from tflbuild.exact import exact_constants, exact_numbers
+from tflbuild.exact import exact_arithmetic, exact_constants
 from tflbuild.exact import exact_math as elementary
 from tflbuild.exact import exact_special as special
 from tflbuild.exact import exact_trigonometry as angles
@@ -243,7 +243,7 @@ def test_values_are_rounded_once_to_nearest_even(name):
     import ml_dtypes
 
     dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
-    bits, least = exact_numbers.FORMATS[name]
+    bits, least = exact_arithmetic.FORMATS[name]
     steps = np.arange(-5, 6) * 0.5
     for exponent in (0, 3, least, least - 3, least - bits):
         unit = 2.0 ** (max(exponent, least) - bits + 1)
@@ -252,25 +252,25 @@ def test_values_are_rounded_once_to_nearest_even(name):
         expected = np.rint(values / unit) * unit
         lower = values < 2.0**exponent  # there the unit is half as large
         kept = ~lower if exponent > least else np.full(len(values), True)
-        np.testing.assert_array_equal(exact_numbers.round_to(values, dtype).astype(F64)[kept], expected[kept])
-    edges = exact_numbers.round_to(np.array([np.inf, -np.inf, -np.nan, 1e300, -0.0]), dtype)
+        np.testing.assert_array_equal(exact_arithmetic.round_to(values, dtype).astype(F64)[kept], expected[kept])
+    edges = exact_arithmetic.round_to(np.array([np.inf, -np.inf, -np.nan, 1e300, -0.0]), dtype)
     assert np.array_equal(edges.astype(F64), [np.inf, -np.inf, np.nan, np.inf, 0], equal_nan=True)
     assert not np.signbit(edges[2]) and np.signbit(edges[4])
 
 
 def test_subnormal_numbers_are_kept():
     tiny = np.array([1e-40, -3e-45], np.float32)
-    doubled = exact_numbers.apply_in_chunks(np.add, [tiny, tiny], tiny.dtype)
+    doubled = exact_arithmetic.apply_in_chunks(np.add, [tiny, tiny], tiny.dtype)
     np.testing.assert_array_equal(doubled, tiny.view(np.float32) * np.float32(2))
     assert (doubled != 0).all()
 
 
 def test_chunks_leave_no_trace(monkeypatch):
     x, y = make_values((7, 11)), make_values(11, seed=3)
-    whole = exact_numbers.apply_in_chunks(np.multiply, [x, y], x.dtype)
-    monkeypatch.setattr(exact_numbers, "CHUNK", 5)
-    np.testing.assert_array_equal(exact_numbers.apply_in_chunks(np.multiply, [x, y], x.dtype), whole)
-    assert exact_numbers.apply_in_chunks(np.multiply, [x[:0], y], x.dtype).shape == (0, 11)
+    whole = exact_arithmetic.apply_in_chunks(np.multiply, [x, y], x.dtype)
+    monkeypatch.setattr(exact_arithmetic, "CHUNK", 5)
+    np.testing.assert_array_equal(exact_arithmetic.apply_in_chunks(np.multiply, [x, y], x.dtype), whole)
+    assert exact_arithmetic.apply_in_chunks(np.multiply, [x[:0], y], x.dtype).shape == (0, 11)
 
 
 def test_the_digests_are_those_of_every_machine():

@@ -3,7 +3,7 @@
 import pytest
 
 from tflbuild.steps.calibration.exact_tensors import UnboundedOperator, find_exact
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 
 def tensor(name, constant=False, type="float32"):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sampling import sampled, spec
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 
 IMAGES = {"classes": [], "mean": [], "std": [], "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}
 AUDIO = {"classes": [], "sample_rate": None, "length": None}

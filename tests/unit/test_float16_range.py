@@ -5,7 +5,7 @@ import pytest
 from one_op import Case, T, write_model
 
 from tflbuild.targets.gpu.float16_range import float16_range
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 SHAPE = (1, 2, 2, 4)
 

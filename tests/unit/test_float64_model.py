@@ -9,15 +9,15 @@ import pytest
 from one_op import Case, T, write_model
 from one_op_cases import CASES
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.steps.calibration import litert_calibrate
+from tflbuild.steps.calibration.activation_observer import FLOAT64, Observer, find_activations
 from tflbuild.steps.calibration.float64_model import list_computable
 from tflbuild.steps.calibration.float64_operators import OPERATORS
-from tflbuild.steps.calibration.observer import FLOAT64, Observer, find_activations
 from tflbuild.steps.calibration.range_grid import OVERSHOOT, find_span
-from tflbuild.steps.calibration.settled_ranges import UNSETTLED
+from tflbuild.steps.calibration.reproducible_ranges import UNSETTLED
 from tflbuild.steps.datasets.sample_writer import save_samples
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 ROUNDING = 2e-6  # what float32 may lose in one operator, as a share of the span
 MOVES = ("RESHAPE", "TRANSPOSE", "CONCATENATION", "PAD", "PADV2", "SLICE", "STRIDED_SLICE", "SPLIT", "PACK", "UNPACK")

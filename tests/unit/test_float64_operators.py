@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflbuild.steps.calibration.float64_operators import OPERATORS
-from tflbuild.tflite.model import Operator
+from tflbuild.tflite.tflite_model import Operator
 
 RANDOM = np.random.default_rng(0)
 SAME, VALID = 0, 1

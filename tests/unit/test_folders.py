@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from frozen import recipe
 
-from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.errors import RecipeError, StepError
-from tflbuild.pipeline.folders import claim_folders, open_folders, record_failure
-from tflbuild.report.outputs import variant_folder
+from tflbuild.pipeline.output_folders import claim_folders, open_folders, record_failure
+from tflbuild.report.output_files import variant_folder
 from tflbuild.storage.store import Store
 
 STEPS = {"import": "1" * 64, "convert": "2" * 64}

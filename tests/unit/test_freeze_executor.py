@@ -7,7 +7,7 @@ import pytest
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.freezing.freeze_executor import freeze_executor
-from tflbuild.core.cluster import Cluster
+from tflbuild.core.cluster_settings import Cluster
 from tflbuild.errors import MachineError, RecipeError
 from tflbuild.pipeline import build as pipeline
 from tflbuild.resolve import toolchain

@@ -5,7 +5,7 @@ from freezing import frozen, refused
 
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.freezing.freeze import freeze
-from tflbuild.targets.common.needs import STATIC_FIX
+from tflbuild.targets.common.requirement_check import STATIC_FIX
 
 KERAS = ("source.path=net.keras",)
 FUNCTION = ("source=function", "source.call=net.py:make")

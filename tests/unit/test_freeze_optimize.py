@@ -8,7 +8,7 @@ import pytest
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.errors import MachineError
-from tflbuild.pipeline.reading import used_packages
+from tflbuild.pipeline.tracked_files import used_packages
 from tflbuild.resolve import toolchain
 
 DATA = ("optimize.dataset.path=train.npz", "optimize.dataset.label=label")

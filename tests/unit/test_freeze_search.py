@@ -6,7 +6,7 @@ from freezing import frozen, refused
 from tflbuild.config.composing.compose import compose
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.errors import RecipeError
-from tflbuild.pipeline.settlement import require_candidates
+from tflbuild.pipeline.search_stage import require_candidates
 
 PARITY = ("source.path=net.keras", "verify=parity", "verify.dataset.path=test.npz")
 AUTO = (*PARITY, "quantization=auto")

@@ -8,9 +8,9 @@ from tflbuild.config.composing.compose import compose
 from tflbuild.config.composing.trusted_stores import trusted_stores_file
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.freezing.freeze_store import confirm_store, freeze_store, note_unconfirmed
-from tflbuild.core.shared import RemoteCacheSettings
+from tflbuild.core.remote_cache_settings import RemoteCacheSettings
 from tflbuild.errors import MachineError, RecipeError, UsageError
-from tflbuild.execute.limits import Limits
+from tflbuild.execute.run_limits import Limits
 from tflbuild.pipeline import build as pipeline
 from tflbuild.resolve import toolchain
 

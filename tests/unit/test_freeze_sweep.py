@@ -7,7 +7,7 @@ import pytest
 from frozen import around, recipe, resolved
 
 from tflbuild.config.composing.compose import compose
-from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.freezing.freeze_sweep import require_same_objectives
 from tflbuild.core.objective import Objective
 from tflbuild.core.recipe import Benchmark, Target, Verify

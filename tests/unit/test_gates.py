@@ -2,8 +2,8 @@
 
 import pytest
 
+from tflbuild.core.confidence_intervals import paired_interval, wilson
 from tflbuild.core.gates import Gate, NotMeasuredError, collect_figures, evaluate, merge_limits
-from tflbuild.core.intervals import paired_interval, wilson
 
 FACTS = {
     "check": {"bytes": 1000},

@@ -9,7 +9,7 @@ from packed_weights import lstm, packed
 from tflbuild.targets.common.lint import APART, check_model, lint
 from tflbuild.targets.gpu.measured_runs import CRASHED, DISAGREEMENTS, SILENTLY_WRONG
 from tflbuild.targets.gpu.table import ABSENT, TABLE
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 ALL = {**CASES, **EDGES}
 

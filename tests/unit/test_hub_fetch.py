@@ -18,9 +18,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tflbuild.runtime import archives
-from tflbuild.runtime.archives import DownloadedArchive, unpack
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime import untrusted_archives
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
+from tflbuild.runtime.untrusted_archives import DownloadedArchive, unpack
 from tflbuild.steps.sources import hub_fetch
 from tflbuild.terminal import addresses
 
@@ -147,7 +147,7 @@ def test_a_file_url_is_not_fetched(request_for):
 
 def test_the_module_imports_no_tensorflow():
     """The server has it; a test, or a check of a handle, shall not wait for it."""
-    for module in (hub_fetch, archives):
+    for module in (hub_fetch, untrusted_archives):
         nodes = ast.parse(Path(module.__file__).read_text()).body
         names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
@@ -393,7 +393,7 @@ def test_nothing_of_a_refused_archive_is_an_output(tmp_path, request_for):
 
 
 def test_a_bomb_is_refused_before_it_is_written(place, monkeypatch):
-    monkeypatch.setattr(archives, "ANY_RATIO_BYTES", 1 << 20)
+    monkeypatch.setattr(untrusted_archives, "ANY_RATIO_BYTES", 1 << 20)
     path = make_tar(place / "a.tar.gz", entry("zeros", b"\0" * (24 << 20)))
     size = path.stat().st_size
     assert "unpacks to more than" in unpack_refused(path).why
@@ -401,8 +401,8 @@ def test_a_bomb_is_refused_before_it_is_written(place, monkeypatch):
 
 
 def test_many_small_bombs_are_counted_together(place, monkeypatch):
-    monkeypatch.setattr(archives, "ANY_RATIO_BYTES", 1 << 20)
-    monkeypatch.setattr(archives, "MOST_RATIO", 10)
+    monkeypatch.setattr(untrusted_archives, "ANY_RATIO_BYTES", 1 << 20)
+    monkeypatch.setattr(untrusted_archives, "MOST_RATIO", 10)
     path = make_tar(place / "a.tar.gz", *(entry(f"zeros{n}", b"\0" * (1 << 18)) for n in range(8)))
     assert "1,048,576 bytes" in unpack_refused(path).why
     assert sum(map(len, tree(place / "below").values())) < 2 << 20
@@ -414,7 +414,7 @@ def test_what_compresses_well_is_no_bomb(place):
 
 
 def test_too_many_members_are_refused(place, monkeypatch):
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(untrusted_archives, "MOST_MEMBERS", 5)
     assert "5 members" in unpack_refused(make_tar(place / "a.tar.gz", *(entry(f"f{n}") for n in range(4)))).why
 
 
@@ -428,14 +428,14 @@ def test_a_bomb_in_a_header_is_not_read_into_memory(place):
         for _ in range(300):
             file.write(b"n" * (1 << 20))
     reads = []
-    original = archives.LimitedTarReader.read
+    original = untrusted_archives.LimitedTarReader.read
 
-    def read(self, size=archives.CHUNK):
+    def read(self, size=untrusted_archives.CHUNK):
         reads.append(size)
         return original(self, size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archives.LimitedTarReader, "read", read)
+        patch.setattr(untrusted_archives.LimitedTarReader, "read", read)
         assert "too long" in unpack_refused(path).why
     assert sum(reads) <= 4 << 20
 

@@ -144,4 +144,4 @@ def test_a_damaged_table_is_no_table(package: Path, text: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if not kind.network], ids=lambda kind: kind.name)
 def test_the_module_of_every_kind_is_there(kind):
     names = find_implementation(module_of(kind), PACKAGE)
-    assert {module_of(kind), WORKER_SERVER, "tflbuild.core.work"} <= set(names)
+    assert {module_of(kind), WORKER_SERVER, "tflbuild.core.worker_protocol"} <= set(names)

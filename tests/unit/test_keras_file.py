@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from strangers import functional, layer, write_h5, write_keras
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.foreign_models.keras_file import open_keras_file, require_contained_weights
 
 MODEL = functional(layer("Dense", "dense", units=2))

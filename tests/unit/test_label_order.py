@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tflbuild.steps.verification.labels import describe_labels, find_order
+from tflbuild.steps.verification.label_statistics import describe_labels, find_order
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 6, 300)

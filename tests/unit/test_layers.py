@@ -17,7 +17,7 @@ MOST_MODULES = 25
 MOST_LOOSE = 8
 # Modules of one name in many folders, each with one role there.
 ROLES = {"__init__", "__main__", "spec", "proof", "table", "rules", "profile", "toolchain"}
-SHARED_NAMES = {"metadata", "needs", "server", "signatures", "ties"}  # to be emptied
+SHARED_NAMES: set[str] = set()
 
 
 def test_imports_obey_the_contracts_of_pyproject() -> None:

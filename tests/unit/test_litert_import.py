@@ -7,14 +7,14 @@ from one_op import write_model
 from one_op_cases import CASES
 from packed_weights import with_buffers_behind, written
 
-from tflbuild.runtime.contract import StepRequest
+from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.quantization.litert_quantize import quantize, statistics
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.steps.sources import litert_import
 from tflbuild.steps.sources.litert_import import with_current_codes
-from tflbuild.tflite.buffers import has_buffers_behind
-from tflbuild.tflite.flatbuffer import read_buffers, read_model
-from tflbuild.tflite.metadata import append_files, read_metadata
+from tflbuild.tflite.buffer_placement import has_buffers_behind
+from tflbuild.tflite.tflite_metadata import append_files, read_metadata
+from tflbuild.tflite.tflite_reader import read_buffers, read_model
 
 CONV = CASES["CONV_2D_float32"]
 INT8 = {"scheme": "int8", "granularity": "per_channel", "input_type": "int8", "output_type": "int8"}

@@ -8,7 +8,7 @@ from one_op_cases import CASES
 from tflbuild.targets.common.lint import check_model, lint
 from tflbuild.targets.ethos_u.table import U55, U65, U85
 from tflbuild.targets.tflm.table import TABLE
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.report.metadata import metadata_text
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite import metadata
-from tflbuild.tflite.flatbuffer import read_buffers, read_model
-from tflbuild.tflite.metadata import read_labels, read_metadata, write_metadata
+from tflbuild.report.metadata_text import metadata_text
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.tflite import tflite_metadata
 from tflbuild.tflite.metadata_codec import decode_metadata, encode_metadata, least_parser_version
 from tflbuild.tflite.metadata_schema import ENUMERATIONS, NUMBERS, TABLES, UNIONS
+from tflbuild.tflite.tflite_metadata import read_labels, read_metadata, write_metadata
+from tflbuild.tflite.tflite_reader import read_buffers, read_model
 
 LABELS = {"name": "labels.txt", "type": "TENSOR_AXIS_LABELS"}
 TREE = {
@@ -246,7 +246,7 @@ def test_files_that_are_missing_and_metadata_that_are_damaged_are_told(model, tm
 
 def test_labels_are_unpacked_up_to_a_limit_in_all(monkeypatch, model, tmp_path):
     """A name may be in an archive thousands of times, and 16 KB unpack to 16 MB."""
-    monkeypatch.setattr(metadata, "MOST_LABEL_BYTES", 10)
+    monkeypatch.setattr(tflite_metadata, "MOST_LABEL_BYTES", 10)
     path = tmp_path / "model.tflite"
     path.write_bytes(write_metadata(model, TREE, {"labels.txt": b"a\nb\n"}))
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
@@ -256,7 +256,7 @@ def test_labels_are_unpacked_up_to_a_limit_in_all(monkeypatch, model, tmp_path):
 
 
 def test_a_model_that_is_too_large_is_refused(monkeypatch, model):
-    monkeypatch.setattr("tflbuild.tflite.metadata.MOST_BYTES", len(model))
+    monkeypatch.setattr("tflbuild.tflite.tflite_metadata.MOST_BYTES", len(model))
     with pytest.raises(WorkerError, match="too large") as caught:
         write_metadata(model, TREE, {})
     assert f"{len(model):,} bytes" in caught.value.fields["why"]

@@ -10,10 +10,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from tiny_tflite import make_root, operator, pack, tensor
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.tflite.model_bounds import OFFSETS, UNIONS, OutOfBoundsError, require_bounds
 from tflbuild.tflite.model_indices import BITS
+from tflbuild.tflite.tflite_reader import read_model
 
 NUMBERS = {"Bool": 1, "Uint8": 1, "Int8": 1, "Uint16": 2, "Int16": 2, "Uint32": 4, "Int32": 4, "Float32": 4}
 NUMBERS |= {"Uint64": 8, "Int64": 8, "Float64": 8}

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from planted import planted
 
-from tflbuild.core.needs import TargetRequirements
+from tflbuild.core.target_requirements import TargetRequirements
 from tflbuild.core.verdict import Fallback
-from tflbuild.targets.common.needs import find_unmet_requirements
-from tflbuild.tflite.computing import find_operator_scheme, map_dequantized_constants
-from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
+from tflbuild.targets.common.requirement_check import find_unmet_requirements
+from tflbuild.tflite.operator_schemes import find_operator_scheme, map_dequantized_constants
+from tflbuild.tflite.tflite_model import Model, Operator, SignatureDef, Subgraph, Tensor
 
 
 def tensor(name, type="float32", shape=(1, 4), scales=(), constant=False, **more):

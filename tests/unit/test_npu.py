@@ -10,7 +10,7 @@ from tflbuild.core.verdict import PROVEN, UNPROVEN, Verdict
 from tflbuild.targets.npu import profile as npu
 from tflbuild.targets.npu.profile import VENDORS, installed
 from tflbuild.targets.npu.proof import explain, least, select
-from tflbuild.tflite.model import Operator, Subgraph
+from tflbuild.tflite.tflite_model import Operator, Subgraph
 
 MISSING = "Could not load shared library /x/libPlugin.so: libQnnHtp.so: cannot open shared object file: No such file."
 

@@ -5,7 +5,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.targets.common.rules import each_view
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 def test_there_are_enough():

@@ -3,8 +3,8 @@
 import pytest
 
 from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR, kind_of, middle_mean, pieces_of, trace
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
-from tflbuild.tflite.partitions import DelegatePlacement
+from tflbuild.tflite.delegate_partitions import DelegatePlacement
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 
 def model(*names):

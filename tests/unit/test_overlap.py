@@ -3,8 +3,8 @@
 import numpy as np
 
 from tflbuild.report.quality_warnings import list_warnings
-from tflbuild.runtime.contract import StepRequest
-from tflbuild.steps.datasets import compare_samples
+from tflbuild.runtime.step_contract import StepRequest
+from tflbuild.steps.datasets import sample_overlap
 from tflbuild.steps.datasets.sample_writer import digests, save_samples
 
 
@@ -13,7 +13,7 @@ def compared(folder, calibration, evaluation):
     inputs = {"used": folder / "c", "evaluation": folder / "e"}
     save_samples(inputs["used"], calibration)
     save_samples(inputs["evaluation"], evaluation)
-    return compare_samples.run(StepRequest(folder=folder, params={}, inputs=inputs, labels={}))
+    return sample_overlap.run(StepRequest(folder=folder, params={}, inputs=inputs, labels={}))
 
 
 def test_a_sample_in_both_sets_is_counted_and_placed(tmp_path):

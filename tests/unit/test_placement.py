@@ -1,6 +1,6 @@
 """Which operators lie in a delegate's piece, told from lists as the runtime gives them."""
 
-from tflbuild.tflite.partitions import place
+from tflbuild.tflite.delegate_partitions import place
 
 
 def op(index, name, inputs, outputs):

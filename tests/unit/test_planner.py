@@ -7,7 +7,7 @@ from tflbuild.core.recipe import Benchmark, Dataset, Metadata, Optimize, Quantiz
 from tflbuild.core.step import FileInput
 from tflbuild.plan.planner import make_plan
 from tflbuild.registry.step_kinds import KINDS
-from tflbuild.resolve.inputs import UserCode
+from tflbuild.resolve.input_digests import UserCode
 
 SCHEMES = ("none", "float16", "dynamic_int8")
 

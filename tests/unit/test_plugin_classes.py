@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from tflbuild.config.composing.compose import SweepPlugins
-from tflbuild.config.composing.mistakes import KeyLocations
-from tflbuild.config.sweepers import require_plugin_classes
+from tflbuild.config.composing.config_errors import KeyLocations
+from tflbuild.config.composing.hydra_setup import SweepPlugins
+from tflbuild.config.hydra_plugins import require_plugin_classes
 from tflbuild.errors import RecipeError
 
 SWEEPER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from one_op import Case, T, write_model
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.verification import repeatability
 from tflbuild.steps.verification.repeatability import require_finite, require_repeatable, require_same
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 SIGNATURE = {"key": "serving_default", "inputs": [{"name": "in0", "shape": [1, 4], "dtype": "float32"}]}
 RUN = {"delegate": "reference", "threads": 1}

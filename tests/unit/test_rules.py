@@ -2,7 +2,6 @@
 
 import pytest
 
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 from tflbuild.tflite.rules import (
     computes_as_asked,
     each_operator,
@@ -12,6 +11,7 @@ from tflbuild.tflite.rules import (
     unmatched,
     weight_of,
 )
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 RULES = [
     {"match": "block_1/", "op": "", "scheme": "none"},

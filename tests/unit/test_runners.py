@@ -23,9 +23,9 @@ from tflbuild.steps.packaging.runner_contract import (
     read_contract,
 )
 from tflbuild.steps.packaging.runners import RUNNERS, write_runners
-from tflbuild.tflite.contents import describe_model
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.contents_json import describe_model
 from tflbuild.tflite.interpreters import dequantize_values, quantize_values
+from tflbuild.tflite.tflite_reader import read_model
 
 CONTRACT = read_contract("a net\nof two lines", CONTENTS)
 TEXTS = {name: render(CONTRACT) for name, render in RUNNERS.items()}

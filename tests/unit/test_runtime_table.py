@@ -9,9 +9,7 @@ from one_op import write_model
 from packed_weights import with_buffers_behind
 from runtime_cases import MORE_CASES
 
-from tflbuild.tflite.contents import describe_model
-from tflbuild.tflite.flatbuffer import OPERATORS, read_model
-from tflbuild.tflite.model import Model, Operator, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.contents_json import describe_model
 from tflbuild.tflite.runtime_evidence import RUNTIMES
 from tflbuild.tflite.runtime_features import FILE_FEATURES, count_features
 from tflbuild.tflite.runtime_table import (
@@ -24,6 +22,8 @@ from tflbuild.tflite.runtime_table import (
     read_table,
     write_evidence,
 )
+from tflbuild.tflite.tflite_model import Model, Operator, SignatureDef, Subgraph, Tensor
+from tflbuild.tflite.tflite_reader import OPERATORS, read_model
 
 TABLE = read_table()
 KNOWN = [feature for feature, row in TABLE.items() if row.first_runtime]

@@ -6,10 +6,10 @@ from frozen import int8
 
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Quantization
-from tflbuild.core.result import Failure
-from tflbuild.core.trial import SearchResult, SearchTrial
+from tflbuild.core.search_result import SearchResult, SearchTrial
+from tflbuild.core.step_result import Failure
 from tflbuild.report.likely_mistakes import list_likely_mistakes
-from tflbuild.report.search import failure_lines, search_json, search_text
+from tflbuild.report.search_text import failure_lines, search_json, search_text
 
 FIGURES = {"max_abs_error": 0.1, "rmse": 0.1, "cosine": 0.9, "snr_db": 30.0}
 FACTS = {"check": {"bytes": 12345678, "gzip_bytes": 7654321}, "verify": {"samples": 9, "outputs": {"y": FIGURES}}}

@@ -15,9 +15,9 @@ from tflbuild.core.digest import hash_value
 from tflbuild.core.secret_urls import SecretUrl
 from tflbuild.core.step import Step
 from tflbuild.errors import RecipeError
-from tflbuild.execute.layout import make_step_folder
+from tflbuild.execute.step_folder import make_step_folder
 from tflbuild.storage.store import Store, replace_json
-from tflbuild.unchanged import write_unchanged_note
+from tflbuild.unchanged_build import write_unchanged_note
 
 PASSWORD = "p@ss/w0rd word"
 

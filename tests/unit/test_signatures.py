@@ -9,15 +9,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from shelves import open_shelf
-from test_exchange import CHECK, KEY, MODEL, OTHER, fetch, publish, rewritten
+from test_remote_cache import CHECK, KEY, MODEL, OTHER, fetch, publish, rewritten
 
 from tflbuild.core.digest import hash_bytes
-from tflbuild.core.shared import RemoteCacheSettings
+from tflbuild.core.remote_cache_settings import RemoteCacheSettings
 from tflbuild.errors import MachineError
 from tflbuild.execute.events import Notice
-from tflbuild.execute.exchange import RemoteCache
-from tflbuild.execute.keys import open_signatures
-from tflbuild.storage.remote_http import HttpRemote
+from tflbuild.execute.remote_cache import RemoteCache
+from tflbuild.execute.signing_keys import open_signatures
+from tflbuild.storage.http_storage import HttpRemote
 from tflbuild.storage.store import Store
 
 

@@ -4,7 +4,7 @@ import pytest
 from planted import planted
 
 from tflbuild.targets.common.lint import check_model, lint
-from tflbuild.targets.tables import TABLES
+from tflbuild.targets.support_tables import TABLES
 
 TAKEN = {
     "edgetpu": ["CONV_2D_int8_relu6", "DEPTHWISE_CONV_2D_int8", "MEAN_int8_hw", "FULLY_CONNECTED_int8_batch1"],

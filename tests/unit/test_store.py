@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tflbuild.core.digest import hash_bytes
-from tflbuild.core.foreign_files import parse_json
+from tflbuild.core.untrusted_files import parse_json
 from tflbuild.storage.store import Store, replace_json
 
 ACTION = {"kind": "convert", "params": {}, "inputs": {}, "toolchain": {}}

@@ -11,8 +11,9 @@ import pytest
 from sweep_records import BROKEN, FOUR, entry, failed, judged, sweep, timed
 
 from tflbuild.core.objective import Objective
-from tflbuild.report.drawing import AxisScale
-from tflbuild.report.sweeps.scatter import (
+from tflbuild.report.svg_charts import AxisScale
+from tflbuild.report.sweeps.ranking import rank_variants
+from tflbuild.report.sweeps.scatter_plot import (
     WIDE,
     ScatterView,
     choose_ticks,
@@ -21,9 +22,8 @@ from tflbuild.report.sweeps.scatter import (
     make_scale,
     short_label,
 )
-from tflbuild.report.sweeps.standings import rank_variants
-from tflbuild.report.sweeps.sweep import Commit, OperatorSensitivity, SensitivityTable
 from tflbuild.report.sweeps.sweep_page import sweep_page
+from tflbuild.report.sweeps.sweep_record import Commit, OperatorSensitivity, SensitivityTable
 
 VOID = {"meta", "link", "br"}
 LAYERS = SensitivityTable(

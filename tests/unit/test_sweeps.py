@@ -9,11 +9,11 @@ import pytest
 from frozen import recipe
 from sweep_records import FOUR, entry, sweep
 
-from tflbuild.commands.reporting import report, report_json
+from tflbuild.commands.report_command import report, report_json
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
-from tflbuild.pipeline.sweeps import find_layers, is_sensitive, open_folder
-from tflbuild.report.sweeps.sweep import RECORD, write_record
+from tflbuild.pipeline.sweep_results import find_layers, is_sensitive, open_folder
+from tflbuild.report.sweeps.sweep_record import RECORD, write_record
 from tflbuild.storage.store import Store
 
 NOW = datetime(2026, 11, 21, 13, 45, tzinfo=UTC)

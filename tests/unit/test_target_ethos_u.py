@@ -6,8 +6,8 @@ from one_op_cases import CASES
 from proving import prove, request
 
 from tflbuild.targets.ethos_u import proof as target_ethos_u
-from tflbuild.targets.ethos_u import vela
-from tflbuild.targets.ethos_u.vela import VelaCpuOperator, VelaResult
+from tflbuild.targets.ethos_u import vela_compiler
+from tflbuild.targets.ethos_u.vela_compiler import VelaCpuOperator, VelaResult
 
 TARGET = {
     "name": "board",
@@ -31,7 +31,7 @@ def planted(tmp_path, monkeypatch):
             path = tmp_path / "made.tflite"
             path.write_bytes(write_model(*(CASES[name] for name in cases)))
         done = VelaResult(path, tuple(refusals), SUMMARY, failure)
-        monkeypatch.setattr(vela, "compile_model", lambda *_: done)
+        monkeypatch.setattr(vela_compiler, "compile_model", lambda *_: done)
         return request
 
     return plant
@@ -46,7 +46,7 @@ def test_what_vela_fails_on_is_unproven_with_its_words_and_suspects(planted, tmp
     planted(None, [VelaCpuOperator("EQUAL", "x", "Unsupported opType")], "RuntimeError: no (exit code 1)")
     verdict = prove(target_ethos_u.run, ask(tmp_path / "a", "ethos_u55", "RELU_int8", "LOGICAL_NOT"))
     assert (verdict.proof, verdict.runs, verdict.on_delegate) == ("unproven", False, None)
-    assert verdict.how == f"Vela {vela.version()} fails on it: RuntimeError: no (exit code 1)"
+    assert verdict.how == f"Vela {vela_compiler.version()} fails on it: RuntimeError: no (exit code 1)"
     assert [one.op for one in verdict.fallbacks] == ["LOGICAL_NOT"]
     assert "Traceback" not in verdict.how
     assert not list((tmp_path / "a" / "outputs" / "compiled").iterdir())

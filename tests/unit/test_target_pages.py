@@ -1,9 +1,9 @@
 """The pages of docs/targets/: they are those that the tables give, and they tell what a table has."""
 
-from tflbuild.targets import pages
+from tflbuild.targets import target_pages
 from tflbuild.targets.common.rules import OperatorSupport, SupportRule, SupportTable
 from tflbuild.targets.npu.profile import VENDORS
-from tflbuild.targets.tables import TABLES
+from tflbuild.targets.support_tables import TABLES
 
 TABLE = SupportTable(
     name="unit",
@@ -28,8 +28,8 @@ TABLE = SupportTable(
 
 
 def test_a_page_tells_all_of_a_table(monkeypatch):
-    monkeypatch.setitem(pages.DISAGREEMENTS, "unit", {"ADD_rank5": "it takes that too"})
-    text = pages.table_page(TABLE)
+    monkeypatch.setitem(target_pages.DISAGREEMENTS, "unit", {"ADD_rank5": "it takes that too"})
+    text = target_pages.table_page(TABLE)
     assert "| ADD | 1. rank is 4<br>2. a\\|b (before 2)<br>3. c (from 3) | 1. reshape<br>3. d | 1.1 |" in text
     assert "| RELU | always |  |  |" in text
     assert "- Rules from: its manual.\n- Held against: the unit itself, 3 cases.\n" in text
@@ -41,12 +41,12 @@ def test_a_page_tells_all_of_a_table(monkeypatch):
 
 
 def test_the_index_has_every_target(monkeypatch):
-    monkeypatch.setitem(pages.DISAGREEMENTS, "unit", {"ADD_rank5": "it takes that too"})
-    text = pages.index_page([TABLE, *TABLES.values()], VENDORS.values())
+    monkeypatch.setitem(target_pages.DISAGREEMENTS, "unit", {"ADD_rank5": "it takes that too"})
+    text = target_pages.index_page([TABLE, *TABLES.values()], VENDORS.values())
     assert "| [the unit](unit.md) | 2 | its manual | the unit itself, 3 cases | 1 |" in text
     assert all(f"]({name}.md)" in text for name in TABLES)
     assert all(f"| {vendor.title} |" in text for vendor in VENDORS.values())
 
 
 def test_what_was_not_checked_says_so():
-    assert "- Held against: nothing that is noted." in pages.table_page(TABLES["coreml"])
+    assert "- Held against: nothing that is noted." in target_pages.table_page(TABLES["coreml"])

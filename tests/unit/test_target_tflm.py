@@ -12,7 +12,7 @@ from proving import prove, request
 from tflbuild.targets.tflm import proof as target_tflm
 from tflbuild.targets.tflm import tflm_runtime
 from tflbuild.targets.tflm.tflm_runtime import TflmRun
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.tflite_reader import read_model
 
 TARGET = {"name": "board", "table": "tflm", "version": "", "least_snr_db": 40, "symbol": "net"}
 

@@ -11,20 +11,20 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.config.composing.compose import compose
-from tflbuild.config.composing.target_files import GENERATED, require_seen
+from tflbuild.config.composing.project_options import GENERATED, require_seen
 from tflbuild.config.freezing.freeze import freeze
-from tflbuild.config.reference.target_listing import list_profiles
+from tflbuild.config.reference.target_profiles import list_profiles
 from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import evaluate_target_gates, list_failures
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
 from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.plan.planner import make_plan
 from tflbuild.plan.target_steps import target_params
-from tflbuild.report.targets import fallback_lines, more_figures, problems, targets_text
-from tflbuild.resolve import tools
-from tflbuild.resolve.tools import TargetTool, find_tool, require_tools
-from tflbuild.runtime.contract import StepRequest
-from tflbuild.targets.common.target_trial import write_verdict
+from tflbuild.report.verdict_text import fallback_lines, more_figures, problems, targets_text
+from tflbuild.resolve import target_tools
+from tflbuild.resolve.target_tools import TargetTool, find_tool, require_tools
+from tflbuild.runtime.step_contract import StepRequest
+from tflbuild.targets.common.cpu_comparison import write_verdict
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -228,7 +228,7 @@ def test_limits_are_in_no_key():
 
 
 def test_a_proof_that_is_asked_for_and_cannot_be_had_is_the_machine_s_fault(monkeypatch):
-    monkeypatch.setattr(tools, "is_absent", lambda package: True)
+    monkeypatch.setattr(target_tools, "is_absent", lambda package: True)
     assert find_tool(TFLM).to_prove == "pip install 'tflbuild[tflm]'"
     for change in ({"must_be_proven": True}, {"gates": (("arena_bytes", 9.0),)}):
         with pytest.raises(MachineError) as caught:

@@ -13,7 +13,7 @@ from PIL import Image
 from records import described, example, prepared
 from sampling import sampled, spec
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.datasets import tfds_features
 
 OPTIONS = {"split": "test", "size": [], "resize": "bilinear", "crop": "none", "layout": "nhwc"}

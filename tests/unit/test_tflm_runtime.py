@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflbuild.runtime.forked import ForkResult
+from tflbuild.runtime.forked_process import ForkResult
 from tflbuild.targets.tflm.tflm_runtime import find_minimum, last_words, read_total, short_of_memory
 
 

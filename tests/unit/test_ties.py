@@ -9,19 +9,25 @@ import pytest
 from quick_server import QuickServer
 from shelves import open_shelf
 
-from tflbuild.core.result import StepResult
+from tflbuild.core.cpu_dependence import CpuDependence, add_cpu_dependence, read_cpu_dependence
 from tflbuild.core.step import Plan, Step, hash_action
-from tflbuild.core.ties import CpuDependence, add_cpu_dependence, read_cpu_dependence
+from tflbuild.core.step_result import StepResult
 from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
-from tflbuild.execute.preview import preview_plan
-from tflbuild.plan.explain import compare_actions
-from tflbuild.report.notes import variant_notes
-from tflbuild.report.questions.foresight import list_cpu_dependence
-from tflbuild.report.ties import StepCpuDependence, card_section, collect_cpu_dependence, show_ties, ties_json
-from tflbuild.resolve import machine
-from tflbuild.storage.remote_http import HttpRemote
+from tflbuild.execute.plan_preview import preview_plan
+from tflbuild.execute.run_limits import Limits
+from tflbuild.plan.action_difference import compare_actions
+from tflbuild.report.cpu_dependence_text import (
+    StepCpuDependence,
+    card_section,
+    collect_cpu_dependence,
+    show_ties,
+    ties_json,
+)
+from tflbuild.report.questions.plan_text import list_cpu_dependence
+from tflbuild.report.variant_notes import variant_notes
+from tflbuild.resolve import machine_identity
+from tflbuild.storage.http_storage import HttpRemote
 from tflbuild.storage.store import Store
 
 SVD = CpuDependence("Svd", "w", "its order of sums differs")
@@ -210,8 +216,8 @@ def cpu_of(tmp_path, monkeypatch):
             path.write_text(text)
         else:
             path.unlink(missing_ok=True)
-        monkeypatch.setattr(machine, "CPUINFO", path)
-        return machine.describe_cpu.__wrapped__()
+        monkeypatch.setattr(machine_identity, "CPUINFO", path)
+        return machine_identity.describe_cpu.__wrapped__()
 
     return describe
 
@@ -234,5 +240,5 @@ def test_an_arm_cpu_has_no_name_and_is_known_by_its_parts(cpu_of):
 
 def test_where_the_platform_says_nothing_the_host_stands_for_its_cpu(cpu_of, monkeypatch):
     here = cpu_of(None)
-    monkeypatch.setattr(machine.platform, "node", lambda: "another")
+    monkeypatch.setattr(machine_identity.platform, "node", lambda: "another")
     assert cpu_of(None) != here

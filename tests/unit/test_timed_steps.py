@@ -8,8 +8,8 @@ import os
 from tflbuild.core.step import Plan, Step
 from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
-from tflbuild.execute.server import StepServer, WorkerExit
+from tflbuild.execute.run_limits import Limits
+from tflbuild.execute.worker_process import StepServer, WorkerExit
 from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 

@@ -11,25 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tflbuild.core.recipe import Recipe
-from tflbuild.core.result import StepResult
+from tflbuild.core.step_result import StepResult
 from tflbuild.errors import RecipeError, UsageError
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
+from tflbuild.execute.run_limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline.build import (
-    PreparedBuild,
-    connect,
-    convert_failure,
-    describe_environment,
-    prepare_plan,
-    require_one_artifact,
-)
-from tflbuild.pipeline.judging import GateCheck, check_gates, drop_variant_name, list_remedies
-from tflbuild.plan.inquiries import make_sensitivities
+from tflbuild.pipeline.build import connect, convert_failure
+from tflbuild.pipeline.gate_check import GateCheck, check_gates, drop_variant_name, list_remedies
+from tflbuild.pipeline.preparation import PreparedBuild, describe_environment, prepare_plan, require_one_artifact
+from tflbuild.plan.analysis_plans import make_sensitivities
 from tflbuild.report.console import show_notices
-from tflbuild.report.outputs import disk_errors
-from tflbuild.report.questions.diagnosis import FixTrial
-from tflbuild.search.remedies import can_spare, find_repairs, keep_worst_in_float, kind_of
+from tflbuild.report.output_files import disk_errors
+from tflbuild.report.questions.doctor_text import FixTrial
+from tflbuild.search.fixes import can_spare, find_repairs, keep_worst_in_float, kind_of
 from tflbuild.storage.store import Store
 
 ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tflbuild.core.confidence_intervals import Interval, paired_interval, wilson
 from tflbuild.core.digest import Json
-from tflbuild.core.intervals import Interval, paired_interval, wilson
 
 Limits = Sequence[tuple[str, float]]
 

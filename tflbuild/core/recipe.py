@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from tflbuild.core.digest import Json
-from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.objective import Objective
 from tflbuild.core.schemes import CALIBRATED
+from tflbuild.core.target_requirements import TargetRequirements
 
 DEFAULT_VARIANT = "default"
 

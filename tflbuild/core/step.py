@@ -12,8 +12,8 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tflbuild.core.cpu_dependence import CpuDependence
 from tflbuild.core.digest import Json, hash_value, plain_json
-from tflbuild.core.ties import CpuDependence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ class Verdict:
     do that; None where that is not known. `agrees`: whether its outputs were those of the CPU, None where they were
     not compared. `on_delegate` of `ops` operators run on the delegate, in `partitions` pieces; None is unknown.
     `unknown` are operators that nothing is known of, one text each. `unmet` is where the artifact is not what the
-    profile needs (`targets.common.needs`), however it was judged. `figures` were measured or estimated on or for
-    `device`, units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
+    profile needs (`targets.common.requirement_check`), however it was judged. `figures` were measured or estimated on
+    or for `device`, units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
     """
 
     target: str

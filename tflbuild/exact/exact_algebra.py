@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tflbuild.exact.exact_arithmetic import Array
 from tflbuild.exact.exact_math import exp, log
-from tflbuild.exact.exact_numbers import Array
 
 TILE = 1 << 15  # elements of a result that are computed together; they remain in the level-2 cache
 BLOCK = 48  # columns of a factorization between two updates of the rest

@@ -17,8 +17,8 @@ from tflbuild.exact import exact_math as elementary
 from tflbuild.exact import exact_special as special
 from tflbuild.exact import exact_trigonometry as angles
 from tflbuild.exact.exact_algebra import choose_larger, choose_smaller
+from tflbuild.exact.exact_arithmetic import Array, apply_in_chunks, is_complex, is_float, round_to
 from tflbuild.exact.exact_fourier import multiply_complex
-from tflbuild.exact.exact_numbers import Array, apply_in_chunks, is_complex, is_float, round_to
 
 Attributes = Mapping[str, Any]
 Operator = Callable[[Attributes, Sequence[Array]], list[Array] | None]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflbuild.exact.exact_numbers import Array
+from tflbuild.exact.exact_arithmetic import Array
 from tflbuild.exact.exact_trigonometry import rotate
 
 Parts = tuple[Array, Array]

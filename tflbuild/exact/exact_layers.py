@@ -14,9 +14,9 @@ from tflbuild.exact import exact_algebra as algebra
 from tflbuild.exact import exact_fourier as fourier
 from tflbuild.exact import exact_resize as resize
 from tflbuild.exact import exact_windows as windows
+from tflbuild.exact.exact_arithmetic import Array, is_complex, is_float, round_to, widen
 from tflbuild.exact.exact_elementwise import Attributes, Operator, join_parts, split_parts
 from tflbuild.exact.exact_math import log
-from tflbuild.exact.exact_numbers import Array, is_complex, is_float, round_to, widen
 
 
 def read_text(attributes: Attributes, name: str, default: str) -> str:

@@ -13,8 +13,7 @@ from math import factorial
 
 import numpy as np
 
-from tflbuild.exact.exact_constants import LOG_2, split_number, take_root
-from tflbuild.exact.exact_numbers import (
+from tflbuild.exact.exact_arithmetic import (
     Array,
     add_exactly,
     evaluate_polynomial,
@@ -22,6 +21,7 @@ from tflbuild.exact.exact_numbers import (
     power_of_two,
     scale,
 )
+from tflbuild.exact.exact_constants import LOG_2, split_number, take_root
 
 # log(2) in two parts: the first has 40 bits, so its products with exponents below 2^13 are exact
 LOG_2_HIGH, LOG_2_LOW = split_number(LOG_2, 40)[:2]

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tflbuild.exact import exact_algebra as algebra
+from tflbuild.exact.exact_arithmetic import Array, find_largest_number, is_complex, is_float, round_to, widen
 from tflbuild.exact.exact_elementwise import OPERATORS as ELEMENTWISE
 from tflbuild.exact.exact_elementwise import Attributes, Operator, cast, join_parts, split_parts
 from tflbuild.exact.exact_math import exp, log1p
-from tflbuild.exact.exact_numbers import Array, find_largest_number, is_complex, is_float, round_to, widen
 
 Reduction = Callable[[Array, Sequence[int], bool], Array]
 

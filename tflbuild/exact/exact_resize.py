@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tflbuild.exact.exact_algebra import add_up, multiply_matrices
+from tflbuild.exact.exact_arithmetic import Array
 from tflbuild.exact.exact_constants import PI
 from tflbuild.exact.exact_math import exp
-from tflbuild.exact.exact_numbers import Array
 from tflbuild.exact.exact_trigonometry import rotate
 
 Kernel = Callable[[Array], Array]

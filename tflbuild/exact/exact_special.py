@@ -11,6 +11,7 @@ from math import factorial
 
 import numpy as np
 
+from tflbuild.exact.exact_arithmetic import Array, evaluate_polynomial, multiply_exactly
 from tflbuild.exact.exact_constants import (
     BITS,
     PI,
@@ -22,7 +23,6 @@ from tflbuild.exact.exact_constants import (
     take_root,
 )
 from tflbuild.exact.exact_math import exp, log, log1p
-from tflbuild.exact.exact_numbers import Array, evaluate_polynomial, multiply_exactly
 from tflbuild.exact.exact_trigonometry import rotate
 
 TWO_PER_ROOT_PI = 2 / take_root(PI)

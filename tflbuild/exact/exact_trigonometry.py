@@ -12,8 +12,8 @@ from math import factorial, frexp
 
 import numpy as np
 
+from tflbuild.exact.exact_arithmetic import Array, add_exactly, evaluate_polynomial, multiply_exactly
 from tflbuild.exact.exact_constants import BITS, PI, compute_pi, split_number, sum_atan
-from tflbuild.exact.exact_numbers import Array, add_exactly, evaluate_polynomial, multiply_exactly
 
 # pi/2 in three parts of 33 bits and a rest: products with integers below 2^20 are exact
 QUARTER_1, QUARTER_2, QUARTER_3, QUARTER_4 = split_number(PI / 2, 33, 33, 33)[:4]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from tflbuild.exact.exact_algebra import add_up, choose_larger, multiply_matrices
+from tflbuild.exact.exact_arithmetic import Array
 from tflbuild.exact.exact_math import power
-from tflbuild.exact.exact_numbers import Array
 
 Pads = Sequence[tuple[int, int]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tflbuild.core.result import StepResult
 from tflbuild.core.step import Step
+from tflbuild.core.step_result import StepResult
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from tflbuild import interrupts
+from tflbuild.core.cpu_dependence import add_cpu_dependence
 from tflbuild.core.digest import Json
-from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.remote_cache_settings import DEFAULT_SECONDS
 from tflbuild.core.secrets import hide_json
-from tflbuild.core.shared import DEFAULT_SECONDS
 from tflbuild.core.step import Action, Plan, Step
-from tflbuild.core.ties import add_cpu_dependence
-from tflbuild.execute.answers import (
+from tflbuild.core.step_result import Failure, StepResult
+from tflbuild.execute.answer_reader import (
     describe_pin_mismatch,
     find_missing,
     find_special_files,
@@ -30,16 +30,16 @@ from tflbuild.execute.answers import (
     read_answer,
     redact_file,
 )
+from tflbuild.execute.cache_lookup import find_record, input_digests, list_inherited_origins, result_of
 from tflbuild.execute.events import Event, Notice, StepAdvanced, StepEnded, StepRetried, StepStarted, StepWaiting
-from tflbuild.execute.exchange import RemoteCache
-from tflbuild.execute.keys import open_signatures
-from tflbuild.execute.layout import changed_input, input_bytes, make_step_folder, read_progress
-from tflbuild.execute.limits import Limits, count_cores, measure_free_memory
-from tflbuild.execute.lookup import find_record, input_digests, list_inherited_origins, result_of
-from tflbuild.execute.memory import MemoryBudget
-from tflbuild.execute.server import RemoteExecutor, ServerDiedError, StepServer, WorkerExit, WorkerServerProcess
+from tflbuild.execute.memory_budget import MemoryBudget
+from tflbuild.execute.remote_cache import RemoteCache
+from tflbuild.execute.run_limits import Limits, count_cores, measure_free_memory
+from tflbuild.execute.signing_keys import open_signatures
+from tflbuild.execute.step_folder import changed_input, input_bytes, make_step_folder, read_progress
+from tflbuild.execute.worker_process import RemoteExecutor, ServerDiedError, StepServer, WorkerExit, WorkerServerProcess
 from tflbuild.registry.step_kinds import KINDS, LOG
-from tflbuild.storage.remote import RemoteStorage
+from tflbuild.storage.remote_storage import RemoteStorage
 from tflbuild.storage.store import Store
 
 LOCK_POLL_SECONDS = 0.05

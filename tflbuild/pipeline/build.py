@@ -6,56 +6,53 @@ compose -> freeze -> resolve -> plan -> execute -> report
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tflbuild.cluster.server import RayCluster
-from tflbuild.config.composing.compose import Composed, compose
-from tflbuild.config.composing.mistakes import KeyLocations
-from tflbuild.config.composing.unread import note_unused_keys
-from tflbuild.config.freezing.freeze import freeze
-from tflbuild.config.freezing.freeze_executor import freeze_executor
-from tflbuild.config.freezing.freeze_store import freeze_store, note_unconfirmed
-from tflbuild.config.freezing.freeze_sweep import require_same_objectives
-from tflbuild.core.cluster import Cluster
+from tflbuild.cluster.ray_server import RayCluster
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.config_errors import KeyLocations
+from tflbuild.core.cluster_settings import Cluster
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
-from tflbuild.core.result import Failure, StepResult
+from tflbuild.core.remote_cache_settings import RemoteCacheSettings
+from tflbuild.core.search_result import SearchResult
 from tflbuild.core.secrets import redact
-from tflbuild.core.shared import TRUSTED_KEYS, RemoteCacheSettings
 from tflbuild.core.step import Plan
-from tflbuild.core.trial import SearchResult
-from tflbuild.errors import BY_KIND, GateError, RecipeError, StepError, TflbuildError, UsageError
+from tflbuild.core.step_result import Failure, StepResult
+from tflbuild.errors import BY_KIND, GateError, StepError, TflbuildError
 from tflbuild.execute.executor import Executor
-from tflbuild.execute.limits import Limits
-from tflbuild.execute.preview import StepPreview, preview_plan
+from tflbuild.execute.plan_preview import StepPreview, preview_plan
+from tflbuild.execute.run_limits import Limits
 from tflbuild.locations import store_root
-from tflbuild.pipeline.folders import open_folders, record_failure, withdraw, withdraw_on_error
-from tflbuild.pipeline.judging import check_gates, suggest_fixes
-from tflbuild.pipeline.reading import configuration_paths, input_paths, used_packages
-from tflbuild.pipeline.settlement import evaluate_budget, limit_key, require_candidates, run_search
-from tflbuild.plan.draft import KeyEnvironment
+from tflbuild.pipeline.gate_check import check_gates, suggest_fixes
+from tflbuild.pipeline.output_folders import open_folders, record_failure, withdraw, withdraw_on_error
+from tflbuild.pipeline.preparation import (
+    PreparedBuild,
+    RefusedVariant,
+    describe_environment,
+    observe_configuration,
+    prepare_jobs,
+    prepare_plan,
+)
+from tflbuild.pipeline.search_stage import evaluate_budget, limit_key, run_search
+from tflbuild.pipeline.tracked_files import used_packages
 from tflbuild.plan.planner import make_plan
 from tflbuild.report.console import Console, open_console
+from tflbuild.report.git_state import read_state
 from tflbuild.report.manifest import make_manifest
-from tflbuild.report.outputs import disk_errors, log_file, variant_folder, write_logs, write_outputs
-from tflbuild.report.repository import read_state
-from tflbuild.report.summary import SweepRow, show_path, summarize
-from tflbuild.report.targets import verdicts_json
-from tflbuild.resolve.inputs import ResolvedRecipe, resolve
-from tflbuild.resolve.machine import describe_cpu, name_host
-from tflbuild.resolve.toolchain import package_version, toolchain
-from tflbuild.resolve.tools import find_tool, require_tools
-from tflbuild.storage.remote import open_remote
-from tflbuild.storage.stat_cache import FrozenStatCache
+from tflbuild.report.output_files import disk_errors, log_file, variant_folder, write_logs, write_outputs
+from tflbuild.report.variant_summary import SweepRow, show_path, summarize
+from tflbuild.report.verdict_text import verdicts_json
+from tflbuild.resolve.input_digests import ResolvedRecipe
+from tflbuild.resolve.toolchain import package_version
+from tflbuild.storage.remote_storage import open_remote
 from tflbuild.storage.store import Store
-from tflbuild.unchanged import Stat, observe, write_unchanged_note
+from tflbuild.unchanged_build import write_unchanged_note
 
 NOT_BUILT, GATE_FAILED = "not built", "gate failed"  # verdicts of variants whose folders need no record of a failure
-SESSION = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -73,135 +70,6 @@ class VariantResult:
     found: SearchResult | None = None
     recipe: str = ""
     steps: Mapping[str, StepResult] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PreparedBuild:
-    """The first four rooms' result: recipes resolved, everything planned, nothing run.
-
-    `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
-    may be refused: the product of choices has holes. `shared` is the store that others share, `cluster`
-    what takes the steps, None for this machine.
-    """
-
-    resolved: tuple[ResolvedRecipe, ...]
-    places: tuple[KeyLocations, ...]
-    plan: Plan
-    read: Mapping[str, Stat | None]
-    environment: frozenset[str]
-    refused: Mapping[int, RefusedVariant]
-    shared: RemoteCacheSettings | None
-    cluster: Cluster | None = None
-    notes: tuple[str, ...] = ()
-
-    def require_any(self) -> None:
-        """Raises the first refusal where all jobs are refused."""
-        if not self.resolved and self.refused:
-            raise self.refused[0].error
-
-
-@dataclass(frozen=True)
-class RefusedVariant:
-    """A job of a sweep that contradicts itself, or names what is not there."""
-
-    variant: str
-    overrides: tuple[str, ...]
-    error: RecipeError
-
-
-def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> PreparedBuild:
-    """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe.
-
-    A sweep goes on without the jobs that are refused, unless all are.
-    """
-    read = observe_configuration()
-    prepared = prepare_jobs(compose(list(overrides), multirun=multirun), read, store)
-    if multirun:
-        check_objectives([prepared])
-    prepared.require_any()
-    return prepared
-
-
-def observe_configuration() -> dict[str, Stat | None]:
-    """The stat record of all that composition reads, to be taken before it does."""
-    return {path: observe(path) for path in configuration_paths()}
-
-
-def check_objectives(batches: Sequence[PreparedBuild], *, complete: bool = True) -> None:
-    """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures, where
-    those that may come later would not either: `complete`."""
-    pairs = [pair for one in batches for pair in zip(one.resolved, one.places, strict=True)]
-    recipes, places = [one.recipe for one, _ in pairs], [place for _, place in pairs]
-    require_same_objectives(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
-
-
-def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> PreparedBuild:
-    """The same from what was composed, refusals included; `read` grows."""
-    shared, cluster = freeze_store(composed), freeze_executor(composed)
-    store.believe(shared)
-    stats, walked = FrozenStatCache(store.stats.folder), set[Path]()
-    accepted: dict[int, ResolvedRecipe] = {}
-    refused: dict[int, RefusedVariant] = {}
-    for index, one in enumerate(composed):
-        try:
-            accepted[index] = _accept(one, stats, read, walked)
-        except RecipeError as error:
-            refused[index] = RefusedVariant(one.variant, one.overrides, error)
-    resolved = tuple(accepted.values())
-    unread = [tuple(one.key for one in composed[index].unread) for index in accepted]
-    places = tuple(replace(composed[at].places, unread=keys) for at, keys in zip(accepted, unread, strict=True))
-    return PreparedBuild(
-        resolved=resolved,
-        places=places,
-        plan=make_plan(resolved, describe_environment()),
-        read=read,
-        environment=frozenset(name for one in composed for name in one.environment) | tool_variables(resolved),
-        refused=refused,
-        shared=shared,
-        cluster=cluster,
-        notes=(*note_unused_keys(composed[index].unread for index in accepted), *note_unconfirmed(shared)),
-    )
-
-
-def tool_variables(resolved: Sequence[ResolvedRecipe]) -> frozenset[str]:
-    """The variables that decide what can prove the recipes' targets here, and what a shared store may give."""
-    tools = [find_tool(target) for one in resolved for target in one.recipe.targets]
-    return frozenset({TRUSTED_KEYS, *(name for tool in tools for name in tool.environment)})
-
-
-def _accept(one: Composed, stats: FrozenStatCache, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
-    """Freeze and resolve; notes the stat record of what is read, ahead of it."""
-    recipe = freeze(one)
-    require_candidates(recipe, one.places)
-    with locate_errors(one.places):
-        require_tools(recipe)
-        read |= {path: observe(path) for path in input_paths(recipe, walked) if path not in read}
-        return resolve(recipe, stats)
-
-
-def describe_environment() -> KeyEnvironment:
-    """What this machine contributes to keys."""
-    return KeyEnvironment(toolchain=toolchain, host=name_host(), cpu=describe_cpu(), session=SESSION, tool=find_tool)
-
-
-def require_one_artifact(prepared: PreparedBuild) -> None:
-    """Raises UsageError for a recipe whose targets get an artifact each: a question is about one."""
-    if len(prepared.resolved) + len(prepared.refused) != 1:
-        raise UsageError(
-            "the recipe's targets get an artifact each, and this is asked of one",
-            where="command line",
-            next_step="name a target: target=gpu",
-        )
-
-
-@contextmanager
-def locate_errors(places: KeyLocations) -> Iterator[None]:
-    """Errors that name a key also say where it was written."""
-    try:
-        yield
-    except RecipeError as error:
-        error.where = places.find(error.where)
-        raise
 
 
 def preview_build(overrides: Sequence[str], *, multirun: bool) -> tuple[PreparedBuild, list[StepPreview], Store]:
@@ -237,7 +105,7 @@ def connect(executor: Executor, shared: RemoteCacheSettings | None, cluster: Clu
 
 
 def build(overrides: Sequence[str], limits: Limits) -> tuple[PreparedBuild, list[VariantResult]]:
-    """The whole corridor, for one variant; a sweep goes it batch by batch (pipeline/batches.py)."""
+    """The whole corridor, for one variant; a sweep goes it batch by batch (pipeline/sweep_batches.py)."""
     with open_executor(limits) as (executor, console):
         read = observe_configuration()
         composed = compose(list(overrides))

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from tflbuild.core.cpu_dependence import CpuDependence
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
 from tflbuild.core.secrets import hide
 from tflbuild.core.step import Input, Plan, Step
-from tflbuild.core.ties import CpuDependence
-from tflbuild.plan.draft import KeyEnvironment, PlanBuilder
-from tflbuild.plan.parameters import SAMPLES, list_scheme_parameters, signature_params, source_params, training_params
-from tflbuild.plan.side_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
+from tflbuild.plan.auxiliary_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
+from tflbuild.plan.plan_builder import KeyEnvironment, PlanBuilder
+from tflbuild.plan.step_parameters import (
+    SAMPLES,
+    list_scheme_parameters,
+    signature_params,
+    source_params,
+    training_params,
+)
 from tflbuild.plan.target_steps import add_targets
-from tflbuild.resolve.inputs import (
+from tflbuild.resolve.input_digests import (
     ARCHIVE,
     CODE,
     CODE_OF,

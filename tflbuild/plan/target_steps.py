@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tflbuild.core.digest import Json
-from tflbuild.core.needs import TargetRequirements
 from tflbuild.core.recipe import Target
 from tflbuild.core.step import Input, StepInput
-from tflbuild.plan.draft import PlanBuilder
-from tflbuild.plan.parameters import SAMPLES
-from tflbuild.resolve.inputs import config_role
-from tflbuild.resolve.tools import TargetTool
+from tflbuild.core.target_requirements import TargetRequirements
+from tflbuild.plan.plan_builder import PlanBuilder
+from tflbuild.plan.step_parameters import SAMPLES
+from tflbuild.resolve.input_digests import config_role
+from tflbuild.resolve.target_tools import TargetTool
 from tflbuild.targets.npu.profile import VENDORS
-from tflbuild.targets.runtimes import LINT, RUNTIMES
+from tflbuild.targets.target_runtimes import LINT, RUNTIMES
 
 SAMPLES_OF = ("evaluation samples", "calibration samples")  # what outputs are compared on, the first that there are
 TARGET_ROLE = "target "

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tflbuild.core.step import Step
 from tflbuild.execute.events import Event, Notice, StepAdvanced, StepEnded, StepFetching, StepRetried, StepStarted
-from tflbuild.report.board import StepProgress, SweepProgress, VariantProgress, show_seconds, summarize_progress
-from tflbuild.terminal.printable import show_line, show_text
-from tflbuild.terminal.screen import drawing_stream
+from tflbuild.report.sweep_progress import (
+    StepProgress,
+    SweepProgress,
+    VariantProgress,
+    show_seconds,
+    summarize_progress,
+)
+from tflbuild.terminal.output_filters import drawing_stream
+from tflbuild.terminal.text_escaping import show_line, show_text
 
 if TYPE_CHECKING:
     from rich.table import Table

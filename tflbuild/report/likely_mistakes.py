@@ -1,7 +1,7 @@
 """Parts of a recipe that probably contradict each other, by what was measured: a line each, with how to make sure.
 
 What certainly contradicts is refused before anything runs (`config.freezing.contradictions` and
-`config.freezing.preprocessing`).
+`config.freezing.preprocessing_checks`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tflbuild.core.affine import PIXELS
+from tflbuild.core.affine_maps import PIXELS
 from tflbuild.core.digest import Json
 
 KEYS = {

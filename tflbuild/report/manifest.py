@@ -11,14 +11,14 @@ from tflbuild import __version__
 from tflbuild.core.digest import Json
 from tflbuild.core.gates import Gate
 from tflbuild.core.recipe import Recipe
-from tflbuild.core.result import StepResult
+from tflbuild.core.search_result import SearchResult
 from tflbuild.core.step import artifact_role
-from tflbuild.core.trial import SearchResult
+from tflbuild.core.step_result import StepResult
+from tflbuild.report.cpu_dependence_text import StepCpuDependence, collect_cpu_dependence, ties_json
 from tflbuild.report.quality_warnings import list_warnings
-from tflbuild.report.search import search_json
-from tflbuild.report.ties import StepCpuDependence, collect_cpu_dependence, ties_json
-from tflbuild.resolve.inputs import CODE_OF, ResolvedRecipe, named_paths
-from tflbuild.resolve.machine import describe_cpu
+from tflbuild.report.search_text import search_json
+from tflbuild.resolve.input_digests import CODE_OF, ResolvedRecipe, named_paths
+from tflbuild.resolve.machine_identity import describe_cpu
 
 FORMAT = 1
 SAMPLES = ("calibration samples", "evaluation samples", "training samples")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tflbuild.core.digest import Json
+from tflbuild.core.figure_warnings import find_warnings, warn_of_gates
 from tflbuild.core.gates import Gate
-from tflbuild.core.quality import find_warnings, warn_of_gates
 from tflbuild.report.likely_mistakes import list_likely_mistakes
-from tflbuild.report.notes import variant_notes
-from tflbuild.report.summary import SweepRow, label_variants
+from tflbuild.report.variant_notes import variant_notes
+from tflbuild.report.variant_summary import SweepRow, label_variants
 
 
 def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> list[str]:

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = "tflbuild"
 TABLE = "code_digests.json"  # lies in the package
 MODULE_NAME = re.compile(rf"{ROOT}(\.[a-z_][a-z0-9_]*)+")
-WORKER_SERVER = f"{ROOT}.runtime.server"  # runs every step's module
+WORKER_SERVER = f"{ROOT}.runtime.worker_server"  # runs every step's module
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tflbuild.core.work import CONFINEMENT, REQUIRED, TURNED_OFF
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.core.worker_protocol import CONFINEMENT, REQUIRED, TURNED_OFF
 from tflbuild.runtime.landlock import LEAST_VERSION, LandlockAccess, landlock_version, restrict_access
 from tflbuild.runtime.seccomp import can_filter, drop_capabilities, filter_calls
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 
 CODE = "code"
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ CACHES = (".cache", ".config/matplotlib", ".keras", ".matplotlib")  # below the 
 DOWNLOADED = (".keras", ".cache/kagglehub")  # of these, where verified downloads are put
 NAMING_FILES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
 NAMING_FOLDERS = ("PATH", "LD_LIBRARY_PATH")
-FREE = ("steps.benchmarking.adb",)  # modules of steps that drive a device, through a server of the user's
+FREE = ("steps.benchmarking.android_benchmark",)  # modules of steps that drive a device, through a server of the user's
 CALL = "call"
 NAMES_CODE = (CALL, "custom_objects", "metrics")  # parameters
 

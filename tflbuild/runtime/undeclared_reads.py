@@ -28,8 +28,8 @@ from tflbuild.runtime.confinement import (
     list_listed,
     original_files,
 )
-from tflbuild.runtime.contract import StepRequest, WorkerError, kept_errors, own_folder
 from tflbuild.runtime.landlock import LandlockAccess, restrict_access
+from tflbuild.runtime.step_contract import StepRequest, WorkerError, kept_errors, own_folder
 
 IMPORTED = (".py", ".pyc", ".so")
 OPENS = ("open", "sqlite3.connect", "ctypes.dlopen")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.runtime.undeclared_reads import denied_read, guard_reads
 
 CODE = "code"

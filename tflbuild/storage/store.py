@@ -28,13 +28,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tflbuild.core.digest import Json, hash_bytes, hash_tree, map_leaves
-from tflbuild.core.foreign_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
+from tflbuild.core.remote_cache_settings import RemoteCacheSettings
 from tflbuild.core.secrets import hide_json
-from tflbuild.core.shared import RemoteCacheSettings
 from tflbuild.core.step import is_cpu_dependent
-from tflbuild.storage.atomic import publish_link, replace_bytes, sync_folder
-from tflbuild.storage.signatures import believed_origins
-from tflbuild.storage.stat_cache import StatCache, walk_files
+from tflbuild.core.untrusted_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
+from tflbuild.storage.atomic_files import publish_link, replace_bytes, sync_folder
+from tflbuild.storage.digest_cache import StatCache, walk_files
+from tflbuild.storage.record_signatures import believed_origins
 
 FORMAT = 1
 TREE_SUFFIX = "/"

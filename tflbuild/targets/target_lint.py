@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tflbuild.core.verdict import UNPROVEN, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.targets.common.cpu_comparison import write_verdict
 from tflbuild.targets.common.lint import lint
-from tflbuild.targets.common.target_trial import write_verdict
-from tflbuild.targets.tables import TABLES
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.targets.support_tables import TABLES
+from tflbuild.tflite.tflite_reader import read_model
 
 
 def run(request: StepRequest) -> Facts:

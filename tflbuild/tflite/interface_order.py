@@ -12,7 +12,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.tflite.buffers import has_buffers_behind, write_aligned
+from tflbuild.tflite.buffer_placement import has_buffers_behind, write_aligned
 
 
 def order_interface(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType, SignatureRunner
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 
 NEEDS_FLEX = "the model has TensorFlow (Flex) operators, and no Python package can run those any more"
 NO_KERNEL = "Didn't find op for builtin opcode"

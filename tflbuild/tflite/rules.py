@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.tflite.computing import CONVERSIONS, scheme_of_tensors
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
 from tflbuild.tflite.operator_match import find_pattern
+from tflbuild.tflite.operator_schemes import CONVERSIONS, scheme_of_tensors
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 INT4_OPERATORS = ("CONV_2D", "FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "EMBEDDING_LOOKUP")

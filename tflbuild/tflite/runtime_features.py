@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 BUFFERS_BEHIND = "buffers behind the flatbuffer"
 SEVERAL_SIGNATURES = "several signatures"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from tflbuild.tflite.model import Model
 from tflbuild.tflite.runtime_evidence import EVIDENCE, RUNTIMES
 from tflbuild.tflite.runtime_features import FILE_FEATURES, count_features
+from tflbuild.tflite.tflite_model import Model
 
 RIGHT, WRONG, REFUSED, CRASHED = "right", "wrong", "refused", "crashed"
 LETTERS = {"R": RIGHT, "w": WRONG, "-": REFUSED, "x": CRASHED}

@@ -13,22 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
-from hydra._internal.hydra import Hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from tflbuild.config.composing import mistakes, one_plan
-from tflbuild.config.composing.by_target import BY_TARGET, ONLY, split_by_preset
+from tflbuild.config.composing import config_errors, default_launcher
+from tflbuild.config.composing.config_folders import find_recipe
 from tflbuild.config.composing.config_secrets import note_config, refuse_secret_names, refuse_sent_variables
-from tflbuild.config.composing.declared import (
+from tflbuild.config.composing.declared_keys import (
     DeclaredKey,
     DeclaredKeys,
     RecipeLoader,
@@ -36,29 +31,32 @@ from tflbuild.config.composing.declared import (
     leave_out_datasets,
     list_choices,
 )
+from tflbuild.config.composing.hydra_config_sources import GROUP
 from tflbuild.config.composing.hydra_keys import check_hydra_keys, check_hydra_section
-from tflbuild.config.composing.make_build import find_missing, make_build
-from tflbuild.config.composing.open_mappings import nest, normalise
-from tflbuild.config.composing.plain_values import require_bounded, require_plain, require_readable, require_repeatable
+from tflbuild.config.composing.hydra_setup import PRIMARY, Job, SweepPlugins, open_hydra
+from tflbuild.config.composing.mapping_overrides import nest, normalise
 from tflbuild.config.composing.plugin_settings import require_harmless
-from tflbuild.config.composing.recipe_source import GROUP, ProjectSource, RecipeSource
-from tflbuild.config.composing.search_path import find_recipe, search_roots
-from tflbuild.config.composing.target_files import own_options, preset_origins, require_profiles, require_seen
-from tflbuild.config.composing.target_mistakes import refuse_only
+from tflbuild.config.composing.preset_jobs import BY_TARGET, ONLY, split_by_preset
+from tflbuild.config.composing.project_options import own_options, preset_origins, require_profiles
+from tflbuild.config.composing.target_key_errors import refuse_only
 from tflbuild.config.composing.trusted_stores import STORE, read_typed, texts_of
-from tflbuild.config.composing.unread import (
+from tflbuild.config.composing.typed_config import find_missing, make_build
+from tflbuild.config.composing.unused_keys import (
     UnusedKey,
     find_unused_keys,
     mark_keys_used_by_other_variants,
     require_chosen,
 )
-from tflbuild.config.composing.variants import drop_repeated, list_identifying_overrides, name_variant, require_swept
+from tflbuild.config.composing.value_limits import require_bounded, require_plain, require_readable, require_repeatable
+from tflbuild.config.composing.variant_names import (
+    drop_repeated,
+    list_identifying_overrides,
+    name_variant,
+    require_swept,
+)
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError, UsageError
 
-Job = list[str]
-
-PRIMARY = "tflbuild"
 BASIC = "basic"
 UNNAMED = "unnamed"
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
@@ -77,49 +75,10 @@ class Composed:
     overrides: tuple[str, ...]
     build: schema.RecipeConfig
     environment: tuple[str, ...]
-    places: mistakes.KeyLocations
+    places: config_errors.KeyLocations
     unread: tuple[UnusedKey, ...] = ()
     written_store: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SweepPlugins:
-    """Who finds the jobs of a sweep, and who runs them, by their names in Hydra's groups.
-
-    `config` is the configuration without what is swept, Hydra's own included; None where all is as by default.
-    `batches` are the overrides of each job; a sweeper that is not the basic one finds its jobs as it goes, and they
-    are None.
-    """
-
-    sweeper: str
-    launcher: str
-    config: DictConfig | None
-    batches: list[list[Job]] | None
-
-
-def open_hydra() -> Hydra:
-    """A Hydra over our search path, with every schema registered."""
-    store = ConfigStore.instance()
-    store.store(group="schema", name="build", node=schema.RecipeConfig)
-    for group, options in schema.OPTIONS.items():
-        for option, node in options.items():
-            store.store(group=f"schema/{group}", name=option, node=node)
-    store.store(group="hydra/launcher", name=one_plan.NAME, node=one_plan.SinglePlanLauncherConfig, provider="tflbuild")
-    for plugin in (RecipeSource, ProjectSource, one_plan.SinglePlanLauncher):
-        Plugins.instance().register(plugin)
-    path = ConfigSearchPathImpl()
-    path.append("hydra", "pkg://hydra.conf")
-    for provider, scheme, folder in search_roots():
-        if provider == "project":
-            require_seen(folder)
-        if folder.is_dir():
-            path.append(provider, f"{scheme}://{folder}")
-    path.append("schema", "structured://")
-    GlobalHydra.instance().clear()
-    hydra = Hydra(task_name=PRIMARY, config_loader=RecipeLoader(path))
-    GlobalHydra.instance().initialize(hydra)
-    return hydra
 
 
 class Composer:
@@ -156,8 +115,8 @@ class Composer:
             jobs = self._expand(self.normal)
             self._config_of(jobs[0])
             if self._own is not None and _is_usual(self._own):
-                return SweepPlugins(BASIC, one_plan.NAME, None, [jobs])
-        with mistakes.translate_errors(self.normal, self._places(self.normal)):
+                return SweepPlugins(BASIC, default_launcher.NAME, None, [jobs])
+        with config_errors.translate_errors(self.normal, self._places(self.normal)):
             leaves = [one for one in parsed if self._is_leaf(one) and not one.is_sweep_override()]
             others = [text for text, one in zip(self.normal, parsed, strict=True) if one not in leaves]
             config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
@@ -207,7 +166,7 @@ class Composer:
                     why="the basic sweeper builds each of them",
                     next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
                 )
-        with mistakes.translate_errors(overrides):
+        with config_errors.translate_errors(overrides):
             (jobs,) = BasicSweeper.split_arguments(drop_repeated(parsed), max_batch_size=None)
         unique = {tuple(job): list(job) for job in jobs}
         parts = [part for job in unique.values() for part in self.split(job, shared=len(unique) > 1)]
@@ -216,8 +175,8 @@ class Composer:
     def parse(self, overrides: list[str]) -> list[Override]:
         """Each text is parsed once: the grammar takes milliseconds."""
         new = [text for text in overrides if text not in self._parsed]
-        with mistakes.translate_errors(
-            overrides, mistakes.KeyLocations(overrides=tuple(overrides), origins=self._origins)
+        with config_errors.translate_errors(
+            overrides, config_errors.KeyLocations(overrides=tuple(overrides), origins=self._origins)
         ):
             parsed = OverridesParser.create(self.hydra.config_loader).parse_overrides(new)
         self._parsed |= zip(new, parsed, strict=True)
@@ -237,12 +196,12 @@ class Composer:
             )
         leave_out_datasets(config)
         refuse_only(config.target, overrides, places.find(ONLY))
-        mistakes.refuse_unknown(config, places)
+        config_errors.refuse_unknown(config, places)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
         require_repeatable(text, places)
         require_bounded(plain, places)
-        with mistakes.translate_errors(overrides, places):
+        with config_errors.translate_errors(overrides, places):
             build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
         require_plain(build, places)
         note_config(plain, OmegaConf.to_container(config))
@@ -309,9 +268,9 @@ class Composer:
         self._origins |= {text: place for text, place in origins.items() if text not in self.normal}
         return split_by_preset(composed.build, job, self.parse(job))
 
-    def _places(self, overrides: list[str]) -> mistakes.KeyLocations:
+    def _places(self, overrides: list[str]) -> config_errors.KeyLocations:
         told = tuple(self.typed.get(override, override) for override in overrides)
-        return mistakes.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
+        return config_errors.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
     def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[DeclaredKey]]:
         """Return the configuration as Hydra composes it, and what was declared. Plain values come after all else."""
@@ -319,7 +278,7 @@ class Composer:
         config = copy.deepcopy(base) if shared else base
         if not shared:  # it is changed below, so nothing else may start from it
             self._bases = {key: kept for key, kept in self._bases.items() if kept[0] is not base}
-        with mistakes.translate_errors(overrides, self._places(overrides)):
+        with config_errors.translate_errors(overrides, self._places(overrides)):
             told = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
         chosen = [text for text in overrides if text not in leaves]
         told += list_choices(self.parse(chosen))
@@ -328,10 +287,10 @@ class Composer:
     def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, DeclaredKeys], list[str]]:
         """Return what groups and defaults compose to, made once, and the plain values that follow."""
         parsed = self.parse(overrides)
-        mistakes.check_overrides(parsed, self._places(overrides))
+        config_errors.check_overrides(parsed, self._places(overrides))
         leaves = [self._is_leaf(override) for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
-        with mistakes.translate_errors(overrides, self._places(overrides)):
+        with config_errors.translate_errors(overrides, self._places(overrides)):
             if base not in self._bases:
                 own = own_options(self.hydra.config_loader, PRIMARY, list(base))
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
@@ -393,6 +352,9 @@ def recipe_of(overrides: list[Override]) -> str:
 
 def _is_usual(own: DictConfig) -> bool:
     """Whether Hydra's own configuration leaves sweeper and launcher as they are by default."""
-    if own.runtime.choices["hydra/launcher"] != one_plan.NAME or own.sweeper._target_ != BasicSweeperConf._target_:
+    if (
+        own.runtime.choices["hydra/launcher"] != default_launcher.NAME
+        or own.sweeper._target_ != BasicSweeperConf._target_
+    ):
         return False
     return not own.sweeper.params and own.sweeper.max_batch_size is None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tflbuild.config.composing.mistakes import KeyLocations
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.core.secrets import holds_secret, note_arguments, note_interpolated, note_url
 from tflbuild.errors import RecipeError
 

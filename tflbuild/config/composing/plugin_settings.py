@@ -19,8 +19,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.composing.hydra_keys import SECTIONS, SWEEPING
-from tflbuild.config.composing.mistakes import KeyLocations
 from tflbuild.core.digest import leaves
 from tflbuild.errors import RecipeError
 from tflbuild.locations import find_shipped_folder

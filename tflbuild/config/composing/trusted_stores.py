@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from tflbuild.core.shared import Use
+from tflbuild.core.remote_cache_settings import Use
 from tflbuild.errors import MachineError
 from tflbuild.locations import settings_folder
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from tflbuild.core.foreign_files import BadContentError, find_invalid_value, read_text
+from tflbuild.core.untrusted_files import BadContentError, find_invalid_value, read_text
 
 MOST_BYTES = 256 << 10  # PyYAML reads about 200,000 a second
 MOST_VALUES = 10_000  # OmegaConf makes about 3,000 a second

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tflbuild.config.composing.refusals import RecipeErrors
-from tflbuild.config.freezing.declared_names import check_names
-from tflbuild.config.freezing.preprocessing import check_preprocessing
-from tflbuild.config.freezing.target_needs import check_targets
+from tflbuild.config.composing.recipe_errors import RecipeErrors
+from tflbuild.config.freezing.preprocessing_checks import check_preprocessing
+from tflbuild.config.freezing.target_requirement_checks import check_targets
+from tflbuild.config.freezing.tensor_name_checks import check_names
 from tflbuild.core.digest import leaves
 from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE
 from tflbuild.core.recipe import Recipe

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.refusals import RecipeErrors
-from tflbuild.config.composing.unread import refuse_unread
+from tflbuild.config.composing.recipe_errors import RecipeErrors
+from tflbuild.config.composing.unused_keys import refuse_unread
 from tflbuild.config.freezing import contradictions
 from tflbuild.config.freezing.freeze_benchmark import freeze_benchmark
 from tflbuild.config.freezing.freeze_data import freeze_dataset

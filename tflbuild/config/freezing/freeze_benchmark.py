@@ -6,7 +6,7 @@ from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.schema import schema_benchmark as schema
 from tflbuild.core.recipe import Benchmark
 from tflbuild.locations import locate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_model import require_reference
 from tflbuild.config.schema import schema_data as schema
 from tflbuild.core.digest import Json, canonical_json, plain_json

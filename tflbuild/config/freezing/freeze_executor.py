@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 
 from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.schema import recipe_schema as schema
-from tflbuild.core.cluster import Cluster
-from tflbuild.core.sizes import read_size
+from tflbuild.core.byte_sizes import read_size
+from tflbuild.core.cluster_settings import Cluster
 from tflbuild.errors import RecipeError
 
 VARIABLES = {"executor.address": "RAY_ADDRESS"}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.schema import schema_model as schema
 from tflbuild.core.digest import Json, canonical_json, plain_json
 from tflbuild.core.recipe import LOCATORS, Opset, Preprocess, Signature, Source, TensorSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_data import freeze_dataset
 from tflbuild.config.schema import schema_optimize as schema
 from tflbuild.core.recipe import Optimize

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tflbuild.config.composing.by_target import BY_TARGET
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.preset_jobs import BY_TARGET
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_verify import freeze_confidence, freeze_gates
 from tflbuild.config.schema import schema_quantization as schema
 from tflbuild.core.recipe import Calibration, Quantization, QuantizationRule, Search

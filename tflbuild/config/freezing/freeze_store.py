@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from tflbuild.config.composing.compose import Composed, compose
 from tflbuild.config.composing.trusted_stores import confirm, list_missing
+from tflbuild.core.remote_cache_settings import SCHEMES, RemoteCacheSettings, Use, store_origin
 from tflbuild.core.secret_urls import SecretUrl
-from tflbuild.core.shared import SCHEMES, RemoteCacheSettings, Use, store_origin
 from tflbuild.errors import RecipeError, UsageError, nearest
 
 VARIABLES = {"store.remote": "TFLBUILD_REMOTE", "store.push": "TFLBUILD_PUSH"}

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from tflbuild.config.composing.mistakes import KeyLocations
-from tflbuild.config.composing.refusals import RecipeErrors
-from tflbuild.config.freezing.reported import COUNTED, is_profile, is_reported, list_figure_names, list_target_figures
+from tflbuild.config.composing.config_errors import KeyLocations
+from tflbuild.config.composing.recipe_errors import RecipeErrors
+from tflbuild.config.freezing.target_figures import (
+    COUNTED,
+    is_profile,
+    is_reported,
+    list_figure_names,
+    list_target_figures,
+)
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
 from tflbuild.core.objective import DIRECTIONS, Objective

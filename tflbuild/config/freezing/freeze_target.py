@@ -8,13 +8,13 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.schema import schema_target as schema
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Target
 from tflbuild.errors import nearest
 from tflbuild.targets.npu.profile import VENDORS
-from tflbuild.targets.runtimes import RUNTIMES
+from tflbuild.targets.target_runtimes import RUNTIMES
 
 ALL = "gates"  # beside the profiles: limits of all of them
 ONLY = "only"  # and those that are meant, where a recipe is built in parts
@@ -41,7 +41,7 @@ def freeze_targets(node: Mapping[str, Any], refusals: RecipeErrors) -> tuple[Tar
     chosen = tuple(limit for limits in known.values() for limit in limits)
     elsewhere = {
         limit for runtime in RUNTIMES.values() for limit in runtime.limits
-    }  # `config.composing.unread` judges those
+    }  # `config.composing.unused_keys` judges those
     misspelt = tuple(one for one in everywhere if one[0] not in elsewhere)
     require_known(misspelt, chosen, f"target.{ALL}", refusals)
     return tuple(

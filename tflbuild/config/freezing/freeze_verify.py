@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tflbuild.config.composing.refusals import RecipeErrors
+from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_data import freeze_dataset
 from tflbuild.config.freezing.freeze_model import require_reference
 from tflbuild.config.schema import schema_verify as schema
@@ -13,7 +13,7 @@ from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits, is_lower_l
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
-SNR_CEILING_DB = 200.0  # of identical outputs, as `steps.verification.metrics` reports it
+SNR_CEILING_DB = 200.0  # of identical outputs, as `steps.verification.parity_figures` reports it
 SHARE = (0.0, 1.0, "a share from 0 to 1")
 ERROR = (0.0, math.inf, "at least 0")
 SIZE = (1.0, math.inf, "at least 1")

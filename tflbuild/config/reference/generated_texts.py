@@ -24,7 +24,7 @@ from tflbuild.config.reference.runtime_page import runtimes_page
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema import schema_metadata
 from tflbuild.locations import find_shipped_folder
-from tflbuild.targets.pages import pages as target_pages
+from tflbuild.targets.target_pages import pages as target_pages
 
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
 TARGET_GATES = "Limits of every target that has such a figure, exit code 3: `{fallback_ops: 0}` (docs/targets.md)."

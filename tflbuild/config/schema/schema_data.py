@@ -37,7 +37,7 @@ class ImageAxes(Enum):
 @dataclass
 class DatasetConfig:
     """Samples of the model's inputs. A key that an option lists in `unused` is refused under it where a recipe or the
-    command line declares it, or noted where another variant reads it (`config.composing.unread`)."""
+    command line declares it, or noted where another variant reads it (`config.composing.unused_keys`)."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tflbuild.core.byte_sizes import show_bytes
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import LOCATORS
-from tflbuild.core.sizes import show_bytes
-from tflbuild.report.metadata import metadata_text
-from tflbuild.terminal.printable import ESCAPED, show_line
+from tflbuild.report.metadata_text import metadata_text
+from tflbuild.terminal.text_escaping import ESCAPED, show_line
 from tflbuild.tflite.artifact_contents import fused_text, list_decisive_features, list_unknown_features
 
 # Where a proposed recipe starts. The shipped model has 34.8 dB as int8; below 10 dB little is left of an output. A

@@ -8,16 +8,13 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
+from tflbuild.core.figure_rounding import show_ratio
 from tflbuild.core.objective import Objective
-from tflbuild.core.precision import show_ratio
 from tflbuild.locations import ASSETS
-from tflbuild.report.columns import shorten
-from tflbuild.report.drawing import STYLE, VIEWPORT, document
-from tflbuild.report.figures import is_cost, is_of_a_host, name_in_heading, name_in_sentence, show_figure
-from tflbuild.report.sweeps.front import choose_default_objectives
-from tflbuild.report.sweeps.scatter import NARROW, WIDE, ScatterView, draw_scatter, draw_trend
-from tflbuild.report.sweeps.sharing import summarize_sharing
-from tflbuild.report.sweeps.standings import (
+from tflbuild.report.figure_text import is_cost, is_of_a_host, name_in_heading, name_in_sentence, show_figure
+from tflbuild.report.svg_charts import STYLE, VIEWPORT, document
+from tflbuild.report.sweeps.pareto_front import choose_default_objectives
+from tflbuild.report.sweeps.ranking import (
     RankedVariant,
     RankingColumn,
     columns_of,
@@ -28,7 +25,10 @@ from tflbuild.report.sweeps.standings import (
     is_comparable,
     rank_variants,
 )
-from tflbuild.report.sweeps.sweep import SensitivityTable, SweepEntry, SweepRecord, VariantError
+from tflbuild.report.sweeps.scatter_plot import NARROW, WIDE, ScatterView, draw_scatter, draw_trend
+from tflbuild.report.sweeps.step_sharing import summarize_sharing
+from tflbuild.report.sweeps.sweep_record import SensitivityTable, SweepEntry, SweepRecord, VariantError
+from tflbuild.report.text_table import shorten
 
 TOLD_FIGURES = ("bytes", "gzip_bytes", "top1", "top1_drop", "agreement", "snr_db", "cosine", "rmse", "latency_ms")
 SHOWN_LAYERS = 10

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from tflbuild.core.digest import Json
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 
 NUMBER = r"([-+0-9.eE]+)"
 TIMINGS = re.compile(

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from tflbuild.core.digest import Json
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.benchmarking import host
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.benchmarking import host_state
+from tflbuild.steps.benchmarking.latency_timing import Timing, TimingEffort, measure
 from tflbuild.steps.benchmarking.op_profile import ProfileRequest, profile
-from tflbuild.steps.benchmarking.timing import Timing, TimingEffort, measure
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.tflite.delegate_partitions import DelegatePlacement, place
 from tflbuild.tflite.interpreters import OpenSignature, open_signature, zeros
-from tflbuild.tflite.model import Model
-from tflbuild.tflite.partitions import DelegatePlacement, place
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 RUNTIME = "ai-edge-litert"
 PRECISION = 0.02
@@ -32,7 +32,7 @@ def run(request: StepRequest) -> Facts:
     one the step is another, and everything is measured anew.
     """
     params = request.params
-    before, disturbed = host.environment(), host.disturbance()
+    before, disturbed = host_state.environment(), host_state.disturbance()
     key = request.read_json("signature")["key"]
     running = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
     feed = set_inputs(running)
@@ -44,13 +44,13 @@ def run(request: StepRequest) -> Facts:
     notes = [*timing.notes(), *notes_of(before, params["threads"], disturbance, len(timing.times))]
     report = {
         "host": params["host"],
-        "device": host.device(),
+        "device": host_state.device(),
         "delegate": params["delegate"],
         "threads": params["threads"],
         **timing.as_json(),
         "model_peak_bytes": told.get("peak_bytes"),  # `peak_bytes` is what the executor calls a step's own memory
         "model_peak_bytes_why": told.get("error", ""),
-        "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host.frequency()},
+        "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host_state.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
         "notes": [*notes, *size_notes(running)],

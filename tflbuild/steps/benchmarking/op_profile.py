@@ -19,9 +19,9 @@ import ai_edge_litert
 import numpy as np
 
 from tflbuild.core.digest import Json
-from tflbuild.steps.benchmarking import litert_process
-from tflbuild.tflite.model import Model, Subgraph
-from tflbuild.tflite.partitions import DelegatePlacement
+from tflbuild.steps.benchmarking import profiled_process
+from tflbuild.tflite.delegate_partitions import DelegatePlacement
+from tflbuild.tflite.tflite_model import Model, Subgraph
 
 INVOKE, OPERATOR, DELEGATED = 1, 2, 8  # event types of LiteRT's profiler: an operator, one inside of a delegate
 RUNS = 50
@@ -138,7 +138,7 @@ class ProfileRequest:
         asked, answered = self.folder / "litert_request.json", self.folder / "litert_answer.json"
         answered.unlink(missing_ok=True)
         asked.write_text(json.dumps(request))
-        command = [sys.executable, "-I", "-S", litert_process.__file__, str(asked), str(answered)]
+        command = [sys.executable, "-I", "-S", profiled_process.__file__, str(asked), str(answered)]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:

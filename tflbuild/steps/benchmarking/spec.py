@@ -19,7 +19,7 @@ KINDS = (
     StepKind(
         name="benchmark_android",
         server="litert",
-        module="steps.benchmarking.adb",
+        module="steps.benchmarking.android_benchmark",
         packages=(),
         outputs=("benchmark.json",),
         shared=False,

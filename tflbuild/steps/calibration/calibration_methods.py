@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.shards import map_shards
-from tflbuild.steps.calibration.observer import Activation, Observer, Ranges, measure_calls, require_finite
+from tflbuild.runtime.parallel_shards import map_shards
+from tflbuild.steps.calibration.activation_observer import Activation, Observer, Ranges, measure_calls, require_finite
 from tflbuild.steps.calibration.range_grid import Bounds, find_span, round_noisy
 
 BINS = 2048

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tflbuild.steps.calibration.float64_operators import OPERATORS, Array
-from tflbuild.tflite.flatbuffer import read_buffers
-from tflbuild.tflite.model import Model, Operator, Subgraph
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph
+from tflbuild.tflite.tflite_reader import read_buffers
 
 REALS = {"float32": np.float32, "float16": np.float16, "float64": np.float64}
 OTHERS = {

@@ -20,7 +20,7 @@ from tflbuild.exact.exact_algebra import softmax as exact_softmax
 from tflbuild.exact.exact_math import elu, exp, log, power, sigmoid, tanh
 from tflbuild.exact.exact_special import erf
 from tflbuild.exact.exact_trigonometry import cos, sin
-from tflbuild.tflite.model import Operator
+from tflbuild.tflite.tflite_model import Operator
 
 Array = Any  # np.ndarray, whose element type is known while running alone
 OperatorFunction = Callable[[Operator, Sequence[Array]], list[Array]]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.runtime.shards import map_shards
-from tflbuild.steps.calibration.observer import (
+from tflbuild.runtime.parallel_shards import map_shards
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.calibration.activation_observer import (
     KERNELS,
     Activation,
     Observer,
@@ -26,10 +26,10 @@ from tflbuild.steps.calibration.observer import (
     require_finite,
 )
 from tflbuild.steps.calibration.range_growth import measure_growth
-from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, load_feeds
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.steps.datasets.sample_files import Arrays, batch_of, count_samples, load_feeds
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 BINS = 2048
 TOLERANCE = 0.02  # of a range: what is lacking below this is not worth a sample

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tflbuild.core.ties import add_cpu_dependence
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.calibration.known_ranges import derive_ranges, require_all
-from tflbuild.steps.calibration.observer import KERNELS, Observer, find_activations, require_fed
-from tflbuild.steps.calibration.settled_ranges import RangeResult, decide_ranges
-from tflbuild.steps.datasets.samples import Arrays, count_samples, load_feeds
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.core.cpu_dependence import add_cpu_dependence
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.calibration.activation_observer import KERNELS, Observer, find_activations, require_fed
+from tflbuild.steps.calibration.derived_ranges import derive_ranges, require_all
+from tflbuild.steps.calibration.reproducible_ranges import RangeResult, decide_ranges
+from tflbuild.steps.datasets.sample_files import Arrays, count_samples, load_feeds
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tflbuild.core.ties import CpuDependence, add_cpu_dependence
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.runtime.shards import map_shards
-from tflbuild.steps.calibration.exact_tensors import find_exact
-from tflbuild.steps.calibration.float64_model import list_computable
-from tflbuild.steps.calibration.moments import Moments, save_moments
-from tflbuild.steps.calibration.observer import (
+from tflbuild.core.cpu_dependence import CpuDependence, add_cpu_dependence
+from tflbuild.runtime.parallel_shards import map_shards
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.calibration.activation_observer import (
     FLOAT64,
     Activation,
     Observer,
@@ -31,11 +28,14 @@ from tflbuild.steps.calibration.observer import (
     require_fed,
     store_calls,
 )
-from tflbuild.steps.calibration.settled_ranges import compare_kernels
-from tflbuild.steps.datasets.samples import count_samples, load_feeds
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.steps.calibration.exact_tensors import find_exact
+from tflbuild.steps.calibration.float64_model import list_computable
+from tflbuild.steps.calibration.moments_file import Moments, save_moments
+from tflbuild.steps.calibration.reproducible_ranges import compare_kernels
+from tflbuild.steps.datasets.sample_files import count_samples, load_feeds
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 OPERATOR = "FULLY_CONNECTED"
 NOT_IN_FLOAT64 = "operators before it are not computed in float64, so that its moments depend on the CPU's kernels"

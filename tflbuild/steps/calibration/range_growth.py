@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from tflbuild.runtime.shards import map_shards
-from tflbuild.steps.calibration.observer import Activation, Observer
+from tflbuild.runtime.parallel_shards import map_shards
+from tflbuild.steps.calibration.activation_observer import Activation, Observer
 
 SEED = 0  # of the order in which samples are taken
 ROUND = (1, 2, 5)

@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.checking import compression, constant_budget
-from tflbuild.steps.checking.declarations import check_declarations
-from tflbuild.steps.checking.declared_layout import (
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.checking import constant_size_check, weight_statistics
+from tflbuild.steps.checking.constant_value_checks import check_finite
+from tflbuild.steps.checking.declaration_checks import check_declarations
+from tflbuild.steps.checking.findings import Finding
+from tflbuild.steps.checking.float_model_comparison import check_agreement, check_ranges
+from tflbuild.steps.checking.metadata_check import check_metadata
+from tflbuild.steps.checking.scale_and_order_checks import (
     check_converter_options,
     check_granularity,
     check_order,
     check_zero_points,
 )
-from tflbuild.steps.checking.declared_metadata import check_metadata
-from tflbuild.steps.checking.findings import Finding
-from tflbuild.steps.checking.finite_constants import check_finite
-from tflbuild.steps.checking.float_agreement import check_agreement, check_ranges
-from tflbuild.steps.datasets.samples import Arrays, load_samples
-from tflbuild.steps.quantization.mask_constants import list_masked
+from tflbuild.steps.datasets.sample_files import Arrays, load_samples
+from tflbuild.steps.quantization.attention_masks import list_masked
 from tflbuild.steps.verification.repeatability import list_random_operators, require_finite, require_same
-from tflbuild.tflite.contents import describe_model
-from tflbuild.tflite.flatbuffer import read_buffers, read_metadata_buffers, read_model
+from tflbuild.tflite.contents_json import describe_model
 from tflbuild.tflite.interpreters import open_signature, zeros
-from tflbuild.tflite.metadata import read_metadata
-from tflbuild.tflite.model import Model
 from tflbuild.tflite.rules import make_rule_selectors
+from tflbuild.tflite.tflite_metadata import read_metadata
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_buffers, read_metadata_buffers, read_model
 
 SHOWN_FINDINGS = 5
 FILE_PORT = "file:"  # what the inputs that are files of `metadata` begin with
@@ -67,15 +67,15 @@ def run(request: StepRequest) -> Facts:
         *examine_layout(model, source, request, signature),
     ]
     path = request.inputs["model"]
-    report = describe_model(model, read_metadata(path)) | {"gzip_bytes": compression.gzip_bytes(path)}
+    report = describe_model(model, read_metadata(path)) | {"gzip_bytes": weight_statistics.gzip_bytes(path)}
     more, constants = examine_constants(request, model, source)
     findings += more
     report |= constants | {"random_operators": list_random_operators(model)}
     if "optimized" in request.inputs:
-        weights, optimized = compression.measure(request.inputs["model"], model), request.read_json("optimized")
-        findings += compression.find_lost_weights(weights, optimized)
+        weights, optimized = weight_statistics.measure(request.inputs["model"], model), request.read_json("optimized")
+        findings += weight_statistics.find_lost_weights(weights, optimized)
         asked = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
-        report["weights"] = compression.describe(weights) | asked
+        report["weights"] = weight_statistics.describe(weights) | asked
     request.write_json("check.json", report)
     if findings:
         shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]
@@ -109,16 +109,16 @@ def examine_constants(request: StepRequest, model: Model, source: Model) -> tupl
         masked = list_masked(request.inputs["float"].read_bytes()) if source.op_counts().get("SOFTMAX") else set()
         findings += check_ranges(model, request.read_json("ranges"), masked)
     unread, known = (
-        constant_budget.count_unread(one, data, read_metadata_buffers(request.inputs[name]))
+        constant_size_check.count_unread(one, data, read_metadata_buffers(request.inputs[name]))
         for name, one, data in (("model", model, buffers), ("float", source, source_buffers))
     )
-    findings += constant_budget.check_unread(unread, known)
-    constants = constant_budget.list_constants(model)
-    exemptions = constant_budget.find_exemptions(constants, params)
-    float_bytes = sum(constant.bytes for constant in constant_budget.list_constants(source))
-    findings += constant_budget.check_budget(exemptions, float_bytes)
-    copies = constant_budget.find_copies(constants, buffers)
-    return findings, {"constants": constant_budget.describe_constants(constants, exemptions, copies)}
+    findings += constant_size_check.check_unread(unread, known)
+    constants = constant_size_check.list_constants(model)
+    exemptions = constant_size_check.find_exemptions(constants, params)
+    float_bytes = sum(constant.bytes for constant in constant_size_check.list_constants(source))
+    findings += constant_size_check.check_budget(exemptions, float_bytes)
+    copies = constant_size_check.find_copies(constants, buffers)
+    return findings, {"constants": constant_size_check.describe_constants(constants, exemptions, copies)}
 
 
 def examine_layout(

@@ -17,9 +17,9 @@ from typing import Any
 
 from tensorflow.lite.python.optimize import calibrator
 
-from tflbuild.core.ties import CpuDependence, read_cpu_dependence
-from tflbuild.runtime.contract import StepRequest, WorkerError
-from tflbuild.steps.conversion.calibrated_model import list_hidden, replace_ranges
+from tflbuild.core.cpu_dependence import CpuDependence, read_cpu_dependence
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
+from tflbuild.steps.conversion.converter_calibration import list_hidden, replace_ranges
 
 NOT_REPLACED = "the quantizer for it measures ranges on kernels that the CPU chooses"
 
@@ -64,14 +64,14 @@ def measure_ranges(request: StepRequest, model: bytes) -> dict[str, Any]:
 
     LiteRT runs it in a process of its own, which has no threads of TensorFlow's and may fork.
     """
-    from tflbuild.steps.calibration import range_process
+    from tflbuild.steps.calibration import range_subprocess
 
     folder = request.folder / "ranges"
     folder.mkdir()
     (folder / "model.tflite").write_bytes(model)
     inputs = {"samples": str(request.inputs["samples"]), "signature": str(request.inputs["signature"])}
     (folder / "asked.json").write_text(json.dumps({**inputs, "progress": str(request.folder)}))
-    command = [sys.executable, "-m", range_process.__name__, str(folder)]
+    command = [sys.executable, "-m", range_subprocess.__name__, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     if done.returncode != 0:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tflbuild.core.ties import add_cpu_dependence
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.conversion.constant_layout import fold_layout
+from tflbuild.core.cpu_dependence import add_cpu_dependence
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.conversion.constant_transposes import fold_layout
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
 from tflbuild.steps.folding.fake_quant import remove_fake_quant
-from tflbuild.steps.folding.unfolded import read_unfolded
+from tflbuild.steps.folding.unfolded_operators import read_unfolded
 
 
 def run(request: StepRequest) -> Facts:

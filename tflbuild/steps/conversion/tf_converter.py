@@ -8,11 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
-from tflbuild.steps.conversion.tf_explain import explain
-from tflbuild.tflite.buffers import move_buffers_inside
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
+from tflbuild.steps.conversion.conversion_errors import explain
+from tflbuild.tflite.buffer_placement import move_buffers_inside
 from tflbuild.tflite.interface_order import order_interface
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.tflite.signature_checks import each_signature
 
 OF_TARGET_SPEC = (
     "experimental_select_user_tf_ops",

@@ -9,22 +9,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.core.ties import CpuDependence, add_cpu_dependence
-from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.core.cpu_dependence import CpuDependence, add_cpu_dependence
+from tflbuild.runtime import step_progress
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED, settled_ranges
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
-from tflbuild.steps.datasets.samples import batch_of, count_samples, each_sample, load_feeds
+from tflbuild.steps.datasets.sample_files import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.steps.folding.fake_quant import count_in_snapshot
-from tflbuild.steps.folding.unfolded import read_unfolded
+from tflbuild.steps.folding.unfolded_operators import read_unfolded
 from tflbuild.steps.quantization.computed_filters import convert_filters
-from tflbuild.steps.quantization.idle_interface import type_idle_interface
-from tflbuild.steps.quantization.least_scales import widen_softmax_inputs
-from tflbuild.steps.quantization.narrow_constants import narrow_constants
+from tflbuild.steps.quantization.constant_compression import narrow_constants
+from tflbuild.steps.quantization.minimum_scales import widen_softmax_inputs
 from tflbuild.steps.quantization.uint8_interface import quantize_raw_inputs
-from tflbuild.tflite.buffers import store_buffers_inside
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.steps.quantization.unused_inputs_outputs import type_idle_interface
+from tflbuild.tflite.buffer_placement import store_buffers_inside
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 INTEGER_OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -127,7 +127,9 @@ def representative(request: StepRequest) -> Callable[[], Iterator[tuple[str, dic
         for one in each_signature(signature):
             if one["key"] in feeds:
                 samples, batch = feeds[one["key"]], batch_of(one)
-                for sample in progress.track(each_sample(samples, batch=batch), -(-count_samples(samples) // batch)):
+                for sample in step_progress.track(
+                    each_sample(samples, batch=batch), -(-count_samples(samples) // batch)
+                ):
                     yield one["key"], sample
 
     return feed

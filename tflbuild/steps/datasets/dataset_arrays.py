@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, rows_a_block
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.datasets.dataset_readers import ArrayHeader, Block, DeclaredDataset, OpenDataset, rows_a_block
 
 NPY_MAGIC = b"\x93NUMPY"
 NPY = ".npy"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tflbuild.steps.datasets.dataset_files import list_files, open_files
-from tflbuild.steps.datasets.datasets import ArrayHeader, DeclaredDataset, OpenDataset
+from tflbuild.steps.datasets.dataset_readers import ArrayHeader, DeclaredDataset, OpenDataset
 
 SUFFIXES = (".wav", ".wave")
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from tflbuild.runtime.user_code import convert_user_error, load_reference
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
+from tflbuild.steps.datasets.dataset_readers import (
+    ArrayHeader,
+    Block,
+    DeclaredDataset,
+    OpenDataset,
+    in_blocks,
+    suggest_name,
+)
 
 
 def open_call(declared: DeclaredDataset) -> OpenDataset:

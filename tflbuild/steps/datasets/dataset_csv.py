@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
+from tflbuild.steps.datasets.dataset_readers import (
+    ArrayHeader,
+    Block,
+    DeclaredDataset,
+    OpenDataset,
+    in_blocks,
+    suggest_name,
+)
 
 Parse = Callable[[str], Any]
 INT64, UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)

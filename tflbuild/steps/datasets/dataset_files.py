@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks, suggest_name
+from tflbuild.steps.datasets.dataset_readers import (
+    ArrayHeader,
+    Block,
+    DeclaredDataset,
+    OpenDataset,
+    in_blocks,
+    suggest_name,
+)
 
 LABEL = "folder"
 VALUES = "values"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.datasets.dataset_files import list_files, open_files
-from tflbuild.steps.datasets.datasets import ArrayHeader, DeclaredDataset, OpenDataset
+from tflbuild.steps.datasets.dataset_readers import ArrayHeader, DeclaredDataset, OpenDataset
 from tflbuild.steps.datasets.pixels import MODES, UnfaithfulImageError, read_pixels
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

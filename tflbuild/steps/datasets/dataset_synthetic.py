@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.datasets import BLOCK_BYTES
-from tflbuild.steps.datasets.samples import Arrays
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.datasets.dataset_readers import BLOCK_BYTES
+from tflbuild.steps.datasets.sample_files import Arrays
 
 FLOAT64_BYTES = 8
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tflbuild.steps.datasets.dataset_images import IMAGE_RANK, decode_bytes, form
+from tflbuild.steps.datasets.dataset_readers import ArrayHeader, Block, DeclaredDataset, OpenDataset, suggest_name
 from tflbuild.steps.datasets.dataset_tfrecord import count_records, read_features
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, suggest_name
 from tflbuild.steps.datasets.tfds_features import TfdsFeature, one_of_bytes, stored_features, value_of
 from tflbuild.steps.datasets.tfrecord import Feature
 

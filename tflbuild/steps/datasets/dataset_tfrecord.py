@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.datasets import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks
+from tflbuild.steps.datasets.dataset_readers import ArrayHeader, Block, DeclaredDataset, OpenDataset, in_blocks
 from tflbuild.steps.datasets.tfrecord import DamagedRecord, Feature, parse_example, read_records
 
 

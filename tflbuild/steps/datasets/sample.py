@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.runtime.linked_files import require_own_files
+from tflbuild.runtime.link_safety import require_own_files
+from tflbuild.runtime.step_contract import Facts, StepRequest
 from tflbuild.steps.datasets.dataset_arrays import open_npy, open_npz
 from tflbuild.steps.datasets.dataset_audio import open_audio
 from tflbuild.steps.datasets.dataset_call import open_call
 from tflbuild.steps.datasets.dataset_csv import open_csv
+from tflbuild.steps.datasets.dataset_feeder import DatasetFeeder
 from tflbuild.steps.datasets.dataset_images import open_images
+from tflbuild.steps.datasets.dataset_readers import DeclaredDataset, OpenDataset
 from tflbuild.steps.datasets.dataset_synthetic import can_be_random, synthesize
 from tflbuild.steps.datasets.dataset_tfds import open_tfds
 from tflbuild.steps.datasets.dataset_tfrecord import open_tfrecord
-from tflbuild.steps.datasets.datasets import DeclaredDataset, OpenDataset
-from tflbuild.steps.datasets.feeder import DatasetFeeder
+from tflbuild.steps.datasets.sample_files import Arrays
 from tflbuild.steps.datasets.sample_statistics import SampleStatistics, count_distinct, describe_inputs
 from tflbuild.steps.datasets.sample_writer import SampleWriter
-from tflbuild.steps.datasets.samples import Arrays
 
 OPENERS: dict[str, Callable[[DeclaredDataset], OpenDataset]] = {
     "npz": open_npz,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts
-from tflbuild.steps.datasets.samples import DIGESTS, Arrays, load_array
+from tflbuild.runtime.step_contract import Facts
+from tflbuild.steps.datasets.sample_files import DIGESTS, Arrays, load_array
 
 DIGITS = 6  # sums of floats differ between CPUs in the last digits of a double
 

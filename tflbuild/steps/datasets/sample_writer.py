@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tflbuild.steps.datasets.samples import DIGESTS, INDEX, Arrays
+from tflbuild.steps.datasets.sample_files import DIGESTS, INDEX, Arrays
 
 COPIED_BYTES = 1 << 20
 DIGEST_BYTES = 8
@@ -71,7 +71,7 @@ class ArrayWriter:
 
 
 class SampleWriter:
-    """The folder that `steps.datasets.samples` reads."""
+    """The folder that `steps.datasets.sample_files` reads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -17,7 +17,7 @@ KINDS = (
     StepKind(
         name="compare_samples",
         server="litert",
-        module="steps.datasets.compare_samples",
+        module="steps.datasets.sample_overlap",
         packages=("numpy",),
         outputs=("overlap.json",),
     ),

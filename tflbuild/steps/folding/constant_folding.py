@@ -17,11 +17,12 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.core.ties import CpuDependence
-from tflbuild.exact.exact_ops import evaluate, read_attributes
+from tflbuild.core.cpu_dependence import CpuDependence
+from tflbuild.exact.exact_evaluator import evaluate, read_attributes
 from tflbuild.steps.folding.batch_norm import BATCH_NORMS, split_batch_norm
+from tflbuild.steps.folding.constant_branches import BRANCHES, take_branches
+from tflbuild.steps.folding.constant_values import Bound, KnownValue, VariableHandle, read_constant, to_value
 from tflbuild.steps.folding.converter_folding import MARKS, is_stored, rounds_by_cpu
-from tflbuild.steps.folding.decided_branches import BRANCHES, take_branches
 from tflbuild.steps.folding.fake_quant import NODES as FAKE_QUANT
 from tflbuild.steps.folding.flat_graph import (
     CALLS,
@@ -35,7 +36,6 @@ from tflbuild.steps.folding.flat_graph import (
     read_attribute,
 )
 from tflbuild.steps.folding.graph_nodes import make_constant, output_types, to_function
-from tflbuild.steps.folding.known_values import Bound, KnownValue, VariableHandle, read_constant, to_value
 from tflbuild.steps.folding.partial_constants import DIVISIONS, PRODUCTS, make_product, split_by_variance
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflbuild.exact import exact_moves
+from tflbuild.exact import exact_data_movement
 from tflbuild.steps.folding.flat_graph import FlatNode
 from tflbuild.steps.folding.graph_nodes import output_types
 
@@ -30,7 +30,7 @@ EXACT = frozenset(
     (
         *("Abs", "Add", "AddV2", "BiasAdd", "Cast", "Ceil", "ClipByValue", "Floor", "Max", "Maximum", "Merge", "Min"),
         *("Minimum", "Mul", "Neg", "Relu", "Relu6", "Rint", "Round", "Sign", "Sqrt", "Square", "Sub", "Switch"),
-        *(*COMPARISONS, *LOGIC, *exact_moves.MOVES, *exact_moves.SHAPES, *exact_moves.INTEGERS),
+        *(*COMPARISONS, *LOGIC, *exact_data_movement.MOVES, *exact_data_movement.SHAPES, *exact_data_movement.INTEGERS),
     )
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 from tensorflow.core.framework import attr_value_pb2, node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 PASSES = ("Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot")

@@ -10,11 +10,11 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from tflbuild.core.ties import CpuDependence
+from tflbuild.core.cpu_dependence import CpuDependence
 from tflbuild.steps.folding.constant_folding import SHAPES, Folding, fold_graph
+from tflbuild.steps.folding.constant_values import Bound, KnownValue, VariableHandle
 from tflbuild.steps.folding.flat_graph import FlatGraph, NodeOutput, flatten_concrete, flatten_function, has_cycle
 from tflbuild.steps.folding.graph_nodes import called_functions, reachable_functions, to_graph_def
-from tflbuild.steps.folding.known_values import Bound, KnownValue, VariableHandle
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tflbuild.exact.exact_numbers import round_to
-from tflbuild.exact.exact_ops import evaluate
+from tflbuild.exact.exact_arithmetic import round_to
+from tflbuild.exact.exact_evaluator import evaluate
 from tflbuild.steps.folding.flat_graph import FlatNode, NodeOutput, read_attribute
 from tflbuild.steps.folding.graph_nodes import make_constant, make_node, output_types
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.runtime.step_contract import Facts, StepRequest
 from tflbuild.steps.foreign_models.keras_file import open_keras_file
-from tflbuild.steps.foreign_models.keras_parts import list_refused
+from tflbuild.steps.foreign_models.keras_safety import list_refused
 from tflbuild.steps.foreign_models.keras_shapes import infer_shape
-from tflbuild.tflite.signatures import Shape, SourceTensorSpec, signature_json
+from tflbuild.tflite.signature_checks import Shape, SourceTensorSpec, signature_json
 
 KEY = "serving_default"
 UNKNOWN = SourceTensorSpec(None, "")

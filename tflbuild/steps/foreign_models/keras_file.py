@@ -12,9 +12,9 @@ from typing import Any
 
 import h5py
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.runtime.time_limit import limit_time
-from tflbuild.steps.foreign_models.hdf5_contents import HDF5_MAGIC, require_contained
+from tflbuild.runtime.cpu_time_limit import limit_time
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.foreign_models.hdf5_safety import HDF5_MAGIC, require_contained
 
 WHERE = "source.path"
 CONFIG = "config.json"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
-from tflbuild.tflite.signatures import Shape
+from tflbuild.tflite.signature_checks import Shape
 
 Shapes = Sequence[Shape | None]
 Config = Mapping[str, Any]

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import dtypes
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.signatures import SourceTensorSpec
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.tflite.signature_checks import SourceTensorSpec
 
 FILE = "saved_model.pb"  # what TensorFlow reads where it is there
 DEFAULT_KEY = "serving_default"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.packaging.annotations import model_metadata
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.metadata import write_metadata
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.packaging.metadata_declarations import model_metadata
+from tflbuild.tflite.tflite_metadata import write_metadata
+from tflbuild.tflite.tflite_reader import read_model
 
 FILE_PORT = "file:"
 

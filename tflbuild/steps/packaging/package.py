@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tflbuild.core.intervals import margin_digits
-from tflbuild.core.precision import show_ratio
-from tflbuild.core.quality import find_warnings, show_accuracy
-from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.core.confidence_intervals import margin_digits
+from tflbuild.core.figure_rounding import show_ratio
+from tflbuild.core.figure_warnings import find_warnings, show_accuracy
+from tflbuild.runtime.step_contract import Facts, StepRequest
 from tflbuild.steps.packaging.runners import write_runners
-from tflbuild.terminal.printable import show_code, show_line, show_prose
+from tflbuild.terminal.text_escaping import show_code, show_line, show_prose
 from tflbuild.tflite.artifact_contents import fused_text, list_decisive_features, list_unknown_features
 
 SHOWN_FEATURES = 3

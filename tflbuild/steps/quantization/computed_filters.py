@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.tflite.kernels import FILTERS, FilterPlaces
+from tflbuild.tflite.kernel_requirements import FILTERS, FilterPlaces
 from tflbuild.tflite.model_editing import (
     add_buffer,
     add_operator,

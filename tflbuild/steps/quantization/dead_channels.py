@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.tflite.kernels import FILTERS
+from tflbuild.tflite.kernel_requirements import FILTERS
 from tflbuild.tflite.model_editing import builtin, has_values, parse_model
 
 LIMIT = 2**31 - 1

@@ -13,22 +13,22 @@ from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer import quantizer
 
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.calibration.moments import load_moments
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.calibration.moments_file import load_moments
+from tflbuild.steps.quantization.attention_masks import shrink_masks
 from tflbuild.steps.quantization.computed_filters import convert_filters_in
+from tflbuild.steps.quantization.constant_compression import narrow_constants
 from tflbuild.steps.quantization.dead_channels import keep_biases
-from tflbuild.steps.quantization.idle_interface import type_idle_interface
-from tflbuild.steps.quantization.least_scales import widen_ranges
-from tflbuild.steps.quantization.mask_constants import shrink_masks
-from tflbuild.steps.quantization.narrow_constants import narrow_constants
+from tflbuild.steps.quantization.minimum_scales import widen_ranges
 from tflbuild.steps.quantization.prelu import quantize_prelu
 from tflbuild.steps.quantization.quantizer_algebra import fixed_order
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.steps.quantization.uint8_interface import convert_interface_to_uint8, quantize_raw_inputs, raw_ranges
-from tflbuild.tflite.buffers import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.steps.quantization.unused_inputs_outputs import type_idle_interface
+from tflbuild.tflite.buffer_placement import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
 from tflbuild.tflite.model_editing import parse_model, serialize_model
 from tflbuild.tflite.rules import each_operator, find_asked_scheme, unmatched
+from tflbuild.tflite.tflite_reader import read_model
 
 UNMEASURED = re.compile(r"Failed to get quantization parameters for tensor: (\S+)\. Error: .* not found in")
 

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.precision import MOST_DIGITS, count_digits, round_digits, round_parity
+from tflbuild.core.figure_rounding import MOST_DIGITS, count_digits, round_digits, round_parity
 from tflbuild.core.schemes import SCHEMES
-from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.runtime.shards import map_shards
-from tflbuild.steps.datasets.samples import Arrays, count_samples, load_feeds
+from tflbuild.runtime import step_progress
+from tflbuild.runtime.parallel_shards import map_shards
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays, count_samples, load_feeds
+from tflbuild.steps.quantization.attention_masks import shrink_masks
 from tflbuild.steps.quantization.litert_quantize import load_ranges, quantize
-from tflbuild.steps.quantization.mask_constants import shrink_masks
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
-from tflbuild.steps.verification.artifact import run_samples
-from tflbuild.steps.verification.evaluation_parts import choose_part, take
-from tflbuild.steps.verification.metrics import parity
+from tflbuild.steps.verification.artifact_runner import run_samples
+from tflbuild.steps.verification.evaluation_split import choose_part, take
+from tflbuild.steps.verification.parity_figures import parity
 from tflbuild.steps.verification.predictions import load_predictions
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
 from tflbuild.tflite.rules import each_operator, find_applied_scheme, weight_of
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 FLOAT = {"scheme": "none"}
 
@@ -68,7 +68,7 @@ def run(request: StepRequest) -> Facts:
                 measured = measure_loss(reference, run_samples(artifact, signature, inputs, params, parts=1))
                 row |= {"bytes": artifact.stat().st_size, **measured} if math.isfinite(measured["rmse"]) else {}
             found.append(row)
-            progress.advance()
+            step_progress.advance()
         return found
 
     rows = [row for part in map_shards(shard, len(units)) for row in part] if units else []

@@ -16,7 +16,7 @@ from litert_quantizer import qtyping, recipe_manager
 from litert_quantizer.algorithm_manager import AlgorithmName
 
 from tflbuild.core.schemes import SCHEMES, Scheme
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.tflite.rules import INT4_OPERATORS, WEIGHTED, last_match
 
 Operation = qtyping.TFLOperationName

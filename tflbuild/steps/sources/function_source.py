@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.runtime.user_code import convert_user_error, first_line, load_reference
 from tflbuild.steps.foreign_models.keras_file import require_contained_weights
-from tflbuild.steps.sources.tf_entries import (
+from tflbuild.steps.sources.source_entry_points import (
     DEFAULT_KEY,
     LoadedSource,
     SourceEntryPoint,
@@ -19,7 +19,7 @@ from tflbuild.steps.sources.tf_entries import (
     methods,
     object_entry,
 )
-from tflbuild.tflite.signatures import declare
+from tflbuild.tflite.signature_checks import declare
 
 KEY = "source.call"
 

@@ -19,7 +19,8 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import requests
 import urllib3
 
-from tflbuild.runtime.archives import (
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.runtime.untrusted_archives import (
     ARCHIVES,
     BY_HAND,
     CHUNK,
@@ -30,7 +31,6 @@ from tflbuild.runtime.archives import (
     unpack,
     unsafe_name,
 )
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
 from tflbuild.terminal.addresses import innermost, public_part
 
 MODEL = "saved_model.pb"

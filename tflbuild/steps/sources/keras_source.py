@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.runtime.user_code import first_line, load_reference
 from tflbuild.steps.foreign_models.keras_file import open_keras_file, require_contained_weights
-from tflbuild.steps.foreign_models.keras_parts import require_allowed
-from tflbuild.steps.sources.tf_entries import LoadedSource, keras_entry, object_entry
+from tflbuild.steps.foreign_models.keras_safety import require_allowed
+from tflbuild.steps.sources.source_entry_points import LoadedSource, keras_entry, object_entry
 
 
 def load_keras(request: StepRequest) -> LoadedSource:

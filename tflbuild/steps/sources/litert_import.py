@@ -10,14 +10,21 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.tflite.buffers import append_archive, move_buffers_inside, write_aligned
-from tflbuild.tflite.contents import describe_model
-from tflbuild.tflite.flatbuffer import IDENTIFIER, read_model
-from tflbuild.tflite.metadata import read_metadata
-from tflbuild.tflite.model import Model, SignatureDef, Tensor
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.tflite.buffer_placement import append_archive, move_buffers_inside, write_aligned
+from tflbuild.tflite.contents_json import describe_model
 from tflbuild.tflite.model_editing import parse_model
-from tflbuild.tflite.signatures import SourceTensorSpec, Specs, declare, require_described, require_key, signature_json
+from tflbuild.tflite.signature_checks import (
+    SourceTensorSpec,
+    Specs,
+    declare,
+    require_described,
+    require_key,
+    signature_json,
+)
+from tflbuild.tflite.tflite_metadata import read_metadata
+from tflbuild.tflite.tflite_model import Model, SignatureDef, Tensor
+from tflbuild.tflite.tflite_reader import IDENTIFIER, read_model
 
 DEFAULT_KEY = "serving_default"
 

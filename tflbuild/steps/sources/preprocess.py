@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.signatures import SourceTensorSpec
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.tflite.signature_checks import SourceTensorSpec
 
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)

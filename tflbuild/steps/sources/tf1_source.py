@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.steps.sources.tf_entries import SourceEntryPoint, to_spec
+from tflbuild.steps.sources.source_entry_points import SourceEntryPoint, to_spec
 
 v1 = tf.compat.v1
 TABLES = ("HashTable", "HashTableV2")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.foreign_models.graph_operators import describe_reaching, list_reaching
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
 from tflbuild.steps.foreign_models.saved_model_file import list_entry_points, read_saved_model, select_graph
+from tflbuild.steps.foreign_models.saved_model_safety import describe_reaching, list_reaching
 from tflbuild.steps.sources.function_source import load_function
-from tflbuild.steps.sources.tf_entries import SourceEntryPoint
+from tflbuild.steps.sources.source_entry_points import SourceEntryPoint
 from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, outputs_of, trace
 from tflbuild.steps.sources.tf_sources import source_label
-from tflbuild.tflite.signatures import SourceTensorSpec, signature_json
+from tflbuild.tflite.signature_checks import SourceTensorSpec, signature_json
 
 
 def run(request: StepRequest) -> Facts:

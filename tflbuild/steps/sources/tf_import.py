@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
 from tflbuild.runtime.user_code import CODE, convert_user_error
 from tflbuild.steps.folding.fake_quant import count_nodes
 from tflbuild.steps.folding.folded_functions import FoldedFunction, find_written, fold_concrete
-from tflbuild.steps.folding.graph_content import digest_endpoints
-from tflbuild.steps.folding.unfolded import write_unfolded
+from tflbuild.steps.folding.graph_digest import digest_endpoints
+from tflbuild.steps.folding.unfolded_operators import write_unfolded
 from tflbuild.steps.sources.fused_lstm import FusedLstm, fused_lstms
-from tflbuild.steps.sources.tf_entries import LoadedSource, SourceEntryPoint
+from tflbuild.steps.sources.source_entry_points import LoadedSource, SourceEntryPoint
+from tflbuild.steps.sources.source_outputs_recorder import UnwrappedEntry, record_source_outputs
 from tflbuild.steps.sources.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.steps.sources.tf_sources import load_source, source_label
-from tflbuild.steps.sources.tf_witness import UnwrappedEntry, record_source_outputs
-from tflbuild.steps.verification.witness import WITNESS, save_witness
-from tflbuild.tflite.signatures import (
+from tflbuild.steps.verification.source_outputs import WITNESS, save_witness
+from tflbuild.tflite.signature_checks import (
     SourceTensorSpec,
     Specs,
     declare,

@@ -11,10 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import WorkerError
+from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.sources.preprocess import add_preprocessing
-from tflbuild.steps.sources.tf_entries import SourceEntryPoint, to_spec
-from tflbuild.tflite.signatures import SourceTensorSpec, Specs
+from tflbuild.steps.sources.source_entry_points import SourceEntryPoint, to_spec
+from tflbuild.tflite.signature_checks import SourceTensorSpec, Specs
 
 ORIGINS = "origins.json"
 AS_IT_IS: dict[str, Any] = {"preprocess": (), "outputs": ()}  # a declared signature that changes nothing

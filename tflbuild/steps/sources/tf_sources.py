@@ -6,14 +6,20 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import StepRequest, WorkerError
-from tflbuild.runtime.linked_files import require_own_files
-from tflbuild.steps.foreign_models.graph_operators import require_contained_graph
+from tflbuild.runtime.link_safety import require_own_files
+from tflbuild.runtime.step_contract import StepRequest, WorkerError
 from tflbuild.steps.foreign_models.saved_model_file import read_saved_model
+from tflbuild.steps.foreign_models.saved_model_safety import require_contained_graph
 from tflbuild.steps.sources.function_source import load_function
 from tflbuild.steps.sources.keras_source import load_keras
+from tflbuild.steps.sources.source_entry_points import (
+    DEFAULT_KEY,
+    LoadedSource,
+    SourceEntryPoint,
+    methods,
+    saved_model_entry,
+)
 from tflbuild.steps.sources.tf1_source import freeze_signatures, is_lost
-from tflbuild.steps.sources.tf_entries import DEFAULT_KEY, LoadedSource, SourceEntryPoint, methods, saved_model_entry
 
 
 def load_saved_model(request: StepRequest) -> LoadedSource:

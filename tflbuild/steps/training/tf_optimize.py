@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.datasets.samples import load_samples
-from tflbuild.steps.folding.graph_content import digest_endpoints
-from tflbuild.steps.sources.tf_entries import SourceEntryPoint, is_keras, keras_entry, name_keras_outputs, name_results
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.datasets.sample_files import load_samples
+from tflbuild.steps.folding.graph_digest import digest_endpoints
+from tflbuild.steps.sources.source_entry_points import (
+    SourceEntryPoint,
+    is_keras,
+    keras_entry,
+    name_keras_outputs,
+    name_results,
+)
 from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, is_stateful, save, trace
 from tflbuild.steps.sources.tf_sources import load_source, source_label
-from tflbuild.steps.training.keras_carry import copy_to_tf_keras
-from tflbuild.steps.training.model_optimizations import STEPS, TrainingRecord
+from tflbuild.steps.training.pruning_and_qat import STEPS, TrainingRecord
+from tflbuild.steps.training.tf_keras_copy import copy_to_tf_keras
 from tflbuild.steps.training.training import Training, fix_randomness, require_trainable
-from tflbuild.tflite.signatures import SourceTensorSpec
+from tflbuild.tflite.signature_checks import SourceTensorSpec
 
 
 def run(request: StepRequest) -> Facts:

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tflbuild.runtime import progress
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.samples import Arrays, count_samples
+from tflbuild.runtime import step_progress
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays, count_samples
 from tflbuild.steps.sources.preprocess import add_preprocessing
-from tflbuild.tflite.signatures import SourceTensorSpec, Specs
+from tflbuild.tflite.signature_checks import SourceTensorSpec, Specs
 
 THREADS = 4  # fixed: how sums are split among threads decides their last bits
 PROBABILITY_TOLERANCE = 1e-3
@@ -83,10 +83,10 @@ class Training:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """All epochs, each in an order of its own."""
         count, batch = count_samples(self.inputs), int(self.params["batch"])
-        progress.expect(self.steps)
+        step_progress.expect(self.steps)
         for epoch in range(int(self.params["epochs"])):
             order = np.random.default_rng([int(self.params["seed"]), epoch]).permutation(count)
-            for start in progress.track(range(0, count, batch), 0):
+            for start in step_progress.track(range(0, count, batch), 0):
                 indices = np.sort(order[start : start + batch])  # sorted: mapped files are read forwards
                 fed = self.feed(indices)
                 yield fed, self.targets(indices, fed)

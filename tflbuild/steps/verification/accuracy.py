@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.intervals import CONFIDENCE, Interval, mcnemar, paired_interval, two_sided_z, wilson
-from tflbuild.steps.verification.metrics import ratio_db
+from tflbuild.core.confidence_intervals import CONFIDENCE, Interval, mcnemar, paired_interval, two_sided_z, wilson
+from tflbuild.steps.verification.parity_figures import ratio_db
 
 
 def snr_interval(reference: np.ndarray, actual: np.ndarray) -> dict[str, float] | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.verification.artifact import run_real
-from tflbuild.steps.verification.witness import Call, SourceCall, compare_with_source_outputs, load_witness
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.verification.artifact_runner import run_real
+from tflbuild.steps.verification.source_outputs import Call, SourceCall, compare_with_source_outputs, load_witness
 from tflbuild.tflite.interpreters import open_signature
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 KERNELS = "none"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.datasets.samples import count_samples, load_feeds
-from tflbuild.steps.verification.artifact import run_samples
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.datasets.sample_files import count_samples, load_feeds
+from tflbuild.steps.verification.artifact_runner import run_samples
 from tflbuild.steps.verification.predictions import Predictions, probe, require_finite, save_predictions
 from tflbuild.tflite.interpreters import open_signature
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.tflite.signature_checks import each_signature
 
 DELEGATE = "xnnpack"
 THREADS = 1

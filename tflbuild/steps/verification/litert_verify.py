@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.precision import round_interval, round_metric, round_parity
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
+from tflbuild.core.figure_rounding import round_interval, round_metric, round_parity
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
 from tflbuild.runtime.user_code import convert_user_error, load_reference
-from tflbuild.steps.datasets.samples import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
+from tflbuild.steps.datasets.sample_files import DIGESTS, Arrays, count_samples, load_array, load_feeds, load_samples
 from tflbuild.steps.verification.accuracy import classification, snr_interval
-from tflbuild.steps.verification.artifact import run_interleaved, run_real, run_samples
-from tflbuild.steps.verification.channels import describe_channels
-from tflbuild.steps.verification.evaluation_parts import choose_part, take, take_known
-from tflbuild.steps.verification.labels import describe_labels
-from tflbuild.steps.verification.metrics import parity
-from tflbuild.steps.verification.output_steps import find_coarse_joins, read_output_steps
+from tflbuild.steps.verification.artifact_runner import run_interleaved, run_real, run_samples
+from tflbuild.steps.verification.channel_figures import describe_channels
+from tflbuild.steps.verification.evaluation_split import choose_part, take, take_known
+from tflbuild.steps.verification.label_statistics import describe_labels
+from tflbuild.steps.verification.output_resolution import find_coarse_joins, read_output_steps
+from tflbuild.steps.verification.parity_figures import parity
 from tflbuild.steps.verification.predictions import Predictions, ProbeResult, are_stateful, load_predictions
 from tflbuild.steps.verification.repeatability import require_finite, require_repeatable
-from tflbuild.tflite.flatbuffer import read_model
 from tflbuild.tflite.interpreters import needs_flex, open_signature
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.tflite.signature_checks import each_signature
+from tflbuild.tflite.tflite_reader import read_model
 
 NEEDS_FLEX_HERE = "it needs TensorFlow (Flex) operators, which no Python package can run"
 METRIC_CALLS = 2

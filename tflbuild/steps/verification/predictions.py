@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime import progress
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, each_sample
-from tflbuild.steps.verification.probes import make_resize_probes
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.runtime import step_progress
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays, batch_of, count_samples, each_sample
+from tflbuild.steps.verification.resize_probes import make_resize_probes
+from tflbuild.tflite.signature_checks import each_signature
 
 PROBE = "probe"
 
@@ -59,7 +59,7 @@ def call_signatures_in_turn(
     collected: dict[str, dict[str, list[np.ndarray]]] = {one["key"]: {} for one in signatures}
     turns = zip(*(each_sample(feeds[one["key"]], batch=batch_of(one)) for one in signatures), strict=False)
     count = min(-(-count_samples(feeds[one["key"]]) // batch_of(one)) for one in signatures)
-    for turn in progress.track(turns, count):
+    for turn in step_progress.track(turns, count):
         for one, feed in zip(signatures, turn, strict=True):
             for name, value in calls[one["key"]](feed).items():
                 collected[one["key"]].setdefault(name, []).append(value)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples
-from tflbuild.steps.verification.artifact import run_samples
-from tflbuild.tflite.model import Model
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays, batch_of, count_samples
+from tflbuild.steps.verification.artifact_runner import run_samples
+from tflbuild.tflite.tflite_model import Model
 
 RANDOM = ("MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM")  # random by nature
 REPEATED = 2  # samples that are run again

@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.verification.witness import SNAPSHOT, Arrays, Call, compare_with_source_outputs, load_witness
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.verification.source_outputs import SNAPSHOT, Arrays, Call, compare_with_source_outputs, load_witness
+from tflbuild.tflite.signature_checks import each_signature
 
 
 def run(request: StepRequest) -> Facts:

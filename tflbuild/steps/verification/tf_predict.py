@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime import progress
-from tflbuild.runtime.contract import Facts, StepRequest
-from tflbuild.steps.datasets.samples import Arrays, batch_of, count_samples, each_sample, load_feeds
+from tflbuild.runtime import step_progress
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.steps.datasets.sample_files import Arrays, batch_of, count_samples, each_sample, load_feeds
 from tflbuild.steps.verification.predictions import (
     Call,
     Predictions,
@@ -20,7 +20,7 @@ from tflbuild.steps.verification.predictions import (
     save_predictions,
 )
 from tflbuild.steps.verification.tf_check_import import load_snapshot, open_function, require_source
-from tflbuild.tflite.signatures import each_signature
+from tflbuild.tflite.signature_checks import each_signature
 
 BATCH = 100
 ROUNDING = 1e-3  # of the greatest value: a batch is summed in another order
@@ -55,7 +55,7 @@ def predict(signature: Mapping[str, Any], inputs: Arrays, functions: Mapping[str
         if not agrees(outputs, alone, inputs, size):
             outputs = {}
     if not outputs:
-        found = [alone(feed) for feed in progress.track(each_sample(inputs, batch=size), -(-count // size))]
+        found = [alone(feed) for feed in step_progress.track(each_sample(inputs, batch=size), -(-count // size))]
         outputs = {n: np.concatenate([by_sample(one[n], size) for one in found])[:count] for n in found[0]}
     return Predictions(outputs, tuple(probe(signature, inputs, alone)))
 
@@ -64,7 +64,7 @@ def predict_many(inputs: Arrays, call: Call) -> Arrays:
     """Outputs with samples first, BATCH at a time; {} where an output does not go by samples."""
     parts: dict[str, list[np.ndarray]] = {}
     count = count_samples(inputs)
-    for start in progress.track(range(0, count, BATCH), -(-count // BATCH)):
+    for start in step_progress.track(range(0, count, BATCH), -(-count // BATCH)):
         here = min(BATCH, count - start)
         for name, array in call({n: a[start : start + BATCH] for n, a in inputs.items()}).items():
             if array.shape[:1] != (here,):

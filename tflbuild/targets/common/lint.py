@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.common.rules import OperatorView, SupportRule, SupportTable, each_view
-from tflbuild.tflite.model import Model, Operator
+from tflbuild.tflite.tflite_model import Model, Operator
 
 FILE = "file"  # what stands for the operator, where the file as a whole is at fault
 BEHIND_FIX = "make the file smaller than 2 GB: tflbuild then stores weights inside the flatbuffer"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tflbuild.tflite.model import Model, Operator, Subgraph, Tensor
+from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.targets.common.forms import axes_of, equals, made, op_version, padded_axes
+from tflbuild.targets.common.common_rules import axes_of, equals, made, op_version, padded_axes
 from tflbuild.targets.common.rules import (
     OperatorSupport,
     OperatorView,
@@ -15,7 +15,7 @@ from tflbuild.targets.common.rules import (
     rows,
     type_of,
 )
-from tflbuild.tflite.model import Tensor
+from tflbuild.tflite.tflite_model import Tensor
 
 KERNEL_MOST = 16384  # elements along a side
 REAL = ("float32", "float16")

@@ -9,8 +9,9 @@ from importlib.metadata import version
 
 from tflbuild.core.digest import Json
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.benchmarking import host
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.benchmarking import host_state
+from tflbuild.steps.benchmarking.latency_timing import Timing, TimingEffort
 from tflbuild.steps.benchmarking.litert_benchmark import (
     RUNTIME,
     free_sized,
@@ -18,15 +19,14 @@ from tflbuild.steps.benchmarking.litert_benchmark import (
     placement_of,
     timing_of,
 )
-from tflbuild.steps.benchmarking.timing import Timing, TimingEffort
-from tflbuild.steps.datasets.samples import Arrays
+from tflbuild.steps.datasets.sample_files import Arrays
+from tflbuild.targets.common.cpu_comparison import CpuReference, OutputAgreement, compare, make_trial, write_verdict
 from tflbuild.targets.common.rules import OperatorView, each_view
-from tflbuild.targets.common.target_trial import CpuReference, OutputAgreement, compare, make_trial, write_verdict
-from tflbuild.targets.cpu.cpu_placement import confirm_placement, observe_placement
-from tflbuild.targets.cpu.xnnpack import explain_unsupported
-from tflbuild.tflite.flatbuffer import read_model
+from tflbuild.targets.cpu.xnnpack_placement import confirm_placement, observe_placement
+from tflbuild.targets.cpu.xnnpack_reasons import explain_unsupported
 from tflbuild.tflite.interpreters import OpenSignature, open_signature
-from tflbuild.tflite.model import Model
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 XNNPACK = "xnnpack"
 KERNELS = {XNNPACK: "its XNNPACK delegate", "none": "its optimized kernels, no delegate"}
@@ -54,7 +54,7 @@ class CpuTargetOptions:
     def read(cls, target: Mapping[str, Json]) -> CpuTargetOptions:
         """From `params.target`, with defaults for what is not there."""
         threads = target.get("threads", 1)
-        swept = {count for count in target.get("threads_swept", SWEPT) if count <= host.cores()}
+        swept = {count for count in target.get("threads_swept", SWEPT) if count <= host_state.cores()}
         return cls(
             target["name"],
             target.get("delegate", XNNPACK),
@@ -74,7 +74,7 @@ def run(request: StepRequest) -> Facts:
     except WorkerError as error:
         return write_verdict(request, refused(asked, model, how, error))
     ops = sum(len(graph.ops) for graph in model.subgraphs)
-    verdict = Verdict(target=asked.name, proof=PROVEN, how=how, device=host.device(), runs=True, ops=ops)
+    verdict = Verdict(target=asked.name, proof=PROVEN, how=how, device=host_state.device(), runs=True, ops=ops)
     try:
         verdict, feed = compare_with_other_kernels(verdict, request, running, asked)
     except WorkerError as error:
@@ -101,7 +101,7 @@ def refused(asked: CpuTargetOptions, model: Model, how: str, error: WorkerError)
         target=asked.name,
         proof=UNPROVEN if linked else PROVEN,
         how=how,
-        device=host.device(),
+        device=host_state.device(),
         runs=None if linked else False,
         ops=sum(len(graph.ops) for graph in model.subgraphs),
         notes=(why,),
@@ -224,7 +224,7 @@ def notes_of(model: Model) -> list[str]:
         for graph in model.subgraphs
         for tensor in graph.tensors
     )
-    if not host.is_x86():
+    if not host_state.is_x86():
         return []
     found = []
     if "int16" in types:
@@ -243,8 +243,8 @@ def timing_notes(timings: Mapping[int, Timing]) -> list[str]:
         for count, timing in timings.items()
         for note in timing.notes()
     ]
-    crowded = [str(count) for count in timings if count > host.cores()]
-    return [*found, *([f"{', '.join(crowded)} threads shared {host.cores()} cores"] if crowded else [])]
+    crowded = [str(count) for count in timings if count > host_state.cores()]
+    return [*found, *([f"{', '.join(crowded)} threads shared {host_state.cores()} cores"] if crowded else [])]
 
 
 def size_notes(running: OpenSignature, feed: Arrays) -> list[str]:

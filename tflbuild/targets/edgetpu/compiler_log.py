@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tflbuild.core.verdict import Fallback
 from tflbuild.targets.common.rules import OperatorView, each_view
-from tflbuild.tflite.model import Model
+from tflbuild.tflite.tflite_model import Model
 
 MAPPED = "Mapped to Edge TPU"
 COMPILER = "edgetpu_compiler"

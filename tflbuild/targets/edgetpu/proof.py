@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tflbuild.core.verdict import PROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.targets.common.cpu_comparison import write_verdict
 from tflbuild.targets.common.lint import lint
 from tflbuild.targets.common.rules import each_view
-from tflbuild.targets.common.target_trial import write_verdict
 from tflbuild.targets.edgetpu.compiler_log import COMPILER, TO_PROVE, EdgeTpuLog, name_layers, read_log
 from tflbuild.targets.edgetpu.table import TABLE
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 TIMEOUT_S = 600
 SPARE_S = 30  # the compiler ends itself at its own limit; this much later it is ended

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tflbuild.targets.common.forms import EIGHT_BIT_FIX, QUANT8, axes_of, each, equals, made, padded_axes, size_of
+from tflbuild.targets.common.common_rules import (
+    EIGHT_BIT_FIX,
+    QUANT8,
+    axes_of,
+    each,
+    equals,
+    made,
+    padded_axes,
+    size_of,
+)
 from tflbuild.targets.common.rules import (
     OperatorSupport,
     OperatorView,
@@ -14,7 +23,7 @@ from tflbuild.targets.common.rules import (
     rows,
     static,
 )
-from tflbuild.tflite.model import Tensor
+from tflbuild.tflite.tflite_model import Tensor
 
 SOFTMAX_MOST = 16_000  # elements
 RESHAPE_SMALL = 4096  # elements; "large" has no published number, and this is not

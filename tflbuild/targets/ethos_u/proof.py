@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest
+from tflbuild.runtime.step_contract import Facts, StepRequest
+from tflbuild.targets.common.cpu_comparison import finish_without, write_verdict
 from tflbuild.targets.common.lint import check_operator
 from tflbuild.targets.common.rules import OperatorView, each_view
-from tflbuild.targets.common.target_trial import finish_without, write_verdict
-from tflbuild.targets.ethos_u import vela
+from tflbuild.targets.ethos_u import vela_compiler
 from tflbuild.targets.ethos_u.table import TABLES
 from tflbuild.targets.tflm.table import TABLE as TFLM_TABLE
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 COMPILED = "model_vela.tflite"
 
@@ -35,7 +35,7 @@ def run(request: StepRequest) -> Facts:
     copy = request.folder / "vela" / "model.tflite"
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(artifact, copy)
-    done = vela.compile_model(copy, target, request.folder / "vela")
+    done = vela_compiler.compile_model(copy, target, request.folder / "vela")
     folder = request.outputs / "compiled"
     folder.mkdir(parents=True, exist_ok=True)
     original = read_model(artifact)
@@ -45,7 +45,7 @@ def run(request: StepRequest) -> Facts:
     return write_verdict(request, _compiled(target, original, read_model(folder / COMPILED), done))
 
 
-def _failed(target: Mapping[str, Any], model: Model, done: vela.VelaResult) -> Verdict:
+def _failed(target: Mapping[str, Any], model: Model, done: vela_compiler.VelaResult) -> Verdict:
     """Vela made nothing: no proof, and nothing to put on the device. What it and the table refuse may be why."""
     views = list(each_view(model))
     refused = [
@@ -54,7 +54,7 @@ def _failed(target: Mapping[str, Any], model: Model, done: vela.VelaResult) -> V
     return Verdict(
         target=target["name"],
         proof=UNPROVEN,
-        how=f"Vela {vela.version()} fails on it: {done.failure}",
+        how=f"Vela {vela_compiler.version()} fails on it: {done.failure}",
         device=target["accelerator"],
         runs=False,
         ops=len(views),
@@ -63,16 +63,20 @@ def _failed(target: Mapping[str, Any], model: Model, done: vela.VelaResult) -> V
     )
 
 
-def _compiled(target: Mapping[str, Any], original: Model, compiled: Model, done: vela.VelaResult) -> Verdict:
-    pieces = vela.count_npu_ops(compiled)
+def _compiled(target: Mapping[str, Any], original: Model, compiled: Model, done: vela_compiler.VelaResult) -> Verdict:
+    pieces = vela_compiler.count_npu_ops(compiled)
     views = list(each_view(original))
-    left = set(vela.left_on_cpu(original, compiled)) if pieces else {(view.subgraph, view.index) for view in views}
+    left = (
+        set(vela_compiler.left_on_cpu(original, compiled))
+        if pieces
+        else {(view.subgraph, view.index) for view in views}
+    )
     cpu = [view for view in views if (view.subgraph, view.index) in left]
-    figures = vela.figures(done.summary, whole=not cpu) if pieces else {}
+    figures = vela_compiler.figures(done.summary, whole=not cpu) if pieces else {}
     return Verdict(
         target=target["name"],
         proof=PROVEN,
-        how=f"compiled by Vela {vela.version()}",
+        how=f"compiled by Vela {vela_compiler.version()}",
         device=_device(target, done.summary),
         runs=_runs(target, cpu),
         ops=len(views),
@@ -107,7 +111,7 @@ def _without_kernel(cpu: Sequence[OperatorView]) -> list[str]:
 
 
 def _fallbacks(
-    target: Mapping[str, Any], views: Sequence[OperatorView], refusals: Sequence[vela.VelaCpuOperator]
+    target: Mapping[str, Any], views: Sequence[OperatorView], refusals: Sequence[vela_compiler.VelaCpuOperator]
 ) -> tuple[Fallback, ...]:
     """With Vela's own reason where it gave one, and the table's fix."""
     table = TABLES[target["table"]]
@@ -120,7 +124,7 @@ def _fallbacks(
     return tuple(found)
 
 
-def _reason(view: OperatorView, refusals: Sequence[vela.VelaCpuOperator]) -> str:
+def _reason(view: OperatorView, refusals: Sequence[vela_compiler.VelaCpuOperator]) -> str:
     """What Vela said of the operator, or of the activation that it split off from it."""
     layers = {tensor.name for tensor in view.outputs}
     same = [one for one in refusals if one.op == view.op.name and one.layer.removesuffix("_act") in layers]

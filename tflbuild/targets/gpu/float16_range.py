@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.tflite.flatbuffer import read_buffers
+from tflbuild.steps.datasets.sample_files import Arrays
 from tflbuild.tflite.interpreters import open_signature
-from tflbuild.tflite.model import Model, Tensor
+from tflbuild.tflite.tflite_model import Model, Tensor
+from tflbuild.tflite.tflite_reader import read_buffers
 
 LARGEST = 65504.0
 SMALLEST = 2.0**-24  # below half of it a number becomes 0

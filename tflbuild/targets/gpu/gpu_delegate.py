@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.runtime.contract import end_with_parent
-from tflbuild.steps.datasets.samples import Arrays
+from tflbuild.runtime.step_contract import end_with_parent
+from tflbuild.steps.datasets.sample_files import Arrays
 from tflbuild.targets.gpu.vulkan import VulkanDriver, variables_for
 
 LATE = "it ran longer than"

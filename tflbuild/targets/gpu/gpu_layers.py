@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from tflbuild.core.verdict import Fallback
-from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.steps.verification.metrics import parity
+from tflbuild.steps.datasets.sample_files import Arrays
+from tflbuild.steps.verification.parity_figures import parity
 from tflbuild.targets.common.lint import APART, check_operator
 from tflbuild.targets.common.rules import OperatorView, SupportTable, each_view
 from tflbuild.targets.gpu.gpu_delegate import GpuDevice, GpuJob, GpuJobResult, run_jobs
 from tflbuild.tflite.interpreters import open_signature
-from tflbuild.tflite.model import Model, Subgraph
-from tflbuild.tflite.slices import KEY, Slices
+from tflbuild.tflite.operator_slices import KEY, Slices
+from tflbuild.tflite.tflite_model import Model, Subgraph
 
 CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")  # of other subgraphs
 MOST = 200  # operators that are tried alone, of different kinds

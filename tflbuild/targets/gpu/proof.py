@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.precision import show_ratio
+from tflbuild.core.figure_rounding import show_ratio
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.common.lint import Place, check_operator, largest, lint
-from tflbuild.targets.common.rules import SupportTable
-from tflbuild.targets.common.target_trial import (
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays
+from tflbuild.targets.common.cpu_comparison import (
     CpuReference,
     OutputAgreement,
     compare,
@@ -29,14 +27,16 @@ from tflbuild.targets.common.target_trial import (
     make_untried_verdict,
     write_verdict,
 )
+from tflbuild.targets.common.lint import Place, check_operator, largest, lint
+from tflbuild.targets.common.rules import SupportTable
 from tflbuild.targets.gpu.float16_range import Float16Range, float16_range
 from tflbuild.targets.gpu.gpu_delegate import LATE, GpuDevice, GpuJob, GpuJobResult, run_jobs
 from tflbuild.targets.gpu.gpu_layers import explain_placement, fallbacks, first_parting, try_alone
 from tflbuild.targets.gpu.table import TABLE
 from tflbuild.targets.gpu.vulkan import INSTALL, VulkanDrivers, find_drivers
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
-from tflbuild.tflite.slices import KEY, product
+from tflbuild.tflite.operator_slices import KEY, product
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 KERNELS = "none"  # the optimized kernels have all operators, the reference ones not
 FACTOR = 300.0  # its square is more than 16-bit floats can hold

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import prod
 
 from tflbuild.targets.common.rules import OperatorSupport, OperatorView, SupportRule, constant, row, type_of
-from tflbuild.tflite.model import Tensor
+from tflbuild.tflite.tflite_model import Tensor
 
 FLOAT, QUANTIZED = ("float32",), ("float32", "int8", "uint8")
 WIDE = (*QUANTIZED, "int32")

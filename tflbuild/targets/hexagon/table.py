@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tflbuild.targets.common.forms import EIGHT_BIT_FIX, QUANT8, equals, made, op_version
+from tflbuild.targets.common.common_rules import EIGHT_BIT_FIX, QUANT8, equals, made, op_version
 from tflbuild.targets.common.rules import (
     OperatorSupport,
     OperatorView,

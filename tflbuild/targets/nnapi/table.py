@@ -6,7 +6,7 @@ checks each operator; a device's driver may take less, and what it does is not p
 
 from __future__ import annotations
 
-from tflbuild.targets.common.forms import (
+from tflbuild.targets.common.common_rules import (
     EIGHT_BIT_FIX,
     FLOAT,
     QUANT8,

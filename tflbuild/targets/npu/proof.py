@@ -22,12 +22,12 @@ from ai_edge_litert.aot.core import aot_types, common, components
 from ai_edge_litert.aot.vendors import import_vendor
 
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError, end_with_parent
+from tflbuild.targets.common.cpu_comparison import write_verdict
 from tflbuild.targets.common.rules import OperatorView, each_view
-from tflbuild.targets.common.target_trial import write_verdict
 from tflbuild.targets.npu.profile import VENDORS, NpuVendor
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model
+from tflbuild.tflite.tflite_model import Model
+from tflbuild.tflite.tflite_reader import read_model
 
 PROGRAM = Path("tools/apply_plugin_main")
 DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the model

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from tflbuild.runtime.contract import WorkerError
-from tflbuild.tflite.model import Model, Tensor
+from tflbuild.runtime.step_contract import WorkerError
+from tflbuild.tflite.tflite_model import Model, Tensor
 
 COLUMNS = 16
 # element types -> what they are in TfLiteType

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.core.precision import show_ratio
+from tflbuild.core.figure_rounding import show_ratio
 from tflbuild.core.verdict import LINTED, PROVEN, UNPROVEN, Fallback, Verdict
-from tflbuild.runtime.contract import Facts, StepRequest, WorkerError
-from tflbuild.runtime.forked import ForkResult, in_fork
-from tflbuild.steps.datasets.samples import Arrays
-from tflbuild.targets.common.lint import check_model, check_operator, count_partitions, lint
-from tflbuild.targets.common.op_slices import each_slice
-from tflbuild.targets.common.rules import OperatorView, each_view
-from tflbuild.targets.common.target_trial import (
+from tflbuild.runtime.forked_process import ForkResult, in_fork
+from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
+from tflbuild.steps.datasets.sample_files import Arrays
+from tflbuild.targets.common.cpu_comparison import (
     CpuReference,
     OutputAgreement,
     compare,
@@ -27,12 +24,15 @@ from tflbuild.targets.common.target_trial import (
     make_untried_verdict,
     write_verdict,
 )
+from tflbuild.targets.common.lint import check_model, check_operator, count_partitions, lint
+from tflbuild.targets.common.rules import OperatorView, each_view
+from tflbuild.targets.common.single_operator_models import each_slice
 from tflbuild.targets.tflm import c_array, tflm_runtime
 from tflbuild.targets.tflm.table import TABLE
 from tflbuild.targets.tflm.tflm_runtime import TflmRun
-from tflbuild.tflite.flatbuffer import read_model
-from tflbuild.tflite.model import Model, Tensor
-from tflbuild.tflite.slices import UNPACKS
+from tflbuild.tflite.operator_slices import UNPACKS
+from tflbuild.tflite.tflite_model import Model, Tensor
+from tflbuild.tflite.tflite_reader import read_model
 
 NOTES: tuple[str, ...] = (
     "the arena was found on a 64-bit host with the reference kernels: pointers are smaller on a microcontroller,"

@@ -18,7 +18,7 @@ from tflbuild.targets.common.rules import (
     type_of,
     values_alike,
 )
-from tflbuild.tflite.model import Tensor
+from tflbuild.tflite.tflite_model import Tensor
 
 FLOAT = "float32"
 INT8_FIX = "quantization=int8"

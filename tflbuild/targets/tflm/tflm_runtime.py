@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
-from tflbuild.runtime.forked import ForkResult, in_fork
+from tflbuild.runtime.forked_process import ForkResult, in_fork
 
 PACKAGE = "tflite-micro"
 ALIGNMENT = 16  # bytes; the arena's start and its parts are aligned so

@@ -1,0 +1,397 @@
+"""Hydra's and OmegaConf's complaints, turned into errors that say where and what was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+import yaml
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tflbuild.config.composing.target_key_errors import SEVERAL, unchosen_target
+from tflbuild.config.composing.type_errors import convert_type_error, require_plain, scalar_for_keys
+from tflbuild.config.composing.yaml_files import NotYamlError, compose_yaml, read_yaml_text
+from tflbuild.config.schema import recipe_schema as schema
+from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
+
+# option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
+PLUGINS = {
+    "hydra/sweeper/optuna": "'tflbuild[optuna]'",
+    "hydra/launcher/joblib": "'tflbuild[joblib]'",
+    "hydra/launcher/submitit_local": "'tflbuild[submitit]'",
+    "hydra/launcher/submitit_slurm": "'tflbuild[submitit]'",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+}
+
+
+@dataclass(frozen=True)
+class KeyLocations:
+    """Where a key of one variant may have been written: its recipe file or the command line.
+
+    `origins` has the overrides that stand elsewhere, in a target's preset, and where. `unread` are the declared keys
+    that only other variants of the command read.
+    """
+
+    recipe: Path | None = None
+    overrides: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+    def is_read(self, override: str) -> bool:
+        """Whether the variant reads what an override declares, so that the variant may be asked for alone with it."""
+        return override.lstrip("+").partition("=")[0] not in self.unread
+
+    def origin(self, override: str) -> str:
+        """Where an override was written."""
+        return f"{self.origins.get(override, 'command line')}: {override}"
+
+    def in_preset(self, key: str) -> bool:
+        """Whether a target's preset set it."""
+        return any(text in self.origins and text.lstrip("+").startswith(f"{key}=") for text in self.overrides)
+
+    def recipe_text(self) -> str:
+        """The recipe's file, for an error about the whole of it."""
+        return "" if self.recipe is None else _relative(self.recipe)
+
+    def find(self, key: str) -> str:
+        """`file:line: key`, or the override that set it, or the key alone."""
+        near = []
+        for override in reversed(self.overrides):  # the last one counts
+            told, _, value = override.lstrip("+~").partition("=")
+            inside = value.startswith("{") and key.startswith(f"{told}.")
+            if told == key or inside:
+                return self.origin(override)
+            near += [told] if told.startswith(f"{key}.") else []
+        if near:
+            return self.find(near[-1])
+        line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
+        if self.recipe is None or line is None:
+            return key
+        return f"{_relative(self.recipe)}:{line}: {key}"
+
+    def override(self, key: str) -> str:
+        """The override that set this very key, the last one; "" where none did."""
+        told = (one for one in reversed(self.overrides) if one.lstrip("+~").partition("=")[0] == key)
+        return next(told, "")
+
+    def written(self, key: str) -> str:
+        """A plain value as it was written, before YAML made a number of it; "" when it was quoted, or not found."""
+        for override in reversed(self.overrides):
+            told, _, value = override.lstrip("+~").partition("=")
+            if told == key:
+                return "" if value[:1] in ("'", '"') else value
+        node = find_node(self.recipe, key) if self.recipe else None
+        return str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else ""
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def find_line(file: Path, key: str) -> int | None:
+    """The line (from 1) on which a dotted key stands in a YAML file; its nearest parent's otherwise."""
+    line = None
+    for name, _ in walk_key(file, key):
+        line = name.start_mark.line + 1
+    return line
+
+
+def find_node(file: Path, key: str) -> yaml.Node | None:
+    """The value of a dotted key in a YAML file."""
+    found = list(walk_key(file, key))
+    return found[-1][1] if len(found) == len(key.split(".")) else None
+
+
+def walk_key(file: Path, key: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """(name, value) of each part of a dotted key, as far as the file has it."""
+    try:
+        node = compose_yaml(read_yaml_text(file), str(file))
+    except yaml.YAMLError:
+        return
+    for part in key.split("."):
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((name, value) for name, value in pairs if name.value == part), None)
+        if found is None:
+            return
+        yield found
+        node = found[1]
+
+
+def find_word(file: Path, word: str) -> int | None:
+    """The first line on which a word stands, for names in a defaults list."""
+    pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.])")
+    try:
+        lines = read_yaml_text(file).splitlines()
+    except yaml.YAMLError:
+        return None
+    return next((number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])), None)
+
+
+@contextmanager
+def translate_errors(overrides: list[str], places: KeyLocations | None = None) -> Iterator[None]:
+    """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
+    places = places or KeyLocations(overrides=tuple(overrides))
+    try:
+        yield
+    except MissingConfigException as error:
+        raise _missing_option(error, places) from None
+    except OverrideParseException as error:
+        raise UsageError(
+            f"cannot read the override '{error.override}'",
+            where=places.origins.get(error.override or "", "command line"),
+            why=str(error).split("\n")[0],
+            next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
+        ) from None
+    except ConfigCompositionException as error:
+        raise _composition(error, places) from None
+    except OmegaConfBaseException as error:
+        raise convert_omegaconf_error(error, places) from None
+    except yaml.YAMLError as error:
+        raise convert_yaml_error(error, places) from None
+    except RecursionError:
+        raise RecipeError("a value is nested too deeply", where=places.recipe_text() or "command line") from None
+    except (HydraException, ValueError, OverflowError) as error:  # a ValueError is how Hydra meets `quantization=3`
+        raise RecipeError(str(error).split("\n")[0], where=places.recipe_text() or "command line") from None
+
+
+def convert_yaml_error(error: yaml.YAMLError, places: KeyLocations) -> TflbuildError:
+    """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
+    mark = getattr(error, "problem_mark", None)
+    file = Path(mark.name) if mark else Path()
+    named = _relative(file) if mark and file.exists() else places.recipe_text()
+    where = named + (f":{mark.line + 1}" if mark else "")
+    what = "this YAML is refused" if isinstance(error, NotYamlError) else "not valid YAML"
+    return RecipeError(what, where=where, why=str(getattr(error, "problem", error)))
+
+
+def _missing_option(error: MissingConfigException, places: KeyLocations) -> TflbuildError:
+    missing = error.missing_cfg_file or ""
+    group, _, option = missing.rpartition("/")
+    if not group:
+        return RecipeError(f"no configuration '{missing}'", where=places.recipe_text())
+    bare = group.removeprefix("recipe/")
+    if bare != group and bare in schema.OPTIONS:
+        return RecipeError(
+            f"'{bare}: {option}' in a recipe's defaults lacks its 'override /'",
+            where=places.find(bare),
+            next_step=f"- override /{bare}: {option}",
+        )
+    if missing in PLUGINS:
+        return MachineError(
+            f"{group}={option} needs a package that is not installed",
+            where=next((places.origin(told) for told in places.overrides if told.endswith(f"={option}")), ""),
+            next_step=f"pip install {PLUGINS[missing]}",
+        )
+    known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
+    known += sorted({path.stem for path in (Path("conf") / group).glob("*.yaml")} - {*known})  # the project's own
+    where = next((places.origin(o) for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
+    if not where and places.recipe:
+        where = f"{_relative(places.recipe)}, in its defaults"
+    noun = "recipe" if group == "recipe" else f"option of the group '{group}'"
+    looked = "\nlooked in ./recipes and in the recipes that tflbuild ships" if group == "recipe" else ""
+    return RecipeError(
+        f"no {noun} is called '{option}'",
+        where=where,
+        why=(nearest(option, known) + looked).strip(),
+        next_step=f"choose one of: {', '.join(known)}" if known else "",
+    )
+
+
+def _composition(error: ConfigCompositionException, places: KeyLocations) -> TflbuildError:
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OmegaConfBaseException):
+        return convert_omegaconf_error(cause, places)
+    text = str(error)
+    if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return RecipeError(
+            f"'{ambiguous[1].partition('=')[0]}' has several values",
+            where=f"command line: {ambiguous[1]}",
+            why="several values are a sweep",
+            next_step="add -m (--multirun), or quote the value to mean a list: key='[a,b]'",
+        )
+    found = re.search(r"Could not (?:override|append|delete)[\w ]*\.? ?'([^']+)'", text)
+    key = found[1] if found else ""
+    bare = key.partition("@")[0].removeprefix("recipe/")
+    if key.startswith("recipe/") and bare in schema.OPTIONS:
+        return RecipeError(
+            f"'{bare}' in a recipe's defaults lacks its slash",
+            where=places.find(bare),
+            next_step=f"- override /{bare}: OPTION",
+        )
+    unknown = ("does not exist", "No match in the defaults list", "in struct", "not in")
+    if key and any(phrase in text for phrase in unknown):
+        return _unknown_key(key, places)
+    if isinstance(cause, yaml.YAMLError):
+        return convert_yaml_error(cause, places)
+    if key.partition("@")[1]:
+        return _unknown_key(key, places)
+    first, _, rest = text.partition("\n")
+    return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
+
+
+def check_overrides(parsed: Iterable[Override], places: KeyLocations) -> None:
+    """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
+    for override in parsed:
+        if not override.key_or_group:
+            raise UsageError(
+                f"'{override.input_line}' sets no key",
+                where=places.origins.get(str(override.input_line), "command line"),
+                next_step="write key=value",
+            )
+        value = None if override.is_delete() else override.value()
+        names = value if override.key_or_group == SEVERAL and isinstance(value, list) else None
+        several = names is not None and all(isinstance(one, str) for one in names)
+        if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
+            override.is_delete() or override.is_sweep_override() or several or isinstance(value, str)
+        ):
+            raise RecipeError(
+                f"'{override.key_or_group}' takes the name of an option, not {value}",
+                where=places.origin(str(override.input_line)),
+                next_step="tflbuild --help lists the options",
+            )
+
+
+def refuse_unknown(config: DictConfig, places: KeyLocations, prefix: str = "") -> None:
+    """`+key=value` may add a key to a typed node without a complaint of Hydra's; raise one here."""
+    kind = OmegaConf.get_type(config)
+    known = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
+    for name in map(str, config):
+        key = f"{prefix}{name}"
+        if known is not None and name not in known:
+            raise _unknown_key(key, places)
+        if OmegaConf.is_missing(config, name):
+            continue
+        if isinstance(node := config._get_node(name), DictConfig):
+            refuse_unknown(node, places, f"{key}.")
+        elif isinstance(node, ListConfig):
+            require_plain(node, key, places.find)
+
+
+def _unknown_key(key: str, places: KeyLocations) -> TflbuildError:
+    group, mark, package = key.lstrip("+").partition("@")
+    if mark and group in schema.OPTIONS:
+        return RecipeError(
+            f"no group stands at '{package}'",
+            where=places.find(key),
+            why=nearest(package, ["verify.dataset", "optimize.dataset"]),
+            next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind,"
+            " dataset@optimize.dataset=OPTION that of the training samples, where verify or optimize has an option",
+        )
+    name = group
+    dotted = _known_keys()
+    groups = [*schema.OPTIONS, "recipe"]
+    if other := _key_of_another_option(name, places):
+        return other
+    what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
+    return RecipeError(
+        what,
+        where=places.find(name),
+        why=nearest(name, [*groups, *dotted]),
+        next_step="tflbuild --help lists groups and their options; docs/reference.md has every key",
+    )
+
+
+def _key_of_another_option(key: str, places: KeyLocations) -> TflbuildError | None:
+    """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
+    group, _, field = key.partition(".")
+    options = schema.OPTIONS.get(group, {}) if group != SEVERAL else {}
+    having = [option for option, node in options.items() if field in {one.name for one in fields(node)}]
+    if not having or len(having) == len(options):
+        return None
+    return RecipeError(
+        f"the chosen option of '{group}' has no key '{field}'",
+        where=places.find(key),
+        why=f"it is a key of {', '.join(f'{group}={option}' for option in having)}",
+        next_step="leave it out, or choose such an option",
+    )
+
+
+def _known_keys() -> list[str]:
+    keys: set[str] = set()
+    for group, options in schema.OPTIONS.items():
+        for option, node in options.items():
+            place = f"{group}.{option}" if group == SEVERAL else group
+            for spec in fields(node):
+                keys.add(f"{place}.{spec.name}")
+                nested = spec.default_factory
+                if isinstance(nested, type) and is_dataclass(nested):
+                    keys.update(f"{place}.{spec.name}.{inner.name}" for inner in fields(nested))
+    keys.update(spec.name for spec in fields(schema.RecipeConfig))
+    keys.update(f"store.{spec.name}" for spec in fields(schema.StoreConfig))
+    return sorted(keys)
+
+
+def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations) -> TflbuildError:
+    """A key or value that the schema refuses."""
+    key = getattr(error, "full_key", "") or ""
+    text = (getattr(error, "msg", None) or str(error)).split("\n")[0]
+    unknown = re.match(r"Key '([^']+)' (?:not in|is not in) '?(\w+)", text)
+    if unknown:
+        parent = getattr(error, "parent_node", None)
+        kind = OmegaConf.get_type(parent) if parent is not None else None
+        known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
+        if not known and isinstance(parent, DictConfig):
+            known = [str(name) for name in parent]
+        if other := unchosen_target(key, places.find(key)) or _key_of_another_option(key, places):
+            return other
+        owner = key.rpartition(".")[0]
+        return RecipeError(
+            f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
+            where=places.find(key),
+            why=nearest(unknown[1], known or _known_keys()),
+            next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
+        )
+    invalid = re.match(r"While dereferencing interpolation '(.*)': Value '(.*)' is not a valid (\w+)", text)
+    if invalid:
+        return RecipeError(
+            f"'{invalid[2]}' is no value of '{key}', which takes a {invalid[3]}",
+            where=places.find(key),
+            why=f"it comes from {invalid[1]}",
+            next_step="true or false" if invalid[3] == "bool" else "",
+        )
+    unresolved = re.search(r"raised while resolving interpolation: \"?(.*?)\"?$", text)
+    if unresolved:
+        return RecipeError(
+            unresolved[1],
+            where=places.find(key) if key else places.recipe_text(),
+            why="an interpolation in the recipe asks for it",
+            next_step="set it, or give it a default: ${oc.env:NAME,default}" if "nvironment" in unresolved[1] else "",
+        )
+    scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
+    if scalar:
+        return scalar_for_keys(scalar[1], scalar[2], places.find)
+    if "is not a subclass of TensorDeclaration" in text:
+        return RecipeError(
+            "an input cannot be added on the command line",
+            where=places.find("signature.inputs"),
+            next_step="declare it in the recipe: signature: {inputs: {NAME: {shape: [1, ...], dtype: float32}}}",
+        )
+    if "does not support deletion" in text:
+        told = next((override for override in places.overrides if override.startswith("~")), "~")
+        return RecipeError(
+            f"'{told[1:]}' cannot be deleted",
+            where=f"command line: {told}",
+            why="every key of an option has a value",
+            next_step=f"set it to what it is by default, or to null: {told[1:]}=null",
+        )
+    choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
+    if choices:
+        names = [name.strip() for name in choices[2].split(",")]
+        return RecipeError(
+            f"'{choices[1]}' is no value of '{key}'",
+            where=places.find(key),
+            why=nearest(choices[1], names),
+            next_step=f"choose one of: {', '.join(names)}",
+        )
+    return convert_type_error(text, key, places.override(key), places.find(key)) or RecipeError(
+        text, where=places.find(key) if key else places.recipe_text()
+    )

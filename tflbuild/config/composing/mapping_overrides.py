@@ -1,0 +1,40 @@
+"""Overrides of mappings whose names are the user's own, such as `signature.inputs`."""
+
+from __future__ import annotations
+
+import re
+
+from tflbuild.config.composing.hydra_config_sources import GROUP
+
+OPEN_MAPPING = re.compile(
+    r"(source\.(arguments|custom_objects)|signature\.(inputs|outputs|preprocess|more)"
+    r"|((verify|optimize)\.)?dataset\.arrays"
+    r"|metadata\.(inputs|outputs|more|files)|verify\.metrics|executor\.resources|target\.(\w+\.)?gates|target\.\w+\.options|(verify\.gates|quantization\.budget)\.(outputs|at_least|at_most))[.=]"
+)
+TYPED_MAPPING = re.compile(
+    r"\+\+(?P<mapping>signature\.(inputs|preprocess|more)|metadata\.(inputs|outputs|more|files)|(verify\.gates|quantization\.budget)\.outputs)\.(?P<names>.+)"
+)
+
+
+def normalise(overrides: list[str]) -> list[str]:
+    """Return overrides in Hydra's grammar: `recipe=x` as `+recipe=x`, names of open mappings with `++`.
+
+    The defaults hold no recipe, so that nothing else can be meant. Names below an open mapping are the user's own,
+    whether a person wrote `+` or nothing.
+    """
+    told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
+    return [f"++{text.lstrip('+')}" if OPEN_MAPPING.match(text.lstrip("+")) else text for text in told]
+
+
+def nest(override: str) -> str:
+    """Return `++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`.
+
+    OmegaConf adds a typed node for the latter alone.
+    """
+    key, _, value = override.partition("=")
+    typed = TYPED_MAPPING.match(key)
+    if typed is None:
+        return override
+    for name in reversed(typed["names"].split(".")):
+        value = f"{{{name}:{value}}}"
+    return f"++{typed['mapping']}={value}"

@@ -1,0 +1,59 @@
+"""Composed configuration -> the typed schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tflbuild.config.composing import config_errors
+from tflbuild.config.schema import recipe_schema as schema
+from tflbuild.errors import RecipeError, nearest
+
+
+def find_missing(node: object, key: str = "") -> Iterator[str]:
+    """Yield the keys of plain configuration that are `???`."""
+    if node == MISSING:
+        yield key
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in pairs:
+        yield from find_missing(value, f"{key}.{name}" if key else str(name))
+
+
+def make_build(
+    config: DictConfig, missing: list[str], interpolates: bool, places: config_errors.KeyLocations
+) -> schema.RecipeConfig:
+    """Return the typed schema. Raises RecipeError for what is missing and for values that do not fit."""
+    try:
+        if interpolates:
+            OmegaConf.resolve(config)
+        if missing:
+            raise RecipeError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+                where=_where_left_open(places, missing[0]),
+                why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
+                + _near_input(config, missing[0]),
+                next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
+                + ("" if places.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
+            )
+        build = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise config_errors.convert_omegaconf_error(error, places) from None
+    assert isinstance(build, schema.RecipeConfig)
+    return build
+
+
+def _where_left_open(places: config_errors.KeyLocations, key: str) -> str:
+    """Return the override that began what is not complete, or the recipe's file."""
+    parent = key.rpartition(".")[0]
+    where = places.find(parent) if parent else ""
+    return where if where.startswith("command line: ") else places.recipe_text()
+
+
+def _near_input(config: DictConfig, key: str) -> str:
+    """Return a hint at a misspelt input, "" where none is near: Hydra takes it for a new input."""
+    found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
+    close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
+    return f"; {close}" if close else ""
