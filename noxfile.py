@@ -1,4 +1,4 @@
-"""Sessions for one part of the work: `nox -s lint`. `tests/run` is what CI runs; it does all of them in one environment."""
+"""Sessions for one part of the work, such as `nox -s lint`. CI runs `tests/run`, which does all of them at once."""
 
 from __future__ import annotations
 

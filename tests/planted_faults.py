@@ -213,7 +213,8 @@ def with_preprocess(change):
 
     fold = preprocess.add_preprocessing
     return replaced(
-        "steps.sources.tf_snapshot", fold=lambda tensor, one, model: fold(tensor, {**one, **change(one)}, model)
+        "steps.sources.tf_snapshot",
+        add_preprocessing=lambda tensor, one, model: fold(tensor, {**one, **change(one)}, model),
     )
 
 
