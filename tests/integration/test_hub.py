@@ -316,7 +316,7 @@ def test_a_page_in_the_place_of_an_archive_is_told(project, hub):
     handle = hub.serve("/m", page(200, b"<!doctype html><title>Sign in</title>", Content_Type="text/html"))
     err = refused(project, 2, *arguments(handle))
     assert f"'{handle}' is no .tar or .tar.gz" in err
-    assert "text/html of 37 bytes that begins '<!doctype html>" in err
+    assert "text/html of 37 bytes that begins with '<!doctype html>" in err
 
 
 HOSTILE = {

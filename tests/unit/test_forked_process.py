@@ -17,7 +17,7 @@ def test_a_value_comes_back_and_words_are_kept(tmp_path):
 
     ended = in_fork(work, tmp_path / "log.txt")
     assert ended.good and ended.value == {"answer": 42}
-    assert set(ended.said.split("\n")) >= {"by Python", "by C"}
+    assert set(ended.output.split("\n")) >= {"by Python", "by C"}
 
 
 def test_an_error_is_a_failure(tmp_path):
@@ -51,4 +51,4 @@ def test_none_is_a_value(tmp_path):
 
 def test_the_log_of_one_is_not_the_next_ones(tmp_path):
     in_fork(lambda: print("long words of before"), tmp_path / "log.txt")
-    assert in_fork(lambda: None, tmp_path / "log.txt").said == ""
+    assert in_fork(lambda: None, tmp_path / "log.txt").output == ""

@@ -194,7 +194,7 @@ def test_fewer_bytes_than_announced_are_no_download(tmp_path):
 
 
 def test_a_body_without_end_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_fetch, "MOST_BYTES", 10)
+    monkeypatch.setattr(hub_fetch, "MAX_BYTES", 10)
     found = refusal(hub_fetch.save, answer(repeat(b"abcd")), HUB, tmp_path / "download")
     assert "longer than 10 bytes" in found.why
     assert (tmp_path / "download").stat().st_size < 20
@@ -358,13 +358,16 @@ HOSTILE = {
     "device": (entry("null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3), "'null' is a device"),
     "block device": (entry("disk", kind=tarfile.BLKTYPE), "'disk' is a device"),
     "pipe": (entry("pipe", kind=tarfile.FIFOTYPE), "'pipe' is a pipe"),
-    "sparse": (entry("holes", b"x" * 512, pax_headers={"GNU.sparse.map": "0,1", "GNU.sparse.size": "9"}), "no plain"),
-    "unknown type": (entry("odd", kind=b"Z"), "'odd' is no plain file"),
+    "sparse": (
+        entry("holes", b"x" * 512, pax_headers={"GNU.sparse.map": "0,1", "GNU.sparse.size": "9"}),
+        "not a regular",
+    ),
+    "unknown type": (entry("odd", kind=b"Z"), "'odd' is not a regular file"),
     "twice": (entry("saved_model.pb", b"other"), "'saved_model.pb' cannot be written"),
     "file as folder": (entry("saved_model.pb/x", b"x"), "cannot be written"),
     "folder as file": (entry("variables", b"x"), "cannot be written"),
     "long name": (entry("n" * 300, b"x"), "cannot be written"),
-    "no UTF-8": (entry("caf\udce9", b"x"), r"'caf\udce9' is no name in UTF-8"),
+    "no UTF-8": (entry("caf\udce9", b"x"), r"'caf\udce9' is not a valid UTF-8 name"),
     "huge claim": (entry("huge", size=1 << 40), "unpacks to more than"),
 }
 
@@ -402,7 +405,7 @@ def test_a_bomb_is_refused_before_it_is_written(place, monkeypatch):
 
 def test_many_small_bombs_are_counted_together(place, monkeypatch):
     monkeypatch.setattr(untrusted_archives, "ANY_RATIO_BYTES", 1 << 20)
-    monkeypatch.setattr(untrusted_archives, "MOST_RATIO", 10)
+    monkeypatch.setattr(untrusted_archives, "MAX_RATIO", 10)
     path = make_tar(place / "a.tar.gz", *(entry(f"zeros{n}", b"\0" * (1 << 18)) for n in range(8)))
     assert "1,048,576 bytes" in unpack_refused(path).why
     assert sum(map(len, tree(place / "below").values())) < 2 << 20
@@ -414,7 +417,7 @@ def test_what_compresses_well_is_no_bomb(place):
 
 
 def test_too_many_members_are_refused(place, monkeypatch):
-    monkeypatch.setattr(untrusted_archives, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(untrusted_archives, "MAX_MEMBERS", 5)
     assert "5 members" in unpack_refused(make_tar(place / "a.tar.gz", *(entry(f"f{n}") for n in range(4)))).why
 
 

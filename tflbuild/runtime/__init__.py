@@ -1,1 +1,1 @@
-"""The worker process: its server, the confinement of a step, and what every step may use of it. Worker code."""
+"""The worker process: its server, the confinement of a step, and functions for every step. Worker code."""

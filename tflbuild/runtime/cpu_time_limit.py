@@ -1,4 +1,4 @@
-"""End this process when native code does not come back: libraries in C loop for ever over some damaged files."""
+"""A limit of CPU time for native code: libraries in C never return for some damaged files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-READ_SECONDS = 2.0  # of CPU time, to read what a file says of itself; whole models take milliseconds
+# CPU time for reading the description in a file. Reading that of a whole model takes milliseconds.
+READ_SECONDS = 2.0
 
 
 @contextmanager
 def limit_time(seconds: float = READ_SECONDS) -> Iterator[None]:
-    """End the process by SIGPROF when the block takes more CPU time. For the main thread of a step's own process.
+    """End the process by SIGPROF if the block uses more than `seconds` of CPU time.
 
-    A handler in Python would wait for the native call to return, so the kernel's own action is used: the parent reports
-    the signal as the step's failure.
+    Call it in the main thread of a worker. A signal handler in Python would run only after the native call returns, so
+    the default action of the kernel is used: it ends the process, and the parent reports the signal as the failure of
+    the step.
     """
-    before = signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    previous_handler = signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        signal.signal(signal.SIGPROF, previous_handler)

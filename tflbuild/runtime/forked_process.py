@@ -1,4 +1,4 @@
-"""Work in a process of its own: a library that ends its process ends that one, and what it prints is kept."""
+"""Functions that run in a forked process: a library that crashes ends only the fork, and its output is kept."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ForkResult(Generic[Result]):
-    """How it ended: with `value`, or with `failure`, a sentence; `said` is what it printed."""
+    """The result of a function in a fork: `value`, or else `failure`, a sentence. `output` is the printed text."""
 
     value: Result | None
     failure: str
-    said: str
+    output: str
 
     @property
     def good(self) -> bool:
@@ -32,33 +32,45 @@ class ForkResult(Generic[Result]):
 
 
 def in_fork(work: Callable[[], Result], log: Path) -> ForkResult[Result]:
-    """`work` in a fork of this process, its output in `log`. Raises nothing that `work` raises: it is a failure."""
+    """Run a function in a fork of this process.
+
+    Args:
+        work: The function. Its result is pickled.
+        log: The file to which everything that the fork prints is written.
+
+    Returns:
+        The value of the function. An exception in `work` and a crash of the fork are its `failure`.
+
+    Raises:
+        WorkerError: The fork was ended by SIGKILL, as the system does when memory runs out.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(work, sender, log), daemon=True)
     process.start()
     sender.close()
     try:
-        good, value = receiver.recv()
+        succeeded, value = receiver.recv()
     except EOFError:
-        good, value = False, ""
+        succeeded, value = False, ""
     process.join()
-    said = log.read_text(errors="replace") if log.exists() else ""
-    if good:
-        return ForkResult(value, "", said)
+    output = log.read_text(errors="replace") if log.exists() else ""
+    if succeeded:
+        return ForkResult(value, "", output)
     code = process.exitcode or 0
     if code == -signal.SIGKILL:
         raise killed("the runtime")
-    return ForkResult(None, value or f"it was ended by {_ending(code)}", said)
+    return ForkResult(None, value or f"it was ended by {_describe_exit(code)}", output)
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _run(work: Callable[[], Any], sender: Connection, log: Path) -> None:
     end_with_parent()
-    faulthandler.disable()  # a crash is an answer here, and needs no stack
+    # The caller expects crashes, so the log does not need a stack trace.
+    faulthandler.disable()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -66,8 +78,8 @@ def _run(work: Callable[[], Any], sender: Connection, log: Path) -> None:
     os.dup2(file, 2)
     sys.stdout = sys.stderr = os.fdopen(file, "w", buffering=1)
     try:
-        answer: tuple[bool, Any] = (True, work())
+        outcome: tuple[bool, Any] = (True, work())
     except Exception as error:
-        answer = (False, f"{type(error).__name__}: {error}")
+        outcome = (False, f"{type(error).__name__}: {error}")
     sys.stdout.flush()
-    sender.send(answer)
+    sender.send(outcome)

@@ -1,4 +1,4 @@
-"""Folders of strangers: a link in one could lead to any file of the user's, whose content would reach the artifact."""
+"""Symbolic links in untrusted folders: one could point to any file of the user, which would reach the artifact."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tflbuild.runtime.step_contract import WorkerError
 
 
 def require_own_files(folder: Path, label: str, where: str) -> None:
-    """Refuse a folder with links that lead out of it. Links within it are followed.
+    """Refuse a folder with symbolic links that point outside it. Links within it are allowed.
 
     Args:
-        folder: An input of a step. Only a link to a folder is looked at: that is how a user's own is handed to a
-            step. What tflbuild lays out itself has links to the store.
-        label: What a person calls it.
-        where: Its key in the recipe.
+        folder: An input of a step. It is checked only if it is a link to a folder, which is how a step receives a
+            folder of the user. A folder that tflbuild made for the step has links to the store, and is not checked.
+        label: The name of the folder in messages.
+        where: The recipe key that names the folder.
 
     Raises:
-        WorkerError: with the first such link.
+        WorkerError: A link points outside the folder. The message names the first one.
     """
     if not (folder.is_symlink() and folder.is_dir()):
         return
@@ -30,7 +30,7 @@ def require_own_files(folder: Path, label: str, where: str) -> None:
                 raise WorkerError(
                     f"'{label}/{path.relative_to(root)}' is a link that leads out of its folder",
                     where=where,
-                    why="a step reads the folder that the recipe names, and no other file",
-                    next_step="if you trust the link, copy the folder with what its links lead to, cp -rL, and name the"
-                    " copy",
+                    why="a step reads only files in the folder that the recipe names",
+                    next_step="if you trust the link, copy the folder together with the files that its links point to"
+                    " (cp -rL), and name the copy in the recipe",
                 )

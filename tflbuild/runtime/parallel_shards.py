@@ -1,4 +1,4 @@
-"""The same work on ranges of samples, one process a core."""
+"""Parallel work on samples: each core runs one process with its own range of samples."""
 
 from __future__ import annotations
 
@@ -17,22 +17,34 @@ Result = TypeVar("Result")
 
 
 def split(count: int, parts: int) -> list[range]:
-    """At most `parts` contiguous ranges that cover 0..count, near equal in length."""
+    """Split `range(count)` into at most `parts` contiguous ranges whose lengths differ by one at most."""
     parts = max(1, min(parts, count))
     bounds = [count * part // parts for part in range(parts + 1)]
     return [range(low, high) for low, high in pairwise(bounds)]
 
 
 def cores() -> int:
-    """Cores this process may run on."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def map_shards(work: Callable[[range], Result], count: int, parts: int | None = None) -> list[Result]:
-    """`work` of each range, in order. Forks: what `work` closes over is shared, not copied.
+    """Call a function for ranges of samples, each in a forked process, and return the results in order.
 
-    Unless `parts` are given, `count` parts are expected, and `work` reports each that is done (`step_progress`).
-    Raises what `work` raises, and WorkerError when a process is ended from outside.
+    The memory of variables that `work` uses is shared with the forks and not copied.
+
+    Args:
+        work: The function. It gets a range of sample indices. Its result is pickled. If `parts` is None, it reports
+            each sample that is done with `step_progress.advance`.
+        count: The number of samples.
+        parts: The number of processes. None: one per core, and `count` parts are added to the progress of the step.
+
+    Returns:
+        The results, in the order of the ranges.
+
+    Raises:
+        WorkerError: A process was ended by a signal, or exited.
+        Exception: Any exception that `work` raises.
     """
     if parts is None:
         step_progress.expect(count)
@@ -40,42 +52,42 @@ def map_shards(work: Callable[[range], Result], count: int, parts: int | None = 
     if len(ranges) == 1:
         return [work(ranges[0])]
     context = multiprocessing.get_context("fork")
-    running = []
+    workers = []
     for indices in ranges:
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_run, args=(work, indices, sender), daemon=True)
         process.start()
         sender.close()
-        running.append((process, receiver))
+        workers.append((process, receiver))
     try:
-        return [_take(process, receiver) for process, receiver in running]
+        return [_receive_result(process, receiver) for process, receiver in workers]
     finally:
-        for process, _ in running:
+        for process, _ in workers:
             process.kill()
 
 
 def _run(work: Callable[[range], Any], indices: range, sender: Connection) -> None:
     end_with_parent()
     try:
-        answer: tuple[bool, Any] = (True, work(indices))
+        outcome: tuple[bool, Any] = (True, work(indices))
     except Exception as error:
-        answer = (False, error)
-    sender.send(answer)
+        outcome = (False, error)
+    sender.send(outcome)
 
 
-def _take(process: Any, receiver: Connection) -> Any:
+def _receive_result(process: Any, receiver: Connection) -> Any:
     try:
-        good, value = receiver.recv()
+        succeeded, value = receiver.recv()
     except EOFError:
         process.join()
-        ended = signal.Signals(-process.exitcode).name if process.exitcode < 0 else f"exit code {process.exitcode}"
+        exit_text = signal.Signals(-process.exitcode).name if process.exitcode < 0 else f"exit code {process.exitcode}"
         raise WorkerError(
-            f"a process that ran part of the samples was ended by {ended}",
+            f"a process that ran part of the samples was ended by {exit_text}",
             kind="build",
-            next_step="memory may have run out; free some and build again" if ended == "SIGKILL" else "",
-            transient=ended == "SIGKILL",
+            next_step="memory may have run out: free some memory and build again" if exit_text == "SIGKILL" else "",
+            transient=exit_text == "SIGKILL",
         ) from None
     process.join()
-    if good:
+    if succeeded:
         return value
     raise value

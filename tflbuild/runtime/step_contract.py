@@ -1,4 +1,4 @@
-"""What a step's code is given and what it gives back."""
+"""The contract of worker code: the request that a step receives, and the error that it may raise."""
 
 from __future__ import annotations
 
@@ -12,25 +12,34 @@ from typing import Any
 
 Facts = dict[str, Any]
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+# linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process when the one that forked it ends, however it ends."""
+    """Let the kernel kill this process when the process that forked it ends, for whatever reason."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def adopt_orphans() -> None:
-    """Have the kernel make this process the parent of descendants whose own parent ends."""
+    """Let the kernel make this process the parent of its descendants whose own parents end."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 class WorkerError(Exception):
-    """A failure with a known reason. `kind` is one of tflbuild.errors: recipe | build | environment.
+    """A failure with a known reason.
 
-    `fixes` are overrides that may help, each a command line's worth, in the order to be tried; `operators` are those
-    to blame, as the `op` and `match` of a rule (rules.select): `tflbuild doctor` tries both. `transient` is what the
-    machine did, and may not do again.
+    Args:
+        what: The first line of the message.
+        kind: The kind of error in `tflbuild.errors`: `recipe`, `build` or `environment`.
+        why: The reason.
+        where: The recipe key, or the place in a file.
+        next_step: What the user can do.
+        fixes: Overrides that may help, each of them one or more arguments of the command line, in the order in which
+            `tflbuild doctor` tries them.
+        operators: The operators that cause the failure, as `op` and `match` of a quantization rule. `tflbuild doctor`
+            tries to keep them in float.
+        transient: Whether the cause is a state of the machine that may have passed when the step runs again.
     """
 
     def __init__(
@@ -61,13 +70,16 @@ class WorkerError(Exception):
 # The folder of the step that this process was forked for, empty in any other process.
 own_folder: list[Path] = []
 
-# What was raised within user code, which may have swallowed it: the step fails with the first of them.
+# The errors that were raised within user code. Even if the code caught them, the step fails with the first one.
 kept_errors: list[WorkerError] = []
 
 
-def killed(what: str) -> WorkerError:
-    """The system ended a program, as it does when memory runs out: no verdict on a model."""
-    return WorkerError(f"{what} was killed", kind="environment", why="memory may have run out", transient=True)
+def killed(program: str) -> WorkerError:
+    """Return the error for a program that the system killed, as it does when memory runs out.
+
+    It is an error of the environment, since it proves nothing about a model.
+    """
+    return WorkerError(f"{program} was killed", kind="environment", why="memory may have run out", transient=True)
 
 
 def _rebuild(fields: dict[str, Any]) -> WorkerError:
@@ -76,13 +88,17 @@ def _rebuild(fields: dict[str, Any]) -> WorkerError:
 
 @dataclass(frozen=True)
 class StepRequest:
-    """One step's work, in a folder of its own.
+    """The request to run one step, in a folder that only this step uses.
 
-    `params` are the step's; `inputs` maps a name to a file or folder to read; outputs are written
-    below `outputs`, under their declared names. `labels` are what a person calls the inputs, and
-    `section` is the recipe's key that the step comes from. `origins` maps an input that is a choice of files to the
-    folder that they were copied from. A step with `network` is there to fetch; `confinement` is what
-    who builds asks for.
+    Attributes:
+        folder: The folder of the step.
+        params: The parameters of the step.
+        inputs: The name of each input, and its file or folder.
+        labels: The name of each input, and how messages call it.
+        section: The recipe key from which the step was made.
+        origins: The name of each input that consists of selected files, and the folder that they were copied from.
+        network: Whether the step may use the network, because it fetches something.
+        confinement: The mode of confinement that the build chose.
     """
 
     folder: Path
@@ -96,19 +112,20 @@ class StepRequest:
 
     @property
     def outputs(self) -> Path:
+        """The folder to which outputs are written, under their declared names."""
         return self.folder / "outputs"
 
     def read_json(self, name: str) -> Any:
-        """An input that another step wrote as JSON."""
+        """Return an input that another step wrote as JSON."""
         return json.loads(self.inputs[name].read_text())
 
     def write_json(self, name: str, value: Any) -> None:
-        """An output, as JSON with sorted keys: equal values give equal bytes."""
+        """Write an output as JSON. Keys are sorted, so equal values result in equal bytes."""
         (self.outputs / name).write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_request(folder: Path) -> StepRequest:
-    """The request that the executor laid in `folder`."""
+    """Read the request that the executor wrote to the folder of a step."""
     raw = json.loads((folder / "input.json").read_text())
     inputs = {name: folder / "inputs" / file for name, file in raw["inputs"].items()}
     return StepRequest(

@@ -1,7 +1,7 @@
-"""How far a step is, for the person who waits: one file grows by the parts that are expected, one by those done.
+"""The progress of a step, for the display: how many parts of its work are expected, and how many are done.
 
-The processes of a step append to them together, and the parent reads their sizes (`execute.step_folder`). Outside of a
-step, in a test say, nothing is counted.
+Each number is the size of a file in the folder of the step. All processes of the step append to the two files, and the
+parent reads their sizes (`execute.step_folder`). In any other process, such as a test, nothing is counted.
 """
 
 from __future__ import annotations
@@ -15,29 +15,35 @@ from typing import TypeVar
 from tflbuild.core.worker_protocol import PARTS, PARTS_DONE
 
 Item = TypeVar("Item")
-MOST_AT_ONCE = 1 << 20
+MAX_BYTES_PER_WRITE = 1 << 20
 
-_files: dict[str, int] = {}  # name -> descriptor, inherited by the processes that a step forks
+# File name -> descriptor. The processes that a step forks inherit the descriptors.
+_files: dict[str, int] = {}
 
 
 def begin(folder: Path) -> None:
-    """Count from now on, in the step's folder."""
+    """Open the two files in the folder of a step. The functions below have no effect before."""
     for name in (PARTS, PARTS_DONE):
         _files[name] = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def expect(parts: int) -> None:
-    """So many parts are still to come, besides those that were expected before."""
+    """Add a number of parts to those that are expected."""
     _grow(PARTS, parts)
 
 
 def advance(parts: int = 1) -> None:
-    """So many parts are done."""
+    """Add a number of parts to those that are done."""
     _grow(PARTS_DONE, parts)
 
 
 def track(items: Iterable[Item], parts: int) -> Iterator[Item]:
-    """The items, of which there are so many; each is done when the next one is asked for."""
+    """Yield the items, and count each one as done when the caller asks for the next one.
+
+    Args:
+        items: The items.
+        parts: The number of the items.
+    """
     expect(parts)
     for item in items:
         yield item
@@ -46,6 +52,7 @@ def track(items: Iterable[Item], parts: int) -> Iterator[Item]:
 
 def _grow(name: str, parts: int) -> None:
     if name in _files:
-        with contextlib.suppress(OSError):  # a full disk is told by what has to be written
+        # If the disk is full, the step fails when it writes its outputs, and reports the reason.
+        with contextlib.suppress(OSError):
             while parts > 0:
-                parts -= os.write(_files[name], bytes(min(parts, MOST_AT_ONCE)))
+                parts -= os.write(_files[name], bytes(min(parts, MAX_BYTES_PER_WRITE)))

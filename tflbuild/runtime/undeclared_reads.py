@@ -1,9 +1,11 @@
-"""Refuse what a user's code reads outside its declared files: no key has it, so its change would rebuild nothing.
+"""Refusal of undeclared reads: a file that user code reads is not in the cache key unless the recipe declares it.
 
-An audit hook sees what Python opens, lists and connects to. Native libraries (HDF5, TensorFlow, OpenCV) open files
-themselves: Landlock stops them, where the kernel has it (Linux 5.19). Both last until the step's process ends.
-Allowed are the step's folder, declared files at their own place, installed packages, the system's folders, and
-caches below the home folder whose owners verify what they hold.
+A change of such a file would rebuild nothing. An audit hook checks the files that Python opens, the folders that it
+lists and its connections. Native libraries (HDF5, TensorFlow, OpenCV) open files without Python: Landlock prevents
+that if the kernel has it (Linux 5.19 or later). Both restrictions last until the process of the step ends.
+
+Code may read the folder of the step, the declared files at their original paths, installed packages, the folders of the
+system, and caches below the home folder whose libraries verify the files in them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,16 @@ PATH = re.compile(r"(/[^\s'\":;,()]+)")
 
 @dataclass
 class ReadGuard:
-    """What one step's code may read. `key` declares files, `entry` is the code; `listed` are folders of modules."""
+    """The files and folders that the user code of one step may read.
+
+    Attributes:
+        request: The request of the step.
+        key: The recipe key that declares files.
+        entry: The reference to the user code in the recipe.
+        folders: Real paths below which everything may be read.
+        code_folders: Folders from which modules may be imported.
+        listed: Folders that may be listed.
+    """
 
     request: StepRequest
     key: str
@@ -51,23 +62,26 @@ class ReadGuard:
 
     @property
     def root(self) -> str:
-        """Return where copies of the declared files lie; a place that does not exist for an installed module."""
+        """Return the folder with the copies of the declared files; see `code_root`."""
         return code_root(self.request)
 
     @property
     def origin(self) -> str:
-        """Return the folder that the declared files were copied from, "" where it is not known."""
+        """Return the folder that the declared files were copied from; "" if it is not known."""
         return self.request.origins.get(CODE, "")
 
     def copy_of(self, path: str) -> str:
-        """Return where the copy of a path of the user's project lies, or would lie; "" for other paths."""
+        """Return the path that a file of the user's project has, or would have, as a copy; "" for other paths."""
         return os.path.join(self.root, os.path.relpath(path, self.origin)) if below(path, self.origin) else ""
 
     def require_file(self, path: str) -> None:
-        """Raise WorkerError for a file that is not declared. A missing one that the user's project has counts.
+        """Check that a file is declared, or is in a location that may be read.
 
-        What Python compiled in the user's project is not there for a step: FileNotFoundError has Python compile the
-        declared source instead.
+        Raises:
+            WorkerError: The file is not declared. This includes a file that is missing in the folder of the step, but
+                exists in the user's project.
+            FileNotFoundError: The file is a module of the user's project that Python compiled. The error makes Python
+                compile the declared source instead.
         """
         if is_bytecode(path) and (below(path, self.root) or self.copy_of(path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -82,34 +96,40 @@ class ReadGuard:
         raise self.refuse(f"reads '{path}'", path)
 
     def require_folder(self, path: str, frame: FrameType) -> None:
-        """Raise WorkerError for listing a folder that is not declared as a whole."""
+        """Raise WorkerError if a folder is listed that is not declared as a whole."""
         if below(path, self.root) and not os.path.lexists(path):
             self.require_absent(path, "lists the folder '{}'", os.path.isdir)
             return
         if is_import(frame) or path in self.listed or self.is_allowed(path):
             return
         copy = self.copy_of(path)
-        if os.path.isdir(path) and not (copy and os.path.isdir(copy) and holds_all(copy, path)):
+        if os.path.isdir(path) and not (copy and os.path.isdir(copy) and is_complete_copy(copy, path)):
             raise self.refuse(f"lists the folder '{path}'", path)
 
-    def require_absent(self, path: str, what: str, is_there: Callable[[str], bool]) -> None:
-        """Raise WorkerError where a path that was not copied is in the user's project: it is not declared."""
-        inside = os.path.relpath(path, self.root)
-        if self.origin and is_there(os.path.join(self.origin, inside)):
-            raise self.refuse(what.format(inside), inside)
+    def require_absent(self, path: str, access: str, exists: Callable[[str], bool]) -> None:
+        """Raise WorkerError if a path that was not copied exists in the user's project: it is not declared.
+
+        Args:
+            path: A path below `root` that does not exist.
+            what: The verb of the message and `{}` for the path.
+            is_there: Whether the path exists in the user's project.
+        """
+        relative_path = os.path.relpath(path, self.root)
+        if self.origin and exists(os.path.join(self.origin, relative_path)):
+            raise self.refuse(access.format(relative_path), relative_path)
 
     def is_allowed(self, path: str) -> bool:
-        """Return whether a path lies where everything may be read."""
+        """Return whether a path is in a folder in which everything may be read."""
         real = os.path.realpath(path)
         return any(below(real, folder) for folder in self.folders)
 
-    def refuse(self, what: str, path: str) -> WorkerError:
-        """Make the error for a read, and keep it: the code may swallow what is raised."""
+    def refuse(self, access: str, path: str) -> WorkerError:
+        """Return the error for a read, and add it to `kept_errors`, since the code may catch the exception."""
         error = WorkerError(
-            f"'{self.entry}' {what}, which is not declared",
+            f"'{self.entry}' {access}, which is not declared",
             where=self.key,
-            why="undeclared files are in no key: when they change, nothing is built again",
-            next_step=f"declare it: {self.key}=[{path}]; temporary files belong in Python's `tempfile` folder",
+            why="undeclared files are in no cache key, so nothing is rebuilt when they change",
+            next_step=f"declare it: {self.key}=[{path}]; put temporary files into the folder of Python's `tempfile`",
         )
         kept_errors.append(error)
         return error
@@ -119,9 +139,15 @@ _guards: list[ReadGuard] = []
 
 
 def guard_reads(request: StepRequest, entry: str, key: str) -> None:
-    """From here on refuse what user code reads undeclared. `key` is the recipe's list of declared files.
+    """Refuse undeclared reads of user code in this process, until it ends.
 
-    Only a process that was forked for a step is guarded: it cannot be undone.
+    This works only in a process that was forked for a step, since it cannot be undone. In other processes, the function
+    does nothing.
+
+    Args:
+        request: The request of the step.
+        entry: The reference to the user code in the recipe.
+        key: The recipe key with the list of declared files.
     """
     if _guards or not own_folder:
         return
@@ -137,36 +163,38 @@ def guard_reads(request: StepRequest, entry: str, key: str) -> None:
 
 def denied_read(error: BaseException) -> WorkerError | None:
     """Return the error for a file that a native library was not allowed to open; None for any other exception."""
+    # Native libraries name the path in the text of the exception. A path that is not writable is more likely the cause.
     text = str(error)
     if not _guards or not (isinstance(error, PermissionError) or DENIED.search(text)):
         return None
-    named = [getattr(error, "filename", None), *PATH.findall(text)]
+    names = [getattr(error, "filename", None), *PATH.findall(text)]
     path = next(
-        (str(one) for one in named if one and os.path.exists(str(one)) and not os.access(str(one), os.W_OK)), ""
+        (str(name) for name in names if name and os.path.exists(str(name)) and not os.access(str(name), os.W_OK)), ""
     )
-    path = path or next((str(one) for one in named if one and os.path.exists(str(one))), "")
+    path = path or next((str(name) for name in names if name and os.path.exists(str(name))), "")
     if not path or _guards[0].is_allowed(path):
         return None
     return _guards[0].refuse(f"reads '{path}'", path)
 
 
-def holds_all(copy: str, original: str) -> bool:
-    """Return whether a copied folder has all that its original has."""
+def is_complete_copy(copy: str, original: str) -> bool:
+    """Return whether a copied folder has all entries of the original folder."""
     return set(os.listdir(original)) - {"__pycache__"} <= set(os.listdir(copy))
 
 
 def is_bytecode(path: str) -> bool:
-    """Return whether a file is one in which Python keeps a compiled module."""
+    """Return whether a file is a module that Python compiled."""
     return path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__"
 
 
 def is_import(frame: FrameType | None) -> bool:
-    """Return whether a frame is one of Python's import system."""
+    """Return whether a frame belongs to Python's import system."""
     return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     """Check one audit event: https://docs.python.org/3/library/audit_events.html."""
+    # `_busy` suppresses the events that the check itself causes.
     if event not in _EVENTS or _busy:
         return
     _busy.append(event)
@@ -187,7 +215,7 @@ _busy: list[str] = []
 
 
 def _path_of(value: Any) -> str:
-    """Return an absolute path without `..`; "" for a descriptor, a database in memory, a library by its bare name."""
+    """Return an absolute path without `..`; "" for a file descriptor or a database in memory."""
     if not isinstance(value, (str, bytes, os.PathLike)):
         return ""
     text = os.fsdecode(value)
@@ -195,7 +223,7 @@ def _path_of(value: Any) -> str:
 
 
 def _reads(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Return whether opening reads what was there before. A library by its bare name is the system's."""
+    """Return whether an open call can read existing content. A library without a path belongs to the system."""
     if event == "ctypes.dlopen":
         return "/" in os.fsdecode(arguments[0])
     if event == "sqlite3.connect":
@@ -207,7 +235,7 @@ def _reads(event: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def _require_no_connection(guard: ReadGuard, connecting: Any, address: Any) -> None:
-    """Raise WorkerError for a connection, except where Keras fetches a file whose hash it verifies."""
+    """Raise WorkerError for a connection, except when Keras fetches a file whose hash it verifies."""
     if getattr(connecting, "family", None) not in (socket.AF_INET, socket.AF_INET6):
         return
     frame: FrameType | None = sys._getframe(2)
@@ -219,31 +247,40 @@ def _require_no_connection(guard: ReadGuard, connecting: Any, address: Any) -> N
     error = WorkerError(
         f"'{guard.entry}' connects to {host}",
         where=guard.key,
-        why="data from the network is in no key: when it changes, nothing is built again",
-        next_step=f"download it once, keep the file, and declare it: {guard.key}=[FILE]",
+        why="data from the network is in no cache key, so nothing is rebuilt when it changes",
+        next_step=f"download the data once, keep the file, and declare it: {guard.key}=[FILE]",
     )
     kept_errors.append(error)
     raise error
 
 
 def _watch_missing(guard: ReadGuard) -> None:
-    """Refuse when the user's own lines ask whether an undeclared file of their project exists: here it never does."""
+    """Refuse when user code asks whether an undeclared file of the project exists: in the step's folder it never does.
+
+    There is no audit event for `os.stat`, so the function is replaced.
+    """
     original = os.stat
 
     def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
         try:
             return original(path, *arguments, **options)
         except FileNotFoundError:
-            place = _path_of(path)
-            if place and not _busy and guard.origin and below(place, guard.root) and _asked_by_user(guard):
-                guard.require_absent(place, "looks for '{}'", os.path.lexists)
+            absolute_path = _path_of(path)
+            if (
+                absolute_path
+                and not _busy
+                and guard.origin
+                and below(absolute_path, guard.root)
+                and _is_called_by_user_code(guard)
+            ):
+                guard.require_absent(absolute_path, "looks for '{}'", os.path.lexists)
             raise
 
     os.stat = stat
 
 
-def _asked_by_user(guard: ReadGuard) -> bool:
-    """Return whether a line of the user's files asks, directly or through the standard library."""
+def _is_called_by_user_code(guard: ReadGuard) -> bool:
+    """Return whether user code made the present call, directly or through the standard library."""
     frame: FrameType | None = sys._getframe(2)
     library = os.path.dirname(os.path.realpath(os.__file__))
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Archives of strangers: plain files below their own folder are written, anything else refuses the whole."""
+"""Unpacking of untrusted archives. Only regular files below the folder are accepted; others refuse the archive."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from tflbuild.runtime.step_contract import WorkerError
 
 WHERE = "source.handle"
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
-BY_HAND = "download it by hand and give the folder, or the archive, as source.handle"
+BY_HAND = "download it by hand and name the folder, or the archive, in source.handle"
 CHUNK = 1 << 20
 
-MOST_BYTES = 16 << 30
-MOST_MEMBERS = 100_000
-ANY_RATIO_BYTES = 64 << 20  # what an archive of any size may unpack to
-MOST_RATIO = 1000
-HEADER_BYTES = 1 << 20  # of what describes one member
-UNREADABLE = (
+MAX_BYTES = 16 << 30
+MAX_MEMBERS = 100_000
+# An archive may unpack to MAX_RATIO times its own size, and every archive to this size.
+ANY_RATIO_BYTES = 64 << 20
+MAX_RATIO = 1000
+# The maximum size of the headers of one member.
+HEADER_BYTES = 1 << 20
+READ_ERRORS = (
     *(tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),
-    *(ValueError, IndexError, KeyError, OverflowError, RecursionError),  # tarfile's, of headers that make no sense
+    # tarfile raises these for invalid headers.
+    *(ValueError, IndexError, KeyError, OverflowError, RecursionError),
 )
-UNPLACEABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
-NOT_PLAIN = {
+NAME_ERRORS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
+SPECIAL_FILES = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
     tarfile.FIFOTYPE: "a pipe",
@@ -41,7 +44,14 @@ NOT_PLAIN = {
 
 @dataclass(frozen=True)
 class DownloadedArchive:
-    """A file on this disk that should be a tar. Of a fetched one, `url` says from where, and `media` as what."""
+    """A local file that should be a tar archive.
+
+    Attributes:
+        path: The file.
+        label: The name of the archive in messages.
+        url: The address from which it was fetched; "" for a file of the user.
+        media: The media type that the server stated.
+    """
 
     path: Path
     label: str
@@ -50,7 +60,14 @@ class DownloadedArchive:
 
 
 class LimitedTarReader(io.RawIOBase):
-    """A tar's bytes in order, no more than were granted; `end` is after the last of them that is not zero."""
+    """A reader of a tar file that refuses to read beyond the granted position.
+
+    Attributes:
+        file: The uncompressed bytes.
+        position: The number of bytes that were read.
+        end: The position after the last byte that is not zero.
+        granted: The position beyond which reading is refused.
+    """
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__()
@@ -60,13 +77,13 @@ class LimitedTarReader(io.RawIOBase):
         self.granted = 0
 
     def grant(self, count: int) -> None:
-        """Let so many bytes more be read, and what is read ahead."""
+        """Allow `count` more bytes to be read. One chunk more is possible, since tarfile reads whole chunks."""
         self.granted = self.position + count
 
     def read(self, size: int = CHUNK) -> bytes:
-        """The next bytes. Raises tarfile.ReadError past what was granted."""
+        """Return the next bytes. Raise tarfile.ReadError beyond the granted position."""
         if self.position > self.granted:
-            raise tarfile.ReadError("a header, or what follows the last member, is too long")
+            raise tarfile.ReadError("a header, or the data after the last member, is too long")
         chunk = self.file.read(size)
         if filled := len(chunk.rstrip(b"\0")):
             self.end = self.position + filled
@@ -75,7 +92,11 @@ class LimitedTarReader(io.RawIOBase):
 
 
 def unpack(archive: DownloadedArchive, folder: Path) -> None:
-    """Write an archive's files into a new folder. Raises WorkerError for no archive, or one that is refused."""
+    """Write the files of an archive to a new folder.
+
+    Raises:
+        WorkerError: The file is not an archive, is damaged, or has a member that is refused.
+    """
     folder.mkdir()
     with open(archive.path, "rb") as file:
         start = file.read(64)
@@ -90,82 +111,97 @@ def unpack(archive: DownloadedArchive, folder: Path) -> None:
                 opened = True
                 for member in safe_members(tar, reader, archive.label, size):
                     write_member(tar, member, folder, archive.label)
-    except UNREADABLE as error:
-        why = f"{type(error).__name__}: {error}"
+    except READ_ERRORS as error:
+        reason = f"{type(error).__name__}: {error}"
         if opened or zipped:
             what = f"the archive '{archive.label}' is broken or cut short"
         else:
             what = f"'{archive.label}' is no .tar or .tar.gz"
-            why = f"{archive.media or 'a file'} of {size:,} bytes that begins {repr(start)[1:]}"
+            reason = f"it is {archive.media or 'a file'} of {size:,} bytes that begins with {repr(start)[1:]}"
         next_step = (
-            f"open it in a browser to see what is there; or {BY_HAND}" if archive.url else "get it, or pack it, again"
+            f"open the address in a browser to see what the server returns; or {BY_HAND}"
+            if archive.url
+            else "copy the archive, or pack it, again"
         )
-        raise WorkerError(what, where=WHERE, why=why, next_step=next_step) from error
+        raise WorkerError(what, where=WHERE, why=reason, next_step=next_step) from error
 
 
 def safe_members(tar: tarfile.TarFile, reader: LimitedTarReader, label: str, size: int) -> Iterator[tarfile.TarInfo]:
-    """Members one by one, each before its bytes are read. Raises WorkerError or tarfile.ReadError at a bad one."""
-    limit = min(MOST_BYTES, max(ANY_RATIO_BYTES, MOST_RATIO * size))
+    """Yield the members of an archive, each before its content is read.
+
+    Args:
+        tar: The archive, opened as a stream of `reader`.
+        reader: The reader, which is allowed to read one member at a time.
+        label: The name of the archive in messages.
+        size: The size of the archive file in bytes.
+
+    Raises:
+        WorkerError: A member is refused, or the archive unpacks to too many bytes or members.
+        tarfile.ReadError: A header is damaged, or the end of the archive is missing.
+    """
+    limit = min(MAX_BYTES, max(ANY_RATIO_BYTES, MAX_RATIO * size))
     total = count = end = 0
     while (member := tar.next()) is not None:
-        if why := objection(member):
-            refuse(label, why)
+        if reason := refusal_reason(member):
+            refuse(label, reason)
         data = member.size if member.isreg() else 0
         total, count = total + data, count + 1
-        if total > limit or count > MOST_MEMBERS:
-            refuse(label, f"it unpacks to more than {limit:,} bytes or {MOST_MEMBERS:,} members, out of {size:,} bytes")
-        reader.grant(data + HEADER_BYTES)  # its own bytes, and the next one's header
+        if total > limit or count > MAX_MEMBERS:
+            refuse(label, f"it unpacks to more than {limit:,} bytes or {MAX_MEMBERS:,} members, out of {size:,} bytes")
+        # The content of this member, and the header of the next one.
+        reader.grant(data + HEADER_BYTES)
         yield member
         end = member.offset_data + -(-data // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     reader.grant(ANY_RATIO_BYTES)
+    # Read to the end, where gzip has a checksum.
     while reader.read(CHUNK):
-        pass  # to the end, where gzip has a checksum
+        pass
     if reader.end > end or reader.position < end + tarfile.BLOCKSIZE:
         raise tarfile.ReadError("no end mark after the last member")
 
 
-def objection(member: tarfile.TarInfo) -> str:
-    """Why a member must not be unpacked; empty when it may."""
+def refusal_reason(member: tarfile.TarInfo) -> str:
+    """Return why a member must not be unpacked; "" if it may be unpacked."""
     name = ascii(member.name)
     if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)) or member.issparse():
-        return f"{name} is {NOT_PLAIN.get(member.type, 'no plain file')}"
-    return unsafe_name(member.name)
+        return f"{name} is {SPECIAL_FILES.get(member.type, 'not a regular file')}"
+    return name_refusal_reason(member.name)
 
 
-def unsafe_name(name: str) -> str:
-    """Why a file of that name must not be written below a folder; empty when it may."""
+def name_refusal_reason(name: str) -> str:
+    """Return why a file with this name must not be written below a folder; "" if it may be written."""
     if name.startswith("/"):
         return f"{name!a} is an absolute path"
     if ".." in name.split("/"):
         return f"{name!a} leads out of its folder"
     if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
-        return f"{name!a} is no name in UTF-8"
+        return f"{name!a} is not a valid UTF-8 name"
     return ""
 
 
 def write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, label: str) -> None:
-    """One file or folder; no name may stand twice."""
-    place = folder / member.name
+    """Write one file or folder. Raise WorkerError if two members have the same name."""
+    path = folder / member.name
     try:
         if member.isdir():
-            place.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         data = tar.extractfile(member)
         assert data is not None
-        with open(place, "xb") as file:
+        with open(path, "xb") as file:
             shutil.copyfileobj(data, file, CHUNK)
     except OSError as error:
-        if error.errno not in UNPLACEABLE:
+        if error.errno not in NAME_ERRORS:
             raise
         refuse(label, f"{member.name!a} cannot be written: {error.strerror}")
 
 
-def refuse(label: str, why: str) -> NoReturn:
-    """An archive that is not unpacked."""
+def refuse(label: str, reason: str) -> NoReturn:
+    """Raise WorkerError for an archive that is not unpacked."""
     raise WorkerError(
         f"the archive '{label}' is refused",
         where=WHERE,
-        why=why,
-        next_step="unpack it by hand, look at what it holds, and give the folder as source.handle",
+        why=reason,
+        next_step="unpack it by hand, check its files, and name the folder in source.handle",
     )

@@ -1,14 +1,14 @@
-"""A process that imports the heavy packages once and forks a fresh child for each step.
+"""The worker server: a process that imports the large packages once and forks a new worker for each step.
 
     python -m tflbuild.runtime.worker_server tensorflow|litert
 
-Requests come as JSON lines on standard input, `{"id", "module", "folder"}`; answers leave on the
-file descriptor that standard output had at the start: first `{"ready", "seconds"}`, then for each
-request `{"id", "exit", "signal", "seconds", "peak_bytes"}`. When standard input ends, everything
-ends: children do not outlive their server, nor the server its parent.
+Requests are JSON lines on standard input: `{"id", "module", "folder", "seconds"}`. Answers are written to the file
+descriptor that standard output had at the start: first `{"ready", "seconds", "unconfined"}`, then for each request
+`{"id", "exit", "signal", "verdict", "seconds", "peak_bytes"}`. The server ends when standard input ends. Its workers
+end with it.
 
-The server runs one thread and no TensorFlow operation, so that forking it is safe; a child starts
-from the same state every time, which is what makes Keras's numbered names repeatable.
+The server has one thread and runs no TensorFlow operation, so it is safe to fork it. Every worker starts in the same
+state, so the names that Keras numbers are the same in every build.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 from tflbuild.core.worker_protocol import DISK_ADVICE, DISK_FULL, DISK_FULL_EXIT
 from tflbuild.runtime import step_progress
-from tflbuild.runtime.confinement import FREE, confine, find_missing_confinement
+from tflbuild.runtime.confinement import UNCONFINED_MODULES, confine, find_missing_confinement
 from tflbuild.runtime.step_contract import (
     WorkerError,
     adopt_orphans,
@@ -63,18 +63,24 @@ KERAS_HOME, KERAS_FOLDER = "KERAS_HOME", "keras-settings"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 POLL_SECONDS = 0.25
 SECONDS_PER_STEP = 3600.0
-SECONDS_OF = {"steps.training.tf_optimize": 7 * 24 * 3600.0}  # how long a training may take is for its recipe to say
-MEMORY_SHARE = 0.9
-MOST_GENERATIONS = 8  # of processes that a step left running
+# The recipe decides how long a training takes, so its limit is only a safeguard.
+STEP_SECONDS = {"steps.training.tf_optimize": 7 * 24 * 3600.0}
+MEMORY_FRACTION = 0.9
+# How often the server looks for processes that a step left running: the children of each that it ends become its own.
+MAX_ORPHAN_GENERATIONS = 8
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def run_child(module: str, folder: Path, memory: int) -> None:
-    """Do one step, confined, and end the process: exit 0 with facts, 1 with an error, in output.json.
+    """Run one step in this process, confined, and end the process. The function never returns.
 
-    `memory` is the most that it may allocate, in bytes.
+    The answer is written to `output.json`. The exit code is 0 if it has facts, 1 if it has an error, and
+    `DISK_FULL_EXIT` if it could not be written because the disk is full.
 
-    Whatever happens, nothing returns from here into the server's loop.
+    Args:
+        module: The worker module of the step, relative to `tflbuild`.
+        folder: The folder of the step.
+        memory: The maximum that the process may allocate, in bytes.
     """
     code = 1
     try:
@@ -91,24 +97,37 @@ def run_child(module: str, folder: Path, memory: int) -> None:
 
 
 def enter(folder: Path) -> None:
-    """Make the folder this process's own: working directory, log for its output, nothing to read."""
+    """Use the folder of a step as the working directory and for temporary files, and its log for the output."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null_device, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.chdir(folder)
     own_folder.append(folder)
     step_progress.begin(folder)
-    os.environ[KERAS_HOME] = str(folder / KERAS_FOLDER)  # where tf_keras, which steps import late, finds no settings
-    tempfile.tempdir = str(folder)  # TensorFlow leaves files there, and a child ends without cleaning up
-    os.environ["TMPDIR"] = str(folder)  # where native libraries and other programs put temporary files
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    # Some steps import tf_keras, which must not find settings of the user.
+    os.environ[KERAS_HOME] = str(folder / KERAS_FOLDER)
+    # TensorFlow does not remove its temporary files, and a worker ends without cleaning up.
+    tempfile.tempdir = str(folder)
+    # Native libraries and other programs put temporary files there.
+    os.environ["TMPDIR"] = str(folder)
+    # The process that started the server decides what an interrupt ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def answer_request(module: str, folder: Path, memory: int | None = None) -> tuple[int, dict[str, Any]]:
-    """Run the step's code; (exit code, answer). The process is confined for good where `memory` is its limit."""
+    """Run the code of a step.
+
+    Args:
+        module: The worker module of the step, relative to `tflbuild`.
+        folder: The folder of the step.
+        memory: The maximum that the process may allocate, in bytes. None: the process is not confined.
+
+    Returns:
+        The exit code and the answer: `{"facts": ...}` or `{"error": ...}`.
+    """
     try:
         return 0, {"facts": run_step(module, folder, memory)}
     except WorkerError as error:
@@ -117,15 +136,16 @@ def answer_request(module: str, folder: Path, memory: int | None = None) -> tupl
     except SystemExit as error:
         return 1, {"error": {"kind": "build", "what": f"the code called sys.exit({error.code!r})"}}
     except Exception as error:
-        answer = {"error": _unexpected(error)}
+        # Describe the error first: the traceback could not be printed on a full disk.
+        answer = {"error": _describe_unexpected(error)}
         traceback.print_exc()
         return 1, answer
 
 
 def run_step(module: str, folder: Path, memory: int | None) -> dict[str, Any]:
-    """Return a step's facts, and what it was `confined` in.
+    """Run the code of a step, and return its facts. If the process is confined, they list the restrictions.
 
-    Raises a kept error rather than the one that followed from it.
+    An error in `kept_errors` is raised instead of an exception that results from it.
     """
     request = read_request(folder)
     confined = [] if memory is None else confine(request, module, memory)
@@ -140,10 +160,10 @@ def run_step(module: str, folder: Path, memory: int | None) -> dict[str, Any]:
     return facts if memory is None else {**facts, "confined": confined}
 
 
-def _unexpected(error: Exception) -> dict[str, Any]:
+def _describe_unexpected(error: Exception) -> dict[str, Any]:
     text = str(error).strip() or type(error).__name__
-    full = isinstance(error, OSError) and error.errno in DISK_ERRORS
-    if full or DISK_FULL in text.lower():
+    disk_is_full = isinstance(error, OSError) and error.errno in DISK_ERRORS
+    if disk_is_full or DISK_FULL in text.lower():
         return {"kind": "environment", "what": DISK_FULL, "next_step": DISK_ADVICE}
     if isinstance(error, MemoryError):
         return {"kind": "environment", "what": "out of memory", "why": text}
@@ -151,8 +171,8 @@ def _unexpected(error: Exception) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Child:
-    """A step at work: the request that it answers, its module, when it started and the seconds it may take."""
+class _RunningStep:
+    """A step that runs: the id of its request, its module, its start time, and the seconds that it may take."""
 
     request: int
     module: str
@@ -161,21 +181,25 @@ class _Child:
 
 
 class ForkServer:
-    """The loop: requests in, children out, answers back."""
+    """The loop of the server: it reads requests, forks workers, enforces their limits, and writes answers."""
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
-        self.children: dict[int, _Child] = {}  # by pid
-        self.spared: set[int] = set()  # processes that outlive their step by design: the server of adb
-        self.verdicts: dict[int, str] = {}  # pid -> why this server ended it
+        # By process id.
+        self.children: dict[int, _RunningStep] = {}
+        # Processes that may outlive their step, such as the server of adb.
+        self.spared: set[int] = set()
+        # Process id -> why this server ended the process.
+        self.verdicts: dict[int, str] = {}
         self.pending = b""
-        self.memory_limit = int(total_memory() * MEMORY_SHARE)
+        self.memory_limit = int(total_memory() * MEMORY_FRACTION)
 
     def answer(self, value: dict[str, Any]) -> None:
+        """Write one answer as a JSON line."""
         os.write(self.answers, json.dumps(value).encode() + b"\n")
 
     def serve(self) -> None:
-        """Until standard input ends."""
+        """Serve requests until standard input ends."""
         wake, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write)
@@ -190,6 +214,7 @@ class ForkServer:
                 return
 
     def accept(self) -> bool:
+        """Read requests and start their steps. Return False if standard input has ended."""
         chunk = os.read(0, 1 << 16)
         if not chunk:
             return False
@@ -199,22 +224,24 @@ class ForkServer:
         return True
 
     def start(self, request: dict[str, Any]) -> None:
+        """Fork a worker for a request."""
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self.answers)
             run_child(request["module"], Path(request["folder"]), self.memory_limit)
-        limit = request["seconds"] or SECONDS_OF.get(request["module"], SECONDS_PER_STEP)
-        self.children[pid] = _Child(request["id"], request["module"], time.monotonic(), limit)
+        limit = request["seconds"] or STEP_SECONDS.get(request["module"], SECONDS_PER_STEP)
+        self.children[pid] = _RunningStep(request["id"], request["module"], time.monotonic(), limit)
 
     def reap(self) -> None:
+        """Answer the requests whose workers have ended."""
         for pid in list(self.children):
-            done, status, usage = os.wait4(pid, os.WNOHANG)
-            if done == 0:
+            ended_pid, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended_pid == 0:
                 continue
             child = self.children.pop(pid)
-            self.end_orphans(spare=child.module in FREE)
+            self.end_orphans(spare=child.module in UNCONFINED_MODULES)
             self.answer(
                 {
                     "id": child.request,
@@ -227,6 +254,7 @@ class ForkServer:
             )
 
     def enforce_limits(self) -> None:
+        """End workers that exceed their limit of time or memory."""
         for pid, child in self.children.items():
             if time.monotonic() - child.started > child.seconds:
                 self.end(pid, f"it ran longer than {child.seconds:g} s")
@@ -234,13 +262,18 @@ class ForkServer:
                 self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
 
     def end_orphans(self, *, spare: bool) -> None:
-        """End what a step left running: it would go on without a limit, and change what is being published.
+        """End the processes that a step left running.
 
-        Orphans come to this process, their subreaper. One of a step that is still at work is ended with them.
+        They would run on without a limit, and could change outputs that are being published. The kernel makes this
+        process the parent of every orphan. An orphan of a step that still runs is ended too.
+
+        Args:
+            spare: Whether the orphans may go on, now and later.
         """
         if spare:
             self.spared |= set(_list_children()) - self.children.keys()
-        for _ in range(MOST_GENERATIONS):  # the children of an orphan come here when it ends
+        # The children of an orphan become children of this process when the orphan ends.
+        for _ in range(MAX_ORPHAN_GENERATIONS):
             orphans = set(_list_children()) - self.spared - self.children.keys()
             for pid in orphans:
                 with contextlib.suppress(OSError):
@@ -248,23 +281,26 @@ class ForkServer:
                     os.waitpid(pid, 0)
 
     def end(self, pid: int, verdict: str) -> None:
+        """Kill a worker, and remember the reason for its answer."""
         self.verdicts[pid] = verdict
         os.kill(pid, signal.SIGKILL)
 
 
 def total_memory() -> int:
-    """Return the memory of this machine, or of this container where that is less. Bytes."""
+    """Return the memory of this machine in bytes, or the memory of this container if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     try:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or no limit ("max")
+    # There is no container, or it has no limit ("max").
+    except (OSError, ValueError):
         return total
 
 
 def _list_children() -> list[int]:
     try:
         return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+    # The kernel was built without CONFIG_PROC_CHILDREN.
+    except OSError:
         return []
 
 
@@ -276,9 +312,9 @@ def _resident_bytes(pid: int) -> int:
 
 
 def preload(server: str) -> None:
-    """Import the packages of a server. Keras reads no settings of the user's: types and layouts are for recipes to say.
+    """Import the packages of a server, without the user's settings for Keras: recipes choose types and layouts.
 
-    `~/.keras` stays the place of what recipe code downloads through Keras.
+    Files that user code downloads with Keras still go to `~/.keras`.
     """
     os.environ[KERAS_HOME] = str(Path.cwd() / KERAS_FOLDER)
     for name in PRELOAD[server]:
@@ -288,21 +324,24 @@ def preload(server: str) -> None:
 
 
 def main() -> None:
-    """Import, say so, serve, and take every child along at the end."""
+    """Import the packages, report that the server is ready, serve requests, and end all workers."""
     answers = os.dup(1)
-    os.dup2(2, 1)  # what packages print while they are imported goes to the server's log
+    # Text that packages print while they are imported goes to the log of the server.
+    os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
     server = ForkServer(answers)
     started = time.monotonic()
-    gc.disable()  # importing makes much and drops little: collecting meanwhile costs a quarter of the time
+    # Imports make many objects and drop few, so garbage collection would take a quarter of their time.
+    gc.disable()
     try:
         preload(sys.argv[1])
     except Exception as error:
         traceback.print_exc()
         server.answer({"ready": False, "why": f"{type(error).__name__}: {error}"})
         return
-    gc.freeze()  # children share these pages, which no collection of theirs will touch
+    # Workers share the memory of these objects, as long as their garbage collection does not touch it.
+    gc.freeze()
     gc.enable()
     unconfined = find_missing_confinement()
     server.answer({"ready": True, "seconds": time.monotonic() - started, "unconfined": unconfined})

@@ -24,12 +24,12 @@ from tflbuild.runtime.untrusted_archives import (
     ARCHIVES,
     BY_HAND,
     CHUNK,
-    MOST_BYTES,
+    MAX_BYTES,
     WHERE,
     DownloadedArchive,
+    name_refusal_reason,
     refuse,
     unpack,
-    unsafe_name,
 )
 from tflbuild.terminal.addresses import innermost, public_part
 
@@ -222,8 +222,8 @@ def save(response: requests.Response, handle: str, path: Path) -> None:
     with open(path, "wb") as file:
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             size += file.write(chunk)
-            if size > MOST_BYTES:
-                refuse(handle, f"it is longer than {MOST_BYTES:,} bytes")
+            if size > MAX_BYTES:
+                refuse(handle, f"it is longer than {MAX_BYTES:,} bytes")
     if announced.isdigit() and int(announced) != size:
         raise RetryableError(f"the download broke off: {size:,} of {int(announced):,} bytes came")
 
@@ -301,7 +301,7 @@ def copy_tree(gfile: Any, source: str, folder: Path) -> int:
         below = place[len(source) :].strip("/")
         for name in filter(None, names):
             relative = f"{below}/{name}" if below else name
-            if why := unsafe_name(relative):
+            if why := name_refusal_reason(relative):
                 refuse(source, why)
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -82,10 +82,10 @@ def run(request: StepRequest) -> Facts:
     raw, log = artifact.read_bytes(), request.folder / "tflm.txt"
     feeds = [ports.feed(call) for call in trial.feeds]
     ended = tflm_runtime.call_in_large_arena(raw, feeds, len(ports.outputs), log)
-    print(ended.said, flush=True)
+    print(ended.output, flush=True)
     if ended.value is None:
         return finish_without(request, _refused(target, artifact, model, ended, log))
-    done, least = tflm_runtime.run_in_least(raw, feeds, ended.value, tflm_runtime.read_total(ended.said), log)
+    done, least = tflm_runtime.run_in_least(raw, feeds, ended.value, tflm_runtime.read_total(ended.output), log)
     if done.value is None:
         return finish_without(request, _refused(target, artifact, model, done, log))
     found = [dict(zip(ports.outputs, outputs, strict=True)) for outputs in done.value.outputs]
@@ -119,7 +119,7 @@ def try_on_cpu(request: StepRequest, kernels: str) -> CpuReference:
     ended = in_fork(run_trial, request.folder / f"cpu_{kernels}.txt")
     if isinstance(ended.value, CpuReference):
         return ended.value
-    lines = [line for line in ended.said.splitlines() if line.strip()]
+    lines = [line for line in ended.output.splitlines() if line.strip()]
     raise ended.value or WorkerError(
         "a kernel of this host's CPU ended the process that ran the artifact",
         kind="build",

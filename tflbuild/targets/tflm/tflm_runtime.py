@@ -57,7 +57,7 @@ def call_in_large_arena(model: bytes, feeds: Sequence[Feed], outputs: int, log: 
 
 def short_of_memory(ended: ForkResult[Any]) -> bool:
     """Whether it failed for want of a larger arena."""
-    return not ended.good and bool(SHORT_OF_MEMORY.search(ended.said))
+    return not ended.good and bool(SHORT_OF_MEMORY.search(ended.output))
 
 
 def run_in_least(
@@ -105,7 +105,7 @@ def find_minimum(fits: Callable[[int], bool], guess: int, works: int) -> int:
 
 def last_words(ended: ForkResult[Any]) -> str:
     """What it said of why it failed, else how its process ended."""
-    lines = [line.strip() for line in ended.said.splitlines() if line.strip()]
+    lines = [line.strip() for line in ended.output.splitlines() if line.strip()]
     told = [line for line in lines if not NOISE.search(line)] or lines
     return told[-1] if told else ended.failure
 
