@@ -18,10 +18,10 @@ def limit_time(seconds: float = READ_SECONDS) -> Iterator[None]:
     the default action of the kernel is used: it ends the process, and the parent reports the signal as the failure of
     the step.
     """
-    previous_handler = signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    previous_action = signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, previous_handler)
+        signal.signal(signal.SIGPROF, previous_action)

@@ -88,7 +88,7 @@ def restrict_access(access: LandlockAccess) -> bool:
 
 
 def landlock_version() -> int:
-    """Return the version of Landlock in this kernel; -1 if there is none."""
+    """Return the version of Landlock in this kernel; -1 if it has no Landlock."""
     if os.uname().sysname != "Linux":
         return -1
     return int(ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, VERSION_FLAG))

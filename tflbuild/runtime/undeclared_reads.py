@@ -111,7 +111,7 @@ class ReadGuard:
 
         Args:
             path: A path below `root` that does not exist.
-            what: The verb of the message and `{}` for the path.
+            what: The words of the message that say what the code does, with `{}` for the path.
             is_there: Whether the path exists in the user's project.
         """
         relative_path = os.path.relpath(path, self.root)

@@ -241,7 +241,7 @@ class ForkServer:
             if ended_pid == 0:
                 continue
             child = self.children.pop(pid)
-            self.end_orphans(spare=child.module in UNCONFINED_MODULES)
+            self.end_orphans(keep_running=child.module in UNCONFINED_MODULES)
             self.answer(
                 {
                     "id": child.request,
@@ -261,16 +261,16 @@ class ForkServer:
             elif _resident_bytes(pid) > self.memory_limit:
                 self.end(pid, f"it used more than {self.memory_limit / 2**30:.1f} GiB of memory")
 
-    def end_orphans(self, *, spare: bool) -> None:
+    def end_orphans(self, *, keep_running: bool) -> None:
         """End the processes that a step left running.
 
         They would run on without a limit, and could change outputs that are being published. The kernel makes this
         process the parent of every orphan. An orphan of a step that still runs is ended too.
 
         Args:
-            spare: Whether the orphans may go on, now and later.
+            keep_running: Whether the orphans may go on, now and later.
         """
-        if spare:
+        if keep_running:
             self.spared |= set(_list_children()) - self.children.keys()
         # The children of an orphan become children of this process when the orphan ends.
         for _ in range(MAX_ORPHAN_GENERATIONS):
