@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, write_model
 
-from tflbuild.steps.quantization.constant_compression import narrow_constants
+from tflbuild.steps.quantization.constant_compression import compress_constants
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.tflite_reader import read_model
 
@@ -41,7 +41,7 @@ def conv3d(filters):
 
 def narrowed(tmp_path, model, scheme, granularity="per_channel"):
     """(the narrow model's contents, the least SNR over the kernels, its bytes as a share of the model's)."""
-    made = narrow_constants(model, lambda operator, name: scheme, granularity)
+    made = compress_constants(model, lambda operator, name: scheme, granularity)
     before, after = tmp_path / "float.tflite", tmp_path / "narrow.tflite"
     before.write_bytes(model)
     after.write_bytes(made)
@@ -110,14 +110,14 @@ def test_what_operators_add_and_convolve_with_is_widened_before_them(tmp_path):
 def test_one_value_a_channel_and_small_constants_stay_float32():
     for values in (RANDOM.normal(size=(1, 2048)), RANDOM.normal(size=(16, 16))):
         model = write_model(add(values.astype(np.float32)))
-        assert narrow_constants(model, lambda operator, name: "dynamic_int8") == model
+        assert compress_constants(model, lambda operator, name: "dynamic_int8") == model
 
 
 def test_an_operator_that_a_rule_leaves_in_float_keeps_its_table():
     model = write_model(gather(TABLE))
     asked = []
-    assert narrow_constants(model, lambda operator, name: asked.append((operator, name)) or "none") == model
-    assert narrow_constants(model, lambda operator, name: "int8") == model
+    assert compress_constants(model, lambda operator, name: asked.append((operator, name)) or "none") == model
+    assert compress_constants(model, lambda operator, name: "int8") == model
     assert asked == [("GATHER", "rows/out0")]
 
 
@@ -166,8 +166,8 @@ def test_a_table_that_an_output_layer_is_tied_to_is_stored_once(tmp_path):
 
 def test_equal_constants_share_a_buffer(tmp_path):
     twice = [gather(TABLE), add(np.zeros((1, 3, 32), np.float32)), add(np.zeros((1, 3, 32), np.float32))]
-    assert narrow_constants(write_model(*twice), lambda operator, name: "none") == write_model(*twice)
+    assert compress_constants(write_model(*twice), lambda operator, name: "none") == write_model(*twice)
     big = np.ones((32, 32), np.float32)
     both = write_model(add(big), add(big))
-    made = narrow_constants(both, lambda operator, name: "none")
+    made = compress_constants(both, lambda operator, name: "none")
     assert len(made) < len(both) - 3000

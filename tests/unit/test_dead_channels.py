@@ -7,7 +7,7 @@ from one_op import write_model
 from one_op_cases import CASES
 
 from tflbuild.steps.quantization.dead_channels import keep_biases
-from tflbuild.steps.quantization.litert_quantize import quantize, statistics
+from tflbuild.steps.quantization.litert_quantize import convert_ranges, quantize
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.tflite.model_editing import parse_model, serialize_model
 
@@ -53,7 +53,7 @@ def test_a_channel_of_vanishing_weights_keeps_its_bias(case, axis, granularity):
         for index, array in ((graph.inputs[0], values), (graph.outputs[0], exact))
     }
     parameters = {"scheme": "int8", "input_type": "float32", "output_type": "float32", "granularity": granularity}
-    made = quantize(model, make_recipe(parameters, []), statistics(measured))
+    made = quantize(model, make_recipe(parameters, []), convert_ranges(measured))
     for resolver in RESOLVERS:
         outputs = invoke(made, values, resolver)
         assert outputs[..., 0] == pytest.approx(exact[..., 0], abs=0.02 * float(np.ptp(exact)))

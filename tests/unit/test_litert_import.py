@@ -8,7 +8,7 @@ from one_op_cases import CASES
 from packed_weights import with_buffers_behind, written
 
 from tflbuild.runtime.step_contract import StepRequest
-from tflbuild.steps.quantization.litert_quantize import quantize, statistics
+from tflbuild.steps.quantization.litert_quantize import convert_ranges, quantize
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.steps.sources import litert_import
 from tflbuild.steps.sources.litert_import import with_current_codes
@@ -51,7 +51,7 @@ def test_its_convolution_is_quantized_as_one(tmp_path):
     path = do_import(tmp_path, must_be_float=True)
     tensors = [tensor for tensor in read_model(path).subgraphs[0].tensors if not tensor.constant]
     ranges = {one.name: {"min": -1.0, "max": 1.0, "rank": len(one.shape)} for one in tensors}
-    (tmp_path / "int8.tflite").write_bytes(quantize(path.read_bytes(), make_recipe(INT8), statistics(ranges)))
+    (tmp_path / "int8.tflite").write_bytes(quantize(path.read_bytes(), make_recipe(INT8), convert_ranges(ranges)))
     graph = read_model(tmp_path / "int8.tflite").subgraphs[0]
     (conv,) = graph.ops
     _, kernel, bias = (graph.tensors[index] for index in conv.inputs)

@@ -2,7 +2,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from one_op import write_model
 from one_op_cases import CASES
 
-from tflbuild.steps.quantization.litert_quantize import refusal, with_names, with_unique_names
+from tflbuild.steps.quantization.litert_quantize import explain_refusal, restore_names, with_unique_names
 
 ONE = write_model(CASES["ABS_float32"])
 LACKING = (
@@ -29,7 +29,7 @@ def test_names_that_are_unique_stay_and_those_of_bodies_become_so_and_come_back(
     first, second = names(unique)
     assert first == names(ONE)[0] and not set(first) & set(second)
     assert with_unique_names(unique) == (unique, {})
-    assert names(with_names(unique, renamed)) == names(twin)
+    assert names(restore_names(unique, renamed)) == names(twin)
 
 
 def test_what_signatures_run_keeps_its_names():
@@ -53,7 +53,7 @@ def test_a_name_that_is_taken_already_is_told_apart():
 def test_what_no_measurement_reaches_is_said():
     unique, renamed = with_unique_names(with_twin(ONE))
     inner, outer = names(unique)[1][0], names(unique)[0][0]
-    told = refusal(LACKING.format(inner), unique, renamed)
+    told = explain_refusal(LACKING.format(inner), unique, renamed)
     assert told.startswith(f"'{outer}' is in the body of a loop or of a condition")
-    assert refusal(LACKING.format(outer), unique, renamed) == LACKING.format(outer)
-    assert refusal("something else\nmore", unique, renamed) == "something else"
+    assert explain_refusal(LACKING.format(outer), unique, renamed) == LACKING.format(outer)
+    assert explain_refusal("something else\nmore", unique, renamed) == "something else"

@@ -7,7 +7,7 @@ import pytest
 from one_op import RELU6, Case, T, write_model
 from one_op_cases import CASES, conv
 
-from tflbuild.steps.quantization.minimum_scales import LEAST_SOFTMAX_SCALE, widen_ranges, widen_softmax_inputs
+from tflbuild.steps.quantization.minimum_scales import SMALLEST_SOFTMAX_SCALE, enlarge_ranges, enlarge_softmax_inputs
 from tflbuild.targets.tflm import tflm_runtime
 from tflbuild.tflite.tflite_reader import read_model
 
@@ -32,12 +32,12 @@ def parse(tmp_path, model):
 def test_a_range_behind_a_fused_relu6_becomes_one_whose_scale_a_kernel_takes(tmp_path, scheme, steps):
     model = parse(tmp_path, write_model(conv("conv", "float32", activation=RELU6)))
     name = model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]].name
-    found = widen_ranges(model, {name: TINY, "other": TINY}, scheme)
+    found = enlarge_ranges(model, {name: TINY, "other": TINY}, scheme)
     assert 6 / (found[name]["max"] / steps) < 2**31 - 1
     assert found["other"] == TINY
     wide = {name: TINY | {"max": 6.0}}
-    assert widen_ranges(model, wide, scheme) == wide
-    assert widen_ranges(model, {name: TINY}, "dynamic_int8") == {name: TINY}
+    assert enlarge_ranges(model, wide, scheme) == wide
+    assert enlarge_ranges(model, {name: TINY}, "dynamic_int8") == {name: TINY}
 
 
 def test_ranges_before_a_softmax_are_widened_through_what_keeps_a_scale(tmp_path):
@@ -47,9 +47,9 @@ def test_ranges_before_a_softmax_are_widened_through_what_keeps_a_scale(tmp_path
     )
     model = parse(tmp_path, write_model(reshape, softmax))
     names = ["RESHAPE_float32/in0", "RESHAPE_float32/out0"]
-    found = widen_ranges(model, dict.fromkeys(names, TINY), "int8")
-    assert [found[name]["max"] / 255 for name in names] == [pytest.approx(LEAST_SOFTMAX_SCALE)] * 2
-    assert widen_ranges(model, dict.fromkeys(names, TINY), "int16x8") == dict.fromkeys(names, TINY)
+    found = enlarge_ranges(model, dict.fromkeys(names, TINY), "int8")
+    assert [found[name]["max"] / 255 for name in names] == [pytest.approx(SMALLEST_SOFTMAX_SCALE)] * 2
+    assert enlarge_ranges(model, dict.fromkeys(names, TINY), "int16x8") == dict.fromkeys(names, TINY)
 
 
 def dense(scale):
@@ -63,14 +63,14 @@ def runs(model, folder):
 
 def test_a_quantized_softmax_gets_a_scale_that_does_not_end_the_process(tmp_path):
     model = write_model(dense(2.0**-30), SOFTMAX)
-    made = widen_softmax_inputs(model, parse(tmp_path, model))
+    made = enlarge_softmax_inputs(model, parse(tmp_path, model))
     assert not runs(model, tmp_path) and runs(made, tmp_path)
     graph = parse(tmp_path, made).subgraphs[0]
-    assert graph.tensors[graph.ops[1].inputs[0]].scales == (LEAST_SOFTMAX_SCALE,)
+    assert graph.tensors[graph.ops[1].inputs[0]].scales == (SMALLEST_SOFTMAX_SCALE,)
 
 
 def test_a_scale_that_is_large_enough_or_not_free_stays(tmp_path):
     good = write_model(dense(0.5), replace(SOFTMAX, inputs=(replace(SOFTMAX.inputs[0], scale=0.5),)))
-    assert widen_softmax_inputs(good, parse(tmp_path, good)) is good
+    assert enlarge_softmax_inputs(good, parse(tmp_path, good)) is good
     entering = write_model(SOFTMAX)
-    assert widen_softmax_inputs(entering, parse(tmp_path, entering)) is entering
+    assert enlarge_softmax_inputs(entering, parse(tmp_path, entering)) is entering

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from one_op import Case, T, add_tensor, sign, write_model
 
-from tflbuild.steps.quantization.unused_inputs_outputs import type_idle_interface
+from tflbuild.steps.quantization.unused_inputs_outputs import type_unused_inputs_outputs
 from tflbuild.steps.verification.artifact_runner import run_real
 from tflbuild.tflite.interpreters import open_signature
 
@@ -38,7 +38,7 @@ def model():
 @pytest.mark.parametrize("name", ["spare", "in1"])
 def test_they_get_the_declared_type_and_the_measured_range(tmp_path, model, type, name):
     path = tmp_path / "model.tflite"
-    path.write_bytes(type_idle_interface(model, type, type, {name: (-1.0, 3.0)}))
+    path.write_bytes(type_unused_inputs_outputs(model, type, type, {name: (-1.0, 3.0)}))
     running = open_signature(path, "serving_default", "reference")
     assert [np.dtype(running.takes[place]["dtype"]).name for place in ("in0", "in1", "in2")] == [
         "int8",
@@ -56,11 +56,11 @@ def test_they_get_the_declared_type_and_the_measured_range(tmp_path, model, type
 
 
 def test_float32_borders_stay_as_they_are(model):
-    assert type_idle_interface(model, "float32", "float32", {}) == model
-    assert type_idle_interface(model, "float32", "int8", {}) != model
+    assert type_unused_inputs_outputs(model, "float32", "float32", {}) == model
+    assert type_unused_inputs_outputs(model, "float32", "int8", {}) != model
 
 
 def test_an_input_that_nothing_measured_gets_some_scale(tmp_path, model):
     path = tmp_path / "model.tflite"
-    path.write_bytes(type_idle_interface(model, "int8", "int8", {}))
+    path.write_bytes(type_unused_inputs_outputs(model, "int8", "int8", {}))
     assert open_signature(path, "serving_default", "xnnpack").takes["in1"]["quantization"][0] > 0

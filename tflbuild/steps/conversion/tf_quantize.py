@@ -18,10 +18,10 @@ from tflbuild.steps.datasets.sample_files import batch_of, count_samples, each_s
 from tflbuild.steps.folding.fake_quant import count_in_snapshot
 from tflbuild.steps.folding.unfolded_operators import read_unfolded
 from tflbuild.steps.quantization.computed_filters import convert_filters
-from tflbuild.steps.quantization.constant_compression import narrow_constants
-from tflbuild.steps.quantization.minimum_scales import widen_softmax_inputs
+from tflbuild.steps.quantization.constant_compression import compress_constants
+from tflbuild.steps.quantization.minimum_scales import enlarge_softmax_inputs
 from tflbuild.steps.quantization.uint8_interface import quantize_raw_inputs
-from tflbuild.steps.quantization.unused_inputs_outputs import type_idle_interface
+from tflbuild.steps.quantization.unused_inputs_outputs import type_unused_inputs_outputs
 from tflbuild.tflite.buffer_placement import store_buffers_inside
 from tflbuild.tflite.signature_checks import each_signature
 from tflbuild.tflite.tflite_reader import read_model
@@ -52,10 +52,12 @@ def run(request: StepRequest) -> Facts:
     ties += list_unreplaced(converter, params["scheme"])
     if params["scheme"] in INTEGER_OPS:
         rewrite_operators(path, params["scheme"])
-    path.write_bytes(narrow_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
+    path.write_bytes(compress_constants(path.read_bytes(), lambda operator, name: str(params["scheme"])))
     if params["scheme"] in INTEGER_OPS:
         measured = measure_inputs(request) if "samples" in request.inputs else {}
-        path.write_bytes(type_idle_interface(path.read_bytes(), params["input_type"], params["output_type"], measured))
+        path.write_bytes(
+            type_unused_inputs_outputs(path.read_bytes(), params["input_type"], params["output_type"], measured)
+        )
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
     note = "; ".join(filter(None, (ranges, kept)))
     facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
@@ -77,7 +79,7 @@ def rewrite_operators(path: Path, scheme: str) -> None:
     Buffers stay aligned.
     """
     model = path.read_bytes()
-    made = convert_filters(widen_softmax_inputs(model, read_model(path)) if scheme == "int8" else model)
+    made = convert_filters(enlarge_softmax_inputs(model, read_model(path)) if scheme == "int8" else model)
     made = quantize_raw_inputs(made) if scheme == "int8" else made
     if made != model:
         path.write_bytes(store_buffers_inside(made))

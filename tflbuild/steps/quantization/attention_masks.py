@@ -1,7 +1,7 @@
-"""Constants that mask scores before a SOFTMAX (-1e9, -inf), made as small as they may be before a model is quantized.
+"""Smaller constants for masks of scores before a SOFTMAX (-1e9, -inf), so that a model can be quantized.
 
-Scores and mask share a scale in integers: beside -1e9 one step is 4 million, and the scores vanish. A masked score
-need only be so low that its share of the result is nothing: `MARGIN` below the least score.
+Scores and mask share a scale in integers: next to -1e9 one quantization step is 4 million, and the scores vanish. A
+masked score only has to be so low that its part of the result is negligible: `MARGIN` below the smallest score.
 """
 
 from __future__ import annotations
@@ -17,104 +17,121 @@ from tflbuild.tflite.model_editing import Builtin, add_buffer, builtin, has_valu
 
 CARRIERS = (Builtin.RESHAPE, Builtin.SQUEEZE, Builtin.EXPAND_DIMS)
 SELECTS = (Builtin.SELECT, Builtin.SELECT_V2)
-MARGIN = 20.0  # exp(-20) is 2e-9, far below half a step of an int16 result (1.5e-5)
-LEAST_GAIN = 2.0  # a mask that is less than twice as low as it need be stays as it is
+# exp(-20) is 2e-9, far below half a quantization step of an int16 result (1.5e-5).
+MARGIN = 20.0
+# A mask is only changed if it is at least this many times as low as it has to be.
+SMALLEST_GAIN = 2.0
 
 Ranges = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class AttentionMask:
-    """An ADD or SELECT before a SOFTMAX: which of its inputs is stored, which is computed, and its output's readers.
+    """An ADD or SELECT of a constant mask before a SOFTMAX.
 
-    `moved` are the tensors between the operator and the SOFTMAX, the operator's output first.
+    Attributes:
+        op: The ADD or SELECT.
+        stored: The position of the mask in the inputs of `op`.
+        scores: The index of the computed tensor of scores.
+        between: The indices of the tensors between `op` and the SOFTMAX, the output of `op` first.
+        beta: The factor by which the SOFTMAX multiplies.
     """
 
     op: Any
     stored: int
     scores: int
-    moved: tuple[int, ...]
+    between: tuple[int, ...]
     beta: float
 
 
 def shrink_masks(model: bytes, ranges: Ranges | None) -> tuple[bytes, Ranges | None]:
-    """Return the float model and the measured ranges with every mask of a SOFTMAX as small as it may be.
+    """Make every mask of a SOFTMAX as small as the measured scores allow.
 
-    Nothing changes where a row of an added mask hides all its scores: the result would be another.
+    An added mask that hides all scores of a row is not changed, because the result of that row would change.
+
+    Args:
+        model: The bytes of the float model.
+        ranges: Tensor name -> {`min`, `max`: float32 arrays}, or None.
+
+    Returns:
+        The changed model and the ranges with the changed masks, or the arguments if nothing had to change.
     """
     if not ranges:
         return model, ranges
     root = parse_model(model)
-    changed = dict(ranges)
+    new_ranges = dict(ranges)
     for graph in root.subgraphs:
         for mask in list(find_masks(root, graph)):
-            _shrink(root, graph, mask, changed)
-    if changed == ranges:
+            _shrink(root, graph, mask, new_ranges)
+    if new_ranges == ranges:
         return model, ranges
-    return serialize_model(root), changed
+    return serialize_model(root), new_ranges
 
 
 def list_masked(model: bytes) -> set[str]:
-    """Return the names of the tensors of a float model that hold masked scores, whose least value is the mask's."""
+    """Return the names of the tensors of a float model with masked scores, whose smallest value is that of the mask."""
     root = parse_model(model)
     return {
         graph.tensors[index].name.decode("utf-8", "replace")
         for graph in root.subgraphs
         for mask in find_masks(root, graph)
-        for index in mask.moved
+        for index in mask.between
     }
 
 
 def find_masks(root: Any, graph: Any) -> Iterator[AttentionMask]:
-    """Yield the masks of a subgraph whose results nothing but one SOFTMAX reads."""
-    makers = {int(op.outputs[0]): op for op in graph.operators if len(op.outputs)}
+    """Yield the masks of a subgraph whose result only one SOFTMAX reads."""
+    producers = {int(op.outputs[0]): op for op in graph.operators if len(op.outputs)}
     readers = [int(index) for op in graph.operators for index in op.inputs] + [int(index) for index in graph.outputs]
     for softmax in graph.operators:
         if builtin(root, softmax) != Builtin.SOFTMAX:
             continue
-        moved = [int(softmax.inputs[0])]
-        while (maker := makers.get(moved[0])) is not None and builtin(root, maker) in CARRIERS:
-            moved.insert(0, int(maker.inputs[0]))
-        if maker is None or any(readers.count(index) != 1 for index in moved):
+        between = [int(softmax.inputs[0])]
+        while (producer := producers.get(between[0])) is not None and builtin(root, producer) in CARRIERS:
+            between.insert(0, int(producer.inputs[0]))
+        if producer is None or any(readers.count(index) != 1 for index in between):
             continue
-        places = {Builtin.ADD: (0, 1)} | dict.fromkeys(SELECTS, (1, 2))
-        for place in places.get(builtin(root, maker), ()):
-            other = sum(places[builtin(root, maker)]) - place
-            if _values(root, graph, maker.inputs[place]) is not None:
-                scores = int(maker.inputs[other])
-                yield AttentionMask(maker, place, scores, tuple(moved), float(softmax.builtinOptions.beta or 1.0))
+        positions = {Builtin.ADD: (0, 1)} | dict.fromkeys(SELECTS, (1, 2))
+        for position in positions.get(builtin(root, producer), ()):
+            other_position = sum(positions[builtin(root, producer)]) - position
+            if _values(root, graph, producer.inputs[position]) is not None:
+                scores = int(producer.inputs[other_position])
+                yield AttentionMask(
+                    producer, position, scores, tuple(between), float(softmax.builtinOptions.beta or 1.0)
+                )
 
 
 def _shrink(root: Any, graph: Any, mask: AttentionMask, ranges: Ranges) -> None:
+    """Replace one mask by a smaller one, and update the ranges of the masked scores in `ranges`."""
     values = _values(root, graph, mask.op.inputs[mask.stored])
-    names = [graph.tensors[index].name.decode() for index in (mask.scores, *mask.moved)]
+    names = [graph.tensors[index].name.decode() for index in (mask.scores, *mask.between)]
     if values is None or not all("min" in ranges.get(name, {}) for name in names):
         return
     low, high = (float(ranges[names[0]][side].min()) for side in ("min", "max"))
     margin = MARGIN / min(mask.beta, 1.0)
     if builtin(root, mask.op) == Builtin.ADD:
-        rows = {int(graph.tensors[index].shape[-1]) for index in mask.moved}
+        rows = {int(graph.tensors[index].shape[-1]) for index in mask.between}
         if values.ndim == 0 or rows != {values.shape[-1]}:
             return
         floor = float(values.max(axis=-1).min()) - (high - low) - margin
-        least, greatest = low + floor, high + float(values.max())
+        smallest, largest = low + floor, high + float(values.max())
     else:
         if np.unique(values).size != 1:
             return
-        floor = least = min(low, 0.0) - margin
-        greatest = high
-    if not np.isfinite(floor) or float(values.min()) >= LEAST_GAIN * min(floor, -1.0):
+        floor = smallest = min(low, 0.0) - margin
+        largest = high
+    if not np.isfinite(floor) or float(values.min()) >= SMALLEST_GAIN * min(floor, -1.0):
         return
     _store(root, graph, mask, np.maximum(values, np.float32(floor)).astype(np.float32))
     for name in names[1:]:
-        entry = ranges[name]
-        # the measured greatest value was rounded to steps of the wide range, which may be wider than all scores
-        top = np.full_like(entry["max"], greatest)
-        ranges[name] = {**entry, "min": np.maximum(entry["min"], np.float32(least)), "max": top}
+        range_ = ranges[name]
+        # The measured maximum was rounded to the grid of the original range, whose steps may exceed all scores.
+        top = np.full_like(range_["max"], largest)
+        ranges[name] = {**range_, "min": np.maximum(range_["min"], np.float32(smallest)), "max": top}
 
 
 def _values(root: Any, graph: Any, index: int) -> np.ndarray | None:
-    """Return the values of a stored float32 tensor, None of any other."""
+    """Return the values of a stored float32 tensor, or None for any other tensor."""
     tensor = graph.tensors[int(index)]
     if not has_values(root, tensor) or tensor.type != schema.TensorType.FLOAT32:
         return None
@@ -123,11 +140,11 @@ def _values(root: Any, graph: Any, index: int) -> np.ndarray | None:
 
 
 def _store(root: Any, graph: Any, mask: AttentionMask, values: np.ndarray) -> None:
-    """Give the operator a constant of its own: others may read the one that it had."""
-    before = graph.tensors[int(mask.op.inputs[mask.stored])]
-    made = schema.TensorT()
-    made.name, made.shape, made.type = before.name + b"_smaller", before.shape, before.type
-    made.buffer, made.hasRank = add_buffer(root, values.tobytes()), before.hasRank
-    graph.tensors.append(made)
+    """Give the operator a constant of its own, because other operators may read the original one."""
+    original = graph.tensors[int(mask.op.inputs[mask.stored])]
+    constant = schema.TensorT()
+    constant.name, constant.shape, constant.type = original.name + b"_smaller", original.shape, original.type
+    constant.buffer, constant.hasRank = add_buffer(root, values.tobytes()), original.hasRank
+    graph.tensors.append(constant)
     mask.op.inputs = np.array(mask.op.inputs, np.int32)
     mask.op.inputs[mask.stored] = len(graph.tensors) - 1

@@ -1,7 +1,7 @@
-"""The step `sensitivity`: what quantizing each operator alone does to the outputs.
+"""The step `sensitivity`: the loss of quality when only one operator is quantized, for every operator.
 
-Every operator that the scheme applies to is quantized by itself, all others left in float, and the
-model is run on the evaluation samples. What is lost against the source is that operator's own damage.
+Every operator to which the scheme applies is quantized by itself, with all others in float, and the model runs on the
+evaluation samples. The difference from the source is the loss that this operator causes.
 """
 
 from __future__ import annotations
@@ -32,16 +32,26 @@ from tflbuild.tflite.tflite_reader import read_model
 
 FLOAT = {"scheme": "none"}
 
-Named = tuple[str, str]  # an operator's kind, and its name
+# The kind and the name of an operator.
+Named = tuple[str, str]
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs sensitivity.json: {scheme, samples, bytes, powers, operators, left}.
+    """Quantize every operator by itself, measure the losses, and write sensitivity.json.
 
-    `bytes` is the float model's size, `powers` the mean square of each output. An operator has its name, its
-    kind, the `twins` that share its weights, the artifact's `bytes` with them alone quantized, `snr_db`, `rmse`,
-    `share`, and each output's `noise` (mean square error). With the parameter `count`, the first samples alone
-    are run, with `part` those of that part. What is left has nothing that the scheme could do, or gives NaN under it.
+    Args:
+        request: Inputs `model`, `samples`, `predictions`, `signature`, and optionally `ranges` and `moments`. With the
+            parameter `count`, only the first samples run, and with `part` only those of that part of the evaluation
+            split.
+
+    Returns:
+        The content of sensitivity.json:
+
+        - `scheme` and `samples`, the number of samples that ran.
+        - `bytes`, the size of the float model, and `powers`, the mean square of each output.
+        - `operators`: `name`, `operator` (its kind), `twins` (operators with the same weights), `bytes` of the model
+          with only these quantized, `snr_db`, `rmse`, `share`, and the `noise` (mean square error) of each output.
+        - `left`: operators that the scheme cannot quantize, or that yield NaN under it.
     """
     params = request.params
     signature = request.read_json("signature")
@@ -49,8 +59,8 @@ def run(request: StepRequest) -> Facts:
     feeds = load_feeds(request.inputs["samples"], signature["key"])[signature["key"]]
     predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
     if "part" in params:
-        places, _ = choose_part(request.inputs["samples"], signature, params["part"])
-        feeds, predicted = take(feeds, places), take(predicted, places)
+        indices, _ = choose_part(request.inputs["samples"], signature, params["part"])
+        feeds, predicted = take(feeds, indices), take(predicted, indices)
     inputs = {name: array[:count] for name, array in feeds.items()}
     reference = {name: array[:count] for name, array in predicted.items()}
     content = request.inputs["model"].read_bytes()
@@ -58,20 +68,20 @@ def run(request: StepRequest) -> Facts:
     model = read_model(request.inputs["model"])
     units = find_units(model, params["scheme"])
 
-    def shard(indices: range) -> list[dict[str, Any]]:
-        artifact = request.folder / f"alone{indices.start}.tflite"
-        found = []
-        for unit in units[indices.start : indices.stop]:
+    def measure_units(numbers: range) -> list[dict[str, Any]]:
+        artifact = request.folder / f"alone{numbers.start}.tflite"
+        rows = []
+        for unit in units[numbers.start : numbers.stop]:
             operator, name = unit[0]
             row: dict[str, Any] = {"name": name, "operator": operator, "twins": [twin for _, twin in unit[1:]]}
             if quantize_alone(content, unit, ranges, params, artifact):
                 measured = measure_loss(reference, run_samples(artifact, signature, inputs, params, parts=1))
                 row |= {"bytes": artifact.stat().st_size, **measured} if math.isfinite(measured["rmse"]) else {}
-            found.append(row)
+            rows.append(row)
             step_progress.advance()
-        return found
+        return rows
 
-    rows = [row for part in map_shards(shard, len(units)) for row in part] if units else []
+    rows = [row for part in map_shards(measure_units, len(units)) for row in part] if units else []
     report = {
         "scheme": params["scheme"],
         "samples": count_samples(inputs),
@@ -85,43 +95,69 @@ def run(request: StepRequest) -> Facts:
 
 
 def find_units(model: Model, scheme: str) -> list[list[Named]]:
-    """The operators that a scheme has anything to say of; those that share their weights are quantized together.
+    """Group the operators to which a scheme applies: those with the same weights are quantized together.
 
-    A scheme about weights says nothing where there are none.
+    A scheme without static activations does not apply to operators without weights.
+
+    Args:
+        model: The float model.
+        scheme: The name of a scheme.
+
+    Returns:
+        Groups of (kind, name), in the order of the model.
     """
-    found: dict[object, list[Named]] = {}
+    units: dict[object, list[Named]] = {}
     for graph, op, name in each_operator(model):
         weights = weight_of(graph, op)
         if weights is not None or SCHEMES[scheme].mode == "static":
-            place: object = name if weights is None else weights.buffer
-            found.setdefault(place, []).append((op.name, name))
-    return list(found.values())
+            group_key: object = name if weights is None else weights.buffer
+            units.setdefault(group_key, []).append((op.name, name))
+    return list(units.values())
 
 
 def quantize_alone(model: bytes, unit: Sequence[Named], ranges: Any, params: Mapping[str, Any], artifact: Path) -> bool:
-    """Write the model with one operator, or those that share weights, quantized; False where nothing can be done."""
+    """Write the model with one operator, or a group with the same weights, quantized.
+
+    Args:
+        model: The bytes of the float model.
+        unit: The (kind, name) of each operator of the group.
+        ranges: See `litert_quantize.quantize`.
+        params: The parameters of the step.
+        artifact: The path to write.
+
+    Returns:
+        False if the quantizer refused the model or did not quantize the operator.
+    """
     rule = {"match": "", "op": unit[0][0], "scheme": params["scheme"]}
     try:
         recipe = make_recipe({**params, **FLOAT, "rules": [rule]}, unit)
         artifact.write_bytes(quantize(model, recipe, ranges))
     except WorkerError:
         return False
-    made = read_model(artifact)
+    quantized = read_model(artifact)
     return any(
-        name == unit[0][1] and find_applied_scheme(graph, op) != "none" for graph, op, name in each_operator(made)
+        name == unit[0][1] and find_applied_scheme(graph, op) != "none" for graph, op, name in each_operator(quantized)
     )
 
 
 def measure_loss(reference: Arrays, actual: Arrays) -> dict[str, Any]:
-    """Return the worst output's SNR in dB, the root mean square error over all outputs' values, each output's noise.
+    """Compare the outputs of a quantized model with those of the source.
 
-    All of them to the digits that hold on every CPU, since a search decides by them.
+    Figures are rounded to the digits that are equal on every CPU, because a search decides by them.
+
+    Args:
+        reference: Output name -> values of the source, of any shape.
+        actual: Output name -> values of the quantized model, of the same sizes.
+
+    Returns:
+        `snr_db` of the worst output in dB, `rmse` over the values of all outputs, and `noise`: the mean square error of
+        each output.
     """
     figures = {name: round_parity(parity(reference[name].reshape(-1), actual[name].reshape(-1))) for name in reference}
-    noise = {name: one["rmse"] ** 2 for name, one in figures.items()}
+    noise = {name: figure["rmse"] ** 2 for name, figure in figures.items()}
     values = sum(array.size for array in reference.values())
     total = sum(noise[name] * array.size for name, array in reference.items())
-    snr = min(one["snr_db"] for one in figures.values())
+    snr = min(figure["snr_db"] for figure in figures.values())
     rmse = math.sqrt(total / max(1, values))
     digits = count_digits(snr)
     noise = {name: round_digits(value, digits) for name, value in noise.items()}
@@ -129,12 +165,12 @@ def measure_loss(reference: Arrays, actual: Arrays) -> dict[str, Any]:
 
 
 def mean_square(array: np.ndarray) -> float:
-    """Return the mean of the squares of an array's values, computed in float64."""
+    """Return the mean of the squared values of an array, computed in float64."""
     return float(np.mean(array.astype(np.float64) ** 2))
 
 
-def rank(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Worst first; `share` is an operator's part of the sum of all squared errors."""
-    total = float(np.sum([one["rmse"] ** 2 for one in found])) if found else 0.0
-    shared = [{**one, "share": one["rmse"] ** 2 / total if total else 0.0} for one in found]
-    return sorted(shared, key=lambda one: (one["snr_db"], one["name"]))
+def rank(operators: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort operators by their loss, largest first, and add each one's `share` of the sum of all squared errors."""
+    total = float(np.sum([operator["rmse"] ** 2 for operator in operators])) if operators else 0.0
+    with_shares = [{**operator, "share": operator["rmse"] ** 2 / total if total else 0.0} for operator in operators]
+    return sorted(with_shares, key=lambda operator: (operator["snr_db"], operator["name"]))

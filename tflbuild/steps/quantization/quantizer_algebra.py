@@ -1,9 +1,9 @@
-"""Have the LiteRT quantizer's algorithms for weights compute in a fixed order, with the same bits on every CPU.
+"""Fixed-order replacements for the arithmetic of the LiteRT quantizer, so that weights have the same bits on every CPU.
 
-Its `octav`, `mse`, `gptq`, `oscar` and Hadamard rotations use sums, matrix products, factorizations, sorting and
-functions of NumPy and SciPy, which choose blocks and instructions by CPU. While `fixed_order` lasts, these names in its
-modules mean those of `exact_algebra` and `exact_math`. What is left (products, quotients, square roots, rounding of
-single values) is defined by IEEE 754.
+Its algorithms `octav`, `mse`, `gptq`, `oscar` and the Hadamard rotations use sums, matrix products, factorizations,
+sorting and functions of NumPy and SciPy, which choose blocks and instructions by CPU. Inside `fixed_order`, these names
+in the quantizer's modules refer to functions of `exact_algebra` and `exact_math`. The remaining operations (products,
+quotients, square roots, rounding of single values) are defined by IEEE 754.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from litert_quantizer.algorithms.uniform_quantize import gptq, hadamard_rotation
 from tflbuild.exact.exact_algebra import add_up, average, invert_positive, multiply_matrices
 from tflbuild.exact.exact_math import exp, log
 
-Array = Any  # np.ndarray, whose element type is known while running alone
+# np.ndarray. Its element type is only known at run time.
+Array = Any
 
 
 class OrderedArray(np.ndarray):
@@ -32,7 +33,10 @@ class OrderedArray(np.ndarray):
 
 
 class OrderedNumpy:
-    """NumPy with those functions replaced whose result depends on an order. Others are NumPy's own."""
+    """NumPy with replacements for the functions whose result depends on an order.
+
+    All other functions are NumPy's own.
+    """
 
     def __getattr__(self, name: str) -> Any:
         if name in DEPENDENT:
@@ -60,14 +64,14 @@ class OrderedNumpy:
 
     @staticmethod
     def argsort(values: Array, axis: int = -1) -> Array:
-        """Return the order of the values; equal ones keep theirs."""
+        """Return the indices that sort the values. Equal values keep their order."""
         return np.argsort(values, axis=axis, kind="stable")
 
     exp = staticmethod(exp)
     log = staticmethod(log)
 
 
-# Functions that the algorithms do not call today: a new release that does fails instead of depending on the CPU.
+# Functions that the algorithms do not call today. If a new release calls one, it fails instead of depending on the CPU.
 DEPENDENT = frozenset(
     (
         *("dot", "vdot", "inner", "tensordot", "einsum", "linalg", "var", "std", "average", "nansum", "nanmean"),
@@ -82,7 +86,10 @@ def rotate(values: Array, hadamard: Array, /) -> Array:
 
     Args:
         values: float32 [rows, size], size a power of 2.
-        hadamard: The matrix [size, size], whose elements differ in their signs alone.
+        hadamard: The matrix [size, size], whose elements differ only in their signs.
+
+    Returns:
+        An array of the shape of `values`.
     """
     size = values.shape[-1]
     rotated = np.asarray(values, np.float64).reshape(-1, size)
@@ -120,7 +127,7 @@ class _Rotation(OrderedNumpy):
 
 @contextmanager
 def fixed_order() -> Iterator[None]:
-    """Replace what depends on the CPU in the quantizer's algorithms, as long as this lasts."""
+    """Replace the CPU-dependent functions in the quantizer's algorithms while the context is active."""
     ordered = OrderedNumpy()
     changes: list[tuple[Any, str, Any]] = [
         *((module, "np", ordered) for module in (octav, mse, gptq, oscar)),
@@ -131,11 +138,11 @@ def fixed_order() -> Iterator[None]:
             for name in ("_optimal_group_clip", "_channel_scale_objective", "_compute_channel_scales")
         ),
     ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    originals = [(module, name, getattr(module, name)) for module, name, _ in changes]
     try:
         for module, name, value in changes:
             setattr(module, name, value)
         yield
     finally:
-        for module, name, value in before:
+        for module, name, value in originals:
             setattr(module, name, value)

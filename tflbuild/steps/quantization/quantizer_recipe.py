@@ -1,8 +1,8 @@
-"""A scheme and its rules, as the LiteRT quantizer's own recipe: a list in which the last match wins.
+"""Translation of a scheme and its rules into a recipe of the LiteRT quantizer: a list in which the last match wins.
 
-The quantizer skips what it cannot do without a word, and then the match before that counts. So
-stronger demands stand behind weaker ones (int4 behind int8, an algorithm behind min-max), and
-`check` compares what was asked with what was applied.
+The quantizer silently skips an entry that it cannot apply, and then the matching entry before it counts. So stronger
+entries follow weaker ones (int4 after int8, an algorithm after min-max), and `check` compares the artifact with the
+recipe.
 """
 
 from __future__ import annotations
@@ -37,99 +37,133 @@ GRANULARITIES = {
 }
 INT4_OPERATIONS = tuple(Operation[name] for name in INT4_OPERATORS)
 BLOCKWISE_OPERATIONS = (Operation.FULLY_CONNECTED, Operation.EMBEDDING_LOOKUP)
-BORDER = ".*(?#border)"  # a regex of its own: entries with the same one stand where the first of them stood
-QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # where it differs from the schema's
+# The quantizer merges entries with an equal regular expression into the first of them. The comment makes this one
+# differ from ".*", so that its entries keep their position.
+INTERFACE_REGEX = ".*(?#border)"
+# The quantizer's name of an operator, where it differs from the name in the schema.
+QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 
 
 def make_recipe(params: Mapping[str, Any], operators: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
-    """The whole recipe of a step's parameters: the scheme, float borders, then what the rules say.
+    """Return the quantizer's recipe for the parameters of a step: the scheme, float inputs and outputs, then the rules.
 
-    `operators` are the model's, with the names of their outputs: rules are resolved here, operator by
-    operator, so that nothing depends on how the quantizer orders regular expressions.
+    Rules are resolved here, operator by operator, so that the result does not depend on the order in which the
+    quantizer applies regular expressions.
+
+    Args:
+        params: `scheme`, and optionally `rules`, `algorithm`, `granularity`, `symmetric`, `input_type`, `output_type`.
+        operators: (operator, name of its first output) of the model's operators. Only rules need them.
+
+    Raises:
+        WorkerError: The quantizer cannot apply a rule.
     """
     scheme = SCHEMES[params["scheme"]]
-    entries = [*demand(".*", ALL, scheme, params)]
+    entries = [*make_scheme_entries(".*", ALL, scheme, params)]
     if scheme.mode == "static":
-        borders = (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"]))
-        entries += [leave(BORDER, Operation[name]) for name, wanted in borders if wanted == "float32"]
+        interface = (("INPUT", params["input_type"]), ("OUTPUT", params["output_type"]))
+        entries += [keep_float(INTERFACE_REGEX, Operation[name]) for name, type_ in interface if type_ == "float32"]
     for operator, name in operators:
         rule = last_match(params.get("rules", ()), operator, name)
         if rule is not None:
-            entries += except_operator(operator, name, rule, params)
+            entries += make_rule_entries(operator, name, rule, params)
     return entries
 
 
-def except_operator(
+def make_rule_entries(
     operator: str, name: str, rule: Mapping[str, Any], params: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One operator's own demand. Raises WorkerError where a rule that names it cannot be honoured."""
-    regex = f"^{re.escape(name)};"  # the quantizer looks for it in its outputs' names, each with a semicolon
+    """Return the entries for one operator to which a rule applies.
+
+    Raises:
+        WorkerError: The rule names the operator's kind, but the quantizer cannot apply it.
+    """
+    # The quantizer searches the names of the operator's outputs, each followed by a semicolon.
+    regex = f"^{re.escape(name)};"
     scheme = SCHEMES[rule["scheme"]]
-    known = QUANTIZER_NAMES.get(operator, operator) in Operation.__members__
+    is_supported = QUANTIZER_NAMES.get(operator, operator) in Operation.__members__
     if scheme.mode == "float" and not scheme.weights:
-        return [leave(regex, find_operation(operator))] if known else []
+        return [keep_float(regex, find_operation(operator))] if is_supported else []
     if scheme.mode != "static" and operator not in WEIGHTED and not rule["op"]:
-        return [leave(regex, find_operation(operator))] if known else []
-    return [*demand(regex, find_operation(operator), scheme, params)]
+        return [keep_float(regex, find_operation(operator))] if is_supported else []
+    return [*make_scheme_entries(regex, find_operation(operator), scheme, params)]
 
 
 def find_operation(name: str) -> qtyping.TFLOperationName:
-    """The quantizer's operation. Raises WorkerError for one that it never quantizes."""
-    own = QUANTIZER_NAMES.get(name, name)
-    if own not in Operation.__members__:
+    """Return the quantizer's operation for an operator of the schema.
+
+    Raises:
+        WorkerError: The quantizer does not support the operator.
+    """
+    quantizer_name = QUANTIZER_NAMES.get(name, name)
+    if quantizer_name not in Operation.__members__:
         raise WorkerError(
             f"the LiteRT quantizer does not quantize {name}",
             where="quantization.rules",
-            why="it stays float32 whatever a rule says",
-            next_step="leave the rule out",
+            why="it stays float32, whatever a rule says",
+            next_step="remove the rule",
         )
-    return Operation[own]
+    return Operation[quantizer_name]
 
 
-def demand(regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a scheme asks of some operators, the weaker demands first."""
+def make_scheme_entries(
+    regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the entries that apply a scheme to some operators, weaker ones first."""
     if scheme.mode == "float" and not scheme.weights:
-        yield leave(regex, operation)
+        yield keep_float(regex, operation)
         return
     if scheme.weights == 4:
-        yield from demand(regex, operation, replace(scheme, weights=8), {**params, "granularity": "per_channel"})
-        wanted = INT4_OPERATIONS if operation is ALL else [one for one in INT4_OPERATIONS if one is operation]
-        operations = [one for one in wanted if scheme.mode != "static" or one is not Operation.EMBEDDING_LOOKUP]
+        yield from make_scheme_entries(
+            regex, operation, replace(scheme, weights=8), {**params, "granularity": "per_channel"}
+        )
+        candidates = INT4_OPERATIONS if operation is ALL else [item for item in INT4_OPERATIONS if item is operation]
+        operations = [item for item in candidates if scheme.mode != "static" or item is not Operation.EMBEDDING_LOOKUP]
     else:
         operations = [operation]
         if operation is ALL and scheme.mode == "static":
             operations.append(Operation.BATCH_MATMUL)
-    for one in operations:
-        yield from apply(regex, one, scheme, params)
+    for item in operations:
+        yield from make_operation_entries(regex, item, scheme, params)
 
 
-def apply(regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """By minimum and maximum, and then by the algorithm that is asked for, where that can."""
+def make_operation_entries(
+    regex: str, operation: Any, scheme: Scheme, params: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the `min_max` entry of an operation, then that of the chosen algorithm if it supports the operation."""
     granularity = GRANULARITIES[params.get("granularity", "per_channel")]
     if "BLOCKWISE" in granularity.name and operation not in BLOCKWISE_OPERATIONS:
         granularity = GRANULARITIES["per_channel"]
     if operation is Operation.BATCH_MATMUL and scheme.mode == "static":
-        granularity = GRANULARITIES["per_tensor"]  # its kernels on integers read one scale of each factor
+        # Integer kernels of BATCH_MATMUL read one scale of each factor.
+        granularity = GRANULARITIES["per_tensor"]
     algorithm = ALGORITHMS[params.get("algorithm", "min_max")]
-    found = configure(regex, operation, scheme, granularity, ALGORITHMS["min_max"])
+    entries = make_algorithm_entries(regex, operation, scheme, granularity, ALGORITHMS["min_max"])
     if algorithm is not ALGORITHMS["min_max"] and can_choose(algorithm, scheme):
-        found += configure(f"(?:{regex})(?#by {algorithm.value})", operation, scheme, granularity, algorithm)
-    for entry in found:
+        entries += make_algorithm_entries(
+            f"(?:{regex})(?#by {algorithm.value})", operation, scheme, granularity, algorithm
+        )
+    for entry in entries:
         if params.get("symmetric") and scheme.activations == 8:
             entry["op_config"]["activation_tensor_config"]["symmetric"] = True
         yield entry
 
 
 def can_choose(algorithm: Any, scheme: Scheme) -> bool:
-    """Whether an algorithm does a scheme's weights as the scheme has them.
+    """Return whether an algorithm can choose the weights of a scheme.
 
-    oscar makes a FULLY_CONNECTED hybrid, on float activations, whatever it was asked for.
+    `oscar` always makes a FULLY_CONNECTED with float activations, even if the scheme has integer ones.
     """
     return scheme.weights in (4, 8) and (algorithm is not ALGORITHMS["oscar"] or scheme.mode == "dynamic")
 
 
-def configure(regex: str, operation: Any, scheme: Scheme, granularity: Any, algorithm: Any) -> list[dict[str, Any]]:
-    """The quantizer's entry for one operation. Raises WorkerError when it has none of the kind."""
+def make_algorithm_entries(
+    regex: str, operation: Any, scheme: Scheme, granularity: Any, algorithm: Any
+) -> list[dict[str, Any]]:
+    """Return the quantizer's entries for one operation, which are none if the algorithm does not support it.
+
+    Raises:
+        WorkerError: The quantizer does not support the scheme for this operation even with `min_max`.
+    """
     manager = recipe_manager.RecipeManager()
     try:
         if scheme.weights == 16:
@@ -142,17 +176,18 @@ def configure(regex: str, operation: Any, scheme: Scheme, granularity: Any, algo
             manager.add_static_config(regex, operation, scheme.activations, scheme.weights, granularity, algorithm)
     except ValueError as error:
         if algorithm is not ALGORITHMS["min_max"]:
-            return []  # this operation's demand by minimum and maximum stands
+            # The entry with `min_max` remains in effect.
+            return []
         raise WorkerError(
-            f"the LiteRT quantizer has no {scheme.name} for {operation.value}",
+            f"the LiteRT quantizer does not support {scheme.name} for {operation.value}",
             where="quantization.rules",
             why=str(error).split("\n")[0][:300],
-            next_step="another scheme for this operator, or none",
+            next_step="choose another scheme for this operator, or scheme none",
         ) from error
-    found: list[dict[str, Any]] = manager.get_quantization_recipe()
-    return found
+    entries: list[dict[str, Any]] = manager.get_quantization_recipe()
+    return entries
 
 
-def leave(regex: str, operation: Any) -> dict[str, Any]:
-    """Operators that stay float32."""
+def keep_float(regex: str, operation: Any) -> dict[str, Any]:
+    """Return the entry that keeps operators in float32."""
     return {"regex": regex, "operation": operation, "algorithm_key": AlgorithmName.NO_QUANTIZE, "op_config": {}}

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kinds of quantization: `quantize` and `sensitivity`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = (
         packages=QUANTIZER,
         outputs=("model.tflite",),
     ),
-    # float .tflite x samples x predictions (+ ranges) -> what quantizing each operator alone costs
+    # float .tflite x samples x predictions (+ ranges) -> for each operator, the loss when only it is quantized
     StepKind(
         name="sensitivity",
         server="litert",

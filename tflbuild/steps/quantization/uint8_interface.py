@@ -1,10 +1,10 @@
-"""uint8 inputs and outputs on a model that computes in int8.
+"""uint8 inputs and outputs of a model that computes in int8.
 
-A QUANTIZE operator at the border shifts by 128: same scale, zero point 128 higher. The signature
-goes with the tensors.
+A QUANTIZE operator at an input or output shifts the codes by 128: the scale is the same, and the zero point is 128
+higher. The signatures refer to the new tensors.
 
-A model that takes raw uint8 pixels casts them to float32 before anything else. Quantized, it needs no
-cast: the pixels are the real values 0..255 with scale 1 and zero point 0, and a QUANTIZE takes them in.
+A model that takes raw uint8 pixels casts them to float32 first. When it is quantized, it needs no cast: the pixels are
+the real values 0..255 with scale 1 and zero point 0, and a QUANTIZE converts them to int8.
 """
 
 from __future__ import annotations
@@ -24,22 +24,36 @@ from tflbuild.tflite.model_editing import (
 )
 
 QUANTIZE = schema.BuiltinOperator.QUANTIZE
+# The difference between the codes of uint8 and int8 for the same real value.
 SHIFT = 128
 
 
 def convert_interface_to_uint8(model: bytes, *, inputs: bool, outputs: bool) -> bytes:
-    """The model with every int8 input and/or output, of every signature, taken or given as uint8."""
+    """Change every int8 input and/or output of every signature to uint8.
+
+    Args:
+        model: A .tflite that computes in int8.
+        inputs: Whether to change the inputs.
+        outputs: Whether to change the outputs.
+
+    Returns:
+        The bytes of the changed model.
+    """
     root = parse_model(model)
     for index, graph in enumerate(root.subgraphs):
         if inputs:
-            graph.inputs = _border(root, index, graph.inputs, entering=True)
+            graph.inputs = _convert_tensors(root, index, graph.inputs, is_input=True)
         if outputs:
-            graph.outputs = _border(root, index, graph.outputs, entering=False)
+            graph.outputs = _convert_tensors(root, index, graph.outputs, is_input=False)
     return serialize_model(root)
 
 
-def raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
-    """Tensor -> {min, max, rank} of what uint8 inputs are cast to: every byte, whatever the samples hold."""
+def find_raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
+    """Return the ranges of the float32 tensors to which uint8 inputs are cast: 0 to 255, whatever the samples contain.
+
+    Returns:
+        Tensor name -> {min, max, rank}.
+    """
     root = parse_model(model)
     return {
         graph.tensors[cast.outputs[0]].name.decode(): {
@@ -53,17 +67,21 @@ def raw_ranges(model: bytes) -> dict[str, dict[str, Any]]:
 
 
 def quantize_raw_inputs(model: bytes) -> bytes:
-    """The model with [uint8 input, CAST, QUANTIZE to int8] as [uint8 input of scale 1, QUANTIZE to int8]."""
+    """Rewrite [uint8 input, CAST, QUANTIZE to int8] as [uint8 input of scale 1, QUANTIZE to int8].
+
+    Returns:
+        The bytes of the changed model, or `model` if nothing had to change.
+    """
     root = parse_model(model)
     changed = False
     for graph in root.subgraphs:
         for cast in _raw_casts(root, graph):
-            takers = [op for op in graph.operators if cast.outputs[0] in op.inputs]
-            if not all(builtin(root, op) == QUANTIZE for op in takers):
+            readers = [op for op in graph.operators if cast.outputs[0] in op.inputs]
+            if not all(builtin(root, op) == QUANTIZE for op in readers):
                 continue
             raw = int(cast.inputs[0])
             graph.tensors[raw].quantization = scale_parameters([1.0], [0])
-            for op in takers:
+            for op in readers:
                 op.inputs = np.array([raw], np.int32)
             graph.operators = [op for op in graph.operators if op is not cast]
             drop_tensor(root, graph, int(cast.outputs[0]))
@@ -72,53 +90,55 @@ def quantize_raw_inputs(model: bytes) -> bytes:
 
 
 def _raw_casts(root: Any, graph: Any) -> list[Any]:
-    """The CAST operators that turn a uint8 input of the graph into float32."""
-    entering = {int(index) for index in graph.inputs}
+    """Return the CAST operators that convert a uint8 input of the graph to float32."""
+    inputs = {int(index) for index in graph.inputs}
     return [
         op
         for op in graph.operators
         if builtin(root, op) == schema.BuiltinOperator.CAST
-        and int(op.inputs[0]) in entering
+        and int(op.inputs[0]) in inputs
         and graph.tensors[op.inputs[0]].type == schema.TensorType.UINT8
         and graph.tensors[op.outputs[0]].type == schema.TensorType.FLOAT32
     ]
 
 
-def _border(root: Any, index: int, tensors: Any, *, entering: bool) -> np.ndarray:
-    """Put a shifting operator before (or after) each int8 tensor; gives the new border's indices."""
+def _convert_tensors(root: Any, index: int, tensors: Any, *, is_input: bool) -> np.ndarray:
+    """Insert a shifting operator before each int8 input, or after each int8 output, and return the new indices."""
     graph = root.subgraphs[index]
-    border = [int(tensor) for tensor in tensors]
-    for place, inner in enumerate(border):
+    indices = [int(tensor) for tensor in tensors]
+    for position, inner in enumerate(indices):
         if graph.tensors[inner].type != schema.TensorType.INT8:
             continue
-        graph.tensors.append(_shifted(graph.tensors[inner], entering))
+        graph.tensors.append(_make_shifted(graph.tensors[inner], is_input))
         outer = len(graph.tensors) - 1
-        source, sink = (outer, inner) if entering else (inner, outer)
-        add_operator(root, graph, 0 if entering else len(graph.operators), QUANTIZE, [source], [sink])
-        border[place] = outer
-        _move_signature(root, index, inner, outer, entering)
-    return np.array(border, np.int32)
+        source, sink = (outer, inner) if is_input else (inner, outer)
+        add_operator(root, graph, 0 if is_input else len(graph.operators), QUANTIZE, [source], [sink])
+        indices[position] = outer
+        _move_signature(root, index, inner, outer, is_input)
+    return np.array(indices, np.int32)
 
 
-def _shifted(tensor: Any, entering: bool) -> Any:
-    """A uint8 tensor that holds the same real values."""
+def _make_shifted(tensor: Any, is_input: bool) -> Any:
+    """Return a uint8 tensor with the same real values as an int8 tensor."""
     quantization = scale_parameters(
         tensor.quantization.scale, np.array(tensor.quantization.zeroPoint, np.int64) + SHIFT
     )
-    made = schema.TensorT()
-    made.name = tensor.name + (b"_uint8_input" if entering else b"_uint8_output")
-    made.type = schema.TensorType.UINT8
-    made.shape = tensor.shape
-    made.shapeSignature = tensor.shapeSignature
-    made.hasRank = tensor.hasRank
-    made.quantization = quantization
-    made.buffer = 0  # the empty one: the tensor is computed
-    return made
+    shifted = schema.TensorT()
+    shifted.name = tensor.name + (b"_uint8_input" if is_input else b"_uint8_output")
+    shifted.type = schema.TensorType.UINT8
+    shifted.shape = tensor.shape
+    shifted.shapeSignature = tensor.shapeSignature
+    shifted.hasRank = tensor.hasRank
+    shifted.quantization = quantization
+    # Buffer 0 is the empty one, since the tensor is computed.
+    shifted.buffer = 0
+    return shifted
 
 
-def _move_signature(root: Any, index: int, inner: int, outer: int, entering: bool) -> None:
+def _move_signature(root: Any, index: int, inner: int, outer: int, is_input: bool) -> None:
+    """Let the signatures of a subgraph refer to tensor `outer` instead of `inner`."""
     for entry in root.signatureDefs or ():
         if entry.subgraphIndex == index:
-            for item in (entry.inputs if entering else entry.outputs) or ():
+            for item in (entry.inputs if is_input else entry.outputs) or ():
                 if item.tensorIndex == inner:
                     item.tensorIndex = outer
