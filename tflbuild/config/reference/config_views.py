@@ -20,7 +20,7 @@ from tflbuild.config.composing import config_errors
 from tflbuild.config.composing.hydra_config_sources import GROUP
 from tflbuild.config.composing.hydra_setup import PRIMARY, open_hydra
 from tflbuild.config.composing.mapping_overrides import nest, normalise
-from tflbuild.config.reference.generated_texts import class_text
+from tflbuild.config.reference.schema_texts import class_text
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import UsageError, nearest
 

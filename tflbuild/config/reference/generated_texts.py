@@ -7,20 +7,18 @@ python -m tflbuild.config.reference --write     write it
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
+import json
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
+from tflbuild.config.reference.json_schema import recipe_schema
 from tflbuild.config.reference.runtime_page import runtimes_page
+from tflbuild.config.reference.schema_texts import class_text, field_text
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema import schema_metadata
 from tflbuild.locations import find_shipped_folder
@@ -29,30 +27,6 @@ from tflbuild.targets.target_pages import pages as target_pages
 NESTED_DATASET = "npz"  # what a dataset within another group is, unless a recipe says otherwise
 TARGET_GATES = "Limits of every target that has such a figure, exit code 3: `{fallback_ops: 0}` (docs/targets.md)."
 HEADER = "# Written from tflbuild/config/schema/recipe_schema.py by `python -m tflbuild.config.reference --write`.\n"
-
-
-@cache
-def _field_texts(kind: type) -> dict[str, str]:
-    """Field -> the string that stands below it, of the fields that the class itself declares."""
-    (body,) = (node.body for node in ast.parse(dedent(inspect.getsource(kind))).body if isinstance(node, ast.ClassDef))
-    return {
-        field.target.id: str(below.value.value)
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-    }
-
-
-def field_text(kind: type, name: str) -> str:
-    """The documentation of a field, the nearest in the class's line of descent; "" for tags."""
-    return next((_field_texts(c)[name] for c in kind.__mro__ if is_dataclass(c) and name in _field_texts(c)), "")
-
-
-def class_text(kind: type) -> str:
-    """The one line that says what an option is."""
-    return inspect.getdoc(kind) or ""
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -179,7 +153,11 @@ def pages() -> dict[Path, str]:
         for option in options
     }
     docs = conf.parent / "docs"
-    written = {docs / "reference.md": reference_page(), docs / "runtimes.md": runtimes_page()}
+    written = {
+        docs / "reference.md": reference_page(),
+        docs / "recipe.schema.json": json.dumps(recipe_schema(), indent=1) + "\n",
+        docs / "runtimes.md": runtimes_page(),
+    }
     return files | written | target_pages(docs / "targets")
 
 

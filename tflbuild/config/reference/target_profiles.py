@@ -9,7 +9,7 @@ from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_target import freeze_targets
 from tflbuild.config.reference.config_views import group_options
-from tflbuild.config.reference.generated_texts import class_text
+from tflbuild.config.reference.schema_texts import class_text
 from tflbuild.config.schema.recipe_schema import OPTIONS
 from tflbuild.config.schema.schema_target import NoTarget
 from tflbuild.core.recipe import Target
