@@ -137,7 +137,7 @@ def test_a_budget_on_an_output_that_there_is_not_is_refused(found):
 def test_a_search_in_which_nothing_may_be_tried_runs_nothing(found):
     project, _, _ = found
     done = project.run(*AUTO, SNR, "target=integer_only")
-    assert done.code == 2 and "has nothing that it may try" in done.err and not done.steps
+    assert done.code == 2 and "has no scheme that it may try" in done.err and not done.steps
 
 
 def test_a_metric_of_ones_own_is_a_budget(found):

@@ -26,7 +26,7 @@ def project(empty_folder, tmp_path):
 
 
 @pytest.fixture
-def places(project):
+def locations(project):
     def of(name, *overrides):
         return KeyLocations(recipe=project / "recipes" / f"{name}.yaml", overrides=overrides)
 
@@ -46,50 +46,50 @@ def names(folder):
 
 
 @pytest.mark.parametrize(("first", "second"), [("a", "b"), ("x/net", "x-net"), ("a", None)])
-def test_another_recipe_of_the_same_name_is_refused_with_both_files(places, first, second):
-    claim_folders([recipe()], [places(first)])
+def test_another_recipe_of_the_same_name_is_refused_with_both_files(locations, first, second):
+    claim_folders([recipe()], [locations(first)])
     with pytest.raises(RecipeError, match="outputs/net belongs to another recipe") as caught:
-        claim_folders([recipe()], [places(second) if second else KeyLocations()])
+        claim_folders([recipe()], [locations(second) if second else KeyLocations()])
     assert f"'recipes/{first}.yaml'" in caught.value.why
     assert (f"'recipes/{second}.yaml'" if second else "names no recipe") in caught.value.why
-    claim_folders([recipe()], [places(first)])
+    claim_folders([recipe()], [locations(first)])
 
 
-def test_two_of_one_name_in_one_sweep_are_refused_and_nothing_is_claimed(places, project):
+def test_two_of_one_name_in_one_sweep_are_refused_and_nothing_is_claimed(locations, project):
     with pytest.raises(RecipeError):
-        claim_folders([recipe(), recipe()], [places("a"), places("b")])
+        claim_folders([recipe(), recipe()], [locations("a"), locations("b")])
     assert not (project / "outputs").exists()
 
 
-def test_a_recipe_that_is_edited_keeps_its_folder(places, project):
-    claim_folders([recipe()], [places("a")])
+def test_a_recipe_that_is_edited_keeps_its_folder(locations, project):
+    claim_folders([recipe()], [locations("a")])
     (project / "recipes" / "a.yaml").write_text(f"{SOURCE}name: net\ndataset: {{count: 3}}\n")
-    claim_folders([recipe(), recipe(variant="quantization=none")], [places("a"), places("a")])
+    claim_folders([recipe(), recipe(variant="quantization=none")], [locations("a"), locations("a")])
 
 
-def test_a_recipe_that_is_renamed_takes_its_folder_along(places, project):
-    claim_folders([recipe()], [places("a")])
+def test_a_recipe_that_is_renamed_takes_its_folder_along(locations, project):
+    claim_folders([recipe()], [locations("a")])
     (project / "recipes" / "a.yaml").rename(project / "recipes" / "b.yaml")
-    claim_folders([recipe()], [places("b")])
+    claim_folders([recipe()], [locations("b")])
     assert json.loads((project / "outputs" / "net" / "recipe.json").read_text())["recipe"] == "b"
 
 
-def test_a_folder_whose_recipe_has_another_name_by_now_is_free(places, project):
-    claim_folders([recipe()], [places("a")])
+def test_a_folder_whose_recipe_has_another_name_by_now_is_free(locations, project):
+    claim_folders([recipe()], [locations("a")])
     (project / "recipes" / "a.yaml").write_text(f"{SOURCE}name: other\n")
-    claim_folders([recipe()], [places("b")])
+    claim_folders([recipe()], [locations("b")])
 
 
-def test_a_name_from_the_command_line_holds_its_folder_as_well(places, project):
+def test_a_name_from_the_command_line_holds_its_folder_as_well(locations, project):
     (project / "recipes" / "a.yaml").write_text(SOURCE)
-    claim_folders([recipe()], [places("a", "name=net")])
+    claim_folders([recipe()], [locations("a", "name=net")])
     with pytest.raises(RecipeError) as caught:
-        claim_folders([recipe()], [places("b", "name=net")])
+        claim_folders([recipe()], [locations("b", "name=net")])
     assert caught.value.where == "command line: name=net"
 
 
-def test_another_clone_of_the_project_has_the_same_recipe(places, project, monkeypatch):
-    claim_folders([recipe(output_root=str(project / "shared"))], [places("a")])
+def test_another_clone_of_the_project_has_the_same_recipe(locations, project, monkeypatch):
+    claim_folders([recipe(output_root=str(project / "shared"))], [locations("a")])
     clone = project / "clone"
     (clone / "recipes").mkdir(parents=True)
     (clone / "recipes" / "a.yaml").write_text(SOURCE)
@@ -101,9 +101,9 @@ def test_another_clone_of_the_project_has_the_same_recipe(places, project, monke
 
 
 @pytest.fixture
-def built(places, store):
+def built(locations, store):
     """The folder of a variant that was built, and its request."""
-    (request,) = open_folders([recipe()], [places("a")], [STEPS], store)
+    (request,) = open_folders([recipe()], [locations("a")], [STEPS], store)
     folder = variant_folder(recipe())
     (folder / "model.tflite").write_text("model")
     (folder / "card.md").write_text("card")
@@ -119,10 +119,10 @@ def built(places, store):
 ALL = ["card.md", "manifest.json", "model.tflite", "runners/runner.py", "tflm/model.cc"]
 
 
-def test_the_same_request_leaves_the_artifact_alone(built, places, store):
+def test_the_same_request_leaves_the_artifact_alone(built, locations, store):
     folder, request = built
     timed = STEPS | {"benchmark android": "9" * 64}
-    assert open_folders([recipe()], [places("a")], [timed], store) == [request]
+    assert open_folders([recipe()], [locations("a")], [timed], store) == [request]
     assert names(folder) == ALL
 
 
@@ -134,9 +134,9 @@ def test_the_same_request_leaves_the_artifact_alone(built, places, store):
     ],
     ids=["inputs", "gate"],
 )
-def test_another_request_sets_aside_what_is_there_before_anything_runs(built, places, store, other, steps):
+def test_another_request_sets_aside_what_is_there_before_anything_runs(built, locations, store, other, steps):
     folder, _ = built
-    open_folders([other], [places("a")], [steps], store)
+    open_folders([other], [locations("a")], [steps], store)
     assert names(folder) == [f"previous.{name}" for name in ALL]
 
 
@@ -159,8 +159,8 @@ def test_files_of_a_person_stay_where_they_are(built, store):
     assert "notes.txt" in names(folder)
 
 
-def test_what_failed_first_leaves_a_record_and_no_artifact(places, store):
-    (request,) = open_folders([recipe()], [places("a")], [STEPS], store)
+def test_what_failed_first_leaves_a_record_and_no_artifact(locations, store):
+    (request,) = open_folders([recipe()], [locations("a")], [STEPS], store)
     record_failure(recipe(), store, request, "failed in convert", StepError("it broke"))
     folder = variant_folder(recipe())
     assert names(folder) == ["failure.json"]

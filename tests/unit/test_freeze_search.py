@@ -104,7 +104,7 @@ def test_a_limit_that_always_or_never_holds_is_refused(place, limit, told):
         (("opset=int8_only",), "int8: the op set allows int8 arithmetic alone", "an integer type"),
         (
             ("quantization.schemes=[float16]", "quantization.input_type=int8"),
-            "float16: it has float32 inputs and outputs alone",
+            "float16: it has only float32 inputs and outputs",
             "quantization.schemes=",
         ),
     ],
@@ -113,8 +113,8 @@ def test_a_search_in_which_nothing_may_be_tried_is_refused(overrides, reason, th
     data = () if "int4" in overrides[0] else ("dataset=npz", "dataset.path=x.npz")
     (composed,) = compose([*AUTO, BUDGET, *data, *overrides])
     with pytest.raises(RecipeError) as caught:
-        require_candidates(freeze(composed), composed.places)
-    assert caught.value.what == "quantization=auto has nothing that it may try"
+        require_candidates(freeze(composed), composed.locations)
+    assert caught.value.what == "quantization=auto has no scheme that it may try"
     assert reason in caught.value.why
     assert then in caught.value.next_step
 
@@ -122,7 +122,7 @@ def test_a_search_in_which_nothing_may_be_tried_is_refused(overrides, reason, th
 def test_an_algorithm_that_a_scheme_has_not_leaves_the_others():
     told = ("quantization.algorithms=[oscar]", "quantization.schemes=[int8,dynamic_int8]")
     (composed,) = compose([*AUTO, BUDGET, "dataset=npz", "dataset.path=x.npz", *told])
-    require_candidates(freeze(composed), composed.places)
+    require_candidates(freeze(composed), composed.locations)
 
 
 def test_a_budget_may_demand_a_confidence():

@@ -27,7 +27,7 @@ def kept(tmp_path, monkeypatch):
 
     def keep(*remedies, arguments=("+recipe=net",), most=9):
         (composed,) = compose(list(arguments))
-        found = filter_composable(freeze(composed), remedies, composed.places, most)
+        found = filter_composable(freeze(composed), remedies, composed.locations, most)
         return [remedy.overrides or remedy.text for remedy in found]
 
     return keep

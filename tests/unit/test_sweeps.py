@@ -12,7 +12,7 @@ from sweep_records import FOUR, entry, sweep
 from tflbuild.commands.report_command import report, report_json
 from tflbuild.core.digest import hash_value
 from tflbuild.errors import MachineError, UsageError
-from tflbuild.pipeline.sweep_results import find_layers, is_sensitive, open_folder
+from tflbuild.pipeline.sweep_results import can_measure_sensitivity, find_layers, open_folder
 from tflbuild.report.sweeps.sweep_record import RECORD, write_record
 from tflbuild.storage.store import Store
 
@@ -116,6 +116,6 @@ def test_an_error_by_layer_that_was_measured_since_is_found_in_the_store(tmp_pat
 
 
 def test_only_what_is_quantized_and_verified_can_be_asked_for_its_layers():
-    assert is_sensitive(recipe())
-    assert not is_sensitive(recipe(verify=replace(recipe().verify, dataset=None)))
-    assert not is_sensitive(recipe(quantization=replace(recipe().quantization, scheme="none")))
+    assert can_measure_sensitivity(recipe())
+    assert not can_measure_sensitivity(recipe(verify=replace(recipe().verify, dataset=None)))
+    assert not can_measure_sensitivity(recipe(quantization=replace(recipe().quantization, scheme="none")))

@@ -343,7 +343,7 @@ def test_a_preset_that_comes_with_tflbuild_is_named_by_its_key():
     with pytest.raises(RecipeError) as caught:
         freeze(part)
     assert "no calibration data" in caught.value.what
-    assert "target.tflm.preset: quantization=int8" in f"{caught.value.where} {part.places.find('quantization')}"
+    assert "target.tflm.preset: quantization=int8" in f"{caught.value.where} {part.locations.find('quantization')}"
 
 
 # verdicts

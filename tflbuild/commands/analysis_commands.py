@@ -89,44 +89,44 @@ def _ask(
         prepared = prepare_jobs(by(list(overrides)), read, executor.store)
         prepared.require_any()
         require_one_artifact(prepared)
-        resolved, places = prepared.resolved[0], prepared.places[0]
-        require(resolved.recipe, places)
+        resolved, locations = prepared.resolved[0], prepared.locations[0]
+        require(resolved.recipe, locations)
         for note in prepared.notes:
             console.say(note)
-        claim_folders([resolved.recipe], [places])
+        claim_folders([resolved.recipe], [locations])
         prepare(variant_folder(resolved.recipe))
         connect(executor, prepared.shared, prepared.cluster)
         plan = make(resolved, describe_environment())
-        found = execute_all(executor, plan, places)[role].facts
+        found = execute_all(executor, plan, locations)[role].facts
     return AnalysisResult(resolved.recipe, {name: value for name, value in found.items() if name not in OF_THE_PROCESS})
 
 
-def _require_settled(recipe: Recipe, places: KeyLocations) -> None:
+def _require_settled(recipe: Recipe, locations: KeyLocations) -> None:
     if recipe.search is not None:
         raise RecipeError(
             "what quantization=auto ends with is not known",
-            where=places.find("quantization"),
+            where=locations.find("quantization"),
             next_step="build it: its last line names the artifact, which `tflbuild benchmark MODEL.tflite` times",
         )
 
 
-def _require_sensitive(recipe: Recipe, places: KeyLocations) -> None:
+def _require_sensitive(recipe: Recipe, locations: KeyLocations) -> None:
     unquantized = recipe.quantization.scheme == "none" or recipe.search is not None
     if unquantized or recipe.verify.dataset is None:
         lacks = "quantization" if unquantized else "verify"
         raise RecipeError(
             f"sensitivity needs {'a scheme' if lacks == 'quantization' else 'evaluation data'}",
-            where=places.find(lacks),
+            where=locations.find(lacks),
             why="each operator is quantized alone, and the outputs compared on evaluation samples",
             next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
         )
 
 
-def _require_samples(recipe: Recipe, places: KeyLocations) -> None:
+def _require_samples(recipe: Recipe, locations: KeyLocations) -> None:
     if recipe.dataset is None:
         raise RecipeError(
             "advise needs calibration data",
-            where=places.find("dataset"),
+            where=locations.find("dataset"),
             why="it says whether the samples are enough, and there are none",
             next_step="dataset=npz dataset.path=...",
         )
@@ -170,7 +170,7 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
             )
         connect(executor, prepared.shared, prepared.cluster)
         plan = make_description(prepared.resolved[0], describe_environment())
-        results = execute_all(executor, plan, prepared.places[0])
+        results = execute_all(executor, plan, prepared.locations[0])
         described = results["describe"]
         signature = json.loads(store.blob(described.outputs["signature.json"]).read_text())
     contents, asks = described.facts.get("contents", {}), tuple(described.facts.get("asks", ()))

@@ -17,7 +17,7 @@ from tflbuild.execute.executor import Executor
 from tflbuild.execute.run_limits import Limits
 from tflbuild.locations import store_root
 from tflbuild.pipeline.build import connect, convert_failure
-from tflbuild.pipeline.gate_check import GateCheck, check_gates, drop_variant_name, list_remedies
+from tflbuild.pipeline.gate_check import GateCheck, check_gates, drop_variant_name, list_fixes
 from tflbuild.pipeline.preparation import PreparedBuild, describe_environment, prepare_plan, require_one_artifact
 from tflbuild.plan.analysis_plans import make_sensitivities
 from tflbuild.report.console import show_notices
@@ -77,7 +77,7 @@ def describe_problem(attempt: BuildAttempt) -> str:
     assert failure is not None
     if attempt.judgement is not None:
         return str(attempt.judgement.as_error(""))
-    error = convert_failure(attempt.failed, failure, attempt.prepared.places[0], None)
+    error = convert_failure(attempt.failed, failure, attempt.prepared.locations[0], None)
     error.next_step = "\n".join(line for line in error.next_step.split("\n") if "`tflbuild doctor`" not in line)
     return str(error)
 
@@ -114,7 +114,7 @@ class Doctor:
         if attempt.judgement is None:
             yield from find_repairs(attempt.recipe, attempt.trial.failure)
             return
-        remedies = [one for one in list_remedies(attempt.judgement, attempt.roles) if not one.searches]
+        remedies = [one for one in list_fixes(attempt.judgement, attempt.roles) if not one.searches]
         spared = False
         for remedy in remedies:
             if remedy.overrides.startswith("quantization=") and not spared:
@@ -211,7 +211,7 @@ def evaluate_attempt(fix: str, prepared: PreparedBuild, roles: Mapping[str, Step
     for role, result in roles.items():
         if result.failure is not None:
             return BuildAttempt(FixTrial(fix, result.failure, facts), prepared, roles, role)
-    judgement = check_gates(prepared.resolved[0].recipe, roles, prepared.places[0])
+    judgement = check_gates(prepared.resolved[0].recipe, roles, prepared.locations[0])
     if judgement.passed:
         return BuildAttempt(FixTrial(fix, None, facts), prepared, roles)
     return BuildAttempt(FixTrial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)

@@ -52,16 +52,16 @@ SAMPLER = re.compile(r"optuna\.samplers\.[A-Z]\w*")
 NOTHING_FOUND = "No trials are completed"  # how Optuna ends a study in which every trial failed
 
 
-def objectives_of(drive: SweepPlugins, places: KeyLocations) -> tuple[Objective, ...]:
+def objectives_of(drive: SweepPlugins, locations: KeyLocations) -> tuple[Objective, ...]:
     """What a sweeper is to optimize, in its order. Raises RecipeError for objectives that are none."""
     config = cast(DictConfig, drive.config)
     metrics = OmegaConf.select(config, "verify.metrics") or {}
     asked = schema.SweepConfig(objectives=[str(one) for one in config.sweep.objectives])
-    found = freeze_objectives(asked, [str(name) for name in metrics], RecipeErrors(places))
+    found = freeze_objectives(asked, [str(name) for name in metrics], RecipeErrors(locations))
     if "direction" in config.hydra.sweeper and not found:
         raise RecipeError(
             f"hydra/sweeper={drive.sweeper} has no objective",
-            where=places.find("hydra/sweeper"),
+            where=locations.find("hydra/sweeper"),
             why="it looks for the variants that are best by some figure",
             next_step="sweep.objectives=[top1:max,bytes:min]",
         )
@@ -83,9 +83,9 @@ def find_jobs(composer: Composer, drive: SweepPlugins, folder: Path, build: Buil
     Gives why it ended early, where it did. Raises what `build` raises, and TflbuildError for a sweeper that cannot
     even begin.
     """
-    places = KeyLocations(composer.recipe, composer.overrides)
-    config = _for_sweeper(drive, objectives_of(drive, places), places, folder)
-    require_plugin_classes(drive, places)
+    locations = KeyLocations(composer.recipe, composer.overrides)
+    config = _for_sweeper(drive, objectives_of(drive, locations), locations, folder)
+    require_plugin_classes(drive, locations)
     raised: list[BaseException] = []
     begun = False
 
@@ -98,7 +98,7 @@ def find_jobs(composer: Composer, drive: SweepPlugins, folder: Path, build: Buil
             raised.append(error)
             raise
 
-    with _quiet(), _set_up(f"hydra/sweeper={drive.sweeper}", places), _launching(SinglePlanLauncher(launch)):
+    with _quiet(), _set_up(f"hydra/sweeper={drive.sweeper}", locations), _launching(SinglePlanLauncher(launch)):
         sweeper = Plugins.instance().instantiate_sweeper(
             hydra_context=_context(composer.hydra.config_loader), task_function=_no_task, config=config
         )
@@ -108,7 +108,7 @@ def find_jobs(composer: Composer, drive: SweepPlugins, folder: Path, build: Buil
     except MissingObjectiveError as error:
         return StepError(
             f"hydra/sweeper={drive.sweeper} gave up after variants that failed",
-            where=places.find("hydra.sweeper.max_failure_rate"),
+            where=locations.find("hydra.sweeper.max_failure_rate"),
             why=str(error),
             next_step="leave max_failure_rate out to go on",
         )
@@ -117,11 +117,11 @@ def find_jobs(composer: Composer, drive: SweepPlugins, folder: Path, build: Buil
             raise raised[0] from None
         if raised or NOTHING_FOUND in str(error):
             return None
-        return _ended(drive, error, places, begun)
+        return _ended(drive, error, locations, begun)
     return None
 
 
-def require_plugin_classes(drive: SweepPlugins, places: KeyLocations) -> None:
+def require_plugin_classes(drive: SweepPlugins, locations: KeyLocations) -> None:
     """Refuse settings of a sweeper or a launcher that have Hydra make or call something else than parts of plugins.
 
     Hydra calls whatever a `_target_` names, in tflbuild's own process. Raises RecipeError with the key.
@@ -134,7 +134,7 @@ def require_plugin_classes(drive: SweepPlugins, places: KeyLocations) -> None:
         if called or (nested and not SAMPLER.fullmatch(str(value))):
             raise RecipeError(
                 f"'{key}' would call '{value}'",
-                where=places.find(key),
+                where=locations.find(key),
                 why="sweepers and launchers run in tflbuild's own process, which runs no code that a recipe names",
                 next_step="leave it out; a sampler is a class of optuna.samplers",
             )
@@ -155,11 +155,11 @@ def _no_task(_: Any) -> Any:
     raise NotImplementedError("jobs are built by the launcher")
 
 
-def _ended(drive: SweepPlugins, error: Exception, places: KeyLocations, begun: bool) -> TflbuildError:
+def _ended(drive: SweepPlugins, error: Exception, locations: KeyLocations, begun: bool) -> TflbuildError:
     """A sweeper's own complaint. Raised where nothing was built that could be told besides."""
     found = RecipeError(
         f"hydra/sweeper={drive.sweeper} {'ended early' if begun else 'cannot begin'}",
-        where=places.find("hydra/sweeper"),
+        where=locations.find("hydra/sweeper"),
         why=_line(error),
         next_step="see hydra.sweeper.* and what is swept: --cfg hydra shows the sweeper's keys",
     )
@@ -219,38 +219,38 @@ def _context(loader: ConfigLoader) -> HydraContext:
     return HydraContext(config_loader=loader, callbacks=Callbacks())
 
 
-def _for_sweeper(drive: SweepPlugins, aims: Sequence[Objective], places: KeyLocations, folder: Path) -> DictConfig:
+def _for_sweeper(drive: SweepPlugins, aims: Sequence[Objective], locations: KeyLocations, folder: Path) -> DictConfig:
     """The configuration that a sweeper is made from."""
     config = _quieted(cast(DictConfig, drive.config), folder)
     sweeper = config.hydra.sweeper
     with open_dict(config):
         if "direction" in sweeper:
-            _require_directions(sweeper.direction, aims, places)
+            _require_directions(sweeper.direction, aims, locations)
             wanted = [DIRECTIONS[one.direction] for one in aims]
             sweeper.direction = wanted if len(wanted) > 1 else wanted[0]
-        if "max_failure_rate" in sweeper and not _is_told("hydra.sweeper.max_failure_rate", places):
+        if "max_failure_rate" in sweeper and not _is_told("hydra.sweeper.max_failure_rate", locations):
             sweeper.max_failure_rate = 1.0  # a variant that fails is no reason to end the others
     return config
 
 
-def _require_directions(told: Any, aims: Sequence[Objective], places: KeyLocations) -> None:
+def _require_directions(told: Any, aims: Sequence[Objective], locations: KeyLocations) -> None:
     """Raises RecipeError where the user's own direction is another than that of the objectives."""
     key = "hydra.sweeper.direction"
     names = [str(getattr(one, "name", one)) for one in (told if isinstance(told, ListConfig) else [told])]
     wanted = [DIRECTIONS[one.direction] for one in aims]
-    if _is_told(key, places) and names != wanted:
+    if _is_told(key, locations) and names != wanted:
         raise RecipeError(
             f"'{key}' is {names}, and the objectives are {', '.join(one.text for one in aims)}",
-            where=places.find(key),
+            where=locations.find(key),
             why=f"{KEY} says what is better: {wanted}",
             next_step=f"leave {key} out",
         )
 
 
-def _is_told(key: str, places: KeyLocations) -> bool:
+def _is_told(key: str, locations: KeyLocations) -> bool:
     """Whether the user set a key, which might be to what it is by default."""
-    told = any(text.lstrip("+").startswith(f"{key}=") for text in places.overrides)
-    return told or (places.recipe is not None and find_node(places.recipe, key) is not None)
+    told = any(text.lstrip("+").startswith(f"{key}=") for text in locations.overrides)
+    return told or (locations.recipe is not None and find_node(locations.recipe, key) is not None)
 
 
 def _quieted(config: DictConfig, folder: Path) -> DictConfig:
@@ -264,7 +264,7 @@ def _quieted(config: DictConfig, folder: Path) -> DictConfig:
 
 
 @contextmanager
-def _set_up(name: str, places: KeyLocations) -> Iterator[None]:
+def _set_up(name: str, locations: KeyLocations) -> Iterator[None]:
     """Raises what a plugin says of its own making as an error of tflbuild."""
     try:
         yield
@@ -280,7 +280,7 @@ def _set_up(name: str, places: KeyLocations) -> Iterator[None]:
         group = name.partition("=")[0]
         raise RecipeError(
             f"{name} cannot be set up",
-            where=places.find(group),
+            where=locations.find(group),
             why=_line(error.__cause__ or error),
             next_step=f"see {group.replace('/', '.')}.*: --cfg hydra shows its keys",
         ) from None

@@ -1,4 +1,4 @@
-"""Whether what was built will do: the gates of a recipe and of its targets, and what may help where they are missed."""
+"""Check the gates of a recipe and of its targets, and suggest fixes for gates that are missed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from tflbuild.pipeline.search_stage import evaluate_gates
 from tflbuild.report.verdict_text import problems, target_gates, verdicts_of
 from tflbuild.search.fixes import Fix, MeasuredSizes, find_remedies
 
-ADVISED = 4  # remedies that an error names: more are for `tflbuild doctor` to try
+# The number of fixes that an error names. `tflbuild doctor` tries more.
+SUGGESTED_FIXES = 4
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """What an artifact was judged by. `own` are the recipe's gates, `wrong` has what fails the build by target."""
+    """The result of checking an artifact: verdicts and gates.
+
+    `own` are the gates of the recipe, `targets` those of targets.
+    `wrong` maps a target to the faults that fail the build.
+    """
 
     recipe: Recipe
     verdicts: Sequence[Verdict]
@@ -51,13 +56,13 @@ class GateCheck:
         return [line for lines in self.wrong.values() for line in lines]
 
     def as_failure(self) -> Failure:
-        """Return what fails the build as a failure, which has no step."""
+        """Return what fails the build as a failure without a step."""
         missed = [gate for gate in self.own if not gate.passed]
-        places = [*(f"verify.gates.{gate.name}" for gate in missed), *(f"target.{name}" for name in self.wrong)]
+        keys = [*(f"verify.gates.{gate.name}" for gate in missed), *(f"target.{name}" for name in self.wrong)]
         return Failure(
             kind="gate",
             what=f"{self.recipe.name}/{self.recipe.variant} was built and does not pass its gates",
-            where=", ".join(places),
+            where=", ".join(keys),
             why="\n".join([*(gate.text() for gate in missed), *self.faults]),
         )
 
@@ -67,65 +72,74 @@ class GateCheck:
         return GateError(failure.what, where=failure.where, why=failure.why, next_step=next_step)
 
 
-def check_gates(recipe: Recipe, roles: Mapping[str, StepResult], places: KeyLocations) -> GateCheck:
+def check_gates(recipe: Recipe, roles: Mapping[str, StepResult], locations: KeyLocations) -> GateCheck:
     """Compare what the steps of a variant measured with its gates.
 
     Raises:
         RecipeError: for a gate on an output that the model does not have.
     """
     verdicts = verdicts_of(recipe, roles)
-    gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()}, places)
+    gates = evaluate_gates(recipe, {role: result.facts for role, result in roles.items()}, locations)
     return GateCheck(recipe, verdicts, gates, target_gates(recipe, verdicts), problems(recipe, verdicts))
 
 
-def list_remedies(judgement: GateCheck, roles: Mapping[str, StepResult]) -> list[Fix]:
-    """Return what may help against the missed gates, the cheapest first, composed or not."""
+def list_fixes(gate_check: GateCheck, roles: Mapping[str, StepResult]) -> list[Fix]:
+    """Return the fixes that may help against the missed gates, the cheapest first. Some may not compose."""
     sizes = MeasuredSizes(int(roles["package"].facts["float_bytes"]), int(roles["check"].facts["bytes"]))
-    return find_remedies(judgement.recipe, judgement.missed, sizes)
+    return find_remedies(gate_check.recipe, gate_check.missed, sizes)
 
 
-def suggest_fixes(judgement: GateCheck, roles: Mapping[str, StepResult], places: KeyLocations) -> list[str]:
-    """Return lines that name the cheapest remedies for the missed gates; none is named that does not compose."""
-    if not judgement.missed:
+def suggest_fixes(gate_check: GateCheck, roles: Mapping[str, StepResult], locations: KeyLocations) -> list[str]:
+    """Return lines that name the cheapest fixes for the missed gates. Fixes that do not compose are left out."""
+    if not gate_check.missed:
         return []
-    if all(is_unsure(gate) for gate in judgement.missed):
+    if all(is_uncertain(gate) for gate in gate_check.missed):
         return ["what helps: more evaluation samples (verify.dataset); the estimate passes, its interval is too wide"]
-    found = filter_composable(judgement.recipe, list_remedies(judgement, roles), places, ADVISED)
-    lines = [f"{one.overrides}: {one.text}" if one.overrides else one.text for one in found]
-    if any(one.overrides and not one.searches for one in found):
-        lines.append("`tflbuild doctor` with the same arguments tries what can be tried, and says what passes")
+    fixes = filter_composable(gate_check.recipe, list_fixes(gate_check, roles), locations, SUGGESTED_FIXES)
+    lines = [f"{fix.overrides}: {fix.text}" if fix.overrides else fix.text for fix in fixes]
+    if any(fix.overrides and not fix.searches for fix in fixes):
+        lines.append("`tflbuild doctor` with the same arguments tries these fixes and reports which ones pass")
     return ["what may help, the cheapest first:", *(f"- {line}" for line in lines)] if lines else []
 
 
-def is_unsure(gate: Gate) -> bool:
-    """Return whether the bound of an interval misses a gate that the estimate itself passes."""
+def is_uncertain(gate: Gate) -> bool:
+    """Return whether the estimate passes a gate, but the bound of its interval does not."""
     return gate.bound is not None and replace(gate, bound=None).passed
 
 
-def filter_composable(recipe: Recipe, remedies: Sequence[Fix], places: KeyLocations, most: int) -> list[Fix]:
-    """Return the first remedies that compose to another recipe than this one; what a person must do is kept."""
-    seen, kept = [drop_variant_name(recipe)], list[Fix]()
-    for remedy in remedies:
-        if len(kept) == most and not remedy.searches:
+def filter_composable(recipe: Recipe, fixes: Sequence[Fix], locations: KeyLocations, limit: int) -> list[Fix]:
+    """Return the first fixes that compose and change the recipe.
+
+    Fixes without overrides are for the user to carry out, and are kept.
+
+    Args:
+        recipe: The recipe that was built.
+        fixes: The fixes, the cheapest first.
+        locations: The overrides of the command line, and where the keys of the recipe are written.
+        limit: The maximum number of fixes. A search is returned in addition.
+    """
+    known_recipes, composable = [drop_variant_name(recipe)], list[Fix]()
+    for fix in fixes:
+        if len(composable) == limit and not fix.searches:
             continue
-        if remedy.overrides:
-            other = compose_with(remedy.overrides, places)
-            if other is None or other in seen:
+        if fix.overrides:
+            other = compose_with(fix.overrides, locations)
+            if other is None or other in known_recipes:
                 continue
-            seen.append(other)
-        kept.append(remedy)
-    return kept
+            known_recipes.append(other)
+        composable.append(fix)
+    return composable
 
 
-def compose_with(overrides: str, places: KeyLocations) -> Recipe | None:
-    """Return the recipe with a few more overrides, without its variant's name; None where it does not compose."""
+def compose_with(overrides: str, locations: KeyLocations) -> Recipe | None:
+    """Return the recipe with more overrides and without the name of its variant; None if it does not compose."""
     try:
-        composed = compose([*places.overrides, *overrides.split()])
+        composed = compose([*locations.overrides, *overrides.split()])
         return drop_variant_name(freeze(composed[0])) if len(composed) == 1 else None
     except TflbuildError:
         return None
 
 
 def drop_variant_name(recipe: Recipe) -> Recipe:
-    """Return a recipe without the name of its variant, to compare what it says."""
+    """Return a recipe without the name and the overrides of its variant, so that two recipes can be compared."""
     return replace(recipe, variant="", overrides=())

@@ -1,8 +1,9 @@
-"""Variants built job by job, by a launcher of Hydra's, over the same store.
+"""Build the variants of a sweep job by job, with a Hydra launcher, over one store.
 
-What a job is to build is frozen before it is launched, and lies in a file; what came of it, it leaves in another.
-Launchers end with the first job that is lost, and may take others with them, so their own answer is not asked for: a
-job without an answer is launched again, those that had begun one by one, and one that is lost twice is a row.
+The recipe of a job is frozen before the launch and written to an order file. The job writes its result to an answer
+file next to it. A launcher stops at the first job that is lost, and may end other jobs with it, so its own return
+value is ignored. A job without an answer is launched again: jobs that had begun, one by one, the others together.
+A job that is lost twice becomes a row of the sweep.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ from tflbuild.storage.store import Store
 
 POLL_SECONDS = 0.2
 BEGUN, ANSWER, LOCK = ".begun", ".answer", ".lock"
-FAILED = "failed"  # beside the orders, once a job has
+# An empty file next to the orders, which exists as soon as one job has failed.
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class LaunchedJob:
-    """What a job is to do, and where: the frozen recipe, and what the command line said of the run."""
+    """The order of one job: the frozen recipe, the working folder, and the settings of the command line."""
 
     resolved: ResolvedRecipe
-    places: KeyLocations
+    locations: KeyLocations
     store: Path
     folder: Path
     limits: Limits
@@ -59,16 +61,20 @@ class LaunchedJob:
 
 
 def launch(
-    drive: SweepPlugins, prepared: PreparedBuild, executor: Executor, say: Callable[[str], None]
+    plugins: SweepPlugins, prepared: PreparedBuild, executor: Executor, say: Callable[[str], None]
 ) -> list[VariantResult]:
-    """Every job's outcome, in their order. Raises MachineError for a launcher that starts none."""
+    """Build the variants of a sweep with a Hydra launcher. Return the results in the order of the jobs.
+
+    Raises:
+        MachineError: for a launcher that starts no job.
+    """
     folder = executor.scratch.folder / "jobs"
     folder.mkdir()
     files = []
-    for place, (one, places) in enumerate(zip(prepared.resolved, prepared.places, strict=True)):
+    for number, (resolved, locations) in enumerate(zip(prepared.resolved, prepared.locations, strict=True)):
         order = LaunchedJob(
-            resolved=one,
-            places=places,
+            resolved=resolved,
+            locations=locations,
             store=executor.store.root,
             folder=Path.cwd(),
             limits=executor.limits,
@@ -77,17 +83,17 @@ def launch(
             secrets=known_secrets(),
             key=current_key(),
         )
-        files.append(folder / f"{place:05}")
+        files.append(folder / f"{number:05}")
         files[-1].touch(mode=0o600)
         files[-1].write_bytes(pickle.dumps(order))
-    recipes = [one.recipe for one in prepared.resolved]
+    recipes = [resolved.recipe for resolved in prepared.resolved]
     try:
-        with _telling(dict(zip(files, recipes, strict=True)), say):
-            lost = LaunchRounds(drive, folder / "launcher").finish(files)
+        with _report_ended_jobs(dict(zip(files, recipes, strict=True)), say):
+            lost = LaunchRounds(plugins, folder / "launcher").finish(files)
     except BaseException:
         end_jobs()
         raise
-    done = iter([_outcome(file, recipe, drive, lost) for file, recipe in zip(files, recipes, strict=True)])
+    done = iter([_read_result(file, recipe, plugins, lost) for file, recipe in zip(files, recipes, strict=True)])
     shutil.rmtree(folder)
     total = len(files) + len(prepared.refused)
     return [
@@ -97,68 +103,78 @@ def launch(
 
 
 class LaunchRounds:
-    """Launches jobs until each has answered, or was lost twice."""
+    """Launches jobs until each has an answer or was lost twice."""
 
-    def __init__(self, drive: SweepPlugins, folder: Path) -> None:
-        self.drive = drive
+    def __init__(self, plugins: SweepPlugins, folder: Path) -> None:
+        self.plugins = plugins
         self.folder = folder
         folder.mkdir()
 
     def finish(self, jobs: Sequence[Path]) -> dict[Path, str]:
-        """The jobs that were lost, and why."""
+        """Launch the jobs. Return the lost jobs, each with the reason.
+
+        Raises:
+            MachineError: for a launcher that starts no job.
+        """
         lost: dict[Path, str] = {}
-        together, alone = list(jobs), list[Path]()
-        while together:
-            why, left, begun = self.launch(together)
-            if len(left) == len(jobs) and not begun:
+        waiting, interrupted = list(jobs), list[Path]()
+        while waiting:
+            reason, unanswered, begun = self.launch(waiting)
+            if len(unanswered) == len(jobs) and not begun:
                 raise MachineError(
-                    f"hydra/launcher={self.drive.launcher} started no job",
-                    why=why,
+                    f"hydra/launcher={self.plugins.launcher} started no job",
+                    why=reason,
                     next_step="see hydra.launcher.*; without hydra/launcher the sweep is built here, as one plan",
                 )
-            if not begun and len(left) == len(together):
-                return lost | dict.fromkeys(left, why or "the launcher did not start it")
-            alone += begun
-            together = [job for job in left if job not in begun]
-        for job in alone:
-            why, left, _ = self.launch([job])
-            lost |= dict.fromkeys(left, why or "its process ended without an answer")
+            if not begun and len(unanswered) == len(waiting):
+                return lost | dict.fromkeys(unanswered, reason or "the launcher did not start it")
+            interrupted += begun
+            # A job that had begun may be what ended the launcher, so it is launched again on its own.
+            waiting = [job for job in unanswered if job not in begun]
+        for job in interrupted:
+            reason, unanswered, _ = self.launch([job])
+            lost |= dict.fromkeys(unanswered, reason or "its process ended without an answer")
         return lost
 
     def launch(self, jobs: Sequence[Path]) -> tuple[str, list[Path], list[Path]]:
-        """(what the launcher complained of, the jobs without an answer, those of them that had begun)."""
+        """Launch jobs once, and wait until no process works on them.
+
+        Returns:
+            The error message of the launcher, the jobs without an answer, and those of them that had begun.
+        """
         for job in jobs:
-            _beside(job, BEGUN).unlink(missing_ok=True)
-        why = hydra_plugins.launch(self.drive, self.folder, run_job, jobs)
+            _sibling_path(job, BEGUN).unlink(missing_ok=True)
+        message = hydra_plugins.launch(self.plugins, self.folder, run_job, jobs)
         for job in jobs:
             _await_end(job)
-        left = [job for job in jobs if not _beside(job, ANSWER).exists()]
-        return why, left, [job for job in left if _beside(job, BEGUN).exists()]
+        unanswered = [job for job in jobs if not _sibling_path(job, ANSWER).exists()]
+        return message, unanswered, [job for job in unanswered if _sibling_path(job, BEGUN).exists()]
 
 
 def run_job(file: str) -> None:
-    """Build the variant of an order, in the process of a launcher, and leave its outcome beside the order.
+    """Build the variant of an order, in a process of the launcher, and write its result next to the order.
 
-    A job that is launched twice waits for the other, and finds the answer.
+    A job that is launched twice waits until its other process ends, and then finds its answer.
     """
-    place = Path(file)
-    if not place.exists():
-        return  # the sweep is over: it did not wait for a job that its launcher gave up
-    with FileLock(_beside(place, LOCK)):
-        if _beside(place, ANSWER).exists():
+    order_file = Path(file)
+    # The sweep has ended. It did not wait for this job, since its launcher had stopped waiting for it.
+    if not order_file.exists():
+        return
+    with FileLock(_sibling_path(order_file, LOCK)):
+        if _sibling_path(order_file, ANSWER).exists():
             return
-        _beside(place, BEGUN).write_text(str(os.getpid()))
-        order: LaunchedJob = pickle.loads(place.read_bytes())
+        _sibling_path(order_file, BEGUN).write_text(str(os.getpid()))
+        order: LaunchedJob = pickle.loads(order_file.read_bytes())
         use_key(lambda: order.key)
         forget_secrets(order.secrets)
         os.chdir(order.folder)
-        failed = place.with_name(FAILED)
+        failed = order_file.with_name(FAILED)
         stop = order.limits.fail_fast and failed.exists()
         outcome = make_skipped_result(order.resolved.recipe, ran=False) if stop else _build(order)
         if outcome.error is not None:
             failed.touch()
-        if place.exists():
-            replace_bytes(_beside(place, ANSWER), pickle.dumps(outcome))
+        if order_file.exists():
+            replace_bytes(_sibling_path(order_file, ANSWER), pickle.dumps(outcome))
 
 
 def _build(order: LaunchedJob) -> VariantResult:
@@ -166,16 +182,17 @@ def _build(order: LaunchedJob) -> VariantResult:
     try:
         with Executor(Store(order.store), lambda event: None, order.limits) as executor:
             plan = make_plan([order.resolved], describe_environment())
-            prepared = PreparedBuild((order.resolved,), (order.places,), plan, {}, frozenset(), {}, order.shared)
+            prepared = PreparedBuild((order.resolved,), (order.locations,), plan, {}, frozenset(), {}, order.shared)
             executor.store.believe(order.shared)
             connect(executor, order.shared, order.cluster)
             (outcome,) = execute_and_report(prepared, executor, lambda text: None)
         return outcome
     except TflbuildError as error:
         return _failure(recipe, "failed", error)
-    except (Exception, SystemExit) as error:  # the row says it; the others go on
-        why = f"{type(error).__name__}: {error}"
-        return _failure(recipe, "failed", StepError(f"the job of {recipe.name}/{recipe.variant} ended", why=why))
+    # Any error of a job becomes a row of the sweep, so that the other jobs go on.
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        return _failure(recipe, "failed", StepError(f"the job of {recipe.name}/{recipe.variant} ended", why=reason))
 
 
 def _failure(recipe: Recipe, verdict: str, error: TflbuildError) -> VariantResult:
@@ -183,13 +200,13 @@ def _failure(recipe: Recipe, verdict: str, error: TflbuildError) -> VariantResul
     return VariantResult(row, str(error), ran=True, error=error, recipe=recipe.name)
 
 
-def _outcome(file: Path, recipe: Recipe, drive: SweepPlugins, lost: dict[Path, str]) -> VariantResult:
+def _read_result(file: Path, recipe: Recipe, plugins: SweepPlugins, lost: dict[Path, str]) -> VariantResult:
     if file not in lost:
-        outcome: VariantResult = pickle.loads(_beside(file, ANSWER).read_bytes())
+        outcome: VariantResult = pickle.loads(_sibling_path(file, ANSWER).read_bytes())
         return replace(outcome, files=tuple(Path(path) for path in outcome.files))
     error = StepError(
         f"the job of {recipe.name}/{recipe.variant} was lost twice",
-        where=f"hydra/launcher={drive.launcher}",
+        where=f"hydra/launcher={plugins.launcher}",
         why=lost[file],
         next_step="when memory runs out, the system ends processes: fewer at once, or leave hydra/launcher out;"
         " what was finished is in the store",
@@ -198,23 +215,24 @@ def _outcome(file: Path, recipe: Recipe, drive: SweepPlugins, lost: dict[Path, s
 
 
 def end_jobs() -> None:
-    """End every process that a launcher started on this machine, as after Ctrl-C: some of them wait for no one."""
+    """Kill all descendants of this process, as after Ctrl-C. Some of them would go on without their launcher."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
+        # A process may end between the two system calls.
+        with suppress(OSError):
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    for pid in found - {os.getpid()}:
+    descendants = {os.getpid()}
+    while children := {pid for pid, parent in parents.items() if parent in descendants} - descendants:
+        descendants |= children
+    for pid in descendants - {os.getpid()}:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 
 
 def _await_end(job: Path) -> None:
-    """Return when no process works on a job: a launcher that gives up leaves others running."""
-    lock = FileLock(_beside(job, LOCK))
-    while _beside(job, BEGUN).exists() and not _beside(job, ANSWER).exists():
+    """Return when no process works on a job. A launcher that stops early leaves its other jobs running."""
+    lock = FileLock(_sibling_path(job, LOCK))
+    while _sibling_path(job, BEGUN).exists() and not _sibling_path(job, ANSWER).exists():
         interrupts.check()
         try:
             lock.acquire(timeout=POLL_SECONDS)
@@ -224,30 +242,30 @@ def _await_end(job: Path) -> None:
         return
 
 
-def _beside(job: Path, suffix: str) -> Path:
+def _sibling_path(job: Path, suffix: str) -> Path:
     return job.with_name(job.name + suffix)
 
 
 @contextmanager
-def _telling(jobs: dict[Path, Recipe], say: Callable[[str], None]) -> Iterator[None]:
-    """Say of each job that it has ended, when it has: launchers block until all have."""
-    over = threading.Event()
+def _report_ended_jobs(jobs: dict[Path, Recipe], say: Callable[[str], None]) -> Iterator[None]:
+    """Print a line for each job as soon as it has ended. Launchers return only when all jobs have ended."""
+    finished = threading.Event()
 
-    def tell() -> None:
+    def report_jobs() -> None:
         waiting = dict(jobs)
         while waiting:
-            last = over.is_set()
-            for file in [file for file in waiting if _beside(file, ANSWER).exists()]:
+            is_last_round = finished.is_set()
+            for file in [file for file in waiting if _sibling_path(file, ANSWER).exists()]:
                 recipe = waiting.pop(file)
                 say(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs  {recipe.name}/{recipe.variant}")
-            if last:
+            if is_last_round:
                 return
-            over.wait(POLL_SECONDS)
+            finished.wait(POLL_SECONDS)
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report_jobs, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
-        over.set()
-        teller.join()
+        finished.set()
+        reporter.join()

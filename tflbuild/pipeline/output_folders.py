@@ -1,8 +1,8 @@
-"""Open the output folders of a command: each belongs to one recipe, and what lies in it to one build.
+"""Open the output folders of a command: each belongs to one recipe, and its contents to one build.
 
-A recipe's folder names its recipe in `recipe.json`; another recipe of the same name is refused. An artifact in a
-variant's folder that another request made (another recipe text, other inputs, another toolchain) is renamed before
-anything runs, so that whatever ends the build, nothing older looks current.
+The folder of a recipe names its recipe in `recipe.json`. Another recipe of the same name is refused. An artifact in the
+folder of a variant that another request made (another recipe, other inputs, another toolchain) is renamed before any
+step runs. So no older artifact looks current, however the build ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from tflbuild.config.composing.compose import Composed
 from tflbuild.config.composing.config_errors import KeyLocations, find_node
 from tflbuild.config.composing.config_folders import find_recipe, recipe_name
-from tflbuild.core.digest import hash_value
+from tflbuild.core.digest import Json, hash_value
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.secrets import protect
 from tflbuild.core.typed_json import from_json
@@ -34,12 +34,13 @@ from tflbuild.report.output_files import (
 from tflbuild.storage.store import Store, replace_json
 
 OWNER = "recipe.json"
-MEASURED = "benchmark"  # roles that are timed anew, so that their ids differ from run to run
+# Roles that begin with this word are timed in each build, so the ids of their steps differ from build to build.
+TIMED_ROLE = "benchmark"
 
 
 @dataclass(frozen=True)
 class FolderOwner:
-    """The recipe that a folder belongs to: its name, its file, and whether the folder's name is the recipe's own."""
+    """The recipe that a folder belongs to: its name, its file, and whether the command line chose the folder's name."""
 
     recipe: str
     file: str
@@ -47,19 +48,30 @@ class FolderOwner:
 
 
 def digest_request(recipe: Recipe, goals: Mapping[str, str]) -> str:
-    """Return a digest of all that decides what a build makes: the recipe, and its planned steps by role."""
-    steps = {role: step for role, step in goals.items() if not role.startswith(MEASURED)}
+    """Return a digest of everything that decides what a build makes: the recipe, and its planned steps by role."""
+    steps = {role: step for role, step in goals.items() if not role.startswith(TIMED_ROLE)}
     return hash_value("Request", {"recipe": protect(recipe.as_json()), "steps": steps})
 
 
 def open_folders(
-    recipes: Sequence[Recipe], places: Sequence[KeyLocations], goals: Sequence[Mapping[str, str]], store: Store
+    recipes: Sequence[Recipe], locations: Sequence[KeyLocations], goals: Sequence[Mapping[str, str]], store: Store
 ) -> list[str]:
-    """Make the folder of each variant, and set aside what another request left there. Return the request digests.
+    """Create the folder of each variant, and rename the artifacts of other requests in it.
 
-    Raises RecipeError for a folder of another recipe, MachineError for a place that cannot be written to.
+    Args:
+        recipes: The recipes of the variants.
+        locations: Where the keys of each recipe are written.
+        goals: The planned steps of each variant: role -> step id.
+        store: The store.
+
+    Returns:
+        The request digest of each variant.
+
+    Raises:
+        RecipeError: for a folder of another recipe.
+        MachineError: for a folder that cannot be written to.
     """
-    claims = find_owners(recipes, places)
+    claims = find_owners(recipes, locations)
     requests = [digest_request(recipe, roles) for recipe, roles in zip(recipes, goals, strict=True)]
     for recipe, request in zip(recipes, requests, strict=True):
         folder = variant_folder(recipe)
@@ -70,16 +82,15 @@ def open_folders(
 
 
 def record_failure(recipe: Recipe, store: Store, request: str, result: str, error: TflbuildError) -> None:
-    """Record in the variant's folder which build failed and why. Artifacts of an earlier build are renamed."""
-    told = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
+    """Record in the variant's folder that its build failed, and why. Artifacts of an earlier build are renamed."""
     named = {"recipe": recipe.name, "variant": recipe.variant, "request": request}
-    failure = {**named, "result": result, "exit_code": error.exit_code, "error": told}
+    failure = {**named, "result": result, "exit_code": error.exit_code, "error": _error_json(error)}
     write_failure(variant_folder(recipe), store, failure)
 
 
 @contextmanager
 def withdraw_on_error(composed: Sequence[Composed], store: Store) -> Iterator[None]:
-    """Set aside what earlier builds left in the folders of variants that cannot even be planned."""
+    """Rename what earlier builds left in the folders of variants, if planning them raises an error."""
     try:
         yield
     except TflbuildError as error:
@@ -89,31 +100,44 @@ def withdraw_on_error(composed: Sequence[Composed], store: Store) -> Iterator[No
 
 
 def withdraw(composed: Composed, store: Store, error: TflbuildError) -> None:
-    """Set aside what an earlier build of a refused variant left in its folder, and say there why it was refused."""
+    """Rename what an earlier build of a refused variant left in its folder, and record there why it was refused."""
     root = Path(composed.build.output_root) / composed.name
     owner, folder = _read_owner(root), root / composed.variant
-    if owner is None or owner.recipe != _describe_owner(composed.places).recipe or not is_delivered(folder):
+    if owner is None or owner.recipe != _describe_owner(composed.locations).recipe or not is_delivered(folder):
         return
-    with suppress(MachineError, OSError):  # the refusal is what the user must see
-        reason = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
+    # The user must see the refusal, not an error in recording it.
+    with suppress(MachineError, OSError):
         named = {"recipe": composed.name, "variant": composed.variant, "request": None}
-        write_failure(folder, store, {**named, "result": "refused", "exit_code": error.exit_code, "error": reason})
+        failure = {**named, "result": "refused", "exit_code": error.exit_code, "error": _error_json(error)}
+        write_failure(folder, store, failure)
 
 
-def claim_folders(recipes: Sequence[Recipe], places: Sequence[KeyLocations]) -> None:
-    """Record which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
-    write_owners(find_owners(recipes, places))
+def _error_json(error: TflbuildError) -> dict[str, Json]:
+    return {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
 
 
-def find_owners(recipes: Sequence[Recipe], places: Sequence[KeyLocations]) -> dict[Path, FolderOwner]:
-    """Return which recipe each folder belongs to. Raises RecipeError for a folder that belongs to another one."""
+def claim_folders(recipes: Sequence[Recipe], locations: Sequence[KeyLocations]) -> None:
+    """Record which recipe each folder belongs to.
+
+    Raises:
+        RecipeError: for a folder that belongs to another recipe.
+    """
+    write_owners(find_owners(recipes, locations))
+
+
+def find_owners(recipes: Sequence[Recipe], locations: Sequence[KeyLocations]) -> dict[Path, FolderOwner]:
+    """Return which recipe each folder belongs to.
+
+    Raises:
+        RecipeError: for a folder that belongs to another recipe.
+    """
     claims: dict[Path, FolderOwner] = {}
-    for recipe, where in zip(recipes, places, strict=True):
+    for recipe, recipe_locations in zip(recipes, locations, strict=True):
         folder = Path(recipe.output_root) / recipe.name
-        owner = _describe_owner(where)
+        owner = _describe_owner(recipe_locations)
         recorded = claims.get(folder) or _read_owner(folder)
         if recorded is not None and recorded.recipe != owner.recipe and _may_write_again(recorded, recipe.name):
-            raise _refuse_name(folder, recipe.name, recorded, owner, where)
+            raise _refuse_name(folder, recipe.name, recorded, owner, recipe_locations)
         claims[folder] = owner
     return claims
 
@@ -128,16 +152,16 @@ def write_owners(claims: Mapping[Path, FolderOwner]) -> None:
                 raise cannot_write(folder, error) from None
 
 
-def _describe_owner(places: KeyLocations) -> FolderOwner:
+def _describe_owner(locations: KeyLocations) -> FolderOwner:
     return FolderOwner(
-        recipe="" if places.recipe is None else recipe_name(places.recipe),
-        file=places.recipe_text(),
-        named_on_command_line=bool(places.override("name")),
+        recipe="" if locations.recipe is None else recipe_name(locations.recipe),
+        file=locations.recipe_text(),
+        named_on_command_line=bool(locations.override("name")),
     )
 
 
 def _read_owner(folder: Path) -> FolderOwner | None:
-    """Return the recorded owner; None where there is none, or where the record cannot be read."""
+    """Return the recorded owner, or None if there is no record or it cannot be read."""
     try:
         return from_json(FolderOwner, read_json(folder / OWNER))
     except (OSError, ValueError):
@@ -145,24 +169,24 @@ def _read_owner(folder: Path) -> FolderOwner | None:
 
 
 def _may_write_again(owner: FolderOwner, name: str) -> bool:
-    """Return whether the recorded recipe is still there and still writes to a folder of this name."""
+    """Return whether the recorded recipe still exists and still writes to a folder of this name."""
     file = find_recipe(owner.recipe)
     if file is None:
         return False
     if owner.named_on_command_line:
         return True
     node = find_node(file, "name")
-    own = node.value if isinstance(node, yaml.ScalarNode) and node.value else owner.recipe.replace("/", "-")
-    return "${" in own or own == name
+    folder_name = node.value if isinstance(node, yaml.ScalarNode) and node.value else owner.recipe.replace("/", "-")
+    return "${" in folder_name or folder_name == name
 
 
 def _refuse_name(
-    folder: Path, name: str, recorded: FolderOwner, owner: FolderOwner, places: KeyLocations
+    folder: Path, name: str, recorded: FolderOwner, owner: FolderOwner, locations: KeyLocations
 ) -> RecipeError:
     this = f"'{owner.file}'" if owner.file else "a command that names no recipe"
     return RecipeError(
         f"{folder} belongs to another recipe",
-        where=places.find("name") if places.find("name") != "name" else places.recipe_text(),
+        where=locations.find("name") if locations.find("name") != "name" else locations.recipe_text(),
         why=f"'{recorded.file}' and {this} both have the name '{name}', and would overwrite each other's artifacts",
         next_step=f"give one of them another `name`; or remove {folder} if its artifacts are no longer needed",
     )

@@ -36,15 +36,15 @@ SESSION = uuid.uuid4().hex
 
 @dataclass(frozen=True)
 class PreparedBuild:
-    """The first four rooms' result: recipes resolved, everything planned, nothing run.
+    """The result of the first four stages: resolved recipes and one plan. Nothing has run.
 
-    `read` is the stat record of all that was read, from before it was read. Of a sweep's jobs, by their place, some
-    may be refused: the product of choices has holes. `shared` is the store that others share, `cluster`
-    what takes the steps, None for this machine.
+    `read` has the stat record of every file that was read, taken before it was read.
+    `refused` maps the index of a job to its refusal, since some combinations of a sweep are invalid.
+    `shared` is the remote cache. `cluster` runs the steps; without one, this machine does.
     """
 
     resolved: tuple[ResolvedRecipe, ...]
-    places: tuple[KeyLocations, ...]
+    locations: tuple[KeyLocations, ...]
     plan: Plan
     read: Mapping[str, Stat | None]
     environment: frozenset[str]
@@ -54,14 +54,14 @@ class PreparedBuild:
     notes: tuple[str, ...] = ()
 
     def require_any(self) -> None:
-        """Raises the first refusal where all jobs are refused."""
+        """Raise the first refusal if all jobs are refused."""
         if not self.resolved and self.refused:
             raise self.refused[0].error
 
 
 @dataclass(frozen=True)
 class RefusedVariant:
-    """A job of a sweep that contradicts itself, or names what is not there."""
+    """A job of a sweep whose recipe is invalid or names a file that does not exist."""
 
     variant: str
     overrides: tuple[str, ...]
@@ -69,9 +69,12 @@ class RefusedVariant:
 
 
 def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> PreparedBuild:
-    """Compose, freeze, resolve, plan. Raises TflbuildError for whatever is wrong with the recipe.
+    """Compose, freeze, resolve and plan a command.
 
-    A sweep goes on without the jobs that are refused, unless all are.
+    A sweep goes on without the jobs that are refused, unless all of them are.
+
+    Raises:
+        TflbuildError: for an invalid recipe, or for a sweep whose jobs are all refused.
     """
     read = observe_configuration()
     prepared = prepare_jobs(compose(list(overrides), multirun=multirun), read, store)
@@ -82,39 +85,60 @@ def prepare_plan(overrides: Sequence[str], *, multirun: bool, store: Store) -> P
 
 
 def observe_configuration() -> dict[str, Stat | None]:
-    """The stat record of all that composition reads, to be taken before it does."""
+    """Return the stat record of every file that composition reads. Call it before composition.
+
+    A change of a file during composition is then noticed by the next build.
+    """
     return {path: observe(path) for path in configuration_paths()}
 
 
 def check_objectives(batches: Sequence[PreparedBuild], *, complete: bool = True) -> None:
-    """Raises RecipeError for objectives that differ among the recipes of a sweep, or that none of them measures, where
-    those that may come later would not either: `complete`."""
-    pairs = [pair for one in batches for pair in zip(one.resolved, one.places, strict=True)]
-    recipes, places = [one.recipe for one, _ in pairs], [place for _, place in pairs]
-    require_same_objectives(recipes, places, lambda target: find_tool(target).to_prove, complete=complete)
+    """Check that all recipes of a sweep have the same objectives, and that some recipe measures each of them.
+
+    Args:
+        batches: The prepared builds of the sweep so far.
+        complete: False if a later batch may measure an objective that none measures yet.
+
+    Raises:
+        RecipeError: for different objectives, or for an objective that no recipe measures.
+    """
+    recipes = [resolved.recipe for prepared in batches for resolved in prepared.resolved]
+    locations = [recipe_locations for prepared in batches for recipe_locations in prepared.locations]
+    require_same_objectives(recipes, locations, lambda target: find_tool(target).to_prove, complete=complete)
 
 
 def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], store: Store) -> PreparedBuild:
-    """The same from what was composed, refusals included; `read` grows."""
+    """Freeze, resolve and plan composed jobs. Invalid jobs are returned in `refused`.
+
+    Args:
+        composed: The composed jobs.
+        read: Stat records, to which those of the inputs are added in place.
+        store: The store, whose remote cache is set.
+
+    Raises:
+        TflbuildError: for settings of the remote cache or of the cluster that are wrong or differ between jobs.
+    """
     shared, cluster = freeze_store(composed), freeze_executor(composed)
     store.believe(shared)
     stats, walked = FrozenStatCache(store.stats.folder), set[Path]()
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, RefusedVariant] = {}
-    for index, one in enumerate(composed):
+    for index, job in enumerate(composed):
         try:
-            accepted[index] = _accept(one, stats, read, walked)
+            accepted[index] = _accept(job, stats, read, walked)
         except RecipeError as error:
-            refused[index] = RefusedVariant(one.variant, one.overrides, error)
+            refused[index] = RefusedVariant(job.variant, job.overrides, error)
     resolved = tuple(accepted.values())
-    unread = [tuple(one.key for one in composed[index].unread) for index in accepted]
-    places = tuple(replace(composed[at].places, unread=keys) for at, keys in zip(accepted, unread, strict=True))
+    locations = tuple(
+        replace(composed[index].locations, unread=tuple(unused.key for unused in composed[index].unread))
+        for index in accepted
+    )
     return PreparedBuild(
         resolved=resolved,
-        places=places,
+        locations=locations,
         plan=make_plan(resolved, describe_environment()),
         read=read,
-        environment=frozenset(name for one in composed for name in one.environment) | tool_variables(resolved),
+        environment=frozenset(name for job in composed for name in job.environment) | tool_variables(resolved),
         refused=refused,
         shared=shared,
         cluster=cluster,
@@ -123,41 +147,47 @@ def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], sto
 
 
 def tool_variables(resolved: Sequence[ResolvedRecipe]) -> frozenset[str]:
-    """The variables that decide what can prove the recipes' targets here, and what a shared store may give."""
-    tools = [find_tool(target) for one in resolved for target in one.recipe.targets]
+    """Return the environment variables that decide what is proven here and what a remote cache may provide."""
+    tools = [find_tool(target) for variant in resolved for target in variant.recipe.targets]
     return frozenset({TRUSTED_KEYS, *(name for tool in tools for name in tool.environment)})
 
 
-def _accept(one: Composed, stats: FrozenStatCache, read: dict[str, Stat | None], walked: set[Path]) -> ResolvedRecipe:
-    """Freeze and resolve; notes the stat record of what is read, ahead of it."""
-    recipe = freeze(one)
-    require_candidates(recipe, one.places)
-    with locate_errors(one.places):
+def _accept(
+    composed: Composed, stats: FrozenStatCache, read: dict[str, Stat | None], walked: set[Path]
+) -> ResolvedRecipe:
+    """Freeze and resolve a job. Adds the stat records of its inputs to `read` before the inputs are read."""
+    recipe = freeze(composed)
+    require_candidates(recipe, composed.locations)
+    with locate_errors(composed.locations):
         require_tools(recipe)
         read |= {path: observe(path) for path in input_paths(recipe, walked) if path not in read}
         return resolve(recipe, stats)
 
 
 def describe_environment() -> KeyEnvironment:
-    """What this machine contributes to keys."""
+    """Return what this machine contributes to cache keys: toolchain, host, CPU and target tools."""
     return KeyEnvironment(toolchain=toolchain, host=name_host(), cpu=describe_cpu(), session=SESSION, tool=find_tool)
 
 
 def require_one_artifact(prepared: PreparedBuild) -> None:
-    """Raises UsageError for a recipe whose targets get an artifact each: a question is about one."""
+    """Check that a recipe makes one artifact, as analysis commands require.
+
+    Raises:
+        UsageError: for a recipe that makes an artifact for each target.
+    """
     if len(prepared.resolved) + len(prepared.refused) != 1:
         raise UsageError(
-            "the recipe's targets get an artifact each, and this is asked of one",
+            "the recipe makes an artifact for each target, and this command needs exactly one artifact",
             where="command line",
             next_step="name a target: target=gpu",
         )
 
 
 @contextmanager
-def locate_errors(places: KeyLocations) -> Iterator[None]:
-    """Errors that name a key also say where it was written."""
+def locate_errors(locations: KeyLocations) -> Iterator[None]:
+    """Add to errors that name a recipe key where the key is written."""
     try:
         yield
     except RecipeError as error:
-        error.where = places.find(error.where)
+        error.where = locations.find(error.where)
         raise

@@ -1,6 +1,6 @@
-"""A sweep, batch by batch: each is one plan, or goes job by job to a launcher of Hydra's.
+"""Run a sweep batch by batch: each batch is one plan, or its jobs go one by one to a Hydra launcher.
 
-The basic sweeper has one batch, all jobs at once. Others look at what came of a batch before they ask for the next.
+The basic sweeper has one batch with all jobs. Other sweepers use the results of a batch to choose the next one.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ from tflbuild.report.variant_summary import SweepRow, label_variants
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What came of a command: one outcome a job.
+    """The result of a command, with one outcome for each job.
 
-    `stopped` is why a sweeper ended early. Not `repeatable` is one that may find other jobs the next time.
+    `stopped` is the error with which a sweeper ended early.
+    `repeatable` is False if the sweeper may choose other jobs the next time.
     """
 
     prepared: PreparedBuild
@@ -51,7 +52,11 @@ class BuildResult:
 
 
 def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> BuildResult:
-    """One variant, or a sweep. A job that fails fails alone. Raises TflbuildError where nothing can be built."""
+    """Build one variant or a sweep. A job that fails does not stop the others.
+
+    Raises:
+        TflbuildError: if nothing can be built.
+    """
     if not multirun:
         prepared, outcomes = pipeline.build(overrides, limits)
         return BuildResult(prepared, outcomes)
@@ -60,36 +65,36 @@ def build(overrides: Sequence[str], limits: Limits, *, multirun: bool) -> BuildR
 
 
 def run_sweep(overrides: Sequence[str], executor: Executor, console: Console) -> BuildResult:
-    """Every job that the sweeper asks for."""
+    """Build every job that the sweeper chooses."""
     read = observe_configuration()
     composer = Composer(list(overrides))
-    drive = composer.drive()
-    batches = BatchRunner(composer, drive, executor, console, read)
+    plugins = composer.drive()
+    batches = BatchRunner(composer, plugins, executor, console, read)
     stopped = None
-    if drive.batches is not None:
-        for batch in drive.batches:
+    if plugins.batches is not None:
+        for batch in plugins.batches:
             batches.run(batch)
     else:
-        aims = hydra_plugins.objectives_of(drive, KeyLocations(composer.recipe, composer.overrides))
+        objectives = hydra_plugins.objectives_of(plugins, KeyLocations(composer.recipe, composer.overrides))
         folder = executor.scratch.folder / "sweeper"
         folder.mkdir()
-        stopped = hydra_plugins.find_jobs(composer, drive, folder, lambda found: batches.values(found, aims))
-    return batches.built(stopped)
+        stopped = hydra_plugins.find_jobs(composer, plugins, folder, lambda jobs: batches.measure(jobs, objectives))
+    return batches.collect(stopped)
 
 
 class BatchRunner:
-    """What was built so far. A job that is asked for again is not built again."""
+    """Builds the batches of a sweep and keeps the results. A job that is chosen again is not built again."""
 
     def __init__(
         self,
         composer: Composer,
-        drive: SweepPlugins,
+        plugins: SweepPlugins,
         executor: Executor,
         console: Console,
         read: dict[str, list[int] | None],
     ) -> None:
         self.composer = composer
-        self.drive = drive
+        self.drive = plugins
         self.executor = executor
         self.console = console
         self.read = read
@@ -97,81 +102,90 @@ class BatchRunner:
         self.outcomes: dict[tuple[str, ...], VariantResult] = {}
 
     def run(self, batch: Sequence[Job]) -> list[VariantResult]:
-        """The outcome of each job."""
+        """Build the new jobs of a batch, and return the result of each job."""
         new = [job for job in dict.fromkeys(map(tuple, batch)) if job not in self.outcomes]
         if new:
             shared = len(new) > 1 or self.drive.batches is None
             composed = [self.composer.compose(list(job), shared=shared) for job in new]
-            known = self.drive.batches is not None and len(self.drive.batches) == 1
-            composed = mark_keys_used_by_other_variants(composed, complete=known)
+            all_jobs_are_known = self.drive.batches is not None and len(self.drive.batches) == 1
+            composed = mark_keys_used_by_other_variants(composed, complete=all_jobs_are_known)
             with withdraw_on_error(composed, self.executor.store):
                 prepared = prepare_jobs(composed, self.read, self.executor.store)
             for index, refused in prepared.refused.items():
                 withdraw(composed[index], self.executor.store, refused.error)
-            said = {note for before in self.prepared for note in before.notes}
+            printed = {note for before in self.prepared for note in before.notes}
             for note in prepared.notes:
-                if note not in said:
+                if note not in printed:
                     self.console.say(note)
             self.prepared.append(prepared)
             check_objectives(self.prepared, complete=not hydra_plugins.may_differ(self.composer, self.drive))
-            self.outcomes |= zip(new, self._carry_out(prepared), strict=True)
+            self.outcomes |= zip(new, self._execute(prepared), strict=True)
         return [self.outcomes[tuple(job)] for job in batch]
 
-    def _carry_out(self, prepared: PreparedBuild) -> list[VariantResult]:
+    def _execute(self, prepared: PreparedBuild) -> list[VariantResult]:
         connect(self.executor, prepared.shared, prepared.cluster)
         if self.drive.launcher != NAME and prepared.resolved:
             return launched_jobs.launch(self.drive, prepared, self.executor, self.console.say)
-        rows = [SweepRow(one.recipe.variant, "", None, one.recipe.overrides) for one in prepared.resolved]
+        recipes = [resolved.recipe for resolved in prepared.resolved]
+        rows = [SweepRow(recipe.variant, "", None, recipe.overrides) for recipe in recipes]
         self.console.follow(SweepProgress(label_variants(rows), prepared.plan), self.executor.jobs)
         return execute_and_report(prepared, self.executor, self.console.say)
 
-    def values(
-        self, batch: Sequence[Job], aims: Sequence[Objective]
+    def measure(
+        self, batch: Sequence[Job], objectives: Sequence[Objective]
     ) -> list[hydra_plugins.Value | hydra_plugins.MissingObjectiveError]:
-        """What a sweeper is told of each job."""
-        if self.executor.limits.fail_fast and any(one.error is not None for one in self.outcomes.values()):
-            raise hydra_plugins.StopSweep
-        return [objective_values(outcome, aims) for outcome in self.run(batch)]
+        """Build a batch and return the figures of the objectives for each job, or why they are missing.
 
-    def built(self, stopped: TflbuildError | None) -> BuildResult:
-        """The whole of it. Raises the first refusal where nothing but refusals came of it."""
+        Raises:
+            hydra_plugins.StopSweep: if a job failed under `--fail-fast`.
+        """
+        if self.executor.limits.fail_fast and any(outcome.error is not None for outcome in self.outcomes.values()):
+            raise hydra_plugins.StopSweep
+        return [objective_values(outcome, objectives) for outcome in self.run(batch)]
+
+    def collect(self, stopped: TflbuildError | None) -> BuildResult:
+        """Return the result of the whole sweep.
+
+        Raises:
+            RecipeError: if all jobs were refused.
+        """
         prepared = merge_batches(self.prepared)
         prepared.require_any()
         return BuildResult(prepared, list(self.outcomes.values()), stopped, repeatable=self.drive.batches is not None)
 
 
 def objective_values(
-    outcome: VariantResult, aims: Sequence[Objective]
+    outcome: VariantResult, objectives: Sequence[Objective]
 ) -> hydra_plugins.Value | hydra_plugins.MissingObjectiveError:
-    """The figures of the objectives, in their order; what did not pass has none, however good it is."""
+    """Return the figures of the objectives in their order. A variant that did not pass has no figures."""
     if outcome.error is not None or outcome.row.manifest is None:
         return hydra_plugins.MissingObjectiveError(f"{outcome.row.name}: {outcome.row.verdict}")
-    known = collect_manifest_figures(outcome.row.manifest)
-    missing = [one.figure for one in aims if one.cost(known) is None]
+    figures = collect_manifest_figures(outcome.row.manifest)
+    missing = [objective.figure for objective in objectives if objective.cost(figures) is None]
     if missing:
         return hydra_plugins.MissingObjectiveError(f"{outcome.row.name}: {', '.join(missing)} was not measured")
-    found = tuple(known[one.figure] for one in aims)
-    return found if len(found) > 1 else found[0] if found else None
+    values = tuple(figures[objective.figure] for objective in objectives)
+    return values if len(values) > 1 else values[0] if values else None
 
 
-def merge_batches(several: Sequence[PreparedBuild]) -> PreparedBuild:
-    """Batches as if they had been one. Jobs are counted on."""
-    if len(several) == 1:
-        return several[0]
-    resolved = tuple(one for prepared in several for one in prepared.resolved)
+def merge_batches(batches: Sequence[PreparedBuild]) -> PreparedBuild:
+    """Merge prepared batches into one prepared build. The jobs are numbered through."""
+    if len(batches) == 1:
+        return batches[0]
+    resolved = tuple(variant for prepared in batches for variant in prepared.resolved)
     refused: dict[int, RefusedVariant] = {}
-    counted = 0
-    for prepared in several:
-        refused |= {counted + index: one for index, one in prepared.refused.items()}
-        counted += len(prepared.resolved) + len(prepared.refused)
+    count = 0
+    for prepared in batches:
+        refused |= {count + index: variant for index, variant in prepared.refused.items()}
+        count += len(prepared.resolved) + len(prepared.refused)
     return PreparedBuild(
         resolved=resolved,
-        places=tuple(places for prepared in several for places in prepared.places),
+        locations=tuple(locations for prepared in batches for locations in prepared.locations),
         plan=make_plan(resolved, describe_environment()),
-        read={path: stat for prepared in several for path, stat in prepared.read.items()},
-        environment=frozenset(name for prepared in several for name in prepared.environment),
+        read={path: stat for prepared in batches for path, stat in prepared.read.items()},
+        environment=frozenset(name for prepared in batches for name in prepared.environment),
         refused=refused,
-        shared=several[0].shared,
-        cluster=several[0].cluster,
-        notes=tuple(dict.fromkeys(note for prepared in several for note in prepared.notes)),
+        shared=batches[0].shared,
+        cluster=batches[0].cluster,
+        notes=tuple(dict.fromkeys(note for prepared in batches for note in prepared.notes)),
     )

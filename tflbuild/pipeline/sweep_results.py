@@ -1,4 +1,4 @@
-"""The end of a sweep: its record and its report, in a folder of their own."""
+"""Write the results of a sweep: its record, table and page, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -46,16 +46,20 @@ OUTPUTS = "outputs"
 
 @dataclass(frozen=True)
 class WrittenSweep:
-    """A sweep and the files that tell of it, the report last."""
+    """A sweep and its files. The last file is the page."""
 
     sweep: SweepRecord
     files: tuple[Path, ...]
 
 
 def write_sweep(arguments: Sequence[str], prepared: PreparedBuild, outcomes: Sequence[VariantResult]) -> WrittenSweep:
-    """Write sweep.csv, report.html and sweep.json into a folder of their own. Raises MachineError for a full disk."""
+    """Write sweep.csv, report.html and sweep.json of a sweep into a new folder.
+
+    Raises:
+        MachineError: for a full disk, or for a folder that cannot be written to.
+    """
     started = datetime.now(UTC)
-    recipes = [one.recipe for one in prepared.resolved]
+    recipes = [resolved.recipe for resolved in prepared.resolved]
     root = Path(recipes[0].output_root if recipes else OUTPUTS) / FOLDER
     store = Store(store_root())
     git = read_state()
@@ -74,13 +78,17 @@ def write_sweep(arguments: Sequence[str], prepared: PreparedBuild, outcomes: Seq
         )
         sweep = add_sensitivity(sweep, store)
         texts = {TABLE: write_csv([sweep]), PAGE: sweep_page([sweep]), RECORD: write_record(sweep)}
-        files = {name: write_page(folder, name, text) for name, text in texts.items()}  # the record says all are there
+        # The record is written last: a folder with a record is complete.
+        files = {name: write_page(folder, name, text) for name, text in texts.items()}
     return WrittenSweep(sweep, (files[RECORD], files[TABLE], files[PAGE]))
 
 
-def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
-    """A new folder that no other process has: the time (UTC), a digest of what was asked, a number on a clash."""
-    name = f"{started:%Y%m%d-%H%M%S}-{hash_value('Sweep', protect(list(asked)))[:6]}"
+def open_folder(root: Path, started: datetime, arguments: Sequence[str]) -> Path:
+    """Create a folder that no other process has created.
+
+    Its name consists of the time in UTC, a digest of the arguments, and a number if that name exists.
+    """
+    name = f"{started:%Y%m%d-%H%M%S}-{hash_value('Sweep', protect(list(arguments)))[:6]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         for number in count(1):
@@ -96,79 +104,91 @@ def open_folder(root: Path, started: datetime, asked: Sequence[str]) -> Path:
 
 
 def make_entries(prepared: PreparedBuild, outcomes: Sequence[VariantResult], store: Store) -> tuple[SweepEntry, ...]:
-    """An entry a variant. Those whose error by operator can be asked for know the key of the answer."""
+    """Return the record of each variant, with the cache key of its sensitivity analysis if it has one."""
     keys = sensitivity_keys(prepared.resolved, outcomes, store)
-    places = {
-        (one.recipe.name, one.recipe.variant): at for one, at in zip(prepared.resolved, prepared.places, strict=True)
+    locations = {
+        (resolved.recipe.name, resolved.recipe.variant): recipe_locations
+        for resolved, recipe_locations in zip(prepared.resolved, prepared.locations, strict=True)
     }
     entries = []
     for outcome in outcomes:
         model = next((path for path in outcome.files if path.suffix == ".tflite"), None)
-        shown = None if model is None else Path(show_path(model))
-        entry = make_entry(outcome.row, outcome.recipe, shown, outcome.steps, outcome.error)
+        shown_path = None if model is None else Path(show_path(model))
+        entry = make_entry(outcome.row, outcome.recipe, shown_path, outcome.steps, outcome.error)
         key = keys.get((outcome.recipe, outcome.row.name), "")
-        layers = None if outcome.found is None else layers_of_search(outcome.found)
-        where = places.get((outcome.recipe, outcome.row.name))
-        alone = entry.overrides if where is None else tuple(text for text in entry.overrides if where.is_read(text))
-        entries.append(replace(entry, sensitivity=key, alone=alone, layers=layers))
+        layers = None if outcome.search is None else layers_of_search(outcome.search)
+        recipe_locations = locations.get((outcome.recipe, outcome.row.name))
+        effective = (
+            entry.overrides
+            if recipe_locations is None
+            else tuple(text for text in entry.overrides if recipe_locations.is_read(text))
+        )
+        entries.append(replace(entry, sensitivity=key, alone=effective, layers=layers))
     return tuple(entries)
 
 
 def sensitivity_keys(
     resolved: Sequence[ResolvedRecipe], outcomes: Sequence[VariantResult], store: Store
 ) -> dict[tuple[str, str], str]:
-    """(recipe, variant) -> the key under which the store has, or would have, what `tflbuild sensitivity` measures."""
-    built = {(one.recipe, one.row.name) for one in outcomes if one.row.manifest is not None}
-    able = [one for one in resolved if (one.recipe.name, one.recipe.variant) in built and is_sensitive(one.recipe)]
-    if not able:
+    """Return the cache key of the sensitivity analysis of each variant: (recipe, variant) -> cache key.
+
+    Variants that were not built, or whose sensitivity cannot be measured, have none.
+    """
+    built = {(outcome.recipe, outcome.row.name) for outcome in outcomes if outcome.row.manifest is not None}
+    analyzable = [
+        variant
+        for variant in resolved
+        if (variant.recipe.name, variant.recipe.variant) in built and can_measure_sensitivity(variant.recipe)
+    ]
+    if not analyzable:
         return {}
-    plan = make_sensitivities(able, describe_environment())
-    keys = {one.step.id: one.key for one in preview_plan(plan, store)}
+    plan = make_sensitivities(analyzable, describe_environment())
+    keys = {preview.step.id: preview.key for preview in preview_plan(plan, store)}
     return {
-        (one.recipe.name, one.recipe.variant): keys[goals["sensitivity"]]
-        for one, goals in zip(able, plan.goals, strict=True)
+        (variant.recipe.name, variant.recipe.variant): keys[goals["sensitivity"]]
+        for variant, goals in zip(analyzable, plan.goals, strict=True)
     }
 
 
-def is_sensitive(recipe: Recipe) -> bool:
-    """Whether its error by operator can be measured: it is quantized as it says, and there are evaluation samples."""
+def can_measure_sensitivity(recipe: Recipe) -> bool:
+    """Return whether the sensitivity of operators can be measured: the recipe has a scheme and evaluation samples."""
     return recipe.search is None and recipe.quantization.scheme != "none" and recipe.verify.dataset is not None
 
 
-def layers_of_search(found: SearchResult) -> SensitivityTable | None:
-    """What a search measured of single operators."""
-    if not found.costly:
+def layers_of_search(search: SearchResult) -> SensitivityTable | None:
+    """Return the sensitivities that a search measured, or None if it measured none."""
+    if not search.costly:
         return None
     operators = tuple(
-        OperatorSensitivity(name=one.name, operator=one.operator, snr_db=one.snr_db) for one in found.costly
+        OperatorSensitivity(name=loss.name, operator=loss.operator, snr_db=loss.snr_db) for loss in search.costly
     )
-    return SensitivityTable(source="the search", scheme=found.costly[0].scheme, operators=operators)
+    return SensitivityTable(source="the search", scheme=search.costly[0].scheme, operators=operators)
 
 
 def add_sensitivity(sweep: SweepRecord, store: Store) -> SweepRecord:
-    """The sweep with the errors by operator that the store has now; nothing is measured."""
-    return replace(sweep, variants=tuple(replace(one, layers=find_layers(one, store)) for one in sweep.variants))
+    """Add to a sweep the sensitivities that the store has. Nothing is measured."""
+    return replace(sweep, variants=tuple(replace(entry, layers=find_layers(entry, store)) for entry in sweep.variants))
 
 
 def find_layers(entry: SweepEntry, store: Store) -> SensitivityTable | None:
-    """What `tflbuild sensitivity` found of a variant, as the store has it."""
-    kept = store.read(entry.sensitivity) if entry.layers is None and entry.sensitivity else None
-    if kept is None:
+    """Return the sensitivities of a variant: those of its search, or the stored result of `tflbuild sensitivity`."""
+    stored = store.read(entry.sensitivity) if entry.layers is None and entry.sensitivity else None
+    if stored is None:
         return entry.layers
     operators = tuple(
-        OperatorSensitivity(name=one["name"], operator=one["operator"], snr_db=one["snr_db"])
-        for one in kept.facts["operators"]
+        OperatorSensitivity(name=loss["name"], operator=loss["operator"], snr_db=loss["snr_db"])
+        for loss in stored.facts["operators"]
     )
-    facts = kept.facts
+    facts = stored.facts
     return SensitivityTable(
         source="tflbuild sensitivity", scheme=facts["scheme"], operators=operators, samples=facts["samples"]
     )
 
 
-def variants_json(swept: WrittenSweep) -> list[dict[str, Json]]:
-    """What a program is told of each variant besides its own: whether it is on the front, its figures, the report."""
-    front, page = swept.sweep.front, str(swept.files[-1])
+def variants_json(written: WrittenSweep) -> list[dict[str, Json]]:
+    """Return a JSON object for each variant: its figures, whether it is on the Pareto front, and the page's path."""
+    front, page = written.sweep.front, str(written.files[-1])
     return [
-        {"pareto": place in front, "figures": dict(entry.figures), "report": page}
-        for place, entry in enumerate(swept.sweep.variants)
+        {"pareto": index in front, "figures": dict(entry.figures), "report": page}
+        for index, entry in enumerate(written.sweep.variants)
     ]

@@ -1,4 +1,4 @@
-"""What a build reads: every file and folder whose change may change its answer, and the packages that it rests on."""
+"""List what a build reads: every file and folder whose change may change its result, and the packages that it uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tflbuild.resolve.toolchain import is_absent, package_record, package_versio
 
 
 def configuration_paths() -> Iterator[str]:
-    """All that composition and keys rest on: YAML, tflbuild's code, the packages' records."""
+    """Yield all paths that composition and cache keys depend on: YAML files, tflbuild's code, records of packages."""
     for _, _, root in search_roots():
         yield from tree_paths(root, ".yaml")
     yield from tree_paths(PACKAGE, ".py")
@@ -28,7 +28,7 @@ def configuration_paths() -> Iterator[str]:
 
 
 def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
-    """A folder, every folder below it and every file with that suffix; the root alone when it is missing."""
+    """Yield a folder, all folders below it, and all files below it with a suffix; of a missing folder only its path."""
     yield str(root)
     for parent, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -37,7 +37,12 @@ def tree_paths(root: Path, suffix: str = "") -> Iterator[str]:
 
 
 def input_paths(recipe: Recipe, walked: set[Path]) -> Iterator[str]:
-    """The files that a recipe names, and what is in its folders, without those that another recipe had walked."""
+    """Yield the files that a recipe names and the contents of its folders.
+
+    Args:
+        recipe: The recipe.
+        walked: The paths that were already yielded for other recipes. They are left out. New paths are added in place.
+    """
     for _, _, text in named_paths(recipe):
         path = locate(text)
         if path not in walked:
@@ -50,11 +55,12 @@ def input_paths(recipe: Recipe, walked: set[Path]) -> Iterator[str]:
         yield from map(str, (*code.files.values(), *code.outside, *code.absent))
     declared = [text for _, dataset in datasets_of(recipe) for text in dataset.files]
     for text in (*recipe.source.files, *recipe.verify.files, *declared):
-        path = locate(text)  # a folder, or a pattern in one: a file that joins it joins the input
+        # For a pattern, the folder is tracked: a new file in it may match the pattern.
+        path = locate(text)
         yield from tree_paths(path) if path.is_dir() else (str(path.parent),)
 
 
 def used_packages() -> dict[str, str]:
-    """Versions of every package that some step depends on, as far as this installation has those of the extras."""
+    """Return the version of every installed package that some step depends on."""
     names = sorted({name for kind in KINDS.values() for name in kind.packages})
     return {name: package_version(name) for name in names if not is_absent(name)}

@@ -75,7 +75,7 @@ class Composed:
     overrides: tuple[str, ...]
     build: schema.RecipeConfig
     environment: tuple[str, ...]
-    places: config_errors.KeyLocations
+    locations: config_errors.KeyLocations
     unread: tuple[UnusedKey, ...] = ()
     written_store: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -116,13 +116,13 @@ class Composer:
             self._config_of(jobs[0])
             if self._own is not None and _is_usual(self._own):
                 return SweepPlugins(BASIC, default_launcher.NAME, None, [jobs])
-        with config_errors.translate_errors(self.normal, self._places(self.normal)):
+        with config_errors.translate_errors(self.normal, self._locations(self.normal)):
             leaves = [one for one in parsed if self._is_leaf(one) and not one.is_sweep_override()]
             others = [text for text, one in zip(self.normal, parsed, strict=True) if one not in leaves]
             config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
             nested = self.parse([nest(str(one.input_line)) for one in leaves])
             apply_leaves(config, nested, self.loader.declarations.kinds)
-            require_harmless(PRIMARY, config, parsed, self._places(self.normal))
+            require_harmless(PRIMARY, config, parsed, self._locations(self.normal))
         chosen = config.hydra.runtime.choices
         sweeper, launcher = str(chosen["hydra/sweeper"]), str(chosen["hydra/launcher"])
         if sweeper != BASIC:
@@ -134,7 +134,7 @@ class Composer:
         if size < 1:
             raise RecipeError(
                 f"'hydra.sweeper.max_batch_size' is {size}, and must be at least 1, or null",
-                where=self._places(self.normal).find("hydra.sweeper.max_batch_size"),
+                where=self._locations(self.normal).find("hydra.sweeper.max_batch_size"),
             )
         return SweepPlugins(
             sweeper, launcher, config, [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -185,36 +185,36 @@ class Composer:
     def compose(self, overrides: list[str], *, shared: bool) -> Composed:
         """One job; `shared` where others of its kind follow."""
         parsed = self.parse(overrides)
-        places = self._places(overrides)
+        locations = self._locations(overrides)
         config, declared = self._config_of(overrides, shared=shared)
         if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self.swept()):
             raise RecipeError(
                 f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
-                where=places.find("hydra"),
+                where=locations.find("hydra"),
                 why="one sweeper finds the jobs, and one launcher runs them",
                 next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
             )
         leave_out_datasets(config)
-        refuse_only(config.target, overrides, places.find(ONLY))
-        config_errors.refuse_unknown(config, places)
+        refuse_only(config.target, overrides, locations.find(ONLY))
+        config_errors.refuse_unknown(config, locations)
         plain = OmegaConf.to_container(config, resolve=False)
         text = str(plain)
-        require_repeatable(text, places)
-        require_bounded(plain, places)
-        with config_errors.translate_errors(overrides, places):
-            build = make_build(config, sorted(find_missing(plain)), "${" in text, places)
-        require_plain(build, places)
+        require_repeatable(text, locations)
+        require_bounded(plain, locations)
+        with config_errors.translate_errors(overrides, locations):
+            build = make_build(config, sorted(find_missing(plain)), "${" in text, locations)
+        require_plain(build, locations)
         note_config(plain, OmegaConf.to_container(config))
-        refuse_secret_names(build.name, build.output_root, places)
+        refuse_secret_names(build.name, build.output_root, locations)
         typed = read_typed(one for one in self.parse(self.normal) if self._is_leaf(one))
-        refuse_sent_variables(plain, getattr(build.source, "handle", ""), typed, places)
+        refuse_sent_variables(plain, getattr(build.source, "handle", ""), typed, locations)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
             variant=name_variant(parsed),
             overrides=list_identifying_overrides(overrides, parsed),
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
-            places=places,
+            locations=locations,
             unread=tuple(self._mark_kept(find_unused_keys(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
             typed=typed,
@@ -229,7 +229,7 @@ class Composer:
 
     def _mark_kept(self, unread: list[UnusedKey], overrides: list[str], config: DictConfig) -> list[UnusedKey]:
         """Mark the keys of the recipe's file that the recipe as it is written reads, without other overrides."""
-        by_target = self._places(overrides).in_preset("quantization")  # whose targets choose the scheme
+        by_target = self._locations(overrides).in_preset("quantization")  # whose targets choose the scheme
         unread = [replace(one, kept=by_target and one.root == "dataset") for one in unread]
         if not any(one.file for one in unread):
             return unread
@@ -254,7 +254,7 @@ class Composer:
         try:
             for key in find_missing(plain):
                 OmegaConf.update(config, key, OmegaConf.select(complete, key))
-            build = make_build(config, [], "${" in str(plain), self._places(overrides))
+            build = make_build(config, [], "${" in str(plain), self._locations(overrides))
         except (RecipeError, OmegaConfBaseException):
             return None
         return frozenset({one.key for one in declared} - {one.key for one in find_unused_keys(build, declared)})
@@ -264,11 +264,11 @@ class Composer:
         if self.base_of(job)[0][0].quantization.scheme != BY_TARGET:
             return [job]
         composed = self.compose(job, shared=shared)
-        origins = preset_origins(composed.build.target, composed.places)
+        origins = preset_origins(composed.build.target, composed.locations)
         self._origins |= {text: place for text, place in origins.items() if text not in self.normal}
         return split_by_preset(composed.build, job, self.parse(job))
 
-    def _places(self, overrides: list[str]) -> config_errors.KeyLocations:
+    def _locations(self, overrides: list[str]) -> config_errors.KeyLocations:
         told = tuple(self.typed.get(override, override) for override in overrides)
         return config_errors.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
 
@@ -278,7 +278,7 @@ class Composer:
         config = copy.deepcopy(base) if shared else base
         if not shared:  # it is changed below, so nothing else may start from it
             self._bases = {key: kept for key, kept in self._bases.items() if kept[0] is not base}
-        with config_errors.translate_errors(overrides, self._places(overrides)):
+        with config_errors.translate_errors(overrides, self._locations(overrides)):
             told = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
         chosen = [text for text in overrides if text not in leaves]
         told += list_choices(self.parse(chosen))
@@ -287,10 +287,10 @@ class Composer:
     def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, DeclaredKeys], list[str]]:
         """Return what groups and defaults compose to, made once, and the plain values that follow."""
         parsed = self.parse(overrides)
-        config_errors.check_overrides(parsed, self._places(overrides))
+        config_errors.check_overrides(parsed, self._locations(overrides))
         leaves = [self._is_leaf(override) for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
-        with config_errors.translate_errors(overrides, self._places(overrides)):
+        with config_errors.translate_errors(overrides, self._locations(overrides)):
             if base not in self._bases:
                 own = own_options(self.hydra.config_loader, PRIMARY, list(base))
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)

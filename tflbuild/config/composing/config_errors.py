@@ -137,65 +137,67 @@ def find_word(file: Path, word: str) -> int | None:
 
 
 @contextmanager
-def translate_errors(overrides: list[str], places: KeyLocations | None = None) -> Iterator[None]:
+def translate_errors(overrides: list[str], locations: KeyLocations | None = None) -> Iterator[None]:
     """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
-    places = places or KeyLocations(overrides=tuple(overrides))
+    locations = locations or KeyLocations(overrides=tuple(overrides))
     try:
         yield
     except MissingConfigException as error:
-        raise _missing_option(error, places) from None
+        raise _missing_option(error, locations) from None
     except OverrideParseException as error:
         raise UsageError(
             f"cannot read the override '{error.override}'",
-            where=places.origins.get(error.override or "", "command line"),
+            where=locations.origins.get(error.override or "", "command line"),
             why=str(error).split("\n")[0],
             next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
         ) from None
     except ConfigCompositionException as error:
-        raise _composition(error, places) from None
+        raise _composition(error, locations) from None
     except OmegaConfBaseException as error:
-        raise convert_omegaconf_error(error, places) from None
+        raise convert_omegaconf_error(error, locations) from None
     except yaml.YAMLError as error:
-        raise convert_yaml_error(error, places) from None
+        raise convert_yaml_error(error, locations) from None
     except RecursionError:
-        raise RecipeError("a value is nested too deeply", where=places.recipe_text() or "command line") from None
+        raise RecipeError("a value is nested too deeply", where=locations.recipe_text() or "command line") from None
     except (HydraException, ValueError, OverflowError) as error:  # a ValueError is how Hydra meets `quantization=3`
-        raise RecipeError(str(error).split("\n")[0], where=places.recipe_text() or "command line") from None
+        raise RecipeError(str(error).split("\n")[0], where=locations.recipe_text() or "command line") from None
 
 
-def convert_yaml_error(error: yaml.YAMLError, places: KeyLocations) -> TflbuildError:
+def convert_yaml_error(error: yaml.YAMLError, locations: KeyLocations) -> TflbuildError:
     """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
     mark = getattr(error, "problem_mark", None)
     file = Path(mark.name) if mark else Path()
-    named = _relative(file) if mark and file.exists() else places.recipe_text()
+    named = _relative(file) if mark and file.exists() else locations.recipe_text()
     where = named + (f":{mark.line + 1}" if mark else "")
     what = "this YAML is refused" if isinstance(error, NotYamlError) else "not valid YAML"
     return RecipeError(what, where=where, why=str(getattr(error, "problem", error)))
 
 
-def _missing_option(error: MissingConfigException, places: KeyLocations) -> TflbuildError:
+def _missing_option(error: MissingConfigException, locations: KeyLocations) -> TflbuildError:
     missing = error.missing_cfg_file or ""
     group, _, option = missing.rpartition("/")
     if not group:
-        return RecipeError(f"no configuration '{missing}'", where=places.recipe_text())
+        return RecipeError(f"no configuration '{missing}'", where=locations.recipe_text())
     bare = group.removeprefix("recipe/")
     if bare != group and bare in schema.OPTIONS:
         return RecipeError(
             f"'{bare}: {option}' in a recipe's defaults lacks its 'override /'",
-            where=places.find(bare),
+            where=locations.find(bare),
             next_step=f"- override /{bare}: {option}",
         )
     if missing in PLUGINS:
         return MachineError(
             f"{group}={option} needs a package that is not installed",
-            where=next((places.origin(told) for told in places.overrides if told.endswith(f"={option}")), ""),
+            where=next((locations.origin(told) for told in locations.overrides if told.endswith(f"={option}")), ""),
             next_step=f"pip install {PLUGINS[missing]}",
         )
     known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
     known += sorted({path.stem for path in (Path("conf") / group).glob("*.yaml")} - {*known})  # the project's own
-    where = next((places.origin(o) for o in places.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), "")
-    if not where and places.recipe:
-        where = f"{_relative(places.recipe)}, in its defaults"
+    where = next(
+        (locations.origin(o) for o in locations.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), ""
+    )
+    if not where and locations.recipe:
+        where = f"{_relative(locations.recipe)}, in its defaults"
     noun = "recipe" if group == "recipe" else f"option of the group '{group}'"
     looked = "\nlooked in ./recipes and in the recipes that tflbuild ships" if group == "recipe" else ""
     return RecipeError(
@@ -206,10 +208,10 @@ def _missing_option(error: MissingConfigException, places: KeyLocations) -> Tflb
     )
 
 
-def _composition(error: ConfigCompositionException, places: KeyLocations) -> TflbuildError:
+def _composition(error: ConfigCompositionException, locations: KeyLocations) -> TflbuildError:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
-        return convert_omegaconf_error(cause, places)
+        return convert_omegaconf_error(cause, locations)
     text = str(error)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return RecipeError(
@@ -224,27 +226,27 @@ def _composition(error: ConfigCompositionException, places: KeyLocations) -> Tfl
     if key.startswith("recipe/") and bare in schema.OPTIONS:
         return RecipeError(
             f"'{bare}' in a recipe's defaults lacks its slash",
-            where=places.find(bare),
+            where=locations.find(bare),
             next_step=f"- override /{bare}: OPTION",
         )
     unknown = ("does not exist", "No match in the defaults list", "in struct", "not in")
     if key and any(phrase in text for phrase in unknown):
-        return _unknown_key(key, places)
+        return _unknown_key(key, locations)
     if isinstance(cause, yaml.YAMLError):
-        return convert_yaml_error(cause, places)
+        return convert_yaml_error(cause, locations)
     if key.partition("@")[1]:
-        return _unknown_key(key, places)
+        return _unknown_key(key, locations)
     first, _, rest = text.partition("\n")
-    return RecipeError(first, where=places.find(key) if key else places.recipe_text(), why=" ".join(rest.split()))
+    return RecipeError(first, where=locations.find(key) if key else locations.recipe_text(), why=" ".join(rest.split()))
 
 
-def check_overrides(parsed: Iterable[Override], places: KeyLocations) -> None:
+def check_overrides(parsed: Iterable[Override], locations: KeyLocations) -> None:
     """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
     for override in parsed:
         if not override.key_or_group:
             raise UsageError(
                 f"'{override.input_line}' sets no key",
-                where=places.origins.get(str(override.input_line), "command line"),
+                where=locations.origins.get(str(override.input_line), "command line"),
                 next_step="write key=value",
             )
         value = None if override.is_delete() else override.value()
@@ -255,33 +257,33 @@ def check_overrides(parsed: Iterable[Override], places: KeyLocations) -> None:
         ):
             raise RecipeError(
                 f"'{override.key_or_group}' takes the name of an option, not {value}",
-                where=places.origin(str(override.input_line)),
+                where=locations.origin(str(override.input_line)),
                 next_step="tflbuild --help lists the options",
             )
 
 
-def refuse_unknown(config: DictConfig, places: KeyLocations, prefix: str = "") -> None:
+def refuse_unknown(config: DictConfig, locations: KeyLocations, prefix: str = "") -> None:
     """`+key=value` may add a key to a typed node without a complaint of Hydra's; raise one here."""
     kind = OmegaConf.get_type(config)
     known = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
     for name in map(str, config):
         key = f"{prefix}{name}"
         if known is not None and name not in known:
-            raise _unknown_key(key, places)
+            raise _unknown_key(key, locations)
         if OmegaConf.is_missing(config, name):
             continue
         if isinstance(node := config._get_node(name), DictConfig):
-            refuse_unknown(node, places, f"{key}.")
+            refuse_unknown(node, locations, f"{key}.")
         elif isinstance(node, ListConfig):
-            require_plain(node, key, places.find)
+            require_plain(node, key, locations.find)
 
 
-def _unknown_key(key: str, places: KeyLocations) -> TflbuildError:
+def _unknown_key(key: str, locations: KeyLocations) -> TflbuildError:
     group, mark, package = key.lstrip("+").partition("@")
     if mark and group in schema.OPTIONS:
         return RecipeError(
             f"no group stands at '{package}'",
-            where=places.find(key),
+            where=locations.find(key),
             why=nearest(package, ["verify.dataset", "optimize.dataset"]),
             next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind,"
             " dataset@optimize.dataset=OPTION that of the training samples, where verify or optimize has an option",
@@ -289,18 +291,18 @@ def _unknown_key(key: str, places: KeyLocations) -> TflbuildError:
     name = group
     dotted = _known_keys()
     groups = [*schema.OPTIONS, "recipe"]
-    if other := _key_of_another_option(name, places):
+    if other := _key_of_another_option(name, locations):
         return other
     what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
     return RecipeError(
         what,
-        where=places.find(name),
+        where=locations.find(name),
         why=nearest(name, [*groups, *dotted]),
         next_step="tflbuild --help lists groups and their options; docs/reference.md has every key",
     )
 
 
-def _key_of_another_option(key: str, places: KeyLocations) -> TflbuildError | None:
+def _key_of_another_option(key: str, locations: KeyLocations) -> TflbuildError | None:
     """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
     group, _, field = key.partition(".")
     options = schema.OPTIONS.get(group, {}) if group != SEVERAL else {}
@@ -309,7 +311,7 @@ def _key_of_another_option(key: str, places: KeyLocations) -> TflbuildError | No
         return None
     return RecipeError(
         f"the chosen option of '{group}' has no key '{field}'",
-        where=places.find(key),
+        where=locations.find(key),
         why=f"it is a key of {', '.join(f'{group}={option}' for option in having)}",
         next_step="leave it out, or choose such an option",
     )
@@ -330,7 +332,7 @@ def _known_keys() -> list[str]:
     return sorted(keys)
 
 
-def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations) -> TflbuildError:
+def convert_omegaconf_error(error: OmegaConfBaseException, locations: KeyLocations) -> TflbuildError:
     """A key or value that the schema refuses."""
     key = getattr(error, "full_key", "") or ""
     text = (getattr(error, "msg", None) or str(error)).split("\n")[0]
@@ -341,12 +343,12 @@ def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations)
         known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
         if not known and isinstance(parent, DictConfig):
             known = [str(name) for name in parent]
-        if other := unchosen_target(key, places.find(key)) or _key_of_another_option(key, places):
+        if other := unchosen_target(key, locations.find(key)) or _key_of_another_option(key, locations):
             return other
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
-            where=places.find(key),
+            where=locations.find(key),
             why=nearest(unknown[1], known or _known_keys()),
             next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
         )
@@ -354,7 +356,7 @@ def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations)
     if invalid:
         return RecipeError(
             f"'{invalid[2]}' is no value of '{key}', which takes a {invalid[3]}",
-            where=places.find(key),
+            where=locations.find(key),
             why=f"it comes from {invalid[1]}",
             next_step="true or false" if invalid[3] == "bool" else "",
         )
@@ -362,21 +364,21 @@ def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations)
     if unresolved:
         return RecipeError(
             unresolved[1],
-            where=places.find(key) if key else places.recipe_text(),
+            where=locations.find(key) if key else locations.recipe_text(),
             why="an interpolation in the recipe asks for it",
             next_step="set it, or give it a default: ${oc.env:NAME,default}" if "nvironment" in unresolved[1] else "",
         )
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
     if scalar:
-        return scalar_for_keys(scalar[1], scalar[2], places.find)
+        return scalar_for_keys(scalar[1], scalar[2], locations.find)
     if "is not a subclass of TensorDeclaration" in text:
         return RecipeError(
             "an input cannot be added on the command line",
-            where=places.find("signature.inputs"),
+            where=locations.find("signature.inputs"),
             next_step="declare it in the recipe: signature: {inputs: {NAME: {shape: [1, ...], dtype: float32}}}",
         )
     if "does not support deletion" in text:
-        told = next((override for override in places.overrides if override.startswith("~")), "~")
+        told = next((override for override in locations.overrides if override.startswith("~")), "~")
         return RecipeError(
             f"'{told[1:]}' cannot be deleted",
             where=f"command line: {told}",
@@ -388,10 +390,10 @@ def convert_omegaconf_error(error: OmegaConfBaseException, places: KeyLocations)
         names = [name.strip() for name in choices[2].split(",")]
         return RecipeError(
             f"'{choices[1]}' is no value of '{key}'",
-            where=places.find(key),
+            where=locations.find(key),
             why=nearest(choices[1], names),
             next_step=f"choose one of: {', '.join(names)}",
         )
-    return convert_type_error(text, key, places.override(key), places.find(key)) or RecipeError(
-        text, where=places.find(key) if key else places.recipe_text()
+    return convert_type_error(text, key, locations.override(key), locations.find(key)) or RecipeError(
+        text, where=locations.find(key) if key else locations.recipe_text()
     )

@@ -47,19 +47,19 @@ def _note_values(value: Any) -> None:
         note_url(value)
 
 
-def refuse_secret_names(name: str, output_root: str, places: KeyLocations) -> None:
+def refuse_secret_names(name: str, output_root: str, locations: KeyLocations) -> None:
     """Raises RecipeError for a folder of the output that a secret would name."""
     for key, value in (("name", name), ("output_root", output_root)):
         if holds_secret(value):
             raise RecipeError(
                 f"'{key}' holds a secret",
-                where=places.find(key),
+                where=locations.find(key),
                 why="it names a folder, which everybody sees who sees the artifact",
                 next_step="take the value of a variable that is no password, token or key",
             )
 
 
-def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], places: KeyLocations) -> None:
+def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], locations: KeyLocations) -> None:
     """Raise RecipeError where a file has a variable of the user's in the address of a model, on a host that it names.
 
     The address may be one variable as a whole: then the user named the host, too.
@@ -73,7 +73,7 @@ def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], p
     if VARIABLE.search(str({key: value for key, value in written.items() if key != "store"})):
         raise RecipeError(
             "'source.handle' holds a variable of yours",
-            where=places.find("source.handle"),
+            where=locations.find("source.handle"),
             why="its value would be sent to the host that the recipe names",
             next_step="put user and password into ~/.netrc; or type source.handle, or name the whole address with one"
             " variable: ${oc.env:NAME}",

@@ -75,7 +75,7 @@ def find_kinds(defaults: Iterable[ResultDefault]) -> dict[str, type]:
 
 
 def _list_choices(result: ConfigResult) -> Iterator[str]:
-    """Yield the places of the datasets that a recipe's defaults choose: those have keys of their own."""
+    """Yield the locations of the datasets that a recipe's defaults choose: those have keys of their own."""
     for default in result.defaults_list or ():
         if not isinstance(default, GroupDefault) or not default.override or default.value == "none":
             continue
@@ -84,7 +84,7 @@ def _list_choices(result: ConfigResult) -> Iterator[str]:
 
 
 def list_choices(overrides: Iterable[Override]) -> list[DeclaredKey]:
-    """Return the places of the datasets that a command chooses."""
+    """Return the locations of the datasets that a command chooses."""
     chosen = [one for one in overrides if one.key_or_group == "dataset" and not one.is_delete()]
     return [DeclaredKey(one.package or "dataset", file=False) for one in chosen if one.value() != "none"]
 

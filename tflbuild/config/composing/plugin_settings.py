@@ -36,7 +36,7 @@ ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]*")
 ONE_WORD = re.compile(r"[\w.,:=+@/&|*()-]*")  # of a line of a job's script
 
 
-def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override], places: KeyLocations) -> None:
+def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override], locations: KeyLocations) -> None:
     """Raise RecipeError for a setting of Hydra in a file that only the user may make."""
     told = [str(one.key_or_group) for one in typed if one.is_hydra_override()]
     usual = leaves(_compose_usual(primary, config), "hydra")
@@ -49,14 +49,14 @@ def require_harmless(primary: str, config: DictConfig, typed: Iterable[Override]
         if section not in SECTIONS:
             raise RecipeError(
                 f"'{key}' is no setting of tflbuild",
-                where=places.find(key),
+                where=locations.find(key),
                 why="of Hydra's own settings a recipe takes hydra.sweeper and hydra.launcher",
                 next_step="leave it out",
             )
         if isinstance(value, str) and not _is_harmless(key, value):
             raise RecipeError(
                 f"'{key}' is not taken from a file",
-                where=places.find(key),
+                where=locations.find(key),
                 why="sweepers and launchers are not confined, and it may have them connect, write or run something",
                 next_step=f"read it, and type it if you want it: {key}=...",
             )

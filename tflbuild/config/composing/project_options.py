@@ -98,20 +98,20 @@ def _file(option: str) -> str:
     return str(FOLDER / f"{option}.yaml")
 
 
-def preset_origins(targets: Mapping[str, Any], places: KeyLocations) -> dict[str, str]:
+def preset_origins(targets: Mapping[str, Any], locations: KeyLocations) -> dict[str, str]:
     """Override -> where the profile says it, of every preset."""
     return {
-        text: ", ".join(_place_of_preset(name, places) for name in names)
+        text: ", ".join(_place_of_preset(name, locations) for name in names)
         for preset, names in groups_of(targets).items()
         for text in preset
     }
 
 
-def _place_of_preset(name: str, places: KeyLocations) -> str:
+def _place_of_preset(name: str, locations: KeyLocations) -> str:
     key = f"{GROUP}.{name}.preset"
-    told = any(override.lstrip("+").startswith((f"{key}=", f"{GROUP}.{name}={{")) for override in places.overrides)
-    if told or (places.recipe is not None and find_node(places.recipe, key) is not None):
-        return places.find(key)
+    told = any(override.lstrip("+").startswith((f"{key}=", f"{GROUP}.{name}={{")) for override in locations.overrides)
+    if told or (locations.recipe is not None and find_node(locations.recipe, key) is not None):
+        return locations.find(key)
     file = FOLDER / f"{name}.yaml"
     line = find_line(file, "preset")
     return key if line is None else f"{file}:{line}: {key}"

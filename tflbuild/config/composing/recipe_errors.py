@@ -12,11 +12,11 @@ from tflbuild.errors import RecipeError
 class RecipeErrors:
     """Makes the errors of one recipe."""
 
-    places: KeyLocations
+    locations: KeyLocations
 
     def refuse(self, what: str, key: str, why: str = "", next_step: str = "") -> RecipeError:
         """The error, to be raised."""
-        return RecipeError(what, where=self.places.find(key), why=why, next_step=next_step)
+        return RecipeError(what, where=self.locations.find(key), why=why, next_step=next_step)
 
     def require(self, holds: bool, key: str, value: object, rule: str) -> None:
         """Raises unless `holds`; `rule` completes "must be ..."."""

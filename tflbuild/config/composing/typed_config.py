@@ -23,7 +23,7 @@ def find_missing(node: object, key: str = "") -> Iterator[str]:
 
 
 def make_build(
-    config: DictConfig, missing: list[str], interpolates: bool, places: config_errors.KeyLocations
+    config: DictConfig, missing: list[str], interpolates: bool, locations: config_errors.KeyLocations
 ) -> schema.RecipeConfig:
     """Return the typed schema. Raises RecipeError for what is missing and for values that do not fit."""
     try:
@@ -32,24 +32,24 @@ def make_build(
         if missing:
             raise RecipeError(
                 f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-                where=_where_left_open(places, missing[0]),
-                why=("no recipe was named" if places.recipe is None else "the recipe leaves it open")
+                where=_where_left_open(locations, missing[0]),
+                why=("no recipe was named" if locations.recipe is None else "the recipe leaves it open")
                 + _near_input(config, missing[0]),
                 next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
-                + ("" if places.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
+                + ("" if locations.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
             )
         build = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise config_errors.convert_omegaconf_error(error, places) from None
+        raise config_errors.convert_omegaconf_error(error, locations) from None
     assert isinstance(build, schema.RecipeConfig)
     return build
 
 
-def _where_left_open(places: config_errors.KeyLocations, key: str) -> str:
+def _where_left_open(locations: config_errors.KeyLocations, key: str) -> str:
     """Return the override that began what is not complete, or the recipe's file."""
     parent = key.rpartition(".")[0]
-    where = places.find(parent) if parent else ""
-    return where if where.startswith("command line: ") else places.recipe_text()
+    where = locations.find(parent) if parent else ""
+    return where if where.startswith("command line: ") else locations.recipe_text()
 
 
 def _near_input(config: DictConfig, key: str) -> str:

@@ -296,7 +296,7 @@ def mark_keys_used_by_other_variants(several: Sequence[Composed], *, complete: b
     def is_read(one: UnusedKey, composed: Composed) -> bool:
         pairs = zip(unread, several, strict=True)
         return any(
-            one.key not in keys and (not one.file or other.places.recipe == composed.places.recipe)
+            one.key not in keys and (not one.file or other.locations.recipe == composed.locations.recipe)
             for keys, other in pairs
         )
 
@@ -316,12 +316,12 @@ def require_chosen(several: Sequence[Composed]) -> None:
     for composed in several:
         for one in composed.unread:
             if one.set_aside and not one.kept:
-                raise refuse_unread(one, composed.places)
+                raise refuse_unread(one, composed.locations)
 
 
-def refuse_unread(unread: UnusedKey, places: KeyLocations) -> RecipeError:
+def refuse_unread(unread: UnusedKey, locations: KeyLocations) -> RecipeError:
     """Return the error about a declared key that nothing reads, with the place where it is declared."""
-    where = places.find(unread.key)
+    where = locations.find(unread.key)
     error = RecipeError(unread.what, where=where, why=unread.why, next_step=unread.next_step)
     error.unread_key = unread.key
     return error

@@ -58,7 +58,7 @@ def list_values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield key, value
 
 
-def require_plain(value: object, places: KeyLocations) -> None:
+def require_plain(value: object, locations: KeyLocations) -> None:
     """Raise RecipeError for a text that no file can hold, and for a number outside 64 bits."""
     for key, item in list_values(value):
         why = (
@@ -67,21 +67,21 @@ def require_plain(value: object, places: KeyLocations) -> None:
         if isinstance(item, str) and "\0" in item:
             why = "a text has a null character"
         if why:
-            raise RecipeError(f"the value of '{key}' cannot be used", where=places.find(key), why=why)
+            raise RecipeError(f"the value of '{key}' cannot be used", where=locations.find(key), why=why)
 
 
-def require_repeatable(text: str, places: KeyLocations) -> None:
+def require_repeatable(text: str, locations: KeyLocations) -> None:
     """Raise RecipeError for an interpolation whose value differs from run to run."""
     if computed := UNREPEATABLE.search(text):
         raise RecipeError(
             f"a recipe may not use ${{{computed[1]}:...}}",
-            where=places.recipe_text(),
+            where=locations.recipe_text(),
             why="its value differs from run to run, so the artifact could not be built again",
             next_step="write the value itself, or read it from the environment with ${oc.env:NAME}",
         )
 
 
-def require_bounded(plain: object, places: KeyLocations) -> None:
+def require_bounded(plain: object, locations: KeyLocations) -> None:
     """Raise RecipeError for interpolations that stand for more than MOST_RESOLVED characters.
 
     Values that name each other twice grow exponentially. The bound is computed from names alone: a name that may mean
@@ -97,7 +97,7 @@ def require_bounded(plain: object, places: KeyLocations) -> None:
         key = max(sizes, key=sizes.__getitem__)
         raise RecipeError(
             f"the interpolations of '{key}' stand for too much text",
-            where=places.find(key),
+            where=locations.find(key),
             why=f"resolved, they may have {total:,} characters, and at most {MOST_RESOLVED:,} are read",
             next_step="write the values out",
         )

@@ -35,7 +35,7 @@ class _Freezer:
     def __init__(self, composed: Composed) -> None:
         self.composed = composed
         self.build = composed.build
-        self.refusals = RecipeErrors(composed.places)
+        self.refusals = RecipeErrors(composed.locations)
         self.refuse = self.refusals.refuse
         self.require = self.refusals.require
 
@@ -104,7 +104,7 @@ class _Freezer:
         """Raises RecipeError for a declared key that nothing reads."""
         for one in self.composed.unread:
             if not one.kept:
-                raise refuse_unread(one, self.refusals.places)
+                raise refuse_unread(one, self.refusals.locations)
 
 
 def freeze(composed: Composed) -> Recipe:

@@ -19,13 +19,13 @@ OWN = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray counts by itse
 
 def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
     """The cluster of all variants, None where they are built on this machine. Raises RecipeError for what cannot be."""
-    found = [_freeze(one.build.executor, RecipeErrors(one.places)) for one in composed]
+    found = [_freeze(one.build.executor, RecipeErrors(one.locations)) for one in composed]
     for one in composed:
-        _require_own(one, RecipeErrors(one.places))
+        _require_own(one, RecipeErrors(one.locations))
     if any(cluster != found[0] for cluster in found):
         raise RecipeError(
             "the variants of a sweep share one executor",
-            where=composed[0].places.find("executor"),
+            where=composed[0].locations.find("executor"),
             why="their steps are one plan",
             next_step="give executor, and every key of it, one value",
         )

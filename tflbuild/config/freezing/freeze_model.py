@@ -147,7 +147,7 @@ def freeze_more(signature: schema.SignatureConfig, refusals: RecipeErrors) -> tu
 def freeze_opset(opset: schema.OpsetConfig, refusals: RecipeErrors) -> Opset:
     """The op set; a runtime is named by its version."""
     if opset.max_runtime:
-        written = refusals.places.written("opset.max_runtime")
+        written = refusals.locations.written("opset.max_runtime")
         if re.fullmatch(r"\d+\.\d+", written) and written != opset.max_runtime:
             raise refusals.refuse(
                 f"opset.max_runtime={written} is the number {opset.max_runtime}, which as a version is another",

@@ -28,7 +28,7 @@ def freeze_store(composed: Sequence[Composed]) -> RemoteCacheSettings | None:
     if any(shared != found[0] for shared in found):
         raise RecipeError(
             "the variants of a sweep share one store",
-            where=composed[0].places.find("store"),
+            where=composed[0].locations.find("store"),
             why="what is shared is asked once for all of them",
             next_step="give store.remote and store.push one value each",
         )
@@ -85,7 +85,7 @@ def _freeze(composed: Composed) -> RemoteCacheSettings | None:
     if not store.seconds > 0:
         raise RecipeError(
             f"store.seconds is {store.seconds:g}, and must be more than 0",
-            where=composed.places.find("store.seconds"),
+            where=composed.locations.find("store.seconds"),
             next_step="how long a build may wait for the shared store in all; --offline does not ask it",
         )
     url = SecretUrl(store.remote)
@@ -105,7 +105,7 @@ def _uses(composed: Composed) -> tuple[Use, ...]:
     if not own_remote and INTERPOLATION in composed.written_store.get("remote", INTERPOLATION):
         raise RecipeError(
             "a recipe's shared store is plain text",
-            where=composed.places.find("store.remote"),
+            where=composed.locations.find("store.remote"),
             why="the value of what it interpolates, such as a variable of yours, would be sent to that host",
             next_step="write the URL itself; user and password belong in ~/.netrc, or name the store yourself with"
             " the variable TFLBUILD_REMOTE",
@@ -127,7 +127,7 @@ def _is_own_remote(composed: Composed) -> bool:
 
 def _place(key: str, composed: Composed) -> str:
     """The key, with the variable that sets it where nothing else does."""
-    place = composed.places.find(key)
+    place = composed.locations.find(key)
     return f"{key}, from the variable {VARIABLES[key]}" if place == key else place
 
 

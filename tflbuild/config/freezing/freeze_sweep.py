@@ -73,7 +73,7 @@ def require_figure(figure: str, metrics: Collection[str], refusals: RecipeErrors
 
 def require_same_objectives(
     recipes: Sequence[Recipe],
-    places: Sequence[KeyLocations],
+    locations: Sequence[KeyLocations],
     to_prove: Callable[[Target], str] = lambda _: "",
     *,
     complete: bool = True,
@@ -87,19 +87,19 @@ def require_same_objectives(
     if len(aims) > 1:
         raise RecipeError(
             "the variants of this sweep have different objectives",
-            where=places[0].find(KEY),
+            where=locations[0].find(KEY),
             why="\n".join(", ".join(one.text for one in aim) or "none, so accuracy and bytes" for aim in aims),
             next_step="one list for all of them, on the command line: sweep.objectives=[...]",
         )
     for objective in aims[0] if aims and complete else ():
         if split_target(objective.figure)[0]:
-            require_reported(objective.figure, recipes, places[0].find(KEY), to_prove)
+            require_reported(objective.figure, recipes, locations[0].find(KEY), to_prove)
             continue
         needed = [missing_measurement(recipe, objective.figure) for recipe in recipes]
         if all(needed):
             raise RecipeError(
                 f"no variant of this sweep measures '{objective.figure}'",
-                where=places[0].find(KEY),
+                where=locations[0].find(KEY),
                 why=f"it takes {needed[0]}",
                 next_step="add that, or leave the objective out",
             )

@@ -24,12 +24,12 @@ def check_targets(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 def find_blamed_key(refusals: RecipeErrors) -> str:
     """The key to blame where scheme and target do not go together: the profile's preset, where that made the scheme."""
-    return "quantization" if refusals.places.in_preset("quantization") else "target"
+    return "quantization" if refusals.locations.in_preset("quantization") else "target"
 
 
 def suggest_by_target(recipe: Recipe, refusals: RecipeErrors) -> str:
     """What else may be done where targets want different artifacts, and the recipe does not yet leave it to them."""
-    return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.places.in_preset("quantization") else ""
+    return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.locations.in_preset("quantization") else ""
 
 
 def check_integer(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
