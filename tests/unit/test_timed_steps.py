@@ -6,6 +6,7 @@ import json
 import os
 
 from tflbuild.core.step import Plan, Step
+from tflbuild.core.step_kind import CacheScope
 from tflbuild.execute import executor as executors
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.run_limits import Limits
@@ -77,4 +78,4 @@ def test_a_step_that_asks_for_time_of_its_own_gets_it_unless_the_run_has_a_limit
 
 def test_every_step_that_tells_a_latency_is_timed():
     assert {kind.name for kind in KINDS.values() if kind.timed} == {"benchmark", "benchmark_android", "prove_cpu"}
-    assert not [kind.name for kind in KINDS.values() if kind.timed and kind.shared]
+    assert not [kind.name for kind in KINDS.values() if kind.timed and kind.scope is CacheScope.EVERYWHERE]

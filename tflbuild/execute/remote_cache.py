@@ -24,6 +24,7 @@ from pathlib import Path
 from tflbuild import interrupts
 from tflbuild.core.remote_cache_settings import DEFAULT_SECONDS, TRUSTED_KEYS
 from tflbuild.core.step import Step
+from tflbuild.core.step_kind import CacheScope
 from tflbuild.execute.daemon_threads import DaemonThreadPool
 from tflbuild.execute.events import Event, Notice, StepFetching
 from tflbuild.registry.step_kinds import KINDS, LOG
@@ -136,7 +137,7 @@ class RemoteCache:
     def fetching(self, step: Step, key: str) -> bool:
         """Whether a result may still come; the first question asks for it."""
         self._measure_wait()
-        if self._off or not KINDS[step.kind].shared:
+        if self._off or KINDS[step.kind].scope is not CacheScope.EVERYWHERE:
             return False
         if key not in self._asked:
             self._asked.add(key)
@@ -152,7 +153,7 @@ class RemoteCache:
 
     def send(self, kind: str, record: ActionRecord) -> None:
         """Let others have a result."""
-        if self.push and not self._off and KINDS[kind].shared:
+        if self.push and not self._off and KINDS[kind].scope is CacheScope.EVERYWHERE:
             with self._lock:
                 self._unsent += 1
             self._senders.submit(partial(self._send, record))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.core.step_kind import LITERT, StepKind
+from tflbuild.core.step_kind import LITERT, CacheScope, StepKind
 
 KINDS = (
     # .tflite -> latency on this host, how sure it is, its operators' shares
@@ -12,7 +12,7 @@ KINDS = (
         module="steps.benchmarking.litert_benchmark",
         packages=LITERT,
         outputs=("benchmark.json",),
-        shared=False,
+        scope=CacheScope.THIS_HOST,
         timed=True,
     ),
     # .tflite -> latency on an Android device, by its own benchmark_model
@@ -22,7 +22,7 @@ KINDS = (
         module="steps.benchmarking.android_benchmark",
         packages=(),
         outputs=("benchmark.json",),
-        shared=False,
+        scope=CacheScope.THIS_HOST,
         timed=True,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.core.step_kind import LITERT, StepKind
+from tflbuild.core.step_kind import LITERT, CacheScope, StepKind
 
 KINDS = (
     # .tflite -> what XNNPACK takes of it on this host's CPU, and how fast that is
@@ -12,7 +12,7 @@ KINDS = (
         module="targets.cpu.proof",
         packages=LITERT,
         outputs=("verdict.json",),
-        shared=False,
+        scope=CacheScope.THIS_HOST,
         timed=True,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.core.step_kind import LITERT, StepKind
+from tflbuild.core.step_kind import LITERT, CacheScope, StepKind
 
 KINDS = (
     # .tflite (+ samples) -> what LiteRT's GPU delegate takes of it and makes of it, on this machine's Vulkan device
@@ -12,6 +12,6 @@ KINDS = (
         module="targets.gpu.proof",
         packages=LITERT,
         outputs=("verdict.json",),
-        shared=False,
+        scope=CacheScope.THIS_HOST,
     ),
 )

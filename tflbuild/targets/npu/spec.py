@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tflbuild.core.step_kind import LITERT, StepKind
+from tflbuild.core.step_kind import LITERT, CacheScope, StepKind
 
 KINDS = (
     # .tflite -> a model with an NPU's binaries in it, as LiteRT and the vendor's SDK make it. What a version of
@@ -13,6 +13,6 @@ KINDS = (
         module="targets.npu.proof",
         packages=LITERT,
         outputs=("verdict.json", "compiled/"),
-        shared=False,
+        scope=CacheScope.THIS_HOST,
     ),
 )
