@@ -15,8 +15,14 @@ from tflbuild.report.questions.calibration_advice import (
 from tflbuild.runtime.parallel_shards import map_shards
 from tflbuild.steps.calibration import range_growth
 from tflbuild.steps.calibration.activation_observer import Activation
-from tflbuild.steps.calibration.litert_advise import BINS, core_of, count_outside, find_stable_count, measure_range_use
-from tflbuild.steps.calibration.range_growth import counts_of, measure_growth
+from tflbuild.steps.calibration.litert_advise import (
+    BINS,
+    count_outside,
+    find_core,
+    find_stable_count,
+    measure_range_use,
+)
+from tflbuild.steps.calibration.range_growth import list_counts, measure_growth
 
 
 class Watched:
@@ -39,9 +45,9 @@ def uniform(*shape):
 
 
 def test_counts_are_round_and_hold_every_halving():
-    assert counts_of(1) == [1]
-    assert counts_of(8) == [1, 2, 4, 5, 8]
-    assert counts_of(256) == [1, 2, 5, 10, 20, 32, 50, 64, 100, 128, 200, 256]
+    assert list_counts(1) == [1]
+    assert list_counts(8) == [1, 2, 4, 5, 8]
+    assert list_counts(256) == [1, 2, 5, 10, 20, 32, 50, 64, 100, 128, 200, 256]
 
 
 @pytest.mark.parametrize("parts", [1, 3, 40])
@@ -88,7 +94,7 @@ def test_outliers_cost_bits():
     bins = np.zeros(BINS, np.int64)
     bins[: BINS // 8] = 1000
     bins[-1] = 1
-    core = core_of(bins, (0.0, 8.0))
+    core = find_core(bins, (0.0, 8.0))
     assert core == (0.0, 1.0)
     assert measure_range_use(core, (0.0, 8.0)) == {"used": 0.125, "bits_lost": 3.0}
     assert measure_range_use((0.0, 0.0), (0.0, 0.0)) == {"used": 1.0, "bits_lost": 0.0}

@@ -31,7 +31,7 @@ class Watched:
 
 def measure(calls, width=4, diagonal=False):
     survey = MomentSurvey(Watched(calls), {"x": width}, diagonal)
-    seen = survey.look()
+    seen = survey.measure_rows()
     return seen["x"], survey.add_up(seen)["x"]
 
 

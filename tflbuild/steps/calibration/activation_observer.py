@@ -1,4 +1,4 @@
-"""A signature of the float model run on samples, with every activation shown to a function."""
+"""Observation of the activations of a float model while one of its signatures runs on samples."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.tflite_model import Model, Subgraph
 from tflbuild.tflite.tflite_reader import read_model
 
+# The recipe's `quantization.calibration.kernels` -> the kernels of `interpreters.open_signature`.
 KERNELS = {"reference": "reference", "fast": "xnnpack"}
 
-MOST_STORED = 1 << 28  # bytes, of each process
-FLOAT64 = "float64"  # the operators of `float64_operators`, no kernels of the runtime
+# The number of bytes of stored values, for each process.
+MOST_STORED = 1 << 28
+# Instead of kernels of the runtime, the operators of `float64_operators`.
+FLOAT64 = "float64"
 
 Ranges = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A float tensor that is computed, as opposed to stored."""
+    """A computed float tensor, as opposed to a constant."""
 
     name: str
     index: int
@@ -37,9 +40,14 @@ class Activation:
 
 @dataclass(frozen=True)
 class Observer:
-    """Runs one signature of the float model on samples and shows every activation to a function.
+    """Runs one signature of the float model on samples, and passes the values of every activation to a function.
 
-    `kernels` are those of `interpreters.open_signature`, or FLOAT64.
+    Attributes:
+        model: The path of the float model.
+        signature: The signature, as JSON.
+        inputs: Input name -> samples.
+        kernels: Those of `interpreters.open_signature`, or FLOAT64.
+        activations: The activations to observe.
     """
 
     model: Path
@@ -49,17 +57,17 @@ class Observer:
     activations: list[Activation]
 
     def count(self) -> int:
-        """Return the number of calls that feed every sample."""
+        """Return the number of calls in which all samples are fed."""
         return -(-count_samples(self.inputs) // batch_of(self.signature))
 
     def feed(self, call: int) -> Arrays:
-        """Return the arrays that a call feeds."""
+        """Return the arrays that a call feeds, by input name."""
         batch = batch_of(self.signature)
         (feed,) = each_sample(self.inputs, range(call * batch, (call + 1) * batch), batch)
         return feed
 
     def watch(self, calls: Iterable[int], show: Callable[[Activation, np.ndarray], None]) -> None:
-        """Call `show(activation, values)` for every activation of every one of these calls, in their order."""
+        """Run calls in their order, and call `show(activation, values)` for every activation."""
         values_of = self.open()
         for call in calls:
             for activation, values in values_of(call):
@@ -67,37 +75,38 @@ class Observer:
             step_progress.advance()
 
     def open(self) -> Callable[[int], Iterator[tuple[Activation, np.ndarray]]]:
-        """Return a function that makes a call, and yields every activation with its values."""
+        """Open the model. Return a function that runs a call and yields every activation with its values."""
         if self.kernels == FLOAT64:
             return self._open_float64()
-        running = open_signature(self.model, self.signature["key"], self.kernels, preserve=True)
+        runner = open_signature(self.model, self.signature["key"], self.kernels, preserve=True)
 
         def values_of(call: int) -> Iterator[tuple[Activation, np.ndarray]]:
-            running(self.feed(call))
+            runner(self.feed(call))
             for activation in self.activations:
                 try:
-                    yield activation, running.interpreter.get_tensor(activation.index, running.subgraph)
-                except ValueError:  # loops leave tensors that hold no data once they have run
+                    yield activation, runner.interpreter.get_tensor(activation.index, runner.subgraph)
+                except ValueError:
+                    # The tensors of a loop's body have no data after the loop has ended.
                     continue
 
         return values_of
 
     def _open_float64(self) -> Callable[[int], Iterator[tuple[Activation, np.ndarray]]]:
-        wanted = [activation.index for activation in self.activations]
-        running = open_float64(self.model, read_model(self.model), self.signature["key"], wanted)
+        indices = [activation.index for activation in self.activations]
+        runner = open_float64(self.model, read_model(self.model), self.signature["key"], indices)
 
         def values_of(call: int) -> Iterator[tuple[Activation, np.ndarray]]:
-            values = running.run(self.feed(call))
+            values = runner.run(self.feed(call))
             for activation in self.activations:
                 yield activation, values[activation.index]
 
         return values_of
 
     def restrict(self, names: Iterable[str], kernels: str) -> Observer:
-        """Return an observer of some activations alone, on these kernels."""
-        wanted = set(names)
-        some = [activation for activation in self.activations if activation.name in wanted]
-        return replace(self, activations=some, kernels=kernels)
+        """Return an observer of only these activations, on these kernels."""
+        chosen = set(names)
+        activations = [activation for activation in self.activations if activation.name in chosen]
+        return replace(self, activations=activations, kernels=kernels)
 
     def names(self) -> list[str]:
         """Return the names of the activations."""
@@ -106,7 +115,7 @@ class Observer:
 
 @dataclass(frozen=True)
 class StoredCalls:
-    """The values that an observer shows, computed once and rounded to float32: [call][activation]."""
+    """The values of an observer's activations, computed once and rounded to float32: `values[call][activation]`."""
 
     activations: list[Activation]
     values: list[list[np.ndarray]]
@@ -120,26 +129,26 @@ class StoredCalls:
         return [activation.name for activation in self.activations]
 
     def watch(self, calls: Iterable[int], show: Callable[[Activation, np.ndarray], None]) -> None:
-        """Call `show(activation, values)` for every activation of every one of these calls, in their order."""
+        """Call `show(activation, values)` for every activation of these calls, in their order."""
         for call in calls:
             for activation, values in zip(self.activations, self.values[call], strict=True):
                 show(activation, values)
 
 
 def store_calls(observer: Observer) -> Observer | StoredCalls:
-    """Return the values of all calls, or the observer itself where they are too many to be kept."""
+    """Run all calls and store the activations, or return the observer itself if they need too much memory."""
 
-    def shard(calls: range) -> list[list[np.ndarray]] | None:
-        kept: list[list[np.ndarray]] = []
+    def store_shard(calls: range) -> list[list[np.ndarray]] | None:
+        stored: list[list[np.ndarray]] = []
         run = observer.open()
         for call in calls:
-            kept.append([values.astype(np.float32) for _, values in run(call)])
-            if len(kept) * sum(values.nbytes for values in kept[0]) > MOST_STORED:
+            stored.append([values.astype(np.float32) for _, values in run(call)])
+            if len(stored) * sum(values.nbytes for values in stored[0]) > MOST_STORED:
                 return None
             step_progress.advance()
-        return kept
+        return stored
 
-    parts = map_shards(shard, observer.count())
+    parts = map_shards(store_shard, observer.count())
     if any(part is None for part in parts):
         return observer
     return StoredCalls(observer.activations, [call for part in parts if part is not None for call in part])
@@ -151,39 +160,55 @@ def find_graph(model: Model, key: str) -> Subgraph:
 
 
 def find_activations(model: Model, key: str) -> list[Activation]:
-    """Return the float32 tensors of a signature's subgraph that are computed or fed, by name."""
+    """Return the float32 tensors of a signature's subgraph that are inputs or computed, sorted by name."""
     graph = find_graph(model, key)
     computed = {index for op in graph.ops for index in op.outputs} | set(graph.inputs)
-    found = {
+    activations = {
         graph.tensors[index].name: Activation(graph.tensors[index].name, index, len(graph.tensors[index].shape))
         for index in sorted(computed)
         if graph.tensors[index].type == "float32" and graph.tensors[index].name
     }
-    return [found[name] for name in sorted(found)]
+    return [activations[name] for name in sorted(activations)]
 
 
 def measure_calls(observer: Observer, calls: Iterable[int] | None = None) -> dict[str, np.ndarray]:
-    """Return tensor -> float64 [calls, 2]: minimum and maximum of each call, which most often is one sample."""
+    """Measure the minimum and maximum of every activation in every call. A call usually feeds one sample.
+
+    Args:
+        observer: Runs the model.
+        calls: The numbers of the calls to run, all of them if None.
+
+    Returns:
+        Tensor name -> float64 [calls, 2].
+    """
     chosen = list(range(observer.count()) if calls is None else calls)
 
-    def shard(positions: range) -> dict[str, list[tuple[float, float]]]:
-        seen: dict[str, list[tuple[float, float]]] = {}
+    def measure_shard(positions: range) -> dict[str, list[tuple[float, float]]]:
+        extremes: dict[str, list[tuple[float, float]]] = {}
 
         def show(activation: Activation, values: np.ndarray) -> None:
-            # a loop or a branch may leave a tensor without elements
+            # A loop or a branch may leave a tensor without elements.
             pair = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-            seen.setdefault(activation.name, []).append(pair)
+            extremes.setdefault(activation.name, []).append(pair)
 
         observer.watch([chosen[position] for position in positions], show)
-        return seen
+        return extremes
 
-    parts = map_shards(shard, len(chosen))
-    seen = [name for name in parts[0] if all(name in part for part in parts)]
-    return {name: np.array([pair for part in parts for pair in part[name]]) for name in seen}
+    parts = map_shards(measure_shard, len(chosen))
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.array([pair for part in parts for pair in part[name]]) for name in names}
 
 
 def require_fed(key: str, feeds: Mapping[str, Arrays]) -> None:
-    """Raise WorkerError for a signature that would be quantized without samples."""
+    """Check that the calibration dataset has samples for a signature.
+
+    Args:
+        key: The signature name.
+        feeds: Signature name -> samples.
+
+    Raises:
+        WorkerError: The signature has no samples.
+    """
     if key not in feeds:
         raise WorkerError(
             f"the calibration dataset has no samples for the signature '{key}'",
@@ -194,7 +219,11 @@ def require_fed(key: str, feeds: Mapping[str, Arrays]) -> None:
 
 
 def require_finite(name: str, low: float, high: float) -> None:
-    """Raise WorkerError for a range that is none."""
+    """Check that a measured range is finite.
+
+    Raises:
+        WorkerError: A bound of the tensor's range is NaN or infinite.
+    """
     if not np.isfinite([low, high]).all():
         raise WorkerError(
             f"tensor '{name}' becomes NaN or infinite on the calibration samples",

@@ -1,10 +1,10 @@
-"""Find the activations of a float model that have the same bits on every CPU, and those that may differ by any amount.
+"""Search for activations of a float model that have the same bits on every CPU, and for those without a noise limit.
 
 An input of the model is *exact*. So is a tensor that is computed from exact ones by operators that move values, compare
 them, or round each result once (`+ - *` on two operands, which IEEE 754 defines to the last bit). Sums of several
 products, divisions and functions are *inexact*: kernels differ in the order of sums and in approximations. An operator
-*jumps* (FLOOR, ARG_MAX, GREATER) if its result may change by any amount when the last bit of its input does. What
-follows it has no known limit of noise.
+*jumps* (FLOOR, ARG_MAX, GREATER) if its result may change by any amount when the last bit of its input changes. The
+noise of all tensors after it has no known limit.
 """
 
 from __future__ import annotations
@@ -42,38 +42,47 @@ class UnboundedOperator:
 
 @dataclass(frozen=True)
 class Exactness:
-    """The exact tensors of a subgraph, by index; `jumps` has the inexact ones that have no limit of noise."""
+    """The exact tensors of a subgraph by index, and in `jumps` the inexact tensors whose noise has no limit."""
 
     exact: frozenset[int]
     jumps: Mapping[int, UnboundedOperator]
 
 
 def find_exact(model: Model, graph: Subgraph) -> Exactness:
-    """Follow the operators of a subgraph from its inputs, which are exact."""
+    """Find the exact tensors of a subgraph, by following its operators from the inputs, which are exact.
+
+    Args:
+        model: The float model, with the subgraphs that operators run.
+        graph: The subgraph.
+    """
     inexact: set[int] = set()
     jumps: dict[int, UnboundedOperator] = {}
     for op in graph.ops:
-        read = [index for index in op.inputs if index >= 0]
-        noisy = [index for index in read if index in inexact]
-        makes_noise = op.name not in STAYS_EXACT and _reads_reals(op, graph, read)
+        read_indices = [index for index in op.inputs if index >= 0]
+        noisy = [index for index in read_indices if index in inexact]
+        makes_noise = op.name not in STAYS_EXACT and _reads_reals(op, graph, read_indices)
         if not noisy and not makes_noise:
             continue
         inexact.update(op.outputs)
-        before = next((jumps[index] for index in read if index in jumps), None)
-        if before is None and _jumps(model, graph, op, noisy):
-            before = UnboundedOperator(op.name, graph.tensors[op.outputs[0]].name if op.outputs else "")
-        if before is not None:
-            jumps.update(dict.fromkeys(op.outputs, before))
+        unbounded = next((jumps[index] for index in read_indices if index in jumps), None)
+        if unbounded is None and _jumps(model, graph, op, noisy):
+            unbounded = UnboundedOperator(op.name, graph.tensors[op.outputs[0]].name if op.outputs else "")
+        if unbounded is not None:
+            jumps.update(dict.fromkeys(op.outputs, unbounded))
     exact = {index for index in range(len(graph.tensors)) if index not in inexact}
     return Exactness(frozenset(exact), jumps)
 
 
-def _reads_reals(op: Operator, graph: Subgraph, read: Iterable[int]) -> bool:
-    """Return whether an operator computes with real values, or hides what it does."""
-    return op.custom or op.name in CALLS or any(graph.tensors[index].type in REALS for index in (*read, *op.outputs))
+def _reads_reals(op: Operator, graph: Subgraph, read_indices: Iterable[int]) -> bool:
+    """Return whether an operator computes with real values, or may do so without showing it."""
+    return (
+        op.custom
+        or op.name in CALLS
+        or any(graph.tensors[index].type in REALS for index in (*read_indices, *op.outputs))
+    )
 
 
-def _jumps(model: Model, graph: Subgraph, op: Operator, noisy: Iterable[int]) -> bool:
+def _jumps(model: Model, graph: Subgraph, op: Operator, noisy_indices: Iterable[int]) -> bool:
     """Return whether noise in an operator's inputs may change its result by any amount."""
     if op.custom:
         return True
@@ -84,17 +93,17 @@ def _jumps(model: Model, graph: Subgraph, op: Operator, noisy: Iterable[int]) ->
             for inner in body.ops
         )
     to_integer = op.name == "CAST" and any(graph.tensors[index].type not in REALS for index in op.outputs)
-    reals = any(graph.tensors[index].type in REALS for index in noisy)
-    return reals and (op.name in JUMPS or to_integer)
+    has_noisy_reals = any(graph.tensors[index].type in REALS for index in noisy_indices)
+    return has_noisy_reals and (op.name in JUMPS or to_integer)
 
 
 def _bodies(model: Model, op: Operator) -> list[Subgraph]:
-    """Return the subgraphs that an operator runs, and those that these run."""
-    found: list[Subgraph] = []
+    """Return the subgraphs that an operator runs, and recursively those that their operators run."""
+    bodies: list[Subgraph] = []
     names = ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "subgraph")
     for name in (*names, "decompositionSubgraphIndex"):
         index = op.options.get(name)
         if isinstance(index, int) and 0 <= index < len(model.subgraphs):
             body = model.subgraphs[index]
-            found += [body, *(inner for other in body.ops if other.name in CALLS for inner in _bodies(model, other))]
-    return found
+            bodies += [body, *(inner for other in body.ops if other.name in CALLS for inner in _bodies(model, other))]
+    return bodies

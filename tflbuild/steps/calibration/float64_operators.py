@@ -1,8 +1,8 @@
-"""Operators of a float .tflite model in float64, with the same bits on every CPU (`exact_algebra`, `exact_math`).
+"""The operators of a float .tflite model in float64, with equal bits on every CPU (`exact_algebra`, `exact_math`).
 
-Each takes the operator and the arrays of its inputs (None for one that is left out), and returns the arrays of its
-outputs. Real values are float64, everything else has the type that the file states. What is missing here, or an option
-that is, raises `NotImplementedError`: nothing is guessed.
+Each function has an operator and the arrays of its inputs (None for an omitted one) as arguments, and returns the
+arrays of its outputs. Real values are float64, and all other values have the type that the file states. Operators,
+options and shapes that are not implemented raise `NotImplementedError`: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from tflbuild.exact.exact_special import erf
 from tflbuild.exact.exact_trigonometry import cos, sin
 from tflbuild.tflite.tflite_model import Operator
 
-Array = Any  # np.ndarray, whose element type is known while running alone
+# np.ndarray. Its element type is only known at run time.
+Array = Any
 OperatorFunction = Callable[[Operator, Sequence[Array]], list[Array]]
 
-SAME = 0  # tflite.Padding
-REFLECT = 0  # tflite.MirrorPadMode
+# The value SAME of tflite.Padding.
+SAME = 0
+# The value REFLECT of tflite.MirrorPadMode.
+REFLECT = 0
 SQRT_HALF = math.sqrt(0.5)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 FUSED: dict[str, Callable[[Array], Array]] = {
@@ -38,7 +41,17 @@ FUSED: dict[str, Callable[[Array], Array]] = {
 
 
 def pad_and_slide(op: Operator, x: Array, size: tuple[int, int], fill: float) -> Array:
-    """Return the windows of a convolution or pooling: [batch, height, width, channels, *size]."""
+    """Return the windows of a convolution or pooling.
+
+    Args:
+        op: The operator, with strides, dilations and padding in its options.
+        x: [batch, height, width, channels].
+        size: Height and width of a window.
+        fill: The value of padding.
+
+    Returns:
+        [batch, output height, output width, channels, *size], a view of the padded input.
+    """
     options = op.options
     strides = (options["strideH"], options["strideW"])
     dilations = (options.get("dilationHFactor") or 1, options.get("dilationWFactor") or 1)
@@ -54,45 +67,45 @@ def pad_and_slide(op: Operator, x: Array, size: tuple[int, int], fill: float) ->
 
 
 def convolve(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """CONV_2D, of one group."""
+    """Compute CONV_2D with one group."""
     x, weights = inputs[0], inputs[1]
     if x.shape[-1] != weights.shape[-1]:
         raise NotImplementedError("a convolution in groups")
     windows = pad_and_slide(op, x, weights.shape[1:3], 0.0)
     columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, weights[0].size)
-    made = multiply_matrices(columns, weights.reshape(len(weights), -1).T)
-    return finish(op, made.reshape(*windows.shape[:3], len(weights)), inputs)
+    result = multiply_matrices(columns, weights.reshape(len(weights), -1).T)
+    return add_bias(op, result.reshape(*windows.shape[:3], len(weights)), inputs)
 
 
 def convolve_depthwise(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """DEPTHWISE_CONV_2D: one output after another of each channel, added up tap by tap."""
+    """Compute DEPTHWISE_CONV_2D by adding up the products of one filter position after another."""
     x, weights = inputs[0], inputs[1][0]
     multiplier = weights.shape[-1] // x.shape[-1]
     windows = pad_and_slide(op, x, weights.shape[:2], 0.0)
-    made = np.zeros((*windows.shape[:3], weights.shape[-1]))
+    result = np.zeros((*windows.shape[:3], weights.shape[-1]))
     for row, column in np.ndindex(weights.shape[:2]):
-        made += np.repeat(windows[..., row, column], multiplier, axis=-1) * weights[row, column]
-    return finish(op, made, inputs)
+        result += np.repeat(windows[..., row, column], multiplier, axis=-1) * weights[row, column]
+    return add_bias(op, result, inputs)
 
 
-def connect(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """FULLY_CONNECTED, with weights that are stored or computed."""
+def multiply_by_weights(op: Operator, inputs: Sequence[Array]) -> list[Array]:
+    """Compute FULLY_CONNECTED with constant or computed weights."""
     x, weights = inputs[0], inputs[1]
     if op.options.get("weightsFormat"):
         raise NotImplementedError("shuffled weights")
-    made = multiply_matrices(x.reshape(-1, weights.shape[-1]), weights.T)
-    shape = (*x.shape[:-1], len(weights)) if op.options.get("keepNumDims") else made.shape
-    return finish(op, made.reshape(shape), inputs)
+    result = multiply_matrices(x.reshape(-1, weights.shape[-1]), weights.T)
+    shape = (*x.shape[:-1], len(weights)) if op.options.get("keepNumDims") else result.shape
+    return add_bias(op, result.reshape(shape), inputs)
 
 
-def finish(op: Operator, made: Array, inputs: Sequence[Array]) -> list[Array]:
-    """Add the bias, if any, and apply the fused activation."""
+def add_bias(op: Operator, result: Array, inputs: Sequence[Array]) -> list[Array]:
+    """Add the bias, if any, to a result, and apply the fused activation."""
     bias = inputs[2] if len(inputs) > 2 else None
-    return [FUSED[op.activation](made if bias is None else made + bias)]
+    return [FUSED[op.activation](result if bias is None else result + bias)]
 
 
 def average_pool(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """AVERAGE_POOL_2D: padding is not counted."""
+    """Compute AVERAGE_POOL_2D. Padding does not count."""
     size = (op.options["filterHeight"], op.options["filterWidth"])
     windows = pad_and_slide(op, inputs[0], size, np.nan)
     counts = (~np.isnan(windows)).sum(axis=(-2, -1))
@@ -101,13 +114,13 @@ def average_pool(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def max_pool(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """MAX_POOL_2D."""
+    """Compute MAX_POOL_2D."""
     size = (op.options["filterHeight"], op.options["filterWidth"])
     return [FUSED[op.activation](pad_and_slide(op, inputs[0], size, -np.inf).max(axis=(-2, -1)))]
 
 
 def batch_matmul(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """BATCH_MATMUL."""
+    """Compute BATCH_MATMUL."""
     left, right = inputs
     left = np.swapaxes(left, -1, -2) if op.options.get("adjX") else left
     right = np.swapaxes(right, -1, -2) if op.options.get("adjY") else right
@@ -115,23 +128,23 @@ def batch_matmul(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def softmax(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """SOFTMAX over the last axis."""
+    """Compute SOFTMAX over the last axis."""
     return [exact_softmax(inputs[0] * op.options["beta"])]
 
 
 def log_softmax(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """LOG_SOFTMAX over the last axis."""
+    """Compute LOG_SOFTMAX over the last axis."""
     return [exact_log_softmax(inputs[0])]
 
 
 def l2_normalize(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """L2_NORMALIZATION over the last axis."""
+    """Compute L2_NORMALIZATION over the last axis."""
     norms = np.sqrt(add_up(inputs[0] * inputs[0], -1, True))
     return [inputs[0] / np.maximum(norms, 1e-6)]
 
 
 def gelu(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """GELU, by the error function or by tanh."""
+    """Compute GELU with the error function, or with tanh if the option `approximate` is set."""
     x = inputs[0]
     if op.options.get("approximate"):
         return [0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))]
@@ -139,7 +152,7 @@ def gelu(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def reshape(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """RESHAPE, by its second input or its option."""
+    """Compute RESHAPE. The shape is the second input or an option."""
     shape = inputs[1] if len(inputs) > 1 and inputs[1] is not None else op.options.get("newShape")
     if shape is None:
         raise NotImplementedError("a shape that nothing states")
@@ -147,13 +160,13 @@ def reshape(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def squeeze(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """SQUEEZE."""
+    """Compute SQUEEZE."""
     axes = tuple(int(axis) for axis in op.options.get("squeezeDims") or ())
     return [np.squeeze(inputs[0], axes or None)]
 
 
 def strided_slice(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """STRIDED_SLICE without ellipsis and new axes."""
+    """Compute STRIDED_SLICE without ellipsis and new axes."""
     options = op.options
     if options.get("ellipsisMask") or options.get("newAxisMask") or options.get("offset"):
         raise NotImplementedError("an ellipsis, a new axis or an offset")
@@ -170,20 +183,20 @@ def strided_slice(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def slice_(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """SLICE."""
+    """Compute SLICE."""
     x, begin, size = inputs
     ends = [length if count < 0 else first + count for first, count, length in zip(begin, size, x.shape, strict=True)]
     return [x[tuple(slice(int(first), int(end)) for first, end in zip(begin, ends, strict=True))]]
 
 
 def split(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """SPLIT into equal parts."""
+    """Compute SPLIT into equal parts."""
     axis, x = inputs
     return list(np.split(x, op.options["numSplits"], int(np.ravel(axis)[0])))
 
 
 def split_by_sizes(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """SPLIT_V."""
+    """Compute SPLIT_V."""
     x, sizes, axis = inputs
     if (sizes < 0).any():
         raise NotImplementedError("a size that is not stated")
@@ -191,19 +204,24 @@ def split_by_sizes(op: Operator, inputs: Sequence[Array]) -> list[Array]:
 
 
 def gather(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """GATHER."""
+    """Compute GATHER."""
     if op.options.get("batchDims"):
         raise NotImplementedError("batches of indices")
     return [np.take(inputs[0], inputs[1], op.options.get("axis") or 0)]
 
 
 def mirror_pad(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """MIRROR_PAD."""
+    """Compute MIRROR_PAD."""
     return [np.pad(inputs[0], inputs[1], "reflect" if op.options.get("mode") == REFLECT else "symmetric")]
 
 
-def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | None = None) -> OperatorFunction:
-    """Return an operator that reduces the axes of its second input."""
+def make_reduction(function: Callable[..., Array], of_integers: Callable[..., Array] | None = None) -> OperatorFunction:
+    """Return an operator that reduces the axes of its second input.
+
+    Args:
+        function: Reduces float64 values.
+        of_integers: Reduces integers, with the arguments of `np.sum`. None if integers are not supported.
+    """
 
     def apply(op: Operator, inputs: Sequence[Array]) -> list[Array]:
         values, keep = inputs[0], bool(op.options.get("keepDims"))
@@ -217,8 +235,8 @@ def reduce(function: Callable[..., Array], of_integers: Callable[..., Array] | N
     return apply
 
 
-def each(function: Callable[..., Array]) -> OperatorFunction:
-    """Return an operator of one result, element by element, with the fused activation."""
+def make_elementwise(function: Callable[..., Array]) -> OperatorFunction:
+    """Return an element-wise operator with one result and the fused activation."""
     return lambda op, inputs: [FUSED[op.activation](function(*inputs))]
 
 
@@ -227,43 +245,43 @@ def hard_swish(x: Array) -> Array:
     return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
-def widen(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """DEQUANTIZE of float16."""
+def dequantize(op: Operator, inputs: Sequence[Array]) -> list[Array]:
+    """Compute DEQUANTIZE of float16, whose values are float64 already."""
     if inputs[0].dtype != np.float64:
         raise NotImplementedError("integers")
     return [inputs[0]]
 
 
 def leaky_relu(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """LEAKY_RELU."""
+    """Compute LEAKY_RELU."""
     return [np.where(inputs[0] > 0, inputs[0], inputs[0] * op.options["alpha"])]
 
 
 def transpose_convolve(op: Operator, inputs: Sequence[Array]) -> list[Array]:
-    """TRANSPOSE_CONV: every input value adds its window of weights to the output."""
+    """Compute TRANSPOSE_CONV: every input value adds its window of weights to the output."""
     shape, weights, x = (inputs[0].tolist(), inputs[1], inputs[2])
     high, wide = weights.shape[1:3]
     steps = (op.options["strideH"], op.options["strideW"])
     whole = [(length - 1) * step + size for length, step, size in zip(x.shape[1:3], steps, (high, wide), strict=True)]
-    made = np.zeros((shape[0], *(max(w, s) for w, s in zip(whole, shape[1:3], strict=True)), len(weights)))
+    result = np.zeros((shape[0], *(max(w, s) for w, s in zip(whole, shape[1:3], strict=True)), len(weights)))
     for row, column in np.ndindex(high, wide):
         part = multiply_matrices(x.reshape(-1, x.shape[-1]), weights[:, row, column, :].T)
         rows = slice(row, row + (x.shape[1] - 1) * steps[0] + 1, steps[0])
         columns = slice(column, column + (x.shape[2] - 1) * steps[1] + 1, steps[1])
-        made[:, rows, columns] += part.reshape(*x.shape[:3], -1)
+        result[:, rows, columns] += part.reshape(*x.shape[:3], -1)
     skipped = [
         max(w - s, 0) // 2 if op.options["padding"] == SAME else 0 for w, s in zip(whole, shape[1:3], strict=True)
     ]
-    made = made[:, skipped[0] : skipped[0] + shape[1], skipped[1] : skipped[1] + shape[2]]
+    result = result[:, skipped[0] : skipped[0] + shape[1], skipped[1] : skipped[1] + shape[2]]
     bias = inputs[3] if len(inputs) > 3 else None
-    return [FUSED[op.activation](made if bias is None else made + bias)]
+    return [FUSED[op.activation](result if bias is None else result + bias)]
 
 
 OPERATORS: dict[str, OperatorFunction] = {
     "CONV_2D": convolve,
     "DEPTHWISE_CONV_2D": convolve_depthwise,
     "TRANSPOSE_CONV": transpose_convolve,
-    "FULLY_CONNECTED": connect,
+    "FULLY_CONNECTED": multiply_by_weights,
     "BATCH_MATMUL": batch_matmul,
     "AVERAGE_POOL_2D": average_pool,
     "MAX_POOL_2D": max_pool,
@@ -280,39 +298,39 @@ OPERATORS: dict[str, OperatorFunction] = {
     "SPLIT_V": split_by_sizes,
     "GATHER": gather,
     "MIRROR_PAD": mirror_pad,
-    "MEAN": reduce(average),
-    "SUM": reduce(add_up, np.sum),
-    "REDUCE_PROD": reduce(multiply_up, np.prod),
-    "REDUCE_MAX": reduce(find_largest),
-    "REDUCE_MIN": reduce(find_smallest),
-    "ADD": each(np.add),
-    "SUB": each(np.subtract),
-    "MUL": each(np.multiply),
-    "DIV": each(np.divide),
-    "MAXIMUM": each(np.maximum),
-    "MINIMUM": each(np.minimum),
-    "POW": each(power),
-    "SQUARED_DIFFERENCE": each(lambda x, y: np.square(x - y)),
-    "NEG": each(np.negative),
-    "ABS": each(np.abs),
-    "SQUARE": each(np.square),
-    "SQRT": each(np.sqrt),
-    "RSQRT": each(lambda x: 1.0 / np.sqrt(x)),
-    "EXP": each(exp),
-    "LOG": each(log),
-    "SIN": each(sin),
-    "COS": each(cos),
-    "TANH": each(tanh),
-    "LOGISTIC": each(sigmoid),
-    "HARD_SWISH": each(hard_swish),
-    "ELU": each(elu),
-    "RELU": each(FUSED["RELU"]),
-    "RELU6": each(FUSED["RELU6"]),
-    "RELU_N1_TO_1": each(FUSED["RELU_N1_TO_1"]),
-    "PRELU": each(lambda x, slope: np.where(x > 0, x, x * slope)),
-    "SELECT": each(np.where),
-    "SELECT_V2": each(np.where),
-    "DEQUANTIZE": widen,
+    "MEAN": make_reduction(average),
+    "SUM": make_reduction(add_up, np.sum),
+    "REDUCE_PROD": make_reduction(multiply_up, np.prod),
+    "REDUCE_MAX": make_reduction(find_largest),
+    "REDUCE_MIN": make_reduction(find_smallest),
+    "ADD": make_elementwise(np.add),
+    "SUB": make_elementwise(np.subtract),
+    "MUL": make_elementwise(np.multiply),
+    "DIV": make_elementwise(np.divide),
+    "MAXIMUM": make_elementwise(np.maximum),
+    "MINIMUM": make_elementwise(np.minimum),
+    "POW": make_elementwise(power),
+    "SQUARED_DIFFERENCE": make_elementwise(lambda x, y: np.square(x - y)),
+    "NEG": make_elementwise(np.negative),
+    "ABS": make_elementwise(np.abs),
+    "SQUARE": make_elementwise(np.square),
+    "SQRT": make_elementwise(np.sqrt),
+    "RSQRT": make_elementwise(lambda x: 1.0 / np.sqrt(x)),
+    "EXP": make_elementwise(exp),
+    "LOG": make_elementwise(log),
+    "SIN": make_elementwise(sin),
+    "COS": make_elementwise(cos),
+    "TANH": make_elementwise(tanh),
+    "LOGISTIC": make_elementwise(sigmoid),
+    "HARD_SWISH": make_elementwise(hard_swish),
+    "ELU": make_elementwise(elu),
+    "RELU": make_elementwise(FUSED["RELU"]),
+    "RELU6": make_elementwise(FUSED["RELU6"]),
+    "RELU_N1_TO_1": make_elementwise(FUSED["RELU_N1_TO_1"]),
+    "PRELU": make_elementwise(lambda x, slope: np.where(x > 0, x, x * slope)),
+    "SELECT": make_elementwise(np.where),
+    "SELECT_V2": make_elementwise(np.where),
+    "DEQUANTIZE": dequantize,
     "FILL": lambda op, inputs: [np.full(np.ravel(inputs[0]), inputs[1])],
     "SHAPE": lambda op, inputs: [np.array(inputs[0].shape, np.int32)],
     "TRANSPOSE": lambda op, inputs: [np.transpose(inputs[0], inputs[1])],

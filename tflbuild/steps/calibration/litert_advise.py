@@ -1,8 +1,8 @@
-"""The step `advise`: whether the calibration samples are enough, tensor by tensor.
+"""The step `advise`: whether the calibration samples are sufficient, for each activation.
 
-Four questions, each answered by measuring: how the range of an activation grows with the number of
-samples; how much of it nearly all values use; whether the tensor ever changes; and which share of the
-evaluation samples' values lies outside of it.
+It measures how the range of an activation grows with the number of samples, how much of the range nearly all values
+use, whether the activation ever changes, and which fraction of its values on the evaluation samples is outside of the
+range.
 """
 
 from __future__ import annotations
@@ -32,13 +32,22 @@ from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_model
 
 BINS = 2048
-TOLERANCE = 0.02  # of a range: what is lacking below this is not worth a sample
-CORE = 0.999  # of the values: those beyond are outliers
+# The fraction of a range that may be missing before more samples are worth it.
+TOLERANCE = 0.02
+# The fraction of values that are not outliers.
+CORE = 0.999
 
 
 @dataclass(frozen=True)
 class CalibrationStudy:
-    """One signature of the float model on the calibration samples, and on evaluation samples where there are any."""
+    """One signature of the float model on its calibration samples, and on its evaluation samples if there are any.
+
+    Attributes:
+        observer: Runs the calibration samples.
+        evaluation: Runs the evaluation samples.
+        calibrated: Activation name -> its range in the recipe's calibration.
+        makers: Tensor name -> the operator that computes it.
+    """
 
     observer: Observer
     evaluation: Observer | None
@@ -46,17 +55,20 @@ class CalibrationStudy:
     makers: Mapping[str, str]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """What is known of each tensor, by name."""
+        """Yield the figures of each activation, for advice.json."""
         counts, growth = measure_growth(self.observer)
-        ranges = {name: (float(one.low[-1]), float(one.high[-1])) for name, one in growth.items()}
+        ranges = {
+            name: (float(tensor_growth.low[-1]), float(tensor_growth.high[-1]))
+            for name, tensor_growth in growth.items()
+        }
         for name, (low, high) in ranges.items():
             require_finite(name, low, high)
-        cores = {name: core_of(bins, ranges[name]) for name, bins in histograms(self.observer, ranges).items()}
-        calibrated = {name: self.calibrated.get(name, found) for name, found in ranges.items()}
+        cores = {name: find_core(bins, ranges[name]) for name, bins in count_values(self.observer, ranges).items()}
+        calibrated = {name: self.calibrated.get(name, measured) for name, measured in ranges.items()}
         outside = count_outside(self.evaluation, calibrated) if self.evaluation else {}
         samples = [self.samples(count) for count in counts]
-        for name, one in growth.items():
-            gaps = [float(gap) for gap in one.gaps()]
+        for name, tensor_growth in growth.items():
+            gaps = [float(gap) for gap in tensor_growth.gaps()]
             yield {
                 "name": name,
                 "operator": self.makers.get(name, "INPUT"),
@@ -64,37 +76,45 @@ class CalibrationStudy:
                 "low": ranges[name][0],
                 "high": ranges[name][1],
                 "gaps": [list(pair) for pair in zip(samples, gaps, strict=True)],
-                "constant": one.constant and counts[-1] > 1,
+                "constant": tensor_growth.constant and counts[-1] > 1,
                 **find_stable_count(samples, gaps),
                 **measure_range_use(cores[name], ranges[name]),
-                **saturation(outside.get(name)),
+                **measure_saturation(outside.get(name)),
             }
 
     def samples(self, calls: int) -> int:
-        """How many different samples so many calls feed."""
+        """Return the number of different samples that this many calls feed."""
         return min(calls * batch_of(self.observer.signature), count_samples(self.observer.inputs))
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs advice.json: {tolerance, core, samples, evaluated, tensors}, these with the entries of `Study.rows`.
+    """Measure whether the calibration samples are sufficient, and write advice.json.
 
-    `samples` and `evaluated` map a signature to its numbers of calibration and evaluation samples.
+    Args:
+        request: Inputs `model`, `signature` and `samples`, and optionally `evaluation` (samples) and `ranges`.
+
+    Returns:
+        The content of advice.json: `tolerance`, `core`, `samples` and `evaluated` (signature name -> number of
+        calibration and evaluation samples), and `tensors` (the rows of `CalibrationStudy`).
+
+    Raises:
+        WorkerError: A signature has no samples, or a range is not finite.
     """
     signature = request.read_json("signature")
     key = signature["key"]
     feeds = load_feeds(request.inputs["samples"], key)
     evaluation = load_feeds(request.inputs["evaluation"], key) if "evaluation" in request.inputs else {}
     ranges = request.read_json("ranges") if "ranges" in request.inputs else {}
-    calibrated = {name: (entry["min"], entry["max"]) for name, entry in ranges.items()}
+    calibrated = {name: (range_["min"], range_["max"]) for name, range_ in ranges.items()}
     model = read_model(request.inputs["model"])
     tensors: list[dict[str, Any]] = []
-    for one in each_signature(signature):
-        require_fed(one["key"], feeds)
-        activations = find_activations(model, one["key"])
-        observe = ObserverFactory(request, one, activations)
-        other = observe(evaluation[one["key"]]) if one["key"] in evaluation else None
+    for entry in each_signature(signature):
+        require_fed(entry["key"], feeds)
+        activations = find_activations(model, entry["key"])
+        observe = ObserverFactory(request, entry, activations)
+        evaluation_observer = observe(evaluation[entry["key"]]) if entry["key"] in evaluation else None
         tensors += CalibrationStudy(
-            observe(feeds[one["key"]]), other, calibrated, find_makers(model, one["key"])
+            observe(feeds[entry["key"]]), evaluation_observer, calibrated, find_producers(model, entry["key"])
         ).rows()
     report = {
         "tolerance": TOLERANCE,
@@ -109,7 +129,7 @@ def run(request: StepRequest) -> Facts:
 
 @dataclass(frozen=True)
 class ObserverFactory:
-    """Makes the observers of one signature."""
+    """Creates the observers of one signature."""
 
     request: StepRequest
     signature: Mapping[str, Any]
@@ -120,23 +140,36 @@ class ObserverFactory:
         return Observer(self.request.inputs["model"], self.signature, inputs, kernels, self.activations)
 
 
-def find_makers(model: Model, key: str) -> dict[str, str]:
-    """Tensor -> the operator that computes it, of one signature's graph."""
+def find_producers(model: Model, key: str) -> dict[str, str]:
+    """Return the operator that computes each tensor of a signature's subgraph, by tensor name."""
     graph = model.subgraphs[next(entry.subgraph for entry in model.signatures if entry.key == key)]
     return {graph.tensors[index].name: op.name for op in graph.ops for index in op.outputs}
 
 
 def find_stable_count(samples: list[int], gaps: list[float]) -> dict[str, Any]:
-    """`settled`: the fewest samples whose range lacks no more than the tolerance; `grew`: since half of them."""
+    """Find the number of samples after which a range hardly grows.
+
+    Args:
+        samples: Increasing numbers of samples.
+        gaps: The missing fraction of the final range after each number.
+
+    Returns:
+        `settled`: the smallest number whose range lacks at most the tolerance; and `grew`: the fraction of the range
+        that was added by the second half of the samples.
+    """
     settled = next(count for count, gap in zip(samples, gaps, strict=True) if gap <= TOLERANCE)
     half = max(index for index, count in enumerate(samples) if count <= max(1, samples[-1] // 2))
     return {"settled": settled, "grew": gaps[half]}
 
 
-def histograms(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
-    """Return tensor -> int64 [BINS]: how many values of all samples fall into equal parts of its range."""
+def count_values(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
+    """Count how many values of all samples are in each of BINS equal parts of the range.
 
-    def shard(indices: range) -> dict[str, np.ndarray]:
+    Returns:
+        Tensor name -> int64 [BINS].
+    """
+
+    def count_shard(indices: range) -> dict[str, np.ndarray]:
         counts = {name: np.zeros(BINS, np.int64) for name in ranges}
 
         def show(activation: Activation, values: np.ndarray) -> None:
@@ -147,12 +180,17 @@ def histograms(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
         observer.watch(indices, show)
         return counts
 
-    parts = map_shards(shard, observer.count())
+    parts = map_shards(count_shard, observer.count())
     return {name: sum((part[name] for part in parts), np.zeros(BINS, np.int64)) for name in ranges}
 
 
-def core_of(bins: np.ndarray, full: tuple[float, float]) -> tuple[float, float]:
-    """The range that holds all but the outermost values, as many below as above; to one part in BINS."""
+def find_core(bins: np.ndarray, full: tuple[float, float]) -> tuple[float, float]:
+    """Return the range without the outermost values, as many below as above. Its resolution is one part in BINS.
+
+    Args:
+        bins: int64 [BINS], the number of values in equal parts of the full range.
+        full: The full range.
+    """
     total = bins.sum()
     if total == 0:
         return full
@@ -165,16 +203,23 @@ def core_of(bins: np.ndarray, full: tuple[float, float]) -> tuple[float, float]:
 
 
 def measure_range_use(core: tuple[float, float], full: tuple[float, float]) -> dict[str, float]:
-    """`used`: the share of the range, zero included, that nearly all values need; `bits_lost`: log2 of 1 / it."""
+    """Return `used`, the fraction of the range that nearly all values need, and `bits_lost`, log2(1 / used).
+
+    Both ranges are extended to contain zero.
+    """
     width = max(full[1], 0.0) - min(full[0], 0.0)
     used = (max(core[1], 0.0) - min(core[0], 0.0)) / width if width else 1.0
     return {"used": used, "bits_lost": math.log2(1 / used)}
 
 
 def count_outside(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
-    """Tensor -> int64 [2]: values outside of its range, and all of them."""
+    """Count the values outside of each tensor's range.
 
-    def shard(calls: range) -> dict[str, np.ndarray]:
+    Returns:
+        Tensor name -> int64 [2]: the number of values outside, and the number of all values.
+    """
+
+    def count_shard(calls: range) -> dict[str, np.ndarray]:
         counts: dict[str, np.ndarray] = {}
 
         def show(activation: Activation, values: np.ndarray) -> None:
@@ -186,11 +231,11 @@ def count_outside(observer: Observer, ranges: Ranges) -> dict[str, np.ndarray]:
         observer.watch(calls, show)
         return counts
 
-    parts = map_shards(shard, observer.count())
+    parts = map_shards(count_shard, observer.count())
     names = {name for part in parts for name in part}
     return {name: sum((part[name] for part in parts if name in part), np.zeros(2, np.int64)) for name in names}
 
 
-def saturation(counts: np.ndarray | None) -> dict[str, Any]:
-    """`outside`: the share of evaluation values that the range cuts off, None where none were measured."""
+def measure_saturation(counts: np.ndarray | None) -> dict[str, Any]:
+    """Return `outside`: the fraction of evaluation values that the range cuts off, None if none were measured."""
     return {"outside": None if counts is None else float(counts[0] / max(1, counts[1]))}

@@ -1,8 +1,8 @@
-"""The step `calibrate`: the range of every activation of the float model on the samples, the same on every CPU.
+"""The step `calibrate`: the range of every activation of the float model on the samples, equal on every CPU.
 
-The kernels that run the model give values that differ between CPUs in their last bits. Ranges are rounded to a grid
-(`range_grid`) that hides this, unless a value lies where the rounding changes: then slower, more exact kernels decide
-(`settled_ranges`). What they cannot decide either is named in the fact `tied`.
+The kernels that run the model return values that differ between CPUs in their last bits. Ranges are rounded to a grid
+(`range_grid`) that hides this, unless a value is close to a point where the rounding changes. Then slower and more
+exact kernels decide (`reproducible_ranges`). The fact `tied` names the ranges that these cannot decide either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tflbuild.tflite.tflite_reader import read_model
 
 @dataclass(frozen=True)
 class ActivationRange:
-    """The least and the greatest value of a tensor, and its rank."""
+    """The smallest and the largest value of a tensor, and its rank."""
 
     min: float
     max: float
@@ -33,28 +33,40 @@ class ActivationRange:
 
 
 def run(request: StepRequest) -> Facts:
-    """Write ranges.json, tensor name -> {min, max, rank}. Return the numbers of samples, tensors, trained, settled.
+    """Measure the ranges of all activations, and write ranges.json: tensor name -> {min, max, rank}.
 
-    Trained ranges stand; samples are measured for the others. `settled` were decided by slower kernels, `tied` are
-    those that these could not decide either.
+    Trained ranges are kept, and the others are measured on the samples.
+
+    Args:
+        request: Inputs `model`, `signature`, and at least one of `samples` and `trained`. Parameters `method`,
+            `kernels`, and those of the method.
+
+    Returns:
+        The numbers of `samples`, of `tensors`, of `trained` ranges, and of those that slower kernels `settled`; and in
+        `tied` the ranges that these could not decide either.
+
+    Raises:
+        WorkerError: A signature has no samples, a range is not finite, or an activation has neither samples nor a
+            trained range.
     """
     signature = request.read_json("signature")
     model = read_model(request.inputs["model"])
-    known = derive_ranges(model, request.read_json("trained") if "trained" in request.inputs else {})
+    derived = derive_ranges(model, request.read_json("trained") if "trained" in request.inputs else {})
     facts: Facts = {"samples": 0}
     measured: dict[str, ActivationRange] = {}
     if "samples" in request.inputs:
         feeds = load_feeds(request.inputs["samples"], signature["key"])
         facts["samples"] = count_samples(feeds[signature["key"]])
-        settlements = measure(request.inputs["model"], request.params, signature, model, feeds, known)
-        measured = join_ranges(model, settlements)
-        facts |= describe(settlements.values())
+        results = measure(request.inputs["model"], request.params, signature, model, feeds, derived)
+        measured = join_ranges(model, results)
+        facts |= describe(results.values())
     else:
-        keys = [each["key"] for each in each_signature(signature)]
-        require_all(sorted({each.name for key in keys for each in find_activations(model, key)}), known)
-    ranges = {name: asdict(entry) for name, entry in measured.items()} | known
+        keys = [entry["key"] for entry in each_signature(signature)]
+        names = {activation.name for key in keys for activation in find_activations(model, key)}
+        require_all(sorted(names), derived)
+    ranges = {name: asdict(range_) for name, range_ in measured.items()} | derived
     request.write_json("ranges.json", ranges)
-    return {**facts, "tensors": len(ranges), **({"trained": len(known)} if known else {})}
+    return {**facts, "tensors": len(ranges), **({"trained": len(derived)} if derived else {})}
 
 
 def measure(
@@ -65,30 +77,47 @@ def measure(
     feeds: Mapping[str, Arrays],
     known: Container[str] = (),
 ) -> dict[str, RangeResult]:
-    """Return signature key -> the ranges of its activations on its samples, but for those that are known."""
-    found: dict[str, RangeResult] = {}
-    for each in each_signature(signature):
-        require_fed(each["key"], feeds)
-        activations = [one for one in find_activations(model, each["key"]) if one.name not in known]
-        observer = Observer(path, each, feeds[each["key"]], KERNELS[params["kernels"]], activations)
-        found[each["key"]] = decide_ranges(model, observer, params)
-    return found
+    """Measure the ranges of the activations of every signature, except those in `known`.
+
+    Args:
+        path: The float model.
+        params: `method`, `kernels`, and the parameters of the method.
+        signature: The signature of the recipe, with further signatures in it.
+        model: The contents of `path`.
+        feeds: Signature name -> samples.
+        known: Names of activations that have a range already.
+
+    Returns:
+        Signature name -> its ranges.
+
+    Raises:
+        WorkerError: A signature has no samples, or a range is not finite.
+    """
+    results: dict[str, RangeResult] = {}
+    for entry in each_signature(signature):
+        require_fed(entry["key"], feeds)
+        activations = [
+            activation for activation in find_activations(model, entry["key"]) if activation.name not in known
+        ]
+        observer = Observer(path, entry, feeds[entry["key"]], KERNELS[params["kernels"]], activations)
+        results[entry["key"]] = decide_ranges(model, observer, params)
+    return results
 
 
-def join_ranges(model: Model, settlements: Mapping[str, RangeResult]) -> dict[str, ActivationRange]:
-    """Return the range of every activation. One that several signatures share by name spans all of its ranges."""
-    found: dict[str, ActivationRange] = {}
-    for key, settlement in settlements.items():
+def join_ranges(model: Model, results: Mapping[str, RangeResult]) -> dict[str, ActivationRange]:
+    """Return the range of every activation by name. Signatures that share a name get the union of its ranges."""
+    joined: dict[str, ActivationRange] = {}
+    for key, result in results.items():
         ranks = {activation.name: activation.rank for activation in find_activations(model, key)}
-        for name, (low, high) in settlement.ranges.items():
-            known = found.get(name)
+        for name, (low, high) in result.ranges.items():
+            known = joined.get(name)
             bounds = (low, high) if known is None else (min(low, known.min), max(high, known.max))
-            found[name] = ActivationRange(*bounds, ranks[name])
-    return found
+            joined[name] = ActivationRange(*bounds, ranks[name])
+    return joined
 
 
-def describe(settlements: Any) -> Facts:
-    """Return the facts `settled` and `tied`, each where there is something to say."""
-    settled = sum(len(settlement.settled) for settlement in settlements)
-    ties = [tie for settlement in settlements for tie in settlement.ties]
-    return add_cpu_dependence({"settled": settled} if settled else {}, ties)
+def describe(results: Any) -> Facts:
+    """Return the facts `settled` and `tied`, each only if there are such ranges."""
+    settled = sum(len(result.settled) for result in results)
+    dependences = [dependence for result in results for dependence in result.ties]
+    return add_cpu_dependence({"settled": settled} if settled else {}, dependences)

@@ -1,4 +1,4 @@
-"""How the ranges of activations grow with the number of samples, which are taken in a seeded order."""
+"""Growth of the ranges of activations with the number of samples, which are fed in a seeded order."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import numpy as np
 from tflbuild.runtime.parallel_shards import map_shards
 from tflbuild.steps.calibration.activation_observer import Activation, Observer
 
-SEED = 0  # of the order in which samples are taken
+# The seed of the order of samples.
+SEED = 0
+# The leading digits of the numbers of samples after which ranges are reported.
 ROUND = (1, 2, 5)
 
 
 @dataclass
 class RangeTrace:
-    """One tensor in one shard: the extremes of each segment of the order, and whether it ever changed.
+    """The ranges of one tensor in one shard, for each segment of the order, and whether the tensor ever changed.
 
-    `low` and `high` are float64 [segments], infinite where the shard has no call of a segment; `first` is the
-    tensor as the shard's first call left it, None once another one differed.
+    Attributes:
+        low: float64 [segments], the minimum, infinite where the shard has no call of a segment.
+        high: float64 [segments], the maximum, -infinite where the shard has no call of a segment.
+        first: The values in the shard's first call, or None after another call had different ones.
     """
 
     low: np.ndarray
@@ -31,23 +35,32 @@ class RangeTrace:
 
 @dataclass
 class RangeGrowth:
-    """One tensor over the whole order: its range after each count of calls, float64 [counts], and if it is constant."""
+    """The range of one tensor after each count of calls, and whether the tensor is constant.
+
+    Attributes:
+        low: float64 [counts], the minimum.
+        high: float64 [counts], the maximum.
+        constant: Whether all calls have the same values.
+    """
 
     low: np.ndarray
     high: np.ndarray
     constant: bool
 
     def gaps(self) -> np.ndarray:
-        """Float64 [counts]: how much of the final range, which holds zero as every quantized one does, is lacking."""
+        """Return the fraction of the final range that is not covered after each count of calls, float64 [counts].
+
+        Ranges are extended to contain zero, as quantized ranges are.
+        """
         low, high = np.minimum(self.low, 0.0), np.maximum(self.high, 0.0)
         width = high[-1] - low[-1]
-        lacking = (high[-1] - high) + (low - low[-1])
-        return np.asarray(lacking / width if width > 0 else np.zeros_like(lacking))
+        missing = (high[-1] - high) + (low - low[-1])
+        return np.asarray(missing / width if width > 0 else np.zeros_like(missing))
 
 
 @dataclass
 class _ShardScan:
-    """A shard's way through its positions of the order, which knows the segment that it is in."""
+    """The state of a shard that runs its positions of the order and records the segment of the current call."""
 
     order: np.ndarray
     ends: list[int]
@@ -64,38 +77,49 @@ class _ShardScan:
         if trace is None:
             empty = np.full(len(self.ends), np.inf)
             trace = self.traces[activation.name] = RangeTrace(empty, -empty, values.copy())
-        at = self.segment
-        trace.low[at] = np.minimum(trace.low[at], values.min(initial=np.inf))  # NaN stays NaN
-        trace.high[at] = np.maximum(trace.high[at], values.max(initial=-np.inf))
+        segment = self.segment
+        # np.minimum and np.maximum keep NaN, unlike min and max.
+        trace.low[segment] = np.minimum(trace.low[segment], values.min(initial=np.inf))
+        trace.high[segment] = np.maximum(trace.high[segment], values.max(initial=-np.inf))
         if trace.first is not None and not np.array_equal(trace.first, values):
             trace.first = None
 
 
-def counts_of(calls: int) -> list[int]:
-    """1, 2, 5, 10, ... up to all, with all halvings down to an eighth."""
+def list_counts(calls: int) -> list[int]:
+    """Return the counts of calls after which ranges are reported, sorted.
+
+    These are 1, 2, 5, 10, ... below `calls`, and `calls` itself, its half, quarter and eighth.
+    """
     steps = {digit * 10**power for power in range(len(str(calls))) for digit in ROUND}
     return sorted({count for count in steps if count < calls} | {max(1, calls // part) for part in (8, 4, 2, 1)})
 
 
 def measure_growth(observer: Observer) -> tuple[list[int], dict[str, RangeGrowth]]:
-    """(counts of calls, tensor -> its growth). Memory does not depend on the number of samples."""
+    """Measure the range of every activation after increasing counts of calls.
+
+    Memory does not depend on the number of samples.
+
+    Returns:
+        The counts of calls, and tensor name -> its growth.
+    """
     calls = observer.count()
-    counts = counts_of(calls)
+    counts = list_counts(calls)
     order = np.random.default_rng(SEED).permutation(calls)
 
-    def shard(positions: range) -> dict[str, RangeTrace]:
-        walk = _ShardScan(order, counts)
-        observer.watch(walk.calls(positions), walk.show)
-        return walk.traces
+    def scan_shard(positions: range) -> dict[str, RangeTrace]:
+        scan = _ShardScan(order, counts)
+        observer.watch(scan.calls(positions), scan.show)
+        return scan.traces
 
-    parts = map_shards(shard, calls)
+    parts = map_shards(scan_shard, calls)
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return counts, {name: _join([part[name] for part in parts]) for name in names}
 
 
 def _join(traces: list[RangeTrace]) -> RangeGrowth:
+    """Combine the traces of one tensor from all shards, in the order of the shards."""
     low = np.minimum.accumulate(np.min([trace.low for trace in traces], axis=0))
     high = np.maximum.accumulate(np.max([trace.high for trace in traces], axis=0))
     firsts = [trace.first for trace in traces]
-    same = all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairwise(firsts))
-    return RangeGrowth(low, high, same and firsts[0] is not None)
+    is_constant = all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairwise(firsts))
+    return RangeGrowth(low, high, is_constant and firsts[0] is not None)

@@ -1,7 +1,8 @@
-"""Ranges of a float model in a process of its own: python -m tflbuild.steps.calibration.range_subprocess FOLDER.
+"""Calibration in a process of its own: python -m tflbuild.steps.calibration.range_subprocess FOLDER.
 
-The folder has model.tflite and asked.json: `samples` and `signature` (paths), `progress` (the folder of the step).
-answer.json is `ranges`, tensor -> [least, greatest], and `tied`, as a fact is, or `error`, the fields of a WorkerError.
+The folder contains model.tflite and asked.json: `samples` and `signature` (paths), and `progress` (the folder of the
+step). The result is answer.json. It has `ranges` (tensor name -> [minimum, maximum]) and `tied` (as the fact), or
+`error` (the fields of a WorkerError).
 """
 
 from __future__ import annotations
@@ -21,27 +22,29 @@ from tflbuild.tflite.tflite_reader import read_model
 PARAMS = {"method": "min_max", "kernels": "fast"}
 
 
-def answer(folder: Path) -> dict[str, Any]:
-    """Return what is asked for in the folder."""
-    asked = json.loads((folder / "asked.json").read_text())
-    step_progress.begin(Path(asked["progress"]))
-    signature = json.loads(Path(asked["signature"]).read_text())
+def measure_ranges(folder: Path) -> dict[str, Any]:
+    """Measure the ranges that asked.json of the folder requests, and return the content of answer.json."""
+    arguments = json.loads((folder / "asked.json").read_text())
+    step_progress.begin(Path(arguments["progress"]))
+    signature = json.loads(Path(arguments["signature"]).read_text())
     path = folder / "model.tflite"
     model = read_model(path)
-    settlements = measure(path, PARAMS, signature, model, load_feeds(Path(asked["samples"]), signature["key"]))
-    ranges = {name: [found.min, found.max] for name, found in join_ranges(model, settlements).items()}
-    return add_cpu_dependence({"ranges": ranges}, [tie for each in settlements.values() for tie in each.ties])
+    results = measure(path, PARAMS, signature, model, load_feeds(Path(arguments["samples"]), signature["key"]))
+    ranges = {name: [range_.min, range_.max] for name, range_ in join_ranges(model, results).items()}
+    return add_cpu_dependence(
+        {"ranges": ranges}, [dependence for result in results.values() for dependence in result.ties]
+    )
 
 
 def main() -> None:
-    """Write the answer."""
+    """Write answer.json."""
     end_with_parent()
     folder = Path(sys.argv[1])
     try:
-        found = answer(folder)
+        content = measure_ranges(folder)
     except WorkerError as error:
-        found = {"error": error.fields}
-    (folder / "answer.json").write_text(json.dumps(found))
+        content = {"error": error.fields}
+    (folder / "answer.json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Ranges that are the same on every CPU: decided by fast kernels where noise cannot matter, else on more exact values.
+"""Ranges that are equal on every CPU: decided by fast kernels where noise cannot matter, else by more exact values.
 
-The limit of noise is a share of an activation's span, and rests on measurement (docs/calibration.md): XNNPACK differs
-from the reference kernels by up to 1.2e-6, the reference kernels on Arm from those on x86 by up to 2e-7. Every build
-measures its own on a few samples, and widens the limits of an activation that is noisier.
+The limit of noise is a fraction of an activation's span, and is based on measurements (docs/calibration.md): XNNPACK
+differs from the reference kernels by up to 1.2e-6, and the reference kernels on Arm from those on x86 by up to 2e-7.
+Every build measures the noise on a few samples, and raises the limit of an activation that is noisier.
 """
 
 from __future__ import annotations
@@ -24,22 +24,32 @@ from tflbuild.steps.calibration.float64_model import list_computable
 from tflbuild.steps.calibration.range_grid import find_span
 from tflbuild.tflite.tflite_model import Model, Subgraph
 
-# Kernels -> the limit of their noise as a share of an activation's span: about ten times the most that was measured.
-# What is computed in float64 has no noise, and its limit only marks an activation that is not exact.
+# Kernels -> the limit of their noise as a fraction of an activation's span: about ten times the measured maximum.
+# Values in float64 have no noise, and their limit only marks an activation that is not exact.
 NOISE = {"xnnpack": 1e-5, "reference": 2e-6, FLOAT64: 1e-12}
-SAFETY = 8  # times the difference that this build measures
-PROBES = 2  # calls on which it is measured
+# The noise limit of an activation is at least this many times the difference that the build measures.
+SAFETY = 8
+# The number of calls on which the difference is measured.
+PROBES = 2
+# Kernels -> more exact ones that can decide instead.
 FINER = {"xnnpack": (FLOAT64, "reference"), "reference": (FLOAT64,)}
-OTHERS = {"xnnpack": ("reference", "none"), "reference": ("xnnpack",)}  # that the observer's kernels are compared with
+# Kernels -> those with which they are compared, in the order of preference.
+OTHERS = {"xnnpack": ("reference", "none"), "reference": ("xnnpack",)}
 MISSING_KERNEL = re.compile(r"opcode '(\w+)'")
 UNSETTLED = "a bound of its range is closer to where the rounding changes than the noise between CPUs"
 JUMPING = "its result jumps where its inputs differ in their last bits, and measured ranges depend on it"
-NOT_COMPARED = "no second kind of kernels runs it, so the noise between CPUs is not known"
+NOT_COMPARED = "no other kernels run it, so the noise between CPUs is not known"
 
 
 @dataclass
 class RangeResult:
-    """The ranges of one signature, which of them more exact values decided, and what ties the others to this CPU."""
+    """The ranges of one signature.
+
+    Attributes:
+        ranges: Tensor name -> (minimum, maximum).
+        settled: The names of the tensors whose range was decided by more exact values.
+        ties: The ranges that depend on the CPU.
+    """
 
     ranges: Ranges = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
@@ -47,12 +57,15 @@ class RangeResult:
 
 
 def decide_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -> RangeResult:
-    """Return the ranges of an observer's activations by the method of a recipe.
+    """Decide the ranges of an observer's activations by the method of a recipe.
 
     Args:
         model: The float model.
         observer: Runs one signature of it on samples, on the kernels that do most of the work.
-        params: `method`, and what it needs.
+        params: `method`, and the parameters of the method.
+
+    Raises:
+        WorkerError: A range is not finite.
     """
     result = RangeResult()
     if not observer.activations:
@@ -60,28 +73,36 @@ def decide_ranges(model: Model, observer: Observer, params: Mapping[str, Any]) -
     graph = find_graph(model, observer.signature["key"])
     exactness = find_exact(model, graph)
     differences, finer = _try_compare(observer, graph, result)
-    view = CalibrationPass(observer, limit_noise(observer, exactness, differences))
+    pass_ = CalibrationPass(observer, limit_noise(observer, exactness, differences))
     computable = list_computable(graph)
     names = {activation.name for activation in observer.activations if activation.index in computable}
-    resort = PreciseRanges(params, names, finer, result.settled)
+    precise = PreciseRanges(params, names, finer, result.settled)
     method = METHODS[params["method"]]
     if params["method"] in CUTTING:
-        full = resort.settle(min_max, view)
-        unsure = {name for name, decision in full.items() if not decision.sure}
-        decisions = resort.settle(method, replace(view, full={name: each.range for name, each in full.items()}))
-        decisions |= {name: replace(decisions[name], sure_bounds=(False, False)) for name in unsure & decisions.keys()}
+        full = precise.decide(min_max, pass_)
+        uncertain = {name for name, decision in full.items() if not decision.sure}
+        decisions = precise.decide(
+            method, replace(pass_, full={name: decision.range for name, decision in full.items()})
+        )
+        decisions |= {
+            name: replace(decisions[name], sure_bounds=(False, False)) for name in uncertain & decisions.keys()
+        }
     else:
-        decisions = resort.settle(method, view)
+        decisions = precise.decide(method, pass_)
     result.ranges = {name: decision.range for name, decision in decisions.items()}
     result.ties += find_cpu_dependence(observer, graph, exactness, decisions)
     return result
 
 
 def _try_compare(observer: Observer, graph: Subgraph, result: RangeResult) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return the differences between kernels, and the kinds of values that can be resorted to.
+    """Compare the observer's kernels with others, and choose the more exact values that may decide instead.
 
-    The reference kernels lack some operators (ELU). The optimized ones without a delegate then show the noise, and
-    settle nothing, since the CPU chooses them.
+    The reference kernels lack some operators (ELU). Then the optimized kernels without a delegate show the noise. They
+    cannot decide, because they depend on the CPU.
+
+    Returns:
+        Activation name -> largest difference, and the kinds of more exact values. If no other kernels run the model,
+        the differences are empty, and a CPU dependence is added to `result`.
     """
     for other in OTHERS[observer.kernels]:
         try:
@@ -100,111 +121,140 @@ def _try_compare(observer: Observer, graph: Subgraph, result: RangeResult) -> tu
 
 
 def limit_noise(observer: Observer, exactness: Exactness, differences: Mapping[str, float]) -> dict[str, float]:
-    """Return activation -> the limit of the noise of its values on the observer's kernels, 0.0 for an exact one."""
+    """Return the noise limit of every activation on the observer's kernels, as a fraction of its span. 0.0 means exact.
+
+    Args:
+        observer: Runs the model.
+        exactness: The exact tensors of its subgraph.
+        differences: Activation name -> the difference that `compare_kernels` measured.
+    """
     noise = {}
     for activation in observer.activations:
         difference = differences.get(activation.name, 0.0)
-        exact = activation.index in exactness.exact and difference == 0.0
-        noisier = max(1.0, SAFETY * difference / NOISE["xnnpack"])
-        noise[activation.name] = 0.0 if exact else NOISE[observer.kernels] * noisier
+        is_exact = activation.index in exactness.exact and difference == 0.0
+        factor = max(1.0, SAFETY * difference / NOISE["xnnpack"])
+        noise[activation.name] = 0.0 if is_exact else NOISE[observer.kernels] * factor
     return noise
 
 
 def compare_kernels(observer: Observer, other: str) -> dict[str, float]:
-    """Return activation -> the greatest difference between two kinds of kernels on a few calls, as a share of its span.
+    """Measure the largest difference of every activation between two kinds of kernels, on a few calls.
 
-    Raises WorkerError where the model does not run on the other kernels.
+    Args:
+        observer: Runs the model on the first kind.
+        other: The second kind.
+
+    Returns:
+        Activation name -> the largest difference, as a fraction of the activation's span.
+
+    Raises:
+        WorkerError: The model does not run on the other kernels.
     """
     count = observer.count()
-    calls = sorted({count * place // PROBES for place in range(PROBES)})
+    calls = sorted({count * probe // PROBES for probe in range(PROBES)})
     second = replace(observer, kernels=other)
 
-    def shard(positions: range) -> dict[str, tuple[float, float, float]]:
-        found: dict[str, tuple[float, float, float]] = {}
+    def compare_shard(positions: range) -> dict[str, tuple[float, float, float]]:
+        extremes: dict[str, tuple[float, float, float]] = {}
         run, run_other = observer.open(), second.open()
         for position in positions:
-            others = {activation.name: values for activation, values in run_other(calls[position])}
+            values_by_name = {activation.name: values for activation, values in run_other(calls[position])}
             for activation, values in run(calls[position]):
-                with_it = others.get(activation.name)
-                if with_it is not None and values.size and values.shape == with_it.shape:
-                    low, high, apart = found.get(activation.name, (0.0, 0.0, 0.0))
-                    apart = max(apart, float(np.abs(values.astype(np.float64) - with_it).max()))
-                    found[activation.name] = min(low, float(values.min())), max(high, float(values.max())), apart
-        return found
+                other_values = values_by_name.get(activation.name)
+                if other_values is not None and values.size and values.shape == other_values.shape:
+                    low, high, difference = extremes.get(activation.name, (0.0, 0.0, 0.0))
+                    difference = max(difference, float(np.abs(values.astype(np.float64) - other_values).max()))
+                    extremes[activation.name] = (
+                        min(low, float(values.min())),
+                        max(high, float(values.max())),
+                        difference,
+                    )
+        return extremes
 
-    parts = map_shards(shard, len(calls), min(len(calls), cores()))
-    shares = {}
+    parts = map_shards(compare_shard, len(calls), min(len(calls), cores()))
+    differences = {}
     for name in {name for part in parts for name in part}:
-        some = [part[name] for part in parts if name in part]
-        span = find_span(min(low for low, _, _ in some), max(high for _, high, _ in some))
-        apart = max(apart for _, _, apart in some)
-        shares[name] = apart / span if span else float(apart > 0)
-    return shares
+        measured = [part[name] for part in parts if name in part]
+        span = find_span(min(low for low, _, _ in measured), max(high for _, high, _ in measured))
+        difference = max(difference for _, _, difference in measured)
+        differences[name] = difference / span if span else float(difference > 0)
+    return differences
 
 
 @dataclass(frozen=True)
 class PreciseRanges:
-    """Takes unsure decisions again on more exact values: float64 where all operators before it have it, or `finer`."""
+    """Repeats uncertain decisions on more exact values.
+
+    Attributes:
+        params: The parameters of the step.
+        computable: The activations that can be computed in float64.
+        finer: The kinds of more exact values, in the order of use.
+        settled: The activations that were decided by more exact values. `settle` adds to it.
+    """
 
     params: Mapping[str, Any]
     computable: set[str]
     finer: tuple[str, ...]
     settled: set[str]
 
-    def settle(self, method: Method, view: CalibrationPass) -> Decisions:
-        """Return a method's decisions. Adds the activations that needed more exact values to `settled`."""
-        decisions = method(view, self.params)
+    def decide(self, method: Method, pass_: CalibrationPass) -> Decisions:
+        """Return the decisions of a method. Uncertain ones are repeated on more exact values."""
+        decisions = method(pass_, self.params)
         for kernels in self.finer:
-            unsure = sorted(name for name, decision in decisions.items() if not decision.sure)
-            names = [name for name in unsure if kernels != FLOAT64 or name in self.computable]
+            uncertain = sorted(name for name, decision in decisions.items() if not decision.sure)
+            names = [name for name in uncertain if kernels != FLOAT64 or name in self.computable]
             if names:
-                again = self.decide_again(method, view, decisions, names, kernels)
-                self.settled.update(name for name, decision in again.items() if decision.sure)
-                decisions.update(again)
+                repeated = self.decide_again(method, pass_, decisions, names, kernels)
+                self.settled.update(name for name, decision in repeated.items() if decision.sure)
+                decisions.update(repeated)
         return decisions
 
     def decide_again(
-        self, method: Method, view: CalibrationPass, decisions: Decisions, names: Sequence[str], kernels: str
+        self, method: Method, pass_: CalibrationPass, decisions: Decisions, names: Sequence[str], kernels: str
     ) -> Decisions:
-        """Return decisions on more exact values, of the calls that seemed to decide.
+        """Repeat decisions on more exact values, in the calls that decided them before.
 
-        Where these values are further from those before than the limit of noise, other calls may hold the extremes: the
-        reference kernels run all of them, and float64, which then misses something that kernels do, decides nothing.
+        If the new values differ from the old ones by more than the noise limit, other calls may contain the extremes.
+        Then the reference kernels run all calls. A float64 result is discarded, because float64 lacks something that
+        kernels do.
         """
         calls = [decisions[name].calls for name in names]
-        chosen = None if None in calls else sorted({call for each in calls for call in each or ()})
-        ratio = NOISE[kernels] / NOISE[view.observer.kernels]
-        noise = {name: view.noise[name] * ratio for name in names}
-        whole = replace(view, observer=view.observer.restrict(names, kernels), noise=noise)
-        some = replace(whole, calls=chosen, before=decisions, noise_before=view.noise)
+        chosen = None if None in calls else sorted({call for numbers in calls for call in numbers or ()})
+        ratio = NOISE[kernels] / NOISE[pass_.observer.kernels]
+        noise = {name: pass_.noise[name] * ratio for name in names}
+        whole = replace(pass_, observer=pass_.observer.restrict(names, kernels), noise=noise)
+        partial = replace(whole, calls=chosen, before=decisions, noise_before=pass_.noise)
         try:
-            again = method(whole if chosen is None else some, self.params)
+            repeated = method(whole if chosen is None else partial, self.params)
         except NotImplementedError as error:
             print(f"not in float64: {error}")
             return {}
-        far = [name for name in again if _differ(again[name].values, decisions[name].values, view.noise[name])]
+        different = [
+            name for name in repeated if _differ(repeated[name].values, decisions[name].values, pass_.noise[name])
+        ]
         if kernels == FLOAT64:
-            return {name: decision for name, decision in again.items() if name not in far}
-        if far and chosen is not None:
-            again |= method(replace(whole, observer=view.observer.restrict(far, kernels)), self.params)
-        return again
+            return {name: decision for name, decision in repeated.items() if name not in different}
+        if different and chosen is not None:
+            repeated |= method(replace(whole, observer=pass_.observer.restrict(different, kernels)), self.params)
+        return repeated
 
 
-def _differ(bounds: tuple[float, float], before: tuple[float, float], noise: float) -> bool:
-    limit = noise * find_span(*before)
-    return any(abs(bound - other) > limit for bound, other in zip(bounds, before, strict=True))
+def _differ(bounds: tuple[float, float], old_bounds: tuple[float, float], noise: float) -> bool:
+    """Return whether a bound differs from that before by more than the noise limit."""
+    limit = noise * find_span(*old_bounds)
+    return any(abs(bound - old_bound) > limit for bound, old_bound in zip(bounds, old_bounds, strict=True))
 
 
 def find_cpu_dependence(
     observer: Observer, graph: Subgraph, exactness: Exactness, decisions: Decisions
 ) -> list[CpuDependence]:
-    """Return what ties ranges to this CPU: decisions that are unsure, and operators whose noise has no limit."""
-    makers = {index: op.name for op in graph.ops for index in op.outputs}
-    ties = []
+    """Return the ranges that depend on the CPU: uncertain decisions, and activations whose noise has no limit."""
+    producers = {index: op.name for op in graph.ops for index in op.outputs}
+    dependences = []
     for activation in observer.activations:
         jump = exactness.jumps.get(activation.index)
         if jump is not None:
-            ties.append(CpuDependence(jump.operator, jump.layer, JUMPING))
+            dependences.append(CpuDependence(jump.operator, jump.layer, JUMPING))
         elif activation.name in decisions and not decisions[activation.name].sure:
-            ties.append(CpuDependence(makers.get(activation.index, "INPUT"), activation.name, UNSETTLED))
-    return ties
+            dependences.append(CpuDependence(producers.get(activation.index, "INPUT"), activation.name, UNSETTLED))
+    return dependences

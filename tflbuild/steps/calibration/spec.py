@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kinds of calibration: `calibrate`, `moments` and `advise`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = (
         packages=LITERT,
         outputs=("ranges.json",),
     ),
-    # float .tflite x samples -> second moments of what comes into FULLY_CONNECTED
+    # float .tflite x samples -> second moments of the inputs of FULLY_CONNECTED
     StepKind(
         name="moments",
         server="litert",
