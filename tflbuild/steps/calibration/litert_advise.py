@@ -46,13 +46,13 @@ class CalibrationStudy:
         observer: Runs the calibration samples.
         evaluation: Runs the evaluation samples.
         calibrated: Activation name -> its range in the recipe's calibration.
-        makers: Tensor name -> the operator that computes it.
+        producers: Tensor name -> the operator that computes it.
     """
 
     observer: Observer
     evaluation: Observer | None
     calibrated: Ranges
-    makers: Mapping[str, str]
+    producers: Mapping[str, str]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the figures of each activation, for advice.json."""
@@ -71,7 +71,7 @@ class CalibrationStudy:
             gaps = [float(gap) for gap in tensor_growth.gaps()]
             yield {
                 "name": name,
-                "operator": self.makers.get(name, "INPUT"),
+                "operator": self.producers.get(name, "INPUT"),
                 "signature": self.observer.signature["key"],
                 "low": ranges[name][0],
                 "high": ranges[name][1],
