@@ -251,7 +251,7 @@ def test_the_bytes_are_the_values_and_nothing_computes_in_float(rows, name):
 @pytest.mark.parametrize(
     ("name", "what", "where"),
     [
-        ("two_means", "input 'image' has 3 channels, and mean 2 numbers", "signature.preprocess.image.mean"),
+        ("two_means", "input 'image' has 3 channels, and mean has 2 numbers", "signature.preprocess.image.mean"),
         ("another_size", "preprocessed, is [1, 12, 10, 3], and the model takes", "signature.preprocess.image"),
         ("no_size", "input 'image' cannot be resized", "signature.preprocess.image.resize"),
         ("no_image", "input 'x'", "signature.preprocess.x.layout"),

@@ -134,7 +134,7 @@ def test_a_target_with_fixed_shapes_refuses_free_ones(project):
 def test_weights_above_two_gigabytes_are_refused_before_minutes_are_spent(project):
     done = project.run(*net("TooLarge", "signature.key=look"))
     assert done.code == 2
-    assert "the model's variables hold 2.40 GB, and a .tflite holds 2.1 GB" in done.err
+    assert "the model's variables have 2.40 GB, and a .tflite holds 2.1 GB" in done.err
     assert "_experimental_use_buffer_offset=true" in done.err
 
 

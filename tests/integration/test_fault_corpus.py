@@ -111,4 +111,4 @@ def test_every_planted_fault_is_in_the_corpus():
 
 def test_a_source_that_was_exported_in_training_mode_is_refused(swept):
     rows, _ = swept
-    assert "'noisy' gives another output 'y' when it is fed the same input again" in rows["noisy"].error
+    assert "'noisy' returns another output 'y' for the same input when it is called again" in rows["noisy"].error

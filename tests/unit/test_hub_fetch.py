@@ -114,7 +114,7 @@ def test_a_hub_is_asked_for_the_compressed_form(handle, url):
 )
 def test_what_is_no_url_is_said_to_be_none(handle, request_for):
     found = refusal(hub_fetch.run, request_for(handle))
-    assert (found.kind, found.where, found.what) == ("recipe", "source.handle", f"'{handle}' is no URL")
+    assert (found.kind, found.where, found.what) == ("recipe", "source.handle", f"'{handle}' is not a valid URL")
 
 
 def test_what_a_manifest_says_of_a_url_holds_no_secret():
@@ -278,7 +278,7 @@ def test_what_kagglehub_says_is_told(monkeypatch, request_for):
 @pytest.mark.parametrize(
     ("name", "text", "kind", "word"),
     [
-        ("UnimplementedError", "File system scheme 's3' not implemented", "recipe", "reads no s3://"),
+        ("UnimplementedError", "File system scheme 's3' not implemented", "recipe", "cannot read s3:// addresses"),
         ("NotFoundError", "Object gone", "recipe", "there is no model"),
         ("OSError", "s3://b/m does not exist.", "recipe", "there is no model"),
         ("PermissionDeniedError", "no\nmore", "environment", "cannot fetch"),
@@ -286,7 +286,7 @@ def test_what_kagglehub_says_is_told(monkeypatch, request_for):
     ],
 )
 def test_what_tensorflow_says_of_a_handle_is_sorted(name, text, kind, word):
-    found = hub_fetch.unread("s3://b/m", type(name, (Exception,), {})(text))
+    found = hub_fetch.convert_read_error("s3://b/m", type(name, (Exception,), {})(text))
     assert isinstance(found, WorkerError)
     assert found.fields["kind"] == kind
     assert word in found.fields["what"]
@@ -295,7 +295,7 @@ def test_what_tensorflow_says_of_a_handle_is_sorted(name, text, kind, word):
 
 def test_a_full_disk_stays_a_full_disk():
     full = OSError(28, "No space left on device")
-    assert hub_fetch.unread("gs://b/m", full) is full
+    assert hub_fetch.convert_read_error("gs://b/m", full) is full
 
 
 class Bucket:
@@ -543,12 +543,12 @@ def test_a_saved_model_may_lie_one_folder_deeper(tmp_path, request_for, prefix):
 @pytest.mark.parametrize(
     ("files", "what", "why", "next_step"),
     [
-        ({"a/b/saved_model.pb": b""}, "holds no SavedModel", "there is: a/b/saved_model.pb", "SavedModel form"),
-        ({"a/saved_model.pb": b"", "b/saved_model.pb": b""}, "holds 2 SavedModels", "a/saved_model.pb", "by hand"),
-        ({"m.tflite": b""}, "holds no SavedModel", "m.tflite", "source=tflite"),
-        ({"x/m.keras": b""}, "holds no SavedModel", "x/m.keras", "source=keras"),
-        ({f"f{n:02}": b"" for n in range(14)}, "holds no SavedModel", "f09 and 4 more", "SavedModel form"),
-        ({}, "holds no SavedModel", "there is: nothing", "SavedModel form"),
+        ({"a/b/saved_model.pb": b""}, "contains no SavedModel", "there is: a/b/saved_model.pb", "SavedModel format"),
+        ({"a/saved_model.pb": b"", "b/saved_model.pb": b""}, "contains 2 SavedModels", "a/saved_model.pb", "by hand"),
+        ({"m.tflite": b""}, "contains no SavedModel", "m.tflite", "source=tflite"),
+        ({"x/m.keras": b""}, "contains no SavedModel", "x/m.keras", "source=keras"),
+        ({f"f{n:02}": b"" for n in range(14)}, "contains no SavedModel", "f09 and 4 more", "SavedModel format"),
+        ({}, "contains no SavedModel", "there is: nothing", "SavedModel format"),
     ],
 )
 def test_what_holds_no_saved_model_is_listed(tmp_path, request_for, files, what, why, next_step):

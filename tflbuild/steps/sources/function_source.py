@@ -1,4 +1,4 @@
-"""A user's call that makes the model: a Keras model, a tf.Module, a tf.function, or a concrete function."""
+"""Sources that are Python functions: they return a Keras model, a tf.Module, a tf.function or a concrete function."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ KEY = "source.call"
 
 
 def load_function(request: StepRequest) -> LoadedSource:
-    """What the call gives. Raises WorkerError for an exception in it and for anything else than a model."""
+    """Call the user's function, and return the model that it makes.
+
+    Raises:
+        WorkerError: The function raised an exception, or returned something other than a model.
+    """
     params = request.params
     make = load_reference(request, params["call"], KEY)
     label = params["call"]
-    if is_entry(make):  # the reference is the model itself
+    # A reference to a tf.function names the model itself.
+    if is_entry(make):
         require_no_arguments(params["arguments"], label)
         model = make
     else:
@@ -37,9 +42,9 @@ def load_function(request: StepRequest) -> LoadedSource:
             model = make(**params["arguments"])
     if not (is_keras(model) or isinstance(model, tf.Module) or is_entry(model)):
         raise WorkerError(
-            f"'{label}' gave {describe(model)}",
+            f"'{label}' returned {describe_type(model)}",
             where=KEY,
-            why="it must give a Keras model, a tf.Module, a tf.function or a concrete function",
+            why="it must return a Keras model, a tf.Module, a tf.function or a concrete function",
             next_step="return the model",
         )
     if "weights" in request.inputs:
@@ -48,30 +53,34 @@ def load_function(request: StepRequest) -> LoadedSource:
     def entry(key: str, named: str) -> SourceEntryPoint:
         return object_entry(model, key, named, label, "signature.entry")
 
-    own = () if is_keras(model) or is_entry(model) else tuple(methods(model))
-    return LoadedSource(model, entry, own or (DEFAULT_KEY,))
+    function_names = () if is_keras(model) or is_entry(model) else tuple(methods(model))
+    return LoadedSource(model, entry, function_names or (DEFAULT_KEY,))
 
 
 def require_no_arguments(arguments: Any, label: str) -> None:
-    """A tf.function is not called to make a model. Raises WorkerError where arguments are given for that."""
+    """Raise WorkerError if a recipe has arguments for a tf.function, which is not called to make a model."""
     if arguments:
         raise WorkerError(
-            f"'{label}' is a tf.function, the model itself, and takes no source.arguments",
+            f"'{label}' is a tf.function, which is the model itself, so source.arguments cannot be passed to it",
             where="source.arguments",
-            next_step="write a plain function that takes them and returns the tf.function",
+            next_step="write a plain function that takes the arguments and returns the tf.function",
         )
 
 
-def describe(value: Any) -> str:
-    """`a list`, `nothing`."""
-    return "nothing" if value is None else f"a {type(value).__name__}"
+def describe_type(value: Any) -> str:
+    """Return the type of a value for a message: `a list`, or `None`."""
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def load_weights(model: Any, request: StepRequest, label: str) -> None:
-    """Read a Keras model's weights from `source.weights`; a subclassed model is built on zeros first."""
+    """Read the weights of a Keras model from `source.weights`. A subclassed model is built on zeros first.
+
+    Raises:
+        WorkerError: The model is not a Keras model, or the weights do not fit it.
+    """
     if not is_keras(model):
         raise WorkerError(
-            f"'{label}' gave {describe(model)}, and source.weights are a Keras model's",
+            f"'{label}' returned {describe_type(model)}, but source.weights needs a Keras model",
             where="source.weights",
             next_step="restore the weights in the function itself",
         )
@@ -79,18 +88,18 @@ def load_weights(model: Any, request: StepRequest, label: str) -> None:
     file = request.inputs["weights"]
     require_contained_weights(file, request.labels["weights"], request.folder, "source.weights")
     try:
-        model.load_weights(named_as_keras_wants(file, request.labels["weights"], request.folder))
+        model.load_weights(link_with_suffix(file, request.labels["weights"], request.folder))
     except Exception as error:
         raise WorkerError(
             f"the weights of '{request.labels['weights']}' do not fit the model that '{label}' makes",
             where="source.weights",
             why=first_line(error),
-            next_step="check source.arguments: the model must be the one whose weights were saved",
+            next_step="check source.arguments: the function must make the model whose weights were saved",
         ) from error
 
 
-def named_as_keras_wants(file: Any, label: str, folder: Any) -> str:
-    """Keras tells the format of weights by the end of the file's name."""
+def link_with_suffix(file: Any, label: str, folder: Any) -> str:
+    """Return a link to a weights file whose suffix is the original one, from which Keras derives the format."""
     suffix = ".weights.h5" if label.endswith(".weights.h5") else "".join(file.suffixes)
     link = folder / f"named{suffix}"
     link.symlink_to(file.resolve())
@@ -98,7 +107,7 @@ def named_as_keras_wants(file: Any, label: str, folder: Any) -> str:
 
 
 def build_on_zeros(model: Any, request: StepRequest, label: str) -> None:
-    """A subclassed model has its variables only after a call."""
+    """Call a subclassed model with zeros, since it makes its variables in the first call."""
     if getattr(model, "built", False) and getattr(model, "inputs", None):
         return
     declared = request.params["signatures"][0]

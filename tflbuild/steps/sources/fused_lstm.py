@@ -1,8 +1,8 @@
-"""LSTM layers of Keras 3, traced as tf_keras does, so that TFLite gets one operator for each.
+"""LSTM layers of Keras 3 that are traced with the function of tf_keras, so that each becomes one operator.
 
-TFLiteConverter fuses a function that carries tf_keras's `api_implements` attribute, and unrolls
-nothing else into UNIDIRECTIONAL_SEQUENCE_LSTM. Keras 3 asks its backend for a fast implementation
-of every layer first, and does its own loop when there is none: here it gets the function of tf_keras.
+TFLiteConverter makes UNIDIRECTIONAL_SEQUENCE_LSTM only of functions with the attribute `api_implements` of tf_keras.
+Keras 3 first asks its backend for a fast implementation of a layer, and runs its own loop if there is none. This module
+provides the function of tf_keras as that implementation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 
 class FusedLstm:
-    """Stands in for `keras.src.backend.lstm`; counts the layers that it traced."""
+    """A replacement of `keras.src.backend.lstm`. `traced` is the number of layers that it traced."""
 
     def __init__(self) -> None:
         self.traced = 0
@@ -37,9 +37,13 @@ class FusedLstm:
         unroll: bool = False,
         time_major: bool = False,
     ) -> tuple[Any, Any, list[Any]]:
-        """Outputs as Keras's backend gives them. Raises NotImplementedError for what TFLite's operator lacks."""
-        usual = activation is keras.activations.tanh and recurrent_activation is keras.activations.sigmoid
-        if not usual or unroll or bias is None or mask is not None:
+        """Return the outputs like the backend of Keras: the last output, all outputs, and the two states.
+
+        Raises:
+            NotImplementedError: The TensorFlow Lite operator does not support these options. Keras then runs its loop.
+        """
+        default_activations = activation is keras.activations.tanh and recurrent_activation is keras.activations.sigmoid
+        if not default_activations or unroll or bias is None or mask is not None:
             raise NotImplementedError("no fused operator has these options")
         from tf_keras.src.layers.rnn import gru_lstm_utils, lstm
 
@@ -66,12 +70,12 @@ class FusedLstm:
 
 @contextmanager
 def fused_lstms() -> Iterator[FusedLstm]:
-    """While this lasts, Keras 3 traces its LSTM layers fused."""
+    """Let Keras 3 trace LSTM layers as fused operators within the block."""
     import keras.src.backend as backend
 
-    kept, fused = backend.lstm, FusedLstm()
+    original, fused = backend.lstm, FusedLstm()
     backend.lstm = fused
     try:
         yield fused
     finally:
-        backend.lstm = kept
+        backend.lstm = original

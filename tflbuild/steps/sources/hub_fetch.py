@@ -1,9 +1,8 @@
-"""The step `fetch`: a TF Hub handle, or an archive at hand, becomes the SavedModel folder behind it.
+"""The step `fetch`: it downloads a TF Hub handle, or unpacks a local archive, to a SavedModel folder.
 
-An http(s) handle is asked for as the resolver of tensorflow_hub 0.16 asks, Kaggle's and tfhub.dev's
-included: these hubs answer by leading on to a storage. What that resolver lacks is added: limits of
-time, retries, and a check that all has come. What comes is a stranger's: plain files below its own
-folder are taken, and an archive that holds anything else is refused whole.
+The request for an http(s) handle is the same as that of the resolver of tensorflow_hub 0.16, also for Kaggle and
+tfhub.dev, which redirect to a storage server. In addition, this module has time limits, retries, and a check that the
+download is complete. The archive is untrusted: see `tflbuild.runtime.untrusted_archives`.
 """
 
 from __future__ import annotations
@@ -36,38 +35,47 @@ from tflbuild.terminal.addresses import innermost, public_part
 MODEL = "saved_model.pb"
 
 FORMAT = ("tf-hub-format", "compressed")
-CHINA = "https://hub.tensorflow.google.cn/"  # tensorflow_hub knows where this mirror keeps its archives
+# A mirror with a separate server for archives. Both addresses are those in tensorflow_hub.
+CHINA = "https://hub.tensorflow.google.cn/"
 CHINA_ARCHIVE = "https://gcs.tensorflow.google.cn/tfhub-modules/{}.tar.gz"
 KAGGLE_PATH = re.compile(
     r"/models/([^/]+)/([^/]+)/(?:frameworks/)?([^/]+)/(?:variations/)?([^/]+)(?:/(?:versions/)?(\d+))?/?"
 )
-CONNECT_SECONDS, READ_SECONDS = 10, 30  # to a connection, and without a byte
-WAITS = (0.5, 2.0)  # seconds before each further attempt
-LONGEST_WAIT = 20.0  # that a server may ask for
-LASTING = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL, requests.TooManyRedirects)
-NO_URL = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
-ELSEWHERE = "see in a browser where it leads, and check HTTPS_PROXY"
+# Time limits for a connection, and for a pause between two bytes.
+CONNECT_SECONDS, READ_SECONDS = 10, 30
+# Seconds before the second and the third attempt.
+WAITS = (0.5, 2.0)
+# The maximum pause in seconds that a server may request with Retry-After.
+MAX_WAIT = 20.0
+# Errors that another attempt cannot fix.
+PERMANENT_ERRORS = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL, requests.TooManyRedirects)
+URL_ERRORS = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
+CHECK_ADDRESS = "open the address in a browser to see where it redirects to, and check HTTPS_PROXY"
 OTHER_MODELS = {".keras": "keras", ".h5": "keras", ".tflite": "tflite"}
 
 
 class RetryableError(Exception):
-    """A failure that may be gone in a moment; `wait` is what the server asked for, in seconds."""
+    """A failure that another attempt may fix. `wait` is the pause in seconds that the server requested."""
 
-    def __init__(self, why: str, wait: float = 0.0) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
         self.wait = wait
 
 
 class ModelForbiddenError(Exception):
-    """The hub knows the model and does not give it; `urls` are those that led there."""
+    """The server refuses access to a model. `urls` are the addresses of the redirects and of the answer."""
 
-    def __init__(self, why: str, urls: list[str]) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, urls: list[str]) -> None:
+        super().__init__(reason)
         self.urls = urls
 
 
 def run(request: StepRequest) -> Facts:
-    """Output model/. Facts: `url` that the bytes came from ("" for a local archive), `bytes` that came, `files`."""
+    """Run the step `fetch`. Its output is the folder `model/`.
+
+    Returns:
+        Facts: `url`, the address of the download ("" for a local archive); `bytes`, its size; `files`, their number.
+    """
     folder = request.folder / "unpacked"
     label = str(request.params.get("handle", "")) or request.labels["archive"]
     if "archive" in request.inputs:
@@ -83,11 +91,11 @@ def run(request: StepRequest) -> Facts:
     return {"url": url, "bytes": size, "files": sum(path.is_file() for path in model.rglob("*"))}
 
 
-# http
-
-
 def fetch_http(handle: str, scratch: Path, folder: Path) -> tuple[str, int]:
-    """Download and unpack; (URL, bytes). Kaggle gives some models to those alone who say who they are."""
+    """Download and unpack a model, and return its URL and the size of the download in bytes.
+
+    Kaggle requires a login for some models. They are fetched with kagglehub.
+    """
     try:
         archive = download(handle, scratch / "download")
     except ModelForbiddenError as refusal:
@@ -98,7 +106,7 @@ def fetch_http(handle: str, scratch: Path, folder: Path) -> tuple[str, int]:
             kind="environment",
             where=WHERE,
             why=str(refusal),
-            next_step="see whether it asks for consent or for credentials, which may stand in ~/.netrc; the models of"
+            next_step="check whether the server needs your consent, or credentials in ~/.netrc; the models of"
             f" tfhub.dev are now at https://www.kaggle.com/models; or {BY_HAND}",
         ) from None
     unpack(archive, folder)
@@ -108,14 +116,17 @@ def fetch_http(handle: str, scratch: Path, folder: Path) -> tuple[str, int]:
 
 
 def hub_url(handle: str) -> str:
-    """What to ask a hub for. The URL of an archive is left alone: it may be signed. Raises WorkerError for no URL."""
+    """Return the URL of a handle with the parameters that request an archive. Raise WorkerError for an invalid URL.
+
+    The URL of an archive is not changed, since it may be signed.
+    """
     try:
         parts = urlsplit(handle)
-        known = bool(parts.hostname) and parts.port != 0
+        is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        known = False
-    if not known:
-        raise WorkerError(f"'{handle}' is no URL", where=WHERE, next_step="correct the host or the port")
+        is_valid = False
+    if not is_valid:
+        raise WorkerError(f"'{handle}' is not a valid URL", where=WHERE, next_step="correct the host or the port")
     if handle.startswith(CHINA):
         return CHINA_ARCHIVE.format(handle[len(CHINA) :])
     if parts.path.endswith(ARCHIVES) or FORMAT in parse_qsl(parts.query):
@@ -125,27 +136,27 @@ def hub_url(handle: str) -> str:
 
 
 def download(handle: str, path: Path) -> DownloadedArchive:
-    """The archive behind a handle, tried again where that may help. Raises WorkerError or Forbidden."""
+    """Download the archive of a handle, in up to three attempts. Raise WorkerError or ModelForbiddenError."""
     url = hub_url(handle)
     for wait in (*WAITS, None):
         try:
             return download_once(handle, url, path)
-        except RetryableError as trouble:
-            print(f"{public_part(url)}: {trouble}")
+        except RetryableError as failure:
+            print(f"{public_part(url)}: {failure}")
             if wait is None:
                 raise WorkerError(
                     f"cannot fetch '{handle}'",
                     kind="environment",
                     where=WHERE,
-                    why=f"{trouble} (tried {len(WAITS) + 1} times)",
-                    next_step=f"check the connection, and HTTPS_PROXY if one is needed, and build again; or {BY_HAND}",
-                ) from trouble
-            time.sleep(max(wait, min(trouble.wait, LONGEST_WAIT)))
+                    why=f"{failure} (tried {len(WAITS) + 1} times)",
+                    next_step=f"check the connection, and HTTPS_PROXY if you need a proxy; build again; or {BY_HAND}",
+                ) from failure
+            time.sleep(max(wait, min(failure.wait, MAX_WAIT)))
     raise AssertionError
 
 
 def download_once(handle: str, url: str, path: Path) -> DownloadedArchive:
-    """One attempt. Raises Passing, Forbidden or WorkerError."""
+    """Try once to download an archive. The exceptions are those of `require_success` and `save`, among others."""
     try:
         with requests.get(
             url,
@@ -158,65 +169,79 @@ def download_once(handle: str, url: str, path: Path) -> DownloadedArchive:
             save(response, handle, path)
             return DownloadedArchive(path, handle, public_part(response.url), response.headers.get("Content-Type", ""))
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        why = innermost(error)
-        certificate = "CERTIFICATE_VERIFY_FAILED" in why
-        if certificate or isinstance(error, LASTING):
+        reason = innermost(error)
+        certificate = "CERTIFICATE_VERIFY_FAILED" in reason
+        if certificate or isinstance(error, PERMANENT_ERRORS):
             raise WorkerError(
                 f"cannot fetch '{handle}'",
                 kind="environment",
                 where=WHERE,
-                why=why,
-                next_step=("name your own certificates with REQUESTS_CA_BUNDLE" if certificate else ELSEWHERE)
+                why=reason,
+                next_step=("name your own certificates with REQUESTS_CA_BUNDLE" if certificate else CHECK_ADDRESS)
                 + f"; or {BY_HAND}",
             ) from error
-        if isinstance(error, NO_URL):
-            raise WorkerError(f"'{handle}' is no URL", where=WHERE, why=why, next_step="correct it") from error
-        raise RetryableError(why) from error
+        if isinstance(error, URL_ERRORS):
+            raise WorkerError(
+                f"'{handle}' is not a valid URL", where=WHERE, why=reason, next_step="correct the handle"
+            ) from error
+        raise RetryableError(reason) from error
 
 
 def certificates() -> str | bool:
-    """The file or folder of certificates to trust, or True for those of requests. Raises WorkerError for none there.
+    """Return the file or folder of trusted certificates, or True for those of the package `requests`.
 
-    requests knows one of these variables, and tensorflow_hub, by way of Python, the other.
+    `requests` reads the variable REQUESTS_CA_BUNDLE. tensorflow_hub uses Python's `ssl`, which reads SSL_CERT_FILE.
+
+    Raises:
+        WorkerError: A variable does not contain the absolute path of an existing file or folder.
     """
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         if path := os.environ.get(variable):
             if Path(path).is_absolute() and Path(path).exists():
                 return path
             raise WorkerError(
-                f"{variable} names no certificates",
+                f"{variable} does not name certificates",
                 kind="environment",
-                why=f"there is no {path}, or it is no absolute path",
+                why=f"'{path}' does not exist, or is not an absolute path",
                 next_step=f"correct the variable {variable}, or unset it",
             )
     return True
 
 
 def require_success(response: requests.Response, handle: str) -> None:
-    """Raise what an answer other than 200 comes to."""
+    """Raise the error for any HTTP status other than 200.
+
+    Raises:
+        RetryableError: The server is busy or has failed.
+        ModelForbiddenError: The server refuses access.
+        WorkerError: All other cases.
+    """
     code = response.status_code
     if code == 200:
         return
     body = response.raw.read(200, decode_content=False).decode(errors="replace")
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in body).split())
-    why = f"{public_part(response.url)} answered {code} {response.reason}" + (f": {text}" if text else "")
+    reason = f"{public_part(response.url)} answered {code} {response.reason}" + (f": {text}" if text else "")
     if code == 429 or code >= 500:
-        asked = response.headers.get("Retry-After", "")
-        raise RetryableError(why, float(asked) if asked.isascii() and asked.isdigit() else 0.0)
+        pause = response.headers.get("Retry-After", "")
+        raise RetryableError(reason, float(pause) if pause.isascii() and pause.isdigit() else 0.0)
     if code in (401, 403):
-        raise ModelForbiddenError(why, [one.url for one in (*response.history, response)])
+        raise ModelForbiddenError(reason, [answer.url for answer in (*response.history, response)])
     if code in (400, 404, 410):
         raise WorkerError(
             f"there is no model at '{handle}'",
             where=WHERE,
-            why=why,
-            next_step="open it in a browser; what tfhub.dev had is now at https://www.kaggle.com/models",
+            why=reason,
+            next_step="open it in a browser; the models of tfhub.dev are now at https://www.kaggle.com/models",
         )
-    raise WorkerError(f"cannot fetch '{handle}'", kind="environment", where=WHERE, why=why, next_step=BY_HAND)
+    raise WorkerError(f"cannot fetch '{handle}'", kind="environment", where=WHERE, why=reason, next_step=BY_HAND)
 
 
 def save(response: requests.Response, handle: str, path: Path) -> None:
-    """The body, as it was sent. Raises Passing when less came than was announced, WorkerError for what never ends."""
+    """Write the body of a response to a file, without decoding it.
+
+    Raise RetryableError if it is shorter than the server announced, and WorkerError if it is longer than MAX_BYTES.
+    """
     announced = response.headers.get("Content-Length", "")
     size = 0
     with open(path, "wb") as file:
@@ -225,55 +250,68 @@ def save(response: requests.Response, handle: str, path: Path) -> None:
             if size > MAX_BYTES:
                 refuse(handle, f"it is longer than {MAX_BYTES:,} bytes")
     if announced.isdigit() and int(announced) != size:
-        raise RetryableError(f"the download broke off: {size:,} of {int(announced):,} bytes came")
-
-
-# other ways
+        raise RetryableError(f"the download is incomplete: {size:,} of {int(announced):,} bytes were received")
 
 
 def kaggle_name(url: str) -> str:
-    """owner/model/framework/variation[/version] of a URL of a Kaggle model; empty for any other URL."""
+    """Return `owner/model/framework/variation[/version]` of the URL of a Kaggle model; "" for any other URL."""
     parts = urlsplit(url)
-    found = KAGGLE_PATH.fullmatch(parts.path)
-    if found is None or parts.hostname not in ("kaggle.com", "www.kaggle.com"):
+    match = KAGGLE_PATH.fullmatch(parts.path)
+    if match is None or parts.hostname not in ("kaggle.com", "www.kaggle.com"):
         return ""
-    return "/".join(filter(None, found.groups()))
+    return "/".join(filter(None, match.groups()))
 
 
 def fetch_with_kagglehub(handle: str, name: str, refusal: str, scratch: Path, folder: Path) -> tuple[str, int]:
-    """A model that Kaggle gives to those alone who say who they are, by Kaggle's own package; (URL, bytes)."""
+    """Download a model with kagglehub, which logs in to Kaggle. Return its URL and its size in bytes.
+
+    Args:
+        handle: The handle in the recipe.
+        name: The name that `kaggle_name` returned.
+        refusal: The answer of the server to the request without a login.
+        scratch: A folder for temporary files.
+        folder: The folder to make.
+
+    Raises:
+        WorkerError: kagglehub is not installed, cannot fetch the model, or downloaded a link.
+    """
     os.environ["KAGGLEHUB_CACHE"] = str(scratch / "kaggle")
-    install, why = "", refusal
+    install, reason = "", refusal
     try:
-        place = Path(importlib.import_module("kagglehub").model_download(name))
+        download = Path(importlib.import_module("kagglehub").model_download(name))
     except ImportError:
-        place, install = None, ", and pip install kagglehub"
-    except Exception as error:  # kagglehub's, kagglesdk's or those of requests; all say why no model came
-        place, why = None, f"{refusal}\nkagglehub: {innermost(error)}"
-    if place is None:
+        download, install = None, ", and pip install kagglehub"
+    # kagglehub, kagglesdk and requests have exceptions of their own, whose messages say why the download failed.
+    except Exception as error:
+        download, reason = None, f"{refusal}\nkagglehub: {innermost(error)}"
+    if download is None:
         raise WorkerError(
             f"Kaggle refuses '{handle}'",
             kind="environment",
             where=WHERE,
-            why=why,
-            next_step="accept the terms on the model's page, set KAGGLE_USERNAME and KAGGLE_KEY (Kaggle's settings make"
-            f" them){install}; or {BY_HAND}",
+            why=reason,
+            next_step="accept the terms on the model's page, set KAGGLE_USERNAME and KAGGLE_KEY (create them in the"
+            f" settings of Kaggle){install}; or {BY_HAND}",
         )
-    for path in place.rglob("*"):
+    for path in download.rglob("*"):
         if path.is_symlink():
             refuse(handle, f"{path.name!a} is a symbolic link")
-    place.rename(folder)
+    download.rename(folder)
     return f"https://www.kaggle.com/models/{name}", sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def fetch_with_tensorflow(handle: str, scratch: Path, folder: Path) -> tuple[str, int]:
-    """A handle that is no http(s) URL, such as gs://, as tensorflow_hub and TensorFlow read it; (URL, bytes)."""
+    """Fetch a handle such as gs://... with tensorflow_hub and TensorFlow. Return the handle and the size in bytes.
+
+    Raises:
+        WorkerError: The handle is a file on this machine, tensorflow_hub is missing, or the model cannot be fetched.
+    """
     if urlsplit(handle).scheme == "file":
         raise WorkerError(
             f"'{handle}' is on this machine",
             where=WHERE,
-            why="what a URL names is fetched once, and a change of the file would not be seen",
-            next_step="give its path, without file://",
+            why="a URL is fetched only once, so a change of the file would not be noticed",
+            next_step="write the path of the file, without file://",
         )
     os.environ["TFHUB_CACHE_DIR"] = str(scratch / "hub")
     try:
@@ -289,65 +327,71 @@ def fetch_with_tensorflow(handle: str, scratch: Path, folder: Path) -> tuple[str
             return handle, copy_tree(tensorflow.io.gfile, hub.resolve(handle), folder)
         tensorflow.io.gfile.copy(handle, str(path))
     except (tensorflow.errors.OpError, OSError) as error:
-        raise unread(handle, error) from error
+        raise convert_read_error(handle, error) from error
     unpack(DownloadedArchive(path, handle), folder)
     return handle, path.stat().st_size
 
 
 def copy_tree(gfile: Any, source: str, folder: Path) -> int:
-    """Copy a folder of any file system that TensorFlow knows; its bytes."""
+    """Copy a folder of any file system that TensorFlow supports, and return its size in bytes."""
     total = 0
-    for place, _, names in gfile.walk(source):
-        below = place[len(source) :].strip("/")
+    for parent, _, names in gfile.walk(source):
+        relative_parent = parent[len(source) :].strip("/")
         for name in filter(None, names):
-            relative = f"{below}/{name}" if below else name
-            if why := name_refusal_reason(relative):
-                refuse(source, why)
+            relative = f"{relative_parent}/{name}" if relative_parent else name
+            if reason := name_refusal_reason(relative):
+                refuse(source, reason)
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
-            gfile.copy(gfile.join(place, name), str(target))
+            gfile.copy(gfile.join(parent, name), str(target))
             total += target.stat().st_size
     return total
 
 
-def unread(handle: str, error: Exception) -> Exception:
-    """What TensorFlow's complaint about a handle comes to; a full disk stays what it is."""
-    why = str(error).strip().split("\n")[0][:300]
+def convert_read_error(handle: str, error: Exception) -> Exception:
+    """Convert an exception of TensorFlow to a WorkerError that names the handle.
+
+    An exception of the operating system, such as for a full disk, is returned unchanged.
+    """
+    reason = str(error).strip().split("\n")[0][:300]
     name = type(error).__name__
-    if "no space left" in why.lower() or getattr(error, "errno", None) is not None:
+    if "no space left" in reason.lower() or getattr(error, "errno", None) is not None:
         return error
     if name == "UnimplementedError":
         scheme = urlsplit(handle).scheme
-        return WorkerError(f"TensorFlow here reads no {scheme}://", where=WHERE, why=why, next_step=BY_HAND)
-    if name == "NotFoundError" or why.endswith("does not exist."):
-        return WorkerError(f"there is no model at '{handle}'", where=WHERE, why=why, next_step="correct the handle")
+        return WorkerError(
+            f"the installed TensorFlow cannot read {scheme}:// addresses", where=WHERE, why=reason, next_step=BY_HAND
+        )
+    if name == "NotFoundError" or reason.endswith("does not exist."):
+        return WorkerError(f"there is no model at '{handle}'", where=WHERE, why=reason, next_step="correct the handle")
     return WorkerError(
         f"cannot fetch '{handle}'",
         kind="environment",
         where=WHERE,
-        why=why,
+        why=reason,
         next_step="check the connection; a private bucket needs GOOGLE_APPLICATION_CREDENTIALS; or " + BY_HAND,
     )
 
 
-# what came
-
-
 def find_model(folder: Path, label: str) -> Path:
-    """The SavedModel's folder: this one, or the only one directly below that is one. Raises WorkerError for neither."""
+    """Return the folder of the SavedModel: `folder` itself, or the only SavedModel directly below it.
+
+    Raises:
+        WorkerError: There is no SavedModel, or more than one.
+    """
     if (folder / MODEL).is_file():
         return folder
-    deeper = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
-    if len(deeper) == 1:
-        return deeper[0]
+    model_folders = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
+    if len(model_folders) == 1:
+        return model_folders[0]
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    shown = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
-    other = next((OTHER_MODELS[suffix] for name in files if (suffix := Path(name).suffix) in OTHER_MODELS), "")
+    file_list = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+    source_option = next((OTHER_MODELS[suffix] for name in files if (suffix := Path(name).suffix) in OTHER_MODELS), "")
     raise WorkerError(
-        f"'{label}' holds " + (f"{len(deeper)} SavedModels" if deeper else "no SavedModel"),
+        f"'{label}' contains " + (f"{len(model_folders)} SavedModels" if model_folders else "no SavedModel"),
         where=WHERE,
-        why=f"a SavedModel is a folder with a {MODEL}; there is: {shown or 'nothing'}",
-        next_step=f"take the file out and use source={other}"
-        if other
-        else f"look for its SavedModel form; or {BY_HAND}",
+        why=f"a SavedModel is a folder with a {MODEL}; there is: {file_list or 'nothing'}",
+        next_step=f"extract the file and use source={source_option}"
+        if source_option
+        else f"look for the model in SavedModel format; or {BY_HAND}",
     )

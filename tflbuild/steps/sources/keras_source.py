@@ -1,4 +1,7 @@
-"""Keras files: `.keras` and HDF5, by Keras 3 first, then tf_keras; no code but what the recipe names."""
+"""Sources that are Keras files, `.keras` or HDF5. They are loaded with Keras 3, or else with tf_keras.
+
+Loading runs no code except what the recipe names.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ from tflbuild.steps.sources.source_entry_points import LoadedSource, keras_entry
 
 
 def load_keras(request: StepRequest) -> LoadedSource:
-    """A Keras model, inference mode. Raises WorkerError for what neither Keras can load.
+    """Load a Keras file as a model in inference mode.
 
-    Both Kerases run what a file names, tf_keras whatever its safe mode, so the file is read first.
+    Keras 3 and tf_keras run code that a file names, and tf_keras does so even in safe mode. Therefore the file is
+    checked against the allow list first.
+
+    Raises:
+        WorkerError: The file is refused, or neither Keras 3 nor tf_keras can load it.
     """
     file = open_keras_file(request.inputs["source"], request.labels["source"])
     allowed, label = request.params.get("allow", ()), file.label
@@ -28,7 +35,7 @@ def load_keras(request: StepRequest) -> LoadedSource:
     path, safe = file.link_into(request.folder), not allowed
     try:
         model = keras.saving.load_model(path, custom_objects=objects, compile=False, safe_mode=safe)
-        return loaded(model, label)
+        return wrap_model(model, label)
     except WorkerError:
         raise
     except Exception as error:
@@ -38,19 +45,20 @@ def load_keras(request: StepRequest) -> LoadedSource:
             f"Keras {keras.__version__} cannot load '{label}'",
             where="source.path",
             why=first_line(error),
-            next_step="load it by hand with keras.saving.load_model to see more, then save it again",
+            next_step="load it by hand with keras.saving.load_model to see the whole error, then save it again",
         ) from error
 
 
 def list_custom(objects: dict[str, Any]) -> set[str]:
-    """Return the names that a loader knows: those of the recipe, and those that its code has registered."""
+    """Return the names of custom classes: those in the recipe, and those that user code has registered."""
     legacy = sys.modules.get("tf_keras")
     registered = {} if legacy is None else legacy.saving.get_custom_objects()
     return {*objects, *keras.saving.get_custom_objects(), *registered}
 
 
 def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bool, first: Exception) -> LoadedSource:
-    """What Keras 3 could not load. tf_keras takes a second to import, so it is imported here."""
+    """Load a file with tf_keras, after Keras 3 failed with the exception `first`."""
+    # The import of tf_keras takes a second, so it is done only here.
     import tf_keras
 
     try:
@@ -60,16 +68,16 @@ def load_with_tf_keras(path: Path, label: str, objects: dict[str, Any], safe: bo
             f"neither Keras {keras.__version__} nor tf_keras {tf_keras.__version__} can load '{label}'",
             where="source.path",
             why=f"Keras: {first_line(first)}\ntf_keras: {first_line(second)}",
-            next_step="name its classes in source.custom_objects, or load it by hand to see more",
+            next_step="name its classes in source.custom_objects, or load it by hand to see the whole error",
         ) from second
-    found = loaded(model, label)
-    why = f"Keras {keras.__version__} could not: {first_line(first)[:100]}"
-    found.note = f"loaded with tf_keras {tf_keras.__version__}; {why}"
-    return found
+    source = wrap_model(model, label)
+    reason = f"Keras {keras.__version__} could not: {first_line(first)[:100]}"
+    source.note = f"loaded with tf_keras {tf_keras.__version__}; {reason}"
+    return source
 
 
-def loaded(model: Any, label: str) -> LoadedSource:
-    """A model object of either Keras; a method of its own may be an entry point."""
+def wrap_model(model: Any, label: str) -> LoadedSource:
+    """Return a Keras model as a source. Its entry points are its call and its methods."""
 
     def entry(key: str, named: str) -> Any:
         return object_entry(model, key, named, label, "signature.entry") if named else keras_entry(model)
@@ -78,6 +86,6 @@ def loaded(model: Any, label: str) -> LoadedSource:
 
 
 def load_objects(request: StepRequest) -> dict[str, Any]:
-    """The classes that the recipe names, by their names in the file."""
-    named = request.params.get("custom_objects", {})
-    return {name: load_reference(request, entry, f"source.custom_objects.{name}") for name, entry in named.items()}
+    """Import the classes in `source.custom_objects`, and return them by their names in the file."""
+    references = request.params.get("custom_objects", {})
+    return {name: load_reference(request, entry, f"source.custom_objects.{name}") for name, entry in references.items()}

@@ -1,6 +1,6 @@
-"""The step `import` of a float .tflite: it is its own float model, and TensorFlow is not needed.
+"""The step `import_tflite`: a .tflite source is its own float model, so the step needs no TensorFlow.
 
-A file without signatures gets one over its main subgraph, named by its tensors.
+A file without signatures gets a signature of its main subgraph, whose names are those of the tensors.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ DEFAULT_KEY = "serving_default"
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs model.tflite and signature.json; facts: what the file contains."""
+    """Run the step. Its outputs are `model.tflite` and `signature.json`. The facts are the contents of the file."""
     label = request.labels["source"]
     declared = request.params["signature"]
     raw, model = read_source(request.inputs["source"], label)
     path = request.outputs / "model.tflite"
-    given = {"bytes": len(raw), "has_signatures": bool(model.signatures)}  # as the file is
+    # Facts of the source file, before it is changed.
+    source_facts = {"bytes": len(raw), "has_signatures": bool(model.signatures)}
     path.write_bytes(raw)
-    kept = move_buffers_inside(path)
+    note = move_buffers_inside(path)
     raw, model = path.read_bytes(), read_model(path)
     if request.params["must_be_float"]:
         refuse_quantized(model, label)
@@ -48,20 +49,20 @@ def run(request: StepRequest) -> Facts:
     signatures = {entry.key: entry for entry in model.signatures}
     key = declared["key"] or next(iter(signatures))
     require_key(key, signatures, label)
-    found = signatures[key]
-    has = {name: to_spec(tensor) for name, tensor in found.inputs.items()}
-    specs = declare(has, declared, label)
-    require_as_stored(has, specs)
-    outputs = {name: to_spec(tensor) for name, tensor in found.outputs.items()}
+    main = signatures[key]
+    stored_specs = {name: to_spec(tensor) for name, tensor in main.inputs.items()}
+    specs = declare(stored_specs, declared, label)
+    require_stored_shapes(stored_specs, specs)
+    outputs = {name: to_spec(tensor) for name, tensor in main.outputs.items()}
     require_described(declared, list(specs), list(outputs), label, "metadata")
-    signature = signature_json(found.key, specs, outputs, found.key)
-    more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != found.key]
+    signature = signature_json(main.key, specs, outputs, main.key)
+    more = [describe_signature(entry) for key, entry in sorted(signatures.items()) if key != main.key]
     request.write_json("signature.json", {**signature, "more": more})
-    return {"contents": describe_model(model, read_metadata(path)) | given, **({"note": kept} if kept else {})}
+    return {"contents": describe_model(model, read_metadata(path)) | source_facts, **({"note": note} if note else {})}
 
 
 def describe_signature(entry: SignatureDef) -> dict[str, Any]:
-    """Another signature of the file: it stays as it is."""
+    """Return a signature of the file as JSON. Signatures other than the main one are not changed."""
     inputs, outputs = (
         {name: to_spec(tensor) for name, tensor in side.items()} for side in (entry.inputs, entry.outputs)
     )
@@ -69,13 +70,13 @@ def describe_signature(entry: SignatureDef) -> dict[str, Any]:
 
 
 def read_source(path: Path, label: str) -> tuple[bytes, Model]:
-    """The bytes of a .tflite file, and what is in them. Raises WorkerError for what is none."""
+    """Read a .tflite file, and return its bytes and its model. Raise WorkerError if it is not a .tflite file."""
     raw = path.read_bytes()
     if raw[4:8] != IDENTIFIER:
         raise WorkerError(
             f"'{label}' is not a .tflite file",
             where="source.path",
-            why="its identifier is not TFL3: it is damaged, cut short or of another kind",
+            why="its identifier is not TFL3: it is damaged, incomplete or of another format",
         )
     try:
         return raw, read_model(path)
@@ -84,39 +85,40 @@ def read_source(path: Path, label: str) -> tuple[bytes, Model]:
 
 
 def refuse_quantized(model: Model, label: str) -> None:
-    """A quantizer takes float models alone, and leaves others as they are without a word."""
+    """Raise WorkerError for a quantized model, because the quantizer would return it unchanged without an error."""
     names = [t.name for graph in model.subgraphs for t in graph.tensors if t.scales or t.type == "float16"]
     if names:
         raise WorkerError(
             f"'{label}' is quantized already",
             where="source.path",
             why=f"quantized or float16 tensors: {len(names)}, the first is {names[0]}",
-            next_step="quantization=none checks and verifies it as it is; to quantize, start from its float model",
+            next_step="use quantization=none to check and verify it unchanged; to quantize, start from its float model",
         )
 
 
 def to_spec(tensor: Tensor) -> SourceTensorSpec:
-    """A stored tensor as the recipe would declare it."""
+    """Return the shape and type of a stored tensor, as a recipe declares them."""
     return SourceTensorSpec(tuple(None if size < 0 else size for size in tensor.shape), tensor.type)
 
 
-def require_as_stored(has: Specs, wanted: Specs) -> None:
-    """A .tflite keeps the shapes it has: a free size cannot be pinned any more."""
-    for name, spec in has.items():
-        if spec.shape != wanted[name].shape:
+def require_stored_shapes(stored_specs: Specs, declared_specs: Specs) -> None:
+    """Raise WorkerError if declared shapes differ from the stored ones, since those of a .tflite cannot be changed."""
+    for name, spec in stored_specs.items():
+        if spec.shape != declared_specs[name].shape:
             raise WorkerError(
-                f"input '{name}' is {spec.show()} in the file, and {list(wanted[name].shape or ())} is asked for",
+                f"input '{name}' is {spec.show()} in the file, but the recipe declares"
+                f" {list(declared_specs[name].shape or ())}",
                 where="signature",
                 why="the shapes of a .tflite are fixed when it is converted",
-                next_step="signature=dynamic keeps a free batch; for another shape start from the original model",
+                next_step="signature=dynamic keeps a dynamic batch; for another shape, start from the original model",
             )
 
 
 def with_current_codes(raw: bytes) -> bytes:
-    """The model with every operator's code in the field that has held it since 2020, as most tools alone read it.
+    """Return the model with the code of every operator in `builtin_code`, the field for it since 2020.
 
-    Files from before (schema v3) have it in `deprecated_builtin_code`, and 0 in the other, which is ADD: the LiteRT
-    quantizer would take each of their operators for one. Others stay as they are.
+    Older files (schema v3) have the code in `deprecated_builtin_code`, and 0 in `builtin_code`. Most tools read only
+    the latter, where 0 is ADD: the LiteRT quantizer would see ADD operators only. Other files are returned unchanged.
     """
     root = parse_model(raw)
     if all(code.builtinCode >= code.deprecatedBuiltinCode for code in root.operatorCodes or ()):
@@ -127,19 +129,19 @@ def with_current_codes(raw: bytes) -> bytes:
 
 
 def with_signature(raw: bytes, key: str) -> bytes:
-    """The model with a signature over its first subgraph."""
+    """Return the model with a signature `key` for its first subgraph."""
     root = parse_model(raw)
     graph = root.subgraphs[0]
     entry = schema.SignatureDefT()
     entry.signatureKey = key.encode()
     entry.subgraphIndex = 0
-    entry.inputs = [_named(graph, int(index)) for index in graph.inputs]
-    entry.outputs = [_named(graph, int(index)) for index in graph.outputs]
+    entry.inputs = [_make_tensor_map(graph, int(index)) for index in graph.inputs]
+    entry.outputs = [_make_tensor_map(graph, int(index)) for index in graph.outputs]
     root.signatureDefs = [entry]
     return append_archive(write_aligned(root, len(raw)), raw)
 
 
-def _named(graph: Any, index: int) -> Any:
+def _make_tensor_map(graph: Any, index: int) -> Any:
     item = schema.TensorMapT()
     item.name = graph.tensors[index].name.split(b":")[0].replace(b"/", b"_")
     item.tensorIndex = index

@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of the domain `sources`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import LITERT, TENSORFLOW, StepKind
 
 KINDS = (
-    # TF Hub handle or archive -> the SavedModel folder behind it
+    # Fetches a TF Hub handle, or unpacks an archive, to a SavedModel folder.
     StepKind(
         name="fetch",
         server="tensorflow",
@@ -14,8 +14,8 @@ KINDS = (
         outputs=("model/",),
         network=True,
     ),
-    # source -> SavedModel snapshot with declared signatures. An exported SavedModel is not
-    # byte-reproducible (fingerprint, shards), the model in it is.
+    # Converts a source to a SavedModel snapshot with the declared signatures. The files of a SavedModel are not
+    # byte-reproducible (fingerprint, shards), but the model in them is.
     StepKind(
         name="import",
         server="tensorflow",
@@ -24,7 +24,7 @@ KINDS = (
         outputs=("snapshot/", "signature.json", "witness.npz"),
         unstable=("snapshot/",),
     ),
-    # source -> what it offers, for `inspect`
+    # Lists the entry points of a source, for `inspect`.
     StepKind(
         name="describe",
         server="tensorflow",
@@ -32,7 +32,7 @@ KINDS = (
         packages=(*TENSORFLOW, "tf_keras"),
         outputs=("signature.json",),
     ),
-    # float .tflite -> itself, with declared signatures; no TensorFlow
+    # Copies a float .tflite with the declared signatures. It needs no TensorFlow.
     StepKind(
         name="import_tflite",
         server="litert",

@@ -1,7 +1,7 @@
-"""The step `import`: every source becomes a SavedModel snapshot with the declared signatures.
+"""The step `import`: it converts every source to a SavedModel snapshot with the declared signatures.
 
-Beside each signature that is converted, the snapshot has the same function with a free batch, where
-the model allows one: it makes reference outputs quick to compute.
+In addition to each signature that is converted, the snapshot contains the same function with a dynamic batch, if the
+model allows it. This makes it fast to compute predictions.
 """
 
 from __future__ import annotations
@@ -35,15 +35,24 @@ from tflbuild.tflite.signature_checks import (
 )
 
 PREDICT_PREFIX = "tflbuild_predict_"
-LARGEST_FLATBUFFER = 2**31 - 1  # flatbuffers address with signed 32 bits
+# Offsets in a flatbuffer are signed 32-bit numbers.
+LARGEST_FLATBUFFER = 2**31 - 1
 USE_BUFFER_OFFSET = "converter._experimental_use_buffer_offset=true"
 
 
 @dataclass(frozen=True)
 class TracedSignature:
-    """A traced signature. `batched` is the same with a free batch, None where the model has none.
+    """A declared signature, traced as a concrete function.
 
-    `models` is what the model takes where the artifact preprocesses, `own` its names of outputs; `entry` is not traced.
+    Attributes:
+        key: The signature name.
+        specs: The inputs of the artifact.
+        concrete: The concrete function.
+        batched: The same function with a dynamic batch; None if the model does not allow it.
+        entry: The entry point of the source, which is not traced.
+        models: The inputs of the source, which differ if the artifact preprocesses.
+        own: The names of the outputs in the source.
+        declared: The signature in the recipe, as JSON.
     """
 
     key: str
@@ -69,49 +78,53 @@ class TracedSignature:
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs snapshot/, signature.json, witness.npz; facts: the snapshot's content and a note, if any."""
+    """Run the step. Its outputs are `snapshot/`, `signature.json` and `witness.npz`.
+
+    Returns:
+        Facts: `content`, a digest of the functions in the snapshot ("" if they are stateful); `note`, if there is one.
+    """
     loaded = load_source(request)
     fusing: AbstractContextManager[FusedLstm | None] = (
         fused_lstms() if request.params.get("fused_lstm") else nullcontext()
     )
     with fusing as fused:
         endpoints = [
-            build_endpoint(request, loaded, declared, place(index, declared))
+            build_endpoint(request, loaded, declared, signature_location(index, declared))
             for index, declared in enumerate(request.params["signatures"])
         ]
-    traced = {one.key: one.concrete for one in endpoints}
-    traced |= {one.predict_key: one.batched for one in endpoints if one.batched is not None}
+    traced = {endpoint.key: endpoint.concrete for endpoint in endpoints}
+    traced |= {endpoint.predict_key: endpoint.batched for endpoint in endpoints if endpoint.batched is not None}
     require_size(traced, request.params)
     folded = fold_endpoints(endpoints)
-    kept = traced | {key: one.concrete for key, one in folded.items()}
+    functions = traced | {key: function.concrete for key, function in folded.items()}
     snapshot = request.outputs / "snapshot"
-    save(loaded.holder, kept, snapshot)
-    write_unfolded(snapshot, {left for one in folded.values() for left in one.unfolded})
+    save(loaded.holder, functions, snapshot)
+    write_unfolded(snapshot, {operator for function in folded.values() for operator in function.unfolded})
     write_origins(traced, request.inputs.get(CODE), snapshot)
     save_witness(
         request.outputs / WITNESS,
-        record_source_outputs([unwrap(loaded, one) for one in endpoints], source_label(request)),
+        record_source_outputs([unwrap(loaded, endpoint) for endpoint in endpoints], source_label(request)),
     )
-    first, *others = [one.as_json() for one in endpoints]
+    first, *others = [endpoint.as_json() for endpoint in endpoints]
     request.write_json("signature.json", {**first, "more": others})
-    stateful = any(one.stateful for one in endpoints)
-    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(kept)}}
-    notes = [loaded.note, note_fused(fused), note_trained(endpoints)]
+    stateful = any(endpoint.stateful for endpoint in endpoints)
+    facts: Facts = {"content": {"snapshot/": "" if stateful else digest_endpoints(functions)}}
+    notes = [loaded.note, note_fused_lstm(fused), note_trained_ranges(endpoints)]
     return facts | ({"note": "; ".join(filter(None, notes))} if any(notes) else {})
 
 
 def fold_endpoints(endpoints: list[TracedSignature]) -> dict[str, FoldedFunction]:
-    """Fold the constants of every signature; what `predict` alone uses stays as the source has it."""
-    written = frozenset[int]().union(*(find_written(one.concrete) for one in endpoints))
+    """Fold the constants of every signature. The functions with a dynamic batch are not folded."""
+    written = frozenset[int]().union(*(find_written(endpoint.concrete) for endpoint in endpoints))
     folded: dict[str, FoldedFunction] = {}
-    for one in endpoints:
-        taken = {name for other in folded.values() for name in other.functions}
-        folded[one.key] = fold_concrete(one.concrete, written, taken=taken, keep_order=one.stateful)
+    for endpoint in endpoints:
+        used_names = {name for other in folded.values() for name in other.functions}
+        folded[endpoint.key] = fold_concrete(endpoint.concrete, written, taken=used_names, keep_order=endpoint.stateful)
     return folded
 
 
 def unwrap(loaded: LoadedSource, endpoint: TracedSignature) -> UnwrappedEntry:
-    """Return an entry point as the source has it, to be asked for its outputs."""
+    """Return the entry point of the source from which a signature was traced."""
     return UnwrappedEntry(
         loaded.holder,
         endpoint.entry,
@@ -123,18 +136,29 @@ def unwrap(loaded: LoadedSource, endpoint: TracedSignature) -> UnwrappedEntry:
     )
 
 
-def place(index: int, declared: Any) -> str:
-    """A signature's key in the recipe."""
+def signature_location(index: int, declared: Any) -> str:
+    """Return the recipe key of a signature."""
     return "signature" if index == 0 else f"signature.more.{declared['key']}"
 
 
 def build_endpoint(request: StepRequest, loaded: LoadedSource, declared: Any, where: str) -> TracedSignature:
-    """One declared signature, found in the model, traced as declared."""
+    """Find the entry point of a declared signature, and trace it.
+
+    Args:
+        request: The request of the step.
+        loaded: The source.
+        declared: The signature in the recipe, as JSON.
+        where: The recipe key of the signature.
+
+    Raises:
+        WorkerError: The source has no such entry point, its inputs or outputs differ from the recipe, or it cannot be
+            traced.
+    """
     label = source_label(request)
     with convert_user_error(request, f"tracing '{declared['key']}' failed", where):
         entry = loaded.entry(declared["key"], declared["entry"])
     specs = declare(entry.inputs, declared, label, where)
-    preprocessed = {one["input"] for one in declared["preprocess"]}
+    preprocessed = {settings["input"] for settings in declared["preprocess"]}
     models = {name: model_spec(spec, entry, name) if name in preprocessed else spec for name, spec in specs.items()}
     with convert_user_error(request, f"tracing '{declared['key']}' failed", where):
         traced = trace(entry, specs, models, declared)
@@ -143,12 +167,12 @@ def build_endpoint(request: StepRequest, loaded: LoadedSource, declared: Any, wh
         require_described(declared, list(specs), list(outputs_of(traced.concrete)), label, metadata)
         batched = None
         if can_batch(entry.inputs, specs):
-            batched = trace(entry, free_batches(specs), free_batches(models), declared).concrete
+            batched = trace(entry, with_dynamic_batches(specs), with_dynamic_batches(models), declared).concrete
     return TracedSignature(declared["key"], specs, traced.concrete, batched, entry, models, traced.own, declared)
 
 
 def model_spec(spec: SourceTensorSpec, entry: SourceEntryPoint, name: str) -> SourceTensorSpec:
-    """What the model itself takes where the artifact takes `spec` and preprocesses it."""
+    """Return the shape and type of the source's input `name`, which the artifact computes from an input of `spec`."""
     if entry.inputs is None:
         return SourceTensorSpec(None, "float32")
     own = entry.inputs[name]
@@ -156,46 +180,53 @@ def model_spec(spec: SourceTensorSpec, entry: SourceEntryPoint, name: str) -> So
     return SourceTensorSpec(None if own.shape is None else (*batch, *own.shape[1:]), own.dtype)
 
 
-def free_batches(specs: Specs) -> dict[str, SourceTensorSpec]:
-    """The same with every first dimension free."""
+def with_dynamic_batches(specs: Specs) -> dict[str, SourceTensorSpec]:
+    """Return specs whose first dimensions are dynamic."""
     return {name: SourceTensorSpec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in specs.items()}
 
 
-def can_batch(has: Specs | None, specs: Specs) -> bool:
-    """Whether every input's first dimension is a batch that the model leaves free."""
-    return has is not None and all(
-        bool(specs[name].shape) and spec.shape is not None and spec.shape[:1] == (None,) for name, spec in has.items()
+def can_batch(source_specs: Specs | None, specs: Specs) -> bool:
+    """Return whether the first dimension of every input is dynamic in the source.
+
+    Args:
+        source_specs: The inputs of the source; None if it does not fix them.
+        specs: The declared inputs.
+    """
+    return source_specs is not None and all(
+        bool(specs[name].shape) and spec.shape is not None and spec.shape[:1] == (None,)
+        for name, spec in source_specs.items()
     )
 
 
 def require_size(traced: dict[str, Any], params: Any) -> None:
-    """Raises WorkerError, before minutes are spent, when the weights cannot fit into a flatbuffer."""
+    """Raise WorkerError if the weights do not fit into a flatbuffer. A conversion would fail after minutes only."""
     unique = {id(variable): variable for concrete in traced.values() for variable in concrete.graph.variables}
     total = sum(int(np.prod(v.shape)) * v.dtype.size for v in unique.values() if v.shape.is_fully_defined())
     if total > LARGEST_FLATBUFFER and not params.get("large"):
         raise WorkerError(
-            f"the model's variables hold {total / 1e9:.2f} GB, and a .tflite holds 2.1 GB",
+            f"the model's variables have {total / 1e9:.2f} GB, and a .tflite holds 2.1 GB",
             where="source",
             why="offsets in a flatbuffer are signed 32-bit numbers",
-            next_step=f"{USE_BUFFER_OFFSET} stores weights behind the flatbuffer",
+            next_step=f"{USE_BUFFER_OFFSET} stores weights after the flatbuffer",
         )
 
 
-def note_fused(fused: FusedLstm | None) -> str:
-    """What became of `fused_lstm`, said aloud. Raises WorkerError when it found nothing to do."""
+def note_fused_lstm(fused: FusedLstm | None) -> str:
+    """Return a note about `source.fused_lstm`; "" if it is not set. Raise WorkerError if it had no effect."""
     if fused is None:
         return ""
     if not fused.traced:
         raise WorkerError(
-            "source.fused_lstm found no LSTM layer of Keras 3 that TFLite's fused operator can stand for",
+            "source.fused_lstm found no LSTM layer of Keras 3 that TFLite's fused operator can replace",
             where="source.fused_lstm",
-            why="it has tanh and sigmoid, a bias, no mask and no unrolling; models of tf_keras are fused anyway",
-            next_step="leave it out",
+            why="the operator needs tanh and sigmoid, a bias, no mask and no unrolling; LSTM layers of tf_keras are"
+            " always fused",
+            next_step="remove source.fused_lstm",
         )
     return "LSTM layers were traced as tf_keras does, fused"
 
 
-def note_trained(endpoints: list[TracedSignature]) -> str:
-    """That a model brings ranges of quantization-aware training along."""
-    nodes = sum(count_nodes(one.concrete.graph.as_graph_def()) for one in endpoints)
+def note_trained_ranges(endpoints: list[TracedSignature]) -> str:
+    """Return a note if the model contains ranges of quantization-aware training; "" if it does not."""
+    nodes = sum(count_nodes(endpoint.concrete.graph.as_graph_def()) for endpoint in endpoints)
     return f"carries {nodes} nodes of quantization-aware training, whose ranges are kept" if nodes else ""

@@ -1,4 +1,4 @@
-"""The SavedModel snapshot: traced functions and the variables that they use, no layer objects."""
+"""The SavedModel snapshot: traced functions and the variables that they use, without layer objects."""
 
 from __future__ import annotations
 
@@ -17,47 +17,60 @@ from tflbuild.steps.sources.source_entry_points import SourceEntryPoint, to_spec
 from tflbuild.tflite.signature_checks import SourceTensorSpec, Specs
 
 ORIGINS = "origins.json"
-AS_IT_IS: dict[str, Any] = {"preprocess": (), "outputs": ()}  # a declared signature that changes nothing
+# A declared signature that changes nothing.
+UNCHANGED: dict[str, Any] = {"preprocess": (), "outputs": ()}
+# The first words of the names of TensorFlow operators that change a variable or a table.
 WRITES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceSparse", "LookupTableInsert", "LookupTableImport")
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A concrete function, and the names that the entry itself has for its outputs."""
+    """A concrete function, and the names of its outputs in the source (`own`)."""
 
     concrete: Any
     own: tuple[str, ...]
 
 
 def trace(entry: SourceEntryPoint, specs: Specs, models: Specs, declared: Any) -> Traced:
-    """The entry as a concrete function of named tensors with these specs, as a recipe declares it.
+    """Trace an entry point as a concrete function of named tensors.
 
-    `models` are the specs the model itself takes where the artifact preprocesses. Outputs are named as
-    declared, or keep their own names where none of those declared is among them.
+    Args:
+        entry: The entry point.
+        specs: The inputs of the artifact.
+        models: The inputs of the source, for inputs that the artifact preprocesses.
+        declared: The signature in the recipe, as JSON. Outputs get the declared names; they keep their own names if the
+            source has none of the declared outputs.
     """
     names = list(specs)
-    own: list[tuple[str, ...]] = []
+    own_names: list[tuple[str, ...]] = []
 
     def function(*tensors: Any) -> dict[str, Any]:
         feeds = dict(zip(names, tensors, strict=True))
-        for one in declared["preprocess"]:
-            feeds[one["input"]] = add_preprocessing(feeds[one["input"]], one, models[one["input"]])
+        for settings in declared["preprocess"]:
+            feeds[settings["input"]] = add_preprocessing(feeds[settings["input"]], settings, models[settings["input"]])
         results = entry.call(feeds)
-        own.append(tuple(results))
-        return {name: results[mine] for name, mine in declared["outputs"] if mine in results} or results
+        own_names.append(tuple(results))
+        return {name: results[own_name] for name, own_name in declared["outputs"] if own_name in results} or results
 
     signature = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()]
     concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    return Traced(concrete, own[0])
+    return Traced(concrete, own_names[0])
 
 
 def save(holder: Any, endpoints: Mapping[str, Any], path: Path) -> None:
     """Write the SavedModel.
 
-    Without layer objects it is written and read back in half the time. A model with other resources,
-    such as lookup tables, is saved whole, with its variables still on the module itself: the converter
-    freezes those that it finds there, and leaves others as handles that nothing initialises. Raises
-    WorkerError for a resource that nothing owns.
+    It has no layer objects, which halves the time to write and to read it. A model with other resources, such as lookup
+    tables, is saved as a whole. Its variables are attributes of the module too, because the converter freezes only
+    these, and leaves other variables as handles that are never initialised.
+
+    Args:
+        holder: The model object, which owns the resources.
+        endpoints: The concrete functions by signature name.
+        path: The folder to make.
+
+    Raises:
+        WorkerError: A function uses a table or variable that the model does not own.
     """
     module = tf.Module()
     used = (variable for concrete in endpoints.values() for variable in concrete.graph.variables)
@@ -75,12 +88,12 @@ def save(holder: Any, endpoints: Mapping[str, Any], path: Path) -> None:
                 "the function uses a table or variable that the model does not own",
                 where="source",
                 why=str(again).strip().split("\n")[0][:300],
-                next_step="keep it as an attribute of a tf.Module, and give that: module.table = table",
+                next_step="make it an attribute of a tf.Module (module.table = table), and return the module",
             ) from again
 
 
 def operations(concrete: Any) -> Iterator[tf.Operation]:
-    """Every operation of a function and of the functions that it calls."""
+    """Yield every operation of a function, and of the functions that it calls."""
     yield from concrete.graph.get_operations()
     for definition in concrete.graph.as_graph_def().library.function:
         function = concrete.graph._get_function(definition.signature.name)
@@ -90,17 +103,20 @@ def operations(concrete: Any) -> Iterator[tf.Operation]:
 
 
 def is_stateful(concrete: Any) -> bool:
-    """Whether calling the function changes a variable or a table."""
+    """Return whether a call of a function changes a variable or a table."""
     graph = concrete.graph.as_graph_def()
     own = [node.op for node in graph.node]
     called = [node.op for function in graph.library.function for node in function.node_def]
     return any(name.startswith(WRITES) for name in (*own, *called))
 
 
-def write_origins(endpoints: Mapping[str, Any], root: Path | None, place: Path) -> None:
-    """Operation -> the line of the user's own code that made it, for the errors of later steps.
+def write_origins(endpoints: Mapping[str, Any], root: Path | None, snapshot: Path) -> None:
+    """Write which line of user code made each operation. Later steps use it in their errors.
 
-    `root` is where that code lies; without any there is nothing to write.
+    Args:
+        endpoints: The concrete functions.
+        root: The folder of the user code. None: nothing is written.
+        snapshot: The folder of the snapshot.
     """
     if root is None:
         return
@@ -113,15 +129,15 @@ def write_origins(endpoints: Mapping[str, Any], root: Path | None, place: Path) 
                 file = Path(frame.filename).relative_to(root).as_posix()
                 line = linecache.getline(frame.filename, frame.lineno).strip()
                 origins[operation.name] = f"{file}:{frame.lineno} in {frame.name}: {line}"
-    (place / ORIGINS).write_text(json.dumps(origins, indent=1, sort_keys=True))
+    (snapshot / ORIGINS).write_text(json.dumps(origins, indent=1, sort_keys=True))
 
 
 def read_origins(snapshot: Path) -> dict[str, str]:
-    """What `write_origins` left, {} when nothing."""
+    """Read the lines that `write_origins` wrote: operation -> line of user code. Empty if nothing was written."""
     file = snapshot / ORIGINS
     return dict(json.loads(file.read_text())) if file.is_file() else {}
 
 
 def outputs_of(concrete: Any) -> dict[str, SourceTensorSpec]:
-    """Outputs of a traced function by name."""
+    """Return the shape and type of each output of a traced function."""
     return {name: to_spec(tensor) for name, tensor in concrete.structured_outputs.items()}

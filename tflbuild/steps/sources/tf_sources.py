@@ -1,4 +1,4 @@
-"""The kinds of source that TensorFlow opens, each as a `LoadedSource`."""
+"""Loaders for each kind of source that needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from tflbuild.steps.sources.tf1_source import freeze_signatures, is_lost
 
 
 def load_saved_model(request: StepRequest) -> LoadedSource:
-    """A SavedModel, whose initialisers TensorFlow runs. Raises WorkerError for one that reaches outside itself."""
+    """Load a SavedModel of the user. TensorFlow runs its initialisers.
+
+    Raises:
+        WorkerError: The SavedModel has links or operators that access files or services outside its folder, or
+            TensorFlow cannot load it.
+    """
     path, label = request.inputs["source"], request.labels["source"]
     require_own_files(path, label, "source")
     require_contained_graph(read_saved_model(path, label), request.params.get("allow", ()), label)
@@ -31,7 +36,7 @@ def load_saved_model(request: StepRequest) -> LoadedSource:
 
 
 def load_snapshot(request: StepRequest) -> LoadedSource:
-    """A SavedModel that a step wrote. Raises WorkerError when it cannot be loaded."""
+    """Load a SavedModel that a step wrote. Raise WorkerError if TensorFlow cannot load it."""
     path, label = request.inputs["source"], request.labels["source"]
     try:
         model = tf.saved_model.load(str(path), tags=request.params["tags"] or None)
@@ -62,10 +67,10 @@ LOADERS: dict[str, Callable[[StepRequest], LoadedSource]] = {
 
 
 def load_source(request: StepRequest) -> LoadedSource:
-    """The model of a request whose params name the kind of source."""
+    """Load the source of a request. The parameter `kind` selects the loader."""
     return LOADERS[request.params["kind"]](request)
 
 
 def source_label(request: StepRequest) -> str:
-    """What a person calls the source."""
+    """Return the name of the source in messages."""
     return request.labels.get("source") or str(request.params.get("call", ""))

@@ -14,7 +14,7 @@ from tflbuild.steps.sources.source_entry_points import (
     name_keras_outputs,
     name_results,
 )
-from tflbuild.steps.sources.tf_snapshot import AS_IT_IS, is_stateful, save, trace
+from tflbuild.steps.sources.tf_snapshot import UNCHANGED, is_stateful, save, trace
 from tflbuild.steps.sources.tf_sources import load_source, source_label
 from tflbuild.steps.training.pruning_and_qat import STEPS, TrainingRecord
 from tflbuild.steps.training.tf_keras_copy import copy_to_tf_keras
@@ -73,6 +73,6 @@ def export(request: StepRequest, source: Any, model: Any) -> str:
     own = keras_entry(source).inputs or {}
     specs = {name: SourceTensorSpec((None, *(spec.shape or ())[1:]), spec.dtype) for name, spec in own.items()}
     entry = SourceEntryPoint(specs, lambda feeds: name_results(model(feeds, training=False), names))
-    traced = {request.params["key"]: trace(entry, specs, specs, AS_IT_IS).concrete}
+    traced = {request.params["key"]: trace(entry, specs, specs, UNCHANGED).concrete}
     save(model, traced, request.outputs / "model")
     return "" if any(is_stateful(concrete) for concrete in traced.values()) else digest_endpoints(traced)
