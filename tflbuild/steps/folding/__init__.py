@@ -1,1 +1,1 @@
-"""Constants folded before conversion, with the same bits on every CPU. Worker code."""
+"""Constant folding before conversion, bit-exact on every CPU. Worker code."""

@@ -1,6 +1,6 @@
-"""Batch normalisation by constants, written as a product and a sum.
+"""Batch normalization with constant parameters, replaced by a product and a sum.
 
-TFLiteConverter would make the same of it, with a division and a square root that differ between CPUs.
+TFLiteConverter would do the same, but with a division and a square root whose results differ between CPUs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 @dataclass(frozen=True)
 class SplitNorm:
-    """The nodes that stand for a batch normalisation, the last one by its name; and its other outputs."""
+    """The replacement of a batch normalization.
+
+    Attributes:
+        nodes: The new nodes. The last one has the name of the batch normalization.
+        statistics: The other outputs of the batch normalization, by index. They are constants.
+    """
 
     nodes: tuple[FlatNode, ...]
     statistics: Mapping[int, np.ndarray] = field(default_factory=dict)
@@ -34,19 +39,20 @@ def split_batch_norm(
     read_rank: Callable[[], int | None],
     new_name: Callable[[str], str],
 ) -> SplitNorm | None:
-    """Return x * m + b with m = scale / sqrt(variance + epsilon) and b = offset - mean * m.
+    """Return nodes for x * m + b, with m = scale / sqrt(variance + epsilon) and b = offset - mean * m.
 
-    Both constants are computed in float64 and rounded once, to the type of x.
+    Both constants are computed in float64, and rounded once to the type of x.
 
     Args:
         node: A FusedBatchNorm of any version.
         x: Its first input in the new graph.
-        parameters: Scale, offset, mean, variance: each float32 [channels].
-        read_rank: Gives the number of dimensions of x, where known; asked where channels come first.
-        new_name: Gives names that the graph does not have.
+        parameters: Scale, offset, mean and variance, each float32 of shape [channels].
+        read_rank: Returns the number of dimensions of x, or None if it is not known. It is called only if the layout
+            is channels first.
+        new_name: Returns a name that no node of the graph has, similar to its argument.
 
     Returns:
-        None in training mode, and where channels come first and the rank of x is not known.
+        The nodes. None in training mode, or if the layout is channels first and the rank of x is not known.
     """
 
     def read(name: str) -> Any:
@@ -73,5 +79,6 @@ def split_batch_norm(
     }
     product = make_node(new_name(f"{node.name}/mul"), "Mul", [x, NodeOutput(constants["mul"].name)], T=dtype)
     total = make_node(node.name, "AddV2", [NodeOutput(product.name), NodeOutput(constants["add"].name)], T=dtype)
+    # In inference mode, outputs 1 and 3 are the mean, and outputs 2 and 4 are the variance.
     statistics = {index: parameters[2 if index % 2 else 3] for index in range(1, 5)}
     return SplitNorm((constants["mul"], product, constants["add"], total), statistics)

@@ -1,4 +1,4 @@
-"""Branches whose condition is a constant, replaced by the function that is taken: TFLiteConverter does the same."""
+"""Branches whose condition is a constant, replaced by the function that they call. TFLiteConverter does the same."""
 
 from __future__ import annotations
 
@@ -23,8 +23,17 @@ BRANCHES = (*TWO_BRANCHES, "Case", "StatelessCase")
 
 
 @dataclass
-class _Replacing:
-    """What the nodes of a graph become. `moved` says where outputs of replaced nodes are now, `waits` who runs last."""
+class _BranchInlining:
+    """The graph that is being made while branches are replaced.
+
+    Attributes:
+        library: The functions that nodes refer to, by name.
+        keep_order: Whether the graph changes state.
+        taken: The names of all nodes and arguments.
+        nodes: The new nodes.
+        moved: The outputs of replaced nodes, and the outputs that replace them.
+        waits: The names of replaced nodes, and the nodes for which others wait instead.
+    """
 
     library: Mapping[str, FunctionDef]
     keep_order: bool
@@ -34,19 +43,19 @@ class _Replacing:
     waits: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, port: NodeOutput) -> NodeOutput:
-        """Return where an output is now."""
+        """Return the output of the new graph for an output of the old one."""
         return self.moved.get(port, port)
 
     def wait(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return what now stands for the nodes that something waits for."""
+        """Return the nodes of the new graph to wait for, instead of nodes of the old one."""
         return tuple(dict.fromkeys(other for name in names for other in self.waits.get(name, (name,))))
 
     def keep(self, node: FlatNode) -> None:
-        """Add a node that stays."""
+        """Add a node that is not replaced."""
         self.nodes.append(replace(node, inputs=tuple(map(self.find, node.inputs)), after=self.wait(node.after)))
 
     def inline(self, node: FlatNode, function: FunctionDef) -> None:
-        """Add the nodes of the function that a branch takes."""
+        """Add the nodes of the function that a branch calls."""
         body = flatten_function(function, self.library, keep_order=self.keep_order)
         moved = dict(zip(map(NodeOutput, body.arguments), map(self.find, node.inputs[1:]), strict=True))
         names: dict[str, str] = {}
@@ -69,27 +78,38 @@ class _Replacing:
 
 
 def take_branches(graph: FlatGraph, library: Mapping[str, FunctionDef], *, keep_order: bool) -> FlatGraph | None:
-    """Return a graph in which branches with a constant condition are the nodes of what they take; None without any."""
+    """Replace the branches whose condition is a constant by the nodes of the function that they call.
+
+    Args:
+        graph: The graph.
+        library: The functions that nodes refer to, by name.
+        keep_order: Whether the graph changes state.
+
+    Returns:
+        The new graph; None if no condition is a constant.
+    """
     constants = {node.name: node for node in graph.nodes if node.op == "Const"}
-    decided = [node for node in graph.nodes if node.op in BRANCHES and node.inputs[0].node in constants]
-    if not decided:
+    decided_branches = [node for node in graph.nodes if node.op in BRANCHES and node.inputs[0].node in constants]
+    if not decided_branches:
         return None
-    made = _Replacing(library, keep_order, {*graph.arguments, *(node.name for node in graph.nodes)})
+    inlining = _BranchInlining(library, keep_order, {*graph.arguments, *(node.name for node in graph.nodes)})
     for node in graph.nodes:
-        if node in decided:
-            made.inline(node, library[choose_function(node, constants[node.inputs[0].node])])
+        if node in decided_branches:
+            inlining.inline(node, library[choose_function(node, constants[node.inputs[0].node])])
         else:
-            made.keep(node)
-    outputs = {name: made.find(port) for name, port in graph.outputs.items()}
-    return replace(graph, nodes=tuple(made.nodes), outputs=outputs, effects=made.wait(graph.effects))
+            inlining.keep(node)
+    outputs = {name: inlining.find(port) for name, port in graph.outputs.items()}
+    return replace(graph, nodes=tuple(inlining.nodes), outputs=outputs, effects=inlining.wait(graph.effects))
 
 
 def choose_function(node: FlatNode, condition: FlatNode) -> str:
-    """Return the name of the function that a branch takes, as TensorFlow reads its condition."""
+    """Return the name of the function that a branch calls, with TensorFlow's interpretation of the condition."""
     value: Any = tf.make_ndarray(condition.definition.attr["value"].tensor)
     if node.op in TWO_BRANCHES:
-        true = bool(value) if value.ndim == 0 else value.size > 0
-        return str(node.definition.attr["then_branch" if true else "else_branch"].func.name)
+        # A condition that is not a scalar is true if it is not empty.
+        is_true = bool(value) if value.ndim == 0 else value.size > 0
+        return str(node.definition.attr["then_branch" if is_true else "else_branch"].func.name)
     functions = node.definition.attr["branches"].list.func
+    # An index out of range selects the last branch.
     index = int(value)
     return str(functions[index if 0 <= index < len(functions) else -1].name)

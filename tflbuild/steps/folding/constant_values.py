@@ -1,4 +1,4 @@
-"""What is known of a tensor before its graph runs: its value, or the variable that it is the handle of."""
+"""Tensors that are known before their graph runs: values, and handles of variables."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from tflbuild.steps.folding.flat_graph import FlatNode
 
 @dataclass(frozen=True)
 class VariableHandle:
-    """A variable that nothing writes, as an argument."""
+    """An argument that is the handle of a variable that is never written."""
 
     variable: Any
 
 
 @dataclass(frozen=True)
 class KnownValue:
-    """A tensor whose value is known. `leaf` is the node that holds it, None for one that was computed."""
+    """A tensor whose value is known.
+
+    Attributes:
+        read: Returns the value.
+        leaf: The node that contains the value; None if the value was computed.
+    """
 
     read: Callable[[], np.ndarray]
     leaf: FlatNode | None = None
 
     @property
     def array(self) -> np.ndarray:
-        """The value itself. What is read from a variable is not kept: large weights would be held twice."""
+        """The value. It is read anew each time, so that large weights are not in memory twice."""
         return self.read()
 
 
@@ -36,7 +41,7 @@ Bound = VariableHandle | KnownValue
 
 
 def to_value(array: np.ndarray) -> KnownValue:
-    """Return the value of a tensor that was computed."""
+    """Return a computed array as a known value."""
     return KnownValue(lambda: array)
 
 

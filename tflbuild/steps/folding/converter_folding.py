@@ -1,4 +1,4 @@
-"""What TFLiteConverter folds: how large results may be, and which operators on constants it computes itself."""
+"""The constant folding of TFLiteConverter: which results it stores, and which operators it computes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from tflbuild.exact import exact_data_movement
 from tflbuild.steps.folding.flat_graph import FlatNode
 from tflbuild.steps.folding.graph_nodes import output_types
 
-# A result of at most 1 MB (2^23 bits), or of at most twice its operands, is stored.
+# The converter stores a result of at most 1 MB (2^23 bits), or of at most twice the size of its operands:
 # tensorflow/compiler/mlir/tensorflow/transforms/constant_fold_utils
 SMALL_BYTES = 2**23 // 8
 GROWTH = 2
 COMPARISONS = ("Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "NotEqual")
 LOGIC = ("LogicalAnd", "LogicalNot", "LogicalOr")
-# Of these, as TensorFlow's or as TFLite's operators, results of any size are stored (tried on 2 MB of 3 kB).
+# The converter stores results of these operators whatever their size (tested with 2 MB made of 3 kB). Some are folded
+# as TensorFlow's operators, some as TFLite's.
 OF_ANY_SIZE = frozenset(
     (
         *("Add", "AddV2", "BiasAdd", "Div", "DivNoNan", "Einsum", "Fill", "LinSpace", "MatMul", "Maximum", "Minimum"),
         *("Mul", "Pow", "Range", "RealDiv", "Sub", "Xdivy", "Xlog1py", "Xlogy", *COMPARISONS, *LOGIC),
     )
 )
-# Not folded: they mark where a model is quantized.
+# The converter does not fold these, since they mark where a model is quantized.
 MARKS = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs")
-# TensorFlow's kernels of these have the same bits on every CPU.
+# TensorFlow's kernels of these operators are bit-exact on every CPU.
 EXACT = frozenset(
     (
         *("Abs", "Add", "AddV2", "BiasAdd", "Cast", "Ceil", "ClipByValue", "Floor", "Max", "Maximum", "Merge", "Min"),
@@ -36,7 +37,7 @@ EXACT = frozenset(
 
 
 def is_stored(operator: str, outputs: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
-    """Tell whether the converter stores what an operator makes of constants, or keeps the operator."""
+    """Return whether the converter stores the result of an operator on constants. Otherwise it keeps the operator."""
     if operator in OF_ANY_SIZE or (operator == "Cast" and operands[0].dtype == bool):
         return True
     size = sum(output.nbytes for output in outputs)
@@ -44,6 +45,6 @@ def is_stored(operator: str, outputs: Sequence[np.ndarray], operands: Sequence[n
 
 
 def rounds_by_cpu(node: FlatNode) -> bool:
-    """Tell whether TensorFlow's kernel of an operator may give other floating-point numbers on another CPU."""
+    """Return whether TensorFlow's kernel of an operator may return other floating-point numbers on another CPU."""
     floating = any(dtype.is_floating or dtype.is_complex for dtype in output_types(node.definition))
     return floating and node.op not in EXACT

@@ -1,7 +1,7 @@
-"""Flatten a traced TensorFlow function into one list of nodes.
+"""Flat graphs: a traced TensorFlow function as one list of nodes.
 
-Called functions are inlined: their nodes take the place of the call, without the call's name as a prefix. Functions of
-loops and branches stay functions. So do functions with attributes that TFLiteConverter reads, such as the fused LSTM.
+Called functions are inlined: their nodes replace the call, without the name of the call as a prefix. Functions of loops
+and branches are not inlined, nor are functions with attributes that TFLiteConverter reads, such as the fused LSTM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tflbuild.runtime.step_contract import WorkerError
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 PASSES = ("Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot")
 KEPT_ATTRIBUTES = ("api_implements", "_implements", "api_preferred_device", "time_major", "go_backwards")
-# Attributes that refer to the graph from which a node is taken, or that shape inference computes again
+# Attributes that are not copied: they refer to the graph of the original node, or shape inference computes them again.
 LEFT_OUT = ("_class", "_output_shapes", "_gradient_op_type", "_XlaMustCompile")
 
 NodeDef = Any  # tensorflow.NodeDef
@@ -28,7 +28,7 @@ FunctionDef = Any  # tensorflow.FunctionDef
 
 @dataclass(frozen=True)
 class NodeOutput:
-    """An output of a node; or an argument of the function, with `output` 0."""
+    """An output of a node. For an argument of the function, `node` is its name and `output` is 0."""
 
     node: str
     output: int = 0
@@ -39,7 +39,13 @@ class NodeOutput:
 
 @dataclass(frozen=True)
 class FlatNode:
-    """A node with its inputs as ports. `after` names nodes that must run before it, where state changes."""
+    """A node of a flat graph.
+
+    Attributes:
+        definition: The NodeDef, without inputs.
+        inputs: The outputs of other nodes, or arguments, that it uses.
+        after: The names of nodes that must run before it, because they change state.
+    """
 
     definition: NodeDef
     inputs: tuple[NodeOutput, ...]
@@ -58,12 +64,19 @@ class FlatNode:
 
 @dataclass(frozen=True)
 class FlatGraph:
-    """Nodes in an order in which they can run, the names of the arguments, and the outputs by name."""
+    """A graph without calls.
+
+    Attributes:
+        arguments: The names of the arguments.
+        nodes: The nodes, in an order in which they can run.
+        outputs: The outputs by name.
+        effects: The names of nodes that must run even if no output needs them.
+    """
 
     arguments: tuple[str, ...]
     nodes: tuple[FlatNode, ...]
     outputs: Mapping[str, NodeOutput]
-    effects: tuple[str, ...] = ()  # nodes that run whether or not an output needs them
+    effects: tuple[str, ...] = ()
 
 
 @dataclass
@@ -76,7 +89,7 @@ class _Inlining:
     nodes: list[FlatNode] = field(default_factory=list)
 
     def name(self, wanted: str) -> str:
-        """Return a name that no node has yet."""
+        """Return a name that no node has: the wanted one, or one with a number."""
         name = find_free_name(wanted, self.taken)
         self.taken.add(name)
         return name
@@ -88,17 +101,17 @@ class _Inlining:
         after: tuple[str, ...] = (),
         bindings: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, tuple[NodeOutput, ...]], dict[str, tuple[str, ...]]]:
-        """Add the nodes of one body.
+        """Add the nodes of a function's body.
 
         Args:
-            nodes: The body's nodes, in any order.
-            arguments: The port in the new graph that each of its arguments is.
+            nodes: The nodes of the body, in any order.
+            arguments: The output in the new graph for each argument of the body.
             after: Nodes that run before every node of the body.
-            bindings: The values of the attributes of the body's function, if it has attributes.
+            bindings: The values of the attributes of the function, if it has attributes.
 
         Returns:
-            The outputs of each node of the body; and for each node, the new nodes to wait for where another node waits
-            for it.
+            The outputs in the new graph of each node of the body; and for each node, the new nodes that another node
+            waits for if it waits for this one.
         """
         ports: dict[str, tuple[NodeOutput, ...]] = {name: (port,) for name, port in arguments.items()}
         waits: dict[str, tuple[str, ...]] = dict.fromkeys(arguments, ())
@@ -121,12 +134,12 @@ class _Inlining:
     def port(
         self, text: str, ports: Mapping[str, tuple[NodeOutput, ...]], by_name: Mapping[str, NodeDef]
     ) -> NodeOutput:
-        """Return what an input of a node refers to."""
+        """Return the output in the new graph that an input of a node refers to."""
         name = text.partition(":")[0]
         return ports[name][find_output(by_name[name], text) if name in by_name else 0]
 
     def add(self, node: NodeDef, inputs: tuple[NodeOutput, ...], controls: tuple[str, ...]) -> str:
-        """Add a node as it is, and return its name."""
+        """Add a copy of a node, and return its name."""
         definition = node_def_pb2.NodeDef()
         definition.CopyFrom(node)
         definition.name = self.name(node.name)
@@ -141,7 +154,11 @@ class _Inlining:
     def call(
         self, node: NodeDef, inputs: tuple[NodeOutput, ...], controls: tuple[str, ...]
     ) -> tuple[tuple[NodeOutput, ...], tuple[str, ...]]:
-        """Add the body of a called function in place of the call."""
+        """Add the body of a called function instead of the call.
+
+        Returns:
+            The outputs of the call in the new graph, and the nodes to wait for instead of the call.
+        """
         function = self.library[node.attr["f"].func.name]
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), inputs, strict=True))
         ports, waits = self.inline(function.node_def, arguments, controls, node.attr["f"].func.attr)
@@ -154,11 +171,14 @@ class _Inlining:
 
 
 def flatten_concrete(concrete: Any, *, keep_order: bool) -> FlatGraph:
-    """Return a concrete function as a flat graph. Its arguments are the function's inputs, captured ones included.
+    """Return a concrete function as a flat graph. Its arguments are the inputs of the function and its captures.
 
     Args:
         concrete: A ConcreteFunction.
-        keep_order: Keep the order of nodes that change state, and run those that no output needs.
+        keep_order: Whether to keep the order of nodes that change state, and nodes that no output needs.
+
+    Raises:
+        WorkerError: The function has an operator that the installed TensorFlow does not define.
     """
     definition = concrete.graph.as_graph_def()
     library = {function.signature.name: function for function in definition.library.function}
@@ -170,7 +190,7 @@ def flatten_concrete(concrete: Any, *, keep_order: bool) -> FlatGraph:
 
 
 def flatten_function(function: FunctionDef, library: Mapping[str, FunctionDef], *, keep_order: bool) -> FlatGraph:
-    """Return the body of a loop or a branch as a flat graph."""
+    """Return the function of a loop or a branch as a flat graph. See `flatten_concrete` for `keep_order`."""
     names = tuple(argument.name for argument in function.signature.input_arg)
     outputs = {result.name: function.ret[result.name] for result in function.signature.output_arg}
     effects = list(function.control_ret.values())
@@ -192,7 +212,7 @@ def _flatten(
 
 
 def find_free_name(wanted: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken: the wanted one, with a number appended if it is taken."""
+    """Return a name that is not in use: `wanted`, with a number appended if it is in use."""
     name, count = wanted, 0
     while name in taken:
         count += 1
@@ -214,7 +234,7 @@ def prune(graph: FlatGraph) -> FlatGraph:
 def can_inline(function: FunctionDef) -> bool:
     """Return whether a call of a function can be replaced by its body.
 
-    It cannot where TFLiteConverter reads attributes of the function, nor where the function has a loop of TensorFlow 1.
+    It cannot if TFLiteConverter reads attributes of the function, or if the function has a loop of TensorFlow 1.
     """
     return not is_marked(function) and not has_cycle(function)
 
@@ -230,27 +250,27 @@ def has_cycle(function: FunctionDef) -> bool:
 
 
 def bind_attributes(node: NodeDef, bindings: Mapping[str, Any] | None) -> NodeDef:
-    """Return a node of a function's body with values in place of references to the function's attributes."""
+    """Return a node of a function's body in which references to attributes of the function have their values."""
     if not any(_has_placeholder(value) for value in node.attr.values()):
         return node
     bound = node_def_pb2.NodeDef()
     bound.CopyFrom(node)
     for value in bound.attr.values():
-        for place in (value, *value.func.attr.values()) if value.HasField("func") else (value,):
-            if place.WhichOneof("value") == "placeholder" and bindings and place.placeholder in bindings:
-                place.CopyFrom(bindings[place.placeholder])
+        for reference in (value, *value.func.attr.values()) if value.HasField("func") else (value,):
+            if reference.WhichOneof("value") == "placeholder" and bindings and reference.placeholder in bindings:
+                reference.CopyFrom(bindings[reference.placeholder])
     return bound
 
 
 def _has_placeholder(value: Any) -> bool:
     inner = value.func.attr.values() if value.HasField("func") else ()
-    return any(place.WhichOneof("value") == "placeholder" for place in (value, *inner))
+    return any(reference.WhichOneof("value") == "placeholder" for reference in (value, *inner))
 
 
 def sort_nodes(nodes: Sequence[NodeDef]) -> list[NodeDef]:
-    """Return nodes in an order in which each comes after the nodes that it needs, else unchanged.
+    """Return nodes in an order in which each is after the nodes that it needs. Otherwise the order is unchanged.
 
-    Nodes of a cycle, and nodes that need one of them, are left out.
+    Nodes of a cycle, and nodes that need one of them, are omitted.
     """
     by_name = {node.name: node for node in nodes}
     waiting = {node.name: len(set(_needs(node, by_name))) for node in nodes}
@@ -258,18 +278,18 @@ def sort_nodes(nodes: Sequence[NodeDef]) -> list[NodeDef]:
     for node in nodes:
         for name in set(_needs(node, by_name)):
             users.setdefault(name, []).append(node.name)
-    place = {node.name: index for index, node in enumerate(nodes)}
-    done = []
-    ready = [place[node.name] for node in nodes if not waiting[node.name]]
+    position = {node.name: index for index, node in enumerate(nodes)}
+    in_order = []
+    ready = [position[node.name] for node in nodes if not waiting[node.name]]
     heapq.heapify(ready)
     while ready:
         node = nodes[heapq.heappop(ready)]
-        done.append(node)
+        in_order.append(node)
         for name in users.get(node.name, ()):
             waiting[name] -= 1
             if not waiting[name]:
-                heapq.heappush(ready, place[name])
-    return done
+                heapq.heappush(ready, position[name])
+    return in_order
 
 
 def _needs(node: NodeDef, by_name: Mapping[str, Any]) -> Iterator[str]:
@@ -280,24 +300,30 @@ def _needs(node: NodeDef, by_name: Mapping[str, Any]) -> Iterator[str]:
 
 
 def read_attribute(node: NodeDef, name: str) -> Any:
-    """Return an attribute's value, or the operator's default where the node has none. Adds nothing to the node."""
+    """Return the value of an attribute, or the default of the operator if the node does not have the attribute.
+
+    `node.attr[name]` would add the attribute to the node.
+    """
     if name in node.attr:
         return node.attr[name]
-    known = op_def_registry.get(node.op)
-    return next((each.default_value for each in known.attr if each.name == name), None) or attr_value_pb2.AttrValue()
+    definition = op_def_registry.get(node.op)
+    return (
+        next((attribute.default_value for attribute in definition.attr if attribute.name == name), None)
+        or attr_value_pb2.AttrValue()
+    )
 
 
 def count_outputs(node: NodeDef) -> int:
-    """Return the number of a node's outputs.
+    """Return the number of outputs of a node.
 
     Raises:
-        WorkerError: This TensorFlow does not define the operator.
+        WorkerError: The installed TensorFlow does not define the operator.
     """
     return sum(size for _, size in _output_groups(node))
 
 
 def find_output(node: NodeDef, text: str) -> int:
-    """Return the index of the output that a text names: `name`, `name:2` in a graph, `name:indices:0` in a function."""
+    """Return the index of the output in a reference: `name` or `name:2` in a graph, `name:indices:0` in a function."""
     parts = text.split(":")
     if len(parts) < 3:
         return int(parts[1]) if len(parts) == 2 else 0
@@ -323,9 +349,9 @@ def _output_groups(node: NodeDef) -> Iterator[tuple[str, int]]:
     definition = op_def_registry.get(node.op)
     if definition is None:
         raise WorkerError(
-            f"the source uses the operator '{node.op}', which this TensorFlow does not have",
+            f"the source uses the operator '{node.op}', which the installed TensorFlow does not have",
             where="source",
-            next_step="import the package that registers it, in the code that makes the model",
+            next_step="in the code that makes the model, import the package that registers the operator",
         )
     for argument in definition.output_arg:
         if argument.number_attr:

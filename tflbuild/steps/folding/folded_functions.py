@@ -1,4 +1,4 @@
-"""Fold the constants of traced functions. A snapshot holds the folded functions, and TFLiteConverter reads them."""
+"""Constant folding of traced functions. The snapshot contains the folded functions for TFLiteConverter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tflbuild.steps.folding.graph_nodes import called_functions, reachable_funct
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
-MOST_ROUNDS = 3  # a folding may make shapes known, by which the next one finds more constants
+# Folding may make shapes known, with which the next round finds more constants.
+MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class FoldedFunction:
 
     Attributes:
         concrete: The ConcreteFunction.
-        unfolded: Operators on constants that it still has.
-        stored: Variables that hold its large constants.
-        functions: Names of the functions of its loops and branches.
+        unfolded: The operators on constants that it still contains.
+        stored: The variables that contain its large constants.
+        functions: The names of the functions of its loops and branches.
     """
 
     concrete: Any
@@ -41,12 +42,12 @@ class FoldedFunction:
 def fold_concrete(
     concrete: Any, written: frozenset[int], *, taken: Collection[str] = (), keep_order: bool
 ) -> FoldedFunction:
-    """Fold what a concrete function computes from constants and from variables that nothing writes.
+    """Fold the operators of a concrete function that depend only on constants and on variables that are never written.
 
     Args:
         concrete: A ConcreteFunction whose structured outputs are a flat dict.
-        written: ids of the handles of variables that some entry point of the model writes.
-        taken: Names of functions of other entry points, which lie in the same SavedModel.
+        written: The ids of the handles of variables that some entry point of the model writes.
+        taken: The names of functions of other entry points, which are in the same SavedModel.
         keep_order: Whether the function changes state.
 
     Returns:
@@ -58,7 +59,7 @@ def fold_concrete(
     graph = flatten_concrete(concrete, keep_order=keep_order)
     bound = {name: value for name, tensor in captures.items() if (value := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         shared.unfolded.clear()
         folded = fold_graph(shared, graph, bound, specs)
         if len(folded.nodes) == len(graph.nodes) or not any(node.op in SHAPES for node in folded.nodes):
@@ -70,7 +71,7 @@ def fold_concrete(
 
 
 def read_captures(concrete: Any) -> dict[str, Any]:
-    """Return the tensors that a function captures, by the names of the inputs that take them."""
+    """Return the tensors that a function captures, by the names of its inputs for them."""
     count = len(concrete.inputs) - len(concrete.captured_inputs)
     return {
         tensor.op.name: captured
@@ -79,7 +80,7 @@ def read_captures(concrete: Any) -> dict[str, Any]:
 
 
 def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
-    """Return the variable or the value that a captured tensor is, None where some entry point may change it."""
+    """Return the variable or the value of a captured tensor; None if some entry point may change it."""
     if tensor.dtype in (tf.resource, tf.variant):
         if id(tensor) in written:
             return None
@@ -92,7 +93,14 @@ def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
 def learn_shapes(
     graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any], library: Mapping[str, Any]
 ) -> dict[NodeOutput, Any]:
-    """Return the shape of every tensor of a graph, as TensorFlow infers it."""
+    """Return the shape of every tensor of a graph, which TensorFlow infers.
+
+    Args:
+        graph: The graph.
+        bound: The arguments whose values are known.
+        specs: The shapes and types of all arguments.
+        library: The functions that nodes refer to, by name.
+    """
     scratch = tf.Graph()
     with scratch.as_default():
         feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
@@ -105,7 +113,7 @@ def learn_shapes(
 
 
 def placeholder(spec: Any, bound: Bound | None) -> Any:
-    """Return a placeholder for an argument; a handle with the variable's shape where it is a known variable."""
+    """Return a placeholder for an argument. For a known variable, it is a handle with the shape of the variable."""
     if not isinstance(bound, VariableHandle):
         return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
     variable = bound.variable
@@ -113,22 +121,28 @@ def placeholder(spec: Any, bound: Bound | None) -> Any:
 
 
 def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, Any]) -> list[Any]:
-    """Add the nodes of a graph to the current one, with tensors for its arguments. Returns its outputs."""
+    """Add the nodes of a graph to TensorFlow's current graph, and return the outputs.
+
+    Args:
+        graph: The graph.
+        feeds: A tensor for each argument.
+        library: The functions that nodes refer to, by name.
+    """
     definitions = [node.definition for node in graph.nodes]
     imported = to_graph_def(graph, reachable_functions(definitions, library))
     outputs = list(graph.outputs.values())
     computed = [str(port) for port in outputs if port.node not in feeds]
     by_port = {str(NodeOutput(name)): feed for name, feed in feeds.items()}
     used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
-    made = iter(
+    results = iter(
         tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")
         or []
     )
-    return [feeds[port.node] if port.node in feeds else next(made) for port in outputs]
+    return [feeds[port.node] if port.node in feeds else next(results) for port in outputs]
 
 
 def store_large(folded: FlatGraph) -> dict[str, Any]:
-    """Return a variable for every large constant, by the name of its node. A GraphDef cannot hold more than 2 GB."""
+    """Return a variable for every large constant, by the name of its node. A GraphDef is limited to 2 GB."""
     large = {}
     for node in folded.nodes:
         if node.op == "Const" and node.definition.attr["value"].tensor.ByteSize() >= LARGE_BYTES:
@@ -150,9 +164,9 @@ def rebuild(
     Args:
         concrete: The function that was folded, whose inputs the new one has.
         graph: The folded graph.
-        captures: What `concrete` captures, by the names of its inputs.
-        library: The functions that nodes refer to.
-        stored: Variables that take the place of constants, by the names of these nodes.
+        captures: The tensors that `concrete` captures, by the names of its inputs for them.
+        library: The functions that nodes refer to, by name.
+        stored: The variables that replace constants, by the names of the constants.
     """
     count = len(concrete.inputs) - len(captures)
     arguments = [tensor.op.name for tensor in concrete.inputs[:count]]
@@ -181,7 +195,7 @@ def rebuild(
 
 
 def register(definition: Any) -> None:
-    """Make a function known to TensorFlow's runtime, in place of an older function of the same name."""
+    """Register a function in TensorFlow's runtime. It replaces a function of the same name."""
     running = context.context()
     running.ensure_initialized()
     if running.has_function(definition.signature.name):
@@ -198,22 +212,20 @@ def find_written(concrete: Any) -> frozenset[int]:
 
 
 def written_arguments(graph: FlatGraph, library: Mapping[str, Any]) -> set[str]:
-    """Return the arguments of a graph that some node may write to: those that not only `READERS` take."""
+    """Return the arguments of a graph that a node may write: those that operators other than `READERS` use."""
     arguments = set(graph.arguments)
     written = set()
     for node in graph.nodes:
-        taken = [(index, port.node) for index, port in enumerate(node.inputs) if port.node in arguments]
-        if not taken or node.op in READERS:
+        used = [(index, port.node) for index, port in enumerate(node.inputs) if port.node in arguments]
+        if not used or node.op in READERS:
             continue
         functions = called_functions(node.definition, library)
         if not functions or any(has_cycle(function) for function in functions):
-            written |= {name for _, name in taken}
+            written |= {name for _, name in used}
             continue
         skipped = len(node.inputs) - len(functions[0].signature.input_arg)
         for function in functions:
             inner = flatten_function(function, library, keep_order=True)
             within = written_arguments(inner, library)
-            written |= {
-                name for index, name in taken if index >= skipped and inner.arguments[index - skipped] in within
-            }
+            written |= {name for index, name in used if index >= skipped and inner.arguments[index - skipped] in within}
     return written

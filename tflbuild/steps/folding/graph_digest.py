@@ -1,9 +1,9 @@
-"""What a traced function computes, as one digest: equal for the same model in another wrapping.
+"""A digest of the computation of traced functions. It is equal for two snapshots of the same model.
 
-The functions that a SavedModel wraps around a model, the names that a process numbers, and the order
-in which nodes were added do not count. Every operation does, with its attributes, its own name (which
-becomes a tensor's name in the artifact) and the bytes of every variable. A function that changes
-state has no digest: the order of its effects would have to be part of it.
+The digest depends on every operation, its attributes, its name (which becomes the name of a tensor in the artifact),
+and the bytes of every variable. It does not depend on the functions that a SavedModel wraps around a model, the numbers
+that a process adds to names, and the order in which nodes were added. A function that changes state has no digest,
+because the digest would have to include the order of its effects.
 """
 
 from __future__ import annotations
@@ -19,34 +19,40 @@ from tensorflow.python.framework import op_def_registry
 
 from tflbuild.steps.folding.flat_graph import CALLS, KEPT_ATTRIBUTES, find_output, has_cycle
 
-DEEPEST = 1_000_000  # frames; some three for each operation from output to input
+# Stack frames. The walk needs about three for each operation between output and input.
+MAX_DEPTH = 1_000_000
 PASSES = ("Identity", "StopGradient", "PreventGradient")
 READS = ("ReadVariableOp",)
 PURE_RESOURCE_OPS = (*CALLS, *READS, "NoOp", "Placeholder", "Const", "Assert")
 
 
 class NoDigest(Exception):
-    """The function does something whose order or source a digest would not cover."""
+    """The function has an effect or a resource that the digest would not include."""
 
 
 def digest_endpoints(endpoints: Mapping[str, Any]) -> str:
-    """SHA-256 over all endpoints, "" when one has no digest."""
+    """Return the SHA-256 of all concrete functions in hexadecimal; "" if one of them has no digest.
+
+    Args:
+        endpoints: The concrete functions by signature name.
+    """
     total = hashlib.sha256()
-    usual = sys.getrecursionlimit()
-    sys.setrecursionlimit(DEEPEST)  # a step of the walk is Python calling Python, which takes no C stack since 3.11
+    previous_limit = sys.getrecursionlimit()
+    # Since Python 3.11, calls from Python to Python need no C stack, so a deep recursion is safe.
+    sys.setrecursionlimit(MAX_DEPTH)
     try:
         for key, concrete in sorted(endpoints.items()):
             total.update(f"{key}\0{_GraphDigester(concrete).digest()}\0".encode())
     except NoDigest:
         return ""
     finally:
-        sys.setrecursionlimit(usual)
+        sys.setrecursionlimit(previous_limit)
     return total.hexdigest()
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """Nodes of one function body by name, and what its arguments are from outside."""
+    """The nodes of a function's body by name, the digests of its arguments, and its results."""
 
     nodes: Mapping[str, Any]
     arguments: Mapping[str, str]
@@ -54,7 +60,7 @@ class _Scope:
 
 
 class _GraphDigester:
-    """Digests values from a function's outputs back to its inputs."""
+    """A computation of digests, from the outputs of a function to its inputs."""
 
     def __init__(self, concrete: Any) -> None:
         self.concrete = concrete
@@ -64,7 +70,7 @@ class _GraphDigester:
         self.known: dict[tuple[int, str], str] = {}
 
     def digest(self) -> str:
-        """Over inputs (names and specs) and outputs (names and what they are computed from)."""
+        """Return the digest of the function: its inputs (names, types, shapes), and its outputs with their digests."""
         concrete = self.concrete
         arguments = {}
         count = len(concrete.inputs) - len(concrete.captured_inputs)
@@ -81,7 +87,7 @@ class _GraphDigester:
         return _hash("\n".join(parts))
 
     def captured(self, tensor: Any) -> str:
-        """A variable by its bytes, and so a tensor; any other resource has no digest."""
+        """Return the digest of a captured variable or tensor. Raise NoDigest for any other resource."""
         if tensor.dtype.name not in ("resource", "variant"):
             array = np.ascontiguousarray(tensor.numpy())
             return _hash(f"{array.dtype} {array.shape} ", array.tobytes())
@@ -92,7 +98,7 @@ class _GraphDigester:
         raise NoDigest
 
     def value(self, reference: str, scope: _Scope) -> str:
-        """The digest of `node:output`; of a tensor of an enclosing function where it is an argument."""
+        """Return the digest of an output `node:output`. That of an argument is the digest of the caller's tensor."""
         name, _, output = reference.partition(":")
         key = (id(scope), reference)
         if key not in self.known:
@@ -100,6 +106,7 @@ class _GraphDigester:
         return self.known[key]
 
     def node(self, name: str, output: str, scope: _Scope) -> str:
+        """Return the digest of one output of a node."""
         node = scope.nodes[name]
         if node.op in PASSES:
             return self.value(node.input[0], scope)
@@ -108,10 +115,13 @@ class _GraphDigester:
         if any(text.startswith("^") for text in node.input) and node.op not in PURE_RESOURCE_OPS:
             raise NoDigest
         inputs = [self.value(text, scope) for text in node.input if not text.startswith("^")]
-        return _hash("\n".join([node.op, name, str(position(node, output)), *self.attributes(node), *inputs]))
+        return _hash("\n".join([node.op, name, str(find_output_index(node, output)), *self.attributes(node), *inputs]))
 
     def call(self, node: Any, output: str, scope: _Scope) -> str:
-        """A called function: seen through, unless its own attributes mean something to the converter."""
+        """Return the digest of an output of a call, as if the function were inlined.
+
+        Attributes of the function that TFLiteConverter reads are a part of the digest.
+        """
         function = self.library[node.attr["f"].func.name]
         if has_cycle(function):
             raise NoDigest
@@ -119,18 +129,19 @@ class _GraphDigester:
         arguments = dict(zip((argument.name for argument in function.signature.input_arg), values, strict=True))
         inner = _Scope({n.name: n for n in function.node_def}, arguments, dict(function.ret))
         outputs = [argument.name for argument in function.signature.output_arg]
-        result = outputs[position(node, output)]
+        result = outputs[find_output_index(node, output)]
         marks = [f"{key}={function.attr[key]}" for key in KEPT_ATTRIBUTES if key in function.attr]
-        found = self.value(function.ret[result], inner)
-        self.kept = (*getattr(self, "kept", ()), inner)  # ids of scopes must stay their own
-        return _hash("\n".join([*marks, found])) if marks else found
+        digest = self.value(function.ret[result], inner)
+        # `self.known` uses ids of scopes, so a scope must not be deleted: another one could get its id.
+        self.kept = (*getattr(self, "kept", ()), inner)
+        return _hash("\n".join([*marks, digest])) if marks else digest
 
     def attributes(self, node: Any) -> list[str]:
-        """All that say what is computed; those with an underscore say how."""
+        """Return the attributes of a node that affect its results. Those with an underscore affect how it is run."""
         return [f"{key}={self.attribute(value)}" for key, value in sorted(node.attr.items()) if not key.startswith("_")]
 
     def attribute(self, value: Any) -> str:
-        """A node's attribute; the body of a function where it names one."""
+        """Return the digest of an attribute. If it names functions, it is that of their bodies."""
         if value.HasField("func"):
             return self.body(value.func.name)
         if value.HasField("list") and value.list.func:
@@ -138,7 +149,7 @@ class _GraphDigester:
         return _hash("", value.SerializeToString(deterministic=True))
 
     def body(self, name: str) -> str:
-        """A loop's or a branch's function: all of its nodes, in their order."""
+        """Return the digest of the function of a loop or a branch: all of its nodes, in their order."""
         function = self.library[name]
         lines = [argument.name for argument in function.signature.input_arg]
         for node in function.node_def:
@@ -150,10 +161,11 @@ class _GraphDigester:
         return _hash("\n".join(lines))
 
 
-def position(node: Any, output: str) -> int:
-    """Which output of a node: `2` in a graph; in a function's body `indices:0`, by the name in its definition.
+def find_output_index(node: Any, output: str) -> int:
+    """Return the index of an output, which is `2` in a graph, or `indices:0` in the body of a function.
 
-    Raises NoDigest for an operator that this TensorFlow does not define.
+    Raises:
+        NoDigest: The installed TensorFlow does not define the operator.
     """
     if ":" in output and op_def_registry.get(node.op) is None:
         raise NoDigest

@@ -1,4 +1,4 @@
-"""Make nodes of TensorFlow graphs as protocol buffers, and graphs and functions of nodes."""
+"""Nodes, graphs and functions of TensorFlow as protocol buffers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2, versions_pb2
 from tensorflow.python.framework import op_def_registry
 
+from tflbuild.steps.folding.constant_branches import BRANCHES
 from tflbuild.steps.folding.flat_graph import (
     FlatGraph,
     FlatNode,
@@ -21,10 +22,13 @@ from tflbuild.steps.folding.flat_graph import (
 )
 
 PRODUCER = tf.version.GRAPH_DEF_VERSION
+LOOPS = ("While", "StatelessWhile")
+# Tensors of these types have no value that could be stored.
+UNVALUED = (tf.resource, tf.variant)
 
 
 def make_constant(name: str, array: np.ndarray) -> NodeDef:
-    """Return a Const node that holds an array."""
+    """Return a Const node with the value of an array."""
     node = node_def_pb2.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
@@ -32,7 +36,7 @@ def make_constant(name: str, array: np.ndarray) -> NodeDef:
 
 
 def make_node(name: str, op: str, inputs: Iterable[NodeOutput], **types: Any) -> FlatNode:
-    """Return a node whose attributes are types."""
+    """Return a node. All of its attributes (`types`) are types."""
     node = node_def_pb2.NodeDef(name=name, op=op)
     for key, dtype in types.items():
         node.attr[key].type = tf.dtypes.as_dtype(dtype).as_datatype_enum
@@ -51,43 +55,49 @@ def output_types(node: NodeDef) -> Iterator[tf.DType]:
 
 
 def to_graph_def(graph: FlatGraph, library: Iterable[FunctionDef]) -> Any:
-    """Return the nodes as a GraphDef. It has no nodes for arguments: `import_graph_def` must map them to tensors."""
-    made = graph_pb2.GraphDef(versions=versions_pb2.VersionDef(producer=PRODUCER))
+    """Return a flat graph as a GraphDef. It has no nodes for arguments: `import_graph_def` must map them to tensors."""
+    graph_def = graph_pb2.GraphDef(versions=versions_pb2.VersionDef(producer=PRODUCER))
     for node in graph.nodes:
-        definition = made.node.add()
+        definition = graph_def.node.add()
         definition.CopyFrom(node.definition)
         definition.input.extend(str(port) for port in node.inputs)
         definition.input.extend(f"^{name}" for name in node.after)
-    made.library.function.extend(library)
-    return made
+    graph_def.library.function.extend(library)
+    return graph_def
 
 
 def to_function(graph: FlatGraph, like: FunctionDef, name: str) -> FunctionDef:
-    """Return the nodes as a function with the signature of another one."""
-    made = function_pb2.FunctionDef()
-    made.signature.CopyFrom(like.signature)
-    made.signature.name = name
-    del made.signature.control_output[:]
+    """Return a flat graph as a FunctionDef with a new name.
+
+    Args:
+        graph: The graph.
+        like: The function whose signature and attributes the new one gets.
+        name: The name of the new function.
+    """
+    function = function_pb2.FunctionDef()
+    function.signature.CopyFrom(like.signature)
+    function.signature.name = name
+    del function.signature.control_output[:]
     for key, value in like.attr.items():
-        made.attr[key].CopyFrom(value)
+        function.attr[key].CopyFrom(value)
     for index, attributes in like.arg_attr.items():
-        made.arg_attr[index].CopyFrom(attributes)
+        function.arg_attr[index].CopyFrom(attributes)
     by_name = {node.name: node for node in graph.nodes}
 
     def refer(port: NodeOutput) -> str:
         return name_output(by_name[port.node].definition, port.output) if port.node in by_name else port.node
 
     for node in graph.nodes:
-        definition = made.node_def.add()
+        definition = function.node_def.add()
         definition.CopyFrom(node.definition)
         definition.input.extend(refer(port) for port in node.inputs)
         definition.input.extend(f"^{name}" for name in node.after)
     for result, port in graph.outputs.items():
-        made.ret[result] = refer(port)
+        function.ret[result] = refer(port)
     for effect in graph.effects:
-        made.control_ret[effect] = effect
-        made.signature.control_output.append(effect)
-    return made
+        function.control_ret[effect] = effect
+        function.signature.control_output.append(effect)
+    return function
 
 
 def called_functions(node: NodeDef, library: Mapping[str, FunctionDef]) -> list[FunctionDef]:
@@ -99,7 +109,7 @@ def called_functions(node: NodeDef, library: Mapping[str, FunctionDef]) -> list[
 
 
 def reachable_functions(nodes: Iterable[NodeDef], library: Mapping[str, FunctionDef]) -> list[FunctionDef]:
-    """Return the functions that nodes call, directly or not, by name."""
+    """Return the functions that nodes call, directly or indirectly, sorted by name."""
     reachable: dict[str, FunctionDef] = {}
     waiting = list(nodes)
     while waiting:
@@ -108,3 +118,17 @@ def reachable_functions(nodes: Iterable[NodeDef], library: Mapping[str, Function
                 reachable[function.signature.name] = function
                 waiting.extend(function.node_def)
     return [reachable[name] for name in sorted(reachable)]
+
+
+def is_pure(node: FlatNode, *, texts: bool = False) -> bool:
+    """Return whether a node's outputs depend only on its inputs. Nodes with string outputs count if `texts` is set."""
+    definition = op_def_registry.get(node.op)
+    if definition is None or definition.is_stateful or node.op in (*LOOPS, *BRANCHES):
+        return False
+    unvalued = UNVALUED if texts else (*UNVALUED, tf.string)
+    return not any(dtype in unvalued for dtype in output_types(node.definition))
+
+
+def size_type(node: FlatNode) -> Any:
+    """Return the NumPy type of the sizes that a node returns."""
+    return tf.dtypes.as_dtype(read_attribute(node.definition, "out_type").type).as_numpy_dtype

@@ -1,4 +1,4 @@
-"""Operators of which some operands are constants: TFLiteConverter makes several operators of them, and folds some."""
+"""Operators with some constant operands. TFLiteConverter replaces each by several others, and folds some."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from tflbuild.steps.folding.flat_graph import FlatNode, NodeOutput, read_attribu
 from tflbuild.steps.folding.graph_nodes import make_constant, make_node, output_types
 
 DIVISIONS = ("RealDiv", "Div", "DivNoNan")
-# operator -> what it multiplies by, as a function of its constant operand
+# Operator -> the function of the constant operand by which the other operand is multiplied.
 PRODUCTS = {"Xlogy": "Log", "Xlog1py": "Log1p", "Xdivy": "Reciprocal"}
 
 
 def make_product(node: FlatNode, x: NodeOutput, constant: np.ndarray, name: str) -> list[FlatNode] | None:
-    """Return x * f(constant) for an operator of `DIVISIONS` or `PRODUCTS`; None where that gives something else.
+    """Return nodes for x * f(constant), in place of an operator of `DIVISIONS` or `PRODUCTS`.
 
-    The factor is called `name`, and rounded once to the type of the result.
+    Args:
+        node: The operator.
+        x: Its first operand in the new graph.
+        constant: The value of its second operand.
+        name: The name of the factor f(constant), which is rounded once to the type of the result.
+
+    Returns:
+        The nodes. None if the product could differ from the operator.
     """
     dtype = next(output_types(node.definition))
     factor = find_factor(node.op, constant, np.dtype(dtype.as_numpy_dtype))
@@ -33,28 +40,30 @@ def make_product(node: FlatNode, x: NodeOutput, constant: np.ndarray, name: str)
 
 
 def find_factor(operator: str, constant: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
-    """Return what an operator multiplies by; None where zero times that is not zero."""
+    """Return the factor of an operator, of the given type. None if zero times the factor is not zero."""
     if operator in PRODUCTS:
         results = evaluate(PRODUCTS[operator], {}, [constant])
         return None if results is None or not np.isfinite(results[0]).all() else results[0]
-    kept = constant != 0 if operator == "DivNoNan" else True
+    nonzero = constant != 0 if operator == "DivNoNan" else True
     with np.errstate(divide="ignore"):
-        inverse = np.where(kept, 1.0 / constant.astype(np.float64), 0.0)
+        inverse = np.where(nonzero, 1.0 / constant.astype(np.float64), 0.0)
     return round_to(inverse, dtype)
 
 
 def split_by_variance(
     node: FlatNode, inputs: Sequence[NodeOutput], variance: np.ndarray, new_name: Callable[[str], str]
 ) -> list[FlatNode] | None:
-    """Return the products and sums of a batch normalization whose variance is known, and other parameters are not.
-
-    None where the converter makes something else of it: in training mode, with channels first, in float16.
+    """Return the products and sums of a batch normalization whose variance is the only known parameter.
 
     Args:
         node: A FusedBatchNorm of any version.
         inputs: x, scale, offset and mean in the new graph.
-        variance: float32 [channels].
-        new_name: Gives names that the graph does not have.
+        variance: The variance, float32 of shape [channels].
+        new_name: Returns a name that no node of the graph has, similar to its argument.
+
+    Returns:
+        The nodes, which are those that TFLiteConverter would make. None in cases in which it makes others: training
+        mode, channels first, and types other than float32.
     """
 
     attributes = {

@@ -1,7 +1,7 @@
-"""Write and read the list of operators on constants that `import` leaves to TFLiteConverter: a snapshot's `tied.json`.
+"""The file `tied.json` of a snapshot: operators on constants that `import` leaves to TFLiteConverter.
 
-The converter's results for them may differ between CPUs, so they are ties of each artifact that is made of the
-snapshot.
+The converter's results for them may differ between CPUs, so artifacts that are made from the snapshot are
+CPU-dependent.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ UNFOLDED = "tied.json"
 
 
 def write_unfolded(snapshot: Path, unfolded: Iterable[CpuDependence]) -> None:
-    """Write into a snapshot's folder which operators on constants are left to TFLiteConverter."""
+    """Write the list of operators on constants that are left to TFLiteConverter to the folder of a snapshot."""
     (snapshot / UNFOLDED).write_text(json.dumps(add_cpu_dependence({}, unfolded), indent=1))
 
 
 def read_unfolded(snapshot: Path) -> tuple[CpuDependence, ...]:
-    """Return what `write_unfolded` wrote, sorted."""
+    """Read the list that `write_unfolded` wrote. It is sorted."""
     return read_cpu_dependence(json.loads((snapshot / UNFOLDED).read_text()))
