@@ -79,14 +79,13 @@ class GraphFolding:
 
     Attributes:
         shared: The state that is shared with the folding of other graphs.
-        graph: The graph to fold.
         bound: The arguments whose values are known.
         specs: The shapes and types of all arguments.
         known: The tensors whose values are known.
         renamed: The outputs of the old graph that have another name in the new one.
         nodes: The nodes of the new graph.
         added: The names of the constants of the old graph that are in the new one.
-        unread: The tensors that are constants, but whose values only the converter computes.
+        converter_constants: The tensors that are constants, but whose values only the converter computes.
     """
 
     shared: Folding
@@ -97,7 +96,7 @@ class GraphFolding:
     renamed: dict[NodeOutput, NodeOutput] = field(default_factory=dict)
     nodes: list[FlatNode] = field(default_factory=list)
     added: set[str] = field(default_factory=set)
-    unread: set[NodeOutput] = field(default_factory=set)
+    converter_constants: set[NodeOutput] = field(default_factory=set)
 
     def fold(self) -> FlatGraph:
         """Return the graph with constants instead of the operators that could be computed."""
@@ -277,10 +276,14 @@ class GraphFolding:
 
     def watch(self, node: FlatNode) -> None:
         """Record which tensors the converter will compute from constants, and which operators round in that."""
-        are_constant = [isinstance(self.known.get(port), KnownValue) or port in self.unread for port in node.inputs]
+        are_constant = [
+            isinstance(self.known.get(port), KnownValue) or port in self.converter_constants for port in node.inputs
+        ]
         foldable = is_pure(node, texts=True) and node.op not in MARKS
         if are_constant and all(are_constant) and foldable:
-            self.unread |= {NodeOutput(node.name, index) for index, _ in enumerate(output_types(node.definition))}
+            self.converter_constants |= {
+                NodeOutput(node.name, index) for index, _ in enumerate(output_types(node.definition))
+            }
             if rounds_by_cpu(node):
                 self.shared.unfolded.add(CpuDependence(node.op, node.name, BY_CPU))
 
