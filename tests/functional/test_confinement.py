@@ -16,7 +16,7 @@ from needs import require
 
 from tflbuild.core.worker_protocol import CONFINEMENT
 from tflbuild.errors import MachineError
-from tflbuild.execute.answer_reader import find_special_files, log_lines, read_answer
+from tflbuild.execute.answer_reader import find_special_files, read_answer, read_log_lines
 from tflbuild.execute.events import Notice
 from tflbuild.execute.executor import Executor
 from tflbuild.execute.worker_process import UNCONFINED, WorkerExit, require_known_mode
@@ -210,9 +210,9 @@ def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
     with pytest.raises(MachineError, match="TFLBUILD_CONFINEMENT is 'yes'"):
         require_known_mode("yes")
     said = []
-    executor = SimpleNamespace(_noticed=set(), on_event=said.append)
+    executor = SimpleNamespace(_reported_notices=set(), on_event=said.append)
     for _ in range(2):
-        Executor._notice(executor, Notice(UNCONFINED.format("the kernel has no Landlock")))
+        Executor._report_notice(executor, Notice(UNCONFINED.format("the kernel has no Landlock")))
     assert len(said) == 1 and "\n" not in said[0].text and "TFLBUILD_CONFINEMENT=off" in said[0].text
 
 
@@ -251,7 +251,7 @@ def ended(folder):
     """Return what a step of a folder is said to have failed for, once its process ended with code 0."""
     failure, _ = read_answer(folder, WorkerExit(1, 0, None, "", 0.0, 0))
     failure = failure or find_special_files(folder)
-    log_lines(folder)
+    read_log_lines(folder)
     return failure.what if failure else ""
 
 

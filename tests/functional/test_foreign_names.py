@@ -142,7 +142,7 @@ def test_files_are_no_wider_than_the_umask_allows(tmp_path, mask):
         replace_bytes(tmp_path / "a" / "written", b"x")
         (tmp_path / "output").write_text("x")
         store = Store(tmp_path / "store")
-        digest = store.keep(tmp_path / "output").digest
+        digest = store.add_file(tmp_path / "output").digest
     finally:
         os.umask(before)
     assert (tmp_path / "a" / "written").stat().st_mode & 0o777 == 0o666 & ~mask

@@ -143,8 +143,8 @@ def test_a_server_that_dies_costs_a_warning(nginx, machine):
     assert process.returncode == 0, lines
     assert lines[0].split()[:2] == ["import", "ran"]
     (warning,) = [line for line in lines if "warning" in line]
-    assert f"127.0.0.1:{nginx.port} does not serve" in warning and WORD not in warning
-    assert warning.endswith("built from the local store alone\n")
+    assert f"127.0.0.1:{nginx.port} is not available" in warning and WORD not in warning
+    assert warning.endswith("the build uses the local store only\n")
     assert out.startswith("built") and artifact(one)
     assert len(lines) <= len(STEPS) + 2  # the warning, and that uploads are waited for
 
@@ -192,4 +192,4 @@ def test_s3_is_such_a_store_too(s3, machine, monkeypatch):
     alone = third.run(READY, TFLBUILD_REMOTE=s3)
     assert alone.code == 0 and artifact(third) == artifact(one)
     (warning,) = warnings(alone)
-    assert f"{s3} does not serve" in warning and WORD not in alone.err
+    assert f"{s3} is not available" in warning and WORD not in alone.err

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from needs import needs_program
 
-from tflbuild.execute.worker_process import FIXED, PASSED_ON
+from tflbuild.execute.worker_process import FIXED_VARIABLES, PASSED_VARIABLES
 from tflbuild.steps.datasets.sample_files import load_samples
 from tflbuild.steps.datasets.sample_writer import save_samples
 from tflbuild.storage.store import Store
@@ -86,7 +86,7 @@ def materials(built, tmp_path_factory) -> dict[str, Path]:
     store, steps = Store(built.store), built.manifest()["steps"]
     record = store.read(steps["calibration samples"]["key"])
     whole = tmp_path_factory.mktemp("materials") / "whole"
-    store.lay_out(record.outputs["samples/"], whole)
+    store.link_output(record.outputs["samples/"], whole)
     inputs, _ = load_samples(whole)
     samples = whole.parent / "samples"
     save_samples(samples, {name: array[:SAMPLES] for name, array in inputs.items()})
@@ -138,10 +138,10 @@ def make_on(cpu: str, folder: Path, materials: dict[str, Path]) -> Made:
 def run_steps(cpu: str, folder: Path, calibrations: list[str]) -> None:
     """The workers' code on that CPU, in a worker's environment."""
     emulator = [] if cpu == NATIVE else [str(EMULATOR), "-cpu", cpu]
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed_on = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     done = subprocess.run(
         [*emulator, sys.executable, "-c", STEPS, str(folder), *calibrations],
-        env={**passed_on, **FIXED, "PYTHONPATH": str(ROOT)},
+        env={**passed_on, **FIXED_VARIABLES, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,

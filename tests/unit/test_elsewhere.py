@@ -57,7 +57,7 @@ class Far:
     def __init__(self, server, slots, keeps_last):
         self.server, self.slots, self.keeps_last = server, slots, keeps_last
 
-    def takes(self, step):
+    def accepts(self, step):
         return step.params["n"] != 5 or not self.keeps_last
 
     def open(self, store, folder):
@@ -73,7 +73,7 @@ def run(tmp_path):
         plan = Plan(steps={step.id: step for step in steps}, goals=())
         server, events = FarServer(fate, facts), []
         with Executor(Store(tmp_path / "store"), events.append, limits or Limits(jobs=1)) as executor:
-            executor.elsewhere = Far(server, slots, keeps_last)
+            executor.remote_executor = Far(server, slots, keeps_last)
             results = executor.execute(plan)
         return {step.params["n"]: results[step.id] for step in steps}, events, server
 
@@ -101,7 +101,7 @@ def test_a_step_that_is_lost_once_is_run_again(run):
     results, events, server = run(lambda number, times: LOST if number == 2 and times == 1 else "")
     assert {result.status for result in results.values()} == {"ran"}
     assert server.seen.count(2) == 2 and len(server.seen) == 7
-    assert [event.why for event in events if isinstance(event, StepRetried)] == [LOST]
+    assert [event.reason for event in events if isinstance(event, StepRetried)] == [LOST]
     assert Notice("look") in events
 
 
@@ -129,7 +129,7 @@ def test_nothing_is_learned_from_what_was_lost(run, tmp_path):
     ],
 )
 def test_what_names_this_machine_and_what_reaches_out_stays_here(kind, params, ties, goes):
-    assert RayCluster(Cluster()).takes(Step(kind=kind, params=params, inputs=(), toolchain={}, ties=ties)) is goes
+    assert RayCluster(Cluster()).accepts(Step(kind=kind, params=params, inputs=(), toolchain={}, ties=ties)) is goes
 
 
 def test_a_tied_result_of_another_machine_is_made_again_here(run, monkeypatch):
@@ -139,17 +139,17 @@ def test_a_tied_result_of_another_machine_is_made_again_here(run, monkeypatch):
     results, events, far = run(lambda number, times: "", facts={"tied": [asdict(TIE)]})
     assert sorted(far.seen) == sorted(here.seen) == list(range(6))
     assert {result.status for result in results.values()} == {"ran"}
-    assert {event.why for event in events if isinstance(event, StepRetried)} == {
+    assert {event.reason for event in events if isinstance(event, StepRetried)} == {
         "its result depends on the CPU, so it runs on this machine"
     }
 
 
 def test_what_the_process_of_ray_says_is_read():
     server = object.__new__(RayServer)
-    assert server._read({"slots": 7}) is None and server.slots == 7
-    assert server._read({"notice": "x"}) == Notice("x")
+    assert server._parse_answer({"slots": 7}) is None and server.slots == 7
+    assert server._parse_answer({"notice": "x"}) == Notice("x")
     with pytest.raises(MachineError) as found:
-        server._read({"error": {"what": "gone", "where": "executor.address", "why": "w", "next_step": "n"}})
+        server._parse_answer({"error": {"what": "gone", "where": "executor.address", "why": "w", "next_step": "n"}})
     assert found.value.exit_code == 4 and found.value.where == "executor.address"
 
 
@@ -170,4 +170,4 @@ def test_what_proves_a_target_runs_where_its_tool_was_found():
     cluster = RayCluster(Cluster(address="auto"))
     for params, goes in (({"tool": {}}, False), ({"to_prove": "x"}, True), ({"host": "me"}, False)):
         step = Step(kind="lint_target", params=params, inputs=(), toolchain={})
-        assert cluster.takes(step) is goes
+        assert cluster.accepts(step) is goes

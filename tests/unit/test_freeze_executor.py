@@ -100,7 +100,7 @@ def test_without_the_package_it_is_refused_and_how_to_get_it_said(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     class Unconnected:
-        elsewhere = None
+        remote_executor = None
 
     monkeypatch.setattr(metadata, "version", version)
     toolchain.package_version.cache_clear()

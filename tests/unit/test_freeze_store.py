@@ -234,7 +234,7 @@ def test_without_the_extra_an_object_store_is_refused_and_how_to_get_it_said(mon
     toolchain.package_version.cache_clear()
 
     class Unconnected:
-        limits, exchange = Limits(), None
+        limits, remote_cache = Limits(), None
 
     with pytest.raises(MachineError) as found:
         pipeline.connect(Unconnected(), RemoteCacheSettings(url="s3://bucket"))

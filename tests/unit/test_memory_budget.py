@@ -18,7 +18,7 @@ def budget(tmp_path):
 
 def test_steps_share_the_budget_and_one_may_always_run(budget):
     assert budget.fits(9 * GB)
-    budget.hold(1, 3 * GB)
+    budget.reserve(1, 3 * GB)
     assert budget.fits(GB) and not budget.fits(2 * GB)
     budget.release(1)
     assert budget.fits(2 * GB)

@@ -46,12 +46,12 @@ def test_bytes_go_there_and_come_back(remote, shelf, tmp_path):
 
 
 OUTAGES = {
-    401: "it does not know the credentials",
-    403: "do not allow to read there",
+    401: "it does not accept the credentials",
+    403: "do not permit read access",
     500: "500 Internal Server Error",
     "drop": "error sending request",
-    "stall": "not a byte for 0.3 s",
-    "stall within": "not a byte for 0.3 s",
+    "stall": "no data for 0.3 s",
+    "stall within": "no data for 0.3 s",
 }
 
 
@@ -74,7 +74,7 @@ def test_what_ends_early_is_broken(remote, shelf):
 def test_a_refused_write_says_what_was_refused(remote, shelf, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     shelf.always = 403
-    with pytest.raises(RemoteUnavailable, match="do not allow to write there"):
+    with pytest.raises(RemoteUnavailable, match="do not permit write access"):
         remote.write(NAME, tmp_path / "file")
 
 

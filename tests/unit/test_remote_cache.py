@@ -107,7 +107,7 @@ def exchange(exchange_with, shelf):
 def fetch(exchange, step=CHECK):
     """Ask as the executor does; where the result came from, "" for a miss."""
     rounds = itertools.count()
-    while exchange.fetching(step, key_of(step)):
+    while exchange.request(step, key_of(step)):
         assert next(rounds) < 50, "it is asked for again and again"
         assert select.select([exchange], [], [], 10)[0], "nothing came"
         exchange.receive()
@@ -139,7 +139,7 @@ def test_a_folder_comes_file_by_file(exchange, shelf, mine, theirs, tmp_path):
     shelf.fill(theirs)
     assert fetch(exchange, SAMPLE)
     record = mine.find(key_of(SAMPLE))
-    mine.lay_out(record.outputs["samples/"], tmp_path / "out")
+    mine.link_output(record.outputs["samples/"], tmp_path / "out")
     assert (tmp_path / "out" / "deep" / "b.npy").read_bytes() == b"b" * 3_000_000
 
 
@@ -154,7 +154,7 @@ def test_a_key_is_asked_for_once(exchange, shelf):
 def test_what_is_here_is_not_fetched_again(exchange, shelf, mine, tmp_path):
     path = tmp_path / "same"
     path.write_bytes(MODEL)
-    mine.keep(path)
+    mine.add_file(path)
     assert fetch(exchange)
     assert f"GET {cas(MODEL)}" not in shelf.asked and mine.find(KEY)
 
@@ -316,9 +316,9 @@ def test_a_record_whose_result_was_lost_here_is_fetched_again(exchange, mine, th
 OUTAGES = {
     500: "it answers 500 to GET: Internal Server Error",
     503: "it answers 503 to GET",
-    403: "it answers 403 to GET: it does not let you",
-    401: "it answers 401 to GET: it asks who you are",
-    "stall": "not a byte for 0.3 s",
+    403: "it answers 403 to GET: access is denied",
+    401: "it answers 401 to GET: it requires a login",
+    "stall": "no data for 0.3 s",
     "drop": "Remote end closed connection",
 }
 
@@ -329,7 +329,7 @@ def test_the_first_outage_turns_it_off_with_one_warning(exchange, shelf, mine, n
     assert fetch(exchange) == ""
     (warning,) = notices
     assert OUTAGES[answer] in warning
-    assert f"127.0.0.1:{shelf.port}" in warning and warning.endswith("built from the local store alone")
+    assert f"127.0.0.1:{shelf.port}" in warning and warning.endswith("the build uses the local store only")
     asked = len(shelf.asked)
     shelf.always = None
     assert fetch(exchange, OTHER) == "" and len(shelf.asked) == asked and len(notices) == 1
@@ -348,7 +348,7 @@ def test_a_silence_in_the_middle_of_a_blob_is_an_outage(exchange, shelf, mine, n
     before = time.monotonic()
     assert fetch(exchange) == ""
     assert time.monotonic() - before < 3
-    assert len(notices) == 1 and "not a byte for 0.3 s" in notices[0]
+    assert len(notices) == 1 and "no data for 0.3 s" in notices[0]
     assert mine.read(KEY) is None
 
 
@@ -356,7 +356,7 @@ def test_many_outages_at_once_are_one_warning(exchange, shelf, notices):
     shelf.always = "stall"
     steps = [Step(kind="check", params={"n": n}, inputs=(), toolchain={}) for n in range(12)]
     for step in steps:
-        exchange.fetching(step, key_of(step))
+        exchange.request(step, key_of(step))
     for step in steps:
         assert fetch(exchange, step) == ""
     time.sleep(2 * SILENT_SECONDS)
@@ -391,7 +391,7 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again(shelf):
 def wait_as_the_executor_does(exchange, steps, end=5.0):
     """Ask for all, and go on until nothing may still come. Returns the seconds that it took."""
     begun = time.monotonic()
-    while any(exchange.fetching(step, key_of(step)) for step in steps):
+    while any(exchange.request(step, key_of(step)) for step in steps):
         assert time.monotonic() - begun < end, "the build waits on"
         select.select([exchange], [], [], 0.05)
         exchange.receive()
@@ -405,7 +405,7 @@ def test_a_store_that_trickles_ends_with_the_time_that_a_build_waits_for_it(exch
     exchange = exchange_with(shelf.url, seconds=0.6)
     assert 0.5 < wait_as_the_executor_does(exchange, [CHECK]) < 2
     (warning,) = notices
-    assert "the 0.6 s that a build waits for it in all are over (store.seconds)" in warning
+    assert "longer than 0.6 s in total (store.seconds)" in warning
     assert mine.read(KEY) is None
 
 
@@ -421,14 +421,14 @@ def test_many_small_answers_share_one_time(exchange_with, shelf, theirs, tmp_pat
 
     monkeypatch.setattr(exchange.remote, "read", slow)
     assert wait_as_the_executor_does(exchange, [SAMPLE]) < 2
-    assert "in all are over" in notices[0]
+    assert "in total (store.seconds)" in notices[0]
 
 
 def test_time_in_which_nothing_is_awaited_does_not_count(exchange_with, shelf):
     exchange = exchange_with(shelf.url, seconds=0.5)
     assert fetch(exchange)
     time.sleep(0.6)
-    assert not exchange.busy and exchange.patience.left > 0.2
+    assert not exchange.busy and exchange.wait_budget.remaining_seconds > 0.2
     shelf.asked.clear()
     assert fetch(exchange, OTHER) == "" and shelf.asked, "it is still asked"
 
@@ -500,7 +500,7 @@ def test_what_a_store_gave_is_done_for_those_alone_who_believe_it(exchange, mine
     alone = Store(mine.root)
     assert alone.find(KEY) is None and alone.read(KEY) is not None
     other = Store(mine.root)
-    other.believe(RemoteCacheSettings(url="https://elsewhere/cache"))
+    other.trust(RemoteCacheSettings(url="https://elsewhere/cache"))
     assert other.find(KEY) is None
     made = publish(alone, tmp_path, CHECK, check_json=b"made here")
     assert alone.find(KEY).outputs == made.outputs, "what was made here takes its place"
@@ -607,7 +607,7 @@ def test_the_end_of_a_build_does_not_wait_for_long(exchange_with, shelf, mine, t
     exchange.finish()
     assert time.monotonic() - before < 2
     host = f"127.0.0.1:{shelf.port}"
-    late = f"warning: 1 result not sent to {host} within 0.2 s; the build is complete without"
+    late = f"warning: 1 result not sent to {host} within 0.2 s; the build itself is complete"
     assert notices == [f"uploading 1 result to {host}", late]
     gate.set()
 

@@ -126,8 +126,8 @@ def test_what_nobody_trusted_signed_is_a_miss_and_is_counted(machine, tmp_path, 
     assert fetch(exchange) == "" and store.read(KEY) is None
     exchange.finish()
     assert said == [
-        f"warning: 1 result of the shared store at {exchange.remote.host} not taken:"
-        " no key of TFLBUILD_TRUSTED_KEYS signed what it sent"
+        f"warning: 1 result from the remote cache at {exchange.remote.host} not used:"
+        " not signed by any key in TFLBUILD_TRUSTED_KEYS"
     ]
 
 
@@ -161,7 +161,7 @@ def test_what_was_taken_unsigned_counts_no_more_once_keys_are_asked_for(machine,
     assert fetch(exchange) and store.find(KEY)
     monkeypatch.setenv("TFLBUILD_TRUSTED_KEYS", str(public))
     later = Store(store.root)
-    later.believe(RemoteCacheSettings(url=shelf.url))
+    later.trust(RemoteCacheSettings(url=shelf.url))
     assert later.find(KEY) is None
     exchange, *_ = machine("reader", trusted=public)
     assert fetch(exchange) and later.find(KEY), "it is fetched again, and held against its signature"

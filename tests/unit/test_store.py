@@ -135,7 +135,7 @@ def test_a_folder_with_nothing_in_it_is_kept_too(store, tmp_path):
     (tmp_path / "made").mkdir()
     store.publish(KEY, ACTION, {"compiled/": tmp_path / "made"}, {}, 0.0)
     record = store.find(KEY)
-    store.lay_out(record.outputs["compiled/"], tmp_path / "input")
+    store.link_output(record.outputs["compiled/"], tmp_path / "input")
     assert list((tmp_path / "input").iterdir()) == []
 
 
@@ -145,7 +145,7 @@ def test_a_folder_is_kept_file_by_file_and_laid_out_again(store, tmp_path):
     (folder / "saved_model.pb").write_bytes(b"graph")
     (folder / "variables" / "data").write_bytes(b"numbers")
     record = store.publish(KEY, ACTION, {"snapshot/": folder}, {}, 0.0)
-    store.lay_out(record.outputs["snapshot/"], tmp_path / "input")
+    store.link_output(record.outputs["snapshot/"], tmp_path / "input")
     assert (tmp_path / "input" / "variables" / "data").read_bytes() == b"numbers"
     assert record.outputs["snapshot/"].size == len(b"graph" + b"numbers")
 

@@ -167,7 +167,7 @@ def run_step(work: NodeTask, keeper: Any, blobs: Mapping[str, Pieces]) -> NodeTa
         for digest, pieces in blobs.items():
             path = scratch.folder / digest
             get_file(pieces, path, digest)
-            store.take(path, digest)
+            store.add_blob(path, digest)
         folder = scratch.folder / work.module
         lay_out(work, folder, store)
         asked = keeper.run.remote(work.server, work.module, str(folder), work.seconds)

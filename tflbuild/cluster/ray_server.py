@@ -35,7 +35,7 @@ class RayCluster:
         self.cluster = cluster
         self._server: RayServer | None = None
 
-    def takes(self, step: Step) -> bool:
+    def accepts(self, step: Step) -> bool:
         """Whether a step may run on another machine: not when its key names this one, nor when it reaches out."""
         bound = bool(step.ties) or any(name in step.params for name in BOUND)
         return not KINDS[step.kind].network and not bound
@@ -61,7 +61,7 @@ class RayServer(StepServer):
         settings = {"cluster": asdict(cluster), "store": str(store.root)}
         self.process.stdin.write(json.dumps(settings).encode() + b"\n")
 
-    def _read(self, value: dict[str, Any]) -> WorkerExit | Notice | None:
+    def _parse_answer(self, value: dict[str, Any]) -> WorkerExit | Notice | None:
         if "error" in value:
             raise MachineError(**value["error"])
         if "notice" in value:
@@ -69,7 +69,7 @@ class RayServer(StepServer):
         if "slots" in value:
             self.slots = value["slots"]
             return None
-        return super()._read(value)
+        return super()._parse_answer(value)
 
     def close(self) -> None:
         """Let Ray take its leave, which ends what is still at work there; then end the process."""

@@ -1,4 +1,4 @@
-"""How a step's result is looked up in the store, and read."""
+"""Lookup of step results in the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ UNSTABLE_OUTPUTS = frozenset(name for kind in KINDS.values() for name in kind.un
 
 
 def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, str]:
-    """Return what each input of a step is known by, once the steps before it are done."""
+    """Return the digest of each input of a step, by input name.
+
+    Args:
+        step: The step.
+        results: The results by step id; those of the steps that `step` depends on must be present.
+    """
     digests = {}
     for port in step.inputs:
         if isinstance(port, FileInput):
@@ -26,9 +31,9 @@ def input_digests(step: Step, results: Mapping[str, StepResult]) -> dict[str, st
 
 
 def find_record(step: Step, actions: Iterable[Action], store: Store) -> ActionRecord | None:
-    """Return the record of the first action that has one, None for a miss.
+    """Return the record of the first action that has one in the store, None for a cache miss.
 
-    A record that holds something else than the step expects is a miss.
+    A record whose output differs from the digest that the recipe pins is a cache miss.
     """
     for action in actions:
         record = store.find(action.key)
@@ -38,21 +43,26 @@ def find_record(step: Step, actions: Iterable[Action], store: Store) -> ActionRe
 
 
 def list_inherited_origins(step: Step, results: Mapping[str, StepResult]) -> frozenset[str]:
-    """Return the shared stores that a step's result rests on without its key saying so.
+    """Return the remote caches on which a step's result depends although its cache key does not show it.
 
-    An unstable output is known by what its record says it holds, not by its bytes: who wrote that record decides what
-    the next step makes. Any other input is known by the digest of its bytes, whoever sent them.
+    An unstable output (one whose bytes differ from run to run) enters the cache key of the next step by the content
+    that its record states, not by the digest of its bytes. So whoever wrote that record decides what the next step
+    makes. All other inputs enter by the digest of their bytes, and their origin does not matter.
     """
     ports = [port for port in step.inputs if isinstance(port, StepInput) and port.output in UNSTABLE_OUTPUTS]
     return frozenset(origin for port in ports for origin in results[port.step_id].origins)
 
 
-def result_of(step: Step, record: ActionRecord, status: Any) -> StepResult:
-    """A record as a result: unstable outputs are known by what the step says they hold, else by its key."""
+def make_result(step: Step, record: ActionRecord, status: Any) -> StepResult:
+    """Return the result of a step from its record.
+
+    An unstable output is identified by the content that the step states in its facts, or else by the cache key of the
+    record. Other outputs are identified by their digest.
+    """
     kind = KINDS[step.kind]
-    told = record.facts.get("content", {})
+    contents = record.facts.get("content", {})
     outputs = {
-        name: (told.get(name) or record.key) if name in kind.unstable else output.digest
+        name: (contents.get(name) or record.key) if name in kind.unstable else output.digest
         for name, output in record.outputs.items()
     }
     return StepResult(

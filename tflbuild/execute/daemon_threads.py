@@ -1,4 +1,7 @@
-"""Threads that do jobs and never keep a process from ending, which those of `concurrent.futures` do."""
+"""A pool of daemon threads, which do not delay the end of the process.
+
+The interpreter waits at exit for the threads of `concurrent.futures`; it does not wait for daemon threads.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ PATIENCE_SECONDS = 0.3
 
 
 class DaemonThreadPool:
-    """At most `size` of them, started as jobs come. A job raises nothing."""
+    """A pool of at most `size` daemon threads, which are started when jobs are submitted. Jobs must not raise."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -20,7 +23,7 @@ class DaemonThreadPool:
         self._lock = threading.Lock()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Have a job done, after those that came before it."""
+        """Queue a job. Jobs start in the order in which they were submitted."""
         self._jobs.put(job)
         with self._lock:
             if len(self._threads) < self._size:
@@ -29,7 +32,7 @@ class DaemonThreadPool:
                 thread.start()
 
     def close(self) -> None:
-        """End them, waiting a moment for those at work."""
+        """End the threads. Jobs that still run after PATIENCE_SECONDS are abandoned."""
         end = time.monotonic() + PATIENCE_SECONDS
         with self._lock:
             threads = list(self._threads)

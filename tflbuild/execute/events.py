@@ -1,4 +1,4 @@
-"""What the executor says while it works. It never prints; `report.console` does."""
+"""Events that the executor emits during a run. `report.console` prints them."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from tflbuild.core.step_result import StepResult
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A step was handed to its server."""
+    """A step was sent to its worker server."""
 
     step: Step
 
 
 @dataclass(frozen=True)
 class StepAdvanced:
-    """How much of a step's work is done, from 0 to 1; steps that cannot tell are silent."""
+    """Progress of a step: the completed fraction of its work, from 0 to 1. Some steps never report progress."""
 
     step: Step
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
 class StepWaiting:
-    """Another tflbuild process is running the same step; its result will be taken."""
+    """The executor waits for another tflbuild process that runs the same step, and will use its result."""
 
     step: Step
 
 
 @dataclass(frozen=True)
 class StepRetried:
-    """The machine, not the step, was at fault; it is begun once more."""
+    """A step is started once more, because the machine and not the step caused the failure."""
 
     step: Step
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class StepFetching:
-    """The shared store was asked for a step's result."""
+    """The result of a step was requested from the remote cache."""
 
     step: Step
 
 
 @dataclass(frozen=True)
 class StepEnded:
-    """A step is over, whichever way."""
+    """A step has ended: with a result, with a failure, or because it was skipped."""
 
     step: Step
     result: StepResult
@@ -55,7 +55,7 @@ class StepEnded:
 
 @dataclass(frozen=True)
 class Notice:
-    """A line that a person should see, about no step alone."""
+    """A line of text for the user that is not about a single step."""
 
     text: str
 

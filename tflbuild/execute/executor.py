@@ -1,6 +1,6 @@
-"""Plan -> StepResults: hits from the store, misses in the children of worker servers.
+"""The executor: takes the results of a plan's steps from the store, and runs the other steps in workers.
 
-One thread, one loop. The executor knows no kind of step beyond its row in `registry.step_kinds`.
+It is a loop in a single thread. Everything that it knows about a step kind is its row in `registry.step_kinds`.
 """
 
 from __future__ import annotations
@@ -16,40 +16,33 @@ from pathlib import Path
 from filelock import FileLock
 
 from tflbuild import interrupts
-from tflbuild.core.cpu_dependence import add_cpu_dependence
 from tflbuild.core.digest import Json
 from tflbuild.core.remote_cache_settings import DEFAULT_SECONDS
-from tflbuild.core.secrets import hide_json
 from tflbuild.core.step import Action, Plan, Step
 from tflbuild.core.step_result import Failure, StepResult
-from tflbuild.execute.answer_reader import (
-    describe_pin_mismatch,
-    find_missing,
-    find_special_files,
-    needs_network,
-    read_answer,
-    redact_file,
-)
-from tflbuild.execute.cache_lookup import find_record, input_digests, list_inherited_origins, result_of
+from tflbuild.execute.answer_reader import describe_offline_failure, describe_pin_mismatch, read_answer
+from tflbuild.execute.cache_lookup import find_record, input_digests, list_inherited_origins, make_result
 from tflbuild.execute.events import Event, Notice, StepAdvanced, StepEnded, StepRetried, StepStarted, StepWaiting
 from tflbuild.execute.memory_budget import MemoryBudget
 from tflbuild.execute.remote_cache import RemoteCache
 from tflbuild.execute.run_limits import Limits, count_cores, measure_free_memory
 from tflbuild.execute.signing_keys import open_signatures
-from tflbuild.execute.step_folder import changed_input, input_bytes, make_step_folder, read_progress
+from tflbuild.execute.step_folder import make_step_folder, read_progress, sum_input_bytes
+from tflbuild.execute.step_outputs import check_outputs, store_log, store_outputs
 from tflbuild.execute.worker_process import RemoteExecutor, ServerDiedError, StepServer, WorkerExit, WorkerServerProcess
-from tflbuild.registry.step_kinds import KINDS, LOG
+from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.remote_storage import RemoteStorage
 from tflbuild.storage.store import Store
 
 LOCK_POLL_SECONDS = 0.05
 INTERRUPT_POLL_SECONDS = 1.0
-MOST_DEATHS = 3  # of a server, before it is given up
+# After so many deaths of the same worker server, the run ends with an error.
+MAX_SERVER_DEATHS = 3
 
 
 @dataclass
-class _Running:
-    """A step that a child is working on."""
+class _RunningStep:
+    """A step that a worker is running. `fraction` is its progress when it was last read, from 0 to 1."""
 
     step: Step
     actions: tuple[Action, ...]
@@ -57,11 +50,19 @@ class _Running:
     lock: FileLock
     server: StepServer
     input_bytes: int
-    share: float | None = None  # of its work that was done when it was last looked at
+    fraction: float | None = None
 
 
 class Executor:
-    """Runs plans, one after another. Use it as a context manager: leaving it ends every process it started."""
+    """The part that runs plans, one after another.
+
+    Use it as a context manager: at the end of the block, every process that it started is killed.
+
+    Args:
+        store: The store that results are read from and written to.
+        on_event: Receives the events of the run, in the thread that calls `execute`.
+        limits: The limits of the run.
+    """
 
     def __init__(self, store: Store, on_event: Callable[[Event], None], limits: Limits) -> None:
         self.store = store
@@ -70,34 +71,38 @@ class Executor:
         self.jobs = limits.jobs or count_cores()
         self.memory = MemoryBudget(limits.memory or measure_free_memory(), store.root / "memory.json")
         self.scratch = store.open_scratch()
-        self.elsewhere: RemoteExecutor | None = None
+        self.remote_executor: RemoteExecutor | None = None
         self.servers: dict[str, StepServer] = {}
         self.selector = selectors.DefaultSelector()
-        self.running: dict[int, _Running] = {}
+        self.running: dict[int, _RunningStep] = {}
         self.results: dict[str, StepResult] = {}
         self._todo: dict[str, Step] = {}
-        self.exchange: RemoteCache | None = None
+        self.remote_cache: RemoteCache | None = None
+        # Ids of steps whose lock another process holds, after that was reported.
         self._waiting: set[str] = set()
-        self._actions: dict[str, tuple[Action, ...]] = {}  # of steps whose inputs are known
-        self._missed: set[str] = set()  # looked up once; looked up again under the lock
+        # The actions of steps whose inputs are known, by step id.
+        self._actions: dict[str, tuple[Action, ...]] = {}
+        # Ids of steps that are not in the store. They are looked up once more when their lock is held.
+        self._missed: set[str] = set()
         self._retried: set[str] = set()
-        self._kept_here: set[str] = set()  # steps that no other machine may run
+        # Ids of steps that must run on this machine.
+        self._local_only: set[str] = set()
         self._deaths: Counter[str] = Counter()
-        self._noticed: set[str] = set()
+        self._reported_notices: set[str] = set()
         self._sent = 0
         self._stopping = False
 
     @contextmanager
-    def hiding(self, kinds: Collection[str]) -> Iterator[None]:
-        """Steps of these kinds that run meanwhile are shown to no one."""
-        shown = self.on_event
+    def hide_steps(self, kinds: Collection[str]) -> Iterator[None]:
+        """Suppress the events of steps of these kinds while the block runs. Notices are still emitted."""
+        on_event = self.on_event
         self.on_event = lambda event: (
-            shown(event) if isinstance(event, Notice) or event.step.kind not in kinds else None
+            on_event(event) if isinstance(event, Notice) or event.step.kind not in kinds else None
         )
         try:
             yield
         finally:
-            self.on_event = shown
+            self.on_event = on_event
 
     def __enter__(self) -> Executor:
         return self
@@ -108,112 +113,118 @@ class Executor:
         for running in self.running.values():
             running.lock.release()
         try:
-            if self.exchange is not None and kind is None:
-                self.exchange.finish()
+            if self.remote_cache is not None and kind is None:
+                self.remote_cache.finish()
         finally:
-            if self.exchange is not None:
-                self.exchange.close()
+            if self.remote_cache is not None:
+                self.remote_cache.close()
             self.selector.close()
             self.memory.save()
             self.scratch.close()
 
     def connect(self, remote: RemoteStorage, *, push: bool, seconds: float = DEFAULT_SECONDS) -> None:
-        """Ask a shared store from now on for what the local one lacks, and wait for it that long in all.
+        """Use a remote cache from now on for results that the local store does not have.
 
-        Raises MachineError for keys that cannot be read.
+        Args:
+            remote: The server.
+            push: Upload new results to it.
+            seconds: The total time that the run may wait for the server.
+
+        Raises:
+            MachineError: A key that signs or checks records cannot be read.
         """
         folder = self.scratch.folder / "incoming"
-        self.exchange = RemoteCache(
-            self.store,
-            folder,
-            remote,
-            lambda event: self.on_event(event),
-            push=push,
-            seconds=seconds,
-            signatures=open_signatures(),
+        keys = open_signatures()
+        self.remote_cache = RemoteCache(
+            self.store, folder, remote, lambda event: self.on_event(event), push=push, seconds=seconds, signatures=keys
         )
-        self.selector.register(self.exchange, selectors.EVENT_READ)
+        self.selector.register(self.remote_cache, selectors.EVENT_READ)
 
     def warm_up(self, step: Step) -> StepServer:
-        """The server of a step, started unless it is there."""
-        away = self._elsewhere(step)
-        name = KINDS[step.kind].server if away is None else away.name
+        """Return the server that runs a step. It is started if it does not run yet."""
+        cluster = self._choose_cluster(step)
+        local_name = KINDS[step.kind].server
+        name = local_name if cluster is None else cluster.name
         if name not in self.servers:
             folder = self.scratch.folder
-            server = (
-                WorkerServerProcess(KINDS[step.kind].server, folder) if away is None else away.open(self.store, folder)
-            )
+            server = WorkerServerProcess(local_name, folder) if cluster is None else cluster.open(self.store, folder)
             self.servers[name] = server
             self.selector.register(server, selectors.EVENT_READ)
         return self.servers[name]
 
-    def _elsewhere(self, step: Step) -> RemoteExecutor | None:
-        """Where a step runs, None for here."""
-        if self.elsewhere is None or step.id in self._kept_here:
+    def _choose_cluster(self, step: Step) -> RemoteExecutor | None:
+        """Return the cluster on which a step runs, None for this machine."""
+        if self.remote_executor is None or step.id in self._local_only:
             return None
-        return self.elsewhere if self.elsewhere.takes(step) else None
+        return self.remote_executor if self.remote_executor.accepts(step) else None
 
-    def _occupied(self, away: RemoteExecutor | None) -> bool:
-        """Whether no more steps may start there, or here."""
-        at_work = sum(self._elsewhere(running.step) is away for running in self.running.values())
-        return at_work >= (self.jobs if away is None else away.slots)
+    def _is_full(self, cluster: RemoteExecutor | None) -> bool:
+        """Return whether no further step may start on a cluster, or on this machine for None."""
+        count = sum(self._choose_cluster(running.step) is cluster for running in self.running.values())
+        return count >= (self.jobs if cluster is None else cluster.slots)
 
     def execute(self, plan: Plan) -> dict[str, StepResult]:
-        """Every step's result. A failed step's dependants are skipped; all else goes on.
+        """Run a plan and return the result of every step by its id, including the steps of earlier plans.
 
-        A step of an earlier plan is not done again: its result stands.
+        If a step fails, the steps that depend on it are skipped, and all other steps still run. A step that an
+        earlier plan has run does not run again.
+
+        Raises:
+            MachineError: A worker server cannot start, or dies repeatedly, or the store has lost a result.
         """
         self._todo = {step_id: step for step_id, step in plan.steps.items() if step_id not in self.results}
         while self._todo or self.running:
             interrupts.check()
             blocked = self._advance()
-            if self.running or blocked or (self.exchange is not None and self.exchange.busy):
+            if self.running or blocked or (self.remote_cache is not None and self.remote_cache.busy):
                 self._collect(LOCK_POLL_SECONDS if blocked else INTERRUPT_POLL_SECONDS)
-                self._tell_progress()
+                self._report_progress()
         return self.results
 
     def _advance(self) -> bool:
-        """Start or settle what can be; True when a step waits for another process."""
+        """Start or finish every step that is ready. Returns whether a step waits for another process."""
         blocked = False
         full: set[RemoteExecutor | None] = set()
-        for step in sorted(self._todo.values(), key=lambda one: KINDS[one.kind].timed):
+        # Steps that measure time come last: they run with nothing else, and so delay everything after them.
+        for step in sorted(self._todo.values(), key=lambda step: KINDS[step.kind].timed):
             if any(upstream not in self.results for upstream in step.upstream()):
                 continue
-            ready = self._foregone(step)
-            if ready is not None:
-                self._end(step, ready)
+            result = self._result_without_running(step)
+            if result is not None:
+                self._end(step, result)
                 continue
-            if self.exchange is not None and self._fetching(step, self.exchange):
+            if self.remote_cache is not None and self._is_requested(step, self.remote_cache):
                 continue
-            away = self._elsewhere(step)
-            if away in full or self._occupied(away):
+            cluster = self._choose_cluster(step)
+            if cluster in full or self._is_full(cluster):
                 continue
-            need, size = self._need(step)
-            if away is None and not self.memory.fits(need):
-                full.add(away)  # no smaller one may overtake it, or it might never run
-            elif self._start(step, need, size):
-                self._warm_up_quick()
+            peak, input_bytes = self._estimate_memory(step)
+            if cluster is None and not self.memory.fits(peak):
+                # No smaller step may overtake this one, or it might never run.
+                full.add(cluster)
+            elif self._start(step, peak, input_bytes):
+                self._warm_up_litert()
             else:
                 blocked = True
         return blocked
 
-    def _foregone(self, step: Step) -> StepResult | None:
-        """The result of a step that need not run, or must not."""
+    def _result_without_running(self, step: Step) -> StepResult | None:
+        """Return the result of a step that need not or must not run, None for a step that must run."""
         skipped = StepResult(step_id=step.id, status="skipped")
         if any(not self.results[upstream].ok for upstream in step.upstream()):
             return skipped
         actions = self._list_actions(step)
-        brought = self.exchange is not None and any(self.exchange.origin(action.key) for action in actions)
-        if brought or step.id not in self._missed:
+        downloaded = self.remote_cache is not None and any(self.remote_cache.origin(action.key) for action in actions)
+        if downloaded or step.id not in self._missed:
             record = find_record(step, actions, self.store)
             if record is not None:
-                origin = self.exchange.origin(record.key) if self.exchange is not None else ""
-                return replace(result_of(step, record, "hit"), origin=origin)
+                origin = self.remote_cache.origin(record.key) if self.remote_cache is not None else ""
+                return replace(make_result(step, record, "hit"), origin=origin)
             self._missed.add(step.id)
         if self._stopping:
             return skipped
         if self.limits.offline and KINDS[step.kind].network and not step.inputs:
-            return StepResult(step_id=step.id, status="failed", failure=needs_network(step))
+            return StepResult(step_id=step.id, status="failed", failure=describe_offline_failure(step))
         return None
 
     def _list_actions(self, step: Step) -> tuple[Action, ...]:
@@ -222,24 +233,25 @@ class Executor:
             self._actions[step.id] = step.list_actions(input_digests(step, self.results))
         return self._actions[step.id]
 
-    def _fetching(self, step: Step, exchange: RemoteCache) -> bool:
-        """Whether a result may still come. The next action is asked for once the shared store lacks the one before."""
-        return any(exchange.fetching(step, action.key) for action in self._list_actions(step))
+    def _is_requested(self, step: Step, remote_cache: RemoteCache) -> bool:
+        """Request a result, one action after another, and return whether it may still arrive."""
+        return any(remote_cache.request(step, action.key) for action in self._list_actions(step))
 
-    def _need(self, step: Step) -> tuple[int, int]:
-        """The memory that a step is expected to take, and the size of its inputs, in bytes."""
-        size = input_bytes(step, self.store, self.results)
-        alone = KINDS[step.kind].timed or step.id in self._retried  # which it may have been memory that ended
-        return (self.memory.total if alone else self.memory.estimate(step.kind, size)), size
+    def _estimate_memory(self, step: Step) -> tuple[int, int]:
+        """Return the expected memory peak of a step and the size of its inputs, in bytes."""
+        input_bytes = sum_input_bytes(step, self.store, self.results)
+        # A step that is retried may have failed because memory ran out, so nothing else runs at the same time.
+        exclusive = KINDS[step.kind].timed or step.id in self._retried
+        return (self.memory.total if exclusive else self.memory.estimate(step.kind, input_bytes)), input_bytes
 
-    def _warm_up_quick(self) -> None:
-        """LiteRT's server starts while TensorFlow's does; it costs little where it is not needed."""
-        quick = (step for step in self._todo.values() if KINDS[step.kind].server == "litert")
-        if self.elsewhere is None and (step := next(quick, None)) is not None:
+    def _warm_up_litert(self) -> None:
+        """Start LiteRT's server while TensorFlow's server starts, if a later step needs it."""
+        steps = (step for step in self._todo.values() if KINDS[step.kind].server == "litert")
+        if self.remote_executor is None and (step := next(steps, None)) is not None:
             self.warm_up(step)
 
-    def _start(self, step: Step, need: int, size: int) -> bool:
-        """Hand a step to its server; False while another process has it."""
+    def _start(self, step: Step, peak: int, input_bytes: int) -> bool:
+        """Send a step to its server. Returns False if another process is running it."""
         actions = self._list_actions(step)
         lock = self.store.try_lock(actions[0].key)
         if lock is None:
@@ -247,30 +259,32 @@ class Executor:
                 self._waiting.add(step.id)
                 self.on_event(StepWaiting(step))
             return False
-        record = find_record(step, actions, self.store)  # the process that held the lock may have made it
+        # The process that held the lock before may have made the result.
+        record = find_record(step, actions, self.store)
         if record is not None:
             lock.release()
-            self._end(step, result_of(step, record, "hit"))
+            self._end(step, make_result(step, record, "hit"))
             return True
         kind = KINDS[step.kind]
         server = self.warm_up(step)
         self._sent += 1
         folder = self.scratch.folder / f"{self._sent:03}-{step.kind}"
         make_step_folder(step, folder, self.store, self.results)
-        self.running[self._sent] = _Running(step, actions, folder, lock, server, size)
-        if self._elsewhere(step) is None:
-            self.memory.hold(self._sent, need)
+        self.running[self._sent] = _RunningStep(step, actions, folder, lock, server, input_bytes)
+        if self._choose_cluster(step) is None:
+            self.memory.reserve(self._sent, peak)
         del self._todo[step.id]
         self.on_event(StepStarted(step))
         try:
             server.send(self._sent, kind.module, folder, self.limits.seconds or step.seconds)
         except ServerDiedError as error:
-            self._lose(server, error)
+            self._handle_server_death(server, error)
         return True
 
     def _collect(self, timeout: float) -> None:
-        for ready, _ in self.selector.select(timeout):
-            server = ready.fileobj
+        """Wait for answers, at most `timeout` seconds, and handle all that have arrived."""
+        for event, _ in self.selector.select(timeout):
+            server = event.fileobj
             if isinstance(server, RemoteCache):
                 server.receive()
                 continue
@@ -278,31 +292,36 @@ class Executor:
             try:
                 answers = server.receive()
             except ServerDiedError as error:
-                self._lose(server, error)
+                self._handle_server_death(server, error)
                 continue
             for answer in answers:
                 if isinstance(answer, Notice):
-                    self._notice(answer)
+                    self._report_notice(answer)
                 else:
-                    self._settle(answer)
+                    self._finish_step(answer)
 
-    def _notice(self, notice: Notice) -> None:
-        """Pass on what a person should see, once: each server may say the same."""
-        if notice.text not in self._noticed:
-            self._noticed.add(notice.text)
+    def _report_notice(self, notice: Notice) -> None:
+        """Emit a notice, once although several servers may send it."""
+        if notice.text not in self._reported_notices:
+            self._reported_notices.add(notice.text)
             self.on_event(notice)
 
-    def _tell_progress(self) -> None:
+    def _report_progress(self) -> None:
+        """Emit an event for every running step whose progress has changed."""
         for running in self.running.values():
-            share = read_progress(running.folder)
-            if share != running.share:
-                running.share = share
-                self.on_event(StepAdvanced(running.step, share or 0.0))
+            fraction = read_progress(running.folder)
+            if fraction != running.fraction:
+                running.fraction = fraction
+                self.on_event(StepAdvanced(running.step, fraction or 0.0))
 
-    def _lose(self, server: StepServer, error: ServerDiedError) -> None:
-        """A server is gone, and its children with it: begin again. Raises the error when that happens too often."""
+    def _handle_server_death(self, server: StepServer, error: ServerDiedError) -> None:
+        """Retry the steps of a server that has ended. Its workers ended with it.
+
+        Raises:
+            ServerDiedError: The server has ended MAX_SERVER_DEATHS times.
+        """
         self._deaths[server.name] += 1
-        if self._deaths[server.name] >= MOST_DEATHS:
+        if self._deaths[server.name] >= MAX_SERVER_DEATHS:
             raise error
         self.selector.unregister(server)
         del self.servers[server.name]
@@ -310,38 +329,34 @@ class Executor:
         failure = Failure(kind="environment", what=error.what, why=error.why, next_step=error.next_step)
         for number, running in list(self.running.items()):
             if running.server is server:
-                self._retry(self._leave(number), failure)
+                self._retry(self._remove_running(number), failure)
 
-    def _leave(self, number: int) -> _Running:
-        """Take a step out of those that run; its lock is still held."""
+    def _remove_running(self, number: int) -> _RunningStep:
+        """Remove a step from the running ones and release its memory. Its lock is still held."""
         self.memory.release(number)
         return self.running.pop(number)
 
-    def _retry(self, running: _Running, failure: Failure) -> None:
-        """What the machine did to a step is tried once more, with nothing beside it; then it is a failure."""
+    def _retry(self, running: _RunningStep, failure: Failure) -> None:
+        """Run a step again, with nothing else at the same time. If it was retried before, record the failure."""
         step = running.step
         if step.id not in self._retried:
             self._retried.add(step.id)
-            self._return(running, failure.what)
+            self._requeue(running, failure.what)
             return
         running.lock.release()
         shutil.rmtree(running.folder, ignore_errors=True)
         self._end(step, StepResult(step_id=step.id, status="failed", failure=failure))
 
-    def _run_here(self, running: _Running) -> None:
-        """Do a step again on this machine: its result depends on the CPU, and the CPU that made it is another's."""
-        self._return(running, "its result depends on the CPU, so it runs on this machine")
-        self._kept_here.add(running.step.id)
-
-    def _return(self, running: _Running, why: str) -> None:
-        """Put a step that was begun back among those to be done."""
+    def _requeue(self, running: _RunningStep, reason: str) -> None:
+        """Put a started step back among the steps to run."""
         running.lock.release()
         shutil.rmtree(running.folder, ignore_errors=True)
         self._todo = {running.step.id: running.step, **self._todo}
-        self.on_event(StepRetried(running.step, why))
+        self.on_event(StepRetried(running.step, reason))
 
-    def _settle(self, answer: WorkerExit) -> None:
-        running = self._leave(answer.id)
+    def _finish_step(self, answer: WorkerExit) -> None:
+        """Store the result of a step whose worker has ended, or record its failure, or retry it."""
+        running = self._remove_running(answer.id)
         step = running.step
         if not answer.lost:
             self.memory.learn(step.kind, running.input_bytes, answer.peak_bytes)
@@ -349,14 +364,15 @@ class Executor:
         if failure is not None and failure.transient and step.id not in self._retried:
             self._retry(running, failure)
             return
-        if facts.get("tied") and self._elsewhere(step) is not None:
-            self._run_here(running)
+        if facts.get("tied") and self._choose_cluster(step) is not None:
+            # The result was made on another CPU.
+            self._requeue(running, "its result depends on the CPU, so it runs on this machine")
+            self._local_only.add(step.id)
             return
         try:
-            failure = failure or changed_input(step, self.store) or find_missing(step, running.folder)
-            failure = failure or find_special_files(running.folder)
+            failure = failure or check_outputs(self.store, step, running.folder)
             if failure is not None:
-                log = self._keep_log(running.folder)
+                log = store_log(self.store, running.folder)
                 result = StepResult(step_id=step.id, status="failed", elapsed=answer.seconds, log=log, failure=failure)
             else:
                 result = self._publish(running, facts, answer)
@@ -365,30 +381,16 @@ class Executor:
         shutil.rmtree(running.folder, ignore_errors=True)
         self._end(step, result)
 
-    def _publish(self, running: _Running, facts: Mapping[str, Json], answer: WorkerExit) -> StepResult:
-        kind = KINDS[running.step.kind]
-        outputs = {name: running.folder / "outputs" / name for name in kind.outputs}
-        outputs[LOG] = running.folder / LOG
-        redact_file(outputs[LOG])
+    def _publish(self, running: _RunningStep, facts: Mapping[str, Json], answer: WorkerExit) -> StepResult:
+        """Store the outputs of a successful step, and queue their upload."""
         step = running.step
-        measured = add_cpu_dependence({**hide_json(facts), "peak_bytes": answer.peak_bytes}, step.ties)
-        action = running.actions[-1 if "tied" in measured else 0]
-        pinned = bool(step.expect)  # what stands there was not what is expected
         origins = list_inherited_origins(step, self.results)
-        record = self.store.publish(
-            action.key, action.content, outputs, measured, answer.seconds, replace=pinned, origins=origins
-        )
-        if wrong := describe_pin_mismatch(step, record):
-            return StepResult(step_id=step.id, status="failed", failure=wrong)
-        if self.exchange is not None:
-            self.exchange.send(step.kind, record)
-        return result_of(step, record, "ran")
-
-    def _keep_log(self, folder: Path) -> str:
-        """The digest of a failed step's log; nothing else of it is kept."""
-        path = folder / LOG
-        redact_file(path)
-        return self.store.keep(path).digest if path.is_file() and not path.is_symlink() else ""
+        record = store_outputs(self.store, step, running.actions, running.folder, facts, answer, origins)
+        if failure := describe_pin_mismatch(step, record):
+            return StepResult(step_id=step.id, status="failed", failure=failure)
+        if self.remote_cache is not None:
+            self.remote_cache.send(step.kind, record)
+        return make_result(step, record, "ran")
 
     def _end(self, step: Step, result: StepResult) -> None:
         self._todo.pop(step.id, None)

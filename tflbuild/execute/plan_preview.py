@@ -1,4 +1,4 @@
-"""What executing a plan would do, found by looking at the store alone."""
+"""Preview of a plan: which steps are cache hits and which would run, according to the store."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from tflbuild.core.cpu_dependence import CpuDependence, read_cpu_dependence
 from tflbuild.core.digest import Json
 from tflbuild.core.step import FileInput, Plan, Step, is_cpu_dependent
 from tflbuild.core.step_result import StepResult
-from tflbuild.execute.cache_lookup import find_record, input_digests, result_of
+from tflbuild.execute.cache_lookup import find_record, input_digests, make_result
 from tflbuild.storage.store import Store
 
 
 @dataclass(frozen=True)
 class StepPreview:
-    """One step: `hit`, `run`, or `follows`: it runs unless the steps in `awaits` make what they made before.
+    """The preview of one step.
 
-    `action` lacks, for a step that follows, the digests of what those steps will make. `ties` are what is known to
-    depend on the CPU: before a step has run, only what its plan says.
+    `verdict` is `hit` (the store has the result), `run` (it has none), or `follows`: the step has inputs that are not
+    made yet. It runs unless the steps that make the inputs in `awaits` produce the same bytes as before. For such a
+    step, `key` is empty and `action` lacks the digests of these inputs. `ties` lists the CPU dependences; before a
+    step has run, only those that are known from the plan.
     """
 
     step: Step
@@ -30,12 +32,15 @@ class StepPreview:
     ties: tuple[CpuDependence, ...] = ()
 
     def action_like(self, earlier: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return the action as it is compared with an earlier one: with the CPU where that one names it."""
+        """Return the action for a comparison with an earlier one: with the CPU if the earlier action names a CPU."""
         return {**self.action, "cpu": self.step.cpu} if is_cpu_dependent(earlier) else self.action
 
 
 def preview_plan(plan: Plan, store: Store) -> list[StepPreview]:
-    """In the order of the plan. Reads the store, changes nothing but damaged entries."""
+    """Return the preview of every step, in the order of the plan.
+
+    The store is only read, except that damaged entries are moved to its quarantine folder.
+    """
     results: dict[str, StepResult] = {}
     previews = []
     for step in plan.steps.values():
@@ -43,15 +48,16 @@ def preview_plan(plan: Plan, store: Store) -> list[StepPreview]:
             port.name for port in step.inputs if not isinstance(port, FileInput) and port.step_id not in results
         )
         if awaits:
-            known = replace(step, inputs=tuple(port for port in step.inputs if port.name not in awaits))
-            first = known.list_actions(input_digests(known, results))[0]
-            previews.append(StepPreview(step, "follows", "", first.content, awaits, step.ties))
+            # Only the inputs that exist already can be part of the action.
+            partial_step = replace(step, inputs=tuple(port for port in step.inputs if port.name not in awaits))
+            action = partial_step.list_actions(input_digests(partial_step, results))[0]
+            previews.append(StepPreview(step, "follows", "", action.content, awaits, step.ties))
             continue
         actions = step.list_actions(input_digests(step, results))
         record = find_record(step, actions, store)
         if record is None:
             previews.append(StepPreview(step, "run", actions[0].key, actions[0].content, (), step.ties))
             continue
-        results[step.id] = result_of(step, record, "hit")
+        results[step.id] = make_result(step, record, "hit")
         previews.append(StepPreview(step, "hit", record.key, record.action, (), read_cpu_dependence(record.facts)))
     return previews

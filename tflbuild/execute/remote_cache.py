@@ -1,9 +1,11 @@
-"""What passes between the store here and one that others share: results fetched, results sent.
+"""Download of step results from a remote cache, and upload of new ones.
 
-The executor's thread asks and goes on; threads here speak with the remote, and wake its selector
-through a socket. What comes is a stranger's until its digest was computed, and what is taken is
-marked with where it came from. The first outage turns the remote off for good, with one warning, and
-so does a remote that made the build wait for too long in all; whatever else is wrong with it is a miss.
+The executor's thread requests results and continues. The threads of this module communicate with the server, and wake
+the executor's selector through a socket. Downloaded bytes are untrusted until their digest has been computed, and
+every downloaded record is marked with its origin.
+
+The first outage turns the remote cache off for the rest of the run, with one warning. So does a server for which the
+build has waited too long in total. Every other fault of the server is a cache miss.
 """
 
 from __future__ import annotations
@@ -28,27 +30,29 @@ from tflbuild.core.step_kind import CacheScope
 from tflbuild.execute.daemon_threads import DaemonThreadPool
 from tflbuild.execute.events import Event, Notice, StepFetching
 from tflbuild.registry.step_kinds import KINDS, LOG
-from tflbuild.storage.record_signatures import RecordSigner, believed_origins
-from tflbuild.storage.record_validation import LONGEST_RECORD, read_incoming
+from tflbuild.storage.record_signatures import RecordSigner, trusted_origins
+from tflbuild.storage.record_validation import MAX_RECORD_BYTES, read_incoming
 from tflbuild.storage.remote_storage import BlobMissing, BlobTruncated, RemoteStorage, RemoteUnavailable
 from tflbuild.storage.store import ActionRecord, Store
 
-FETCHES, SENDS = 8, 4  # at once
-UPLOAD_SECONDS = 60.0  # that the end of a build waits for what is still being sent
-QUIET_SECONDS = 0.5  # that it waits before it says so
+# How many downloads and uploads run at once.
+MAX_DOWNLOADS, MAX_UPLOADS = 8, 4
+# How long the end of a build waits for unfinished uploads, and after which time it reports that it waits.
+UPLOAD_SECONDS = 60.0
+QUIET_SECONDS = 0.5
 
 
 @dataclass
 class _IncomingRecord:
-    """A record that came, how many of its blobs did not yet, and how many bytes those may have together."""
+    """A downloaded record, the number of its blobs that are still missing, and the bytes that these may still have."""
 
     record: ActionRecord
-    left: int
-    room: int
+    missing_blobs: int
+    remaining_bytes: int
 
 
 class WaitBudget:
-    """How long a build waits for a store in all; time in which nothing is awaited does not count."""
+    """The total time that a build may wait for a remote cache. Time in which nothing is awaited does not count."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -56,13 +60,13 @@ class WaitBudget:
         self._since: float | None = None
 
     @property
-    def left(self) -> float:
-        """Seconds that it may still wait."""
+    def remaining_seconds(self) -> float:
+        """Return how long the build may still wait, in seconds."""
         now = time.monotonic()
         return max(0.0, self.seconds - self._waited - (now - (now if self._since is None else self._since)))
 
     def is_over(self, *, waiting: bool) -> bool:
-        """Note whether something is awaited from now on. Returns whether the time is up."""
+        """Set whether the build waits from now on, and return whether the total time is used up."""
         if self._since is not None:
             self._waited += time.monotonic() - self._since
         self._since = time.monotonic() if waiting else None
@@ -70,7 +74,17 @@ class WaitBudget:
 
 
 class RemoteCache:
-    """One remote, for one run. A key is asked for once."""
+    """The remote cache of one run. Each cache key is requested at most once.
+
+    Args:
+        store: The local store.
+        folder: A new folder for unfinished downloads.
+        remote: The server.
+        on_event: Receives notices and `StepFetching` events, in the executor's thread.
+        push: Upload new results.
+        seconds: The total time that the build may wait for the server.
+        signatures: The keys that sign uploads and check downloads.
+    """
 
     def __init__(
         self,
@@ -84,214 +98,233 @@ class RemoteCache:
         signatures: RecordSigner | None = None,
     ) -> None:
         folder.mkdir()
-        store.believed |= believed_origins(remote.origin)
+        store.trusted_origins |= trusted_origins(remote.origin)
         self.signatures = signatures or RecordSigner()
-        self.patience = WaitBudget(seconds)
+        self.wait_budget = WaitBudget(seconds)
         self.store = store
         self.folder = folder
         self.remote = remote
         self.push = push
         self.on_event = on_event
-        self._ear, self._mouth = socket.socketpair()
-        self._ear.setblocking(False)
-        self._mouth.setblocking(False)
-        self._fetchers, self._senders = DaemonThreadPool(FETCHES), DaemonThreadPool(SENDS)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._downloads, self._uploads = DaemonThreadPool(MAX_DOWNLOADS), DaemonThreadPool(MAX_UPLOADS)
         self._lock = threading.Lock()
         self._off = False
-        self._trouble = ""
-        self._asked: set[str] = set()
+        # Why the remote cache was turned off, until the warning has been emitted.
+        self._outage = ""
+        # Cache keys that were requested, that may still arrive, and that have arrived.
+        self._requested: set[str] = set()
         self._awaited: set[str] = set()
-        self._brought: set[str] = set()
-        self._known: set[str] = set()  # blobs that the remote has, whole
-        self._bad: set[str] = set()  # and those that it has under a wrong name
+        self._downloaded: set[str] = set()
+        # Digests of blobs that the server has, and of blobs whose bytes on the server do not match their name.
+        self._remote_blobs: set[str] = set()
+        self._bad_blobs: set[str] = set()
         self._unsent = 0
-        self._refused = 0  # records that no trusted key signed
+        # The number of records that no trusted key has signed.
+        self._unsigned = 0
 
-    # for the executor's thread
+    # methods for the executor's thread
 
     def fileno(self) -> int:
-        """What becomes readable when something came of what was asked."""
-        return self._ear.fileno()
+        """Return the descriptor that becomes readable when a request has finished or the remote cache was turned off.
+
+        Selectors call this method.
+        """
+        return self._wake_reader.fileno()
 
     def receive(self) -> None:
-        """Take note of it. The one warning is given here."""
+        """Clear the wake-up signal. Emits the warning if the remote cache was turned off."""
         with contextlib.suppress(BlockingIOError):
-            while self._ear.recv(4096):
+            while self._wake_reader.recv(4096):
                 pass
         with self._lock:
-            trouble, self._trouble = self._trouble, ""
-        if trouble:
+            outage, self._outage = self._outage, ""
+        if outage:
             self.on_event(
                 Notice(
-                    f"warning: the shared store at {self.remote.host} does not serve: {trouble};"
-                    " built from the local store alone"
+                    f"warning: the remote cache at {self.remote.host} is not available: {outage};"
+                    " the build uses the local store only"
                 )
             )
 
     @property
     def busy(self) -> bool:
-        """Whether something is on its way here."""
+        """Return whether a requested result may still arrive."""
         self._measure_wait()
         return bool(self._awaited) and not self._off
 
-    def fetching(self, step: Step, key: str) -> bool:
-        """Whether a result may still come; the first question asks for it."""
+    def request(self, step: Step, key: str) -> bool:
+        """Return whether the result under a cache key may still arrive. The first call requests it."""
         self._measure_wait()
         if self._off or KINDS[step.kind].scope is not CacheScope.EVERYWHERE:
             return False
-        if key not in self._asked:
-            self._asked.add(key)
+        if key not in self._requested:
+            self._requested.add(key)
             self._awaited.add(key)
             self.on_event(StepFetching(step))
             names = {*KINDS[step.kind].outputs, LOG}
-            self._fetchers.submit(partial(self._attempt, key, partial(self._fetch, key, names)))
+            self._downloads.submit(partial(self._attempt, key, partial(self._download_record, key, names)))
         return key in self._awaited
 
     def origin(self, key: str) -> str:
-        """Where a result came from, "" for one that was not fetched."""
-        return self.remote.host if key in self._brought else ""
+        """Return the host from which the result under a cache key was downloaded, "" if it was not downloaded."""
+        return self.remote.host if key in self._downloaded else ""
 
     def send(self, kind: str, record: ActionRecord) -> None:
-        """Let others have a result."""
+        """Queue the upload of a result, if this run uploads and results of the step kind may leave this machine."""
         if self.push and not self._off and KINDS[kind].scope is CacheScope.EVERYWHERE:
             with self._lock:
                 self._unsent += 1
-            self._senders.submit(partial(self._send, record))
+            self._uploads.submit(partial(self._send, record))
 
     def finish(self) -> None:
-        """Wait for what is still being sent, but not for long."""
-        begun, told = time.monotonic(), False
-        limit = min(UPLOAD_SECONDS, self.patience.left)
+        """Wait for unfinished uploads, at most UPLOAD_SECONDS and within the wait budget."""
+        begun, reported = time.monotonic(), False
+        limit = min(UPLOAD_SECONDS, self.wait_budget.remaining_seconds)
         while self._unsent and not self._off:
             interrupts.check()
             waited = time.monotonic() - begun
             if waited > limit:
                 late = f"{_count(self._unsent)} not sent to {self.remote.host} within {limit:.3g} s"
-                self.on_event(Notice(f"warning: {late}; the build is complete without"))
+                self.on_event(Notice(f"warning: {late}; the build itself is complete"))
                 break
-            if waited > QUIET_SECONDS and not told:
+            if waited > QUIET_SECONDS and not reported:
                 self.on_event(Notice(f"uploading {_count(self._unsent)} to {self.remote.host}"))
-                told = True
-            select.select([self._ear], [], [], QUIET_SECONDS)
+                reported = True
+            select.select([self._wake_reader], [], [], QUIET_SECONDS)
             self.receive()
         self.receive()
-        if self._refused:
-            what = f"{_count(self._refused)} of the shared store at {self.remote.host}"
-            self.on_event(Notice(f"warning: {what} not taken: no key of {TRUSTED_KEYS} signed what it sent"))
+        if self._unsigned:
+            subject = f"{_count(self._unsigned)} from the remote cache at {self.remote.host}"
+            self.on_event(Notice(f"warning: {subject} not used: not signed by any key in {TRUSTED_KEYS}"))
 
     def close(self) -> None:
-        """End the threads. One that waits for the network is left to itself: what it may still take is whole."""
+        """End the threads.
+
+        A thread that waits for the network is abandoned. That is safe: a record is added to the store only after all
+        its blobs are complete.
+        """
         self._off = True
-        for threads in (self._fetchers, self._senders):
+        for threads in (self._downloads, self._uploads):
             threads.close()
-        self._ear.close()
+        self._wake_reader.close()
         with self._lock:
-            self._mouth.close()
+            self._wake_writer.close()
 
     def _measure_wait(self) -> None:
-        """Turn the remote off once the build has waited for it as long as it may."""
-        if not self._off and self.patience.is_over(waiting=bool(self._awaited)):
-            self._turn_off(f"the {self.patience.seconds:g} s that a build waits for it in all are over (store.seconds)")
+        """Turn the remote cache off if the build has waited for it longer than `store.seconds` in total."""
+        if not self._off and self.wait_budget.is_over(waiting=bool(self._awaited)):
+            seconds = self.wait_budget.seconds
+            self._turn_off(f"the build has waited for it longer than {seconds:g} s in total (store.seconds)")
 
-    # for the threads
+    # methods for the threads of the pools
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError), self._lock:  # full: it is awake; closed: nobody waits
-            self._mouth.send(b".")
+        # If the socket is full, the executor will wake up anyway. If it is closed, nobody waits.
+        with contextlib.suppress(OSError), self._lock:
+            self._wake_writer.send(b".")
 
-    def _turn_off(self, why: str) -> None:
+    def _turn_off(self, reason: str) -> None:
         with self._lock:
             if not self._off:
-                self._off, self._trouble = True, why
+                self._off, self._outage = True, reason
         self._wake()
 
     def _attempt(self, key: str, job: Callable[[], None]) -> None:
-        """A part of fetching a key; when it cannot be done the key is a miss."""
+        """Run a part of the download of a cache key. If it fails, the key is a cache miss."""
         try:
             if not self._off:
                 return job()
-        except (BlobMissing, BlobTruncated, OSError):  # OSError: the disk here; the step that runs instead will say
+        except (BlobMissing, BlobTruncated, OSError):
+            # An OSError is a fault of the local disk. The step that runs instead will report it.
             pass
         except RemoteUnavailable as outage:
             self._turn_off(str(outage))
-        except Exception as error:  # a mistake of ours or of a library: no reason to fail a build
+        except Exception as error:
+            # A bug in this module or in a library must not fail the build.
             self._turn_off(f"{type(error).__name__}: {error}")
-        return self._settle(key)
+        return self._end_request(key)
 
-    def _settle(self, key: str, *, brought: bool = False) -> None:
+    def _end_request(self, key: str, *, downloaded: bool = False) -> None:
         with self._lock:
             self._awaited.discard(key)
-            if brought:
-                self._brought.add(key)
+            if downloaded:
+                self._downloaded.add(key)
         self._wake()
 
-    def _fetch(self, key: str, names: Iterable[str]) -> None:
+    def _download_record(self, key: str, names: Iterable[str]) -> None:
+        """Download the record of a cache key, check it, and queue the downloads of its missing blobs."""
         raw = b""
-        with contextlib.closing(self.remote.read(f"ac/{key}")) as pieces:
-            for piece in pieces:
-                raw += piece
-                if len(raw) > LONGEST_RECORD:
-                    raise BlobTruncated("it is too long for a record")
+        with contextlib.closing(self.remote.read(f"ac/{key}")) as chunks:
+            for chunk in chunks:
+                raw += chunk
+                if len(raw) > MAX_RECORD_BYTES:
+                    raise BlobTruncated("the file is too large for a record")
         if not self.signatures.accept(raw):
             with self._lock:
-                self._refused += 1
-            raise BlobTruncated("no trusted key signed it")
+                self._unsigned += 1
+            raise BlobTruncated("no trusted key has signed the record")
         record = read_incoming(key, raw, set(names))
         if record is None:
-            raise BlobTruncated("it is no record of this key")
+            raise BlobTruncated("the file is not a record of this cache key")
         limits = {digest: output.size for output in record.outputs.values() for digest in output.blobs()}
-        room = sum(output.size for output in record.outputs.values())
-        if room > shutil.disk_usage(self.folder).free:
-            raise BlobTruncated("it would not fit on the disk")
+        total_bytes = sum(output.size for output in record.outputs.values())
+        if total_bytes > shutil.disk_usage(self.folder).free:
+            raise BlobTruncated("the disk has not enough free space")
         missing = [digest for digest in limits if not self.store.has(digest)]
         if not missing:
             self._adopt(record)
-        arrival = _IncomingRecord(record, len(missing), room)
+        arrival = _IncomingRecord(record, len(missing), total_bytes)
         for digest in missing:
-            job = partial(self._bring, arrival, digest, limits[digest])
-            self._fetchers.submit(partial(self._attempt, key, job))
+            job = partial(self._download_blob, arrival, digest, limits[digest])
+            self._downloads.submit(partial(self._attempt, key, job))
 
-    def _bring(self, arrival: _IncomingRecord, digest: str, limit: int) -> None:
-        """One blob, streamed to disk and given its name when its digest is that name."""
+    def _download_blob(self, arrival: _IncomingRecord, digest: str, limit: int) -> None:
+        """Download a blob and add it to the store if its bytes have the digest. The last blob adds the record."""
         path = self.folder / uuid.uuid4().hex
         try:
             if self._save(f"cas/{digest}", path, limit, arrival) != digest:
-                self._bad.add(digest)
-                raise BlobTruncated("its bytes do not have this digest")
-            self.store.take(path, digest)
+                self._bad_blobs.add(digest)
+                raise BlobTruncated("the bytes do not have this digest")
+            self.store.add_blob(path, digest)
         finally:
             path.unlink(missing_ok=True)
-        self.store.has(digest)  # hashed again and remembered, which the executor's thread need not do then
-        self._known.add(digest)
+        # This hashes the blob and caches its digest, so that the executor's thread need not do it.
+        self.store.has(digest)
+        self._remote_blobs.add(digest)
         with self._lock:
-            arrival.left -= 1
-            last = not arrival.left
-        if last:
+            arrival.missing_blobs -= 1
+            complete = not arrival.missing_blobs
+        if complete:
             self._adopt(arrival.record)
 
     def _save(self, name: str, path: Path, limit: int, arrival: _IncomingRecord) -> str:
-        """The SHA-256 of what came, of which no more is taken than `limit` bytes and a piece.
+        """Stream a file of the server to `path` and return its SHA-256.
 
-        All blobs of a record together are no longer than it says either.
+        Raises:
+            BlobTruncated: The file has more than `limit` bytes, or all blobs of the record together have more bytes
+                than the record states. At most one chunk beyond the limit is read.
         """
         digest, size = hashlib.sha256(), 0
-        with open(path, "xb") as file, contextlib.closing(self.remote.read(name)) as pieces:
-            for piece in pieces:
-                size += len(piece)
+        with open(path, "xb") as file, contextlib.closing(self.remote.read(name)) as chunks:
+            for chunk in chunks:
+                size += len(chunk)
                 with self._lock:
-                    arrival.room -= len(piece)
-                if size > limit or arrival.room < 0 or self._off:
-                    raise BlobTruncated("it is longer than its record says")
-                digest.update(piece)
-                file.write(piece)
+                    arrival.remaining_bytes -= len(chunk)
+                if size > limit or arrival.remaining_bytes < 0 or self._off:
+                    raise BlobTruncated("the file is larger than its record states")
+                digest.update(chunk)
+                file.write(chunk)
         return digest.hexdigest()
 
     def _adopt(self, record: ActionRecord) -> None:
         self.store.adopt(replace(record, origins=(self.signatures.mark(self.remote.origin),)))
-        self._settle(record.key, brought=True)
+        self._end_request(record.key, downloaded=True)
 
     def _send(self, record: ActionRecord) -> None:
-        """Blobs first, the record last."""
+        """Upload the blobs of a record, and then the record, so that a record on the server is always complete."""
         try:
             for digest in dict.fromkeys(digest for output in record.outputs.values() for digest in output.blobs()):
                 if self._off:
@@ -301,7 +334,8 @@ class RemoteCache:
         except RemoteUnavailable as outage:
             self._turn_off(str(outage))
         except OSError:
-            pass  # the file is gone here; what was sent of it leads nowhere without a record
+            # The local file is gone. Blobs that were uploaded are harmless, since no record refers to them.
+            pass
         except Exception as error:
             self._turn_off(f"{type(error).__name__}: {error}")
         finally:
@@ -310,7 +344,7 @@ class RemoteCache:
             self._wake()
 
     def _send_record(self, key: str) -> None:
-        """Signed, where this machine signs."""
+        """Upload a record, signed if this machine has a signing key."""
         path = self.folder / uuid.uuid4().hex
         try:
             path.write_bytes(self.signatures.sign(self.store.action_file(key).read_bytes()))
@@ -319,13 +353,13 @@ class RemoteCache:
             path.unlink(missing_ok=True)
 
     def _send_blob(self, digest: str) -> None:
-        """Unless it is there; one that was found to be bad is replaced."""
+        """Upload a blob unless the server has it. A blob that had the wrong bytes on the server is replaced."""
         path, name = self.store.blob(digest), f"cas/{digest}"
-        if digest in self._known:
+        if digest in self._remote_blobs:
             return
-        if digest in self._bad or self.remote.size(name) != path.stat().st_size:
+        if digest in self._bad_blobs or self.remote.size(name) != path.stat().st_size:
             self.remote.write(name, path)
-        self._known.add(digest)
+        self._remote_blobs.add(digest)
 
 
 def _count(results: int) -> str:

@@ -1,4 +1,4 @@
-"""What a run may take of its machine."""
+"""Limits of a run: parallel steps, memory and time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SHARE = 0.8  # of the memory that is free when a run begins
+# The fraction of the free memory that a run may use.
+MEMORY_FRACTION = 0.8
 CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """`jobs` steps at once, within `memory` (bytes), each for at most `seconds`; None is what the machine has.
+    """Limits that the user set for a run.
 
-    With `fail_fast` nothing new is begun after a failure; `offline` fetches nothing.
+    Attributes:
+        jobs: The number of steps that may run at once. None: the number of usable CPU cores.
+        memory: The memory for all running steps together, in bytes. None: measured when the run begins.
+        seconds: The time limit of each step. None: the limit of the step itself.
+        fail_fast: Start no further steps after a failure.
+        offline: Download nothing.
     """
 
     jobs: int | None = None
@@ -25,17 +31,18 @@ class Limits:
 
 
 def count_cores() -> int:
-    """Those that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def measure_free_memory() -> int:
-    """A share of what is free now: in this machine, and in this container. Bytes."""
+    """Return how much memory a run may use, in bytes: a fraction of what is free in this machine and container."""
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
         free.append(int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # not Linux, no container, or no limit ("max")
+    except (OSError, ValueError):
+        # This is not Linux, there is no container, or the container has no limit ("max").
         pass
-    return int(SHARE * max(0, min(free)))
+    return int(MEMORY_FRACTION * max(0, min(free)))

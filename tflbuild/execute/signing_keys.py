@@ -1,4 +1,4 @@
-"""The keys that sign and check records, or why they cannot be used."""
+"""Loading of the keys that sign and check records, with errors for the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ MAKE_KEYS = (
 
 
 def open_signatures() -> RecordSigner:
-    """Return the keys that the user's variables name. Raises MachineError where one cannot be read."""
+    """Return the keys that the environment variables of the user name.
+
+    Raises:
+        MachineError: A key cannot be read, or the package `cryptography` is missing.
+    """
     try:
         return read_signatures()
     except BadKeyError as error:

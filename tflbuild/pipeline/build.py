@@ -106,10 +106,10 @@ def connect(executor: Executor, shared: RemoteCacheSettings | None, cluster: Clu
     Raises:
         MachineError: for a Python package that the remote cache or the cluster needs and that is missing.
     """
-    if cluster is not None and executor.elsewhere is None:
+    if cluster is not None and executor.remote_executor is None:
         package_version("ray")
-        executor.elsewhere = RayCluster(cluster)
-    if shared is None or not shared.usable or executor.limits.offline or executor.exchange is not None:
+        executor.remote_executor = RayCluster(cluster)
+    if shared is None or not shared.usable or executor.limits.offline or executor.remote_cache is not None:
         return
     if shared.access == "objects":
         package_version("obstore")

@@ -183,7 +183,7 @@ def _build(order: LaunchedJob) -> VariantResult:
         with Executor(Store(order.store), lambda event: None, order.limits) as executor:
             plan = make_plan([order.resolved], describe_environment())
             prepared = PreparedBuild((order.resolved,), (order.locations,), plan, {}, frozenset(), {}, order.shared)
-            executor.store.believe(order.shared)
+            executor.store.trust(order.shared)
             connect(executor, order.shared, order.cluster)
             (outcome,) = execute_and_report(prepared, executor, lambda text: None)
         return outcome

@@ -119,7 +119,7 @@ def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], sto
         TflbuildError: for settings of the remote cache or of the cluster that are wrong or differ between jobs.
     """
     shared, cluster = freeze_store(composed), freeze_executor(composed)
-    store.believe(shared)
+    store.trust(shared)
     stats, walked = FrozenStatCache(store.stats.folder), set[Path]()
     accepted: dict[int, ResolvedRecipe] = {}
     refused: dict[int, RefusedVariant] = {}

@@ -98,7 +98,7 @@ class QuietConsole:
             line = f"{event.step.title:<{WIDTH}} {event.result.status:<8}{elapsed:<9}  {describe_origin(event)}"
             print(line.rstrip(), file=self.stream, flush=True)
         elif isinstance(event, StepRetried):
-            print(f"{event.step.title:<{WIDTH}} again    {event.why}", file=self.stream, flush=True)
+            print(f"{event.step.title:<{WIDTH}} again    {event.reason}", file=self.stream, flush=True)
         elif isinstance(event, Notice):
             self.say(event.text)
 
@@ -142,9 +142,9 @@ class LiveConsole:
         elif isinstance(event, StepStarted):
             self.rows[step.id] = ConsoleRow(step, "running", self.clock())
         elif isinstance(event, StepAdvanced):
-            self._advance(step, event.share)
+            self._advance(step, event.fraction)
         elif isinstance(event, StepRetried):
-            self.rows[step.id] = ConsoleRow(step, f"again: {event.why}", self.clock())
+            self.rows[step.id] = ConsoleRow(step, f"again: {event.reason}", self.clock())
         elif isinstance(event, StepFetching):
             self.rows[step.id] = ConsoleRow(step, "looked up in the shared store", self.clock())
         else:

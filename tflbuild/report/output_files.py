@@ -18,7 +18,7 @@ from tflbuild.core.step import artifact_role
 from tflbuild.core.step_result import StepResult
 from tflbuild.core.untrusted_files import read_json
 from tflbuild.errors import MachineError
-from tflbuild.execute.step_folder import output_of
+from tflbuild.execute.step_folder import find_output
 from tflbuild.plan.target_steps import TARGET_ROLE
 from tflbuild.report.cpu_dependence_text import card_section
 from tflbuild.storage.atomic_files import replace_bytes, replace_copy
@@ -247,7 +247,7 @@ def _write_card(store: Store, digest: str, place: Path, section: str) -> None:
 
 def _bring_folder(store: Store, result: StepResult, output: str, place: Path) -> list[Path]:
     """A folder that a step made, and nothing that an earlier run of it left there."""
-    made = output_of(result, output, store).files
+    made = find_output(result, output, store).files
     for name, digest in made.items():
         _bring(store, digest, place / name)
     _remove_others(place, made)

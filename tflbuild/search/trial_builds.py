@@ -71,7 +71,7 @@ class TrialBuilds:
         """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
         fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
         plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
-        with self.executor.hiding(TOLD):
+        with self.executor.hide_steps(TOLD):
             results = self.executor.execute(plan)
         for quantization, goals in zip(fresh, plan.goals, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
@@ -110,7 +110,7 @@ class TrialBuilds:
 
     def _run(self, quantization: Quantization, last: str) -> SearchTrial:
         plan = make_trials([self.resolve(quantization)], self.around, last)
-        with self.executor.hiding(TOLD):
+        with self.executor.hide_steps(TOLD):
             results = self.executor.execute(plan)
         trial = make_trial(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:

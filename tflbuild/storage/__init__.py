@@ -1,1 +1,1 @@
-"""The store: blobs by digest, results of steps by key; here and on shared servers."""
+"""The store: blobs by digest and results of steps by cache key, on this machine and in remote caches."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a reader sees the old file or the complete new one, never a part of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
+    """Write the entries of a folder to the disk, so that they survive a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -21,11 +21,17 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
-    """A new file that takes its final name in one step when the block ends well, and vanishes otherwise."""
+def open_atomic(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
+    """Open a new file for writing that replaces `path` when the block ends, and is deleted when the block raises.
+
+    Args:
+        path: The final path. Its folder is made.
+        durable: Write the bytes to the disk before the rename, so that they survive a power failure.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     name = path.parent / f".new-{secrets.token_hex(8)}"
-    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less what the umask takes
+    # The umask removes permissions from 0o666, as for any new file. `tempfile` would always use 0o600.
+    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -34,25 +40,30 @@ def replacing(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # the first error is the one to tell
+        # The first error is the one to report.
+        with suppress(FileNotFoundError):
             os.unlink(name)
         raise
 
 
 def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file whole. A reader sees the old bytes or the new."""
-    with replacing(path, durable=durable) as file:
+    """Replace a file by one with these bytes. A reader sees either the old bytes or the new ones."""
+    with open_atomic(path, durable=durable) as file:
         file.write(data)
 
 
 def replace_copy(source: Path, path: Path) -> None:
-    """Copy a file whole; never a link, so that an edit stays local."""
-    with replacing(path, durable=False) as file, open(source, "rb") as origin:
-        shutil.copyfileobj(origin, file, 1 << 20)
+    """Replace `path` by a copy of `source`. It is never a link, so an edit of the copy does not change the source."""
+    with open_atomic(path, durable=False) as file, open(source, "rb") as source_file:
+        shutil.copyfileobj(source_file, file, 1 << 20)
 
 
 def publish_link(source: Path, path: Path) -> bool:
-    """Give a finished file its final name, durably, unless the name is taken. True when it was not."""
+    """Link a finished file to its final path, unless that path exists, and write both to the disk.
+
+    Returns:
+        True if the link was made, False if the path existed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(source, "rb") as file:
         os.fsync(file.fileno())

@@ -1,10 +1,10 @@
-"""Signed records: whose key says that a record is right.
+"""Signatures of records: uploaded records are signed, and downloaded records are accepted only from trusted keys.
 
-A signature is Ed25519 over the text of a record's body, beside it in the envelope that is sent. Which key signs and
-which keys are believed comes from the user's own settings alone, never from a recipe:
+A signature is Ed25519 over the text of a record's body. It is sent in the same envelope as the body. Only the
+environment of the user decides which key signs and which keys are trusted, never a recipe:
 
-    TFLBUILD_SIGNING_KEY     a private key (PEM); what this machine sends is signed
-    TFLBUILD_TRUSTED_KEYS    public keys (PEM, one after another); what no key of them signed is not taken
+    TFLBUILD_SIGNING_KEY     the file of a private key (PEM), which signs the records that this machine uploads
+    TFLBUILD_TRUSTED_KEYS    a file of public keys (PEM, one after another); records signed by no such key are rejected
 
 Blobs need no signature: a signed record names their digests.
 """
@@ -32,7 +32,7 @@ PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----
 
 
 class BadKeyError(Exception):
-    """A file that should hold a key holds none. The text says which, and `why`."""
+    """A key file that cannot be used. `variable` is the environment variable that names it, `why` the reason."""
 
     def __init__(self, variable: str, why: str) -> None:
         super().__init__(f"{variable}: {why}")
@@ -42,17 +42,17 @@ class BadKeyError(Exception):
 
 @dataclass(frozen=True)
 class RecordSigner:
-    """The keys of one run. Without keys records are neither signed nor held against a signature."""
+    """The keys of a run. Without a private key, records are not signed; without public keys, all are accepted."""
 
     private: Ed25519PrivateKey | None = None
     public: tuple[Ed25519PublicKey, ...] = ()
 
     def mark(self, origin: str) -> str:
-        """Return how a record that is accepted is marked with the store that it came from."""
+        """Return the origin that is noted in an accepted record: the remote cache, and whether it had to be signed."""
         return f"{SIGNED}{origin}" if self.public else origin
 
     def sign(self, raw: bytes) -> bytes:
-        """Return a record's file with a signature in it, where this machine signs."""
+        """Return the bytes of a record file with a signature, or unchanged if this machine has no signing key."""
         if self.private is None:
             return raw
         envelope = json.loads(raw)
@@ -60,7 +60,7 @@ class RecordSigner:
         return json.dumps({**envelope, "signature": base64.b64encode(signature).decode()}).encode()
 
     def accept(self, raw: bytes) -> bool:
-        """Whether a record's file may be believed: a trusted key signed it, or none is asked for."""
+        """Return whether a trusted key has signed the bytes of a record file, or no trusted keys are configured."""
         if not self.public:
             return True
         from cryptography.exceptions import InvalidSignature
@@ -68,7 +68,8 @@ class RecordSigner:
         try:
             envelope = parse_json(raw)
             body, signature = envelope["body"].encode(), base64.b64decode(envelope["signature"], validate=True)
-        except (ValueError, KeyError, TypeError, AttributeError):  # of JSON and of base64
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # The bytes are not JSON of the expected shape, or the signature is not base64.
             return False
         for key in self.public:
             try:
@@ -80,43 +81,55 @@ class RecordSigner:
 
 
 def read_signatures() -> RecordSigner:
-    """Return the keys that the environment names. Raises BadKeyError, and ImportError without `cryptography`."""
-    private, public = os.environ.get(SIGNING_KEY), os.environ.get(TRUSTED_KEYS)
+    """Return the keys that the environment variables name.
+
+    Raises:
+        BadKeyError: A key file cannot be read, or contains no usable key.
+        ImportError: The package `cryptography` is missing.
+    """
+    private_path, public_path = os.environ.get(SIGNING_KEY), os.environ.get(TRUSTED_KEYS)
     return RecordSigner(
-        private=_read_private(private) if private else None,
-        public=_read_public(public) if public else (),
+        private=_read_private_key(private_path) if private_path else None,
+        public=_read_public_keys(public_path) if public_path else (),
     )
 
 
-def believed_origins(origin: str) -> frozenset[str]:
-    """Return the marks of records that a build which uses this store believes: signed ones alone, where keys say so."""
+def trusted_origins(origin: str) -> frozenset[str]:
+    """Return the origins of records that are valid for a build with this remote cache.
+
+    If the user has configured trusted keys, only the origin of signed records is among them.
+    """
     signed = f"{SIGNED}{origin}"
     return frozenset({signed} if os.environ.get(TRUSTED_KEYS) else {signed, origin})
 
 
-def _read_private(path: str) -> Ed25519PrivateKey:
+def _read_private_key(path: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    key = _load(SIGNING_KEY, path, lambda raw: load_pem_private_key(raw, password=None))
+    key = _load_keys(SIGNING_KEY, path, lambda raw: load_pem_private_key(raw, password=None))
     if not isinstance(key, Ed25519PrivateKey):
-        raise BadKeyError(SIGNING_KEY, f"{path} is no Ed25519 key")
+        raise BadKeyError(SIGNING_KEY, f"{path} is not an Ed25519 key")
     return key
 
 
-def _read_public(path: str) -> tuple[Ed25519PublicKey, ...]:
+def _read_public_keys(path: str) -> tuple[Ed25519PublicKey, ...]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    keys = _load(TRUSTED_KEYS, path, lambda raw: [load_pem_public_key(part) for part in PUBLIC_KEY.findall(raw)])
+    keys = _load_keys(TRUSTED_KEYS, path, lambda raw: [load_pem_public_key(part) for part in PUBLIC_KEY.findall(raw)])
     usable = tuple(key for key in keys if isinstance(key, Ed25519PublicKey))
     if not keys or len(usable) < len(keys):
-        raise BadKeyError(TRUSTED_KEYS, f"{path} has no public keys, or others than Ed25519")
+        raise BadKeyError(TRUSTED_KEYS, f"{path} contains no public keys, or keys that are not Ed25519")
     return usable
 
 
-def _load(variable: str, path: str, parse: Callable[[bytes], T]) -> T:
-    """Read and parse a file of keys. Raises BadKeyError."""
+def _load_keys(variable: str, path: str, parse: Callable[[bytes], T]) -> T:
+    """Read and parse a key file.
+
+    Raises:
+        BadKeyError: The file cannot be read or parsed.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -124,4 +137,4 @@ def _load(variable: str, path: str, parse: Callable[[bytes], T]) -> T:
     except OSError as error:
         raise BadKeyError(variable, f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise BadKeyError(variable, f"{path} holds no key that can be read") from None
+        raise BadKeyError(variable, f"{path} contains no readable key") from None

@@ -1,4 +1,4 @@
-"""A record that came from elsewhere: held against its key, and kept from leading outside of its place."""
+"""Validation of downloaded records: the record must match its cache key, and its paths must stay in their folder."""
 
 from __future__ import annotations
 
@@ -13,25 +13,34 @@ from tflbuild.core.untrusted_files import MOST_JSON_BYTES
 from tflbuild.storage.store import EMPTY_FOLDER, TREE_SUFFIX, ActionOutput, ActionRecord, parse_record
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-LONGEST_RECORD = MOST_JSON_BYTES
-LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems take no longer ones
+MAX_RECORD_BYTES = MOST_JSON_BYTES
+# Linux file systems accept names of at most 255 bytes. Paths may have 4096 bytes, including the folder of the store.
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 2048
 
 
 def read_incoming(key: str, raw: bytes, names: Collection[str]) -> ActionRecord | None:
-    """The record of a key with outputs of these names; None for anything else, however it came about."""
+    """Return the record in downloaded bytes, None if it is not a valid record of this cache key.
+
+    Args:
+        key: The cache key.
+        raw: The bytes of the record file.
+        names: The names of the outputs that the record must have.
+    """
     record = parse_record(key, raw)
     if record is None:
         return None
     try:
-        record = replace(record, origins=())  # what it says of its origin is a stranger's word
-        fits = hash_action(record.action) == key and set(record.outputs) == set(names)
-        return record if fits and all(_sound(name, output) for name, output in record.outputs.items()) else None
-    except (TypeError, ValueError, AttributeError):  # JSON of another shape
+        # The origin that the server states is untrusted.
+        record = replace(record, origins=())
+        matches = hash_action(record.action) == key and set(record.outputs) == set(names)
+        return record if matches and all(_is_valid(name, output) for name, output in record.outputs.items()) else None
+    except (TypeError, ValueError, AttributeError):
+        # The JSON has another shape.
         return None
 
 
-def _sound(name: str, output: ActionOutput) -> bool:
-    """Whether digests are digests, a folder's is over its files, and those stay below it."""
+def _is_valid(name: str, output: ActionOutput) -> bool:
+    """Return whether all digests are well-formed, and the files of a folder match its digest and stay below it."""
     if not isinstance(output.size, int) or output.size < 0:
         return False
     if not name.endswith(TREE_SUFFIX):
@@ -41,7 +50,7 @@ def _sound(name: str, output: ActionOutput) -> bool:
 
 
 def _is_folder(files: Collection[str]) -> bool:
-    """Whether a folder can have all these files: none lies below another one."""
+    """Return whether a folder can contain all these files: no file is also the folder of another one."""
     folders = {parent.as_posix() for path in files for parent in PurePosixPath(path).parents}
     return folders.isdisjoint(files)
 
@@ -50,5 +59,10 @@ def _stays_below(path: str) -> bool:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         return False
-    plain = PurePosixPath(path).as_posix() == path  # one spelling, so that no two are the same file
-    return plain and all(len(part.encode()) <= LONGEST_NAME for part in parts) and len(path.encode()) <= LONGEST_PATH
+    # Each file must have a single spelling, so that no two paths are the same file.
+    normalized = PurePosixPath(path).as_posix() == path
+    return (
+        normalized
+        and all(len(part.encode()) <= MAX_NAME_BYTES for part in parts)
+        and len(path.encode()) <= MAX_PATH_BYTES
+    )

@@ -1,9 +1,9 @@
-"""A store that others share: files by name, behind a URL.
+"""Interface to the server of a remote cache: files by name, below a URL.
 
-    ac/<key>         a finished action, as the local store writes it
-    cas/<digest>     bytes
+    ac/<key>         the record of a finished action, in the format of the local store
+    cas/<digest>     a blob
 
-Nothing that comes from it is believed here; `storage.record_validation` and whoever asks hold it against its name.
+Files from a server are untrusted. `storage.record_validation` and the callers compare them with their names.
 """
 
 from __future__ import annotations
@@ -15,48 +15,55 @@ from typing import Protocol
 from tflbuild.core.remote_cache_settings import RemoteCacheSettings
 
 CONNECT_SECONDS = 5.0
-SILENT_SECONDS = 30.0  # the longest that it may go without a byte
+# The longest time without a byte from the server.
+SILENT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 
 
 class BlobMissing(Exception):
-    """The store answers that it has no file of that name."""
+    """The server has no file of this name."""
 
 
 class BlobTruncated(Exception):
-    """A file ended before its end. The text says how."""
+    """A file that arrived incompletely or is invalid. The text says why."""
 
 
 class RemoteUnavailable(Exception):
-    """The store cannot be reached, or will not serve. The text says why, and holds no password."""
+    """The server cannot be reached, or refuses the request. The text says why, and contains no password."""
 
 
 class RemoteStorage(Protocol):
-    """Files by name. May be used by several threads at once.
+    """Access to the files of a server by name. Several threads may use it at once.
 
-    Every method raises Outage when the store does not serve. `host` is what a person calls it, `origin` what records
-    from it are marked with.
+    Every method raises `RemoteUnavailable` if the server cannot be reached or refuses the request. `host` is the name
+    of the server in messages, `origin` its name in the records that come from it.
     """
 
     host: str
     origin: str
 
     def read(self, name: str) -> Generator[bytes, None, None]:
-        """The bytes of a file, in pieces. Raises Absent, or Broken where they end early."""
+        """Yield the bytes of a file in chunks.
+
+        Raises:
+            BlobMissing: The server has no file of this name.
+            BlobTruncated: The connection ended before the file was complete.
+            RemoteUnavailable: The server cannot be reached, or refuses the request.
+        """
 
     def size(self, name: str) -> int | None:
-        """How many bytes a file has, None where it is not there."""
+        """Return the size of a file in bytes, None if there is no such file."""
 
     def write(self, name: str, path: Path) -> None:
-        """Put a file there, in place of what was."""
+        """Upload a file. It replaces a file of the same name."""
 
 
-def open_remote(shared: RemoteCacheSettings) -> RemoteStorage:
-    """The store behind a URL. Nothing is sent before the first question."""
-    if shared.access == "http":
+def open_remote(settings: RemoteCacheSettings) -> RemoteStorage:
+    """Return the access to the remote cache of these settings. Nothing is sent before the first request."""
+    if settings.access == "http":
         from tflbuild.storage.http_storage import HttpRemote
 
-        return HttpRemote(shared.url)
+        return HttpRemote(settings.url)
     from tflbuild.storage.object_storage import ObjectRemote
 
-    return ObjectRemote(shared.url)
+    return ObjectRemote(settings.url)

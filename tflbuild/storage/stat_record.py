@@ -1,4 +1,7 @@
-"""What the file system says of a file without its being read. Standard library alone: the no-op build uses it."""
+"""Stat records: what the file system reports about a file without reading it.
+
+This module imports only the standard library, because an unchanged build uses it and must start fast.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,24 @@ import os
 import time
 from pathlib import Path
 
-TICK_SECONDS = 0.02  # longer than the kernel's coarse clock, at most 10 ms (CONFIG_HZ=100)
+# Longer than a tick of the kernel's coarse clock, which is at most 10 ms (CONFIG_HZ=100).
+TICK_SECONDS = 0.02
 
 Stat = tuple[int, int, int, int, int]
 
 
 def stat_record(path: str | Path) -> Stat:
-    """(device, inode, size, mtime_ns, ctime_ns), links followed. Raises OSError."""
-    s = os.stat(path)
-    return (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+    """Return (device, inode, size in bytes, mtime in ns, ctime in ns) of a file. Links are followed.
+
+    Raises:
+        OSError: There is no such file, or it may not be accessed.
+    """
+    stat = os.stat(path)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def outlast_tick(ctime_ns: int) -> None:
-    """Wait until a change made from now on is sure to show in ctime."""
+    """Wait until any later change of a file with this ctime changes its ctime."""
     age = time.time() - ctime_ns / 1e9
     if 0 <= age < TICK_SECONDS:
         time.sleep(TICK_SECONDS - age)

@@ -1,16 +1,16 @@
-"""The store: what was done (actions by key) and what came of it (blobs by digest).
+"""The store: records of finished actions by cache key, and blobs by digest.
 
-    cas/ab/<digest>      bytes, read-only
-    ac/ab/<key>.json     a finished action: its parts, its outputs, what was measured
-    tmp/<run>/           scratch folders of one process, removed with it
+    cas/ab/<digest>      a blob, read-only
+    ac/ab/<key>.json     the record of a finished action: the action, its outputs, its facts
+    tmp/<run>/           the scratch folder of a process, which is removed when the process ends
     locks/ stats/ plans/ quarantine/
 
-An action is published after its blobs, by a link that never replaces. A blob is believed while its
-stat record is the one seen when it was hashed, and hashed again otherwise; one that does not match
-its name is set aside and counts as missing. Locks save work and nothing else rests on them.
+A record is published after its blobs, by a link that never replaces a file. A blob is trusted as long as its stat
+record is the same as when it was hashed; otherwise it is hashed again. A blob whose digest is not its name is moved to
+the quarantine folder and counts as missing. Locks only save work: results are correct without them.
 
-A record names the shared stores that it rests on. It counts as done for those builds alone that
-believe all of them; for any other build the step runs, and what was made here takes its place.
+A record names the remote caches on which it depends. It is a cache hit only in builds that trust all of them. In any
+other build the step runs, and its result replaces the record.
 """
 
 from __future__ import annotations
@@ -34,25 +34,32 @@ from tflbuild.core.step import is_cpu_dependent
 from tflbuild.core.untrusted_files import MOST_JSON_BYTES, hash_file, parse_json, read_file
 from tflbuild.storage.atomic_files import publish_link, replace_bytes, sync_folder
 from tflbuild.storage.digest_cache import StatCache, walk_files
-from tflbuild.storage.record_signatures import believed_origins
+from tflbuild.storage.record_signatures import trusted_origins
 
 FORMAT = 1
 TREE_SUFFIX = "/"
 EMPTY_FOLDER = hash_tree({})
 STALE_SECONDS = 3600
-UNKNOWN_ORIGIN = "unknown"  # of records that an earlier tflbuild wrote, which may have come from anywhere
+# The origin of records that an earlier tflbuild wrote. They may come from any remote cache.
+UNKNOWN_ORIGIN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionOutput:
-    """One output of an action. A folder's digest is over its listing; `files` are its blobs."""
+    """An output of an action: a file or a folder.
+
+    Attributes:
+        digest: The digest of the file, or of the folder's file names and digests.
+        size: The total size in bytes.
+        files: The digests of the files of a folder, by relative path. Empty for a file.
+    """
 
     digest: str
     size: int
     files: Mapping[str, str] = field(default_factory=dict)
 
     def blobs(self) -> list[str]:
-        """Digests of the blobs that hold it."""
+        """Return the digests of the blobs that store this output."""
         if self.digest == EMPTY_FOLDER:
             return []
         return list(self.files.values()) if self.files else [self.digest]
@@ -60,10 +67,17 @@ class ActionOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionRecord:
-    """A finished action, as the store keeps it. `created` is seconds since the epoch.
+    """The record of a finished action.
 
-    `origins` are the shared stores that it came from, or that what it was made from came from; none where all was made
-    on this machine. It is a note of this machine: what a shared store says of origins is not read.
+    Attributes:
+        key: The cache key of the action.
+        action: The action, of which the cache key is the digest.
+        outputs: The outputs by name.
+        facts: What the step measured or read.
+        elapsed: The wall time of the step, in seconds.
+        created: The time of the record, in seconds since the epoch.
+        origins: The remote caches from which the record or its inputs were downloaded. Empty if everything was made
+            on this machine. This machine writes it; origins in a downloaded record are ignored.
     """
 
     key: str
@@ -76,29 +90,33 @@ class ActionRecord:
 
 
 class Store:
-    """A store in a folder. The file system is its only truth."""
+    """A store in a folder. All its state is in the file system, so several processes may use it at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.stats = StatCache(root / "stats")
-        self.believed: frozenset[str] = frozenset()
+        self.trusted_origins: frozenset[str] = frozenset()
 
-    def believe(self, shared: RemoteCacheSettings | None) -> None:
-        """Let records that rest on this shared store count, and on no other."""
-        self.believed = frozenset() if shared is None or not shared.usable else believed_origins(shared.origin)
+    def trust(self, settings: RemoteCacheSettings | None) -> None:
+        """Accept records that depend on this remote cache, and on no other one. None: accept only local records."""
+        usable = settings if settings is not None and settings.usable else None
+        self.trusted_origins = frozenset() if usable is None else trusted_origins(usable.origin)
 
     def blob(self, digest: str) -> Path:
-        """Where a blob lies, or would lie."""
+        """Return the path of a blob, whether it exists or not."""
         return self.root / "cas" / digest[:2] / digest
 
     def action_file(self, key: str) -> Path:
-        """Where a finished action lies, or would lie."""
+        """Return the path of the record of a cache key, whether it exists or not."""
         return self.root / "ac" / key[:2] / f"{key}.json"
 
-    # looking up
+    # lookup
 
     def read(self, key: str) -> ActionRecord | None:
-        """The record of a key; its blobs may be gone. A damaged record is set aside."""
+        """Return the record of a cache key, None if there is none. Its blobs may be missing.
+
+        A damaged record is moved to the quarantine folder.
+        """
         path = self.action_file(key)
         try:
             raw = read_file(path, MOST_JSON_BYTES)
@@ -110,16 +128,20 @@ class Store:
         return record
 
     def find(self, key: str) -> ActionRecord | None:
-        """The record of a key that is believed, and whose every blob is there and whole; None is a miss."""
+        """Return the record of a cache key, None for a cache miss.
+
+        A record is a cache hit if all its origins are trusted and all its blobs exist and are undamaged.
+        """
         record = self.read(key)
-        if record is None or not self.believed.issuperset(record.origins):
+        if record is None or not self.trusted_origins.issuperset(record.origins):
             return None
         blobs = [digest for output in record.outputs.values() for digest in output.blobs()]
-        whole = [self.has(digest) for digest in blobs]  # each one, so that every bad blob is set aside
-        return record if all(whole) else None
+        # A list, and not a generator, so that every damaged blob is moved to the quarantine folder.
+        valid = [self.has(digest) for digest in blobs]
+        return record if all(valid) else None
 
     def has(self, digest: str) -> bool:
-        """Whether a blob is there and its bytes match its name."""
+        """Return whether a blob exists and its bytes have its digest. A damaged blob is moved to the quarantine."""
         path = self.blob(digest)
         try:
             if self.stats.digest(path) == digest:
@@ -132,13 +154,13 @@ class Store:
         return False
 
     def records(self) -> Iterator[ActionRecord]:
-        """Every readable record, for `explain` and `cache`."""
+        """Yield every readable record, in the order of the cache keys."""
         for path in sorted((self.root / "ac").glob("*/*.json")):
             record = self.read(path.stem)
             if record is not None:
                 yield record
 
-    # publishing
+    # publication
 
     def publish(
         self,
@@ -151,12 +173,24 @@ class Store:
         replace: bool = False,
         origins: Iterable[str] = (),
     ) -> ActionRecord:
-        """Take finished outputs into the store. The files are consumed. First writer wins, unless `replace`."""
-        kept = {name: self._keep(name, path) for name, path in outputs.items()}
+        """Add the outputs of a finished action to the store, and its record.
+
+        Args:
+            key: The cache key of the action.
+            action: The action.
+            outputs: The file or folder of each output, by name. They are moved into the store.
+            facts: What the step measured or read.
+            elapsed: The wall time of the step, in seconds.
+            replace: Replace an existing record. Otherwise the first record stays.
+            origins: The remote caches on which the result depends.
+
+        Returns:
+            The record that is now in the store.
+        """
         record = ActionRecord(
             key=key,
             action=action,
-            outputs=kept,
+            outputs={name: self._add_output(name, path) for name, path in outputs.items()},
             facts=facts,
             elapsed=elapsed,
             created=time.time(),
@@ -165,44 +199,50 @@ class Store:
         return self.adopt(record, replace=replace)
 
     def adopt(self, record: ActionRecord, *, replace: bool = False) -> ActionRecord:
-        """Take a record whose blobs are here. What stands under its key stays, unless it is lost, not believed
-        or `replace`."""
+        """Add a record whose blobs are in the store, and return the record that is now under its cache key.
+
+        An existing record stays if it is a cache hit and `replace` is false.
+        """
         path = self.action_file(record.key)
         new = self.root / "tmp" / f"{uuid.uuid4().hex}.json"
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(_format_record(record))
         try:
             if not publish_link(new, path) and (replace or self.find(record.key) is None):
-                os.replace(new, path)  # what stood there leads to lost blobs, or rests on a store that is not believed
+                # The existing record refers to missing blobs or depends on an untrusted origin, or must be replaced.
+                os.replace(new, path)
                 sync_folder(path.parent)
         finally:
             new.unlink(missing_ok=True)
         return self.read(record.key) or record
 
-    def _keep(self, name: str, path: Path) -> ActionOutput:
+    def _add_output(self, name: str, path: Path) -> ActionOutput:
+        """Move an output into the store. A name that ends in TREE_SUFFIX is that of a folder."""
         if not name.endswith(TREE_SUFFIX):
-            return self.keep(path)
+            return self.add_file(path)
         paths = list(walk_files(path))
-        sizes = sum(file.stat().st_size for file in paths)
-        files = {file.relative_to(path).as_posix(): self._keep_file(file) for file in paths}
-        return ActionOutput(digest=hash_tree(files), size=sizes, files=files)
+        size = sum(file.stat().st_size for file in paths)
+        files = {file.relative_to(path).as_posix(): self._hash_and_add(file) for file in paths}
+        return ActionOutput(digest=hash_tree(files), size=size, files=files)
 
-    def keep(self, path: Path) -> ActionOutput:
-        """Take one finished file as a blob, belonging to no action. The file is consumed."""
+    def add_file(self, path: Path) -> ActionOutput:
+        """Move a file into the store as a blob that belongs to no action."""
         size = path.stat().st_size
-        return ActionOutput(digest=self._keep_file(path), size=size)
+        return ActionOutput(digest=self._hash_and_add(path), size=size)
 
-    def _keep_file(self, path: Path) -> str:
+    def _hash_and_add(self, path: Path) -> str:
         digest = hash_file(path)
-        self.take(path, digest)
+        self.add_blob(path, digest)
         return digest
 
-    def take(self, path: Path, digest: str) -> None:
-        """Take a file whose digest is known as a blob. The file is consumed."""
-        os.chmod(path, path.stat().st_mode & 0o444)  # readable for those that the umask lets read, and for no more
-        place = self.blob(digest)
-        if not publish_link(path, place) and not self.has(digest):
-            publish_link(path, place)
+    def add_blob(self, path: Path, digest: str) -> None:
+        """Move a file into the store as a blob. The caller has computed its digest."""
+        # The blob is read-only. Users who could not read the file cannot read the blob either.
+        os.chmod(path, path.stat().st_mode & 0o444)
+        blob = self.blob(digest)
+        # If the existing blob is damaged, `has` has moved it away, and the new file takes its name.
+        if not publish_link(path, blob) and not self.has(digest):
+            publish_link(path, blob)
         path.unlink()
 
     def _quarantine(self, path: Path) -> None:
@@ -213,29 +253,29 @@ class Store:
         except FileNotFoundError:
             return
 
-    # handing out
+    # access by steps and processes
 
-    def lay_out(self, output: ActionOutput, place: Path) -> None:
-        """Show an output at `place` for a step to read: links to blobs, which are read-only."""
+    def link_output(self, output: ActionOutput, path: Path) -> None:
+        """Make an output available at `path` by links to its blobs, which are read-only."""
         if output.digest == EMPTY_FOLDER:
-            place.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             return
         if not output.files:
-            place.symlink_to(self.blob(output.digest))
+            path.symlink_to(self.blob(output.digest))
             return
         for name, digest in output.files.items():
-            file = place / name
+            file = path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.symlink_to(self.blob(digest))
 
     def lock(self, name: str) -> FileLock:
-        """The lock of that name, not held yet: among all processes that use this store."""
+        """Return the lock of this name among all processes that use the store. It is not acquired yet."""
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / name)
 
     def try_lock(self, name: str) -> FileLock | None:
-        """The lock of that name, held, or None while another process has it."""
+        """Return the acquired lock of this name, None if another process holds it."""
         lock = self.lock(name)
         try:
             lock.acquire(blocking=False)
@@ -244,41 +284,44 @@ class Store:
         return lock
 
     def open_scratch(self) -> ScratchFolder:
-        """A private folder of this process; those of dead processes are swept first."""
+        """Return a new private folder of this process. The folders of processes that have ended are removed first."""
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        _remove_stale(folder)
         return ScratchFolder(folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 class ScratchFolder:
-    """A folder held by a lock file for as long as its process lives."""
+    """A temporary folder with a lock file, which is locked as long as the process of the folder lives."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(f"{folder}.lock")
         self._lock.acquire()
-        folder.mkdir(mode=0o700)  # what a step is told may hold passwords
+        # Only this user may read the folder, since the parameters of steps may contain passwords.
+        folder.mkdir(mode=0o700)
 
     def close(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(f"{self.folder}.lock").unlink(missing_ok=True)
         self._lock.release()
 
 
-def _sweep(folder: Path) -> None:
-    for left in folder.glob("*.json"):  # a record whose writer died; a living one is seconds old
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            left.unlink(missing_ok=True)
-    for held in folder.glob("*.lock"):
-        lock = FileLock(held)
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary files and folders of processes that have ended."""
+    # A record exists here for seconds before it is published. An old one is from a process that died.
+    for record_file in folder.glob("*.json"):
+        if time.time() - record_file.stat().st_mtime > STALE_SECONDS:
+            record_file.unlink(missing_ok=True)
+    for lock_file in folder.glob("*.lock"):
+        lock = FileLock(lock_file)
         try:
             lock.acquire(blocking=False)
         except (Timeout, OSError):
             continue
-        shutil.rmtree(held.with_suffix(""), ignore_errors=True)
-        held.unlink(missing_ok=True)
+        shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+        lock_file.unlink(missing_ok=True)
         lock.release()
 
 
@@ -299,17 +342,19 @@ def _format_record(record: ActionRecord) -> bytes:
 
 
 def parse_record(key: str, raw: bytes) -> ActionRecord | None:
-    """Return the record in the bytes of its file; None for a damaged one, and for one that does not fit its key."""
+    """Return the record in the bytes of its file, None if it is damaged or does not match its cache key."""
     try:
         envelope = parse_json(raw)
         text = envelope["body"]
         if hash_bytes(text.encode()) != envelope["sha256"]:
             return None
-        body = parse_json(text, finite=False)  # facts of samples with infinite values have such
+        # Facts about samples with infinite values are infinite, too.
+        body = parse_json(text, finite=False)
         if body["format"] != FORMAT or body["key"] != key:
             return None
         if body["facts"].get("tied") and not is_cpu_dependent(body["action"]):
-            return None  # another CPU would have made something else, and could find it
+            # The cache key does not contain the CPU, so this result could be used on a CPU with another result.
+            return None
         return ActionRecord(
             key=key,
             action=body["action"],
@@ -324,18 +369,18 @@ def parse_record(key: str, raw: bytes) -> ActionRecord | None:
 
 
 def clear(root: Path) -> None:
-    """Delete everything in the store but its locks."""
+    """Delete everything in the store except its locks."""
     for name in ("plans", "ac", "cas", "stats", "quarantine"):
         shutil.rmtree(root / name, ignore_errors=True)
 
 
 def replace_json(path: Path, value: Json) -> None:
-    """A JSON file, written whole and without secrets, for readers of any language."""
-    spelled = map_leaves(hide_json(value), _spell_float)
-    text = json.dumps(spelled, indent=2, sort_keys=True, allow_nan=False)
+    """Write a JSON file atomically, without secrets, and with infinite values as strings."""
+    encoded = map_leaves(hide_json(value), _encode_float)
+    text = json.dumps(encoded, indent=2, sort_keys=True, allow_nan=False)
     replace_bytes(path, f"{text}\n".encode())
 
 
-def _spell_float(value: Json) -> Json:
-    """Return NaN and the infinities, which JSON lacks, as the texts that JSON of protocol buffers has for them."""
+def _encode_float(value: Json) -> Json:
+    """Return NaN and infinities as strings, since JSON has no such numbers. Protocol buffers use the same strings."""
     return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
