@@ -29,7 +29,7 @@ from tflbuild.runtime.step_contract import StepRequest, WorkerError
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from tflbuild.runtime import server
+from tflbuild.runtime import worker_server as server
 
 class Step:
     def run(request):
@@ -218,7 +218,7 @@ def test_a_wrong_mode_is_refused_and_a_missing_confinement_is_said_once():
 
 SERVER = """
 import os, subprocess, sys
-from tflbuild.runtime import server
+from tflbuild.runtime import worker_server as server
 
 class Step:
     def run(request):

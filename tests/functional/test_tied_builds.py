@@ -21,7 +21,7 @@ PLACE = "FULLY_CONNECTED at 'logits': a test says that its sums differ"
 CPU = "vendor_id : {name}\nmodel name : {name} CPU\nflags : fpu\nlast : 1\n"
 FAKE = """
 import os, pathlib
-from tflbuild.resolve import machine
+from tflbuild.resolve import machine_identity as machine
 machine.CPUINFO = pathlib.Path(os.environ["FAKE_CPUINFO"])
 """
 

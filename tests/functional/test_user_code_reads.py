@@ -21,18 +21,19 @@ METRIC = "verify.metrics.own=own.py:measure"
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from tflbuild.runtime import server, user_code
-from tflbuild.runtime.step_contract import Request
+from tflbuild.runtime import user_code
+from tflbuild.runtime import worker_server as server
+from tflbuild.runtime.step_contract import StepRequest
 
 class Step:
     def run(request):
         measure = user_code.load_reference(request, "own.py:measure", sys.argv[3])
-        with user_code.told(request, "it failed", sys.argv[3]):
+        with user_code.convert_user_error(request, "it failed", sys.argv[3]):
             return measure() or 0
 
 folder, origin = Path(sys.argv[1]), sys.argv[2]
 sys.modules["tflbuild.stub"] = Step
-server.read_request = lambda folder: Request(folder, {}, {"code": folder / "inputs" / "code"}, {}, "", {"code": origin})
+server.read_request = lambda folder: StepRequest(folder, {}, {"code": folder / "inputs" / "code"}, {}, "", {"code": origin})
 server.enter(folder)
 (folder / "answer.json").write_text(json.dumps(server.answer_request("stub", folder)))
 """
