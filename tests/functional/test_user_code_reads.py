@@ -33,7 +33,8 @@ class Step:
 
 folder, origin = Path(sys.argv[1]), sys.argv[2]
 sys.modules["tflbuild.stub"] = Step
-server.read_request = lambda folder: StepRequest(folder, {}, {"code": folder / "inputs" / "code"}, {}, "", {"code": origin})
+inputs = {"code": folder / "inputs" / "code"}
+server.read_request = lambda folder: StepRequest(folder, {}, inputs, {}, "", {"code": origin})
 server.enter(folder)
 (folder / "answer.json").write_text(json.dumps(server.answer_request("stub", folder)))
 """
