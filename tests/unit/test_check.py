@@ -28,7 +28,7 @@ def run_once(tmp_path):
 def test_a_function_that_is_not_defined_at_zero_is_tried_at_one(run_once, capsys):
     whole = T((4,), "int32")
     run_once(Case("div", "DIV", (whole, whole), (whole,), "DivOptions", {}))
-    assert capsys.readouterr().out == "refused on zeros; tried on ones\n"
+    assert capsys.readouterr().out == "the runtime refused zeros; running on ones\n"
 
 
 def test_what_no_values_run_is_refused(run_once):

@@ -23,7 +23,7 @@ def tensor(values, type="int8", zeros=(0,)):
 
 
 def counted(values, operator="FULLY_CONNECTED"):
-    return weight_statistics.count(tensor(values), operator, values)
+    return weight_statistics.count_values(tensor(values), operator, values)
 
 
 def optimized(pruned=(), clustered=(), pattern="any"):
@@ -63,12 +63,12 @@ def test_int4_is_unpacked_low_half_first(values):
     padded = np.array([*values, *[0] * (len(values) % 2)], np.int8)
     packed = ((padded[0::2] & 15) | (padded[1::2] << 4)).astype(np.int8)
     wanted = np.array(values, np.int8)
-    assert weight_statistics.values_of(tensor(wanted, "int4"), packed.tobytes()).tolist() == values
+    assert weight_statistics.read_values(tensor(wanted, "int4"), packed.tobytes()).tolist() == values
 
 
 def test_a_zero_point_is_zero():
     stored = np.array([3, 5, 3], np.int8)
-    assert weight_statistics.values_of(tensor(stored, zeros=(3,)), stored.tobytes()).tolist() == [0, 2, 0]
+    assert weight_statistics.read_values(tensor(stored, zeros=(3,)), stored.tobytes()).tolist() == [0, 2, 0]
 
 
 def test_what_training_made_and_the_artifact_still_has_is_no_finding():
@@ -109,10 +109,10 @@ def test_weights_are_all_that_is_stored_but_biases_and_depthwise_kernels():
         Operator("GATHER", 1, False, (5, 4), (4,)),
     )
     graph = Subgraph("main", (dense, bias, kernel, half, moving, moving), ops, (4,), (4,))
-    assert list(weight_statistics.stored(graph)) == [("FULLY_CONNECTED", dense), ("GATHER", half)]
+    assert list(weight_statistics.list_stored(graph)) == [("FULLY_CONNECTED", dense), ("GATHER", half)]
 
 
 def test_the_packed_size_is_the_same_whenever_it_is_packed(tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(bytes(1000))
-    assert weight_statistics.gzip_bytes(file) == len(gzip.compress(bytes(1000), 9, mtime=0)) < 100
+    assert weight_statistics.measure_gzip_bytes(file) == len(gzip.compress(bytes(1000), 9, mtime=0)) < 100

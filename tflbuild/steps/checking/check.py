@@ -1,6 +1,6 @@
-"""The step `check`: the artifact itself is read, and must be what the recipe declared.
+"""The step `check`: it reads the artifact itself and compares it with the recipe.
 
-Where no verification follows, it is run once too: an artifact that no runtime can run is none.
+If no step runs the artifact later, `check` also runs it once: an artifact that no runtime can run is not valid.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_buffers, read_metadata_buffers, read_model
 
 SHOWN_FINDINGS = 5
-FILE_PORT = "file:"  # what the inputs that are files of `metadata` begin with
+# The prefix of step inputs that are files of `metadata`.
+FILE_PORT = "file:"
 
-# What may be declared instead, the nearest first; an override that is already there changes nothing.
+# Scheme -> overrides that may repair the build, the smallest change first. Overrides already in effect are ignored.
 FIXES = {
     "int8": (
         "quantization.engine=converter",
@@ -56,26 +57,36 @@ FIXES = {
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs check.json: contents, size when packed, I/O contract, and of an optimized model how its weights pack.
+    """Check the artifact, and write check.json.
 
-    Raises WorkerError with every finding.
+    Args:
+        request: Inputs `model` (the artifact), `float` (the float model) and `signature`, and optionally `ranges`,
+            `trained`, `samples`, `optimized` and files of `metadata`. With the parameter `run`, the artifact is run
+            once.
+
+    Returns:
+        The content of check.json: the contents of the artifact, its size when compressed, its constants, and for a
+        model with training before conversion how well its weights compress.
+
+    Raises:
+        WorkerError: The artifact is not what the recipe declares. The error lists the findings.
     """
     model, source = read_model(request.inputs["model"]), read_model(request.inputs["float"])
     signature = request.read_json("signature")
     findings = [
-        *check_declarations(model, request.params, signature, measured_ranges(request)),
+        *check_declarations(model, request.params, signature, read_input_ranges(request)),
         *examine_layout(model, source, request, signature),
     ]
     path = request.inputs["model"]
-    report = describe_model(model, read_metadata(path)) | {"gzip_bytes": weight_statistics.gzip_bytes(path)}
-    more, constants = examine_constants(request, model, source)
-    findings += more
+    report = describe_model(model, read_metadata(path)) | {"gzip_bytes": weight_statistics.measure_gzip_bytes(path)}
+    constant_findings, constants = examine_constants(request, model, source)
+    findings += constant_findings
     report |= constants | {"random_operators": list_random_operators(model)}
     if "optimized" in request.inputs:
         weights, optimized = weight_statistics.measure(request.inputs["model"], model), request.read_json("optimized")
         findings += weight_statistics.find_lost_weights(weights, optimized)
-        asked = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
-        report["weights"] = weight_statistics.describe(weights) | asked
+        requested = {name: bool(optimized[name]) for name in ("pruned", "clustered")}
+        report["weights"] = weight_statistics.describe(weights) | requested
     request.write_json("check.json", report)
     if findings:
         shown = [f"{finding.rule}: {finding.text}" for finding in findings[:SHOWN_FINDINGS]]
@@ -87,7 +98,7 @@ def run(request: StepRequest) -> Facts:
             f"the artifact is not what the recipe declares (quantization={request.params['scheme']})",
             kind="build",
             why="\n".join(shown),
-            next_step="another engine (quantization.engine), a rule that leaves operators in float, or another scheme\n"
+            next_step="try another quantization.engine, a rule that keeps operators in float, or another scheme\n"
             "`tflbuild doctor` with the same arguments tries them and says what works",
             fixes=FIXES.get(request.params["scheme"], ()),
             operators=make_rule_selectors(model, [operator for finding in findings for operator in finding.operators]),
@@ -98,7 +109,17 @@ def run(request: StepRequest) -> Facts:
 
 
 def examine_constants(request: StepRequest, model: Model, source: Model) -> tuple[list[Finding], Facts]:
-    """Findings about what is stored, and of a quantized artifact what stays wider than the scheme says, as JSON."""
+    """Check the constants of the artifact.
+
+    Args:
+        request: The request of the step.
+        model: The artifact.
+        source: The float model.
+
+    Returns:
+        The findings, and for a quantized artifact the fact `constants`, with those stored in more bits than the scheme
+        says.
+    """
     params, buffers = request.params, read_buffers(request.inputs["model"])
     if params["scheme"] == "none":
         return list(check_finite(model, buffers, None, ())), {}
@@ -108,11 +129,11 @@ def examine_constants(request: StepRequest, model: Model, source: Model) -> tupl
     if "ranges" in request.inputs:
         masked = list_masked(request.inputs["float"].read_bytes()) if source.op_counts().get("SOFTMAX") else set()
         findings += check_ranges(model, request.read_json("ranges"), masked)
-    unread, known = (
-        constant_size_check.count_unread(one, data, read_metadata_buffers(request.inputs[name]))
-        for name, one, data in (("model", model, buffers), ("float", source, source_buffers))
+    unused_bytes, source_unused_bytes = (
+        constant_size_check.count_unused(contents, data, read_metadata_buffers(request.inputs[name]))
+        for name, contents, data in (("model", model, buffers), ("float", source, source_buffers))
     )
-    findings += constant_size_check.check_unread(unread, known)
+    findings += constant_size_check.check_unused(unused_bytes, source_unused_bytes)
     constants = constant_size_check.list_constants(model)
     exemptions = constant_size_check.find_exemptions(constants, params)
     float_bytes = sum(constant.bytes for constant in constant_size_check.list_constants(source))
@@ -124,7 +145,7 @@ def examine_constants(request: StepRequest, model: Model, source: Model) -> tupl
 def examine_layout(
     model: Model, source: Model, request: StepRequest, signature: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Every finding about scales, zero points, metadata, and the order of inputs and outputs."""
+    """Yield the findings about scales, zero points, metadata, and the order of inputs and outputs."""
     params = request.params
     if "granularity" in params:
         yield from check_granularity(model, params["granularity"])
@@ -143,67 +164,77 @@ def examine_layout(
 
 
 def run_once(request: StepRequest, model: Model, signature: Mapping[str, Any]) -> None:
-    """One call of an artifact that no other step will run: a kernel may refuse what converted.
+    """Run an artifact that no other step will run, because a kernel may refuse what the converter made.
 
-    Then on seeded random numbers twice: outputs must be finite and the same in a fresh interpreter.
-    On zeros, and where these are refused on ones, since not every function is defined at zero. Raises WorkerError when
-    both are. Sizes that are free within a sample, strings, and operators that no Python package has, cannot be tried
-    like this, and the log says so.
+    First it runs on zeros, or on ones if zeros are refused, since not every function is defined at zero. Then it runs
+    twice on seeded random numbers: outputs must be finite, and equal in a new interpreter. Models with strings, dynamic
+    dimensions within a sample, or operators that no Python package has, cannot be run like this. The log says so.
+
+    Raises:
+        WorkerError: The artifact runs neither on zeros nor on ones, or outputs are not finite or not repeatable.
     """
     shapes = [tuple(spec["shape"] or (None, None)) for spec in signature["inputs"]]
-    told = any(spec["dtype"] == "string" for spec in signature["inputs"]) or any(None in one[1:] for one in shapes)
-    if told or model.flex_ops() or model.custom_ops():
-        print("not tried: it takes strings or free sizes, or operators that no Python package has")
+    has_strings = any(spec["dtype"] == "string" for spec in signature["inputs"])
+    has_dynamic_sizes = any(None in shape[1:] for shape in shapes)
+    if has_strings or has_dynamic_sizes or model.flex_ops() or model.custom_ops():
+        print("not run: it has string inputs, dynamic dimensions, or operators that no Python package has")
         return
     run = request.params["run"]
 
     def call(feed: Arrays | None) -> tuple[Arrays, dict[str, Any]]:
-        running = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
-        return ({} if feed is None else running(feed)), running.runner.get_input_details()
+        runner = open_signature(request.inputs["model"], signature["key"], run["delegate"], run["threads"])
+        return ({} if feed is None else runner(feed)), runner.runner.get_input_details()
 
-    _, takes = call(None)
-    blank = {name: zeros(detail) for name, detail in takes.items()}
+    _, details = call(None)
+    blank = {name: zeros(detail) for name, detail in details.items()}
     try:
         call(blank)
     except WorkerError:
-        print("refused on zeros; tried on ones")
+        print("the runtime refused zeros; running on ones")
         call({name: np.ones_like(values) for name, values in blank.items()})
         return
     if signature.get("stateful") or list_random_operators(model):
         return
-    feed = {name: draw(detail) for name, detail in takes.items()}
+    feed = {name: draw_random(detail) for name, detail in details.items()}
     try:
         outputs, _ = call(feed)
     except WorkerError:
-        print("refused on random numbers; tried on zeros")
+        print("the runtime refused random numbers; it has run on zeros")
         return
     require_finite(outputs, "random samples (verify on real ones where the function is not defined for all numbers)")
     require_same(outputs, call(feed)[0])
 
 
-def draw(detail: Mapping[str, Any]) -> np.ndarray:
-    """Seeded random numbers for an input: real ones in 0..1, all integers of a quantized type, 0 and 1 of others."""
-    random, kind = np.random.default_rng(0), np.dtype(detail["dtype"])
-    if kind.kind == "f":
-        drawn = random.random(detail["shape"])
-    elif kind.kind in "iu" and len(detail["quantization_parameters"]["scales"]):
-        limits = np.iinfo(kind)
-        drawn = random.integers(limits.min, limits.max, detail["shape"], endpoint=True)
+def draw_random(detail: Mapping[str, Any]) -> np.ndarray:
+    """Return seeded random numbers for an input.
+
+    Real numbers are between 0 and 1. Quantized integers cover their whole type, other integers are 0 or 1.
+
+    Args:
+        detail: The input as the interpreter describes it: `dtype`, `shape`, `quantization_parameters`.
+    """
+    random, dtype = np.random.default_rng(0), np.dtype(detail["dtype"])
+    if dtype.kind == "f":
+        values = random.random(detail["shape"])
+    elif dtype.kind in "iu" and len(detail["quantization_parameters"]["scales"]):
+        limits = np.iinfo(dtype)
+        values = random.integers(limits.min, limits.max, detail["shape"], endpoint=True)
     else:
-        drawn = random.integers(0, 2, detail["shape"])
-    return np.asarray(drawn, kind)
+        values = random.integers(0, 2, detail["shape"])
+    return np.asarray(values, dtype)
 
 
-def measured_ranges(request: StepRequest) -> dict[str, tuple[float, float]]:
-    """Least and greatest calibration value, by tensor where we calibrated, by input where the converter did.
+def read_input_ranges(request: StepRequest) -> dict[str, tuple[float, float]]:
+    """Return the smallest and the largest calibration value of inputs.
 
-    Trained ranges stand where there are such.
+    The keys are tensor names if the step `calibrate` measured them, and input names if TFLiteConverter did. Trained
+    ranges take precedence.
     """
     trained = request.read_json("trained").get("inputs") if "trained" in request.inputs else None
     if trained:
-        return {name: (entry["min"], entry["max"]) for name, entry in trained.items()}
+        return {name: (range_["min"], range_["max"]) for name, range_ in trained.items()}
     if "ranges" in request.inputs:
-        return {name: (entry["min"], entry["max"]) for name, entry in request.read_json("ranges").items()}
+        return {name: (range_["min"], range_["max"]) for name, range_ in request.read_json("ranges").items()}
     if "samples" in request.inputs:
         inputs, _ = load_samples(request.inputs["samples"])
         return {name: (float(array.min()), float(array.max())) for name, array in inputs.items()}

@@ -1,6 +1,7 @@
-"""The budget of constants: each above 1 KiB is as narrow as its scheme says, or the report names it with the reason.
+"""Check that each constant above 1 KiB is stored in as few bits as its scheme says, or that there is a reason.
 
-Otherwise a scheme that misses the one table that makes up a model would be delivered at the float model's size.
+Otherwise, if a scheme does not apply to the one table that makes up most of a model, an artifact of the float model's
+size would be delivered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from tflbuild.steps.checking.findings import Finding
 from tflbuild.tflite.rules import INT4_OPERATORS, LOOKUPS, find_asked_scheme
 from tflbuild.tflite.tflite_model import FLOATS, Model, Subgraph, Tensor
 
-LEAST_BYTES = 1024
+# Smaller constants are not checked.
+SMALLEST_BYTES = 1024
 BITS = {
     **dict.fromkeys(("float64", "complex64"), 64),
     "float32": 32,
@@ -28,15 +30,19 @@ BITS = {
 }
 OTHER_BITS = {"int32": 32, "uint32": 32, "int64": 64, "uint64": 64, "bool": 8, "complex128": 128, "uint16": 16}
 FLOAT_BITS = 32
-BIAS_PLACE = 2  # a vector at this input of an operator, or behind it, is a bias
-MOST_UNEXPLAINED = 0.1  # of the float model's constants: more that stays float32 for no reason is a failure
-COMPARED = 4096  # values by which two constants are taken for the same
-ALIKE = 0.99  # correlation of two quantizations of the same values; 4 bits and one scale reach 0.995
+# A vector at this input of an operator, or a later one, is a bias.
+BIAS_INDEX = 2
+# The largest fraction of the float model's constants that may stay float without a reason.
+MOST_UNEXPLAINED = 0.1
+# The number of values by which two constants are compared.
+COMPARED = 4096
+# The smallest correlation of two quantizations of the same values. 4 bits and one scale reach 0.995.
+ALIKE = 0.99
 
 
 @dataclass(frozen=True)
 class ConstantReader:
-    """An operator that reads a constant, by the name of its first output, and at which input."""
+    """An operator that reads a constant: its kind, the name of its first output, and the position of the constant."""
 
     op: str
     name: str
@@ -46,7 +52,7 @@ class ConstantReader:
 
 @dataclass(frozen=True)
 class Constant:
-    """A stored tensor and who reads it, seen through the DEQUANTIZE that widens it."""
+    """A stored tensor and the operators that read it, directly or through a DEQUANTIZE."""
 
     tensor: Tensor
     readers: tuple[ConstantReader, ...]
@@ -54,60 +60,60 @@ class Constant:
 
     @property
     def bytes(self) -> int:
-        """Return what it takes in the file."""
+        """Return the size in the file."""
         bits = BITS.get(self.tensor.type) or OTHER_BITS.get(self.tensor.type, 8)
         return -(-self.tensor.elements * bits // 8)
 
     @property
     def bits(self) -> int:
-        """Return the width of a value; 0 where the values are no real numbers, or a bias in integers."""
+        """Return the bits of a value, or 0 if the values are not real numbers or the constant is an integer bias."""
         real = self.tensor.type in FLOATS or self.tensor.quantized
         return BITS.get(self.tensor.type, 0) if real else 0
 
     @property
     def is_vector(self) -> bool:
-        """Return whether only one size is above 1."""
+        """Return whether at most one size is above 1."""
         return sum(size > 1 for size in self.tensor.shape) <= 1
 
     @property
     def operators(self) -> str:
-        """Return the kinds of its readers, for a person."""
+        """Return the kinds of the reading operators as text."""
         return ", ".join(sorted({reader.op for reader in self.readers})) or "no operator"
 
 
 @dataclass(frozen=True)
 class ConstantExemption:
-    """A constant that is wider than the recipe's scheme says, and why; without a reason where it should not be."""
+    """A constant that is stored in more bits than the scheme says, and the reason, "" if there is none."""
 
     constant: Constant
     reason: str = ""
     by_rule: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return this as JSON, for the manifest."""
+        """Return the exemption as JSON, for the manifest."""
         constant = self.constant
-        found = {"name": constant.tensor.name, "type": constant.tensor.type, "bytes": constant.bytes}
-        return found | {"operators": constant.operators, "reason": self.reason, "by_rule": self.by_rule}
+        entry = {"name": constant.tensor.name, "type": constant.tensor.type, "bytes": constant.bytes}
+        return entry | {"operators": constant.operators, "reason": self.reason, "by_rule": self.by_rule}
 
 
 def list_constants(model: Model) -> list[Constant]:
-    """Return every stored buffer of more than 1 KiB with all that read it, the largest first."""
-    found: dict[int, Constant] = {}
+    """Return every constant of more than 1 KiB with the operators that read it, the largest first."""
+    constants: dict[int, Constant] = {}
     for graph in model.subgraphs:
         for index, tensor in enumerate(graph.tensors):
             constant = Constant(tensor, tuple(find_readers(graph, index)), is_output=index in graph.outputs)
-            if not tensor.constant or constant.bytes <= LEAST_BYTES:
+            if not tensor.constant or constant.bytes <= SMALLEST_BYTES:
                 continue
-            known = found.get(tensor.buffer)
-            if known is not None:
-                readers = (*known.readers, *constant.readers)
-                constant = replace(known, readers=readers, is_output=known.is_output or constant.is_output)
-            found[tensor.buffer] = constant
-    return sorted(found.values(), key=lambda constant: (-constant.bytes, constant.tensor.name))
+            same_buffer = constants.get(tensor.buffer)
+            if same_buffer is not None:
+                readers = (*same_buffer.readers, *constant.readers)
+                constant = replace(same_buffer, readers=readers, is_output=same_buffer.is_output or constant.is_output)
+            constants[tensor.buffer] = constant
+    return sorted(constants.values(), key=lambda constant: (-constant.bytes, constant.tensor.name))
 
 
 def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
-    """Yield the operators that read a tensor, or what a DEQUANTIZE makes of it."""
+    """Yield the operators that read a tensor, directly or through a DEQUANTIZE."""
     for op in graph.ops:
         if index not in op.inputs:
             continue
@@ -119,31 +125,39 @@ def find_readers(graph: Subgraph, index: int) -> Iterator[ConstantReader]:
 
 
 def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) -> list[ConstantExemption]:
-    """Return every constant that is wider than the recipe's scheme says, with the reason."""
-    wanted = SCHEMES[params["scheme"]].weights or FLOAT_BITS
-    found = []
+    """Return every constant that is stored in more bits than the recipe's scheme says, with the reason.
+
+    Args:
+        constants: The result of `list_constants`.
+        params: `scheme` and `rules`.
+    """
+    scheme_bits = SCHEMES[params["scheme"]].weights or FLOAT_BITS
+    exemptions = []
     for constant in constants:
-        factors = constant.is_vector and constant.tensor.type == "float16"  # one of each row, as a scale would be
-        if constant.bits <= wanted or factors:
+        # float16 vectors are factors of rows, and serve as scales.
+        is_scale = constant.is_vector and constant.tensor.type == "float16"
+        if constant.bits <= scheme_bits or is_scale:
             continue
-        asked_bits = [bits_asked(reader, params) for reader in constant.readers]
-        if asked_bits and constant.bits <= max(asked_bits):
-            found.append(ConstantExemption(constant, f"a rule leaves {constant.operators} at this width", by_rule=True))
+        declared_bits = [find_declared_bits(reader, params) for reader in constant.readers]
+        if declared_bits and constant.bits <= max(declared_bits):
+            exemptions.append(
+                ConstantExemption(constant, f"a rule leaves {constant.operators} at this width", by_rule=True)
+            )
         else:
-            found.append(ConstantExemption(constant, find_reason(constant)))
-    return found
+            exemptions.append(ConstantExemption(constant, find_reason(constant)))
+    return exemptions
 
 
-def bits_asked(reader: ConstantReader, params: Mapping[str, Any]) -> int:
-    """Return the width of weights that the recipe asks of an operator."""
+def find_declared_bits(reader: ConstantReader, params: Mapping[str, Any]) -> int:
+    """Return the bits of weights that the recipe declares for an operator."""
     return SCHEMES[find_asked_scheme(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
 
 
 def find_reason(constant: Constant) -> str:
-    """Return why a constant may be wider than the scheme says, "" where nothing excuses it."""
+    """Return why a constant may have more bits than the scheme says, "" if there is no reason."""
     if constant.is_vector and not any(reader.op in LOOKUPS and reader.place == 0 for reader in constant.readers):
-        bias = any(reader.place >= BIAS_PLACE for reader in constant.readers)
-        return "a bias, which kernels add as it is" if bias else "one value a channel"
+        is_bias = any(reader.place >= BIAS_INDEX for reader in constant.readers)
+        return "a bias, which kernels add as it is" if is_bias else "one value a channel"
     if constant.bits == BITS["int8"]:
         if any(reader.op in (*INT4_OPERATORS, *LOOKUPS) for reader in constant.readers):
             return f"{constant.operators} has no int4 kernel for this shape"
@@ -156,16 +170,20 @@ def find_reason(constant: Constant) -> str:
 
 
 def check_budget(exemptions: Sequence[ConstantExemption], float_bytes: int) -> Iterator[Finding]:
-    """Yield constants that stay float for no reason, where they matter.
+    """Yield constants that stay float without a reason, if these are a relevant part of the model.
 
     Args:
-        exemptions: What `find_exemptions` found.
+        exemptions: The result of `find_exemptions`.
         float_bytes: The bytes of the float model's constants above 1 KiB.
     """
-    silent = [one.constant for one in exemptions if not one.reason and one.constant.tensor.type in FLOATS]
-    if sum(constant.bytes for constant in silent) <= MOST_UNEXPLAINED * float_bytes:
+    unexplained = [
+        exemption.constant
+        for exemption in exemptions
+        if not exemption.reason and exemption.constant.tensor.type in FLOATS
+    ]
+    if sum(constant.bytes for constant in unexplained) <= MOST_UNEXPLAINED * float_bytes:
         return
-    for constant in silent:
+    for constant in unexplained:
         share = constant.bytes / float_bytes
         yield Finding(
             "constants",
@@ -175,15 +193,26 @@ def check_budget(exemptions: Sequence[ConstantExemption], float_bytes: int) -> I
         )
 
 
-def check_unread(unread: int, known: int) -> Iterator[Finding]:
-    """Bytes of the artifact that nothing uses (`unread`), beyond those of the float model (`known`)."""
-    if unread - known > LEAST_BYTES:
+def check_unused(unread: int, known: int) -> Iterator[Finding]:
+    """Yield a finding if the artifact has more unused bytes than the float model.
+
+    Args:
+        unread: The unused bytes of the artifact.
+        known: The unused bytes of the float model.
+    """
+    if unread - known > SMALLEST_BYTES:
         text = f"{unread - known:,} bytes of the file are read by no operator; the float model has no such bytes"
         yield Finding("constants", text)
 
 
-def count_unread(model: Model, buffers: Sequence[bytes], named: Set[int]) -> int:
-    """Return the bytes of buffers that nothing uses: no operator, output or scale, and no metadata entry (`named`)."""
+def count_unused(model: Model, buffers: Sequence[bytes], named: Set[int]) -> int:
+    """Return the bytes of buffers that no operator, output, scale or metadata entry uses.
+
+    Args:
+        model: The model.
+        buffers: The bytes of its buffers.
+        named: The buffers that metadata entries use.
+    """
     used = set(named)
     for graph in model.subgraphs:
         indices = {index for op in graph.ops for index in op.inputs} | {*graph.inputs, *graph.outputs}
@@ -193,22 +222,26 @@ def count_unread(model: Model, buffers: Sequence[bytes], named: Set[int]) -> int
 
 
 def find_copies(constants: Sequence[Constant], buffers: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Return constants that hold the same values in codes of their own, since different operators read them."""
-    found = []
+    """Return constants with the same values in different codes, because different operators read them.
+
+    Returns:
+        For each pair the `name`, the `bytes` of the smaller one, and the `kinds` of both.
+    """
+    copies = []
     by_shape: dict[tuple[int, ...], list[Constant]] = {}
     for constant in constants:
         if 0 < constant.bits < FLOAT_BITS and not constant.is_vector:
             by_shape.setdefault(constant.tensor.shape, []).append(constant)
-    for same in by_shape.values():
-        some = [read_some(constant.tensor, buffers[constant.tensor.buffer]) for constant in same]
-        for (one, values), (other, others) in combinations(list(zip(same, some, strict=True)), 2):
-            if are_alike(values, others):
-                kinds = [f"{constant.tensor.type} for {constant.operators}" for constant in (one, other)]
-                found.append({"name": one.tensor.name, "bytes": min(one.bytes, other.bytes), "kinds": kinds})
-    return found
+    for group in by_shape.values():
+        samples = [read_first_rows(constant.tensor, buffers[constant.tensor.buffer]) for constant in group]
+        for (first, first_values), (second, second_values) in combinations(list(zip(group, samples, strict=True)), 2):
+            if are_alike(first_values, second_values):
+                kinds = [f"{constant.tensor.type} for {constant.operators}" for constant in (first, second)]
+                copies.append({"name": first.tensor.name, "bytes": min(first.bytes, second.bytes), "kinds": kinds})
+    return copies
 
 
-def read_some(tensor: Tensor, data: bytes) -> np.ndarray:
+def read_first_rows(tensor: Tensor, data: bytes) -> np.ndarray:
     """Return the real values of a constant's first rows, in float64."""
     width = max(1, tensor.elements // max(1, tensor.shape[0]))
     rows = max(1, min(tensor.shape[0], COMPARED // width))
@@ -217,8 +250,8 @@ def read_some(tensor: Tensor, data: bytes) -> np.ndarray:
         halves = np.stack([raw & 15, raw >> 4], axis=1).ravel().astype(np.int8)[: rows * width]
         codes = np.where(halves > 7, halves - 16, halves) if tensor.type == "int4" else halves
     else:
-        kind = {"float16": np.float16, "int16": np.int16, "uint8": np.uint8}.get(tensor.type, np.int8)
-        codes = np.frombuffer(data, kind, rows * width)
+        dtype = {"float16": np.float16, "int16": np.int16, "uint8": np.uint8}.get(tensor.type, np.int8)
+        codes = np.frombuffer(data, dtype, rows * width)
     values = codes.astype(np.float64).reshape(rows, *tensor.shape[1:])
     if len(tensor.scales) <= 1:
         return values - (tensor.zero_points[0] if tensor.zero_points else 0)
@@ -227,20 +260,20 @@ def read_some(tensor: Tensor, data: bytes) -> np.ndarray:
     return scaled
 
 
-def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two constants hold the same values, up to rounding and a scale; those of one value never do."""
-    one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
-    norms = float(np.sqrt((one @ one) * (other @ other)))
-    return norms > 0 and float(one @ other) / norms > ALIKE
+def are_alike(first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether two constants have the same values up to rounding and a scale. Constants of one value never do."""
+    first, second = first.ravel() - first.mean(), second.ravel() - second.mean()
+    norms = float(np.sqrt((first @ first) * (second @ second)))
+    return norms > 0 and float(first @ second) / norms > ALIKE
 
 
 def describe_constants(
     constants: Sequence[Constant], exemptions: Sequence[ConstantExemption], copies: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return this as JSON, for the manifest."""
+    """Return constants, exemptions and copies as JSON, for the manifest."""
     return {
         "count": len(constants),
         "bytes": sum(constant.bytes for constant in constants),
-        "wider": [one.describe() for one in exemptions],
+        "wider": [exemption.describe() for exemption in exemptions],
         "copies": [dict(copy) for copy in copies],
     }

@@ -1,4 +1,4 @@
-"""What was declared, held against what a file contains. Each rule gives what it found broken."""
+"""Rules that compare the recipe with the contents of an artifact. Each yields its findings."""
 
 from __future__ import annotations
 
@@ -29,16 +29,26 @@ from tflbuild.tflite.runtime_table import find_newer_features
 from tflbuild.tflite.tflite_model import FLEX_PREFIX, FLOATS, Model, Operator, SignatureDef, Subgraph, Tensor
 from tflbuild.tflite.tflite_reader import OPERATORS
 
-NARROW = ("int2", "int4", "uint4", "int8", "uint8")  # quantized, and narrower than int16
-WEIGHT_ELEMENTS = 1024  # TFLiteConverter quantizes no smaller weight in its dynamic-range mode
-BIAS = {name: places.bias for name, places in FILTERS.items()}  # which input it is
+# Quantized types with fewer bits than int16.
+NARROW = ("int2", "int4", "uint4", "int8", "uint8")
+# The number of elements from which TFLiteConverter quantizes weights in its dynamic-range mode.
+WEIGHT_ELEMENTS = 1024
+# Operator -> the position of the bias in its inputs.
+BIAS = {name: operands.bias for name, operands in FILTERS.items()}
 INTEGER = ("int8", "int4", "int16x8")
 
 
 def check_declarations(
     model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges
 ) -> Iterator[Finding]:
-    """Every finding of every rule that applies."""
+    """Yield the findings of all rules that apply.
+
+    Args:
+        model: The artifact.
+        params: The parameters of the step.
+        signature: The declared signature, as JSON.
+        ranges: The smallest and largest calibration value, by tensor or input name.
+    """
     yield from check_operators(model, params["opset"])
     yield from check_runtime(model, params["opset"])
     yield from check_signatures(model, params, signature)
@@ -47,7 +57,8 @@ def check_declarations(
     yield from check_scales(model)
     if params["rules"]:
         yield from check_rules(model, params)
-    elif not params.get("as_it_is"):  # a .tflite that nothing was asked of but to be what it was
+    elif not params.get("as_it_is"):
+        # `as_it_is` marks a .tflite source that the recipe does not change.
         yield from SCHEME_RULES[params["scheme"]](model)
     if params["scheme"] in INTEGER:
         yield from check_calibrated(model, params, signature, ranges)
@@ -58,14 +69,14 @@ def check_declarations(
 
 
 def check_kernels(model: Model) -> Iterator[Finding]:
-    """Every quantized operand is what its operator's kernel reads it as; most kernels do not look."""
+    """Yield operands that the kernel of their operator would misread. Most kernels do not check their operands."""
     for fault in find_faults(model):
         text = f"{fault.operator} '{fault.name}': {fault.text}"
         yield Finding("kernel", text, ((fault.operator, fault.name),))
 
 
 def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
-    """An op set that confines arithmetic: the rule of that scheme, whatever was asked for, and no float border."""
+    """Yield violations of `opset.arithmetic`: operators of another scheme, and floating-point tensors."""
     arithmetic = params["opset"]["arithmetic"]
     if arithmetic == "any":
         return
@@ -73,11 +84,13 @@ def check_arithmetic(model: Model, params: Mapping[str, Any]) -> Iterator[Findin
         yield from SCHEME_RULES[arithmetic](model)
     names = [tensor.name for graph in model.subgraphs for tensor in graph.tensors if tensor.type in FLOATS]
     if names:
-        yield Finding("opset", f"floating-point tensors, which opset.arithmetic={arithmetic} excludes: {_some(names)}")
+        yield Finding(
+            "opset", f"floating-point tensors, which opset.arithmetic={arithmetic} excludes: {_list_names(names)}"
+        )
 
 
 def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
-    """TensorFlow (Flex) operators where the op set has them, custom ones by name, none that is denied."""
+    """Yield TensorFlow, custom and denied operators that the op set excludes."""
     if model.flex_ops() and not opset["select_tf"]:
         yield Finding(
             "opset", f"TensorFlow (Flex) operators, which opset=builtins excludes: {', '.join(model.flex_ops())}"
@@ -87,7 +100,7 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding(
             "opset",
             f"custom operators that the op set does not allow: {', '.join(unknown)}"
-            f" (opset.custom=[{','.join(sorted({*opset['custom'], *unknown}))}] would, for an app that registers them)",
+            f" (if the app registers them: opset.custom=[{','.join(sorted({*opset['custom'], *unknown}))}])",
         )
     for name in opset["deny"]:
         count = model.op_counts().get(name, 0)
@@ -98,54 +111,68 @@ def check_operators(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def require_operator(name: str) -> None:
-    """Raise WorkerError for a denied name that no operator has: nothing would ever be excluded by it."""
+    """Check that a name of `opset.deny` exists, since a misspelt name would exclude nothing.
+
+    Raises:
+        WorkerError: No operator has this name.
+    """
     if name in OPERATORS.values() or name.startswith(FLEX_PREFIX):
         return
     close = difflib.get_close_matches(name.upper(), list(OPERATORS.values()), n=1)
     raise WorkerError(
-        f"'{name}' is no operator of TFLite",
+        f"'{name}' is not an operator of TFLite",
         where="opset.deny",
         why=f"did you mean: {close[0]}" if close else "",
-        next_step="`tflbuild inspect` lists a model's operators; custom ones are excluded anyway",
+        next_step="`tflbuild inspect` lists the operators of a model; custom operators are excluded by default",
     )
 
 
 def check_runtime(model: Model, opset: Mapping[str, Any]) -> Iterator[Finding]:
-    """Nothing that a runtime as old as `max_runtime` was not measured to run right."""
+    """Yield features of the artifact that were not measured to run correctly on the runtime `opset.max_runtime`."""
     if opset["max_runtime"]:
         for text in find_newer_features(model, opset["max_runtime"]):
             yield Finding("runtime", text)
 
 
 def check_variables(model: Model) -> Iterator[Finding]:
-    """Every variable is given a value when the model is opened: what nothing initialises holds noise."""
+    """Yield variables without an initial value, whose content is undefined."""
     _, missing = _initialised(model, "VAR_HANDLE", "ASSIGN_VARIABLE", "variable")
     if missing:
-        yield Finding("variables", f"variables that nothing initialises: {_some(sorted(missing))}")
+        yield Finding("variables", f"variables without an initial value: {_list_names(sorted(missing))}")
 
 
 def check_tables(model: Model) -> Iterator[Finding]:
-    """Every lookup table is filled when the model is opened: an empty one finds nothing."""
+    """Yield lookup tables that are not filled when the model is opened."""
     tables, missing = _initialised(model, "HASHTABLE", "HASHTABLE_IMPORT", "table")
     if missing:
-        yield Finding("variables", f"lookup tables that nothing fills: {len(missing)} of {len(tables)}")
+        yield Finding("variables", f"lookup tables without content: {len(missing)} of {len(tables)}")
 
 
-def _initialised(model: Model, handle: str, gives: str, field: str) -> tuple[set[Any], set[Any]]:
-    """(what the operators `handle` stand for, told by `field`; those of it that no initialiser's `gives` reaches)."""
+def _initialised(model: Model, handle: str, assign: str, field: str) -> tuple[set[Any], set[Any]]:
+    """Find the variables or tables of a model, and those that no initial subgraph assigns.
+
+    Args:
+        model: The artifact.
+        handle: The operator that creates a handle.
+        assign: The operator that assigns a value to a handle.
+        field: The attribute of an operator that identifies the variable or table.
+
+    Returns:
+        All of them, and those without a value.
+    """
     ops = [op for graph in model.subgraphs for op in graph.ops]
-    there = {getattr(op, field) for op in ops if op.name == handle}
-    given = set()
-    for start in {op.initial for op in ops if op.initial is not None}:
-        graph = model.subgraphs[start]
+    declared = {getattr(op, field) for op in ops if op.name == handle}
+    assigned = set()
+    for initial in {op.initial for op in ops if op.initial is not None}:
+        graph = model.subgraphs[initial]
         handles = {op.outputs[0]: getattr(op, field) for op in graph.ops if op.name == handle}
-        given |= {handles[op.inputs[0]] for op in graph.ops if op.name == gives and op.inputs[0] in handles}
-    return there, there - given
+        assigned |= {handles[op.inputs[0]] for op in graph.ops if op.name == assign and op.inputs[0] in handles}
+    return declared, declared - assigned
 
 
-def check_signatures(model: Model, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Finding]:
-    """The declared signatures and no others, their names, shapes and I/O types."""
-    declared = {entry["key"]: entry for entry in (wanted, *wanted.get("more", ()))}
+def check_signatures(model: Model, params: Mapping[str, Any], signature: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield differences in the signatures: their names, and the names, shapes and types of their inputs and outputs."""
+    declared = {entry["key"]: entry for entry in (signature, *signature.get("more", ()))}
     has = {entry.key: entry for entry in model.signatures}
     for key, entry in declared.items():
         if key not in has:
@@ -158,27 +185,27 @@ def check_signatures(model: Model, params: Mapping[str, Any], wanted: Mapping[st
             yield Finding("signature", f"signature '{key}' was not declared")
 
 
-def _check_signature(found: SignatureDef, wanted: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
-    for side, has in (("input", found.inputs), ("output", found.outputs)):
-        specs = {spec["name"]: spec for spec in wanted[f"{side}s"]}
-        if specs.keys() != has.keys():
-            yield Finding("signature", f"{side}s are {', '.join(has)}, declared were {', '.join(specs)}")
+def _check_signature(actual: SignatureDef, declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
+    for side, tensors in (("input", actual.inputs), ("output", actual.outputs)):
+        specs = {spec["name"]: spec for spec in declared[f"{side}s"]}
+        if specs.keys() != tensors.keys():
+            yield Finding("signature", f"{side}s are {', '.join(tensors)}, {', '.join(specs)} were declared")
         for name, spec in specs.items():
-            if name in has:
-                yield from _check_io(side, has[name], spec, params)
+            if name in tensors:
+                yield from _check_io(side, tensors[name], spec, params)
 
 
 def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Finding]:
-    integer = params["scheme"] in INTEGER and spec["dtype"] == "float32"
-    wanted = params[f"{side}_type"] if integer else spec["dtype"]
-    if tensor.type != wanted:
-        yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type}, declared was {wanted}")
+    is_quantized = params["scheme"] in INTEGER and spec["dtype"] == "float32"
+    declared_type = params[f"{side}_type"] if is_quantized else spec["dtype"]
+    if tensor.type != declared_type:
+        yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type}, declared was {declared_type}")
     shape = None if spec["shape"] is None else tuple(-1 if size is None else size for size in spec["shape"])
     if side == "input" and tensor.shape != shape:
         yield Finding(
             "signature", f"{side} '{spec['name']}' has shape {list(tensor.shape)}, declared was {spec['shape']}"
         )
-    if integer and wanted != "float32" and not tensor.scales:
+    if is_quantized and declared_type != "float32" and not tensor.scales:
         yield Finding("io_type", f"{side} '{spec['name']}' is {tensor.type} without a scale")
 
 
@@ -186,34 +213,36 @@ def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mappin
 
 
 def check_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
-    """What was asked and what was applied, operator by operator."""
+    """Yield operators that compute in another way than their rule or the scheme says."""
     for graph, op, name in each_operator(model):
-        wanted, found = (
-            find_asked_scheme(params["scheme"], params["rules"], op.name, name),
-            find_applied_scheme(graph, op),
-        )
+        declared = find_asked_scheme(params["scheme"], params["rules"], op.name, name)
+        applied = find_applied_scheme(graph, op)
         weights = weight_of(graph, op)
-        small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and found == "none"
-        if not computes_as_asked(wanted, found, op, weights) and not (small and SCHEMES[wanted].mode != "static"):
-            yield Finding("rule", f"{op.name} computes as {found}, {wanted} was asked for: {name}", ((op.name, name),))
+        is_small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and applied == "none"
+        if not computes_as_asked(declared, applied, op, weights) and not (
+            is_small and SCHEMES[declared].mode != "static"
+        ):
+            yield Finding(
+                "rule", f"{op.name} computes as {applied}, {declared} was asked for: {name}", ((op.name, name),)
+            )
 
 
 def check_none(model: Model) -> Iterator[Finding]:
-    """quantization=none: nothing quantized but what the source itself carries (which is reported, not refused)."""
+    """Yield float16 weights in an unquantized model. Quantization that the source contains is reported, not refused."""
     halves = [t.name for t in _constants(model) if t.type == "float16"]
     if halves:
-        yield Finding("scheme", f"float16 weights in an unquantized model: {_some(halves)}")
+        yield Finding("scheme", f"float16 weights in an unquantized model: {_list_names(halves)}")
 
 
 def check_float16(model: Model) -> Iterator[Finding]:
-    """quantization=float16: no float32 weight of any size that matters."""
+    """Yield float32 weights that should be float16, except small ones."""
     if not any(tensor.type == "float16" for tensor in _constants(model)):
         yield Finding("scheme", "no tensor is float16: the model was left as it is")
     yield from _float_weights(model, "float16")
 
 
 def check_dynamic_int8(model: Model) -> Iterator[Finding]:
-    """quantization=dynamic_int8: int8 weights, float activations."""
+    """Yield violations of quantization=dynamic_int8: large float32 weights, and integer activations."""
     if not any(tensor.type == "int8" and tensor.scales for tensor in _constants(model)):
         yield Finding("scheme", "no weight is int8: the model was left as it is")
     yield from _float_weights(model, "int8")
@@ -221,53 +250,54 @@ def check_dynamic_int8(model: Model) -> Iterator[Finding]:
 
 
 def _integer_activations(model: Model) -> Iterator[Finding]:
+    """Yield operators with an int8 output, except lookups whose rows are dequantized."""
     for graph in model.subgraphs:
         for op in graph.ops:
             for index in () if looks_up_codes(graph, op) else op.outputs:
                 if graph.tensors[index].type == "int8":
                     text = f"{op.name} has an int8 activation: {graph.tensors[index].name}"
-                    yield Finding("scheme", text, _named(graph, op))
+                    yield Finding("scheme", text, _rule_selector(graph, op))
 
 
 def check_weights(scheme: str) -> Callable[[Model], Iterator[Finding]]:
-    """Schemes about weights: every operator that has some of a size that matters computes as asked."""
+    """Return the check for a scheme with float activations: operators with large weights compute as the scheme says."""
 
     def check(model: Model) -> Iterator[Finding]:
         yield from _integer_activations(model)
         if not any(tensor.type in NARROW and tensor.quantized for tensor in _constants(model)):
             yield Finding("scheme", f"no operator computes as {scheme}: the model was left as it is")
-        yield from _dishonoured(model, scheme)
+        yield from _wrong_schemes(model, scheme)
 
     return check
 
 
 def check_int4(model: Model) -> Iterator[Finding]:
-    """quantization=int4: int8 with int4 weights where kernels take them."""
+    """Yield violations of quantization=int4: int8 arithmetic with int4 weights where kernels support them."""
     yield from _check_integers(model)
-    yield from _dishonoured(model, "int4")
+    yield from _wrong_schemes(model, "int4")
 
 
-def _dishonoured(model: Model, scheme: str) -> Iterator[Finding]:
-    """Operators with weights of a size that matters that do not compute as asked."""
+def _wrong_schemes(model: Model, scheme: str) -> Iterator[Finding]:
+    """Yield operators with large weights that do not compute as the scheme says."""
     for graph, op, name in each_operator(model):
         weights = weight_of(graph, op)
-        has = find_applied_scheme(graph, op)
+        applied = find_applied_scheme(graph, op)
         if (
             weights is not None
             and weights.elements >= WEIGHT_ELEMENTS
-            and not computes_as_asked(scheme, has, op, weights)
+            and not computes_as_asked(scheme, applied, op, weights)
         ):
-            text = f"{op.name} computes as {has}, {scheme} was declared: {name}"
+            text = f"{op.name} computes as {applied}, {scheme} was declared: {name}"
             yield Finding("scheme", text, ((op.name, name),))
 
 
 def check_int8(model: Model) -> Iterator[Finding]:
-    """quantization=int8: integer operators alone, with scales; conversions only at inputs and outputs."""
+    """Yield float operators, except conversions at inputs and outputs, and missing scales."""
     yield from _check_integers(model)
 
 
 def check_int16x8(model: Model) -> Iterator[Finding]:
-    """quantization=int16x8: the same on int16 activations, symmetric, with int8 weights and wider biases."""
+    """Yield float operators, 8-bit activations, and other types of weights and biases than quantization=int16x8 has."""
     yield from _check_integers(model, NARROW)
     for graph in model.subgraphs:
         for op in graph.ops:
@@ -278,67 +308,76 @@ def check_int16x8(model: Model) -> Iterator[Finding]:
 
 
 def _wrong_constant(
-    graph: Subgraph, op: Operator, place: int, what: str, allowed: tuple[str, ...]
+    graph: Subgraph, op: Operator, position: int, noun: str, allowed: tuple[str, ...]
 ) -> Iterator[Finding]:
-    for index in op.inputs[place : place + 1]:
+    """Yield a finding if the constant at input `place` has another type than the allowed ones."""
+    for index in op.inputs[position : position + 1]:
         tensor = graph.tensors[index]
         if index >= 0 and tensor.constant and tensor.type not in allowed:
-            wanted = " or ".join(allowed)
-            text = f"{op.name} has {tensor.type} {what}, {wanted} was declared: {tensor.name}"
-            yield Finding("scheme", text, _named(graph, op))
+            declared = " or ".join(allowed)
+            text = f"{op.name} has {tensor.type} {noun}, {declared} was declared: {tensor.name}"
+            yield Finding("scheme", text, _rule_selector(graph, op))
 
 
 def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
-    """No operator computes in float, nor on activations of `narrow` types; conversions may, at the borders.
+    """Yield operators that compute in float, or on activations of the types `narrow`, and outputs without scales.
 
-    A computed filter is weights, and no activation.
+    Conversions at inputs and outputs of the model may be in float. A computed filter counts as weights, not as
+    activation.
     """
     for graph in model.subgraphs:
         yield from _float_operators(graph)
         filters = filter_indices(graph)
         for op in graph.ops:
-            small = [t for t in _inner(graph, op, filters) if t.type in narrow and t.scales and not t.constant]
-            if small:
-                names = _some([t.name for t in small])
-                text = f"{op.name} computes on {small[0].type}, int16 was declared: {names}"
-                yield Finding("scheme", text, _named(graph, op))
+            narrow_tensors = [t for t in _inner(graph, op, filters) if t.type in narrow and t.scales and not t.constant]
+            if narrow_tensors:
+                names = _list_names([t.name for t in narrow_tensors])
+                text = f"{op.name} computes on {narrow_tensors[0].type}, int16 was declared: {names}"
+                yield Finding("scheme", text, _rule_selector(graph, op))
             yield from _missing_scales(graph, op)
 
 
 def _float_operators(graph: Subgraph) -> Iterator[Finding]:
-    """A finding for each kind of operator; conversions last, which are there for the others' sake."""
-    found: dict[str, list[str]] = {}
-    blamed: dict[str, list[tuple[str, str]]] = {}
+    """Yield a finding for each kind of operator that computes in float.
+
+    Conversions are last, because other operators cause them.
+    """
+    tensors_by_kind: dict[str, list[str]] = {}
+    operators_by_kind: dict[str, list[tuple[str, str]]] = {}
     for op in sorted(graph.ops, key=lambda op: op.name in CONVERSIONS):
         floats = [tensor.name for tensor in _inner(graph, op) if tensor.type in FLOATS]
         if floats:
-            found.setdefault(op.name, []).extend(floats)
-            blamed.setdefault(op.name, []).extend(_named(graph, op))
-    for name, tensors in found.items():
-        yield Finding("float_op", f"{name} computes in float: {_some(tensors)}", tuple(blamed[name]))
+            tensors_by_kind.setdefault(op.name, []).extend(floats)
+            operators_by_kind.setdefault(op.name, []).extend(_rule_selector(graph, op))
+    for name, tensors in tensors_by_kind.items():
+        yield Finding("float_op", f"{name} computes in float: {_list_names(tensors)}", tuple(operators_by_kind[name]))
 
 
-def _named(graph: Subgraph, op: Operator) -> tuple[tuple[str, str], ...]:
-    """Return (operator, name) as rules know it; nothing for a conversion, which is there for others' sake."""
+def _rule_selector(graph: Subgraph, op: Operator) -> tuple[tuple[str, str], ...]:
+    """Return (operator, name) as rules refer to it, or nothing for a conversion, which other operators cause."""
     return () if op.name in CONVERSIONS or not op.outputs else ((op.name, graph.tensors[op.outputs[0]].name),)
 
 
 def _inner(graph: Subgraph, op: Operator, but: Collection[int] = ()) -> list[Tensor]:
-    """What an operator reads and writes, but for what a conversion has in common with the graph's border."""
-    border = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
-    left_out = border.union(but)
-    return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in left_out]
+    """Return the tensors that an operator reads and writes, without those in `but`.
+
+    For a conversion, the inputs and outputs of the graph are left out as well.
+    """
+    interface = {*graph.inputs, *graph.outputs} if op.name in CONVERSIONS else set()
+    excluded = interface.union(but)
+    return [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0 and index not in excluded]
 
 
 def _missing_scales(graph: Subgraph, op: Operator) -> Iterator[Finding]:
+    """Yield integer outputs without scales, and scales that are not positive finite numbers."""
     for index in op.outputs:
         tensor = graph.tensors[index]
         if tensor.type in ("int8", "uint8", "int16") and not tensor.scales and op.name not in ("ARG_MAX", "ARG_MIN"):
             text = f"{op.name} gives {tensor.type} without a scale: {tensor.name}"
-            yield Finding("scale", text, _named(graph, op))
-        bad = [scale for scale in tensor.scales if not math.isfinite(scale) or scale <= 0]
-        if bad:
-            yield Finding("scale", f"{tensor.name} has the scale {bad[0]}", _named(graph, op))
+            yield Finding("scale", text, _rule_selector(graph, op))
+        invalid = [scale for scale in tensor.scales if not math.isfinite(scale) or scale <= 0]
+        if invalid:
+            yield Finding("scale", f"{tensor.name} has the scale {invalid[0]}", _rule_selector(graph, op))
 
 
 SCHEME_RULES = {
@@ -357,17 +396,19 @@ def _constants(model: Model) -> Iterator[Tensor]:
         yield from (tensor for tensor in graph.tensors if tensor.constant)
 
 
-def _float_weights(model: Model, wanted: str) -> Iterator[Finding]:
+def _float_weights(model: Model, declared: str) -> Iterator[Finding]:
+    """Yield operators with large float32 weights."""
     for graph in model.subgraphs:
         for op in graph.ops:
             for index in op.inputs[1:2] if op.name in WEIGHTED else ():
                 tensor = graph.tensors[index]
                 if tensor.constant and tensor.type == "float32" and tensor.elements >= WEIGHT_ELEMENTS:
-                    text = f"{op.name} kept float32 weights, {wanted} was declared: {tensor.name}"
-                    yield Finding("scheme", text, _named(graph, op))
+                    text = f"{op.name} kept float32 weights, {declared} was declared: {tensor.name}"
+                    yield Finding("scheme", text, _rule_selector(graph, op))
 
 
-def _some(names: list[str], limit: int = 3) -> str:
+def _list_names(names: list[str], limit: int = 3) -> str:
+    """Return the first names of a list as text, with the number of the others."""
     unique = list(dict.fromkeys(name or "(unnamed)" for name in names))
     more = f" and {len(unique) - limit} more" if len(unique) > limit else ""
     return ", ".join(unique[:limit]) + more

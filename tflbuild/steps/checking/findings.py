@@ -1,4 +1,4 @@
-"""What is wrong with an artifact, one difference each."""
+"""The differences between an artifact and what the recipe declares."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference between declaration and file: the rule's name and what it saw.
+    """One difference between declaration and artifact.
 
-    `operators` are (operator, name of its first output) of those to blame: `tflbuild doctor` tries to leave them in
-    float. It is empty where a rule for single operators would not help.
+    Attributes:
+        rule: The name of the rule.
+        text: The description of the difference.
+        operators: (operator, name of its first output) of the operators that cause it. `tflbuild doctor` tries to keep
+            them in float. It is empty where a rule for single operators would not help.
     """
 
     rule: str

@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kind of checking: `check`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import LITERT, StepKind
 
 KINDS = (
-    # .tflite -> what it really contains, against what was declared
+    # .tflite -> its contents, compared with what the recipe declares
     StepKind(
         name="check",
         server="litert",

@@ -1,4 +1,4 @@
-"""What packs well: zeros and repeated values among the weights of an artifact, read from its bytes."""
+"""Statistics on how well weights compress: zeros and repeated values among the weights of an artifact."""
 
 from __future__ import annotations
 
@@ -17,16 +17,26 @@ from tflbuild.tflite.tflite_model import Model, Subgraph, Tensor
 from tflbuild.tflite.tflite_reader import read_buffers
 
 GROUP = 4
-KEPT = 2  # of each group
+# The number of weights in each group that pruning with the pattern `two_of_four` keeps.
+KEPT = 2
 CHANNEL_LAST = ("BATCH_MATMUL", "CONV_3D", "EMBEDDING_LOOKUP", "GATHER")
-NEVER_TRAINED = ("DEPTHWISE_CONV_2D",)  # tensorflow-model-optimization leaves these weights alone
+# tensorflow-model-optimization does not change these weights.
+NEVER_TRAINED = ("DEPTHWISE_CONV_2D",)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One stored tensor of weights. `zeros` and `distinct` count elements and values; `in_pairs`: of each four
-    neighbours along the last axis, as kernels read them, at least two are zero (missing ones count as zero);
-    `channel_distinct`: the most values that one output channel has, zero included."""
+    """The statistics of one stored tensor of weights.
+
+    Attributes:
+        name: The name of the tensor.
+        operator: The kind of the operator that reads it.
+        elements: The number of elements.
+        zeros: The number of elements that are zero.
+        in_pairs: Whether at least two of each four neighbours along the last axis are zero. Missing ones count as zero.
+        distinct: The number of different values.
+        channel_distinct: The largest number of different values, zero included, in one output channel.
+    """
 
     name: str
     operator: str
@@ -37,36 +47,36 @@ class Weights:
     channel_distinct: int
 
 
-def gzip_bytes(path: Path) -> int:
-    """Size of the file packed by gzip, level 9, without name and time: what a download takes."""
+def measure_gzip_bytes(path: Path) -> int:
+    """Return the size of the file when compressed by gzip, level 9, without name and time."""
     return len(gzip.compress(path.read_bytes(), compresslevel=9, mtime=0))
 
 
 def measure(path: Path, model: Model) -> list[Weights]:
-    """The weights that training may have pruned or clustered, in the order of the operators."""
+    """Return statistics of the weights that training may have pruned or clustered, in the order of the operators."""
     buffers = read_buffers(path)
-    found: dict[int, Weights] = {}
+    weights: dict[int, Weights] = {}
     for graph in model.subgraphs:
-        for operator, tensor in stored(graph):
-            if tensor.buffer not in found:
-                found[tensor.buffer] = count(tensor, operator, values_of(tensor, buffers[tensor.buffer]))
-    return list(found.values())
+        for operator, tensor in list_stored(graph):
+            if tensor.buffer not in weights:
+                weights[tensor.buffer] = count_values(tensor, operator, read_values(tensor, buffers[tensor.buffer]))
+    return list(weights.values())
 
 
-def stored(graph: Subgraph) -> Iterator[tuple[str, Tensor]]:
-    """(operator, tensor) of all that is stored and has two dimensions or more, through what widens it."""
-    widened = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE"}
+def list_stored(graph: Subgraph) -> Iterator[tuple[str, Tensor]]:
+    """Yield (operator, constant) for all constants with at least two dimensions. A DEQUANTIZE is skipped."""
+    dequantized = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.name == "DEQUANTIZE"}
     for op in graph.ops:
         if op.name in CONVERSIONS or op.name in NEVER_TRAINED:
             continue
         for index in op.inputs:
-            tensor = graph.tensors[widened.get(index, index)]
+            tensor = graph.tensors[dequantized.get(index, index)]
             if index >= 0 and tensor.constant and tensor.type in REAL and len(tensor.shape) > 1:
                 yield op.name, tensor
 
 
-def values_of(tensor: Tensor, data: bytes) -> np.ndarray:
-    """The stored values in the tensor's shape: whole numbers where it is quantized (zero point 0 taken off)."""
+def read_values(tensor: Tensor, data: bytes) -> np.ndarray:
+    """Return the stored values in the tensor's shape. For a quantized tensor these are codes minus the zero point."""
     if tensor.type == "int4":
         packed = np.frombuffer(data, np.int8)
         values = np.stack([packed << 4 >> 4, packed >> 4], -1).ravel()[: tensor.elements]
@@ -76,8 +86,8 @@ def values_of(tensor: Tensor, data: bytes) -> np.ndarray:
     return np.asarray(values - np.asarray(zero, values.dtype)).reshape(tensor.shape)
 
 
-def count(tensor: Tensor, operator: str, values: np.ndarray) -> Weights:
-    """The figures of one tensor."""
+def count_values(tensor: Tensor, operator: str, values: np.ndarray) -> Weights:
+    """Return the statistics of one tensor."""
     rows = values.reshape(-1, values.shape[-1])
     filled = np.pad(rows != 0, ((0, 0), (0, -rows.shape[1] % GROUP)))
     channels = values if operator not in CHANNEL_LAST else np.moveaxis(values, -1, 0)
@@ -92,55 +102,65 @@ def count(tensor: Tensor, operator: str, values: np.ndarray) -> Weights:
     )
 
 
-def describe(found: list[Weights]) -> dict[str, Any]:
-    """The figures as JSON: of each tensor, and of all together."""
-    elements = sum(one.elements for one in found)
+def describe(weights: list[Weights]) -> dict[str, Any]:
+    """Return the statistics of each tensor and of all of them as JSON."""
+    elements = sum(tensor.elements for tensor in weights)
     return {
         "elements": elements,
-        "zeros": sum(one.zeros for one in found) / max(1, elements),
-        "in_pairs": sum(one.elements for one in found if one.in_pairs) / max(1, elements),
-        "channel_distinct": max((one.channel_distinct for one in found), default=0),
-        "tensors": [asdict(one) for one in found],
+        "zeros": sum(tensor.zeros for tensor in weights) / max(1, elements),
+        "in_pairs": sum(tensor.elements for tensor in weights if tensor.in_pairs) / max(1, elements),
+        "channel_distinct": max((tensor.channel_distinct for tensor in weights), default=0),
+        "tensors": [asdict(tensor) for tensor in weights],
     }
 
 
-def find_lost_weights(found: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding]:
-    """What training made and the artifact no longer has.
+def find_lost_weights(weights: list[Weights], optimized: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield properties that training gave the weights and that the artifact no longer has.
 
-    Converting renames tensors and folds what follows into them, but keeps their number of elements: layers
-    and tensors of one size are held against each other, the best of each first.
+    The converter renames tensors and folds following operators into them, but keeps their number of elements. So layers
+    and tensors of the same size are compared, the best of each first.
+
+    Args:
+        weights: The statistics of the artifact.
+        optimized: The report of the training: `pattern`, and for each layer in `pruned` and `clustered` its figures.
     """
-    pairs = optimized["pattern"] == "two_of_four"
-    for layer, wanted, tensor in match_layers(
-        found, optimized["pruned"], lambda one: -one.zeros, "zeros", most_first=True
+    must_be_in_pairs = optimized["pattern"] == "two_of_four"
+    for layer, trained, tensor in match_layers(
+        weights, optimized["pruned"], lambda tensor_weights: -tensor_weights.zeros, "zeros", most_first=True
     ):
         if tensor is None:
-            yield Finding("sparsity", f"no weights of {wanted['elements']:,} elements, as layer '{layer}' has")
-        elif tensor.zeros < wanted["zeros"]:
-            shares = f"{tensor.zeros / tensor.elements:.1%} zeros, trained were {wanted['zeros'] / tensor.elements:.1%}"
+            yield Finding("sparsity", f"no weights of {trained['elements']:,} elements, as layer '{layer}' has")
+        elif tensor.zeros < trained["zeros"]:
+            shares = (
+                f"{tensor.zeros / tensor.elements:.1%} zeros, trained were {trained['zeros'] / tensor.elements:.1%}"
+            )
             yield Finding("sparsity", f"{tensor.name} has {shares}")
-        elif pairs and not tensor.in_pairs:
+        elif must_be_in_pairs and not tensor.in_pairs:
             yield Finding("sparsity", f"{tensor.name} has groups of four with more than two weights")
     key = "distinct"
     clustered = optimized["clustered"]
-    for layer, wanted, tensor in match_layers(
-        found, clustered, lambda one: one.channel_distinct, key, most_first=False
+    for layer, trained, tensor in match_layers(
+        weights, clustered, lambda tensor_weights: tensor_weights.channel_distinct, key, most_first=False
     ):
         if tensor is None:
-            yield Finding("clusters", f"no weights of {wanted['elements']:,} elements, as layer '{layer}' has")
-        elif tensor.channel_distinct > wanted["distinct"]:
-            has = f"{tensor.channel_distinct} different weights in one channel"
-            yield Finding("clusters", f"{tensor.name} has {has}, trained were {wanted['distinct']}")
+            yield Finding("clusters", f"no weights of {trained['elements']:,} elements, as layer '{layer}' has")
+        elif tensor.channel_distinct > trained["distinct"]:
+            distinct_text = f"{tensor.channel_distinct} different weights in one channel"
+            yield Finding("clusters", f"{tensor.name} has {distinct_text}, trained were {trained['distinct']}")
 
 
 def match_layers(
-    found: list[Weights], layers: list[Mapping[str, Any]], rank: Any, key: str, *, most_first: bool
+    weights: list[Weights], layers: list[Mapping[str, Any]], rank: Any, key: str, *, most_first: bool
 ) -> Iterator[tuple[str, Mapping[str, Any], Weights | None]]:
-    """(layer's name, what it was trained to, its tensor): by number of elements, then by rank."""
-    left = {
-        size: sorted((one for one in found if one.elements == size), key=rank)
+    """Match trained layers with tensors, by number of elements and then by rank.
+
+    Yields:
+        The name of the layer, its figures, and its tensor or None.
+    """
+    candidates = {
+        size: sorted((entry for entry in weights if entry.elements == size), key=rank)
         for size in {w["elements"] for w in layers}
     }
-    for wanted in sorted(layers, key=lambda one: one[key], reverse=most_first):
-        tensors = left[wanted["elements"]]
-        yield wanted["layer"], wanted, tensors.pop(0) if tensors else None
+    for trained in sorted(layers, key=lambda entry: entry[key], reverse=most_first):
+        tensors = candidates[trained["elements"]]
+        yield trained["layer"], trained, tensors.pop(0) if tensors else None
