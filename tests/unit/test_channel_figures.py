@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tflbuild.steps.verification.channel_figures import describe_channels, further_axes
+from tflbuild.steps.verification.channel_figures import describe_channels, list_further_axes
 
 RNG = np.random.default_rng(3)
 SCORES = slice(4, None)
@@ -106,4 +106,4 @@ def test_many_values_are_measured_piece_by_piece(monkeypatch):
     ],
 )
 def test_axes_that_may_be_those_of_channels(shape, axes):
-    assert further_axes(shape) == axes
+    assert list_further_axes(shape) == axes

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tflbuild.steps.datasets.sample_writer import save_samples
-from tflbuild.steps.verification.evaluation_split import choose_part, take, take_known
+from tflbuild.steps.verification.evaluation_split import choose_part, take_known, take_samples
 
 SIGNATURE = {"key": "main", "stateful": False, "more": [], "inputs": [{"name": "x", "shape": [None, 3]}], "outputs": []}
 
@@ -51,6 +51,6 @@ def test_what_is_called_together_stays_together(tmp_path):
 
 def test_arrays_with_another_number_of_rows_stay_as_they_are():
     arrays = {"y": np.arange(5)}
-    assert take(arrays, np.array([1, 3]))["y"].tolist() == [1, 3]
+    assert take_samples(arrays, np.array([1, 3]))["y"].tolist() == [1, 3]
     assert take_known(arrays, np.array([1, 3]), 5)["y"].tolist() == [1, 3]
     assert take_known(arrays, np.array([1, 3]), 6)["y"].tolist() == [0, 1, 2, 3, 4]

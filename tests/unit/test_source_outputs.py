@@ -9,8 +9,8 @@ from tflbuild.steps.verification.source_outputs import (
     SNAPSHOT,
     SourceCall,
     compare_with_source_outputs,
-    load_witness,
-    save_witness,
+    load_source_outputs,
+    save_source_outputs,
 )
 
 SCORES = np.linspace(-3, 3, 400, dtype=np.float32).reshape(2, 200)
@@ -30,8 +30,8 @@ def refusal(made, **expected):
 
 def test_what_is_written_is_read_in_the_order_of_the_calls(tmp_path):
     calls = [SourceCall(key, {"a:b": SCORES}, {"out": WORDS.astype(object)}) for key in ("main", "more", "main")]
-    save_witness(tmp_path / "witness.npz", calls)
-    found = load_witness(tmp_path / "witness.npz", ["more", "main"])
+    save_source_outputs(tmp_path / "witness.npz", calls)
+    found = load_source_outputs(tmp_path / "witness.npz", ["more", "main"])
     assert [call.key for call in found] == ["main", "more", "main"]
     assert np.array_equal(found[2].feed["a:b"], SCORES) and found[1].outputs["out"].tolist() == [b"yes", b"no"]
 

@@ -41,14 +41,7 @@ INTEGER = ("int8", "int4", "int16x8")
 def check_declarations(
     model: Model, params: Mapping[str, Any], signature: Mapping[str, Any], ranges: Ranges
 ) -> Iterator[Finding]:
-    """Yield the findings of all rules that apply.
-
-    Args:
-        model: The artifact.
-        params: The parameters of the step.
-        signature: The declared signature, as JSON.
-        ranges: The smallest and largest calibration value, by tensor or input name.
-    """
+    """Yield the findings of all rules that apply. `ranges` are the calibration ranges by tensor or input name."""
     yield from check_operators(model, params["opset"])
     yield from check_runtime(model, params["opset"])
     yield from check_signatures(model, params, signature)
@@ -149,16 +142,9 @@ def check_tables(model: Model) -> Iterator[Finding]:
 
 
 def _initialised(model: Model, handle: str, assign: str, field: str) -> tuple[set[Any], set[Any]]:
-    """Find the variables or tables of a model, and those that no initial subgraph assigns.
+    """Return the variables or tables of a model, and those that no initial subgraph assigns.
 
-    Args:
-        model: The artifact.
-        handle: The operator that creates a handle.
-        assign: The operator that assigns a value to a handle.
-        field: The attribute of an operator that identifies the variable or table.
-
-    Returns:
-        All of them, and those without a value.
+    `handle` and `assign` are operators, and `field` is their attribute that identifies the variable or table.
     """
     ops = [op for graph in model.subgraphs for op in graph.ops]
     declared = {getattr(op, field) for op in ops if op.name == handle}
@@ -320,10 +306,9 @@ def _wrong_constant(
 
 
 def _check_integers(model: Model, narrow: Collection[str] = ()) -> Iterator[Finding]:
-    """Yield operators that compute in float, or on activations of the types `narrow`, and outputs without scales.
+    """Yield operators that compute in float or on activations of the types `narrow`, and outputs without scales.
 
-    Conversions at inputs and outputs of the model may be in float. A computed filter counts as weights, not as
-    activation.
+    Conversions at inputs and outputs of the model may be in float. A computed filter counts as weights.
     """
     for graph in model.subgraphs:
         yield from _float_operators(graph)

@@ -23,7 +23,7 @@ from tflbuild.steps.quantization.attention_masks import shrink_masks
 from tflbuild.steps.quantization.litert_quantize import load_ranges, quantize
 from tflbuild.steps.quantization.quantizer_recipe import make_recipe
 from tflbuild.steps.verification.artifact_runner import run_samples
-from tflbuild.steps.verification.evaluation_split import choose_part, take
+from tflbuild.steps.verification.evaluation_split import choose_part, take_samples
 from tflbuild.steps.verification.parity_figures import parity
 from tflbuild.steps.verification.predictions import load_predictions
 from tflbuild.tflite.rules import each_operator, find_applied_scheme, weight_of
@@ -60,7 +60,7 @@ def run(request: StepRequest) -> Facts:
     predicted = load_predictions(request.inputs["predictions"], signature["key"]).outputs
     if "part" in params:
         indices, _ = choose_part(request.inputs["samples"], signature, params["part"])
-        feeds, predicted = take(feeds, indices), take(predicted, indices)
+        feeds, predicted = take_samples(feeds, indices), take_samples(predicted, indices)
     inputs = {name: array[:count] for name, array in feeds.items()}
     reference = {name: array[:count] for name, array in predicted.items()}
     content = request.inputs["model"].read_bytes()

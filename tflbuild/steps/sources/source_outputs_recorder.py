@@ -17,7 +17,7 @@ import tensorflow as tf
 from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.steps.datasets.numpy_preprocess import preprocess_values
 from tflbuild.steps.sources.source_entry_points import SourceEntryPoint, is_entry, is_keras
-from tflbuild.steps.verification.source_outputs import Arrays, SourceCall, difference
+from tflbuild.steps.verification.source_outputs import Arrays, SourceCall, describe_difference
 from tflbuild.tflite.signature_checks import Specs
 
 SEED = 13
@@ -205,7 +205,7 @@ def require_repeatable(source: UnwrappedEntry, call: SourceCall, label: str) -> 
     """Raise WorkerError if a second call with the same input returns other outputs."""
     repeated = call_source(source, call.feed)
     for name, expected in call.outputs.items():
-        reason = difference(expected, repeated[name])
+        reason = describe_difference(expected, repeated[name])
         if reason:
             raise WorkerError(
                 f"'{label}' returns another output '{name}' for the same input when it is called again",

@@ -24,7 +24,7 @@ from tflbuild.steps.sources.source_entry_points import LoadedSource, SourceEntry
 from tflbuild.steps.sources.source_outputs_recorder import UnwrappedEntry, record_source_outputs
 from tflbuild.steps.sources.tf_snapshot import is_stateful, outputs_of, save, trace, write_origins
 from tflbuild.steps.sources.tf_sources import load_source, source_label
-from tflbuild.steps.verification.source_outputs import WITNESS, save_witness
+from tflbuild.steps.verification.source_outputs import WITNESS, save_source_outputs
 from tflbuild.tflite.signature_checks import (
     SourceTensorSpec,
     Specs,
@@ -101,7 +101,7 @@ def run(request: StepRequest) -> Facts:
     save(loaded.holder, functions, snapshot)
     write_unfolded(snapshot, {operator for function in folded.values() for operator in function.unfolded})
     write_origins(traced, request.inputs.get(CODE), snapshot)
-    save_witness(
+    save_source_outputs(
         request.outputs / WITNESS,
         record_source_outputs([unwrap(loaded, endpoint) for endpoint in endpoints], source_label(request)),
     )

@@ -1,4 +1,4 @@
-"""Accuracy against labels, and how sure the figures of a sample are."""
+"""Accuracy against labels, and the confidence intervals of figures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from tflbuild.steps.verification.parity_figures import ratio_db
 
 
 def snr_interval(reference: np.ndarray, actual: np.ndarray) -> dict[str, float] | None:
-    """Return `n`, `low` and `high` of the 95 % interval of the SNR in dB; None where samples cannot give one.
+    """Compute the 95 % confidence interval of the signal-to-noise ratio.
 
-    The SNR is a ratio of sums over samples, [samples, values], which are taken as drawn at random: the delta method
-    (Cochran, Sampling Techniques, chapter 6) on its logarithm.
+    The ratio is one of sums over samples, which are assumed to be drawn at random. The delta method (Cochran, Sampling
+    Techniques, chapter 6) is applied to its logarithm.
+
+    Args:
+        reference: The source's output, [samples, ...].
+        actual: The artifact's output, of the same shape.
+
+    Returns:
+        `n`, the number of samples, and `low` and `high` in dB. None for fewer than two samples, or without signal or
+        noise.
     """
     samples = len(reference)
     if samples < 2:
@@ -35,17 +43,26 @@ def snr_interval(reference: np.ndarray, actual: np.ndarray) -> dict[str, float] 
 
 
 def classification(reference: np.ndarray, actual: np.ndarray, labels: np.ndarray, top_k: int) -> dict[str, Any]:
-    """Return the accuracy of both score arrays [samples, classes] against labels, and how often their best agree.
+    """Compute the accuracy of source and artifact against labels, and their agreement.
 
-    Equal scores count in favour of the lower class index, as an app's arg max would decide. `intervals` has one of 95 %
-    for every share; that of `top1_drop` is paired and has the p-value of McNemar's exact test.
+    Of equal scores, the one with the lower class index counts as better, like the arg max of an app.
+
+    Args:
+        reference: The source's scores, [samples, classes].
+        actual: The artifact's scores, [samples, classes].
+        labels: Class indices, [samples].
+        top_k: The number of best classes that `topk` counts.
+
+    Returns:
+        The fractions, the numbers of samples that the artifact `lost` and `gained`, and in `intervals` a 95 % interval
+        for each fraction. That of `top1_drop` is paired, and has the p-value `p` of McNemar's exact test.
     """
     best_reference, best_actual = reference.argmax(-1), actual.argmax(-1)
-    right_source, right = best_reference == labels, best_actual == labels
-    lost, gained = int((right_source & ~right).sum()), int((right & ~right_source).sum())
+    source_is_correct, is_correct = best_reference == labels, best_actual == labels
+    lost, gained = int((source_is_correct & ~is_correct).sum()), int((is_correct & ~source_is_correct).sum())
     counts = {
-        "top1": int(right.sum()),
-        "top1_source": int(right_source.sum()),
+        "top1": int(is_correct.sum()),
+        "top1_source": int(source_is_correct.sum()),
         "topk": count_within(actual, labels, top_k),
         "topk_source": count_within(reference, labels, top_k),
         "agreement": int((best_reference == best_actual).sum()),
@@ -65,11 +82,11 @@ def classification(reference: np.ndarray, actual: np.ndarray, labels: np.ndarray
 
 
 def as_json(interval: Interval, samples: int) -> dict[str, float]:
-    """Return an interval with the number of samples that it rests on."""
+    """Return an interval as JSON, with the number of samples."""
     return {"n": samples, "low": interval.low, "high": interval.high}
 
 
 def count_within(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
-    """Return how many labels are among the k best scores."""
+    """Return how many labels are among the k best scores of their sample."""
     order = np.argsort(-scores.astype(np.float64), axis=-1, kind="stable")[:, :k]
     return int((order == labels[:, None]).any(-1).sum())

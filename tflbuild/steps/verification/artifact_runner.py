@@ -1,4 +1,4 @@
-"""A .tflite run on samples, in real values."""
+"""Execution of a .tflite model on samples, with real values."""
 
 from __future__ import annotations
 
@@ -19,42 +19,53 @@ from tflbuild.tflite.interpreters import OpenSignature, dequantize_values, open_
 def run_samples(
     model: Path, signature: Mapping[str, Any], inputs: Arrays, params: Any, parts: int | None = None
 ) -> Arrays:
-    """Every output as real values, samples first, through the signature, by input name.
+    """Run a signature on samples.
 
-    `params` has the interpreter's delegate and threads. The samples are shared among the cores, or in `parts`.
+    Args:
+        model: The .tflite file.
+        signature: The signature, as JSON.
+        inputs: Input name -> samples, real values.
+        params: `delegate` and `threads` of the interpreter.
+        parts: The number of shards, None for one on each core.
+
+    Returns:
+        Output name -> real values, samples first.
     """
     batch = batch_of(signature)
     count = count_samples(inputs)
 
-    def shard(calls: range) -> Arrays:
-        running = open_signature(model, signature["key"], params["delegate"], params["threads"])
+    def run_shard(calls: range) -> Arrays:
+        runner = open_signature(model, signature["key"], params["delegate"], params["threads"])
         collected: dict[str, list[np.ndarray]] = {}
         for feed in each_sample(inputs, range(calls.start * batch, calls.stop * batch), batch):
-            for name, value in run_real(running, feed).items():
+            for name, value in run_real(runner, feed).items():
                 split = batch > 1 and value.shape[:1] == (batch,)
                 collected.setdefault(name, []).extend(value if split else [value] * batch)
             if parts is None:
                 step_progress.advance()
         return {name: np.stack(values) for name, values in collected.items()}
 
-    made = map_shards(shard, -(-count // batch), parts)
-    return {name: np.concatenate([part[name] for part in made])[:count] for name in made[0]}
+    shards = map_shards(run_shard, -(-count // batch), parts)
+    return {name: np.concatenate([part[name] for part in shards])[:count] for name in shards[0]}
 
 
 def run_interleaved(
     model: Path, signatures: Sequence[Mapping[str, Any]], feeds: Mapping[str, Arrays], params: Any
 ) -> dict[str, Arrays]:
-    """Signature -> its outputs, where calls change state that others see: each signature in turn, call by call.
+    """Call several signatures in turn on one interpreter, because a call may change state that others read.
 
-    All on one interpreter, which starts from the state that the file holds.
+    The interpreter starts from the state in the file.
+
+    Returns:
+        Signature name -> outputs.
     """
     first = open_signature(model, signatures[0]["key"], params["delegate"], params["threads"])
-    others = {one["key"]: first.sibling(one["key"]) for one in signatures[1:]}
-    calls = {key: partial(run_real, running) for key, running in {signatures[0]["key"]: first, **others}.items()}
+    others = {signature["key"]: first.sibling(signature["key"]) for signature in signatures[1:]}
+    calls = {key: partial(run_real, runner) for key, runner in {signatures[0]["key"]: first, **others}.items()}
     return call_signatures_in_turn(signatures, feeds, calls)
 
 
-def run_real(running: OpenSignature, feed: Arrays) -> Arrays:
-    """One call: real values in and out, whatever the artifact's types."""
-    outputs = running({name: quantize_values(value, running.takes[name]) for name, value in feed.items()})
-    return {name: dequantize_values(value, running.gives[name]) for name, value in outputs.items()}
+def run_real(runner: OpenSignature, feed: Arrays) -> Arrays:
+    """Call a signature with real values, whatever types the artifact has, and return real values."""
+    outputs = runner({name: quantize_values(value, runner.takes[name]) for name, value in feed.items()})
+    return {name: dequantize_values(value, runner.gives[name]) for name, value in outputs.items()}

@@ -1,8 +1,8 @@
-"""Figures per channel of an output: an average over a whole tensor hides a channel of small values beside large ones.
+"""Figures for each channel of an output: an average over a whole tensor hides a channel of small values.
 
-One scale serves a whole tensor, and has to span its largest values. A detector's boxes in pixels beside its scores in
-0..1, or a temperature of 300 K that varies by half a degree, are then lost, although the error is small beside the
-tensor's values. So a channel's error is compared with what varies in this channel: its values about their mean.
+One scale serves a whole tensor, and must cover its largest values. Then a detector's scores in 0..1 next to boxes in
+pixels, or a temperature of 300 K that varies by half a degree, are lost, although the error is small compared with the
+tensor's values. So the error of a channel is compared with the variation of this channel: its values about their mean.
 """
 
 from __future__ import annotations
@@ -16,37 +16,45 @@ import numpy as np
 from tflbuild.core.figure_rounding import MOST_DIGITS, round_digits, round_parity
 from tflbuild.steps.verification.parity_figures import ratio_db
 
-DIFFERENCE = 8.0  # times that the tensor's extent exceeds a channel's range: three bits fewer for the channel
-STEPS = 2.0  # of the scale: a channel with a smaller range has at most three values left
-LOST_DB = 10.0  # below it a channel counts as lost
-LEAST_VALUES = 8  # of a channel, to speak of its range
-ROUNDING = 1e-6  # of a channel's own values: what varies less is float32 rounding
-NEGLIGIBLE = 1e-7  # of the whole tensor's extent
+# The tensor's extent over a channel's range from which a channel counts as small: it has three bits fewer.
+DIFFERENCE = 8.0
+# A channel with a smaller range, in quantization steps, has at most three different values.
+STEPS = 2.0
+# Below this SNR a channel counts as lost.
+LOST_DB = 10.0
+# The smallest number of values of a channel for which a range is computed.
+FEWEST_VALUES = 8
+# Variation below this fraction of a channel's own values is float32 rounding.
+ROUNDING = 1e-6
+# Variation below this fraction of the whole tensor's extent is ignored.
+NEGLIGIBLE = 1e-7
 LISTED = 16
 CHUNK_VALUES = 1 << 22
 
 
 @dataclass(frozen=True)
 class ChannelSums:
-    """What was measured of every channel along an axis: arrays of one value a channel."""
+    """Measurements of every channel along an axis: arrays with one value for each channel."""
 
     low: np.ndarray
     high: np.ndarray
     made_low: np.ndarray
     made_high: np.ndarray
-    signal: np.ndarray  # squared distance of the source's values from their mean, summed
-    noise: np.ndarray  # squared error, summed
+    # The sum of the squared distances of the source's values from their mean.
+    signal: np.ndarray
+    # The sum of squared errors.
+    noise: np.ndarray
     correlation: np.ndarray
     max_abs_error: np.ndarray
 
     @property
     def range(self) -> np.ndarray:
-        """Return what the source's values span."""
+        """Return the ranges of the source's values."""
         return np.asarray(self.high - self.low)
 
     @property
     def extent(self) -> float:
-        """Return what a scale has to span that represents all of these values, and zero."""
+        """Return the width of the range that contains all values and zero."""
         return float(max(self.high.max(), 0.0) - min(self.low.min(), 0.0))
 
     @property
@@ -56,67 +64,73 @@ class ChannelSums:
         return np.asarray(self.range > np.maximum(ROUNDING * magnitude, NEGLIGIBLE * self.extent))
 
     def weakness_db(self, channel: int) -> float:
-        """Return how much less a channel varies than its tensor's values, in dB."""
+        """Return how much smaller a channel's range is than the tensor's extent, in dB."""
         return max(0.0, -ratio_db(float(self.range[channel]) ** 2, self.extent**2))
 
     @property
     def snr_db(self) -> np.ndarray:
-        """Return the ratio of signal about the mean to noise, in dB; NaN for a channel that does not vary."""
+        """Return the ratio of signal about the mean to noise, in dB. It is NaN for a channel that does not vary."""
         pairs = zip(self.signal, self.noise, self.varying, strict=True)
         return np.array([ratio_db(float(s), float(n)) if varies else np.nan for s, n, varies in pairs])
 
 
 def describe_channels(reference: np.ndarray, actual: np.ndarray, step: float | None) -> dict[str, Any] | None:
-    """Return figures of the channels that a whole-tensor average would hide; None where there are none.
+    """Compute figures of the channels that an average over the whole tensor would hide.
 
     Args:
-        reference: the source's output, [samples, ...], float.
-        actual: the artifact's, in the same shape, real values.
-        step: the distance of two values that the artifact's tensor can represent, None where it is not quantized.
+        reference: The source's output, [samples, ...], float.
+        actual: The artifact's output as real values, in the same shape.
+        step: The distance of two values that the artifact's tensor can represent, None if it is not quantized.
 
     Returns:
-        `axis` (negative: -1 is the last), the number of `channels`, `times` (the tensor's extent over the least range),
-        `step`, `below` (channels with a range below two steps), `stuck` (constant in the artifact alone), and `worst`
-        and `listed`: figures of single channels, the least SNR first.
+        `axis` (negative: -1 is the last), the number of `channels`, `times` (the tensor's extent over the smallest
+        range), `step`, `below` (channels with a range below two steps), `stuck` (channels that are constant only in the
+        artifact), and `worst` and `listed`: figures of single channels, the smallest SNR first. None if no channel is
+        hidden.
     """
     if reference.dtype.kind != "f" or not reference.size:
         return None
-    if reference.ndim > 2 and reference.shape[1] == 1:  # the batch axis of single calls
+    # Axis 1 of size 1 is the batch axis of single calls.
+    if reference.ndim > 2 and reference.shape[1] == 1:
         reference, actual = reference[:, 0], actual[:, 0]
     if reference.ndim == 1:
         reference, actual = reference[:, None], actual[:, None]
     if is_distribution(reference):
         return None
-    last = describe_axis(reference, actual, -1, step)
-    if last is not None:
-        return last
-    others = [describe_axis(reference, actual, axis, step) for axis in further_axes(reference.shape[1:])]
-    lost = [one for one in others if one is not None and (one["below"] or one["worst"]["snr_db"] < LOST_DB)]
-    return min(lost, key=lambda one: float(one["worst"]["snr_db"]), default=None)
+    last_axis = describe_axis(reference, actual, -1, step)
+    if last_axis is not None:
+        return last_axis
+    other_axes = [describe_axis(reference, actual, axis, step) for axis in list_further_axes(reference.shape[1:])]
+    lossy = [
+        figures
+        for figures in other_axes
+        if figures is not None and (figures["below"] or figures["worst"]["snr_db"] < LOST_DB)
+    ]
+    return min(lossy, key=lambda figures: float(figures["worst"]["snr_db"]), default=None)
 
 
 def is_distribution(values: np.ndarray) -> bool:
-    """Return whether values are probabilities that add up to one along the last axis: they have one unit."""
+    """Return whether values are probabilities with the sum 1 along the last axis, so that all have the same unit."""
     if values.shape[-1] < 2:
         return False
     return bool(values.min() >= 0.0 and np.allclose(values.sum(-1, dtype=np.float64), 1.0, atol=1e-3))
 
 
-def further_axes(shape: tuple[int, ...]) -> list[int]:
-    """Return the axes besides the last that may be those of channels, as negative numbers.
+def list_further_axes(shape: tuple[int, ...]) -> list[int]:
+    """Return the axes other than the last that may be channel axes, as negative numbers.
 
-    Where the last axis is the shortest, it is the channels'. Else channels are fewer than the positions behind them,
-    as in [channels, height, width] and [channels, boxes].
+    If the last axis is the shortest, it is the channel axis. Otherwise a channel axis is shorter than the number of
+    positions after it, as in [channels, height, width] and [channels, boxes].
     """
     if len(shape) < 2 or shape[-1] <= min(shape):
         return []
-    behind = {axis: int(np.prod(shape[axis + 1 :])) for axis in range(len(shape) - 1)}
-    return [axis - len(shape) for axis, positions in behind.items() if 1 < shape[axis] < positions]
+    positions_after = {axis: int(np.prod(shape[axis + 1 :])) for axis in range(len(shape) - 1)}
+    return [axis - len(shape) for axis, positions in positions_after.items() if 1 < shape[axis] < positions]
 
 
 def describe_axis(reference: np.ndarray, actual: np.ndarray, axis: int, step: float | None) -> dict[str, Any] | None:
-    """Return the figures along one axis; None where no channel is small beside the tensor's values."""
-    if reference.size // reference.shape[axis] < LEAST_VALUES:
+    """Return the figures along one axis, None if no channel is small compared with the tensor's values."""
+    if reference.size // reference.shape[axis] < FEWEST_VALUES:
         return None
     sums = measure_channels(reference, actual, axis)
     varying = np.flatnonzero(sums.varying)
@@ -144,7 +158,10 @@ def describe_axis(reference: np.ndarray, actual: np.ndarray, axis: int, step: fl
 
 
 def describe_channel(sums: ChannelSums, channel: int) -> dict[str, Any]:
-    """Return the figures of one channel, to the digits that hold on every CPU: each has the noise of its tensor."""
+    """Return the figures of one channel, rounded to the digits that are equal on every CPU.
+
+    The rounding takes into account that every channel has the noise of the whole tensor.
+    """
     values = {
         "low": sums.low,
         "high": sums.high,
@@ -158,13 +175,14 @@ def describe_channel(sums: ChannelSums, channel: int) -> dict[str, Any]:
 
 
 def measure_channels(reference: np.ndarray, actual: np.ndarray, axis: int) -> ChannelSums:
-    """Return sums over all other axes, in float64, some samples at a time."""
+    """Measure all channels along an axis, in float64 and a limited number of samples at a time."""
     first = np.moveaxis(reference, axis, -1).reshape(-1, reference.shape[axis])[0].astype(np.float64)
-    totals = np.zeros((6, len(first)))  # of x, x^2, y, y^2, xy and (y-x)^2, both taken from the first value
+    # Sums of x, x^2, y, y^2, xy and (y-x)^2. The first value is subtracted from x and y for precision.
+    totals = np.zeros((6, len(first)))
     ends = np.array([first, first]), np.full((2, len(first)), [[np.inf], [-np.inf]])
     worst = np.zeros(len(first))
     count = 0
-    for x, y in chunks(reference, actual, axis):
+    for x, y in iterate_chunks(reference, actual, axis):
         for end, values in zip(ends, (x, y), strict=True):
             end[0], end[1] = np.minimum(end[0], values.min(0)), np.maximum(end[1], values.max(0))
         error = y - x
@@ -182,8 +200,8 @@ def measure_channels(reference: np.ndarray, actual: np.ndarray, axis: int) -> Ch
     return ChannelSums(low, high, made_low, made_high, signal, noise, np.clip(correlation, -1.0, 1.0), worst)
 
 
-def chunks(reference: np.ndarray, actual: np.ndarray, axis: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield both sides as [values, channels] in float64, a bounded number of values at a time."""
+def iterate_chunks(reference: np.ndarray, actual: np.ndarray, axis: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield both arrays as float64 [values, channels], a limited number of values at a time."""
     samples = max(1, CHUNK_VALUES // max(1, reference[0].size))
     for start in range(0, len(reference), samples):
         part = slice(start, start + samples)

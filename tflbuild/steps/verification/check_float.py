@@ -1,6 +1,6 @@
-"""The step `check_float`: the float model must give what the source itself gave, which is its witness.
+"""The step `check_float`: it checks that the float model returns the source outputs.
 
-That proves import and conversion together: values, names of outputs, preprocessing, and that free sizes are free.
+This tests import and conversion together: values, output names, preprocessing, and dynamic dimensions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from typing import Any
 
 from tflbuild.runtime.step_contract import Facts, StepRequest
 from tflbuild.steps.verification.artifact_runner import run_real
-from tflbuild.steps.verification.source_outputs import Call, SourceCall, compare_with_source_outputs, load_witness
+from tflbuild.steps.verification.source_outputs import (
+    Call,
+    SourceCall,
+    compare_with_source_outputs,
+    load_source_outputs,
+)
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.signature_checks import each_signature
 from tflbuild.tflite.tflite_reader import read_model
@@ -19,20 +24,26 @@ KERNELS = "none"
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs float.json: how many calls were compared, and why none could be. Raises WorkerError for a difference."""
-    keys = [one["key"] for one in each_signature(request.read_json("signature"))]
-    witness = load_witness(request.inputs["witness"], keys)
-    reason = excuse(request)
+    """Compare the float model with the source outputs, and write float.json.
+
+    The file has the number of calls, and the reason if they could not be compared.
+
+    Raises:
+        WorkerError: An output differs.
+    """
+    keys = [entry["key"] for entry in each_signature(request.read_json("signature"))]
+    source_calls = load_source_outputs(request.inputs["witness"], keys)
+    reason = find_obstacle(request)
     if reason:
         print(f"not compared: {reason}")
-    elif witness:
-        compare_with_source_outputs(witness, open_calls(request, witness), "the float model")
-    request.write_json("float.json", {"calls": 0 if reason else len(witness), "not_compared": reason})
+    elif source_calls:
+        compare_with_source_outputs(source_calls, open_calls(request, source_calls), "the float model")
+    request.write_json("float.json", {"calls": 0 if reason else len(source_calls), "not_compared": reason})
     return {}
 
 
-def excuse(request: StepRequest) -> str:
-    """Return why the float model cannot be compared, "" where it can."""
+def find_obstacle(request: StepRequest) -> str:
+    """Return the reason why the float model cannot be compared, "" if it can."""
     model = read_model(request.inputs["model"])
     if model.flex_ops() or model.custom_ops():
         return "it has operators that no Python package can run"
@@ -41,9 +52,9 @@ def excuse(request: StepRequest) -> str:
     return ""
 
 
-def open_calls(request: StepRequest, witness: list[SourceCall]) -> dict[str, Call]:
-    """Return the signatures that the witness has, on one interpreter, whose state they share."""
-    first, *others = dict.fromkeys(call.key for call in witness)
-    running: Any = open_signature(request.inputs["model"], first, KERNELS)
-    signatures = {first: running, **{key: running.sibling(key) for key in others}}
-    return {key: partial(run_real, one) for key, one in signatures.items()}
+def open_calls(request: StepRequest, source_calls: list[SourceCall]) -> dict[str, Call]:
+    """Open the signatures of the calls on one interpreter, whose state they share."""
+    first, *others = dict.fromkeys(call.key for call in source_calls)
+    runner: Any = open_signature(request.inputs["model"], first, KERNELS)
+    signatures = {first: runner, **{key: runner.sibling(key) for key in others}}
+    return {key: partial(run_real, signature_runner) for key, signature_runner in signatures.items()}

@@ -1,7 +1,7 @@
-"""Two parts of the evaluation samples: a search selects on one and what it chose is reported on the other.
+"""The evaluation split: a search selects on one half of the evaluation samples, and reports its result on the other.
 
-Samples go by the digests of their bytes, in ascending order, in turn to `selection` and `report`. So the parts do not
-depend on the order of the dataset, are of equal size, and equal samples are in one part.
+Samples are sorted by the digests of their bytes, and alternate between `selection` and `report`. So the parts do not
+depend on the order of the dataset, have equal size, and equal samples are in the same part.
 """
 
 from __future__ import annotations
@@ -17,30 +17,43 @@ from tflbuild.steps.datasets.sample_files import DIGESTS, Arrays, batch_of, coun
 from tflbuild.steps.verification.predictions import are_stateful
 
 PARTS = ("selection", "report")
-LEAST_SAMPLES = 10  # that differ: below, half of them says less than all of them seen twice
+# The smallest number of different samples that are split. With fewer, half of them is less informative than using all
+# of them twice.
+FEWEST_SAMPLES = 10
 
 
 def choose_part(folder: Path, signature: Mapping[str, Any], part: str) -> tuple[np.ndarray | None, Facts]:
-    """Return (places of the part's samples, None for all; facts that say which part of how many)."""
+    """Choose the samples of a part.
+
+    Args:
+        folder: The samples.
+        signature: The signature, as JSON.
+        part: `selection` or `report`.
+
+    Returns:
+        The indices of the samples, None for all of them; and the facts `name` (the part), `of` (the number of all
+        samples), and `unsplit` with the reason if the samples are not split.
+    """
     digests = load_array(folder / DIGESTS)
     facts: Facts = {"name": part, "of": len(digests)}
     batch = batch_of(signature)
-    keys = digests[::batch]  # what is called together stays together: its outputs may depend on one another
+    # The samples of a batch stay together, because their outputs may depend on each other.
+    keys = digests[::batch]
     distinct = np.unique(keys)
     if are_stateful(signature):
         return None, facts | {"unsplit": "the model keeps state from sample to sample"}
-    if len(distinct) < LEAST_SAMPLES:
-        what = "samples" if batch == 1 else f"batches of {batch}"
-        return None, facts | {"unsplit": f"there are {len(distinct)} different {what}, and {LEAST_SAMPLES} are needed"}
+    if len(distinct) < FEWEST_SAMPLES:
+        noun = "samples" if batch == 1 else f"batches of {batch}"
+        return None, facts | {"unsplit": f"there are {len(distinct)} different {noun}, and {FEWEST_SAMPLES} are needed"}
     chosen = distinct[PARTS.index(part) :: len(PARTS)]
     return np.flatnonzero(np.repeat(np.isin(keys, chosen), batch)[: len(digests)]), facts
 
 
-def take(arrays: Arrays, places: np.ndarray | None) -> Arrays:
-    """Return the samples at `places`, or all of them."""
-    return arrays if places is None else {name: array[places] for name, array in arrays.items()}
+def take_samples(arrays: Arrays, indices: np.ndarray | None) -> Arrays:
+    """Return the samples at these indices, or all of them for None."""
+    return arrays if indices is None else {name: array[indices] for name, array in arrays.items()}
 
 
-def take_known(arrays: Arrays, places: np.ndarray | None, count: int) -> Arrays:
-    """Return the part of arrays that have one row for each of `count` samples; others stay as they are."""
-    return take(arrays, places) if arrays and count_samples(arrays) == count else arrays
+def take_known(arrays: Arrays, indices: np.ndarray | None, count: int) -> Arrays:
+    """Select samples, unless the arrays do not have one row for each of `count` samples."""
+    return take_samples(arrays, indices) if arrays and count_samples(arrays) == count else arrays

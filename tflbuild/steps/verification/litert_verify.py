@@ -1,4 +1,4 @@
-"""The step `verify`: the artifact runs on the evaluation samples and is held against its source."""
+"""The step `verify`: the artifact runs on the evaluation samples and is compared with its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tflbuild.steps.datasets.sample_files import DIGESTS, Arrays, count_samples,
 from tflbuild.steps.verification.accuracy import classification, snr_interval
 from tflbuild.steps.verification.artifact_runner import run_interleaved, run_real, run_samples
 from tflbuild.steps.verification.channel_figures import describe_channels
-from tflbuild.steps.verification.evaluation_split import choose_part, take, take_known
+from tflbuild.steps.verification.evaluation_split import choose_part, take_known, take_samples
 from tflbuild.steps.verification.label_statistics import describe_labels
 from tflbuild.steps.verification.output_resolution import find_coarse_joins, read_output_steps
 from tflbuild.steps.verification.parity_figures import parity
@@ -32,31 +32,44 @@ NO_SAMPLES = "the dataset has no samples for it"
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verify.json; facts: the same. With the parameter `part`, of that part of the samples alone."""
+    """Compare the artifact with the source's predictions, and write verify.json.
+
+    Args:
+        request: Inputs `model`, `samples`, `predictions` and `signature`. Parameters: `kind`, `delegate`, `threads`,
+            and optionally `metrics`, `output`, `top_k`, and `part`, which selects a part of the evaluation split.
+
+    Returns:
+        The content of verify.json: figures of every output, of the classification, and of the user's metrics.
+
+    Raises:
+        WorkerError: The artifact does not run, is not repeatable, or has other shapes than the source; labels do not
+            match; or a metric fails.
+    """
     _, labels = load_samples(request.inputs["samples"])
     signature = request.read_json("signature")
     feeds = load_feeds(request.inputs["samples"], signature["key"])
-    places, total = None, count_samples(feeds[signature["key"]])
+    indices, total = None, count_samples(feeds[signature["key"]])
     part: Facts = {}
     if "part" in request.params:
-        places, part = choose_part(request.inputs["samples"], signature, request.params["part"])
-        feeds = {key: take(arrays, places) for key, arrays in feeds.items()}
-        labels = labels if labels is None or places is None else labels[places]
-    fed = [one for one in each_signature(signature) if one["key"] in feeds]
+        indices, part = choose_part(request.inputs["samples"], signature, request.params["part"])
+        feeds = {key: take_samples(arrays, indices) for key, arrays in feeds.items()}
+        labels = labels if labels is None or indices is None else labels[indices]
+    fed = [entry for entry in each_signature(signature) if entry["key"] in feeds]
     actual, unverified = run_signatures(request, signature, fed, feeds)
-    unverified |= {one["key"]: NO_SAMPLES for one in each_signature(signature) if one["key"] not in feeds}
+    unverified |= {entry["key"]: NO_SAMPLES for entry in each_signature(signature) if entry["key"] not in feeds}
     samples = count_samples(feeds[signature["key"]])
-    report: Facts = {"samples": samples, "distinct": count_distinct(request, places, samples), "outputs": {}}
+    report: Facts = {"samples": samples, "distinct": count_distinct(request, indices, samples), "outputs": {}}
     report |= {"part": part} if part else {}
     model = read_model(request.inputs["model"])
     for outputs in actual.values():
         require_finite(outputs, "the evaluation samples")
-    if not are_stateful(signature):  # one that is gives other answers by nature
+    # A stateful model returns different outputs in a second run.
+    if not are_stateful(signature):
         main_feed, main_outputs = feeds[signature["key"]], actual[signature["key"]]
         require_repeatable(request.inputs["model"], model, signature, main_feed, main_outputs, request.params)
     for key, outputs in actual.items():
         reference = load_predictions(request.inputs["predictions"], key)
-        reference = Predictions(take_known(reference.outputs, places, total), reference.probes)
+        reference = Predictions(take_known(reference.outputs, indices, total), reference.probes)
         main = key == signature["key"]
         prefix = "" if main else f"{key}/"
         compared = compare(reference.outputs, outputs)
@@ -64,7 +77,8 @@ def run(request: StepRequest) -> Facts:
             report["classification"] = classify(reference.outputs, outputs, labels, request.params)
         scores = report["classification"]["output"] if main and "classification" in report else None
         for name, details in describe_outputs(reference.outputs, outputs, read_output_steps(model, key)).items():
-            if name == scores:  # classes share one unit, and a class that is never named has a small range
+            # Classes have the same unit, and a class that is never predicted has a small range.
+            if name == scores:
                 details.pop("channels", None)
             compared[name] |= details
         report["outputs"] |= {prefix + name: figures for name, figures in compared.items()}
@@ -82,30 +96,37 @@ def run(request: StepRequest) -> Facts:
 def run_signatures(
     request: StepRequest, signature: Any, fed: list[Any], feeds: Mapping[str, Arrays]
 ) -> tuple[dict[str, Arrays], dict[str, str]]:
-    """(outputs by signature, reasons by signature that cannot be run here). The main one must run."""
+    """Run every signature with samples.
+
+    Returns:
+        Signature name -> outputs, and signature name -> the reason why it cannot run on this machine.
+
+    Raises:
+        WorkerError: The main signature cannot run.
+    """
     model = request.inputs["model"]
     actual: dict[str, Arrays] = {}
     unverified: dict[str, str] = {}
     if are_stateful(signature):
         unverified = {
-            one["key"]: NEEDS_FLEX_HERE
-            for one in fed
-            if one["key"] != signature["key"] and not one["stateful"] and lacks_flex(request, one["key"])
+            entry["key"]: NEEDS_FLEX_HERE
+            for entry in fed
+            if entry["key"] != signature["key"] and not entry["stateful"] and lacks_flex(request, entry["key"])
         }
-        able = [one for one in fed if one["key"] not in unverified]
-        return run_interleaved(model, able, feeds, request.params), unverified
-    for one in fed:
+        runnable = [entry for entry in fed if entry["key"] not in unverified]
+        return run_interleaved(model, runnable, feeds, request.params), unverified
+    for entry in fed:
         try:
-            actual[one["key"]] = run_samples(model, one, feeds[one["key"]], request.params)
+            actual[entry["key"]] = run_samples(model, entry, feeds[entry["key"]], request.params)
         except WorkerError as error:
-            if one["key"] == signature["key"] or not needs_flex(error):
+            if entry["key"] == signature["key"] or not needs_flex(error):
                 raise
-            unverified[one["key"]] = NEEDS_FLEX_HERE
+            unverified[entry["key"]] = NEEDS_FLEX_HERE
     return actual, unverified
 
 
 def lacks_flex(request: StepRequest, key: str) -> bool:
-    """Whether a signature cannot be run here for want of TensorFlow operators."""
+    """Return whether a signature cannot run on this machine because TensorFlow operators are missing."""
     try:
         open_signature(request.inputs["model"], key, request.params["delegate"], request.params["threads"])
     except WorkerError as error:
@@ -114,7 +135,13 @@ def lacks_flex(request: StepRequest, key: str) -> bool:
 
 
 def count_distinct(request: StepRequest, places: np.ndarray | None, samples: int) -> int:
-    """Return how many of the evaluation samples at `places`, None for the first `samples`, differ from the others."""
+    """Return how many of the evaluation samples are different.
+
+    Args:
+        request: The request of the step.
+        places: The indices of the samples, None for the first ones.
+        samples: The number of samples.
+    """
     path = request.inputs["samples"] / DIGESTS
     if not path.is_file():
         return samples
@@ -122,96 +149,120 @@ def count_distinct(request: StepRequest, places: np.ndarray | None, samples: int
 
 
 def describe_outputs(reference: Arrays, actual: Arrays, steps: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """Return what a whole-tensor figure of each numeric output does not say.
+    """Return details of each numeric output that figures of the whole tensor do not show.
 
-    `snr_db_interval` is how sure its SNR is, `channels` what `describe_channels` has, `constant` that the artifact
-    gives the same for all samples and the source does not.
+    Returns:
+        Output name -> `snr_db_interval`, the confidence interval of the SNR; `channels`, see `describe_channels`; and
+        `constant`, if only the artifact returns the same for all samples.
     """
-    found: dict[str, dict[str, Any]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for name, expected in reference.items():
         if expected.dtype.kind == "S":
             continue
-        made = actual[name].reshape(expected.shape)
-        interval = snr_interval(expected, made)
+        values = actual[name].reshape(expected.shape)
+        interval = snr_interval(expected, values)
         details = {
             "snr_db_interval": interval and round_interval(interval, (interval["low"] + interval["high"]) / 2),
-            "channels": describe_channels(expected, made, steps.get(name)),
-            "constant": bool((made == made[:1]).all() and (expected != expected[:1]).any()) or None,
+            "channels": describe_channels(expected, values, steps.get(name)),
+            "constant": bool((values == values[:1]).all() and (expected != expected[:1]).any()) or None,
         }
-        found[name] = {key: value for key, value in details.items() if value is not None}
-    return found
+        described[name] = {key: value for key, value in details.items() if value is not None}
+    return described
 
 
 def compare(reference: Arrays, actual: Arrays) -> dict[str, dict[str, Any]]:
-    """Return the parity of every output, to the digits that hold on every CPU.
+    """Compare every output, and round the figures to the digits that are equal on every CPU.
 
-    Strings are compared for equality: their share that differs is the error.
+    Strings are compared for equality: the error is the fraction that differs.
+
+    Args:
+        reference: Output name -> the source's values, samples first.
+        actual: Output name -> the artifact's values, samples first.
+
+    Raises:
+        WorkerError: An output has another number of values than in the source.
     """
-    found = {}
+    figures = {}
     for name, expected in sorted(reference.items()):
-        has = actual[name].reshape(len(actual[name]), -1)
-        wanted = expected.reshape(len(expected), -1)
-        if has.shape != wanted.shape:
+        actual_values = actual[name].reshape(len(actual[name]), -1)
+        expected_values = expected.reshape(len(expected), -1)
+        if actual_values.shape != expected_values.shape:
             raise WorkerError(
-                f"output '{name}' has {has.shape[1]} values a sample, its source {wanted.shape[1]}", kind="build"
+                f"output '{name}' has {actual_values.shape[1]} values a sample, its source {expected_values.shape[1]}",
+                kind="build",
             )
-        if wanted.dtype.kind == "S":
-            same = (has.astype("S") == wanted).astype(np.float64)
-            found[name] = parity(np.ones_like(same), same)
+        if expected_values.dtype.kind == "S":
+            is_equal = (actual_values.astype("S") == expected_values).astype(np.float64)
+            figures[name] = parity(np.ones_like(is_equal), is_equal)
         else:
-            found[name] = round_parity(parity(wanted, has))
-    return found
+            figures[name] = round_parity(parity(expected_values, actual_values))
+    return figures
 
 
 def compare_resized(
     request: StepRequest, key: str, reference: Predictions, prefix: str
 ) -> Mapping[str, dict[str, float]]:
-    """Parity where the artifact was resized to what its signature leaves free; the label says to what."""
-    found = {}
-    for probed in reference.probes:
-        for name, figures in compare_probe(request, key, probed).items():
-            found[f"{prefix}{name} at {probed.label}"] = figures
-    return found
+    """Compare the outputs for the resize probes. The key contains the label of the probe."""
+    compared = {}
+    for probe_result in reference.probes:
+        for name, figures in compare_probe(request, key, probe_result).items():
+            compared[f"{prefix}{name} at {probe_result.label}"] = figures
+    return compared
 
 
-def compare_probe(request: StepRequest, key: str, probed: ProbeResult) -> dict[str, dict[str, float]]:
-    """Parity on one probe, on an interpreter of its own."""
+def compare_probe(request: StepRequest, key: str, probe_result: ProbeResult) -> dict[str, dict[str, float]]:
+    """Compare the outputs for one resize probe, on an interpreter of its own."""
     params = request.params
-    running = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
-    actual = run_real(running, probed.feed)
+    runner = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
+    actual = run_real(runner, probe_result.feed)
     return compare(
-        {name: array[None] for name, array in probed.outputs.items()},
+        {name: array[None] for name, array in probe_result.outputs.items()},
         {name: array[None] for name, array in actual.items()},
     )
 
 
 def measure(request: StepRequest, expected: Arrays, actual: Arrays, labels: Any) -> dict[str, float]:
-    """The user's own metrics by name, both sides in one shape, [samples, ...].
+    """Compute the user's metrics.
 
-    Each is called twice, on copies, and rounded to the digits that hold on every CPU. Raises WorkerError for an
-    exception in one, for what is no finite number, and for another number at the second call.
+    Each is called twice, on copies of its arguments, and rounded to the digits that are equal on every CPU.
+
+    Args:
+        request: The request of the step.
+        expected: Output name -> the source's values, [samples, ...].
+        actual: Output name -> the artifact's values, which get the shape of the source's.
+        labels: The labels, or None.
+
+    Returns:
+        Metric name -> value.
+
+    Raises:
+        WorkerError: A metric raises, returns no finite number, or returns another number in the second call.
     """
     actual = {name: array.reshape(expected[name].shape) for name, array in actual.items()}
-    found = {}
+    figures = {}
     for name, entry in request.params["metrics"].items():
         key = f"verify.metrics.{name}"
         function = load_reference(request, entry, key)
-        found[name], again = (
+        figures[name], second = (
             call_metric(request, function, entry, key, (expected, actual, labels)) for _ in range(METRIC_CALLS)
         )
-        if found[name] != again:
+        if figures[name] != second:
             raise WorkerError(
-                f"'{entry}' is not deterministic: it gave {found[name]!r}, and then {again!r}",
+                f"'{entry}' is not deterministic: it gave {figures[name]!r}, and then {second!r}",
                 where=key,
                 why="it was called twice with equal arguments; a figure that changes cannot be compared with a limit",
                 next_step="seed its random numbers, and keep no state between calls",
             )
-        found[name] = round_metric(again)
-    return found
+        figures[name] = round_metric(second)
+    return figures
 
 
 def call_metric(request: StepRequest, function: Any, entry: str, key: str, arguments: Any) -> float:
-    """Call a metric on copies of (expected, actual, labels): it may change them. Raises WorkerError for no number."""
+    """Call a metric on copies of (expected, actual, labels), since it may change them.
+
+    Raises:
+        WorkerError: The metric raises, or does not return a finite number.
+    """
     expected, actual, labels = copy.deepcopy(arguments)
     with convert_user_error(request, f"'{entry}' failed", key):
         value = function(expected=expected, actual=actual, labels=labels)
@@ -225,7 +276,11 @@ def call_metric(request: StepRequest, function: Any, entry: str, key: str, argum
 
 
 def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dict[str, Any]:
-    """Accuracy of the declared, or the only, output. Raises WorkerError for labels that cannot match."""
+    """Compute the accuracy of the declared output, or of the only one.
+
+    Raises:
+        WorkerError: The output does not exist or has one value, or a label is not one of its classes.
+    """
     name = params["output"] or (next(iter(reference)) if len(reference) == 1 else "")
     if name not in reference:
         raise WorkerError(
@@ -249,8 +304,9 @@ def classify(reference: Arrays, actual: Arrays, labels: Any, params: Any) -> dic
             why="labels are class indices from 0",
             next_step="check that the labels belong to this model, and verify.output",
         )
-    made = actual[name].reshape(scores.shape)
-    top_k = min(params["top_k"], scores.shape[1] - 1)  # all classes together are always right
-    figures = classification(scores, made, labels, top_k)
-    spread = describe_labels(scores.argmax(-1), made.argmax(-1), np.asarray(labels))
-    return {"output": name, "classes": scores.shape[1], **figures, "labels": spread}
+    actual_scores = actual[name].reshape(scores.shape)
+    # The top k of all classes would always be correct.
+    top_k = min(params["top_k"], scores.shape[1] - 1)
+    figures = classification(scores, actual_scores, labels, top_k)
+    label_facts = describe_labels(scores.argmax(-1), actual_scores.argmax(-1), np.asarray(labels))
+    return {"output": name, "classes": scores.shape[1], **figures, "labels": label_facts}

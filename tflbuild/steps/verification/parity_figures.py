@@ -6,14 +6,20 @@ import math
 
 import numpy as np
 
-SNR_CEILING_DB = 200.0  # reported for identical outputs, whose ratio is infinite
+# The ratio that is reported for identical outputs, for which it is infinite.
+SNR_CEILING_DB = 200.0
 
 
 def parity(reference: np.ndarray, actual: np.ndarray) -> dict[str, float]:
-    """How far `actual` is from `reference`, both of one shape, computed in float64.
+    """Compare two arrays of the same shape, in float64.
 
-    max_abs_error and rmse are in the output's unit; cosine is of all values as one vector; snr_db is
-    10 log10(sum reference^2 / sum error^2).
+    Args:
+        reference: The source's output.
+        actual: The artifact's output.
+
+    Returns:
+        `max_abs_error` and `rmse` in the unit of the output; `cosine` of all values as one vector; and `snr_db`, 10
+        log10(sum reference^2 / sum error^2).
     """
     a = reference.astype(np.float64).ravel()
     b = actual.astype(np.float64).ravel()
@@ -29,7 +35,7 @@ def parity(reference: np.ndarray, actual: np.ndarray) -> dict[str, float]:
 
 
 def ratio_db(signal: float, noise: float) -> float:
-    """Return 10 log10(signal / noise), within plus and minus the ceiling."""
+    """Return 10 log10(signal / noise), limited to plus and minus SNR_CEILING_DB."""
     if noise == 0.0:
         return SNR_CEILING_DB
     if signal == 0.0:

@@ -1,7 +1,7 @@
-"""Reference outputs: what the source gives for the samples, and for the probes.
+"""Predictions: what the source returns for the evaluation samples, and for the resize probes.
 
-A `.npz` with `<signature>:<output>`, samples first, and for each probe `probe<i>:<signature>:in:<input>`
-and `probe<i>:<signature>:out:<output>`, whose label stands in `probe<i>:<signature>:label`.
+The file is a `.npz` with `<signature>:<output>`, samples first, and for each probe `probe<i>:<signature>:in:<input>`,
+`probe<i>:<signature>:out:<output>` and `probe<i>:<signature>:label`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Call = Callable[[Arrays], Arrays]
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """A probe and what the source gave for it."""
+    """A resize probe, and the source's outputs for it."""
 
     label: str
     feed: Arrays
@@ -35,44 +35,55 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one signature: outputs of all samples, and the probes that the source itself could run."""
+    """The source's outputs of one signature for all samples, and for the probes that the source can run."""
 
     outputs: Arrays
     probes: tuple[ProbeResult, ...] = ()
 
 
-def probe(signature: Mapping[str, Any], inputs: Arrays, call: Call) -> Iterator[ProbeResult]:
-    """The probes of a signature. One that the source itself refuses is none: it is not that free."""
-    for one in make_resize_probes(signature, inputs):
+def run_probes(signature: Mapping[str, Any], inputs: Arrays, call: Call) -> Iterator[ProbeResult]:
+    """Run the resize probes of a signature. Probes that the source refuses are skipped."""
+    for resize_probe in make_resize_probes(signature, inputs):
         try:
-            outputs = call(one.feed)
-        except Exception as error:  # whatever a framework raises for a size that it cannot take
-            print(f"the source itself does not run {one.label}: {error}")
+            outputs = call(resize_probe.feed)
+        except Exception as error:
+            # A framework may raise anything for a size that it does not support.
+            print(f"the source does not run {resize_probe.label}: {error}")
             continue
-        yield ProbeResult(one.label, one.feed, outputs)
+        yield ProbeResult(resize_probe.label, resize_probe.feed, outputs)
 
 
 def call_signatures_in_turn(
     signatures: Sequence[Mapping[str, Any]], feeds: Mapping[str, Arrays], calls: Mapping[str, Call]
 ) -> dict[str, Arrays]:
-    """Signature -> outputs, calls first: one call of each signature after the other, as long as samples last."""
-    collected: dict[str, dict[str, list[np.ndarray]]] = {one["key"]: {} for one in signatures}
-    turns = zip(*(each_sample(feeds[one["key"]], batch=batch_of(one)) for one in signatures), strict=False)
-    count = min(-(-count_samples(feeds[one["key"]]) // batch_of(one)) for one in signatures)
+    """Call the signatures in turn, one call of each, until the samples of one are used up.
+
+    Returns:
+        Signature name -> outputs, with the calls as first axis.
+    """
+    collected: dict[str, dict[str, list[np.ndarray]]] = {signature["key"]: {} for signature in signatures}
+    turns = zip(
+        *(each_sample(feeds[signature["key"]], batch=batch_of(signature)) for signature in signatures), strict=False
+    )
+    count = min(-(-count_samples(feeds[signature["key"]]) // batch_of(signature)) for signature in signatures)
     for turn in step_progress.track(turns, count):
-        for one, feed in zip(signatures, turn, strict=True):
-            for name, value in calls[one["key"]](feed).items():
-                collected[one["key"]].setdefault(name, []).append(value)
+        for signature, feed in zip(signatures, turn, strict=True):
+            for name, value in calls[signature["key"]](feed).items():
+                collected[signature["key"]].setdefault(name, []).append(value)
     return {key: {name: np.stack(values) for name, values in outputs.items()} for key, outputs in collected.items()}
 
 
 def are_stateful(signature: Mapping[str, Any]) -> bool:
-    """Whether any signature changes state, so that the order of all calls matters."""
-    return any(one["stateful"] for one in each_signature(signature))
+    """Return whether any signature changes state, so that the order of all calls matters."""
+    return any(entry["stateful"] for entry in each_signature(signature))
 
 
 def require_finite(outputs: Arrays) -> None:
-    """Raises WorkerError for NaN and infinity: no comparison with them means anything."""
+    """Check that the source's outputs are finite, because comparing others would be meaningless.
+
+    Raises:
+        WorkerError: An output has NaN or infinite values.
+    """
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise WorkerError(
@@ -84,33 +95,35 @@ def require_finite(outputs: Arrays) -> None:
 
 
 def save_predictions(path: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Write the predictions of every signature that was fed."""
+    """Write the predictions of all signatures with samples."""
     arrays: Arrays = {}
-    for key, one in predictions.items():
-        arrays |= {f"{key}:{name}": array for name, array in sorted(one.outputs.items())}
-        for index, probed in enumerate(one.probes):
-            place = f"{PROBE}{index}:{key}"
-            arrays[f"{place}:label"] = np.array(probed.label)
-            arrays |= {f"{place}:in:{name}": array for name, array in probed.feed.items()}
-            arrays |= {f"{place}:out:{name}": array for name, array in probed.outputs.items()}
-    np.savez(path, **{name: plain(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    for key, prediction in predictions.items():
+        arrays |= {f"{key}:{name}": array for name, array in sorted(prediction.outputs.items())}
+        for index, probe_result in enumerate(prediction.probes):
+            prefix = f"{PROBE}{index}:{key}"
+            arrays[f"{prefix}:label"] = np.array(probe_result.label)
+            arrays |= {f"{prefix}:in:{name}": array for name, array in probe_result.feed.items()}
+            arrays |= {f"{prefix}:out:{name}": array for name, array in probe_result.outputs.items()}
+    np.savez(path, **{name: make_plain(array) for name, array in arrays.items()})  # type: ignore[arg-type]
 
 
-def plain(array: np.ndarray) -> np.ndarray:
-    """Strings as bytes of one width: object arrays would need pickling."""
+def make_plain(array: np.ndarray) -> np.ndarray:
+    """Return strings as bytes of one width, because object arrays would need pickling."""
     return array.astype("S") if array.dtype.kind == "O" else array
 
 
 def load_predictions(path: Path, key: str) -> Predictions:
-    """Those of one signature."""
+    """Read the predictions of one signature."""
     with np.load(path, allow_pickle=False) as archive:
-        start = f"{key}:"
-        outputs = {name[len(start) :]: archive[name] for name in archive.files if name.startswith(start)}
+        output_prefix = f"{key}:"
+        outputs = {
+            name[len(output_prefix) :]: archive[name] for name in archive.files if name.startswith(output_prefix)
+        }
         probes: list[ProbeResult] = []
-        while (place := f"{PROBE}{len(probes)}:{key}") + ":label" in archive.files:
+        while (prefix := f"{PROBE}{len(probes)}:{key}") + ":label" in archive.files:
             sides = [
-                {n[len(f"{place}:{side}:") :]: archive[n] for n in archive.files if n.startswith(f"{place}:{side}:")}
+                {n[len(f"{prefix}:{side}:") :]: archive[n] for n in archive.files if n.startswith(f"{prefix}:{side}:")}
                 for side in ("in", "out")
             ]
-            probes.append(ProbeResult(str(archive[f"{place}:label"]), *sides))
+            probes.append(ProbeResult(str(archive[f"{prefix}:label"]), *sides))
         return Predictions(outputs, tuple(probes))

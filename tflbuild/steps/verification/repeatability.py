@@ -1,6 +1,6 @@
-"""Whether an artifact gives finite numbers, and the same ones whenever it is opened and run on the same samples.
+"""Checks that an artifact returns finite numbers, and the same ones in every run on the same samples.
 
-A kernel that reads memory which nothing wrote gives another answer after other calls, so samples are run again in the
+A kernel that reads uninitialized memory returns different results after other calls. So samples run again in the
 opposite order, in an interpreter of their own.
 """
 
@@ -17,8 +17,10 @@ from tflbuild.steps.datasets.sample_files import Arrays, batch_of, count_samples
 from tflbuild.steps.verification.artifact_runner import run_samples
 from tflbuild.tflite.tflite_model import Model
 
-RANDOM = ("MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM")  # random by nature
-REPEATED = 2  # samples that are run again
+# Operators that draw random numbers.
+RANDOM = ("MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM")
+# The number of samples that run again.
+REPEATED = 2
 FIXES = ("quantization.engine=converter", "quantization.engine=litert", "quantization.granularity=per_channel")
 
 
@@ -28,14 +30,22 @@ def list_random_operators(model: Model) -> list[str]:
 
 
 def require_finite(outputs: Arrays, samples: str) -> None:
-    """Raise WorkerError for NaN and infinity in an artifact's outputs; `samples` says what it was run on."""
+    """Check that the outputs of an artifact are finite.
+
+    Args:
+        outputs: Output name -> values.
+        samples: The samples that it ran on, for the error.
+
+    Raises:
+        WorkerError: An output has NaN or infinite values.
+    """
     for name, array in outputs.items():
-        wrong = 0 if array.dtype.kind != "f" else int((~np.isfinite(array)).sum())
-        if wrong:
+        count = 0 if array.dtype.kind != "f" else int((~np.isfinite(array)).sum())
+        if count:
             raise WorkerError(
                 f"the artifact gives NaN or infinity in its output '{name}'",
                 kind="build",
-                why=f"{wrong:,} of {array.size:,} values on {samples}: converting or quantizing made them,"
+                why=f"{count:,} of {array.size:,} values on {samples}: converting or quantizing made them,"
                 " for example by an overflow",
                 next_step="compare with quantization=none: if that fails too, the model itself computes them in TFLite;"
                 " otherwise use another scheme or engine",
@@ -46,37 +56,44 @@ def require_finite(outputs: Arrays, samples: str) -> None:
 def require_repeatable(
     path: Path, model: Model, signature: Mapping[str, Any], inputs: Arrays, first: Arrays, params: Any
 ) -> None:
-    """Run the first samples again, the last of them first, and raise WorkerError where an output differs.
+    """Run the first samples again, the last of them first, and compare the outputs.
 
     Args:
         path: The artifact.
-        model: Its contents; a model that draws random numbers is not checked.
-        signature: The signature to call, which changes no state.
+        model: Its contents. A model that draws random numbers is not checked.
+        signature: The signature to call. It does not change state.
         inputs: The samples.
-        first: What the artifact gave for them, samples first.
-        params: The interpreter's delegate and threads.
+        first: The artifact's outputs for them, samples first.
+        params: `delegate` and `threads` of the interpreter.
+
+    Raises:
+        WorkerError: An output differs.
     """
     batch = batch_of(signature)
     count = min(REPEATED, count_samples(inputs))
     if list_random_operators(model) or not count:
         return
     order = np.arange(count)[:: -1 if batch == 1 else 1]
-    again = run_samples(path, signature, {name: array[order] for name, array in inputs.items()}, params, parts=1)
-    require_same({name: array[order] for name, array in first.items()}, again)
+    repeated = run_samples(path, signature, {name: array[order] for name, array in inputs.items()}, params, parts=1)
+    require_same({name: array[order] for name, array in first.items()}, repeated)
 
 
-def require_same(first: Arrays, again: Arrays) -> None:
-    """Raise WorkerError where two runs of the same samples differ."""
+def require_same(first: Arrays, second: Arrays) -> None:
+    """Check that two runs of the same samples have equal outputs.
+
+    Raises:
+        WorkerError: An output differs.
+    """
     for name, array in first.items():
-        other = again[name]
+        other = second[name]
         differing = array.size if array.shape != other.shape else int((array != other).sum())
         if differing:
             raise WorkerError(
                 f"the artifact is not repeatable: output '{name}' differs between two runs of the same samples",
                 kind="build",
-                why=f"{differing:,} of {array.size:,} values differ in a fresh interpreter: one of its kernels reads"
-                " memory that nothing wrote",
-                next_step="another engine, granularity or scheme avoids the kernel:\n"
+                why=f"{differing:,} of {array.size:,} values differ in a new interpreter: one of the kernels reads"
+                " uninitialized memory",
+                next_step="use another engine, granularity or scheme, to avoid the kernel\n"
                 "`tflbuild doctor` with the same arguments tries them and says what works",
                 fixes=FIXES,
             )

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kinds of verification: `predict`, `check_import`, `check_float`, `predict_tflite` and `verify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step `predict`: the source's own outputs for the evaluation samples."""
+"""The step `predict`: the source's outputs for the evaluation samples."""
 
 from __future__ import annotations
 
@@ -15,87 +15,99 @@ from tflbuild.steps.verification.predictions import (
     Predictions,
     are_stateful,
     call_signatures_in_turn,
-    probe,
     require_finite,
+    run_probes,
     save_predictions,
 )
 from tflbuild.steps.verification.tf_check_import import load_snapshot, open_function, require_source
 from tflbuild.tflite.signature_checks import each_signature
 
 BATCH = 100
-ROUNDING = 1e-3  # of the greatest value: a batch is summed in another order
+# The allowed error, relative to the largest value: a batch is summed in another order.
+ROUNDING = 1e-3
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs predictions.npz; facts: count of samples. The snapshot is compared with the source's witness first."""
+    """Run the source on the evaluation samples, and write predictions.npz.
+
+    The snapshot is compared with the source outputs first.
+
+    Returns:
+        The fact `count`, the number of samples.
+
+    Raises:
+        WorkerError: The snapshot differs from the source, or an output is not finite.
+    """
     signature = request.read_json("signature")
     require_source(request)
     feeds = load_feeds(request.inputs["samples"], signature["key"])
     snapshot = load_snapshot(request)
-    fed = [one for one in each_signature(signature) if one["key"] in feeds]
+    fed = [entry for entry in each_signature(signature) if entry["key"] in feeds]
     if are_stateful(signature):
-        calls = {one["key"]: open_function(snapshot.signatures[one["key"]]) for one in fed}
+        calls = {entry["key"]: open_function(snapshot.signatures[entry["key"]]) for entry in fed}
         predictions = {key: Predictions(outputs) for key, outputs in call_signatures_in_turn(fed, feeds, calls).items()}
     else:
-        predictions = {one["key"]: predict(one, feeds[one["key"]], snapshot.signatures) for one in fed}
-    for found in predictions.values():
-        require_finite(found.outputs)
+        predictions = {entry["key"]: predict(entry, feeds[entry["key"]], snapshot.signatures) for entry in fed}
+    for prediction in predictions.values():
+        require_finite(prediction.outputs)
     save_predictions(request.outputs / "predictions.npz", predictions)
     return {"count": count_samples(feeds[signature["key"]])}
 
 
 def predict(signature: Mapping[str, Any], inputs: Arrays, functions: Mapping[str, Any]) -> Predictions:
-    """All samples as the artifact takes them; many at a time where that is seen to give the same."""
-    alone = open_function(functions[signature["key"]])
-    many = open_function(functions[signature["predict_key"]])
+    """Run all samples with the batch size of the artifact, or many at a time if that is verified to return the same."""
+    call_one = open_function(functions[signature["key"]])
+    call_many = open_function(functions[signature["predict_key"]])
     count, size = count_samples(inputs), batch_of(signature)
     outputs = {}
     if signature["predict_key"] != signature["key"]:
-        outputs = predict_many(inputs, many)
-        if not agrees(outputs, alone, inputs, size):
+        outputs = predict_many(inputs, call_many)
+        if not matches_single_calls(outputs, call_one, inputs, size):
             outputs = {}
     if not outputs:
-        found = [alone(feed) for feed in step_progress.track(each_sample(inputs, batch=size), -(-count // size))]
-        outputs = {n: np.concatenate([by_sample(one[n], size) for one in found])[:count] for n in found[0]}
-    return Predictions(outputs, tuple(probe(signature, inputs, alone)))
+        results = [call_one(feed) for feed in step_progress.track(each_sample(inputs, batch=size), -(-count // size))]
+        outputs = {
+            n: np.concatenate([split_samples(result[n], size) for result in results])[:count] for n in results[0]
+        }
+    return Predictions(outputs, tuple(run_probes(signature, inputs, call_one)))
 
 
 def predict_many(inputs: Arrays, call: Call) -> Arrays:
-    """Outputs with samples first, BATCH at a time; {} where an output does not go by samples."""
+    """Run BATCH samples at a time. Return outputs with samples first, or {} if an output has no axis of samples."""
     parts: dict[str, list[np.ndarray]] = {}
     count = count_samples(inputs)
     for start in step_progress.track(range(0, count, BATCH), -(-count // BATCH)):
-        here = min(BATCH, count - start)
+        size = min(BATCH, count - start)
         for name, array in call({n: a[start : start + BATCH] for n, a in inputs.items()}).items():
-            if array.shape[:1] != (here,):
+            if array.shape[:1] != (size,):
                 return {}
             parts.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def agrees(outputs: Arrays, alone: Call, inputs: Arrays, batch: int) -> bool:
-    """Whether the first and the last samples give the same by themselves, but for rounding."""
+def matches_single_calls(outputs: Arrays, call: Call, inputs: Arrays, batch: int) -> bool:
+    """Return whether the first and the last samples have the same outputs when they run without the others."""
     if not outputs:
         return False
     count = count_samples(inputs)
     for start in {0, max(0, count - batch)}:
-        picked = np.arange(start, start + batch) % count
-        one = alone({name: array[picked] for name, array in inputs.items()})
-        for name, array in one.items():
-            many = outputs[name][picked].reshape(array.shape) if outputs[name][picked].size == array.size else None
-            if many is None or not same(many, array):
+        indices = np.arange(start, start + batch) % count
+        outputs_alone = call({name: array[indices] for name, array in inputs.items()})
+        for name, array in outputs_alone.items():
+            batched = outputs[name][indices].reshape(array.shape) if outputs[name][indices].size == array.size else None
+            if batched is None or not are_equal(batched, array):
                 return False
     return True
 
 
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal but for rounding, whatever the scale of the values; strings are equal or not."""
-    if a.dtype.kind not in "fc":
-        return bool((a == b).all())
-    scale = float(np.abs(b).max(initial=0.0)) or 1.0
-    return bool(np.allclose(a, b, rtol=0, atol=ROUNDING * scale, equal_nan=True))
+def are_equal(first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether arrays are equal up to rounding relative to the largest value. Strings must be equal."""
+    if first.dtype.kind not in "fc":
+        return bool((first == second).all())
+    scale = float(np.abs(second).max(initial=0.0)) or 1.0
+    return bool(np.allclose(first, second, rtol=0, atol=ROUNDING * scale, equal_nan=True))
 
 
-def by_sample(array: np.ndarray, batch: int) -> np.ndarray:
-    """One call's output with samples first: split where the call took several, else as a whole."""
+def split_samples(array: np.ndarray, batch: int) -> np.ndarray:
+    """Return the output of one call with samples first. An output without an axis of samples is repeated."""
     return array if batch > 1 and array.shape[:1] == (batch,) else np.repeat(array[None], batch, axis=0)
