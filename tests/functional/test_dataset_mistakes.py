@@ -140,7 +140,7 @@ def test_a_sound_folder_for_an_image_model_is_refused(warm):
     (warm.folder / "sounds").mkdir()
     (warm.folder / "sounds" / "a.wav").write_bytes(b"RIFF")
     found = refused(warm, "dataset=audio_folder", "dataset.path=sounds")
-    assert "'sounds/a.wav' is not a WAV file" in found.what and "cut short" in found.why
+    assert "'sounds/a.wav' is not a WAV file" in found.what and "is incomplete" in found.why
 
 
 @heavy

@@ -252,7 +252,11 @@ def test_the_bytes_are_the_values_and_nothing_computes_in_float(rows, name):
     ("name", "what", "where"),
     [
         ("two_means", "input 'image' has 3 channels, and mean has 2 numbers", "signature.preprocess.image.mean"),
-        ("another_size", "preprocessed, is [1, 12, 10, 3], and the model takes", "signature.preprocess.image"),
+        (
+            "another_size",
+            "has shape [1, 12, 10, 3] after preprocessing, but the model's input is",
+            "signature.preprocess.image",
+        ),
         ("no_size", "input 'image' cannot be resized", "signature.preprocess.image.resize"),
         ("no_image", "input 'x'", "signature.preprocess.x.layout"),
     ],

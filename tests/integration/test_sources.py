@@ -204,7 +204,7 @@ def test_outputs_that_do_not_go_by_samples_are_verified_as_the_artifact_runs(row
     ("name", "told"),
     [
         ("nothing", "'nets.py:gives_nothing' gave nothing"),
-        ("list", "'nets.py:gives_a_list' gave a list"),
+        ("list", "'nets.py:gives_a_list' returned a list"),
         ("fails", "'nets.py:fails' failed"),
         ("exits", "'nets.py:exits' failed"),
         ("open", "'nets.py:weighed' fixes no inputs, and the recipe declares none"),
@@ -212,7 +212,7 @@ def test_outputs_that_do_not_go_by_samples_are_verified_as_the_artifact_runs(row
         ("unnamed", "'nets.py' has no 'dens'"),
         ("misspelt_entry", "'nets.py:Codec' has no signature 'encoed'"),
         ("wrong_weights", "the weights of 'wide.weights.h5' do not fit the model that 'nets.py:dense' makes"),
-        ("weights_of_no_keras", "'nets.py:Codec' gave a Codec, and source.weights needs a Keras model"),
+        ("weights_of_no_keras", "'nets.py:Codec' returned a Codec, but source.weights needs a Keras model"),
         ("arguments_of_a_function", "'nets.py:halved' is a tf.function, the model itself, and takes no"),
     ],
 )

@@ -120,7 +120,7 @@ def test_folders_that_are_no_dataset_are_refused(tmp_path):
     (data / "dog").mkdir()
     assert "class folder 'dog'" in refusal(tmp_path, params, wanted, data)["what"]
     Image.new("RGB", (2, 3)).save(data / "stray.png")
-    assert "beside its folders" in refusal(tmp_path, params, wanted, data)["what"]
+    assert "next to its folders" in refusal(tmp_path, params, wanted, data)["what"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("x")
     found = refusal(tmp_path, params, wanted, tmp_path / "other")
@@ -172,8 +172,8 @@ def test_a_broken_image_is_named(tmp_path):
     [
         ([1, 8], {}, "takes no images"),
         ([1, 3, 4, 4], {}, "takes no images"),
-        ([1, None, None, 3], {}, "free"),
-        ([1, 2, 3, 3], {"mean": [1.0, 2.0]}, "3 channels, and mean 2 numbers"),
+        ([1, None, None, 3], {}, "dynamic"),
+        ([1, 2, 3, 3], {"mean": [1.0, 2.0]}, "3 channels, and mean has 2 numbers"),
         ([1, 2, 3, 3], {"size": [9, 9]}, "samples of shape [9, 9, 3]"),
     ],
 )
@@ -242,7 +242,7 @@ def test_lines_that_do_not_fit_are_refused(tmp_path, text, words):
 
 def test_columns_must_be_as_many_as_the_input_takes(tmp_path):
     found = refusal(tmp_path, {"kind": "csv", "options": CSV}, [spec("x", [1, 3])], csv_file(tmp_path, "x\n1\n"))
-    assert "[3] values a sample, and 1 columns" in found["what"]
+    assert "[3] values per sample, but has 1 columns" in found["what"]
 
 
 def test_an_integer_input_takes_whole_numbers_in_its_range(tmp_path):
@@ -328,7 +328,7 @@ def test_lengths_are_refused_before_memory_is_allocated_for_them(tmp_path):
     records.write_bytes(packed)
     with pytest.raises(tfrecord.DamagedRecord, match="bytes long"):
         list(tfrecord.read_records(records))
-    with pytest.raises(ValueError, match="its head is 4,294,967,295 bytes long"):
+    with pytest.raises(ValueError, match="its header is 4,294,967,295 bytes long"):
         dataset_arrays.read_header(io.BytesIO(b"\x93NUMPY\x02\x00" + b"\xff" * 4 + bytes(1000)))
 
 
@@ -336,7 +336,7 @@ def test_lengths_are_refused_before_memory_is_allocated_for_them(tmp_path):
 def test_a_file_cut_short_is_refused(tmp_path, kept):
     path = record_file(tmp_path, example(x=[1.0]), example(x=[2.0]))
     path.write_bytes(path.read_bytes()[:kept])
-    assert "cut short" in refusal(tmp_path, RECORDS, [spec("x", [1, 1])], path)["why"]
+    assert "is incomplete" in refusal(tmp_path, RECORDS, [spec("x", [1, 1])], path)["why"]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_channels_are_mixed_and_lengths_made_equal(tmp_path):
         ({"rate": 8000}, {}, ["8000 Hz", "16000 Hz"]),
         ({}, {"sample_rate": 44100}, ["16000 Hz", "44100 Hz are declared"]),
         ({"values": [0.5] * 9}, {}, ["differ in length"]),
-        ({}, {"length": 7}, ["7 samples", "takes 4"]),
+        ({}, {"length": 7}, ["7 samples", "needs 4"]),
         ({"code": 7}, {}, ["not a WAV file"]),
     ],
 )
@@ -422,7 +422,7 @@ def test_a_recording_cut_short_is_refused(tmp_path, kept):
     wav(tmp_path / "a" / "1.wav", [0.5] * 40)
     (tmp_path / "a" / "1.wav").write_bytes((tmp_path / "a" / "1.wav").read_bytes()[:kept])
     found = refusal(tmp_path, {"kind": "audio_folder", "options": AUDIO}, [spec("x", [1, 40])], tmp_path / "a")
-    assert "'a/1.wav'" in found["what"] and "cut short" in found["why"]
+    assert "'a/1.wav'" in found["what"] and "is incomplete" in found["why"]
 
 
 # code
@@ -467,12 +467,12 @@ def test_the_first_count_samples_of_an_endless_generator_are_taken(tmp_path, mon
     ("body", "words"),
     [
         ("    return []", ["holds no samples"]),
-        ("    return 3", ["gave a int"]),
-        ("    return {'x': np.zeros(2)}", ["gave a dict"]),
+        ("    return 3", ["returned a int"]),
+        ("    return {'x': np.zeros(2)}", ["returned a dict"]),
         ("    yield [1, 2]", ["sample 0", "is a list"]),
         ("    yield {'xx': np.zeros(2)}", ["no 'x'", "did you mean 'xx'"]),
         ("    yield {'x': object()}", ["dtype object"]),
-        ("    yield {'x': np.zeros(2)}", ["float64", "takes float32"]),
+        ("    yield {'x': np.zeros(2)}", ["float64", "needs float32"]),
         ("    yield {'x': np.zeros(3, np.float32)}", ["samples of shape [3]"]),
         ("    yield {'x': np.full(2, np.nan, np.float32)}", ["NaN"]),
         ("    yield {'x': np.zeros(2, np.float32)}\n    raise KeyError('gone')", ["failed", "KeyError", "feed.py:4"]),

@@ -70,15 +70,15 @@ def test_grey_of_16_bits_and_of_8_bits_of_one_picture_are_alike(tmp_path):
 def test_16_bits_without_a_scale_are_refused(tmp_path):
     data = folder_of(tmp_path, "a.png", Image.fromarray(GREY16))
     text = refusal(tmp_path, image_params(None), [spec("x", [1, 2, 3, 1], "uint8")], data)
-    assert "'photos/a.png' cannot be fed as it is" in text and "declare a scale" in text
+    assert "'photos/a.png' cannot be fed unchanged" in text and "declare a scale" in text
 
 
 COLOUR = Image.new("RGB", (3, 2), (10, 20, 30))
 REFUSED_IMAGES = {
     "floats": ("a.tif", Image.fromarray(np.ones((2, 3), np.float32)), {}, "its pixels are floats"),
     "long": ("a.tif", Image.fromarray(np.ones((2, 3), np.int32)), {}, "integers of 32 bits"),
-    "cmyk": ("a.jpg", Image.new("CMYK", (3, 2)), {}, "its colours are CMYK"),
-    "lab": ("a.tif", Image.new("LAB", (3, 2)), {}, "its colours are LAB"),
+    "cmyk": ("a.jpg", Image.new("CMYK", (3, 2)), {}, "its colors are CMYK"),
+    "lab": ("a.tif", Image.new("LAB", (3, 2)), {}, "its colors are LAB"),
     "alpha": ("a.png", Image.new("RGBA", (3, 2), (1, 2, 3, 254)), {}, "transparent pixels"),
     "grey alpha": ("a.png", Image.new("LA", (3, 2), (1, 0)), {}, "transparent pixels"),
     "palette": ("a.png", COLOUR.convert("P"), {"transparency": COLOUR.convert("P").getpixel((0, 0))}, "transparent"),
@@ -94,14 +94,14 @@ def test_pixels_that_would_be_changed_are_refused_by_name(tmp_path, kind):
     name, image, how, words = REFUSED_IMAGES[kind]
     data = folder_of(tmp_path, name, image, **how)
     text = refusal(tmp_path, image_params(), [spec("x", [1, 2, 3, 3])], data)
-    assert f"'photos/{name}' cannot be fed as it is" in text and words in text
+    assert f"'photos/{name}' cannot be fed unchanged" in text and words in text
 
 
 @pytest.mark.parametrize(("colour", "values"), [(2, 6), (4, 4), (6, 8)])
 def test_colour_of_16_bits_is_refused(tmp_path, colour, values):
     data = folder_of(tmp_path, "a.png", data=png(16, colour, bytes(4 * values)))
     text = refusal(tmp_path, image_params(), [spec("x", [1, 2, 2, 3])], data)
-    assert "'photos/a.png'" in text and "colour of 16 bits a channel" in text
+    assert "'photos/a.png'" in text and "colors have 16 bits per channel" in text
 
 
 def test_pixels_that_mean_the_same_in_another_form_are_fed(tmp_path):
@@ -131,9 +131,9 @@ def wave(code, bits, channels, raw, step=None):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (wave(1, 24, 1, bytes(16), step=4), "gives 4 bytes"),
+        (wave(1, 24, 1, bytes(16), step=4), "states 4 bytes"),
         (wave(1, 16, 2, bytes(6)), "not a whole number of samples"),
-        (wave(1, 16, 1, b""), "holds no sound"),
+        (wave(1, 16, 1, b""), "contains no sound"),
         (wave(3, 32, 1, struct.pack("<4f", 0, float("nan"), 0, 0)), "'photos/a.wav' holds NaN"),
     ],
 )

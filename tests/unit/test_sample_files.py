@@ -153,7 +153,7 @@ def test_one_form_taken_for_the_other_is_told(tmp_path, kind, name, words):
 
 def test_an_npy_cannot_feed_two_inputs(tmp_path):
     np.save(tmp_path / "data.npy", np.zeros((2, 4)))
-    with pytest.raises(WorkerError, match="takes 2"):
+    with pytest.raises(WorkerError, match="has 2"):
         sampled(tmp_path, {"kind": "npy"}, [spec("a", [1, 4]), spec("b", [1, 4])], tmp_path / "data.npy")
 
 

@@ -176,38 +176,42 @@ def test_the_folder_above_the_version_is_told_apart(tmp_path):
         (described("image", "uint8", (4, 5, 4)), "image of uint8 [4, 5, 4]"),
         (described("audio", "int16", (-1,), lazyDecode=True), "Audio of int16, encoded"),
         (described("tensor", "bfloat16", (2,)), "Tensor of bfloat16"),
-        (described("sequence", feature=described("image", "uint8", (4, 5, 1))), "a Sequence of more"),
-        (described("sequence", feature=described("featuresDict", features=LABEL)), "a Sequence of more"),
+        (described("sequence", feature=described("image", "uint8", (4, 5, 1))), "a Sequence of values other"),
+        (described("sequence", feature=described("featuresDict", features=LABEL)), "a Sequence of values other"),
         (
             described("sequence", feature=described("sequence", feature=LABEL["label"], length="2")),
-            "a Sequence of more",
+            "a Sequence of values other",
         ),
-        ({"pythonClassName": "mine.Odd", "tensor": {"dtype": "int32", "shape": {}}}, "mine.Odd is a kind of its own"),
+        (
+            {"pythonClassName": "mine.Odd", "tensor": {"dtype": "int32", "shape": {}}},
+            "its type mine.Odd is not one of TensorFlow Datasets",
+        ),
     ],
 )
 def test_what_is_not_read_is_refused_where_it_is_fed_and_nowhere_else(tmp_path, feature, words):
     features, row = {"odd": feature, "x": described("tensor", "int32", (2,))}, example(odd=b"?", x=[1, 2])
     assert fed(tmp_path, features, row, ([None, 2], "int32")).tolist() == [1, 2]
     found = refusal(tmp_path, features, row, ([None, 2], "int32"), "odd")
-    assert found["what"].startswith("feature 'odd' of '1.0.0' is not read") and words in found["what"]
-    assert "those that are: x" in found["why"] and "callable" in found["next_step"]
+    assert found["what"].startswith("feature 'odd' of '1.0.0' cannot be read") and words in found["what"]
+    assert "features that can be read: x" in found["why"] and "callable" in found["next_step"]
 
 
 @pytest.mark.parametrize(
     ("feature", "row", "why"),
     [
         (described("tensor", "int32", (2,)), example(y=[1]), "has no 'x'"),
-        (described("tensor", "int32", (2,)), example(x=[1.0, 2.0]), "it is float"),
+        (described("tensor", "int32", (2,)), example(x=[1.0, 2.0]), "stored as float instead"),
         (described("tensor", "int32", (2,)), example(x=[1, 2, 3]), "cannot reshape"),
         (described("tensor", "int32", (2,), encoding="zlib"), example(x=b"12345678"), "zlib data is damaged"),
         (described("tensor", "int32", (2,), encoding="bytes"), example(x=b"123"), "buffer size"),
         (described("tensor", "int32", (-1, -1), encoding="bytes"), example(**{"x/shape": [2]}), "its shape is [2]"),
-        (described("image", "uint8", (4, 5, 1)), example(x=[1]), "it is int64"),
+        (described("image", "uint8", (4, 5, 1)), example(x=[1]), "stored as int64 instead"),
     ],
 )
 def test_a_record_that_its_description_does_not_fit_is_refused(tmp_path, feature, row, why):
     found = refusal(tmp_path, {"x": feature}, row, ([None, 2], "int32" if "tensor" in feature else "uint8"))
-    assert found["what"] == "feature 'x' of record 0 of '1.0.0' is not what features.json says" and why in found["why"]
+    assert found["what"] == "feature 'x' of record 0 of '1.0.0' is not as features.json describes it"
+    assert why in found["why"]
 
 
 def test_descriptions_without_an_end_are_refused(tmp_path):
@@ -215,11 +219,11 @@ def test_descriptions_without_an_end_are_refused(tmp_path):
     inner = '{"pythonClassName": "a", "featuresDict": {"features": {"x": '
     for text in ("[" * 100_000, '{"featuresDict": {"features": {"x": ' + inner * 480 + "{}" + "}}}" * 480 + "}}}"):
         (data / "features.json").write_text(text)
-        assert "is not in the form that is known here" in told(tmp_path, data)["what"]
+        assert "is not in a supported format" in told(tmp_path, data)["what"]
 
 
 def test_a_tensor_that_unpacks_to_more_than_a_record_may_have_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds_features, "MOST_RECORD_BYTES", 1000)
+    monkeypatch.setattr(tfds_features, "MAX_RECORD_BYTES", 1000)
     feature, wanted = described("tensor", "uint8", (-1,), encoding="zlib"), ([None, None], "uint8")
     row = example(x=zlib.compress(bytes(1001)))
     assert "or longer than 1,000 bytes" in refusal(tmp_path, {"x": feature}, row, wanted)["why"]
@@ -261,14 +265,14 @@ def test_a_shard_outside_of_the_folder_is_refused(tmp_path):
 def test_other_formats_are_refused_by_name(tmp_path):
     data = simple(tmp_path)
     change(data, "dataset_info.json", fileFormat="array_record")
-    assert told(tmp_path, data)["what"] == "'1.0.0' is stored as array_record, and tfrecord is read"
+    assert told(tmp_path, data)["what"] == "'1.0.0' is stored as array_record, but only tfrecord can be read"
     change(data, "dataset_info.json", fileFormat="tfrecord", splits=3)
-    assert "dataset_info.json' is not in the form" in told(tmp_path, data)["what"]
+    assert "dataset_info.json' is not in a supported format" in told(tmp_path, data)["what"]
     data = simple(tmp_path)
     (data / "features.json").write_text('{"type": "a.FeaturesDict", "content": {}}')
     assert "an older tensorflow-datasets wrote it" in told(tmp_path, data)["why"]
     (data / "features.json").write_text("{")
-    assert "features.json' is not in the form" in told(tmp_path, data)["what"]
+    assert "features.json' is not in a supported format" in told(tmp_path, data)["what"]
     (data / "features.json").unlink()
     assert "it has no features.json" in told(tmp_path, data)["what"]
 
@@ -276,4 +280,4 @@ def test_other_formats_are_refused_by_name(tmp_path):
 def test_names_of_classes_that_are_no_text_are_refused(tmp_path):
     data = simple(tmp_path)
     (data / "label.labels.txt").write_bytes(b"caf\xe9\n")
-    assert "label.labels.txt' is not in the form" in told(tmp_path, data, label="label")["what"]
+    assert "label.labels.txt' is not in a supported format" in told(tmp_path, data, label="label")["what"]

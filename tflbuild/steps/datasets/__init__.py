@@ -1,1 +1,1 @@
-"""Steps that turn datasets into samples. Worker code, but for `spec`."""
+"""Steps that convert datasets to samples. Worker code, except `spec`."""

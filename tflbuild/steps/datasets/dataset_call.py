@@ -1,4 +1,4 @@
-"""A user's own code as a dataset: a generator of samples by input name."""
+"""Datasets that are Python functions: generators of samples, each a dict of arrays by input name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from tflbuild.steps.datasets.dataset_readers import (
 
 
 def open_call(declared: DeclaredDataset) -> OpenDataset:
-    """What the code gives: the first `count` samples, or all of them. It runs once, when it is read."""
+    """Open a dataset that user code generates: the first `count` samples, or all of them.
+
+    The code runs once, when the samples are read.
+    """
     params, request = declared.params, declared.request
     key = f"{declared.section}.call"
     function = load_reference(request, params["call"], key)
@@ -30,34 +33,34 @@ def open_call(declared: DeclaredDataset) -> OpenDataset:
 
     def each() -> Iterator[Block]:
         with convert_user_error(request, f"'{declared.label}' failed", key):
-            given = function(**params["options"]["arguments"])
-        if isinstance(given, Mapping) or not hasattr(given, "__iter__"):
+            samples = function(**params["options"]["arguments"])
+        if isinstance(samples, Mapping) or not hasattr(samples, "__iter__"):
             raise declared.refuse(
-                f"'{declared.label}' gave a {type(given).__name__}",
+                f"'{declared.label}' returned a {type(samples).__name__}",
                 "call",
                 why="a dataset is a generator, or a list, of dicts: {input name: array}",
-                next_step="yield one dict a sample",
+                next_step="yield one dict for each sample",
             )
-        for index, sample in enumerate(islice(guarded(declared, given, key), params["count"])):
+        for index, sample in enumerate(islice(iterate_user_samples(declared, samples, key), params["count"])):
             yield as_block(declared, index, sample, names)
 
     return OpenDataset({name: ArrayHeader() for name in names}, lambda _, __: in_blocks(each()), None, untyped=False)
 
 
-def guarded(declared: DeclaredDataset, given: Any, key: str) -> Iterator[Any]:
-    """What is given, one after the other; an exception names the user's own line."""
-    found = iter(given)
+def iterate_user_samples(declared: DeclaredDataset, samples: Any, key: str) -> Iterator[Any]:
+    """Yield the samples of user code. An exception in the code becomes a WorkerError that names the user's line."""
+    iterator = iter(samples)
     while True:
         with convert_user_error(declared.request, f"'{declared.label}' failed", key):
             try:
-                sample = next(found)
+                sample = next(iterator)
             except StopIteration:
                 return
         yield sample
 
 
 def as_block(declared: DeclaredDataset, index: int, sample: Any, names: list[str]) -> Block:
-    """One sample's arrays by name. Raises WorkerError for what is no dict of them."""
+    """Return the arrays of one sample by name. Raise WorkerError if it is not a dict, or an array is missing."""
     if not isinstance(sample, Mapping):
         raise declared.refuse(
             f"sample {index} of '{declared.label}' is a {type(sample).__name__}",
@@ -71,25 +74,25 @@ def as_block(declared: DeclaredDataset, index: int, sample: Any, names: list[str
                 f"sample {index} of '{declared.label}' has no '{name}'",
                 "call",
                 why=f"it has {', '.join(map(str, sample)) or 'nothing'}" + suggest_name(name, map(str, sample)),
-                next_step=f"yield it under that name, or map it: {declared.section}.arrays",
+                next_step=f"yield it under this name, or map it: {declared.section}.arrays",
             )
     return {name: as_array(declared, index, name, sample[name]) for name in names}
 
 
 def as_array(declared: DeclaredDataset, index: int, name: str, value: Any) -> np.ndarray:
-    """A value as an array. Raises WorkerError for what is no numbers and no text."""
+    """Convert a value of a sample to an array. Raise WorkerError if it contains neither numbers nor text."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise declared.refuse(
             f"'{name}' of sample {index} of '{declared.label}' has masked values",
             "call",
-            why="a masked value is no value that can be fed",
-            next_step="fill them: value.filled(0)",
+            why="a masked value cannot be fed to a model",
+            next_step="fill the masked values: value.filled(0)",
         )
     array = np.asarray(value)
     if array.dtype.kind not in "biufSU":
         raise declared.refuse(
             f"'{name}' of sample {index} of '{declared.label}' is a {type(value).__name__} of dtype {array.dtype}",
             "call",
-            why="an array of numbers or of text is wanted",
+            why="a dataset needs arrays of numbers or text",
         )
     return array

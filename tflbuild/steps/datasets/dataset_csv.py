@@ -1,4 +1,4 @@
-"""CSV files as datasets: the first line names the columns, every other one is a sample."""
+"""Datasets in CSV files: the first line contains the names of the columns, and every other line is a sample."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ INT64, UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 
 
 def open_csv(declared: DeclaredDataset) -> OpenDataset:
-    """An array an input, of the columns that the recipe gives it. Raises WorkerError for a line that does not fit."""
+    """Open a CSV file. The array of each input consists of the columns that the recipe assigns to it.
+
+    Raises:
+        WorkerError: The header does not fit the recipe or the model. A line that is invalid raises it when it is read.
+    """
     header, count = scan(declared)
     inputs = {spec["name"]: spec for spec in declared.wanted}
     for name in declared.options["columns"].keys() - inputs.keys():
@@ -34,29 +38,34 @@ def open_csv(declared: DeclaredDataset) -> OpenDataset:
             "columns",
             why=f"the model's inputs: {', '.join(inputs)}" + suggest_name(name, inputs),
         )
-    columns = {name: columns_of(declared, name, header) for name in inputs}
-    shapes = {name: shape_of(declared, spec, len(columns[name])) for name, spec in inputs.items()}
+    columns = {name: find_columns(declared, name, header) for name in inputs}
+    shapes = {name: sample_shape(declared, spec, len(columns[name])) for name, spec in inputs.items()}
     arrays = {name: ArrayHeader(None, (count, *shape)) for name, shape in shapes.items()}
     label = declared.params["label"]
     if label:
-        columns[label], shapes[label] = [place_of(declared, label, header, "label")], ()
+        columns[label], shapes[label] = [find_column(declared, label, header, "label")], ()
         arrays[label] = ArrayHeader(np.dtype(np.int64), (count,))
-    parses = {name: parser(spec["dtype"]) for name, spec in inputs.items()} | ({label: whole} if label else {})
+    parsers = {name: select_parser(spec["dtype"]) for name, spec in inputs.items()}
+    parsers |= {label: parse_integer} if label else {}
 
     def each(picked: np.ndarray | None) -> Iterator[Block]:
         chosen = None if picked is None else set(picked.tolist())
-        for index, (line, row) in enumerate(rows(declared, len(header))):
+        for index, (line, row) in enumerate(read_rows(declared, len(header))):
             if chosen is None or index in chosen:
                 yield {
-                    name: parse_cells(declared, line, header, row, columns[name], parses[name]).reshape(shapes[name])
+                    name: parse_cells(declared, line, header, row, columns[name], parsers[name]).reshape(shapes[name])
                     for name in arrays
                 }
 
     return OpenDataset(arrays, lambda _, picked: in_blocks(each(picked)), count, untyped=True)
 
 
-def lines(declared: DeclaredDataset) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not empty, the header first. Raises WorkerError for no text."""
+def read_lines(declared: DeclaredDataset) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of every line that is not empty, including the header.
+
+    Raises:
+        WorkerError: The file is not text in UTF-8, or not valid CSV.
+    """
     try:
         with declared.path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=declared.options["delimiter"], strict=True)
@@ -68,46 +77,54 @@ def lines(declared: DeclaredDataset) -> Iterator[tuple[int, list[str]]]:
 
 
 def scan(declared: DeclaredDataset) -> tuple[list[str], int]:
-    """(names of the columns, lines of data). Raises WorkerError for a header that names a column twice."""
-    found = lines(declared)
-    _, header = next(found, (0, []))
+    """Return the names of the columns, and the number of samples.
+
+    Raises:
+        WorkerError: The file is empty, or two columns have the same name.
+    """
+    lines = read_lines(declared)
+    _, header = next(lines, (0, []))
     header = [name.strip() for name in header]
     if not header:
-        raise declared.refuse(f"'{declared.label}' is empty", "path", next_step="its first line names the columns")
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
         raise declared.refuse(
-            f"'{declared.label}' has two columns '{twice}'", "path", next_step="the first line names the columns"
+            f"'{declared.label}' is empty", "path", next_step="write the names of the columns in line 1"
         )
-    return header, sum(1 for _ in found)
+    duplicate = next((name for name in header if header.count(name) > 1), None)
+    if duplicate is not None:
+        raise declared.refuse(
+            f"'{declared.label}' has two columns '{duplicate}'",
+            "path",
+            next_step="use different names for the columns in the first line",
+        )
+    return header, sum(1 for _ in lines)
 
 
-def rows(declared: DeclaredDataset, width: int) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every line of data. Raises WorkerError for one with another number of cells."""
-    found = lines(declared)
-    next(found)
-    for line, row in found:
+def read_rows(declared: DeclaredDataset, width: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of every sample. Raise WorkerError if a line has not `width` cells."""
+    lines = read_lines(declared)
+    next(lines)
+    for line, row in lines:
         if len(row) != width:
             raise declared.refuse(
-                f"line {line} of '{declared.label}' has {len(row)} values, and the first line names {width} columns",
+                f"line {line} of '{declared.label}' has {len(row)} values, but the first line has {width} columns",
                 "path",
                 next_step=f"correct the line; values are separated by '{declared.options['delimiter']}'",
             )
         yield line, row
 
 
-def columns_of(declared: DeclaredDataset, name: str, header: Sequence[str]) -> list[int]:
-    """The places of an input's columns: as declared, patterns spelled out, or the column of its name."""
+def find_columns(declared: DeclaredDataset, name: str, header: Sequence[str]) -> list[int]:
+    """Return the indices of an input's columns: the declared names and patterns, or the column with its name."""
     key = f"columns.{name}"
-    found = []
+    indices = []
     for text in declared.options["columns"].get(name, [name]):
-        matching = [place for place, column in enumerate(header) if fnmatchcase(column, text)]
-        found += [header.index(text)] if text in header else matching or [place_of(declared, text, header, key)]
-    return found
+        matching = [index for index, column in enumerate(header) if fnmatchcase(column, text)]
+        indices += [header.index(text)] if text in header else matching or [find_column(declared, text, header, key)]
+    return indices
 
 
-def place_of(declared: DeclaredDataset, name: str, header: Sequence[str], key: str) -> int:
-    """The place of a column. Raises WorkerError where there is none."""
+def find_column(declared: DeclaredDataset, name: str, header: Sequence[str], key: str) -> int:
+    """Return the index of a column. Raise WorkerError if there is no such column."""
     if name in header:
         return header.index(name)
     shown = ", ".join(header[:20]) + (", ..." if len(header) > 20 else "")
@@ -115,55 +132,59 @@ def place_of(declared: DeclaredDataset, name: str, header: Sequence[str], key: s
         f"'{declared.label}' has no column '{name}'",
         key,
         why=f"its columns: {shown}" + suggest_name(name, header),
-        next_step=f"{declared.section}.columns says which columns feed an input, {{input: [column, ...]}}",
+        next_step=f"declare the columns of each input: {declared.section}.columns={{input: [column, ...]}}",
     )
 
 
-def shape_of(declared: DeclaredDataset, spec: Mapping[str, Any], count: int) -> tuple[int, ...]:
-    """The shape of one sample: the input's, where its columns are as many."""
+def sample_shape(declared: DeclaredDataset, spec: Mapping[str, Any], count: int) -> tuple[int, ...]:
+    """Return the shape of one sample, that of the input. Raise WorkerError if it has not `count` values.
+
+    One dynamic dimension is computed from the number of columns.
+    """
     shape = tuple(spec["shape"][1:])
     if None in shape:
-        free = [size for size in shape if size is not None]
-        rest = int(np.prod(free, dtype=np.int64))
+        fixed = [size for size in shape if size is not None]
+        rest = int(np.prod(fixed, dtype=np.int64))
         if shape.count(None) == 1 and count % rest == 0:
             return tuple(count // rest if size is None else size for size in shape)
     elif int(np.prod(shape, dtype=np.int64)) == count:
         return shape
     raise declared.refuse(
-        f"input '{spec['name']}' takes {list(shape)} values a sample, and {count} columns are given for it",
+        f"input '{spec['name']}' needs {list(shape)} values per sample, but has {count} columns",
         f"columns.{spec['name']}",
         next_step=f"list its columns: {declared.section}.columns.{spec['name']}=[column,...]",
     )
 
 
-def parser(dtype: str) -> Parse:
-    """How a cell becomes a value of an input: integers exactly, other numbers as float64, text as UTF-8."""
+def select_parser(dtype: str) -> Parse:
+    """Return the function that converts a cell to a value: an exact integer, a float64, or text in UTF-8."""
     if dtype == "string":
         return str.encode
     if dtype == "bool":
-        return truth
-    return whole if np.dtype(dtype).kind in "iu" else partial(real, dtype=np.dtype(dtype))
+        return parse_bool
+    return parse_integer if np.dtype(dtype).kind in "iu" else partial(parse_float, dtype=np.dtype(dtype))
 
 
-def whole(text: str) -> int:
-    """An integer that an array of int64 or uint64 can hold. Raises ValueError for what is none."""
+def parse_integer(text: str) -> int:
+    """Return an integer that fits into int64 or uint64. Raise ValueError for any other text."""
     value = int(text)
     if "_" in text or not INT64.min <= value <= UINT64.max:
         raise ValueError(text)
     return value
 
 
-def truth(text: str) -> int:
-    """0 or 1. Raises ValueError for anything else."""
+def parse_bool(text: str) -> int:
+    """Return 0 or 1. Raise ValueError for any other text."""
     if text.strip() not in ("0", "1"):
         raise ValueError(text)
     return int(text)
 
 
-def real(text: str, dtype: np.dtype) -> float:
-    """A number. Raises ValueError for what is none, NaN and infinity among it, and for an integer that `dtype` changes.
+def parse_float(text: str, dtype: np.dtype) -> float:
+    """Return a finite number. A fraction may be rounded, but not an integer, which may be an identifier.
 
-    Digits behind the point are rounded, as every reader does; a whole number, an identifier perhaps, is not.
+    Raises:
+        ValueError: The text is not a finite number, or is an integer that `dtype` cannot represent.
     """
     value = float(text)
     if not math.isfinite(value) or "_" in text:
@@ -173,23 +194,28 @@ def real(text: str, dtype: np.dtype) -> float:
     return value
 
 
-KINDS: Mapping[Parse, str] = {whole: "a whole number of 64 bits", truth: "0 or 1"}
+KINDS: Mapping[Parse, str] = {parse_integer: "a whole number of 64 bits", parse_bool: "0 or 1"}
 
 
 def parse_cells(
-    declared: DeclaredDataset, line: int, header: Sequence[str], row: Sequence[str], places: Sequence[int], parse: Parse
+    declared: DeclaredDataset,
+    line: int,
+    header: Sequence[str],
+    row: Sequence[str],
+    indices: Sequence[int],
+    parse: Parse,
 ) -> np.ndarray:
-    """The values of one input on one line. Raises WorkerError, with line and column, for what is no number."""
+    """Return the values of one input in one line. Raise WorkerError, with line and column, for an invalid cell."""
     values = []
-    for place in places:
+    for index in indices:
         try:
-            values.append(parse(row[place]))
+            values.append(parse(row[index]))
         except ValueError:
             kind = KINDS.get(parse, "a number that the input's type can hold")
             raise declared.refuse(
-                f"line {line} of '{declared.label}', column '{header[place]}': '{row[place]}' is not {kind}",
+                f"line {line} of '{declared.label}', column '{header[index]}': '{row[index]}' is not {kind}",
                 "path",
-                why="an input takes numbers, a label is a class index",
+                why="an input needs numbers, and a label is a class index",
                 next_step="correct the line",
             ) from None
     return np.array(values)

@@ -1,4 +1,4 @@
-"""A dataset held against the signature, and fed: every disagreement is refused by the names of both sides."""
+"""Feeding of a dataset to a model: every difference between dataset and signature is an error that names both."""
 
 from __future__ import annotations
 
@@ -14,16 +14,26 @@ from tflbuild.steps.datasets.dataset_readers import ArrayHeader, Block, Declared
 from tflbuild.steps.datasets.sample_files import Arrays
 
 Specs = Sequence[Mapping[str, Any]]
-FEW_VALUES = 16  # of which nothing can be said
-ROUNDED = 0.1  # of an integer: further away no value was meant as one
+# A smaller number of values does not show whether they are meant as integers.
+FEW_VALUES = 16
+# A value that is further away from an integer is not meant as one.
+ROUNDED = 0.1
 
 
 @dataclass
 class DatasetFeeder:
-    """Feeds the inputs of the main signature, `declared.wanted`, and of others as far as the dataset has arrays.
+    """Feeds the inputs of the main signature, and of further signatures if the dataset has arrays for them.
 
-    Names, and the shapes and dtypes that the dataset tells beforehand, are checked when this is made;
-    values, and what is only known then, as they are read. Raises WorkerError.
+    Names, shapes and dtypes are checked at construction, as far as they are known. Values, and the rest, are checked
+    while they are read. Both raise WorkerError.
+
+    Attributes:
+        declared: The dataset in the recipe. Its `wanted` are the inputs of the main signature.
+        opened: The dataset.
+        others: The inputs of further signatures, by signature name.
+        names: Input -> array, for the main signature.
+        more: Signature name -> input -> array, for the further signatures that are fed.
+        seen: Array -> the shape of its samples.
     """
 
     declared: DeclaredDataset
@@ -45,11 +55,11 @@ class DatasetFeeder:
 
     @property
     def label(self) -> str:
-        """The array of labels, "" for none."""
+        """The name of the label array; "" if there is none."""
         return str(self.declared.params["label"])
 
     def feedable(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Further signatures that the dataset has all arrays for, with input -> array."""
+        """Yield each further signature for which the dataset has all arrays, and its inputs with their arrays."""
         for key, specs in self.others.items():
             names = {spec["name"]: self.array_of(key, spec["name"]) for spec in specs}
             if all(name in self.opened.arrays for name in names.values()) and all(spec["shape"] for spec in specs):
@@ -58,63 +68,71 @@ class DatasetFeeder:
                 yield key, names
 
     def array_of(self, key: str, name: str) -> str:
-        """The array of an input: as mapped for its signature, as for the main one, the only one, or by its name."""
-        renamed = dict(self.declared.params["arrays"])
-        alone = len(self.others.get(key, self.declared.wanted)) == 1
-        return renamed.get(f"{key}/{name}") or renamed.get(name) or (self.opened.only if alone else "") or name
+        """Return the array of an input.
 
-    # before anything is read
+        It is the one that `arrays` maps to it for its signature, or for the main signature; or else the only array of
+        the dataset for an only input; or else the array with the name of the input.
+
+        Args:
+            key: The signature name; "" for the main signature.
+            name: The input.
+        """
+        renamed = dict(self.declared.params["arrays"])
+        is_only_input = len(self.others.get(key, self.declared.wanted)) == 1
+        return renamed.get(f"{key}/{name}") or renamed.get(name) or (self.opened.only if is_only_input else "") or name
 
     def require_known_inputs(self) -> None:
-        """What `arrays` maps must be inputs."""
-        known = {spec["name"] for spec in self.declared.wanted}
-        known |= {f"{key}/{spec['name']}" for key, specs in self.others.items() for spec in specs}
-        for name in dict(self.declared.params["arrays"]).keys() - known:
+        """Raise WorkerError if `arrays` maps a name that is not an input."""
+        inputs = {spec["name"] for spec in self.declared.wanted}
+        inputs |= {f"{key}/{spec['name']}" for key, specs in self.others.items() for spec in specs}
+        for name in dict(self.declared.params["arrays"]).keys() - inputs:
             raise self.declared.refuse(
                 f"'{self.declared.section}.arrays' names the input '{name}', which the model lacks",
                 "arrays",
-                why=f"the model's inputs: {', '.join(sorted(known))}" + suggest_name(name, known),
+                why=f"the model's inputs: {', '.join(sorted(inputs))}" + suggest_name(name, inputs),
             )
 
     def require_form(self, spec: Mapping[str, Any], name: str) -> None:
-        """An input's array: it must be there and, as far as that is known, fit."""
+        """Raise WorkerError if the array of an input does not exist, or has another shape or dtype."""
         if name not in self.opened.arrays:
-            holds = ", ".join(f"{n} {a}".strip() for n, a in self.opened.arrays.items()) or "nothing"
+            contents = ", ".join(f"{n} {a}".strip() for n, a in self.opened.arrays.items()) or "nothing"
             raise self.declared.refuse(
                 f"'{self.declared.label}' has no array '{name}' for the model's input '{spec['name']}'",
-                why=f"it holds {holds}" + suggest_name(name, self.opened.arrays),
+                why=f"it contains {contents}" + suggest_name(name, self.opened.arrays),
                 next_step=f"rename the array, or map it: {self.declared.section}.arrays.{spec['name']}=<array>",
             )
         if not spec["shape"]:
             raise self.declared.refuse(
                 f"input '{spec['name']}' is a single number or string",
-                why="samples lie along the first axis, and it has none",
+                why="the first axis of an input is that of the samples, and this input has no axis",
                 next_step="give the input a batch dimension, or use verify=none",
             )
-        held = self.opened.arrays[name]
-        if held.shape is not None:
-            self.require_shape(spec, name, held.shape)
-        if held.dtype is not None:
-            self.require_dtype(spec, name, held.dtype)
+        header = self.opened.arrays[name]
+        if header.shape is not None:
+            self.require_shape(spec, name, header.shape)
+        if header.dtype is not None:
+            self.require_dtype(spec, name, header.dtype)
 
     def require_shape(self, spec: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> None:
-        """The shape of an array, samples first."""
-        one = spec["shape"][1:]
-        fits = len(shape) == len(one) + 1 and all(size in (None, has) for size, has in zip(one, shape[1:], strict=True))
+        """Raise WorkerError if the shape of an array, with the samples first, is not that of the input."""
+        sample_shape = spec["shape"][1:]
+        fits = len(shape) == len(sample_shape) + 1 and all(
+            size in (None, actual) for size, actual in zip(sample_shape, shape[1:], strict=True)
+        )
         if not fits:
             raise self.declared.refuse(
                 f"array '{name}' of '{self.declared.label}' has samples of shape {list(shape[1:])}",
-                why=f"input '{spec['name']}' takes {one} a sample (its shape is {spec['shape']})",
+                why=f"input '{spec['name']}' needs {sample_shape} per sample (its shape is {spec['shape']})",
                 next_step="reshape the array, or declare the shape under signature.inputs",
             )
 
     def require_dtype(self, spec: Mapping[str, Any], name: str, dtype: np.dtype) -> None:
-        """Strings for strings; numbers of the input's dtype, or numbers that are declared to be converted."""
+        """Raise WorkerError unless the dtype of an array is that of the input, or may be converted to it."""
         if spec["dtype"] == "string":
             if dtype.kind not in "US":
                 raise self.declared.refuse(
                     f"array '{name}' of '{self.declared.label}' is {dtype}",
-                    why=f"input '{spec['name']}' takes strings",
+                    why=f"input '{spec['name']}' needs strings",
                     next_step="store text: numpy.array(['yes', 'no'])",
                 )
             return
@@ -123,8 +141,8 @@ class DatasetFeeder:
             return
         raise self.declared.refuse(
             f"array '{name}' of '{self.declared.label}' is {dtype}",
-            why=f"input '{spec['name']}' takes {spec['dtype']}",
-            next_step=f"say how values are converted: {self.declared.section}.scale=1.0 feeds them unchanged,"
+            why=f"input '{spec['name']}' needs {spec['dtype']}",
+            next_step=f"declare how values are converted: {self.declared.section}.scale=1.0 feeds them unchanged,"
             f" as {spec['dtype']}"
             if numeric
             else "store numbers",
@@ -132,51 +150,51 @@ class DatasetFeeder:
 
     @property
     def conversion(self) -> tuple[float | None, float | None]:
-        """(scale, offset) that are still to be applied; None where the recipe declares none."""
+        """The scale and the offset that are still to be applied; None for each that the recipe does not declare."""
         if self.opened.converted:
             return None, None
         return self.declared.params["scale"], self.declared.params["offset"]
 
     def require_labels(self, name: str) -> None:
-        """One integer a sample."""
+        """Raise WorkerError if there is no label array, or it does not have one integer per sample."""
         if name not in self.opened.arrays:
             raise self.declared.refuse(
                 f"'{self.declared.label}' has no label array '{name}'",
                 "label",
-                why=f"it holds {', '.join(self.opened.arrays)}" + suggest_name(name, self.opened.arrays),
+                why=f"it contains {', '.join(self.opened.arrays)}" + suggest_name(name, self.opened.arrays),
             )
-        held = self.opened.arrays[name]
-        if held.shape is not None and held.dtype is not None:
-            self.require_integers(name, held)
+        header = self.opened.arrays[name]
+        if header.shape is not None and header.dtype is not None:
+            self.require_integers(name, header)
 
-    def require_integers(self, name: str, held: ArrayHeader) -> None:
-        """Raises WorkerError for labels that are no class indices."""
-        shape, dtype = held.shape or (), held.dtype
+    def require_integers(self, name: str, header: ArrayHeader) -> None:
+        """Raise WorkerError for labels that are not class indices."""
+        shape, dtype = header.shape or (), header.dtype
         assert dtype is not None
         if (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) and dtype.kind in "iu":
             return
         raise self.declared.refuse(
-            f"label array '{name}' of '{self.declared.label}' is {held}",
+            f"label array '{name}' of '{self.declared.label}' is {header}",
             "label",
-            why="labels are one integer class index a sample",
+            why="labels are class indices: one integer per sample",
         )
 
     def used(self) -> dict[str, str]:
-        """What a person calls an array that is read -> its name."""
-        told = dict(self.names)
-        told |= {f"{key}/{spec}": name for key, names in self.more.items() for spec, name in names.items()}
-        return told | ({f"label '{self.label}'": self.label} if self.label else {})
+        """Return the arrays that are read: the label of each for messages -> its name."""
+        arrays = dict(self.names)
+        arrays |= {f"{key}/{spec}": name for key, names in self.more.items() for spec, name in names.items()}
+        return arrays | ({f"label '{self.label}'": self.label} if self.label else {})
 
     def require_one_length(self) -> None:
-        """Arrays that tell how many samples they have must agree."""
-        shapes = {told: self.opened.arrays[name].shape for told, name in self.used().items()}
-        counts = {told: shape[0] for told, shape in shapes.items() if shape}
+        """Raise WorkerError if the arrays have different numbers of samples, as far as these are known."""
+        shapes = {label: self.opened.arrays[name].shape for label, name in self.used().items()}
+        counts = {label: shape[0] for label, shape in shapes.items() if shape}
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-            raise self.declared.refuse(f"the arrays of '{self.declared.label}' differ in length", why=told)
+            lengths = ", ".join(f"{label}: {count}" for label, count in counts.items())
+            raise self.declared.refuse(f"the arrays of '{self.declared.label}' differ in length", why=lengths)
 
     def available(self) -> int | None:
-        """Samples there are; None where only reading tells. Raises WorkerError for none."""
+        """Return the number of samples; None if it is known only after reading. Raise WorkerError if there are none."""
         lengths = [shape[0] for name in self.used().values() if (shape := self.opened.arrays[name].shape)]
         count = lengths[0] if lengths else self.opened.count
         if count == 0:
@@ -184,13 +202,20 @@ class DatasetFeeder:
         return count
 
     def no_samples(self) -> WorkerError:
-        """The error for an empty dataset."""
+        """Return the error for an empty dataset."""
         return self.declared.refuse(
             f"'{self.declared.label}' holds no samples", why="there is nothing to feed", next_step="add samples to it"
         )
 
     def pick(self, available: int) -> np.ndarray | None:
-        """Indices, ascending, of `count` samples drawn by the seed without replacement; None for all."""
+        """Select `count` samples at random, with the seed of the recipe and without replacement.
+
+        Returns:
+            Their indices in ascending order; None for all samples.
+
+        Raises:
+            WorkerError: The dataset has fewer samples.
+        """
         count = self.declared.params["count"]
         if count is None or count == available:
             return None
@@ -203,20 +228,22 @@ class DatasetFeeder:
         return np.sort(np.random.default_rng(self.declared.params["seed"]).choice(available, count, replace=False))
 
     def unfed(self) -> list[str]:
-        """Further signatures that the dataset has no arrays for."""
+        """Return the further signatures for which the dataset has no arrays."""
         return [key for key in self.others if key not in self.more]
 
-    # while it is read
-
     def require_count(self, count: int) -> None:
-        """What only reading to the end tells: there were samples, and as many as were asked for."""
+        """Raise WorkerError if no samples, or fewer than requested, were read. Call it after reading."""
         if count == 0:
             raise self.no_samples()
         if self.available() is None and self.declared.params["count"] not in (None, count):
             self.pick(count)
 
     def feed(self) -> Iterator[tuple[Arrays, np.ndarray | None, dict[str, Arrays]]]:
-        """Blocks of (inputs, labels, inputs of further signatures), as they are fed."""
+        """Yield blocks of samples: the inputs, the labels (or None), and the inputs of further signatures.
+
+        Raises:
+            WorkerError: A value does not fit the input or is not a class index.
+        """
         available = self.available()
         picked = None if available is None else self.pick(available)
         step_progress.expect((available or 0) if picked is None else len(picked))
@@ -232,7 +259,7 @@ class DatasetFeeder:
             step_progress.advance(len(next(iter(block.values()))))
 
     def fit(self, spec: Mapping[str, Any], name: str, block: Block) -> np.ndarray:
-        """A block of one input, in its dtype."""
+        """Return a block of one input in its dtype. Raise WorkerError if shape, dtype or values do not fit."""
         array = block[name]
         self.require_shape(spec, name, array.shape)
         self.require_dtype(spec, name, array.dtype)
@@ -240,7 +267,7 @@ class DatasetFeeder:
             raise self.declared.refuse(
                 f"samples of array '{name}' of '{self.declared.label}' differ in shape",
                 why=f"{list(self.seen[name])} and {list(array.shape[1:])}",
-                next_step="give all samples one shape",
+                next_step="use the same shape for all samples",
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise self.declared.refuse(
@@ -250,8 +277,9 @@ class DatasetFeeder:
         return self.cast(array, name, spec)
 
     def cast(self, array: np.ndarray, name: str, spec: Mapping[str, Any]) -> np.ndarray:
-        """`value * scale + offset` where one is declared; else the values as they are."""
-        if spec["dtype"] == "string":  # as UTF-8 bytes of one width, which NumPy stores without pickling
+        """Return `value * scale + offset` in the dtype of the input, or the unchanged values if neither is declared."""
+        # Text becomes UTF-8 bytes of one width, which NumPy can store without pickling.
+        if spec["dtype"] == "string":
             return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
         scale, offset = self.conversion
         dtype = np.dtype(spec["dtype"])
@@ -268,34 +296,40 @@ class DatasetFeeder:
         return values
 
     def fit_range(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-        """Values in the input's dtype, which must be able to hold them; fractions are rounded to integers."""
+        """Convert values to the dtype of the input. Fractions are rounded to integers if the dtype is one of integers.
+
+        Raises:
+            WorkerError: A value is outside the range of the dtype, or rounding would lose the content.
+        """
         if dtype.kind == "b":
             limits: tuple[float, float] = (0, 1)
         else:
-            info = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
-            limits = (info.min, info.max) if dtype.kind in "iu" else (float(info.min), float(info.max))
-        # Python compares integers and floats exactly, NumPy after a conversion.
-        least, greatest = (values.min().item(), values.max().item()) if values.size else limits
-        if least < limits[0] or greatest > limits[1]:
+            bounds = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+            limits = (bounds.min, bounds.max) if dtype.kind in "iu" else (float(bounds.min), float(bounds.max))
+        # Python compares integers and floats exactly. NumPy would convert them first.
+        lowest, highest = (values.min().item(), values.max().item()) if values.size else limits
+        if lowest < limits[0] or highest > limits[1]:
             raise self.declared.refuse(
-                f"array '{name}' of '{self.declared.label}' does not fit into {dtype} once scaled",
+                f"array '{name}' of '{self.declared.label}' does not fit into {dtype} after scaling",
                 "scale",
-                why=f"its values run from {least:.6g} to {greatest:.6g}",
+                why=f"its values are from {lowest:.6g} to {highest:.6g}",
             )
         if dtype.kind in "iu" and values.dtype.kind == "f" and is_lost_to_rounding(values):
             raise self.declared.refuse(
                 f"array '{name}' of '{self.declared.label}' would become {np.rint(values.min()):g} and"
                 f" {np.rint(values.max()):g} in {dtype}",
                 "scale",
-                why=f"its values run from {values.min():.6g} to {values.max():.6g} once scaled",
-                next_step=f"leave {self.declared.section}.scale, .mean and .std out where the input takes raw values",
+                why=f"after scaling, its values are from {values.min():.6g} to {values.max():.6g}",
+                next_step=f"if the input needs raw values, remove {self.declared.section}.scale, .mean and .std",
             )
         return (np.rint(values) if dtype.kind in "iu" and values.dtype.kind == "f" else values).astype(dtype)
 
     def require_unchanged(self, array: np.ndarray, values: np.ndarray, name: str) -> None:
-        """`scale: 1.0` feeds values unchanged: only digits of a float may be rounded to those of a shorter one.
+        """Check that values are fed unchanged (`scale: 1.0`). Only a float may be rounded to a shorter float.
 
-        Raises WorkerError for fractions in an integer or boolean input, and for integers that a float cannot hold.
+        Raises:
+            WorkerError: An integer or boolean input would get a fraction, or a float input an integer that it cannot
+                represent.
         """
         if array.dtype.kind == "f" and values.dtype.kind == "f":
             return
@@ -306,11 +340,11 @@ class DatasetFeeder:
                 f"array '{name}' of '{self.declared.label}' holds {first}, which {values.dtype} cannot hold",
                 "scale",
                 why=f"{int((~exact).sum())} of the {array.size} values that were read last would be changed",
-                next_step="store values that the input takes, or declare the scale that makes them so",
+                next_step="store values that the input accepts, or declare a scale that converts them",
             )
 
     def labels(self, block: Block) -> np.ndarray:
-        """Class indices, int64 [samples]."""
+        """Return the labels of a block: class indices, int64 of shape [samples]. Raise WorkerError for other values."""
         labels = block[self.label]
         self.require_integers(self.label, ArrayHeader(labels.dtype, labels.shape))
         labels = labels.reshape(len(labels))
@@ -328,7 +362,7 @@ class DatasetFeeder:
 
 
 def is_lost_to_rounding(values: np.ndarray) -> bool:
-    """Whether fractions of 0 to 1 are about to be rounded to integers."""
+    """Return whether values within a range of 1, which are not integers, would be rounded to integers."""
     if values.size < FEW_VALUES or values.max() - values.min() > 1.0:
         return False
     return bool(np.abs(values - np.rint(values)).max() > ROUNDED)

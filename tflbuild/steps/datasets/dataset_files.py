@@ -1,4 +1,4 @@
-"""Folders of files, one a sample: which there are, in an order that no file system decides, and their labels."""
+"""Folders with one file per sample: the files in an order that does not depend on the file system, and their labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ VALUES = "values"
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """Files in the order of their relative POSIX names; `labels` are places in `classes`, empty for a flat folder."""
+    """The files of a dataset.
+
+    Attributes:
+        root: The folder.
+        names: Their POSIX paths relative to the folder, sorted.
+        labels: For each file, an index into `classes`. Empty if the folder has no class folders.
+        classes: The names of the classes.
+    """
 
     root: Path
     names: Sequence[str]
@@ -33,70 +40,72 @@ class SampleFiles:
 
 
 def list_files(declared: DeclaredDataset, suffixes: Sequence[str]) -> SampleFiles:
-    """The files that end in one of `suffixes`, in the folder itself or in one folder a class.
+    """List the files that end in one of `suffixes`, in the folder itself or in one folder per class.
 
-    Raises WorkerError for a folder without any, for both forms mixed, and for classes that do not match.
+    Raises:
+        WorkerError: There are no files, or there are files in the folder and in class folders, or the class folders do
+            not match the recipe.
     """
     root = declared.path
-    found = sorted(
+    files = sorted(
         path.relative_to(root).as_posix()
         for path in root.rglob("*")
         if path.is_file() and path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root))
     )
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    flat = [name for name in found if "/" not in name]
-    if not found:
-        raise nothing_found(declared, suffixes)
-    if flat and len(flat) < len(found):
+    top_files = [name for name in files if "/" not in name]
+    if not files:
+        raise no_files_error(declared, suffixes)
+    if top_files and len(top_files) < len(files):
         raise declared.refuse(
-            f"'{declared.label}' has files beside its folders",
+            f"'{declared.label}' has files next to its folders",
             "path",
-            why=f"{flat[0]} lies beside {next(name for name in found if '/' in name)}",
+            why=f"it contains both {top_files[0]} and {next(name for name in files if '/' in name)}",
             next_step="put every file into the folder of its class, or all into one folder",
         )
-    if flat:
+    if top_files:
         require_no_labels(declared)
-        return SampleFiles(root, found, (), ())
+        return SampleFiles(root, files, (), ())
     classes = class_names(declared, folders)
-    kept = [name for name in found if name.partition("/")[0] in classes]
-    require_filled(declared, classes, kept)
-    places = {name: place for place, name in enumerate(classes)}
-    return SampleFiles(root, kept, [places[name.partition("/")[0]] for name in kept], classes)
+    names = [name for name in files if name.partition("/")[0] in classes]
+    require_filled(declared, classes, names)
+    class_indices = {name: index for index, name in enumerate(classes)}
+    return SampleFiles(root, names, [class_indices[name.partition("/")[0]] for name in names], classes)
 
 
 def is_hidden(path: Path) -> bool:
-    """What a system leaves behind (.DS_Store, ._photo.jpg) is no sample."""
+    """Return whether a path is hidden, such as the files that macOS makes (.DS_Store, ._photo.jpg)."""
     return any(part.startswith(".") for part in path.parts)
 
 
-def nothing_found(declared: DeclaredDataset, suffixes: Sequence[str]) -> Exception:
-    """The error for a folder without a file of this kind."""
+def no_files_error(declared: DeclaredDataset, suffixes: Sequence[str]) -> Exception:
+    """Return the error for a folder without a file that has one of the suffixes."""
     paths = [
         path for path in declared.path.rglob("*") if path.is_file() and not is_hidden(path.relative_to(declared.path))
     ]
     endings = Counter(path.suffix or "no suffix" for path in paths)
-    has = ", ".join(f"{ending}: {count}" for ending, count in sorted(endings.items())[:5]) or "it is empty"
+    contents = ", ".join(f"{ending}: {count}" for ending, count in sorted(endings.items())[:5]) or "it is empty"
     return declared.refuse(
         f"'{declared.label}' holds no samples",
         "path",
-        why=f"no file ends in {', '.join(suffixes)}; by suffix: {has}" if endings else has,
-        next_step="name the folder that the files, or the folders of the classes, lie in",
+        why=f"no file ends in {', '.join(suffixes)}; by suffix: {contents}" if endings else contents,
+        next_step="name the folder that contains the files, or the folders of the classes",
     )
 
 
 def require_no_labels(declared: DeclaredDataset) -> None:
-    """Raises WorkerError where class folders are asked for and there are none."""
+    """Raise WorkerError if the recipe needs class folders, for a folder that has no class folders."""
     if declared.params["label"] or declared.options["classes"]:
         raise declared.refuse(
             f"'{declared.label}' has no class folders",
             "label" if declared.params["label"] else "classes",
-            why="all its files lie in the folder itself",
-            next_step="put the files of each class into a folder named after it, or leave the key empty",
+            why="all its files are in the folder itself",
+            next_step="put the files of each class into a folder with the name of the class, or leave the key empty",
         )
 
 
 def class_names(declared: DeclaredDataset, folders: Sequence[str]) -> Sequence[str]:
-    """The declared classes, each of which must be a folder, or all folders by name."""
+    """Return the declared classes, or all folders by name. Raise WorkerError if a declared class has no folder."""
     classes: Sequence[str] = declared.options["classes"] or folders
     for name in classes:
         if name not in folders:
@@ -104,7 +113,7 @@ def class_names(declared: DeclaredDataset, folders: Sequence[str]) -> Sequence[s
                 f"'{declared.label}' has no folder '{name}'",
                 "classes",
                 why=f"its folders: {', '.join(folders)}" + suggest_name(name, folders),
-                next_step="make the folder, or correct the name",
+                next_step="create the folder, or correct the name",
             )
     if len(set(classes)) < len(classes):
         raise declared.refuse("a class is named twice", "classes", why=", ".join(classes))
@@ -112,7 +121,7 @@ def class_names(declared: DeclaredDataset, folders: Sequence[str]) -> Sequence[s
 
 
 def require_filled(declared: DeclaredDataset, classes: Sequence[str], names: Sequence[str]) -> None:
-    """Raises WorkerError for a class folder without a sample: a label would silently be missing."""
+    """Raise WorkerError for a class folder without samples, since its label would be missing without a warning."""
     empty = [name for name in classes if not any(file.startswith(f"{name}/") for file in names)]
     if empty:
         raise declared.refuse(
@@ -124,17 +133,24 @@ def require_filled(declared: DeclaredDataset, classes: Sequence[str], names: Seq
 
 
 def open_files(
-    files: SampleFiles, held: ArrayHeader, read_one: Callable[[Path], np.ndarray], **how: bool
+    files: SampleFiles, header: ArrayHeader, read_file: Callable[[Path], np.ndarray], **flags: bool
 ) -> OpenDataset:
-    """A dataset of files, each read by `read_one`; `how` are flags of `OpenDataset`."""
+    """Return a dataset with one file per sample.
+
+    Args:
+        files: The files.
+        header: The header of the array of values.
+        read_file: Reads one file as an array.
+        **flags: Further arguments of `OpenDataset`.
+    """
     labels = np.asarray(files.labels, np.int64)
-    arrays = {VALUES: held} | ({LABEL: ArrayHeader(labels.dtype, labels.shape)} if files.classes else {})
+    arrays = {VALUES: header} | ({LABEL: ArrayHeader(labels.dtype, labels.shape)} if files.classes else {})
 
     def each(picked: np.ndarray | None) -> Iterator[Block]:
         for index in range(len(files.names)) if picked is None else picked:
             label = {LABEL: labels[index]} if files.classes else {}
-            yield {VALUES: read_one(files.root / files.names[index]), **label}
+            yield {VALUES: read_file(files.root / files.names[index]), **label}
 
     return OpenDataset(
-        arrays, lambda _, picked: in_blocks(each(picked)), len(files.names), VALUES, classes=files.classes, **how
+        arrays, lambda _, picked: in_blocks(each(picked)), len(files.names), VALUES, classes=files.classes, **flags
     )

@@ -1,8 +1,8 @@
-"""What every kind of dataset becomes when it is opened: named arrays, read block by block.
+"""The interface of all kinds of datasets: named arrays that are read in blocks.
 
-A kind is a function that takes a `DeclaredDataset` and gives an `OpenDataset`; they are listed in OPENERS of
-`steps.datasets.sample`. Opening reads as little as it can (headers, names, counts). Reading gives blocks:
-several samples at once, along the first axis of each array, small enough that memory stays flat.
+For each kind, a function in OPENERS of `steps.datasets.sample` converts a `DeclaredDataset` to an `OpenDataset`. It
+reads as little as possible (headers, names, counts). Samples are read in blocks: several samples along the first axis
+of each array, and small enough that the use of memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Read = Callable[[Sequence[str], np.ndarray | None], Iterator[Block]]
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What is known of an array before it is read. `shape` has the samples first; None: not known yet."""
+    """The dtype and the shape of an array, as far as they are known before it is read. The first axis is samples."""
 
     dtype: np.dtype | None = None
     shape: tuple[int, ...] | None = None
@@ -38,11 +38,15 @@ class ArrayHeader:
 class OpenDataset:
     """A dataset that can be read.
 
-    `arrays` are those that it has, by name. `read(names, picked)` gives blocks of these arrays in the
-    dataset's order: all samples, or those at `picked`, which ascend. `count` is None where only
-    reading to the end would tell; `picked` is then None. The array `only` feeds the model's only
-    input, whatever its name. `untyped` values have no element type of their own (text, or pixels that
-    were scaled) and are fed in the input's. `classes` names the labels.
+    Attributes:
+        arrays: The header of each array by name.
+        read: A function of the names of arrays and the indices of samples (ascending; None for all). It yields blocks
+            of these arrays in the order of the dataset.
+        count: The number of samples; None if it is known only after reading. The indices must then be None.
+        only: The name of the array that feeds the only input of the model, whatever its name.
+        untyped: Whether values have no dtype of their own (text, or scaled pixels), and are fed in that of the input.
+        converted: Whether scale and offset of the recipe are already applied.
+        classes: The names of the labels.
     """
 
     arrays: Mapping[str, ArrayHeader]
@@ -56,9 +60,13 @@ class OpenDataset:
 
 @dataclass(frozen=True)
 class DeclaredDataset:
-    """A dataset as the recipe declares it. `label` and `section` name it for a person.
+    """A dataset as the recipe declares it.
 
-    `wanted` are the inputs of the main signature as signature.json has them.
+    Attributes:
+        request: The request of the step `sample`.
+        params: The parameters of the step.
+        wanted: The inputs of the main signature, in the format of `signature.json`.
+        label: The name of the dataset in messages.
     """
 
     request: StepRequest
@@ -68,54 +76,61 @@ class DeclaredDataset:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What this kind alone has."""
-        found: Mapping[str, Any] = self.params.get("options", {})
-        return found
+        """The options of this kind of dataset."""
+        options: Mapping[str, Any] = self.params.get("options", {})
+        return options
 
     @property
     def section(self) -> str:
-        """`dataset` or `verify.dataset`."""
+        """The recipe key of the dataset, such as `dataset` or `verify.dataset`."""
         return self.request.section
 
     @property
     def path(self) -> Path:
-        """Where its file or folder lies."""
+        """The file or folder of the dataset."""
         return self.request.inputs["dataset"]
 
     def refuse(self, what: str, key: str = "", why: str = "", next_step: str = "") -> WorkerError:
-        """The error that names this dataset's key."""
+        """Return an error whose location is a recipe key of this dataset.
+
+        Args:
+            what: The first line of the message.
+            key: The recipe key within `section`; "" for the dataset as a whole.
+            why: The reason.
+            next_step: What the user can do.
+        """
         where = f"{self.section}.{key}" if key else self.section
         return WorkerError(what, where=where, why=why, next_step=next_step)
 
     def only_input(self) -> Mapping[str, Any]:
-        """The one input that kinds with nameless values feed. Raises WorkerError where there are several."""
+        """Return the only input, which a dataset without names can feed. Raise WorkerError if there are several."""
         if len(self.wanted) != 1:
             raise self.refuse(
-                f"dataset={self.params['kind']} feeds one input, and the model takes {len(self.wanted)}",
+                f"dataset={self.params['kind']} feeds one input, but the model has {len(self.wanted)}",
                 why=", ".join(spec["name"] for spec in self.wanted),
-                next_step="dataset=npz, csv, tfrecord or callable feed several, by name",
+                next_step="use dataset=npz, csv, tfrecord or callable, which feed several inputs by name",
             )
         return self.wanted[0]
 
 
 def suggest_name(name: str, names: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing."""
+    """Return `; did you mean 'x'?` for a name that is similar to one of `names`; "" if there is none."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def in_blocks(samples: Iterable[Block]) -> Iterator[Block]:
-    """Samples one by one, with no first axis yet, gathered into blocks. A change of shape starts a new block."""
-    gathered: list[Block] = []
+    """Stack samples, which have no axis for samples, into blocks. A change of shape starts a new block."""
+    pending: list[Block] = []
     size = 0
     for sample in samples:
-        if gathered and (size >= BLOCK_BYTES or _form(sample) != _form(gathered[0])):
-            yield _stack(gathered)
-            gathered, size = [], 0
-        gathered.append(sample)
+        if pending and (size >= BLOCK_BYTES or _form(sample) != _form(pending[0])):
+            yield _stack(pending)
+            pending, size = [], 0
+        pending.append(sample)
         size += sum(array.nbytes for array in sample.values())
-    if gathered:
-        yield _stack(gathered)
+    if pending:
+        yield _stack(pending)
 
 
 def _form(sample: Block) -> Any:
@@ -127,11 +142,11 @@ def _stack(samples: Sequence[Block]) -> Block:
 
 
 def rows_a_block(arrays: Iterable[ArrayHeader]) -> int:
-    """How many samples of arrays whose form is known fit into a block; at least one."""
-    widest = max((_row_bytes(held) for held in arrays), default=1)
+    """Return the number of samples per block for arrays whose dtype and shape are known, at least one."""
+    widest = max((_row_bytes(header) for header in arrays), default=1)
     return max(1, BLOCK_BYTES // max(1, widest))
 
 
-def _row_bytes(held: ArrayHeader) -> int:
-    assert held.dtype is not None and held.shape is not None
-    return int(np.prod(held.shape[1:], dtype=np.int64)) * held.dtype.itemsize
+def _row_bytes(header: ArrayHeader) -> int:
+    assert header.dtype is not None and header.shape is not None
+    return int(np.prod(header.shape[1:], dtype=np.int64)) * header.dtype.itemsize

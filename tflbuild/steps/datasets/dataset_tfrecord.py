@@ -1,4 +1,4 @@
-"""TFRecord files of tf.train.Example as datasets; TensorFlow is not needed to read them."""
+"""Datasets in TFRecord files of tf.train.Example. To read them, TensorFlow is not needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from tflbuild.steps.datasets.tfrecord import DamagedRecord, Feature, parse_examp
 
 
 def open_tfrecord(declared: DeclaredDataset) -> OpenDataset:
-    """Features by name. The first record says which there are; each must have those that are fed."""
+    """Open TFRecord files. Their arrays are the features of the first record.
+
+    Every record must have the features that are fed.
+
+    Raises:
+        WorkerError: There is no file, or a file is damaged.
+    """
     paths = record_files(declared)
     count = sum(count_records(declared, path) for path in paths)
     first = next((example for path in paths for example in examples(declared, path)), {})
@@ -35,7 +41,15 @@ def read_features(
     names: Sequence[str],
     picked: np.ndarray | None,
 ) -> Iterator[Block]:
-    """Blocks of what `value` makes of (a record's place, a name, the record), of all records or those picked."""
+    """Yield blocks of features.
+
+    Args:
+        declared: The dataset.
+        paths: The files, in the order of the samples.
+        value: Returns a feature as an array, for the index of the record, the name, and the record.
+        names: The features to read.
+        picked: The indices of the records to read, in ascending order; None for all.
+    """
     chosen = None if picked is None else set(picked.tolist())
 
     def each() -> Iterator[Block]:
@@ -48,22 +62,22 @@ def read_features(
 
 
 def record_files(declared: DeclaredDataset) -> list[Path]:
-    """The file, or all files of the folder by name. Raises WorkerError for an empty folder."""
+    """Return the file, or all files of the folder sorted by name. Raise WorkerError for an empty folder."""
     path = declared.path
     if not path.is_dir():
         return [path]
-    found = sorted(
+    files = sorted(
         (file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")),
         key=lambda file: file.relative_to(path).as_posix(),
     )
-    if not found:
-        raise declared.refuse(f"'{declared.label}' holds no files", "path")
-    return found
+    if not files:
+        raise declared.refuse(f"'{declared.label}' contains no files", "path")
+    return files
 
 
 @contextmanager
-def whole(declared: DeclaredDataset, path: Path) -> Iterator[None]:
-    """Damage, told with the file's name."""
+def convert_damage(declared: DeclaredDataset, path: Path) -> Iterator[None]:
+    """Convert an exception for a damaged file to a WorkerError with the name of the file."""
     try:
         yield
     except (DamagedRecord, OSError, zlib.error) as error:
@@ -79,30 +93,36 @@ def whole(declared: DeclaredDataset, path: Path) -> Iterator[None]:
 
 
 def count_records(declared: DeclaredDataset, path: Path) -> int:
-    """How many records a file has, by their lengths."""
-    with whole(declared, path):
+    """Return the number of records in a file. Only their lengths are read."""
+    with convert_damage(declared, path):
         return sum(1 for _ in read_records(path, skip=True))
 
 
 def examples(declared: DeclaredDataset, path: Path) -> Iterator[dict[str, Feature]]:
-    """Every record's features."""
-    with whole(declared, path):
+    """Yield the features of every record."""
+    with convert_damage(declared, path):
         for record in read_records(path):
             try:
                 yield parse_example(record)
             except DamagedRecord as error:
-                raise DamagedRecord(f"a record is no tf.train.Example: {error}") from None
+                raise DamagedRecord(f"a record is not a tf.train.Example: {error}") from None
 
 
 def value_of(
     declared: DeclaredDataset, index: int, name: str, example: Mapping[str, Feature], spec: Mapping[str, Any] | None
 ) -> np.ndarray:
-    """One feature of one record in the input's shape; without an input (a label, another signature), as it is."""
+    """Return one feature of a record, in the shape of the input `spec`.
+
+    Without an input, as for a label or another signature, the shape is [values].
+
+    Raises:
+        WorkerError: The record has no such feature, or it does not fit the input.
+    """
     if name not in example:
         raise declared.refuse(
             f"record {index} of '{declared.label}' has no feature '{name}'",
-            why=f"it has {', '.join(sorted(example)) or 'none'}, and record 0 has '{name}'",
-            next_step="every record must have every feature that is fed",
+            why=f"it has {', '.join(sorted(example)) or 'none'}, but record 0 has '{name}'",
+            next_step="write every feature that is fed to every record",
         )
     kind, values = example[name]
     if kind == "bytes":
@@ -113,21 +133,25 @@ def value_of(
 
 
 def bytes_value(declared: DeclaredDataset, name: str, values: np.ndarray, spec: Mapping[str, Any] | None) -> np.ndarray:
-    """Numbers out of bytes, as `raw` says, or text for an input that takes it."""
+    """Convert bytes to numbers of the type in `raw`, or to text for an input of strings.
+
+    Raises:
+        WorkerError: `raw` has no type for a feature that feeds numbers, or the number of bytes does not fit the type.
+    """
     dtype = declared.options["raw"].get(name)
     if dtype is None:
         if spec is None or spec["dtype"] == "string":
             return np.array(values.tolist(), "S")
         raise declared.refuse(
-            f"feature '{name}' of '{declared.label}' is bytes, and input '{spec['name']}' takes {spec['dtype']}",
+            f"feature '{name}' of '{declared.label}' is bytes, but input '{spec['name']}' needs {spec['dtype']}",
             f"raw.{name}",
-            next_step=f"say what numbers they hold: {declared.section}.raw.{name}={spec['dtype']}"
-            " (encoded images are read by dataset=image_folder, or by code of yours: dataset=callable)",
+            next_step=f"declare the type of the numbers: {declared.section}.raw.{name}={spec['dtype']}"
+            " (for encoded images, use dataset=image_folder, or code of yours: dataset=callable)",
         )
     data, size = b"".join(values.tolist()), np.dtype(dtype).itemsize
     if len(data) % size:
         raise declared.refuse(
-            f"feature '{name}' of '{declared.label}' has {len(data)} bytes, no whole number of {dtype}",
+            f"feature '{name}' of '{declared.label}' has {len(data)} bytes, which is not a whole number of {dtype}",
             f"raw.{name}",
         )
     return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype(dtype)
@@ -136,14 +160,18 @@ def bytes_value(declared: DeclaredDataset, name: str, values: np.ndarray, spec: 
 def in_shape(
     declared: DeclaredDataset, index: int, name: str, values: np.ndarray, spec: Mapping[str, Any]
 ) -> np.ndarray:
-    """The values in the shape of one sample, one free size found from their number."""
+    """Return the values in the shape of one sample. One dynamic dimension is computed from their number.
+
+    Raises:
+        WorkerError: The number of values does not fit the shape.
+    """
     shape = [-1 if size is None else size for size in spec["shape"][1:]]
     try:
         return values.reshape(shape)
     except ValueError:
         raise declared.refuse(
             f"feature '{name}' of record {index} of '{declared.label}' has {values.size} values",
-            why=f"input '{spec['name']}' takes {spec['shape'][1:]} a sample",
-            next_step="declare the shape under signature.inputs, or name another feature:"
+            why=f"input '{spec['name']}' needs {spec['shape'][1:]} per sample",
+            next_step="declare the shape in signature.inputs, or name another feature:"
             f" {declared.section}.arrays.{spec['name']}=<feature>",
         ) from None

@@ -1,7 +1,6 @@
-"""The step `sample`: a dataset becomes the very samples that will be fed.
+"""The step `sample`: it converts a dataset to the samples that are fed to the model.
 
-Every disagreement with the signature is refused here, by name, with what the dataset has beside
-what the model wants.
+Every difference between dataset and signature is an error here, which names the two sides.
 """
 
 from __future__ import annotations
@@ -37,15 +36,18 @@ OPENERS: dict[str, Callable[[DeclaredDataset], OpenDataset]] = {
     "audio_folder": open_audio,
     "callable": open_call,
 }
-MAIN = ""  # no signature has this name
+# A key for the main signature. No signature has this name.
+MAIN = ""
 
 Feed = Iterator[tuple[Arrays, np.ndarray | None, Mapping[str, Arrays]]]
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs samples/; facts: count, available, synthetic, class names, and the signatures left unfed.
+    """Run the step. Its output is the folder `samples/`.
 
-    Besides, `inputs` has the range of each input's values, and `distinct` says how many samples differ.
+    Returns:
+        Facts: `count` of the `available` samples; `synthetic`; the names of `classes`; `unfed`, the signatures without
+        samples; `inputs`, the range of the values of each input; `distinct`, the number of different samples.
     """
     params = request.params
     signature = request.read_json("signature")
@@ -70,26 +72,26 @@ def run(request: StepRequest) -> Facts:
     return facts | ranges | ({"classes": classes} if classes else {})
 
 
-def random_feed(wanted: Any, others: Mapping[str, Any], params: Mapping[str, Any]) -> Feed:
-    """Random samples of the main signature and of others, without labels."""
-    for block in synthesize({MAIN: wanted, **others}, params):
+def random_feed(specs: Any, others: Mapping[str, Any], params: Mapping[str, Any]) -> Feed:
+    """Yield random samples of the main signature and of others, without labels."""
+    for block in synthesize({MAIN: specs, **others}, params):
         yield block.pop(MAIN), None, block
 
 
 def write(writer: SampleWriter, feed: Feed, classes: Sequence[str] = ()) -> Facts:
-    """Write everything that is fed, then the index. Returns what the samples are like."""
-    known: dict[str, SampleStatistics] = {}
+    """Write all samples and the index, and return the facts `inputs` and `distinct`."""
+    statistics: dict[str, SampleStatistics] = {}
     for inputs, labels, more in feed:
         writer.append(inputs, labels, more)
-        describe_inputs(inputs, known)
+        describe_inputs(inputs, statistics)
     writer.close(classes)
     if not writer.count:
         return {}
-    inputs_found = {name: one.as_facts() for name, one in sorted(known.items())}
-    return {"inputs": inputs_found, "distinct": count_distinct(writer.folder)}
+    input_facts = {name: input_statistics.as_facts() for name, input_statistics in sorted(statistics.items())}
+    return {"inputs": input_facts, "distinct": count_distinct(writer.folder)}
 
 
 def make_facts(writer: SampleWriter, available: int, unfed: list[str]) -> Facts:
-    """The facts of every kind of dataset."""
+    """Return the facts that every kind of dataset has."""
     facts: Facts = {"count": writer.count, "available": available, "synthetic": False}
     return facts | ({"unfed": unfed} if unfed else {})

@@ -1,4 +1,4 @@
-"""The steps `overlap` and `training overlap`: which evaluation samples were calibrated or trained with."""
+"""The step `compare_samples`: it finds evaluation samples that were also used for calibration or training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ SHOWN = 20
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs overlap.json; facts: the same. `count` of the `of` evaluation samples are among the input `used`.
+    """Run the step. Its output `overlap.json` has the same content as the facts. Samples are compared by their bytes.
 
-    `first` are places of such samples among the evaluation samples, from 0. Samples are compared by
-    the bytes that are fed.
+    Returns:
+        Facts: `count` of the `of` evaluation samples are also in the input `used`; `first`, the indices of the first
+        such samples.
     """
     used = load_array(request.inputs["used"] / DIGESTS)
     evaluation = load_array(request.inputs["evaluation"] / DIGESTS)

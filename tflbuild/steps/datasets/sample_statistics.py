@@ -1,4 +1,4 @@
-"""What the samples are like that are fed: the range of each input, and how many of them differ."""
+"""Statistics of samples: the range of the values of each input, and the number of different samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from tflbuild.runtime.step_contract import Facts
 from tflbuild.steps.datasets.sample_files import DIGESTS, Arrays, load_array
 
-DIGITS = 6  # sums of floats differ between CPUs in the last digits of a double
+# Sums of floats differ between CPUs in the last digits of a double, so figures are rounded.
+DIGITS = 6
 
 
 @dataclass
 class SampleStatistics:
-    """Running figures of one input's values."""
+    """Statistics of the values of one input, which grow block by block."""
 
     low: float = math.inf
     high: float = -math.inf
@@ -25,7 +26,7 @@ class SampleStatistics:
     count: int = 0
 
     def add(self, values: np.ndarray) -> None:
-        """Take in a block of values."""
+        """Add a block of values."""
         flat = values.reshape(-1)
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
         self.total += float(flat.sum(dtype=np.float64))
@@ -40,13 +41,13 @@ class SampleStatistics:
         return {"low": self.low, "high": self.high, **rounded}
 
 
-def describe_inputs(inputs: Arrays, known: dict[str, SampleStatistics]) -> None:
-    """Take in a block of samples, by input; text has no range."""
+def describe_inputs(inputs: Arrays, statistics: dict[str, SampleStatistics]) -> None:
+    """Add a block of samples to the `statistics` of each input. Text has no statistics."""
     for name, array in inputs.items():
         if array.dtype.kind in "biuf" and array.size:
-            known.setdefault(name, SampleStatistics()).add(array)
+            statistics.setdefault(name, SampleStatistics()).add(array)
 
 
 def count_distinct(folder: Path) -> int:
-    """Return how many of the written samples differ from all others."""
+    """Return the number of different samples in the folder."""
     return len(np.unique(load_array(folder / DIGESTS)))

@@ -1,4 +1,4 @@
-"""Samples, written block by block: memory stays flat however many there are, and equal samples give equal bytes."""
+"""Writing of samples in blocks: memory does not grow with their number, and equal samples result in equal bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ DIGEST_BYTES = 8
 
 
 class ArrayWriter:
-    """One `.npy` file that grows along its first axis. All blocks have one shape a sample and one dtype.
+    """A `.npy` file that grows along its first axis. All blocks have the same sample shape and dtype.
 
-    Bytes (dtype S) may get wider from block to block: what was written then is widened.
+    The width of bytes (dtype S) may grow from block to block. The earlier blocks are then rewritten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class ArrayWriter:
         self.shape: tuple[int, ...] = ()
 
     def append(self, block: np.ndarray) -> None:
-        """Add samples, at least one. Raises ValueError for another shape or dtype than before."""
+        """Add one or more samples. Raise ValueError if their shape or dtype differs from earlier ones."""
         if self.count == 0:
             self.dtype, self.shape = block.dtype, block.shape[1:]
             self._write_header()
@@ -43,11 +43,11 @@ class ArrayWriter:
         self.count += len(block)
 
     def close(self) -> None:
-        """State the count in the header."""
+        """Write the final number of samples to the header."""
         self._write_header()
 
     def _write_header(self) -> None:
-        """NumPy leaves room in a header for the first axis to grow, so it never changes its length."""
+        """Write the header. Its length never changes, since NumPy pads it so that the first axis can grow."""
         header = {
             "descr": np.lib.format.dtype_to_descr(self.dtype),
             "fortran_order": False,
@@ -71,7 +71,7 @@ class ArrayWriter:
 
 
 class SampleWriter:
-    """The folder that `steps.datasets.sample_files` reads."""
+    """A writer of the folder that `steps.datasets.sample_files` reads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,16 +82,22 @@ class SampleWriter:
 
     @property
     def count(self) -> int:
-        """Samples written so far."""
+        """The number of samples that were written."""
         return self.writers[DIGESTS].count if DIGESTS in self.writers else 0
 
     def append(self, inputs: Arrays, labels: np.ndarray | None, more: Mapping[str, Arrays]) -> None:
-        """Add samples: by input name, labels int64, and by further signature and input name."""
+        """Add a block of samples.
+
+        Args:
+            inputs: The arrays of the main signature by input name.
+            labels: int64 of shape [samples], or None.
+            more: The arrays of further signatures: signature name -> input name -> array.
+        """
         for number, (name, block) in enumerate(sorted(inputs.items())):
             self._append(self.inputs.setdefault(name, f"input-{number}.npy"), block)
-        for place, (key, fed) in enumerate(sorted(more.items())):
+        for index, (key, fed) in enumerate(sorted(more.items())):
             for number, (name, block) in enumerate(sorted(fed.items())):
-                file = self.more.setdefault(key, {}).setdefault(name, f"more-{place}-{number}.npy")
+                file = self.more.setdefault(key, {}).setdefault(name, f"more-{index}-{number}.npy")
                 self._append(file, block)
         if labels is not None:
             self._append("label.npy", labels)
@@ -101,7 +107,7 @@ class SampleWriter:
         self.writers.setdefault(file, ArrayWriter(self.folder / file)).append(block)
 
     def close(self, classes: Sequence[str] = ()) -> None:
-        """Finish every file, and write what is where."""
+        """Finish every file, and write the index."""
         for writer in self.writers.values():
             writer.close()
         index = {
@@ -114,19 +120,19 @@ class SampleWriter:
 
 
 def digests(inputs: Arrays) -> Iterator[int]:
-    """64 bits of each sample's bytes, over the inputs in the order of their names.
+    """Yield a digest of 64 bits (BLAKE2b) for each sample, over the inputs in the order of their names.
 
-    Bytes (dtype S) are taken without the zeros that fill them up to a common width.
+    Bytes (dtype S) are used without the zeros that pad them to a common width.
     """
     arrays = [array for _, array in sorted(inputs.items())]
     for index in range(len(arrays[0])):
         hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
         for array in arrays:
-            one = np.ascontiguousarray(array[index])
-            if one.dtype.kind == "S":
-                hasher.update(repr(one.tolist()).encode())
+            value = np.ascontiguousarray(array[index])
+            if value.dtype.kind == "S":
+                hasher.update(repr(value.tolist()).encode())
             else:
-                hasher.update(one.tobytes())
+                hasher.update(value.tobytes())
         yield int.from_bytes(hasher.digest(), "little")
 
 
@@ -136,7 +142,7 @@ def save_samples(
     labels: np.ndarray | None = None,
     more: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:
-    """Write arrays that are there as a whole: inputs, labels, and inputs of further signatures."""
+    """Write complete arrays as samples. The arguments are those of `SampleWriter.append`."""
     writer = SampleWriter(folder)
     writer.append(dict(inputs), labels, {key: dict(fed) for key, fed in (more or {}).items()})
     writer.close()

@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of the domain `datasets`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import StepKind
 
 KINDS = (
-    # dataset -> the very samples that are fed, checked against the signature
+    # Converts a dataset to the samples that are fed, and checks them against the signature.
     StepKind(
         name="sample",
         server="litert",
@@ -13,7 +13,7 @@ KINDS = (
         packages=("numpy", "pillow"),
         outputs=("samples/",),
     ),
-    # calibration or training samples x evaluation samples -> those that are in both
+    # Finds the evaluation samples that are also calibration or training samples.
     StepKind(
         name="compare_samples",
         server="litert",

@@ -1,8 +1,9 @@
-"""What `features.json` of TensorFlow Datasets says of a feature, and a feature's value out of a tf.train.Example.
+"""Features of TensorFlow Datasets: their description in `features.json`, and their values in a tf.train.Example.
 
-The form is `tensorflow_datasets.core.proto.feature_pb2.Feature` as JSON. A tf.train.Example knows int64, float32
-and bytes: whole numbers and bools are stored as int64 (uint64 by its bits), floats as float32, and tensors with an
-encoding as their bytes, little-endian, packed by zlib or not. More than one free axis adds `<name>/shape`.
+The format is `tensorflow_datasets.core.proto.feature_pb2.Feature` as JSON. A tf.train.Example can contain int64,
+float32 and bytes. Integers and bools are stored as int64 (uint64 by its bits), floats as float32. Tensors with an
+encoding are stored as their bytes, little-endian, with or without zlib. A feature with more than one dynamic dimension
+has an additional feature `<name>/shape`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tflbuild.steps.datasets.tfrecord import MOST_RECORD_BYTES, Feature
+from tflbuild.steps.datasets.tfrecord import MAX_RECORD_BYTES, Feature
 
 OWN = "tensorflow_datasets.core.features."
 NUMBERS = (
@@ -28,7 +29,16 @@ IMAGE_CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class TfdsFeature:
-    """A feature as it is stored; None in `shape` is a free size, `unread` says why it is of no use here."""
+    """The description of a feature.
+
+    Attributes:
+        dtype: The type of its values.
+        shape: Its shape, with None for a dynamic dimension.
+        encoding: `none`, `bytes` or `zlib`.
+        image: Whether it is an encoded image.
+        classes: Whether it is a class index.
+        unread: Why this feature is not supported; "" if it is.
+    """
 
     dtype: np.dtype | None = None
     shape: tuple[int | None, ...] = ()
@@ -39,17 +49,21 @@ class TfdsFeature:
 
     @property
     def free(self) -> int:
-        """How many axes have a free size."""
+        """The number of dynamic dimensions."""
         return self.shape.count(None)
 
     @property
     def channels(self) -> int:
-        """Of an image: its last axis, which is never free."""
+        """The channels of an image: its last dimension, which is never dynamic."""
         return self.shape[-1] or 0
 
 
 def stored_features(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, TfdsFeature]]:
-    """(name, feature) of all, nested ones as `outer/inner`. Raises KeyError, TypeError and the like for other forms."""
+    """Yield the name and the description of every feature. The name of a nested one is `outer/inner`.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: The description has an unknown format.
+    """
     for name, entry in tree["features"].items():
         if "featuresDict" in entry:
             yield from stored_features(entry["featuresDict"], f"{within}{name}/")
@@ -58,10 +72,10 @@ def stored_features(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple
 
 
 def stored(entry: Mapping[str, Any]) -> TfdsFeature:
-    """One feature; what is not known here says so in `unread`."""
+    """Return the description of one feature. If it is not supported, its `unread` says why."""
     kind = entry["pythonClassName"]
     if not kind.startswith(OWN):
-        return TfdsFeature(unread=f"{kind} is a kind of its own")
+        return TfdsFeature(unread=f"its type {kind} is not one of TensorFlow Datasets")
     short = kind.rpartition(".")[2]
     if "sequence" in entry:
         return sequence(entry["sequence"])
@@ -71,12 +85,12 @@ def stored(entry: Mapping[str, Any]) -> TfdsFeature:
         return TfdsFeature(np.dtype(np.int64), classes=True)
     if entry.get("text") == {}:
         return TfdsFeature(np.dtype("S"))
-    found = next((entry[name] for name in TENSORS if name in entry), None)
-    return TfdsFeature(unread=f"it is a {short}") if found is None else tensor(found, short)
+    content = next((entry[name] for name in TENSORS if name in entry), None)
+    return TfdsFeature(unread=f"it is a {short}") if content is None else tensor(content, short)
 
 
 def tensor(content: Mapping[str, Any], kind: str) -> TfdsFeature:
-    """Numbers or strings of a shape."""
+    """Return the description of a tensor of numbers or strings."""
     name, encoding = content["dtype"], content.get("encoding", "none").lower() or "none"
     if name not in (*NUMBERS, "string") or encoding not in ENCODINGS or content.get("lazyDecode"):
         return TfdsFeature(unread=f"it is a {kind} of {name}, {'encoded' if content.get('lazyDecode') else encoding}")
@@ -84,79 +98,86 @@ def tensor(content: Mapping[str, Any], kind: str) -> TfdsFeature:
 
 
 def image(content: Mapping[str, Any]) -> TfdsFeature:
-    """An encoded image of bytes, grey or RGB."""
+    """Return the description of an encoded image, gray or RGB."""
     shape, dtype = sizes(content), content.get("dtype") or "uint8"
     if dtype != "uint8" or len(shape) != 3 or shape[-1] not in IMAGE_CHANNELS:
-        return TfdsFeature(unread=f"it is an image of {dtype} {['?' if one is None else one for one in shape]}")
+        return TfdsFeature(
+            unread=f"it is an image of {dtype} {['?' if length is None else length for length in shape]}"
+        )
     return TfdsFeature(np.dtype(np.uint8), shape, image=True)
 
 
 def sequence(content: Mapping[str, Any]) -> TfdsFeature:
-    """Plain values one after the other."""
+    """Return the description of a sequence of plain values."""
     inner = TfdsFeature(unread="features") if "featuresDict" in content["feature"] else stored(content["feature"])
     plain = not (inner.unread or inner.image or inner.free) and inner.encoding == "none"
     if not plain or "sequence" in content["feature"]:
-        return TfdsFeature(unread="it is a Sequence of more than numbers, strings or tensors of one shape")
+        return TfdsFeature(unread="it is a Sequence of values other than numbers, strings or tensors of one shape")
     return replace(inner, shape=(size(content.get("length", -1)), *inner.shape), classes=False)
 
 
 def sizes(content: Mapping[str, Any]) -> tuple[int | None, ...]:
-    """A shape; none is that of a single value."""
-    return tuple(size(one) for one in content.get("shape", {}).get("dimensions", ()))
+    """Return the shape of a feature. If the description has none, it is that of a single value."""
+    return tuple(size(dimension) for dimension in content.get("shape", {}).get("dimensions", ()))
 
 
 def size(text: Any) -> int | None:
-    """One axis; -1 is a free one."""
+    """Return the size of a dimension. None stands for a dynamic one, which is -1 in the file."""
     return None if int(text) < 0 else int(text)
 
 
 def value_of(feature: TfdsFeature, name: str, example: Mapping[str, Feature]) -> np.ndarray:
-    """A feature that is no image, in its dtype and shape. Raises ValueError for what is not stored so."""
+    """Return the value of a feature other than an image, in its dtype and shape.
+
+    Raises:
+        ValueError: The record does not contain it in this form.
+    """
     if feature.free <= 1:
-        return in_a_row(feature, name, example).reshape([-1 if one is None else one for one in feature.shape])
-    shape = held(f"{name}/shape", example, "int64").tolist()
+        shape = [-1 if length is None else length for length in feature.shape]
+        return read_flat(feature, name, example).reshape(shape)
+    shape = read_values(f"{name}/shape", example, "int64").tolist()
     if len(shape) != len(feature.shape):
         raise ValueError(f"its shape is {shape}")
-    return in_a_row(feature, f"{name}/value", example).reshape(shape)
+    return read_flat(feature, f"{name}/value", example).reshape(shape)
 
 
-def in_a_row(feature: TfdsFeature, name: str, example: Mapping[str, Feature]) -> np.ndarray:
-    """The values of any shape, one after the other."""
+def read_flat(feature: TfdsFeature, name: str, example: Mapping[str, Feature]) -> np.ndarray:
+    """Return the values of a feature as an array with one dimension."""
     dtype = feature.dtype
     assert dtype is not None, "features without one are refused before they are read"
     if feature.encoding != "none":
-        return unpacked(one_of_bytes(name, example), feature.encoding, dtype)
+        return decode_tensor(read_single_bytes(name, example), feature.encoding, dtype)
     if dtype.kind == "S":
-        return np.array(held(name, example, "bytes").tolist(), "S")
-    return held(name, example, "float" if dtype.kind == "f" else "int64").astype(dtype)
+        return np.array(read_values(name, example, "bytes").tolist(), "S")
+    return read_values(name, example, "float" if dtype.kind == "f" else "int64").astype(dtype)
 
 
-def one_of_bytes(name: str, example: Mapping[str, Feature]) -> bytes:
-    """The bytes of an encoded image or tensor. Raises ValueError for none, or several."""
-    values = held(name, example, "bytes")
+def read_single_bytes(name: str, example: Mapping[str, Feature]) -> bytes:
+    """Return the bytes of an encoded image or tensor. Raise ValueError unless there is one value."""
+    values = read_values(name, example, "bytes")
     if len(values) != 1:
-        raise ValueError(f"it has {len(values)} values of bytes, and one is to be stored")
+        raise ValueError(f"it has {len(values)} values of bytes instead of one")
     return bytes(values[0])
 
 
-def held(name: str, example: Mapping[str, Feature], wanted: str) -> np.ndarray:
-    """The values under `name`. Raises ValueError where they are missing, or of another kind."""
+def read_values(name: str, example: Mapping[str, Feature], expected_kind: str) -> np.ndarray:
+    """Return the values of a feature. Raise ValueError if they are missing, or of another kind."""
     if name not in example:
         raise ValueError(f"the record has no '{name}'")
     kind, values = example[name]
-    if kind != wanted:
-        raise ValueError(f"it is {kind}, and {wanted} is to be stored")
+    if kind != expected_kind:
+        raise ValueError(f"it is stored as {kind} instead of {expected_kind}")
     return values
 
 
-def unpacked(data: bytes, encoding: str, dtype: np.dtype) -> np.ndarray:
-    """A tensor's bytes as numbers."""
+def decode_tensor(data: bytes, encoding: str, dtype: np.dtype) -> np.ndarray:
+    """Return the numbers of an encoded tensor as an array with one dimension. Raise ValueError if it is damaged."""
     try:
         if encoding == "zlib":
             unpacking = zlib.decompressobj()
-            data = unpacking.decompress(data, MOST_RECORD_BYTES)
+            data = unpacking.decompress(data, MAX_RECORD_BYTES)
             if not unpacking.eof:
-                raise ValueError(f"its zlib data is cut short, or longer than {MOST_RECORD_BYTES:,} bytes")
+                raise ValueError(f"its zlib data is incomplete, or longer than {MAX_RECORD_BYTES:,} bytes")
     except zlib.error as error:
         raise ValueError(f"its zlib data is damaged: {error}") from None
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)

@@ -1,7 +1,7 @@
-"""TFRecord files without TensorFlow: their framing, their checksums, and tf.train.Example in them.
+"""A reader of TFRecord files without TensorFlow: records, checksums, and tf.train.Example.
 
-A record is its length (uint64), the length's checksum, the bytes, and their checksum, all
-little-endian; a checksum is the CRC-32C, rotated and added to, as TensorFlow masks it.
+A record consists of its length (uint64), the checksum of the length, the data, and the checksum of the data, all in
+little-endian order. A checksum is a CRC-32C that is masked: rotated, and added to a constant.
 """
 
 from __future__ import annotations
@@ -15,25 +15,30 @@ from typing import IO, cast
 
 import numpy as np
 
-POLYNOMIAL = 0x82F63B78  # CRC-32C, bits reversed
+# The polynomial of CRC-32C with its bits in reverse order.
+POLYNOMIAL = 0x82F63B78
 MASK_DELTA = 0xA282EAD8
 ONES = 0xFFFFFFFF
-SMALL_BYTES = 2048  # below this a plain loop is quicker
+# A plain loop is faster for less data.
+SMALL_BYTES = 2048
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 12
-MOST_RECORD_BYTES = 1 << 30  # a compressed file of a few bytes can unpack to any length
+# A compressed file of a few bytes could unpack to any length.
+MAX_RECORD_BYTES = 1 << 30
+# Wire types of protocol buffers.
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
-Feature = tuple[str, np.ndarray]  # ("bytes" | "float" | "int64", values)
+# The kind of the values, "bytes", "float" or "int64", and the values.
+Feature = tuple[str, np.ndarray]
 
 
 class DamagedRecord(ValueError):
-    """A file that is no TFRecord file, or no whole one."""
+    """The file is damaged, incomplete, or not a TFRecord file."""
 
 
 @cache
 def crc_table() -> np.ndarray:
-    """uint32 [256]: the CRC of each byte."""
+    """Return the CRC of each byte: uint32 of shape [256]."""
     values = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         values = (values >> np.uint32(1)) ^ np.where(values & np.uint32(1), np.uint32(POLYNOMIAL), np.uint32(0))
@@ -42,13 +47,13 @@ def crc_table() -> np.ndarray:
 
 @cache
 def plain_table() -> list[int]:
-    """The same as Python's integers, for the plain loop."""
+    """Return `crc_table` as integers of Python, for the plain loop."""
     return [int(value) for value in crc_table()]
 
 
 @cache
 def shift_table(level: int) -> np.ndarray:
-    """uint32 [4, 256]: what 2**level zero bytes make of a CRC, by the values of its four bytes."""
+    """Return the effect of 2**level zero bytes on a CRC, for each of its four bytes: uint32 of shape [4, 256]."""
     if level == 0:
         bytes_of = np.arange(256, dtype=np.uint32)[None] << np.arange(0, 32, 8, dtype=np.uint32)[:, None]
         once: np.ndarray = crc_table()[bytes_of & np.uint32(255)] ^ (bytes_of >> np.uint32(8))
@@ -57,27 +62,32 @@ def shift_table(level: int) -> np.ndarray:
 
 
 def shift(values: np.ndarray, level: int) -> np.ndarray:
-    """CRCs after 2**level zero bytes."""
+    """Return CRCs after 2**level zero bytes."""
     table = shift_table(level)
     shifted: np.ndarray = table[0][values & np.uint32(255)]
-    for place in (1, 2, 3):
-        shifted = shifted ^ table[place][(values >> np.uint32(8 * place)) & np.uint32(255)]
+    for index in (1, 2, 3):
+        shifted = shifted ^ table[index][(values >> np.uint32(8 * index)) & np.uint32(255)]
     return shifted
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C. Long data is folded pairwise, all pairs of a level at once: the CRC is linear."""
+    """Return the CRC-32C of data.
+
+    The CRC is linear, so the CRCs of long data are combined in pairs, with all pairs of a level at once in NumPy.
+    """
     if len(data) < SMALL_BYTES:
         crc, table = ONES, plain_table()
         for byte in data:
             crc = table[(crc ^ byte) & 255] ^ (crc >> 8)
         return crc ^ ONES
     raw = np.frombuffer(data, np.uint8).copy()
-    raw[:4] ^= 255  # what starting with ones comes to
+    # This is equivalent to a CRC that starts with ones.
+    raw[:4] ^= 255
     values = crc_table()[raw]
     level = 0
     while len(values) > 1:
-        if len(values) % 2:  # zeros in front change nothing
+        # Zeros at the start do not change the CRC.
+        if len(values) % 2:
             values = np.concatenate([np.zeros(1, np.uint32), values])
         values = shift(values[0::2], level) ^ values[1::2]
         level += 1
@@ -85,27 +95,32 @@ def crc32c(data: bytes) -> int:
 
 
 def masked(crc: int) -> int:
-    """A checksum as it is stored."""
+    """Return a checksum in its stored form."""
     return (((crc >> 15) | (crc << 17)) + MASK_DELTA) & ONES
 
 
 def frame(data: bytes) -> bytes:
-    """A record as it is stored."""
+    """Return a record in its stored form."""
     length = struct.pack("<Q", len(data))
     return length + struct.pack("<I", masked(crc32c(length))) + data + struct.pack("<I", masked(crc32c(data)))
 
 
 def open_records(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked where it is compressed with gzip."""
+    """Open a file, and decompress it if it is compressed with gzip."""
     with path.open("rb") as file:
         packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def read_records(path: Path, *, skip: bool = False) -> Iterator[bytes]:
-    """Every record, verified; with `skip`, empty bytes for each, verified by its length alone.
+    """Yield the data of every record.
 
-    Raises DamagedRecord with the place in the file.
+    Args:
+        path: The file.
+        skip: Whether to verify only the length of each record, and to yield empty bytes.
+
+    Raises:
+        DamagedRecord: A checksum does not match, or the file is incomplete. The message has the position in the file.
     """
     end = path.stat().st_size
     with open_records(path) as file:
@@ -115,7 +130,7 @@ def read_records(path: Path, *, skip: bool = False) -> Iterator[bytes]:
             while head := file.read(HEAD_BYTES):
                 length = length_of(head, at)
                 if plain and at + HEAD_BYTES + length + 4 > end:
-                    raise DamagedRecord(f"the record at byte {at} is cut short")
+                    raise DamagedRecord(f"the record at byte {at} is incomplete")
                 if skip:
                     file.seek(length + 4, 1)
                     yield b""
@@ -123,25 +138,25 @@ def read_records(path: Path, *, skip: bool = False) -> Iterator[bytes]:
                     yield body_of(file.read(length + 4), length, at)
                 at += HEAD_BYTES + length + 4
         except EOFError:
-            raise DamagedRecord(f"its compressed data ends early, after byte {at} of what it unpacks to") from None
+            raise DamagedRecord(f"its compressed data ends early, after {at} bytes of decompressed data") from None
 
 
 def length_of(head: bytes, at: int) -> int:
-    """The length that a record begins with."""
+    """Return the length in the header of a record. Raise DamagedRecord if it is damaged or too great."""
     if len(head) < HEAD_BYTES:
-        raise DamagedRecord(f"the record at byte {at} is cut short")
+        raise DamagedRecord(f"the record at byte {at} is incomplete")
     length, check = struct.unpack("<QI", head)
     if masked(crc32c(head[:8])) != check:
         raise DamagedRecord(f"the length of the record at byte {at} does not match its checksum")
-    if length > MOST_RECORD_BYTES:
-        raise DamagedRecord(f"the record at byte {at} is {length:,} bytes long, and {MOST_RECORD_BYTES:,} are read")
+    if length > MAX_RECORD_BYTES:
+        raise DamagedRecord(f"the record at byte {at} is {length:,} bytes long, more than {MAX_RECORD_BYTES:,}")
     return int(length)
 
 
 def body_of(raw: bytes, length: int, at: int) -> bytes:
-    """A record's data, held against its checksum."""
+    """Return the data of a record. Raise DamagedRecord if it is incomplete or its checksum does not match."""
     if len(raw) < length + 4:
-        raise DamagedRecord(f"the record at byte {at} is cut short")
+        raise DamagedRecord(f"the record at byte {at} is incomplete")
     data = raw[:length]
     if masked(crc32c(data)) != struct.unpack("<I", raw[length:])[0]:
         raise DamagedRecord(f"the data of the record at byte {at} does not match its checksum")
@@ -149,7 +164,11 @@ def body_of(raw: bytes, length: int, at: int) -> bytes:
 
 
 def fields(raw: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """(number, wire type, bytes) of each field of a protocol buffer; of a varint, its bytes."""
+    """Yield the number, the wire type and the bytes of each field of a protocol buffer.
+
+    Raises:
+        DamagedRecord: The bytes are not a protocol buffer.
+    """
     at = 0
     while at < len(raw):
         tag, at = varint(raw, at)
@@ -161,7 +180,7 @@ def fields(raw: memoryview) -> Iterator[tuple[int, int, memoryview]]:
         elif wire in (FIXED64, FIXED32):
             size = 8 if wire == FIXED64 else 4
         else:
-            raise DamagedRecord(f"wire type {wire}")
+            raise DamagedRecord(f"a field has the unknown wire type {wire}")
         if at + size > len(raw):
             raise DamagedRecord("a field is longer than its message")
         yield number, wire, raw[at : at + size]
@@ -169,7 +188,7 @@ def fields(raw: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 
 def varint(raw: memoryview, at: int) -> tuple[int, int]:
-    """(value, place behind it)."""
+    """Return the value of the varint at a position, and the position after it."""
     value = 0
     for shifted in range(0, 70, 7):
         if at >= len(raw):
@@ -183,7 +202,7 @@ def varint(raw: memoryview, at: int) -> tuple[int, int]:
 
 
 def varints(raw: memoryview) -> np.ndarray:
-    """int64 [n]: numbers that stand one after the other."""
+    """Return the values of consecutive varints: int64 of shape [values]."""
     data = np.frombuffer(raw, np.uint8)
     if not len(data):
         return np.zeros(0, np.int64)
@@ -191,35 +210,36 @@ def varints(raw: memoryview) -> np.ndarray:
         raise DamagedRecord("a number does not end")
     starts = np.concatenate([[0], np.flatnonzero(data < 128)[:-1] + 1])
     lengths = np.diff(np.append(starts, len(data)))
-    places = np.arange(len(data)) - np.repeat(starts, lengths)
-    parts = (data & 127).astype(np.uint64) << (7 * places).astype(np.uint64)
-    whole: np.ndarray = np.bitwise_or.reduceat(parts, starts).view(np.int64)
-    return whole
+    positions = np.arange(len(data)) - np.repeat(starts, lengths)
+    parts = (data & 127).astype(np.uint64) << (7 * positions).astype(np.uint64)
+    values: np.ndarray = np.bitwise_or.reduceat(parts, starts).view(np.int64)
+    return values
 
 
 def parse_example(data: bytes) -> dict[str, Feature]:
-    """The features of a serialized tf.train.Example by name. Raises DamagedRecord for what is none."""
-    found: dict[str, Feature] = {}
+    """Parse a serialized tf.train.Example, and return its features by name. Raise DamagedRecord if it is damaged."""
+    example: dict[str, Feature] = {}
     for number, _, features in fields(memoryview(data)):
         if number != 1:
             continue
         for _, _, entry in fields(features):
             parts = {field: raw for field, _, raw in fields(entry)}
             name = bytes(parts.get(1, b"")).decode("utf-8", "replace")
-            found[name] = parse_feature(parts.get(2, memoryview(b"")))
-    return found
+            example[name] = parse_feature(parts.get(2, memoryview(b"")))
+    return example
 
 
 def parse_feature(raw: memoryview) -> Feature:
-    """A list of bytes, floats or integers; an empty list of bytes where nothing is set."""
+    """Parse a list of bytes, floats or integers. If nothing is set, return an empty list of bytes."""
     for number, _, values in fields(raw):
         if number == 1:
             return "bytes", np.array([bytes(value) for field, _, value in fields(values) if field == 1], object)
         parts = [value for field, _, value in fields(values) if field == 1]
-        if number == 2:  # packed, or one by one: the bytes are the same
+        # Packed and separate floats have the same bytes.
+        if number == 2:
             raw_floats = b"".join(parts)
             if len(raw_floats) % 4:
-                raise DamagedRecord(f"{len(raw_floats)} bytes of floats are no whole number of them")
+                raise DamagedRecord(f"{len(raw_floats)} bytes are not a whole number of floats")
             return "float", np.frombuffer(raw_floats, "<f4")
         if number == 3:
             return "int64", varints(memoryview(b"".join(parts)))
