@@ -100,14 +100,14 @@ def try_all(cases, folder):
         try:
             path.write_bytes(write_model(case))
             running = open_signature(path, KEY, "none")
-            feed = feed_for(case.op, running.takes)
+            feed = feed_for(case.op, running.input_details)
             expected = running(feed)
         except (WorkerError, IndexError):
             continue
         if [value.shape for value in expected.values()] != [one.shape for one in case.outputs]:
             continue
         jobs.append(GpuJob(path, KEY, (feed,), alone=True))
-        known.append((name, expected, running.gives))
+        known.append((name, expected, running.output_details))
     outcomes = run_jobs(jobs, device(), folder / "runs")
     found = {}
     for job, (name, expected, gives), outcome in zip(jobs, known, outcomes, strict=True):

@@ -122,11 +122,13 @@ def test_what_is_drawn_ends_both_ways(drawn):
 def compute(path, kernels):
     """Two calls by LiteRT: feeds, and outputs as real values. Raises WorkerError where it cannot."""
     running, generator = open_signature(path, KEY, kernels), np.random.default_rng(3)
-    feeds = [{name: random_values(detail, generator) for name, detail in running.takes.items()} for _ in range(2)]
+    feeds = [
+        {name: random_values(detail, generator) for name, detail in running.input_details.items()} for _ in range(2)
+    ]
     made = [running(feed) for feed in feeds]
     details = {
         name: {key: detail[key] for key in ("dtype", "quantization", "quantization_parameters")}
-        for name, detail in running.gives.items()
+        for name, detail in running.output_details.items()
     }
     return feeds, [{name: dequantize_values(one[name], details[name]) for name in one} for one in made], details
 

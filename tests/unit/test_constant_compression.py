@@ -50,7 +50,7 @@ def narrowed(tmp_path, model, scheme, granularity="per_channel"):
 
 def compare(before, after, kernels):
     feed = {}
-    for name, detail in open_signature(before, "serving_default", kernels).takes.items():
+    for name, detail in open_signature(before, "serving_default", kernels).input_details.items():
         shape, whole = detail["shape"], detail["dtype"] is np.int32
         feed[name] = IDS.reshape(shape) if whole else np.random.default_rng(2).normal(size=shape).astype(np.float32)
     wanted, has = (open_signature(path, "serving_default", kernels)(feed)["out0"] for path in (before, after))

@@ -7,7 +7,7 @@ from one_op_cases import CASES
 from packed_weights import packed
 
 from tflbuild.tflite.interpreters import open_signature
-from tflbuild.tflite.operator_slices import KEY, Slices, product
+from tflbuild.tflite.operator_slices import KEY, Slices, make_product_model
 from tflbuild.tflite.tflite_reader import read_model
 
 CHAIN = ("RELU_float32", "CONV_2D_float32", "TANH_float32")
@@ -50,6 +50,6 @@ def test_what_unpacks_its_constants_comes_along(tmp_path):
 
 def test_the_product_multiplies(tmp_path):
     path = tmp_path / "product.tflite"
-    path.write_bytes(product(4))
+    path.write_bytes(make_product_model(4))
     feed = {name: np.full((1, 1, 1, 4), 300.0, np.float32) for name in ("in0", "in1")}
     np.testing.assert_array_equal(run(path, KEY, feed)["out0"], np.full((1, 1, 1, 4), 9e4, np.float32))

@@ -3,10 +3,10 @@
 import pytest
 
 from tflbuild.tflite.rules import (
-    computes_as_asked,
+    computes_as_declared,
     each_operator,
     find_applied_scheme,
-    find_asked_scheme,
+    find_declared_scheme,
     make_rule_selectors,
     unmatched,
     weight_of,
@@ -31,7 +31,7 @@ RULES = [
     ],
 )
 def test_of_the_rules_that_match_the_last_counts(operator, name, scheme):
-    assert find_asked_scheme("int8", RULES, operator, name) == scheme
+    assert find_declared_scheme("int8", RULES, operator, name) == scheme
 
 
 def tensor(name, type, constant=False, scales=None):
@@ -73,20 +73,20 @@ def test_an_operator_without_weights_computes_as_its_activations_are():
     graph = Subgraph("main", (tensor("a", "float32"), tensor("b", "float32")), (), (0,), (1,))
     op = Operator("TANH", 1, False, (0,), (1,))
     assert find_applied_scheme(graph, op) == "none"
-    assert computes_as_asked("dynamic_int8", "none", op, None) and computes_as_asked("float16", "none", op, None)
-    assert not computes_as_asked("int8", "none", op, None)
+    assert computes_as_declared("dynamic_int8", "none", op, None) and computes_as_declared("float16", "none", op, None)
+    assert not computes_as_declared("int8", "none", op, None)
 
 
 @pytest.mark.parametrize(("wanted", "found", "good"), [("int4", "int8", False), ("int4", "int4", True)])
 def test_where_a_kernel_takes_int4_int8_is_not_what_was_asked(wanted, found, good):
     graph, op = convolution("int8", "int8")
-    assert computes_as_asked(wanted, found, op, weight_of(graph, op)) is good
+    assert computes_as_declared(wanted, found, op, weight_of(graph, op)) is good
 
 
 def test_where_no_kernel_takes_int4_int8_stands_for_it():
     op = Operator("DEPTHWISE_CONV_2D", 1, False, (0, 1), (2,))
-    assert computes_as_asked("int4", "int8", op, tensor("weights", "int8", constant=True))
-    assert computes_as_asked("dynamic_int4", "dynamic_int8", op, tensor("weights", "int8", constant=True))
+    assert computes_as_declared("int4", "int8", op, tensor("weights", "int8", constant=True))
+    assert computes_as_declared("dynamic_int4", "dynamic_int8", op, tensor("weights", "int8", constant=True))
 
 
 def test_a_rule_that_nothing_answers_to_is_found_with_the_nearest_name():

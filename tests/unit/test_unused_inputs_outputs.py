@@ -40,13 +40,13 @@ def test_they_get_the_declared_type_and_the_measured_range(tmp_path, model, type
     path = tmp_path / "model.tflite"
     path.write_bytes(type_unused_inputs_outputs(model, type, type, {name: (-1.0, 3.0)}))
     running = open_signature(path, "serving_default", "reference")
-    assert [np.dtype(running.takes[place]["dtype"]).name for place in ("in0", "in1", "in2")] == [
+    assert [np.dtype(running.input_details[place]["dtype"]).name for place in ("in0", "in1", "in2")] == [
         "int8",
         type,
         "float32",
     ]
-    assert np.dtype(running.gives["out1"]["dtype"]).name == type
-    scale, zero_point = running.takes["in1"]["quantization"]
+    assert np.dtype(running.output_details["out1"]["dtype"]).name == type
+    scale, zero_point = running.input_details["in1"]["quantization"]
     assert scale == pytest.approx(3 / 32767 if type == "int16" else 4 / 255)
     assert (zero_point == 0) == (type == "int16")
     feed = {"in0": np.ones((1, 8), np.float32), "in1": np.ones((1, 2)), "in2": np.ones((1, 2), np.float32)}
@@ -63,4 +63,4 @@ def test_float32_borders_stay_as_they_are(model):
 def test_an_input_that_nothing_measured_gets_some_scale(tmp_path, model):
     path = tmp_path / "model.tflite"
     path.write_bytes(type_unused_inputs_outputs(model, "int8", "int8", {}))
-    assert open_signature(path, "serving_default", "xnnpack").takes["in1"]["quantization"][0] > 0
+    assert open_signature(path, "serving_default", "xnnpack").input_details["in1"]["quantization"][0] > 0

@@ -1,4 +1,4 @@
-"""What `check` read in an artifact, as JSON, and what follows from it."""
+"""Texts and lists derived from the contents of an artifact, as `check` describes them in JSON."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import Any
 
 
 def fused_text(contents: Mapping[str, Any]) -> str:
-    """`RELU6 x11, batch norm x11, bias x1; batch norm stays in a, b`, "" when nothing was fused and none stays."""
+    """Return fused operators as text, "" without any.
+
+    Example: `RELU6 x11, batch norm x11, bias x1; batch norm stays in a, b`.
+    """
     fused = contents["fused"]
     counts = {**fused["activations"], "batch norm": fused["batch_norms"], "bias": fused["biases"]}
-    told = [", ".join(f"{name} x{count}" for name, count in counts.items() if count)]
-    told += [f"batch norm stays in {', '.join(fused['stayed'])}"] if fused["stayed"] else []
-    return "; ".join(filter(None, told))
+    parts = [", ".join(f"{name} x{count}" for name, count in counts.items() if count)]
+    parts += [f"batch norm stays in {', '.join(fused['stayed'])}"] if fused["stayed"] else []
+    return "; ".join(filter(None, parts))
 
 
 def list_unknown_features(contents: Mapping[str, Any]) -> list[str]:
-    """Return what the model asks of a runtime and no runtime was tried with: the least runtime leaves it out."""
+    """Return the runtime features that no runtime was tested with. The minimum runtime does not include them."""
     return [entry["feature"] for entry in contents["features"] if not entry["runtime"]]
 
 
 def list_decisive_features(contents: Mapping[str, Any]) -> list[str]:
-    """Return the features that the least runtime is the first to run right."""
+    """Return the runtime features because of which no runtime before the minimum runtime is sufficient."""
     return [entry["feature"] for entry in contents["features"] if entry["runtime"] == contents["least_runtime"]]

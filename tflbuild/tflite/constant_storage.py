@@ -1,4 +1,4 @@
-"""Constants of a .tflite as the schema's objects: read, stored, shared, and removed when nothing reads them."""
+"""Constants of a .tflite as objects of the schema: reading, storing, sharing, and removing unused ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ Type = schema.TensorType
 
 @dataclass(frozen=True)
 class StoredConstant:
-    """What a constant holds: float16 values, or int8 codes (int4 ones are packed when stored) and their scales."""
+    """The content of a constant.
+
+    Attributes:
+        type: The element type, a value of the schema's TensorType.
+        codes: float16 values, or int8 codes. int4 codes are packed when they are stored.
+        scales: The scales of codes.
+        axis: The axis along which scales differ.
+        buffer: The buffer that contains the codes already, 0 if there is none.
+    """
 
     type: int
     codes: np.ndarray
@@ -39,7 +47,7 @@ def values_of(root: Any, tensor: Any) -> np.ndarray:
 
 
 def pack(stored: StoredConstant) -> bytes:
-    """Return the bytes of a constant: two int4 codes to a byte, the first in the low half."""
+    """Return the bytes of a constant. A byte contains two int4 codes, the first in the low half."""
     if stored.type != Type.INT4:
         return stored.codes.tobytes()
     codes = stored.codes.ravel().view(np.uint8) & 15
@@ -57,7 +65,7 @@ def unpack(root: Any, tensor: Any) -> np.ndarray:
 
 
 def add_stored(root: Any, graph: Any, like: Any, stored: StoredConstant) -> int:
-    """Add a constant with the name and shape of `like`. Its buffer is a new one unless `stored` names one."""
+    """Add a constant with the name and shape of `like`, in a new buffer unless `stored` names one. Return its index."""
     zero_points = np.zeros(stored.scales.size, np.int64)
     quantization = scale_parameters(stored.scales, zero_points, stored.axis) if stored.scales.size else None
     index = add_tensor(graph, like.name, like.shape, None, stored.type, quantization)
@@ -66,17 +74,23 @@ def add_stored(root: Any, graph: Any, like: Any, stored: StoredConstant) -> int:
 
 
 def add_dequantize(root: Any, graph: Any, stored: int, like: Any) -> int:
-    """Widen a stored constant before anything else runs, and return the index of the float32 tensor."""
+    """Insert a DEQUANTIZE of a constant before all other operators, and return the index of its float32 output."""
     name = (like.name or b"constant") + b"_dequant"
-    made = add_tensor(graph, name, like.shape, None, Type.FLOAT32)
-    add_operator(root, graph, 0, Builtin.DEQUANTIZE, [stored], [made])
-    return made
+    index = add_tensor(graph, name, like.shape, None, Type.FLOAT32)
+    add_operator(root, graph, 0, Builtin.DEQUANTIZE, [stored], [index])
+    return index
 
 
 def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> StoredConstant | None:
-    """Return a constant that already holds a table in codes with a scale for each row, such as a tied output layer's.
+    """Find a constant that contains a table as codes with a scale for each row, such as a shared output layer.
 
-    Codes hold the table when every value is within half a step of its code.
+    It contains the table if every value is within half a step of its code.
+
+    Args:
+        root: The ModelT.
+        tensor: The table.
+        values: The values of the table, float32.
+        type: The type of the codes.
     """
     for graph in root.subgraphs:
         for other in graph.tensors:
@@ -95,7 +109,7 @@ def find_stored(root: Any, tensor: Any, values: np.ndarray, type: int) -> Stored
 
 
 def share_buffers(root: Any, least_bytes: int) -> bool:
-    """Have constants with the same bytes share one buffer. Returns whether any does that did not before."""
+    """Let constants with the same bytes share one buffer. Return whether this changed anything."""
     first: dict[bytes, int] = {}
     changed = False
     for graph in root.subgraphs:
@@ -110,7 +124,7 @@ def share_buffers(root: Any, least_bytes: int) -> bool:
 
 
 def drop_unused(root: Any) -> None:
-    """Remove constants that nothing reads, and the bytes of buffers that no tensor has."""
+    """Remove constants that no operator reads, and the bytes of buffers without a tensor."""
     for graph in root.subgraphs:
         used = {int(index) for op in graph.operators for index in (*op.inputs, *op.outputs)}
         used |= {int(index) for index in (*graph.inputs, *graph.outputs)}

@@ -1,4 +1,4 @@
-"""What a .tflite contains, as JSON: for `check`, the manifest and `inspect`."""
+"""The contents of a .tflite as JSON, for `check`, the manifest and `inspect`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from tflbuild.tflite.tflite_reader import OpVersion, op_versions
 
 
 def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The contents as JSON.
+    """Return the contents of a model as JSON.
 
-    `features` are what the model asks of a runtime, each with the first TensorFlow Lite that was measured to run it
-    right, "" where none was; `least_runtime` is the newest of these. `min_runtime` is what the file's converter wrote
-    there, which a quantizer leaves as it was. `metadata` are those of `metadata.read_metadata`, {} for none.
+    `features` are its runtime features, each with the first TensorFlow Lite that was measured to run it correctly, ""
+    for none. `least_runtime` is the newest of these. `min_runtime` is what the converter wrote into the file, and a
+    quantizer does not update it.
+
+    Args:
+        model: The contents of the file.
+        metadata: The result of `tflite_metadata.read_metadata`.
     """
     needs = judge_features(count_features(model))
     return {
@@ -48,12 +52,12 @@ def describe_model(model: Model, metadata: Mapping[str, Any] | None = None) -> d
 
 
 def describe_operator(op: OpVersion) -> dict[str, Any]:
-    """Return an operator of a version that the file states, and how often it occurs."""
+    """Return a version of an operator and its number as JSON."""
     return {"name": op.name, "version": op.version, "count": op.count}
 
 
 def describe_io(name: str, tensor: Tensor) -> dict[str, Any]:
-    """An input or output as an app must feed or read it."""
+    """Return an input or output as JSON, as an app must write or read it."""
     return {
         "name": name,
         "dtype": tensor.type,

@@ -1,7 +1,7 @@
-"""Which operators a delegate took, read from an interpreter that has been allocated.
+"""The operators that a delegate runs, read from an allocated interpreter.
 
-The runtime lists the model's own operators, untouched, and behind them one DELEGATE operator for each piece that a
-delegate took. It does not say which are in a piece: they are found by walking from its outputs back to its inputs.
+The runtime lists the model's own operators unchanged, and after them one DELEGATE operator for each partition. It does
+not list the operators of a partition. They are found by following tensors from its outputs back to its inputs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ DELEGATE = "DELEGATE"
 
 @dataclass(frozen=True)
 class DelegatePlacement:
-    """Operators by their index in the subgraph.
+    """The operators of a subgraph by the place where they run, as indices.
 
-    `pieces` are those of each partition, in the order that partitions run; `left` those on the CPU's own kernels.
-    `unknown` cannot be told: nothing that is used comes from them, so that no walk reaches them.
+    Attributes:
+        pieces: The operators of each partition, in the order in which partitions run.
+        left: The operators that kernels of the CPU run.
+        unknown: Operators whose results are unused, so that it is not known where they run.
     """
 
     pieces: tuple[tuple[int, ...], ...]
@@ -27,53 +29,61 @@ class DelegatePlacement:
 
     @property
     def taken(self) -> int:
-        """How many operators the delegate took."""
+        """Return the number of operators that the delegate runs."""
         return sum(len(piece) for piece in self.pieces)
 
 
 def place(details: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> DelegatePlacement:
-    """`details` are what the interpreter lists (index, op_name, inputs, outputs), `outputs` the subgraph's tensors."""
-    own = [one for one in details if one["op_name"] != DELEGATE]
-    maker = {int(tensor): int(one["index"]) for one in own for tensor in one["outputs"]}
-    inputs = {int(one["index"]): [int(tensor) for tensor in one["inputs"]] for one in own}
+    """Assign the operators of a subgraph to partitions.
+
+    Args:
+        details: The operators as the interpreter lists them: `index`, `op_name`, `inputs`, `outputs`.
+        outputs: The indices of the subgraph's outputs.
+    """
+    operators = [detail for detail in details if detail["op_name"] != DELEGATE]
+    producers = {int(tensor): int(detail["index"]) for detail in operators for tensor in detail["outputs"]}
+    inputs = {int(detail["index"]): [int(tensor) for tensor in detail["inputs"]] for detail in operators}
     pieces = tuple(
-        walk_back(one["outputs"], {int(tensor) for tensor in one["inputs"]}, maker, inputs)
-        for one in details
-        if one["op_name"] == DELEGATE
+        walk_back(detail["outputs"], {int(tensor) for tensor in detail["inputs"]}, producers, inputs)
+        for detail in details
+        if detail["op_name"] == DELEGATE
     )
     taken = {index for piece in pieces for index in piece}
-    rest = [int(one["index"]) for one in own if int(one["index"]) not in taken]
+    rest = [int(detail["index"]) for detail in operators if int(detail["index"]) not in taken]
     if not pieces:
         return DelegatePlacement((), tuple(rest), ())
-    dead = unused(own, outputs)
+    dead = unused(operators, outputs)
     return DelegatePlacement(
-        pieces, tuple(one for one in rest if one not in dead), tuple(one for one in rest if one in dead)
+        pieces,
+        tuple(detail for detail in rest if detail not in dead),
+        tuple(detail for detail in rest if detail in dead),
     )
 
 
 def walk_back(
-    outputs: Collection[int], stops: Collection[int], maker: Mapping[int, int], inputs: Mapping[int, Sequence[int]]
+    outputs: Collection[int], stops: Collection[int], producers: Mapping[int, int], inputs: Mapping[int, Sequence[int]]
 ) -> tuple[int, ...]:
-    """The operators between a piece's outputs and its inputs, `stops`, in order."""
-    found: set[int] = set()
-    todo = [int(tensor) for tensor in outputs]
-    while todo:
-        tensor = todo.pop()
-        index = maker.get(tensor)
-        if tensor in stops or index is None or index in found:
+    """Return the operators between the outputs of a partition and its inputs `stops`, in their order."""
+    operators: set[int] = set()
+    pending = [int(tensor) for tensor in outputs]
+    while pending:
+        tensor = pending.pop()
+        index = producers.get(tensor)
+        if tensor in stops or index is None or index in operators:
             continue
-        found.add(index)
-        todo += inputs[index]
-    return tuple(sorted(found))
+        operators.add(index)
+        pending += inputs[index]
+    return tuple(sorted(operators))
 
 
-def unused(own: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> set[int]:
-    """Operators from which nothing flows to the subgraph's outputs, or that have none: a walk cannot tell of them."""
+def unused(operators: Sequence[Mapping[str, Any]], outputs: Collection[int]) -> set[int]:
+    """Return the operators whose results do not contribute to the outputs of the subgraph."""
     used = {int(tensor) for tensor in outputs}
-    dead: set[int] = set()
-    for one in reversed(own):  # in the order they run, so a later one's inputs are known to be used
-        if used & {int(tensor) for tensor in one["outputs"]}:
-            used |= {int(tensor) for tensor in one["inputs"]}
+    unused_operators: set[int] = set()
+    # Operators are listed in the order in which they run, so all readers of a tensor have been visited before.
+    for detail in reversed(operators):
+        if used & {int(tensor) for tensor in detail["outputs"]}:
+            used |= {int(tensor) for tensor in detail["inputs"]}
         else:
-            dead.add(int(one["index"]))
-    return dead
+            unused_operators.add(int(detail["index"]))
+    return unused_operators

@@ -1,7 +1,7 @@
-"""What conversion made one operator of: activations, batch norms and biases that are no operators any more.
+"""Operators that conversion fused into others: activations, batch norms and biases.
 
-A fused activation stands in the operator's own options. What was folded into weights stands nowhere but in
-the name of the operator's output, which the converter joins from those of all that it replaces.
+A fused activation is an option of the operator. An operator that was folded into weights is only visible in the name of
+the operator's output, which the converter joins from the names of all operators that it replaces.
 """
 
 from __future__ import annotations
@@ -19,28 +19,33 @@ BIAS = re.compile(r"(?P<layer>.+?)/BiasAdd\w*$")
 
 
 def describe_fusions(model: Model) -> dict[str, Any]:
-    """`activations` by name and `batch_norms`, `biases` by count, and the layers whose batch norm `stayed`."""
+    """Count fused and folded operators.
+
+    Returns:
+        `activations` by name, the numbers of `batch_norms` and `biases`, and in `stayed` the layers whose batch norm
+        was not folded.
+    """
     folded: dict[str, set[str]] = {"batch_norms": set(), "biases": set()}
     stayed: set[str] = set()
     activations: Counter[str] = Counter()
     for _, op, name in each_operator(model):
         if op.activation:
             activations[op.activation] += 1
-        norms = set(layers(BATCH_NORM, name))
+        norms = set(find_layers(BATCH_NORM, name))
         if op.name in WEIGHTED:
             folded["batch_norms"] |= norms
-            folded["biases"] |= set(layers(BIAS, name))
+            folded["biases"] |= set(find_layers(BIAS, name))
         else:
             stayed |= norms
     return {
         "activations": dict(sorted(activations.items())),
-        **{what: len(found) for what, found in folded.items()},
+        **{kind: len(names) for kind, names in folded.items()},
         "stayed": sorted(stayed - folded["batch_norms"]),
     }
 
 
-def layers(pattern: re.Pattern[str], name: str) -> Iterator[str]:
-    """The layers that an operator's joined names mention."""
+def find_layers(pattern: re.Pattern[str], name: str) -> Iterator[str]:
+    """Yield the layers that match a pattern in the joined names of an operator."""
     for part in name.split(";"):
-        if found := pattern.match(part):
-            yield found["layer"]
+        if match := pattern.match(part):
+            yield match["layer"]

@@ -1,4 +1,4 @@
-"""Interpreters of .tflite models, and the exchange of real values with integer tensors."""
+"""Interpreters of .tflite models, and the conversion between real values and integer tensors."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ RESOLVERS = {
 
 @dataclass(frozen=True)
 class OpenSignature:
-    """One signature of an open model, allocated. Calling it feeds values by name and gives outputs by name."""
+    """One signature of an open model. A call has inputs by name as argument, and returns outputs by name."""
 
     interpreter: Interpreter
     runner: SignatureRunner
     subgraph: int
 
     def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raises WorkerError when the runtime refuses these values, of this shape.
+        """Run the signature on inputs.
 
-        A fused LSTM keeps its state from call to call, where the layer that it was starts afresh: the
-        state is reset first. (Variables of the model's own are resources, which this does not touch.)
+        A fused LSTM keeps its state from call to call, but the layer that it replaces starts with a new state. So the
+        state is reset first. Variables of the model itself are resources, which this does not change.
+
+        Raises:
+            WorkerError: The runtime refuses the inputs.
         """
         try:
             self.interpreter.reset_all_variables()
-            found: dict[str, np.ndarray] = self.runner(**feed)
-            return found
+            outputs: dict[str, np.ndarray] = self.runner(**feed)
+            return outputs
         except (ValueError, RuntimeError) as error:
             if FLEX_MARK in str(error):
                 raise explain(error) from error
@@ -50,27 +53,30 @@ class OpenSignature:
             ) from error
 
     @cached_property
-    def takes(self) -> dict[str, dict[str, Any]]:
-        """The inputs' details by name, as they are when first asked for: looked up once, not with every sample."""
-        found: dict[str, dict[str, Any]] = self.runner.get_input_details()
-        return found
+    def input_details(self) -> dict[str, dict[str, Any]]:
+        """Return the details of the inputs by name. They are read once, not with every sample."""
+        details: dict[str, dict[str, Any]] = self.runner.get_input_details()
+        return details
 
     @cached_property
-    def gives(self) -> dict[str, dict[str, Any]]:
-        """The outputs' details by name; their types and scales do not change with the shapes that are fed."""
-        found: dict[str, dict[str, Any]] = self.runner.get_output_details()
-        return found
+    def output_details(self) -> dict[str, dict[str, Any]]:
+        """Return the details of the outputs by name. Types and scales do not depend on the shapes of the inputs."""
+        details: dict[str, dict[str, Any]] = self.runner.get_output_details()
+        return details
 
     def sibling(self, key: str) -> OpenSignature:
-        """Another signature of the same open model, which shares its variables."""
+        """Return another signature of the same open model, which shares its variables."""
         return allocate(self.interpreter, key)
 
 
 def allocate(interpreter: Interpreter, key: str) -> OpenSignature:
-    """One signature, ready to be called. Raises WorkerError when it cannot be.
+    """Prepare a signature for calls.
 
-    Where a size is free, the file holds a 1 for it, at which the model may make no sense: it is allocated
+    In the file a dynamic dimension has the size 1, with which the model may not work. Such a signature is allocated
     when it is called.
+
+    Raises:
+        WorkerError: The runtime refuses the signature.
     """
     try:
         runner = interpreter.get_signature_runner(key)
@@ -82,10 +88,19 @@ def allocate(interpreter: Interpreter, key: str) -> OpenSignature:
 
 
 def open_signature(path: Path, key: str, kernels: str, threads: int = 1, preserve: bool = False) -> OpenSignature:
-    """An allocated signature. `kernels`: reference | none (optimized, no delegate) | xnnpack.
+    """Open a model, and prepare one of its signatures for calls.
 
-    Only this signature is allocated: another may need operators that this runtime lacks. Raises
-    WorkerError for a model that does not load.
+    Only this signature is allocated, because another one may need operators that this runtime lacks.
+
+    Args:
+        path: The .tflite file.
+        key: The signature name.
+        kernels: `reference`, `none` (optimized kernels without a delegate) or `xnnpack`.
+        threads: The number of threads.
+        preserve: Whether to keep the values of all tensors after a call.
+
+    Raises:
+        WorkerError: The runtime refuses the model.
     """
     try:
         interpreter = Interpreter(
@@ -100,12 +115,12 @@ def open_signature(path: Path, key: str, kernels: str, threads: int = 1, preserv
 
 
 def needs_flex(error: WorkerError) -> bool:
-    """Whether a model did not load for want of TensorFlow operators."""
+    """Return whether a model was refused because TensorFlow operators are missing."""
     return bool(error.fields["what"] == NEEDS_FLEX)
 
 
 def explain(error: Exception) -> WorkerError:
-    """Why a model does not load."""
+    """Return the error for a model that the runtime refuses."""
     if FLEX_MARK in str(error):
         return WorkerError(
             NEEDS_FLEX,
@@ -126,18 +141,26 @@ def explain(error: Exception) -> WorkerError:
         "the artifact converts and does not load",
         kind="build",
         why=str(error).strip().split("\n")[0],
-        next_step="another scheme, or exclude the operator that is named",
+        next_step="try another scheme, or exclude the operator that the error names",
     )
 
 
 def zeros(detail: Any) -> np.ndarray:
-    """An input of zeros, or of empty strings."""
+    """Return an input of zeros, or of empty strings."""
     strings = np.dtype(detail["dtype"]).kind in "SO"
     return np.full(detail["shape"], b"", object) if strings else np.zeros(detail["shape"], detail["dtype"])
 
 
 def quantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Real values as the tensor's integers: q = round(x / scale) + zero_point, saturated."""
+    """Convert real values to the integers of a tensor: q = round(x / scale) + zero_point, saturated.
+
+    Args:
+        values: Real values, or strings.
+        details: The tensor as the interpreter describes it.
+
+    Returns:
+        The values in the type of the tensor. For a float tensor they only change their type.
+    """
     dtype = np.dtype(details["dtype"])
     if values.dtype.kind == "S":
         return values.astype(object)
@@ -150,7 +173,15 @@ def quantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
 
 
 def dequantize_values(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """The tensor's integers as real values, float32: x = (q - zero_point) * scale."""
+    """Convert the integers of a tensor to real values, float32: x = (q - zero_point) * scale.
+
+    Args:
+        values: The values of the tensor.
+        details: The tensor as the interpreter describes it.
+
+    Returns:
+        float32 values. Values of a tensor without scales are returned unchanged.
+    """
     if np.dtype(details["dtype"]).kind == "f" or not len(details["quantization_parameters"]["scales"]):
         return values
     scale, zero_point = details["quantization"]

@@ -1,8 +1,8 @@
-"""TFLite Metadata as JSON and as a flatbuffer.
+"""Conversion of TFLite Metadata between JSON and a flatbuffer.
 
-The JSON is what `flatc --json` makes of it: a table is an object of the fields that are set, an enumeration its
-value's name, a union `options` has the member's name beside it, as `options_type`. Numbers and enumerations that the
-flatbuffer leaves out have their default, 0, in what is read.
+The JSON is that of `flatc --json`: a table is an object of the fields that are set, and an enumeration is the name of
+its value. A union `options` has the name of its member in `options_type`. Numbers and enumerations that the flatbuffer
+omits have their default, 0, in the JSON.
 """
 
 from __future__ import annotations
@@ -29,42 +29,49 @@ from tflbuild.tflite.metadata_schema import (
 
 Json = Any
 ROOT = "ModelMetadata"
-MOST_VALUES = 1_000_000  # that a file may hold: offsets of a hostile one can lead to the same place again and again
+# The largest number of values in a file. Offsets of a malicious file may refer to the same bytes again and again.
+MOST_VALUES = 1_000_000
 
 
 def encode_metadata(tree: Mapping[str, Json]) -> bytes:
-    """A ModelMetadata as a flatbuffer with its identifier; equal trees give equal bytes.
+    """Return a ModelMetadata as a flatbuffer with its identifier. Equal trees result in equal bytes.
 
-    `min_parser_version` is set to the least that knows everything in it. Raises KeyError or ValueError when a name
-    is none of the schema's.
+    `min_parser_version` is set to the oldest version that has everything in the tree.
+
+    Args:
+        tree: A ModelMetadata as JSON.
+
+    Raises:
+        KeyError: A field does not exist in the schema.
+        ValueError: A value of an enumeration does not exist in the schema.
     """
     builder = flatbuffers.Builder(1024)
-    told = {**tree, "min_parser_version": least_parser_version(tree)}
-    builder.Finish(_write_table(builder, ROOT, told), IDENTIFIER)
+    full_tree = {**tree, "min_parser_version": least_parser_version(tree)}
+    builder.Finish(_write_table(builder, ROOT, full_tree), IDENTIFIER)
     return bytes(builder.Output())
 
 
 def least_parser_version(tree: Mapping[str, Json], table: str = ROOT) -> str:
-    """The first version of the schema that has everything that the tree sets."""
-    found = [FIRST_VERSION]
+    """Return the first version of the schema that has everything in the tree."""
+    versions = [FIRST_VERSION]
     for name, value in tree.items():
         if name not in TABLES[table] or value is None or value == []:
             continue
-        found.append(SINCE.get((table, name), FIRST_VERSION))
+        versions.append(SINCE.get((table, name), FIRST_VERSION))
         kind = TABLES[table][name].strip("[]")
-        for one in value if isinstance(value, list) else [value]:
+        for element in value if isinstance(value, list) else [value]:
             if kind in ENUMERATIONS:
-                found.append(SINCE.get((kind, one), FIRST_VERSION))
+                versions.append(SINCE.get((kind, element), FIRST_VERSION))
             elif kind in UNIONS:
-                found.append(SINCE.get((kind, tree[f"{name}_type"]), FIRST_VERSION))
-                found.append(least_parser_version(one, tree[f"{name}_type"]))
+                versions.append(SINCE.get((kind, tree[f"{name}_type"]), FIRST_VERSION))
+                versions.append(least_parser_version(element, tree[f"{name}_type"]))
             elif kind in TABLES:
-                found.append(least_parser_version(one, kind))
-    return max(found, key=lambda version: [int(part) for part in version.split(".")])
+                versions.append(least_parser_version(element, kind))
+    return max(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def _write_table(builder: Any, table: str, tree: Mapping[str, Json]) -> int:
-    """Fields that are None or absent are left out, empty vectors too. Gives the table's offset."""
+    """Write a table without its empty fields, and return its offset."""
     fields = TABLES[table]
     known = {*fields, *(f"{name}_type" for name, kind in fields.items() if kind in UNIONS)}
     if unknown := sorted(set(tree) - known):
@@ -87,7 +94,7 @@ def _write_table(builder: Any, table: str, tree: Mapping[str, Json]) -> int:
 
 
 def _is_near(kind: str) -> bool:
-    """Whether a field's value lies in the table itself."""
+    """Return whether the value of a field is stored in the table itself."""
     return kind in NUMBERS or kind in ENUMERATIONS
 
 
@@ -103,7 +110,7 @@ def _write_near(builder: Any, slot: int, kind: str, value: Json) -> None:
 
 
 def _write_far(builder: Any, kind: str, tree: Mapping[str, Json], name: str) -> int:
-    """What a table points to: written before the table itself."""
+    """Write the target of a field, and return its offset. Targets are written before the table."""
     value = tree[name]
     if kind == "string":
         return int(builder.CreateString(value))
@@ -116,12 +123,15 @@ def _write_far(builder: Any, kind: str, tree: Mapping[str, Json], name: str) -> 
     inner = kind.strip("[]")
     if inner in NUMBERS:
         return _write_vector(builder, NUMBERS[inner], value, 4, 4)
-    places = [builder.CreateString(one) if inner == "string" else _write_table(builder, inner, one) for one in value]
-    return _write_vector(builder, "", places, 4, 4)
+    offsets = [
+        builder.CreateString(element) if inner == "string" else _write_table(builder, inner, element)
+        for element in value
+    ]
+    return _write_vector(builder, "", offsets, 4, 4)
 
 
 def _write_vector(builder: Any, form: str, values: Sequence[Any], size: int, alignment: int) -> int:
-    """A vector of numbers in a `struct` format, or, without one, of offsets."""
+    """Write a vector of numbers in a `struct` format, or of offsets if the format is empty."""
     put = {
         "": builder.PrependUOffsetTRelative,
         "B": builder.PrependUint8,
@@ -136,9 +146,12 @@ def _write_vector(builder: Any, form: str, values: Sequence[Any], size: int, ali
 
 
 def decode_metadata(raw: bytes) -> dict[str, Json]:
-    """A ModelMetadata flatbuffer as JSON. Raises ValueError when it is none or leads nowhere.
+    """Return a ModelMetadata flatbuffer as JSON.
 
-    What a newer schema added is not seen; an unknown value of an enumeration or union is told by its number.
+    Fields of a newer schema are ignored. An unknown value of an enumeration or union is represented by its number.
+
+    Raises:
+        ValueError: The bytes are not such a flatbuffer, or an offset in it is not valid.
     """
     if raw[4:8] != IDENTIFIER:
         raise ValueError(f"its identifier is not {IDENTIFIER.decode()}")
@@ -155,14 +168,19 @@ class _Reader:
     left: int = MOST_VALUES
 
     def at(self, form: str, place: int) -> Any:
-        """A number at a place. Raises struct.error outside of the bytes, ValueError when there were too many."""
+        """Return a number at a position.
+
+        Raises:
+            struct.error: The position is outside of the bytes.
+            ValueError: Too many values were read.
+        """
         self.left -= 1
         if place < 0 or self.left < 0:
             raise ValueError("an offset in it leads nowhere, or it has no end")
         return struct.unpack_from(f"<{form}", self.raw, place)[0]
 
     def number(self, kind: str, place: int) -> Json:
-        """A float32 is told by the fewest digits that name it; what JSON has not, by its name: `nan`."""
+        """Return a number as JSON. A float32 has the fewest digits that identify it; NaN and infinity are names."""
         value = self.at(NUMBERS[kind], place)
         if kind != "float":
             return int(value)

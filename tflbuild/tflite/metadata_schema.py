@@ -6,9 +6,11 @@ vector. A union takes two ids: which member it is, then the member.
 
 from __future__ import annotations
 
-IDENTIFIER = b"M001"  # of every version so far
+# All versions so far have this identifier.
+IDENTIFIER = b"M001"
 FIRST_VERSION = "1.0.0"
-ALIGNMENT = 16  # of `bytes`
+# The alignment of a field of the type `bytes`.
+ALIGNMENT = 16
 
 LABEL_TYPES = ("TENSOR_AXIS_LABELS", "TENSOR_VALUE_LABELS")
 NUMBERS = {"int": "i", "uint": "I", "float": "f"}
@@ -90,7 +92,7 @@ TABLES: dict[str, dict[str, str]] = {
     "CustomMetadata": {"name": "string", "data": "bytes"},
 }
 
-# (table, field), (enumeration, value) or (union, member) -> the version that brought it, where not the first.
+# (table, field), (enumeration, value) or (union, member) -> the version that introduced it, unless it is the first.
 SINCE: dict[tuple[str, str], str] = {
     ("AssociatedFileType", "VOCABULARY"): "1.0.1",
     ("AssociatedFileType", "SCANN_INDEX_FILE"): "1.4.0",

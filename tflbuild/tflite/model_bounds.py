@@ -1,8 +1,8 @@
-"""Check the bytes of a .tflite before anything reads them: every offset, vector and index leads into the file.
+"""Check the bytes of a .tflite before anything reads them: every offset, vector and index must be inside the file.
 
 The readers of the flatbuffers package check nothing. A vector may claim four billion elements, and a million offsets
-may lead to the same table, so that a small file unpacks to more than memory holds. Native code reads behind the buffer.
-This is what the verifier of flatbuffers does in C++ (https://flatbuffers.dev/internals), for TFLite's schema.
+may refer to the same table, so that a small file needs more memory than there is. Native code reads beyond the buffer.
+The checks are those of the C++ verifier of flatbuffers (https://flatbuffers.dev/internals), for TFLite's schema.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from typing import Any, NoReturn
 
-# Field number -> what its offset leads to, of every table that has such fields: a table by its name, `s` a string,
-# `u` the union whose type is the field before, `[...]` a vector of tables or of numbers of so many bytes.
+# Table -> number of an offset field -> its target: a table by its name, `s` for a string, `u` for a union whose type is
+# the field before, `[...]` for a vector of tables, or of numbers with this many bytes.
 NUMBERS_8 = "[8]"
 OFFSETS: dict[str, dict[int, str]] = {
     "Model": {
@@ -85,22 +85,25 @@ UNIONS = {
     ("DimensionMetadata", 3): "SparseIndexVector",
     ("DimensionMetadata", 5): "SparseIndexVector",
 }
-# A table unpacks to about 1,000 bytes of Python objects. Writers write each table once.
+# A table needs about 1,000 bytes as Python objects. Writers write each table once.
 TABLE_BYTES = 16
 MOST_REPEATED = 4
 ALWAYS_ALLOWED = 1 << 16
 
 
 class OutOfBoundsError(ValueError):
-    """Something in a flatbuffer leads out of it. The text says what."""
+    """An offset or a size in a flatbuffer is outside of its bytes. The message says which."""
 
 
 def require_bounds(raw: bytes | bytearray, schema: Any) -> None:
-    """Raise OutOfBoundsError for a model whose tables, vectors and strings are not all inside its bytes.
+    """Check that all tables, vectors and strings of a model are inside its bytes.
 
     Args:
-        raw: The file, or as much of it as is read as a flatbuffer.
+        raw: The file, or the part that is read as a flatbuffer.
         schema: The module that flatc generated from TFLite's schema, for the names in its unions.
+
+    Raises:
+        OutOfBoundsError: Something is outside of the bytes, or needs much more memory than the file has bytes.
     """
     _Bounds(raw, schema).check()
 
@@ -133,14 +136,14 @@ class _Bounds:
             self._refuse(what, place)
 
     def _follow(self, place: int, what: str) -> int:
-        """Return the place that an offset leads to."""
+        """Return the position to which an offset refers."""
         target = place + self._number("<I", place, what)
         if target > self.size - 4 or target == place:
             self._refuse(what, place)
         return target
 
     def _table(self, place: int, kind: str) -> None:
-        """Check a table and all that is below it. The schema has no table within itself, so that depth is bounded."""
+        """Check a table and all its targets. No table of the schema contains itself, so the depth is limited."""
         vtable = place - self._number("<i", place, kind)
         vtable_bytes, table_bytes = self._number("<H", vtable, kind), self._number("<H", vtable + 2, kind)
         if vtable_bytes < 4 or vtable_bytes % 2 or table_bytes < 4:
@@ -159,7 +162,7 @@ class _Bounds:
                 self._field(target, form, kind, number, self._union(place, fields, kind, number))
 
     def _union(self, place: int, fields: tuple[int, ...], kind: str, number: int) -> str:
-        """Return the table that a union holds, "" for another field and for a table that the schema does not know."""
+        """Return the table in a union, "" for another field and for a table that the schema does not have."""
         if (kind, number) not in UNIONS or not fields[number - 1]:
             return ""
         return self.names[UNIONS[kind, number]].get(self.raw[place + fields[number - 1]], "")
@@ -178,7 +181,7 @@ class _Bounds:
                 self._table(self._follow(place + 4 + 4 * index, f"element {index} of a {kind}"), form[1:-1])
 
     def _vector(self, place: int, width: int, kind: str) -> int:
-        """Return how many elements a vector has."""
+        """Check a vector, and return the number of its elements."""
         count = self._number("<I", place, kind)
         if place + 4 + count * width > self.size:
             self._refuse(f"a vector of {count:,} elements of a {kind}", place)

@@ -1,6 +1,6 @@
-"""Changes to a .tflite as the schema's objects: operators, tensors and buffers are added and removed.
+"""Changes of a .tflite as objects of the schema: operators, tensors and buffers are added and removed.
 
-`root` is always a ModelT, `graph` one of its subgraphs.
+`root` is always a ModelT, and `graph` one of its subgraphs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 Builtin = schema.BuiltinOperator
 Type = schema.TensorType
-# The least version of DEQUANTIZE by the type that it widens; 5 takes a scale for each channel.
+# Type -> the first version of DEQUANTIZE that supports it. Version 5 supports a scale for each channel.
 DEQUANTIZE_VERSIONS = {Type.INT8: 2, Type.FLOAT16: 3, Type.INT4: 6}
 PER_CHANNEL_VERSION = 5
 OPTIONS = {Builtin.DEQUANTIZE: schema.DequantizeOptionsT, Builtin.QUANTIZE: schema.QuantizeOptionsT}
@@ -25,7 +25,7 @@ def parse_model(model: bytes) -> Any:
 
 
 def serialize_model(root: Any) -> bytes:
-    """Return the bytes of a ModelT. `buffers.write_aligned` also aligns its buffers."""
+    """Return the bytes of a ModelT. `buffer_placement.write_aligned` also aligns its buffers."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(root))
 
 
@@ -53,32 +53,53 @@ def add_buffer(root: Any, data: bytes) -> int:
 
 
 def scale_parameters(scales: Any, zero_points: Any, axis: int = 0) -> Any:
-    """Return quantization parameters: one scale and zero point, or one of each along `axis`."""
-    made = schema.QuantizationParametersT()
-    made.scale = np.array(scales, np.float32)
-    made.zeroPoint = np.array(zero_points, np.int64)
-    made.quantizedDimension = axis
-    return made
+    """Return quantization parameters with one scale and zero point, or with several along `axis`."""
+    parameters = schema.QuantizationParametersT()
+    parameters.scale = np.array(scales, np.float32)
+    parameters.zeroPoint = np.array(zero_points, np.int64)
+    parameters.quantizedDimension = axis
+    return parameters
 
 
-def add_tensor(graph: Any, name: bytes, shape: Any, free: Any, type: int, quantization: Any = None) -> int:
-    """Add a tensor that an operator will fill, and return its index. `free` is the shape with -1 for free sizes."""
-    made = schema.TensorT()
-    made.name, made.type, made.buffer, made.hasRank = name, type, 0, True
-    made.shape, made.shapeSignature = shape, free
-    made.quantization = quantization or schema.QuantizationParametersT()
-    graph.tensors.append(made)
+def add_tensor(graph: Any, name: bytes, shape: Any, shape_signature: Any, type: int, quantization: Any = None) -> int:
+    """Add a tensor without values, and return its index.
+
+    Args:
+        graph: The subgraph.
+        name: The name.
+        shape: The shape.
+        shape_signature: The shape with -1 for dynamic dimensions, or None.
+        type: The element type, a value of the schema's TensorType.
+        quantization: The quantization parameters, or None.
+    """
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.buffer, tensor.hasRank = name, type, 0, True
+    tensor.shape, tensor.shapeSignature = shape, shape_signature
+    tensor.quantization = quantization or schema.QuantizationParametersT()
+    graph.tensors.append(tensor)
     return len(graph.tensors) - 1
 
 
 def add_operator(
-    root: Any, graph: Any, place: int, kind: int, inputs: list[int], outputs: list[int], options: Any = None
+    root: Any, graph: Any, position: int, kind: int, inputs: list[int], outputs: list[int], options: Any = None
 ) -> None:
-    """Insert an operator into the order in which a graph runs."""
-    made = schema.OperatorT()
-    made.inputs, made.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-    made.builtinOptions = options or OPTIONS[kind]()
-    made.builtinOptionsType = getattr(schema.BuiltinOptions, type(made.builtinOptions).__name__.removesuffix("T"))
+    """Insert an operator at a position of the execution order.
+
+    Args:
+        root: The ModelT.
+        graph: The subgraph.
+        position: The position.
+        kind: The operator, a value of the schema's BuiltinOperator.
+        inputs: The indices of the input tensors.
+        outputs: The indices of the output tensors.
+        options: The builtin options. QUANTIZE and DEQUANTIZE have defaults.
+    """
+    operator = schema.OperatorT()
+    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+    operator.builtinOptions = options or OPTIONS[kind]()
+    operator.builtinOptionsType = getattr(
+        schema.BuiltinOptions, type(operator.builtinOptions).__name__.removesuffix("T")
+    )
     version = 1
     if kind == Builtin.DEQUANTIZE:
         source = graph.tensors[inputs[0]]
@@ -86,12 +107,12 @@ def add_operator(
         scales = source.quantization.scale
         if scales is not None and len(scales) > 1:
             version = max(version, PER_CHANNEL_VERSION)
-    made.opcodeIndex = find_opcode(root, kind, version)
-    graph.operators.insert(place, made)
+    operator.opcodeIndex = find_opcode(root, kind, version)
+    graph.operators.insert(position, operator)
 
 
 def find_opcode(root: Any, kind: int, version: int) -> int:
-    """Return the index of an operator code of at least this version, which is added where there is none."""
+    """Return the index of an operator code of at least this version. It is added if there is none."""
     for index, code in enumerate(root.operatorCodes):
         if _kind(code) == kind and code.version >= version:
             return index
@@ -102,7 +123,7 @@ def find_opcode(root: Any, kind: int, version: int) -> int:
 
 
 def drop_tensor(root: Any, graph: Any, gone: int) -> None:
-    """Remove a tensor that nothing uses any more; those behind it move up."""
+    """Remove a tensor that nothing uses any more. The indices of later tensors decrease by one."""
 
     def moved(indices: Any) -> np.ndarray:
         return np.array([index - (index > gone) for index in map(int, indices)], np.int32)
@@ -120,7 +141,7 @@ def drop_tensor(root: Any, graph: Any, gone: int) -> None:
 
 
 def empty_unused_buffers(root: Any) -> None:
-    """Remove the bytes of buffers that no tensor and no metadata have. Indices of buffers stay."""
+    """Remove the bytes of buffers that no tensor and no metadata uses. The indices of buffers stay."""
     used = {tensor.buffer for graph in root.subgraphs for tensor in graph.tensors}
     used |= {entry.buffer for entry in root.metadata or ()}
     for index in range(1, len(root.buffers)):

@@ -1,4 +1,4 @@
-"""Check that the indices and sizes in a .tflite fit together, so that no reader needs to."""
+"""Check that all indices and sizes in a .tflite are consistent, so that readers need no checks of their own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 MOST_ELEMENTS = 1 << 40
 MOST_AXES = 32
-MOST_REPEATED = 4  # times the size of the file, of buffers behind the flatbuffer
-# Bits of an element by the name of its type; what has none, such as a string, has no size that follows from its shape.
+# The largest total size of buffers after the flatbuffer, as a multiple of the size of the file.
+MOST_REPEATED = 4
+# Type -> bits of an element. For a type that is missing, such as a string, the shape does not determine the size.
 BITS = {
     "FLOAT32": 32,
     "INT32": 32,
@@ -33,16 +34,19 @@ BITS = {
 
 
 class BadIndexError(ValueError):
-    """An index or a size in a model fits nothing. The text says which."""
+    """An index or a size in a model is not valid. The message says which."""
 
 
 def require_indices(root: Any, schema: Any, size: int) -> None:
-    """Raise BadIndexError for a model (a ModelT) whose indices lead nowhere or whose sizes contradict each other.
+    """Check that all indices in a model are valid, and that sizes do not contradict each other.
 
     Args:
-        root: The model, unpacked.
-        schema: The module that it was unpacked with.
-        size: Bytes of the file, which buffers behind the flatbuffer lie in.
+        root: The model, a ModelT.
+        schema: The module with which it was unpacked.
+        size: The size of the file in bytes, for buffers after the flatbuffer.
+
+    Raises:
+        BadIndexError: An index or a size is not valid.
     """
     graphs, buffers, codes = _list(root.subgraphs), _list(root.buffers), _list(root.operatorCodes)
     bits = {number: BITS[name] for name, number in vars(schema.TensorType).items() if name in BITS}
@@ -79,7 +83,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _blocks(tensor: Any, schema: Any) -> list[int]:
-    """Return the tensors in which the scales and zero points of a tensor's blocks lie; -1 stands for none."""
+    """Return the tensors with the scales and zero points of a tensor's blocks."""
     details = tensor.quantization.details if tensor.quantization is not None else None
     if not isinstance(details, schema.BlockwiseQuantizationT):
         return []
@@ -87,7 +91,7 @@ def _blocks(tensor: Any, schema: Any) -> list[int]:
 
 
 def _require_lists(owner: Any, names: Iterable[str], place: str) -> None:
-    """Raise BadIndexError for a list that is left out: TFLite's own loader takes an empty one, and no other."""
+    """Check that lists are present. TFLite's loader accepts an empty list, but not a missing one."""
     for name in names:
         if getattr(owner, name) is None:
             raise BadIndexError(f"{place} has no list of {name}")
@@ -126,7 +130,7 @@ def _require_operators(graph: Any, tensors: list[Any], codes: list[Any], graphs:
         _require_lists(op, ("inputs", "outputs"), owner)
         _require([op.opcodeIndex], len(codes), owner, "operator code")
         used = [int(tensor) for tensor in _list(op.inputs)]
-        # -1 stands for an operand that is left out
+        # The index -1 means an omitted operand.
         _require([*used, *_list(op.outputs), *_list(op.intermediates)], len(tensors), owner, "tensor", least=-1)
         _require(called_subgraphs(op), graphs, owner, "subgraph", least=-1)
         for tensor in used:
@@ -135,20 +139,20 @@ def _require_operators(graph: Any, tensors: list[Any], codes: list[Any], graphs:
 
 
 def called_subgraphs(op: Any) -> list[int]:
-    """Return the subgraphs that an operator runs, as its options name them; -1 is none."""
-    options = [held for held in (op.builtinOptions, op.builtinOptions2) if held is not None]
-    named = [value for held in options for name, value in vars(held).items() if "ubgraph" in name]
+    """Return the subgraphs that an operator runs, according to its options. -1 means none."""
+    options = [options_ for options_ in (op.builtinOptions, op.builtinOptions2) if options_ is not None]
+    named = [value for options_ in options for name, value in vars(options_).items() if "ubgraph" in name]
     return [int(index) for value in named for index in (_list(value) if hasattr(value, "__len__") else [value or 0])]
 
 
 def _require_acyclic(graphs: list[Any]) -> None:
-    """Raise BadIndexError for a subgraph that runs itself, which never ends."""
+    """Check that no subgraph runs itself, since such a model never ends."""
     calls = [{index for op in _list(graph.operators) for index in called_subgraphs(op)} - {-1} for graph in graphs]
-    left = {number: set(called) for number, called in enumerate(calls)}
-    while ended := [number for number, called in left.items() if not called]:
-        for number in ended:
-            del left[number]
-        for called in left.values():
-            called.difference_update(ended)
-    if left:
-        raise BadIndexError(f"subgraph {min(left)} runs itself")
+    remaining = {number: set(called) for number, called in enumerate(calls)}
+    while finished := [number for number, called in remaining.items() if not called]:
+        for number in finished:
+            del remaining[number]
+        for called in remaining.values():
+            called.difference_update(finished)
+    if remaining:
+        raise BadIndexError(f"subgraph {min(remaining)} runs itself")

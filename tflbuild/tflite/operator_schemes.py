@@ -1,4 +1,4 @@
-"""How an operator of an artifact computes: which of the schemes its tensors are those of."""
+"""The scheme by which an operator of an artifact computes, derived from the types of its tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REAL = ("float32", "float16")
 
 
 def map_dequantized_constants(graph: Subgraph) -> dict[int, Tensor]:
-    """Tensors that a DEQUANTIZE makes of stored values -> the stored ones."""
+    """Return the outputs of DEQUANTIZE operators on constants: tensor index -> the constant."""
     return {
         op.outputs[0]: graph.tensors[op.inputs[0]]
         for op in graph.ops
@@ -21,36 +21,53 @@ def map_dequantized_constants(graph: Subgraph) -> dict[int, Tensor]:
 
 
 def find_operator_scheme(graph: Subgraph, op: Operator, stored: Mapping[int, Tensor]) -> str:
-    """The scheme that an operator computes by, "" for a conversion and for what computes on no real values.
+    """Return the scheme of an operator, "" for a conversion and for an operator without real values.
 
-    `stored` is what `widened` found. What is of 8 bits is `int8`, of uint8 too. Weights of another width than any
-    scheme's give a name that none has (`dynamic_int2`). An int8 LSTM's state is int16 all the same, and no activation.
+    8-bit types count as `int8`, also uint8. Weights of another bit width result in a name that no scheme has, such as
+    `dynamic_int2`. The int16 state of an int8 LSTM does not count as an activation.
+
+    Args:
+        graph: The subgraph.
+        op: The operator.
+        stored: The result of `map_dequantized_constants`.
     """
     if op.name in CONVERSIONS:
         return ""
-    there = [index for index in (*op.inputs, *op.outputs) if index >= 0]
-    tensors = [graph.tensors[index] for index in there]
-    behind = [stored[index] for index in there if index in stored]
-    direct = [one for one in tensors if one.constant and (one.quantized or one.type == "float16")]
-    return scheme_of_tensors(tensors, direct, [one for one in behind if one.quantized or one.type == "float16"])
+    indices = [index for index in (*op.inputs, *op.outputs) if index >= 0]
+    tensors = [graph.tensors[index] for index in indices]
+    dequantized = [stored[index] for index in indices if index in stored]
+    direct = [tensor for tensor in tensors if tensor.constant and (tensor.quantized or tensor.type == "float16")]
+    return scheme_of_tensors(
+        tensors, direct, [tensor for tensor in dequantized if tensor.quantized or tensor.type == "float16"]
+    )
 
 
 def scheme_of_tensors(tensors: Iterable[Tensor], direct: Iterable[Tensor], behind: Iterable[Tensor]) -> str:
-    """The same of an operator's tensors, its weights, and those that a conversion before it widens."""
-    moving = {one.type for one in tensors if not (one.constant or one.state) and (one.scales or one.type in REAL)}
-    own = {NARROW[one.type] for one in direct if one.type in NARROW}
-    wide = {NARROW[one.type] for one in behind if one.type in NARROW}
-    if "int16" in moving:
+    """Return the scheme of an operator from its tensors.
+
+    Args:
+        tensors: All its inputs and outputs.
+        direct: The constants that it reads directly.
+        behind: The constants that it reads through a DEQUANTIZE.
+    """
+    activation_types = {
+        tensor.type
+        for tensor in tensors
+        if not (tensor.constant or tensor.state) and (tensor.scales or tensor.type in REAL)
+    }
+    direct_types = {NARROW[tensor.type] for tensor in direct if tensor.type in NARROW}
+    dequantized_types = {NARROW[tensor.type] for tensor in behind if tensor.type in NARROW}
+    if "int16" in activation_types:
         return "int16x8"
-    if moving & {"int8", "uint8"}:
-        return "int4" if "int4" in own | wide else "int8"
-    if not moving:
+    if activation_types & {"int8", "uint8"}:
+        return "int4" if "int4" in direct_types | dequantized_types else "int8"
+    if not activation_types:
         return ""
-    if own:
-        return f"dynamic_{min(own, key=_bits)}"
-    if wide:
-        return f"weight_only_{min(wide, key=_bits)}"
-    halves = "float16" in {*moving, *(one.type for one in (*direct, *behind))}
+    if direct_types:
+        return f"dynamic_{min(direct_types, key=_bits)}"
+    if dequantized_types:
+        return f"weight_only_{min(dequantized_types, key=_bits)}"
+    halves = "float16" in {*activation_types, *(tensor.type for tensor in (*direct, *behind))}
     return "float16" if halves else "none"
 
 

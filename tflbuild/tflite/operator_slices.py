@@ -1,4 +1,4 @@
-"""Models of one operator: each of an artifact's, to be asked about alone; a product, to see how a device computes."""
+"""Models of one operator: each operator of an artifact on its own, and a product that shows how a device computes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ai_edge_litert import schema_py_generated as schema
 from tflbuild.tflite.tflite_reader import read_buffers
 
 KEY = "alone"
-UNPACKS = ("DEQUANTIZE", "DENSIFY")  # what stands between a packed constant and the operator that it is a weight of
+# Operators between a packed constant and the operator that reads it as weights.
+UNPACKS = ("DEQUANTIZE", "DENSIFY")
 
 
 class Slices:
-    """A file, parsed once. `operator` writes one of its operators as a model with the signature `alone`.
+    """A parsed file, of which each operator can be written as a model of its own with the signature `alone`.
 
-    Inputs are `in0`, `in1`, ... in the order of `inputs`, outputs `out0`, ....
+    Inputs are named `in0`, `in1`, ... in the order of `inputs`, and outputs `out0`, ....
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,21 +27,25 @@ class Slices:
         self.buffers = read_buffers(path)  # those behind the flatbuffer, too
 
     def inputs(self, subgraph: int, index: int) -> list[int]:
-        """The tensors that the model of an operator takes, each once: inputs that are neither constant nor state."""
+        """Return the input tensors of an operator's model, each once: inputs that are neither constant nor state."""
         graph = self.root.subgraphs[subgraph]
-        made = {one for op in self._with_constants(graph, index) for one in op.outputs}
-        taken = [int(one) for op in self._with_constants(graph, index) for one in op.inputs]
-        fed = (one for one in taken if one >= 0 and one not in made and not self._stored(graph, one))
-        return list(dict.fromkeys(one for one in fed if not graph.tensors[one].isVariable))
+        produced = {tensor for op in self._with_constants(graph, index) for tensor in op.outputs}
+        read_indices = [int(tensor) for op in self._with_constants(graph, index) for tensor in op.inputs]
+        external = (
+            tensor
+            for tensor in read_indices
+            if tensor >= 0 and tensor not in produced and not self._stored(graph, tensor)
+        )
+        return list(dict.fromkeys(tensor for tensor in external if not graph.tensors[tensor].isVariable))
 
     def operator(self, subgraph: int, index: int) -> bytes:
-        """The model of one operator, with the constants that it takes."""
+        """Return the model of one operator, with the constants that it reads."""
         graph = self.root.subgraphs[subgraph]
         ops = self._with_constants(graph, index)
         used = dict.fromkeys(
-            int(one) for op in ops for one in (*op.inputs, *op.outputs, *_intermediates(op)) if one >= 0
+            int(tensor) for op in ops for tensor in (*op.inputs, *op.outputs, *_intermediates(op)) if tensor >= 0
         )
-        place = {old: new for new, old in enumerate(used)}
+        new_indices = {old: new for new, old in enumerate(used)}
         part = schema.SubGraphT()
         part.name, part.operators = b"main", []
         model = schema.ModelT()
@@ -48,22 +53,22 @@ class Slices:
         model.buffers, model.operatorCodes = [schema.BufferT()], []
         part.tensors = [self._tensor(graph.tensors[old], model.buffers) for old in used]
         for op in ops:
-            part.operators.append(self._operator(op, place, model.operatorCodes))
-        part.inputs = [place[one] for one in self.inputs(subgraph, index)]
-        part.outputs = [place[int(one)] for one in graph.operators[index].outputs]
-        model.subgraphs, model.signatureDefs = [part], [_signature(part)]
-        return _packed(model)
+            part.operators.append(self._operator(op, new_indices, model.operatorCodes))
+        part.inputs = [new_indices[tensor] for tensor in self.inputs(subgraph, index)]
+        part.outputs = [new_indices[int(tensor)] for tensor in graph.operators[index].outputs]
+        model.subgraphs, model.signatureDefs = [part], [_make_signature(part)]
+        return _serialize(model)
 
     def _with_constants(self, graph: Any, index: int) -> list[Any]:
-        """The operator, behind those that only unpack constants for it."""
+        """Return the operator, preceded by those that unpack constants for it."""
         op = graph.operators[index]
-        wanted = {int(one) for one in op.inputs if one >= 0}
+        read_indices = {int(tensor) for tensor in op.inputs if tensor >= 0}
         unpacking = [
             other
             for other in graph.operators[:index]
-            if wanted & {int(one) for one in other.outputs}
+            if read_indices & {int(tensor) for tensor in other.outputs}
             and self._name(other) in UNPACKS
-            and all(self._stored(graph, int(one)) for one in other.inputs)
+            and all(self._stored(graph, int(tensor)) for tensor in other.inputs)
         ]
         return [*unpacking, op]
 
@@ -101,8 +106,8 @@ def _intermediates(op: Any) -> list[int]:
     return [] if op.intermediates is None else [int(one) for one in op.intermediates]
 
 
-def product(size: int = 8) -> bytes:
-    """A model that multiplies `in0` with `in1`, both float32 of shape (1, 1, 1, size), to `out0`."""
+def make_product_model(size: int = 8) -> bytes:
+    """Return a model that multiplies `in0` and `in1`, both float32 of shape (1, 1, 1, size). The output is `out0`."""
     model, part = schema.ModelT(), schema.SubGraphT()
     model.version, model.buffers = 3, [schema.BufferT()]
     code, op = schema.OperatorCodeT(), schema.OperatorT()
@@ -116,17 +121,17 @@ def product(size: int = 8) -> bytes:
     op.opcodeIndex, op.inputs, op.outputs = 0, [0, 1], [2]
     op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
     part.name, part.operators, part.inputs, part.outputs = b"main", [op], [0, 1], [2]
-    model.operatorCodes, model.subgraphs, model.signatureDefs = [code], [part], [_signature(part)]
-    return _packed(model)
+    model.operatorCodes, model.subgraphs, model.signatureDefs = [code], [part], [_make_signature(part)]
+    return _serialize(model)
 
 
-def _packed(model: Any) -> bytes:
+def _serialize(model: Any) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _signature(part: Any) -> Any:
+def _make_signature(part: Any) -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = KEY.encode(), 0
     for side, tensors in (("in", part.inputs), ("out", part.outputs)):

@@ -1,6 +1,6 @@
-"""What a recipe asks of each operator, and what an artifact made of it.
+"""Quantization rules: the scheme that a recipe declares for each operator, and the one that an artifact applies.
 
-Operators are known by the name of their first output, which quantizing leaves as it was.
+Operators are identified by the name of their first output, which quantizers keep.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV",
 LOOKUPS = ("GATHER", "GATHER_ND")
 REAL = ("float32", "float16", "int8", "int16", "int4")
 
-NAMED_ALONE = 4  # operators of one kind that a proposed rule names; more of them are matched by their kind
+# The largest number of operators of one kind that proposed rules name. More of them are matched by their kind.
+MOST_NAMED = 4
 
 Rules = Sequence[Mapping[str, Any]]
 
 
 def matches(rule: Mapping[str, Any], operator: str, name: str) -> bool:
-    """Whether a rule speaks of an operator whose first output has this name."""
+    """Return whether a rule applies to an operator whose first output has this name."""
     return rule["op"] in ("", operator) and re.search(rule["match"] or "", name) is not None
 
 
 def last_match(rules: Rules, operator: str, name: str) -> Mapping[str, Any] | None:
-    """The rule that counts for an operator, None when none speaks of it."""
+    """Return the rule that is in effect for an operator, None if no rule applies to it."""
     return next((rule for rule in reversed(rules) if matches(rule, operator, name)), None)
 
 
-def find_asked_scheme(scheme: str, rules: Rules, operator: str, name: str) -> str:
-    """The scheme of an operator: that of its rule, or the recipe's."""
+def find_declared_scheme(scheme: str, rules: Rules, operator: str, name: str) -> str:
+    """Return the declared scheme of an operator: that of its rule, or the recipe's."""
     rule = last_match(rules, operator, name)
     return scheme if rule is None else str(rule["scheme"])
 
 
 def each_operator(model: Model) -> Iterator[tuple[Subgraph, Operator, str]]:
-    """Every operator that computes on real values, with its name."""
+    """Yield every operator that computes on real values, with its subgraph and its name."""
     for graph in model.subgraphs:
         for op in graph.ops:
             if op.name in CONVERSIONS or not op.outputs:
@@ -53,9 +54,9 @@ def each_operator(model: Model) -> Iterator[tuple[Subgraph, Operator, str]]:
 
 
 def make_rule_selectors(model: Model, blamed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return the `op` and `match` of rules that match these operators, given by (operator, name), and no others.
+    """Return the `op` and `match` of rules that apply to these operators, given by (operator, name), and to no others.
 
-    One selector stands for all operators of a kind where all are given, or more of them than a command should name.
+    One selector covers all operators of a kind if all of them are given, or too many to name.
     """
     names: dict[str, list[str]] = {}
     for _, op, name in each_operator(model):
@@ -64,7 +65,7 @@ def make_rule_selectors(model: Model, blamed: Sequence[tuple[str, str]]) -> list
     selectors: dict[tuple[str, str], None] = {}
     for kind in dict.fromkeys(op for op, _ in blamed):
         single = list(dict.fromkeys(name for op, name in blamed if op == kind))
-        if set(single) >= set(names.get(kind, ())) or len(single) > NAMED_ALONE:
+        if set(single) >= set(names.get(kind, ())) or len(single) > MOST_NAMED:
             selectors[kind, ""] = None
         else:
             selectors |= {("", find_pattern(name, every)): None for name in single}
@@ -72,7 +73,7 @@ def make_rule_selectors(model: Model, blamed: Sequence[tuple[str, str]]) -> list
 
 
 def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
-    """(index, why) of each rule that no operator answers to."""
+    """Yield (index, reason) for each rule that applies to no operator."""
     operators = [(op.name, name) for _, op, name in each_operator(model)]
     for index, rule in enumerate(rules):
         if any(matches(rule, *operator) for operator in operators):
@@ -85,18 +86,18 @@ def unmatched(rules: Rules, model: Model) -> Iterator[tuple[int, str]]:
 
 
 def find_applied_scheme(graph: Subgraph, op: Operator) -> str:
-    """How an operator of an artifact computes: the name of a scheme. Nothing but what it multiplies by is weights."""
+    """Return the name of the scheme by which an operator of an artifact computes. Only factors count as weights."""
     if looks_up_codes(graph, op):
         return f"dynamic_{graph.tensors[op.inputs[0]].type}"
     tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
     weights = weight_of(graph, op)
     direct = [tensor for tensor in tensors if tensor is weights]
-    behind = [weights] if weights is not None and not direct else []
-    return scheme_of_tensors(tensors, direct, behind) or "none"
+    dequantized = [weights] if weights is not None and not direct else []
+    return scheme_of_tensors(tensors, direct, dequantized) or "none"
 
 
 def looks_up_codes(graph: Subgraph, op: Operator) -> bool:
-    """Whether an operator looks rows up in a stored table of integers that conversions alone read."""
+    """Return whether an operator looks up rows of integer codes that only DEQUANTIZE operators read."""
     if op.name not in LOOKUPS or not graph.tensors[op.inputs[0]].constant or not graph.tensors[op.inputs[0]].quantized:
         return False
     readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
@@ -104,27 +105,38 @@ def looks_up_codes(graph: Subgraph, op: Operator) -> bool:
 
 
 def weight_of(graph: Subgraph, op: Operator) -> Tensor | None:
-    """The stored tensor that an operator multiplies by, seen through the DEQUANTIZE that widens it."""
+    """Return the constant by which an operator multiplies, directly or through a DEQUANTIZE. None if there is none."""
     if op.name not in WEIGHTED:
         return None
-    makers = {other.outputs[0]: other for other in graph.ops if other.name == "DEQUANTIZE"}
+    dequantize_ops = {other.outputs[0]: other for other in graph.ops if other.name == "DEQUANTIZE"}
     for index in op.inputs[:2] if op.name == "EMBEDDING_LOOKUP" else op.inputs[1:2]:
-        source = makers[index].inputs[0] if index in makers else index
+        source = dequantize_ops[index].inputs[0] if index in dequantize_ops else index
         tensor = graph.tensors[source]
         if tensor.constant and tensor.type in REAL:
             return tensor
     return None
 
 
-def computes_as_asked(wanted: str, found: str, op: Operator, weights: Tensor | None) -> bool:
-    """Whether an operator computes as asked: a scheme about weights says nothing about operators without."""
-    if wanted == found:
+def computes_as_declared(declared: str, applied: str, op: Operator, weights: Tensor | None) -> bool:
+    """Return whether an operator computes by the declared scheme.
+
+    A scheme with float activations does not apply to operators without weights, and int4 becomes int8 where no kernel
+    supports int4.
+
+    Args:
+        declared: The declared scheme.
+        applied: The applied scheme.
+        op: The operator.
+        weights: Its weights, or None.
+    """
+    if declared == applied:
         return True
-    scheme = SCHEMES[wanted]
+    scheme = SCHEMES[declared]
     if op.name in LOOKUPS and scheme.mode in ("dynamic", "weight_only"):
-        return found in ("none", "dynamic_int8", f"dynamic_int{scheme.weights}")
+        return applied in ("none", "dynamic_int8", f"dynamic_int{scheme.weights}")
     if scheme.mode != "static" and weights is None:
-        return found == "none"
-    if scheme.weights == 4:  # where no kernel takes int4, int8 is what is meant
-        return (op.name not in INT4_OPERATORS or weights is None) and found == wanted.replace("int4", "int8")
+        return applied == "none"
+    # Where no kernel supports int4, the scheme means int8.
+    if scheme.weights == 4:
+        return (op.name not in INT4_OPERATORS or weights is None) and applied == declared.replace("int4", "int8")
     return False

@@ -1,11 +1,11 @@
-"""What a model asks of its runtime: operators by version and by element types, and properties of the file.
+"""Runtime features: what a model requires of its runtime.
 
 A feature is a text. Three kinds exist:
 
-- `CONV_2D version 5`: the version that the file states; a runtime refuses one that it does not have.
-- `CONV_2D int8, int8/channel, int32 > int8`: the element types of inputs and outputs, equal neighbours merged.
-  `/channel` marks a constant with several scales, `/block` one with a scale per block, `/sparse` a sparse one.
-  An old kernel may take types that it computes wrongly, whatever the version says.
+- `CONV_2D version 5`: the version that the file states. A runtime refuses a version that it does not have.
+- `CONV_2D int8, int8/channel, int32 > int8`: the element types of inputs and outputs, with equal neighbours merged.
+  `/channel` marks a constant with several scales, `/block` one with a scale for each block, `/sparse` a sparse one. An
+  old kernel may accept types that it computes wrongly, whatever the version says.
 - `buffers behind the flatbuffer` and the other names below: properties of the file.
 """
 
@@ -20,13 +20,14 @@ BUFFERS_BEHIND = "buffers behind the flatbuffer"
 SEVERAL_SIGNATURES = "several signatures"
 FREE_SIZES = "free sizes"
 FILE_FEATURES = (BUFFERS_BEHIND, SEVERAL_SIGNATURES, FREE_SIZES)
-WITH_SCALES = ("int2", "int4", "uint4", "int8", "uint8", "int16")  # whose scales per channel a kernel must know
+# Types for which a kernel must support scales per channel.
+WITH_SCALES = ("int2", "int4", "uint4", "int8", "uint8", "int16")
 
 
 def count_features(model: Model) -> dict[str, int]:
-    """Return every feature of a model and how often it occurs.
+    """Return every runtime feature of a model, and how often it occurs.
 
-    Custom operators have none: the app brings their kernels.
+    Custom operators have none, because the app provides their kernels.
     """
     counts = Counter(
         feature

@@ -1,7 +1,7 @@
-"""Which TensorFlow Lite runtimes run a feature of a model right: measured, never assumed.
+"""The runtimes that run a feature of a model correctly, as measured.
 
-`runtime_evidence.py` has a row for each feature that was run, with what each runtime did. `tests/measure_runtimes.py`
-writes it, `tests/integration/test_old_runtimes.py` runs it again. A feature without a row is unknown.
+`runtime_evidence.py` has a row for each tested feature, with the result of each runtime. `tests/measure_runtimes.py`
+writes it, and `tests/integration/test_old_runtimes.py` repeats it. A feature without a row is unknown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FILE = "file"  # in the evidence, in place of an operator's name
 
 @dataclass(frozen=True)
 class RuntimeRow:
-    """What each runtime did with a model that has the feature: right, wrong, refused or crashed, oldest first.
+    """The result of each runtime for a model with the feature: right, wrong, refused or crashed, oldest runtime first.
 
-    Right means that the outputs are those of the newest runtime but for rounding (an SNR of 25 dB).
+    Right means that the outputs equal those of the newest runtime up to rounding (an SNR of 25 dB).
     """
 
     feature: str
@@ -39,7 +39,7 @@ class RuntimeRow:
 
     @property
     def first_runtime(self) -> str:
-        """Return the runtime from which on all are right; "" when the newest is not."""
+        """Return the first runtime from which on all are right, "" if the newest is not."""
         first = ""
         for runtime in reversed(list(self.results)):
             if self.results[runtime] != RIGHT:
@@ -48,14 +48,14 @@ class RuntimeRow:
         return first
 
     def result_on(self, runtime: str) -> str:
-        """Return what the newest runtime up to this one did, "" when all that were run are newer."""
+        """Return the result of the newest tested runtime up to this one, "" if all tested runtimes are newer."""
         older = [result for name, result in self.results.items() if parse_version(name) <= parse_version(runtime)]
         return older[-1] if older else ""
 
 
 @dataclass(frozen=True)
 class FeatureRequirement:
-    """A feature of a model: how often it occurs, and the first runtime that runs it right, "" when unknown."""
+    """A feature of a model, how often it occurs, and the first runtime that runs it correctly, "" if unknown."""
 
     feature: str
     count: int
@@ -80,12 +80,16 @@ def _parse(text: str) -> Iterator[RuntimeRow]:
 
 
 def write_evidence(results: Mapping[str, Iterable[str]]) -> str:
-    """Return rows, feature -> results of RUNTIMES in order, as the text that `read_table` reads."""
+    """Return results as the text that `read_table` reads.
+
+    Args:
+        results: Feature -> the results of RUNTIMES, in order.
+    """
     letters = {result: letter for letter, result in LETTERS.items()}
     groups: dict[str, dict[str, list[str]]] = {}
-    for feature, found in sorted(results.items()):
+    for feature, outcomes in sorted(results.items()):
         owner, _, rest = (FILE, "", feature) if feature in FILE_FEATURES else feature.partition(" ")
-        groups.setdefault("".join(letters[one] for one in found), {}).setdefault(owner, []).append(rest)
+        groups.setdefault("".join(letters[outcome] for outcome in outcomes), {}).setdefault(owner, []).append(rest)
     lines = []
     for pattern in sorted(groups):
         lines.append(f"= {pattern}")
@@ -106,13 +110,13 @@ def _wrap(owner: str, features: Iterable[str]) -> Iterator[str]:
 
 
 def parse_version(version: str) -> tuple[int, ...]:
-    """Return `2.14` as (2, 14, 0): versions compare as numbers, three parts each."""
+    """Return a version as three numbers, which can be compared: `2.14` is (2, 14, 0)."""
     parts = [int(part) for part in version.split(".")]
     return (*parts, *[0] * (3 - len(parts)))
 
 
 def judge_features(features: Mapping[str, int]) -> list[FeatureRequirement]:
-    """Return what each feature needs, in the order given."""
+    """Return the first runtime for each feature, in the same order."""
     table = read_table()
     return [
         FeatureRequirement(feature, count, table[feature].first_runtime if feature in table else "")
@@ -121,14 +125,14 @@ def judge_features(features: Mapping[str, int]) -> list[FeatureRequirement]:
 
 
 def find_least_runtime(needs: Iterable[FeatureRequirement]) -> str:
-    """Return the least runtime that runs every feature right that is known; "" when none is."""
+    """Return the oldest runtime that runs every known feature correctly, "" if none is known."""
     return max((need.runtime for need in needs if need.runtime), key=parse_version, default="")
 
 
 def find_newer_features(model: Model, newest: str) -> Iterator[str]:
-    """Yield a text for each feature that the runtime `newest` was not measured to run right.
+    """Yield a text for each feature that the runtime `newest` was not measured to run correctly.
 
-    Flex and custom operators come with the app, not with the runtime: they are allowed by kind and name.
+    TensorFlow and custom operators are part of the app, not of the runtime. They are allowed by kind and name.
     """
     for need in judge_features(count_features(model)):
         if not need.runtime:
@@ -140,7 +144,7 @@ def find_newer_features(model: Model, newest: str) -> Iterator[str]:
 
 
 def _suggest_one_scale(feature: str, newest: str) -> str:
-    """Return the way out for a scale per channel, "" where one scale for each tensor would be no better."""
+    """Return a suggestion for a scale per channel, "" if one scale for each tensor would not help."""
     owner, _, types = feature.replace("/channel", "").partition(" ")
     inputs, _, outputs = types.partition(" > ")
     merged = ", ".join(name for name, _ in groupby(inputs.split(", ")))

@@ -1,4 +1,4 @@
-"""Declared signatures, held against what a model has. Knows no framework."""
+"""Checks of declared signatures against those of a model. Independent of any framework."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 from tflbuild.runtime.step_contract import WorkerError
 
 Shape = tuple[int | None, ...]
-APP_AXES = {"keep": None, "nchw_to_nhwc": (0, 3, 1, 2), "nhwc_to_nchw": (0, 2, 3, 1)}  # by the model's axes
+# Layout -> for each axis of the artifact's input, the axis of the model.
+APP_AXES = {"keep": None, "nchw_to_nhwc": (0, 3, 1, 2), "nhwc_to_nchw": (0, 2, 3, 1)}
 
 
 @dataclass(frozen=True)
 class SourceTensorSpec:
-    """A tensor at a model's border. `shape` is None when even its rank is free; a size is None when free."""
+    """An input or output of a model. `shape` is None if the rank is unknown. A dynamic size in it is None."""
 
     shape: Shape | None
     dtype: str
 
     def show(self) -> str:
-        """`float32[None, 28, 28, 1]`."""
+        """Return the specification as text: `float32[None, 28, 28, 1]`."""
         return f"{self.dtype}{'' if self.shape is None else list(self.shape)}"
 
 
@@ -29,44 +30,55 @@ Specs = Mapping[str, SourceTensorSpec]
 
 
 def declare(has: Specs | None, declared: Any, label: str, where: str = "signature") -> dict[str, SourceTensorSpec]:
-    """What the artifact's inputs shall be: as declared where declared, else the model's own.
+    """Decide the inputs of the artifact: as declared, or like those of the model.
 
-    `has` is None for a model that takes what it is given. `declared` is one signature of the recipe as
-    JSON, `where` its key there. Raises WorkerError that shows both sides.
+    Args:
+        has: The inputs of the model, or None for a model that accepts any inputs.
+        declared: The signature of the recipe, as JSON.
+        label: The name of the source, for errors.
+        where: The recipe key of the signature.
+
+    Returns:
+        Input name -> specification.
+
+    Raises:
+        WorkerError: Declared inputs do not match the model, or none are declared for a model that accepts any.
     """
-    preprocess = {one["input"]: one for one in declared.get("preprocess", ())}
-    wanted = {spec["name"]: SourceTensorSpec(tuple(spec["shape"]), spec["dtype"]) for spec in declared["inputs"]}
+    preprocess = {entry["input"]: entry for entry in declared.get("preprocess", ())}
+    declared_specs = {
+        spec["name"]: SourceTensorSpec(tuple(spec["shape"]), spec["dtype"]) for spec in declared["inputs"]
+    }
     if has is None:
-        if not wanted:
+        if not declared_specs:
             raise WorkerError(
                 f"'{label}' fixes no inputs, and the recipe declares none",
                 where=f"{where}.inputs",
                 why="a subclassed Keras model, or a function without an input signature, takes what it is given",
                 next_step=f"declare them: {where}.inputs={{x: {{shape: [1, ...], dtype: float32}}}}",
             )
-        has = wanted
+        has = declared_specs
     _require_known(preprocess, has, f"{where}.preprocess", label)
-    if not wanted:
+    if not declared_specs:
         return {
             name: raw_spec(
                 SourceTensorSpec(pin(spec, declared["batch"], name, where), spec.dtype), preprocess.get(name)
             )
             for name, spec in has.items()
         }
-    if wanted.keys() != has.keys():
-        close = {n: difflib.get_close_matches(n, has, n=1) for n in wanted if n not in has}
+    if declared_specs.keys() != has.keys():
+        close = {n: difflib.get_close_matches(n, has, n=1) for n in declared_specs if n not in has}
         hints = "".join(f"; did you mean '{c[0]}' for '{n}'?" for n, c in close.items() if c)
         shown = "; ".join(f"{name}: {spec.show()}" for name, spec in has.items())
         raise WorkerError(
-            f"the inputs declared are {', '.join(wanted)}, and the model's are {', '.join(has)}",
+            f"the inputs declared are {', '.join(declared_specs)}, and the model's are {', '.join(has)}",
             where=f"{where}.inputs",
             why=f"'{label}' takes {shown}{hints}",
             next_step="declare the inputs under the model's own names",
         )
-    for name, spec in wanted.items():
+    for name, spec in declared_specs.items():
         if name not in preprocess:
             _require_fit(name, has[name], spec, label, where)
-    return {name: wanted[name] for name in has}
+    return {name: declared_specs[name] for name in has}
 
 
 def _require_known(names: Collection[str], has: Specs, where: str, label: str) -> None:
@@ -81,12 +93,12 @@ def _require_known(names: Collection[str], has: Specs, where: str, label: str) -
 
 
 def _require_fit(name: str, has: SourceTensorSpec, wanted: SourceTensorSpec, label: str, where: str) -> None:
-    told = f"'{label}' has {name}: {has.show()}, declared is {wanted.show()}"
+    comparison = f"'{label}' has {name}: {has.show()}, declared is {wanted.show()}"
     if has.dtype != wanted.dtype:
         raise WorkerError(
             f"input '{name}' is declared {wanted.dtype}, and the model takes {has.dtype}",
             where=f"{where}.inputs.{name}.dtype",
-            why=told,
+            why=comparison,
             next_step=f"declare {has.dtype}; to feed another type, say what it means: {where}.preprocess.{name}",
         )
     if has.shape is None or wanted.shape is None:
@@ -99,12 +111,16 @@ def _require_fit(name: str, has: SourceTensorSpec, wanted: SourceTensorSpec, lab
         raise WorkerError(
             f"input '{name}' cannot have the declared shape {list(wanted.shape)}",
             where=f"{where}.inputs.{name}.shape",
-            why=told + batch,
+            why=comparison + batch,
         )
 
 
 def pin(spec: SourceTensorSpec, batch: int | None, name: str, where: str = "signature") -> Shape:
-    """A model's own shape with its free batch pinned. Raises WorkerError when the rank is free."""
+    """Return the shape of an input with its dynamic batch dimension set to `batch`.
+
+    Raises:
+        WorkerError: The rank is unknown.
+    """
     if spec.shape is None:
         raise WorkerError(
             f"input '{name}' has no shape in the model",
@@ -115,7 +131,11 @@ def pin(spec: SourceTensorSpec, batch: int | None, name: str, where: str = "sign
 
 
 def raw_spec(model: SourceTensorSpec, preprocess: Mapping[str, Any] | None) -> SourceTensorSpec:
-    """What the artifact takes for an input that it preprocesses, unless another size is declared."""
+    """Return the specification of an input before preprocessing.
+
+    Raises:
+        WorkerError: The layout does not match the rank.
+    """
     if preprocess is None:
         return model
     axes = APP_AXES[preprocess["layout"]]
@@ -130,29 +150,39 @@ def raw_spec(model: SourceTensorSpec, preprocess: Mapping[str, Any] | None) -> S
 
 
 def require_outputs(declared: Any, own: Collection[str], label: str, where: str = "signature") -> None:
-    """Raises WorkerError when an output that the recipe keeps under some name is none of the model's `own`."""
-    for name, mine in declared.get("outputs", ()):
-        if mine not in own:
-            close = difflib.get_close_matches(mine, own, n=1)
+    """Check that the model has all outputs that the recipe declares.
+
+    Args:
+        declared: The signature of the recipe, as JSON.
+        own: The names of the model's outputs.
+        label: The name of the source, for the error.
+        where: The recipe key of the signature.
+
+    Raises:
+        WorkerError: An output does not exist.
+    """
+    for name, source_name in declared.get("outputs", ()):
+        if source_name not in own:
+            close = difflib.get_close_matches(source_name, own, n=1)
             raise WorkerError(
-                f"'{label}' has no output '{mine}'",
+                f"'{label}' has no output '{source_name}'",
                 where=f"{where}.outputs.{name}",
                 why=f"its outputs: {', '.join(own)}" + (f"; did you mean '{close[0]}'?" if close else ""),
             )
 
 
 def require_described(declared: Any, inputs: Collection[str], outputs: Collection[str], label: str, where: str) -> None:
-    """Refuse names under the recipe's `metadata` that a signature of the artifact lacks.
+    """Check that the artifact has all inputs and outputs that the recipe's `metadata` names.
 
     Args:
-        declared: The signature of the recipe as JSON; `described` has the names that the metadata uses.
+        declared: The signature of the recipe as JSON. `described` has the names that the metadata uses.
         inputs: The names of the artifact's inputs.
         outputs: The names of its outputs.
-        label: What the source is called.
-        where: The key of this signature's metadata in the recipe.
+        label: The name of the source, for the error.
+        where: The recipe key of this signature's metadata.
 
     Raises:
-        WorkerError: for a name that is not there, with the nearest that is.
+        WorkerError: A name does not exist.
     """
     for side, names in (("inputs", inputs), ("outputs", outputs)):
         for name in declared.get("described", {}).get(side, ()):
@@ -166,7 +196,7 @@ def require_described(declared: Any, inputs: Collection[str], outputs: Collectio
 
 
 def describe(specs: Specs) -> list[dict[str, Any]]:
-    """Tensors as JSON, by name, as signature.json holds them."""
+    """Return specifications as JSON, sorted by name, as in signature.json."""
     return [
         {"name": name, "shape": None if spec.shape is None else list(spec.shape), "dtype": spec.dtype}
         for name, spec in sorted(specs.items())
@@ -174,7 +204,11 @@ def describe(specs: Specs) -> list[dict[str, Any]]:
 
 
 def require_key(key: str, keys: Collection[str], label: str, where: str = "signature.key") -> None:
-    """Raises WorkerError, with what there is, when a model lacks the declared entry point."""
+    """Check that a model has the declared signature.
+
+    Raises:
+        WorkerError: The model has no signature with this name.
+    """
     if key in keys:
         return
     close = difflib.get_close_matches(key, keys, n=1)
@@ -189,10 +223,14 @@ def require_key(key: str, keys: Collection[str], label: str, where: str = "signa
 def signature_json(
     key: str, inputs: Specs, outputs: Specs, predict_key: str, *, stateful: bool = False
 ) -> dict[str, Any]:
-    """One signature as signature.json holds it; the main one there has the others in a list, `more`.
+    """Return a signature as in signature.json, where the main signature has the others in the list `more`.
 
-    `predict_key` is the entry point of the snapshot that reference outputs are made with. Calls of a
-    `stateful` one change variables, so that their order matters.
+    Args:
+        key: The signature name.
+        inputs: The inputs.
+        outputs: The outputs.
+        predict_key: The entry point of the snapshot with which predictions are made.
+        stateful: Whether calls change variables, so that their order matters.
     """
     return {
         "key": key,
@@ -204,6 +242,6 @@ def signature_json(
 
 
 def each_signature(signature: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The main signature of a signature.json, then the others."""
+    """Yield the main signature of a signature.json, then the others."""
     yield signature
     yield from signature.get("more", ())

@@ -1,8 +1,7 @@
-"""TFLite Metadata in a .tflite: written into it, read out of it.
+"""TFLite Metadata in a .tflite: writing and reading.
 
-The metadata are a buffer of the model, named in `Model.metadata`; the files that belong to it are a ZIP archive behind
-the model, so that the file is a flatbuffer from its start and an archive from its end. They are stored, not packed:
-readers on phones map them.
+The metadata is a buffer of the model that `Model.metadata` lists. Associated files are a ZIP archive after the model,
+so that the file is both a flatbuffer and an archive. The files are not compressed, because readers on phones map them.
 """
 
 from __future__ import annotations
@@ -25,35 +24,45 @@ from tflbuild.tflite.model_editing import add_buffer, parse_model
 
 Json = Any
 ENTRY = b"TFLITE_METADATA"
-MOST_LABELS = 10_000  # that are told, rather than counted
-MOST_LABEL_BYTES = 16 * 2**20  # of all label files of an archive together, unpacked
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
+# More labels are counted, not listed.
+MOST_LABELS = 10_000
+# The largest total size of all label files of an archive, uncompressed.
+MOST_LABEL_BYTES = 16 * 2**20
+# The earliest time that an archive can store.
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 READABLE = 0o100644 << 16
 
 
 def write_metadata(model: bytes, tree: Mapping[str, Json], files: Mapping[str, bytes]) -> bytes:
-    """The model with these metadata and files, in place of any that it has; the same input gives the same bytes.
+    """Return the model with new metadata and associated files, in place of any that it has.
 
-    `tree` is a ModelMetadata as JSON (`metadata_codec`). Operators, tensors, signatures and other metadata stay.
-    Raises WorkerError for a model that is too large, or compiled ahead of time.
+    The same arguments result in the same bytes. Operators, tensors, signatures and other metadata stay.
+
+    Args:
+        model: The bytes of a .tflite.
+        tree: A ModelMetadata as JSON (`metadata_codec`).
+        files: File name -> contents.
+
+    Raises:
+        WorkerError: The model is too large, or compiled ahead of time.
     """
-    told = encode_metadata(tree)
-    if len(model) + len(told) + sum(map(len, files.values())) > MOST_BYTES:
+    encoded = encode_metadata(tree)
+    if len(model) + len(encoded) + sum(map(len, files.values())) > MOST_BYTES:
         raise _too_large(len(model))
     root = parse_model(model)
     if is_compiled(root):
         raise WorkerError(
             "metadata cannot be written into a model that is compiled ahead of time",
             kind="recipe",
-            why=f"it has {', '.join(sorted(COMPILED))}: the compiled code lies at fixed places of the file",
-            next_step="write them into the model before it is compiled",
+            why=f"it has {', '.join(sorted(COMPILED))}: the compiled code is at fixed offsets of the file",
+            next_step="write the metadata into the model before it is compiled",
         )
-    _set_entry(root, told)
+    _set_entry(root, encoded)
     try:
-        made = write_aligned(root, len(model))
+        new_model = write_aligned(root, len(model))
     except flatbuffers.builder.BuilderSizeError as error:
         raise _too_large(len(model)) from error
-    return append_files(made, files)
+    return append_files(new_model, files)
 
 
 def _too_large(size: int) -> WorkerError:
@@ -65,8 +74,8 @@ def _too_large(size: int) -> WorkerError:
     )
 
 
-def _set_entry(root: Any, told: bytes) -> None:
-    """Name a buffer with these bytes; an entry that was there before gives up its buffer."""
+def _set_entry(root: Any, encoded: bytes) -> None:
+    """Add a metadata entry with these bytes. The buffer of an old entry is removed if it is unused."""
     entries = list(root.metadata or ())
     for old in [entry for entry in entries if entry.name == ENTRY]:
         entries.remove(old)
@@ -74,21 +83,21 @@ def _set_entry(root: Any, told: bytes) -> None:
         if old.buffer not in used | {entry.buffer for entry in entries}:
             _drop_buffer(root, entries, int(old.buffer))
     entry = schema.MetadataT()
-    entry.name, entry.buffer = ENTRY, add_buffer(root, told)
+    entry.name, entry.buffer = ENTRY, add_buffer(root, encoded)
     root.metadata = [*entries, entry]
 
 
-def _drop_buffer(root: Any, entries: list[Any], gone: int) -> None:
-    """Remove a buffer that nothing uses; those behind it move up. The first is empty by convention, and stays."""
-    if gone == 0:
+def _drop_buffer(root: Any, entries: list[Any], index: int) -> None:
+    """Remove an unused buffer, except the first, which is empty by convention. Later indices decrease by one."""
+    if index == 0:
         return
-    del root.buffers[gone]
+    del root.buffers[index]
     for owner in (*(tensor for graph in root.subgraphs for tensor in graph.tensors or ()), *entries):
-        owner.buffer = int(owner.buffer) - (owner.buffer > gone)
+        owner.buffer = int(owner.buffer) - (owner.buffer > index)
 
 
 def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The model with an archive of these files behind it, by name; without files it stays as it is."""
+    """Return the model followed by an archive of these files, sorted by name. Without files it is unchanged."""
     if not files:
         return model
     whole = io.BytesIO()
@@ -102,20 +111,22 @@ def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, Json]:
-    """What a .tflite tells of itself: {} when nothing, else
+    """Read the metadata and the associated files of a .tflite.
 
-    `model`: ModelMetadata as JSON; `files`: [{name, bytes, type, label_count, labels}] in the order of the archive,
-    `type` as the metadata say ("" where they do not name the file), labels where it has such, up to 10,000; `missing`:
-    files that the metadata name and the archive lacks; `damaged`: why either cannot be read, "" when both can.
+    Returns:
+        {} if there are none. Otherwise `model`, the ModelMetadata as JSON; `files`, a list of `name`, `bytes`, `type`
+        ("" if the metadata does not list the file), `label_count` and up to 10,000 `labels`, in the order of the
+        archive; `missing`, the files that the metadata lists and the archive lacks; and `damaged`, why metadata or
+        archive cannot be read, "" if both can.
     """
     raw = path.read_bytes()
-    found, damaged = _find_metadata(raw)
-    named = {file["name"]: file for file in named_files(found or {}) if "name" in file}
+    tree, damaged = _find_metadata(raw)
+    named = {file["name"]: file for file in named_files(tree or {}) if "name" in file}
     files, broken = _read_archive(raw, named)
-    if not (found or damaged or files or broken):
+    if not (tree or damaged or files or broken):
         return {}
     return {
-        "model": found or {},
+        "model": tree or {},
         "files": files,
         "missing": sorted(set(named) - {file["name"] for file in files}),
         "damaged": "; ".join(filter(None, (damaged, broken))),
@@ -123,7 +134,7 @@ def read_metadata(path: Path) -> dict[str, Json]:
 
 
 def _find_metadata(raw: bytes) -> tuple[dict[str, Json] | None, str]:
-    """(the first metadata that are named as such, why they cannot be read)."""
+    """Return the first TFLite Metadata, and the reason why it cannot be read."""
     root = schema.Model.GetRootAsModel(raw, 0)
     for index in range(root.MetadataLength()):
         entry = root.Metadata(index)
@@ -132,16 +143,16 @@ def _find_metadata(raw: bytes) -> tuple[dict[str, Json] | None, str]:
         if entry.Buffer() >= root.BuffersLength():
             return None, "the metadata name a buffer that is not there"
         buffer = root.Buffers(entry.Buffer())
-        behind = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
+        data_after = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
         try:
-            return decode_metadata(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else behind), ""
+            return decode_metadata(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else data_after), ""
         except ValueError as error:
             return None, f"the metadata cannot be read: {error}"
     return None, ""
 
 
 def _read_archive(raw: bytes, named: Mapping[str, Json]) -> tuple[list[dict[str, Json]], str]:
-    """(the files behind the model, why they cannot be read). Only labels are unpacked."""
+    """Return the associated files, and the reason why they cannot be read. Only labels are extracted."""
     if not zipfile.is_zipfile(io.BytesIO(raw)):
         return [], ""
     try:
@@ -152,14 +163,14 @@ def _read_archive(raw: bytes, named: Mapping[str, Json]) -> tuple[list[dict[str,
 
 
 def _describe_files(archive: zipfile.ZipFile, named: Mapping[str, Json]) -> list[dict[str, Json]]:
-    """Describe the files in order. What comes after MOST_LABEL_BYTES of labels is not unpacked."""
+    """Return the associated files as JSON. Labels after the first MOST_LABEL_BYTES are not extracted."""
     files: list[dict[str, Json]] = []
-    left = MOST_LABEL_BYTES
+    remaining = MOST_LABEL_BYTES
     for member in archive.infolist():
         kind = named.get(member.filename, {}).get("type", "")
         described: dict[str, Json] = {"name": member.filename, "bytes": member.file_size, "type": kind}
-        if kind in LABEL_TYPES and member.file_size <= left:
-            left -= member.file_size
+        if kind in LABEL_TYPES and member.file_size <= remaining:
+            remaining -= member.file_size
             labels = read_labels(archive.read(member))
             described |= {"label_count": len(labels), "labels": labels[:MOST_LABELS]}
         files.append(described)
@@ -167,21 +178,21 @@ def _describe_files(archive: zipfile.ZipFile, named: Mapping[str, Json]) -> list
 
 
 def named_files(tree: Json) -> list[dict[str, Json]]:
-    """Every associated file that the metadata name, wherever they do."""
+    """Return all associated files that the metadata lists, at any level."""
     if isinstance(tree, list):
-        return [file for one in tree for file in named_files(one)]
+        return [file for element in tree for file in named_files(element)]
     if not isinstance(tree, dict):
         return []
-    found = []
+    files = []
     for name, value in tree.items():
         if name in ("associated_files", "vocab_file", "sentencePiece_model"):
-            found += list(value)
+            files += list(value)
         else:
-            found += named_files(value)
-    return found
+            files += named_files(value)
+    return files
 
 
 def read_labels(data: bytes) -> list[str]:
-    """The lines of a label file; an empty one at its end is none."""
+    """Return the lines of a label file, without an empty last one."""
     lines = [line.rstrip("\r") for line in data.decode("utf-8", "replace").removeprefix("\ufeff").split("\n")]
     return lines[:-1] if lines[-1:] == [""] else lines

@@ -1,4 +1,4 @@
-"""A .tflite model as values: operators, tensors, signatures. `tflite.tflite_reader` reads it."""
+"""The contents of a .tflite model as values: operators, tensors, signatures. `tflite.tflite_reader` reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FLEX_PREFIX = "Flex"
-# Steps between the least and the greatest value of a quantized type.
+# The number of steps between the smallest and the largest code of a quantized type.
 STEPS = {"int8": 255, "uint8": 255, "int16": 65535}
 FLOATS = (
     *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
@@ -18,14 +18,23 @@ FLOATS = (
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as stored. `scales` and `zero_points` are empty when it is not quantized.
+    """A tensor as stored in the file.
 
-    `shape` has -1 where a size is free; `elements` counts the stored shape. `state`: its value lives on
-    from one call to the next. `buffer` is where its values lie: tensors may share them. `values` are
-    those of a constant of numbers that is small enough to be a parameter (an axis, a padding), flat.
-    `block`: so many elements share a scale, which lie in a tensor of their own, and `scales` is empty; 0 where not so.
-    `block_parameters` are the indices, within the subgraph, of the tensors of scales and zero points of such blocks.
-    `sparse`: zeros are left out of the buffer.
+    Attributes:
+        name: The name.
+        type: The element type, such as `int8`.
+        shape: The sizes, with -1 for dynamic dimensions.
+        elements: The number of elements of the stored shape.
+        constant: Whether the file contains its values.
+        scales: The scales, empty if it is not quantized or quantized in blocks.
+        zero_points: The zero points, one for each scale.
+        axis: The axis along which scales differ.
+        state: Whether its value is kept from call to call.
+        buffer: The index of the buffer with its values, which tensors may share.
+        values: The values of a small constant of numbers (an axis, a padding), flat.
+        block: The number of elements that share a scale, 0 if it is not quantized in blocks.
+        block_parameters: The indices of the tensors with the scales and zero points of blocks, in the same subgraph.
+        sparse: Whether the buffer omits zeros.
     """
 
     name: str
@@ -45,17 +54,25 @@ class Tensor:
 
     @property
     def quantized(self) -> bool:
-        """Whether its integers stand for real values."""
+        """Return whether its integers represent real values."""
         return bool(self.scales or self.block)
 
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator: its builtin name, or the custom one; indices into its subgraph's tensors.
+    """An operator. Its tensors are indices into those of the subgraph.
 
-    `variable` is the name that a VAR_HANDLE shares with others, `initial` the subgraph that a CALL_ONCE runs,
-    `table` the number of a HASHTABLE. `activation` is what it applies to its output, "" for nothing.
-    `options` are its builtin options by the schema's names (`strideW`, `padding`), enumerations as numbers.
+    Attributes:
+        name: The builtin name, or the name of a custom operator.
+        version: The version that the file states.
+        custom: Whether it is a custom or TensorFlow operator.
+        inputs: The input tensors, -1 for an omitted one.
+        outputs: The output tensors.
+        variable: The name that the VAR_HANDLE operators of a variable share.
+        initial: The subgraph that a CALL_ONCE runs.
+        table: The number of a HASHTABLE.
+        activation: The fused activation, "" for none.
+        options: The builtin options by the names of the schema (`strideW`, `padding`), with enumerations as numbers.
     """
 
     name: str
@@ -72,7 +89,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Subgraph:
-    """Operators in the order they run."""
+    """A list of tensors, and operators in the order in which they run."""
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -83,7 +100,7 @@ class Subgraph:
 
 @dataclass(frozen=True)
 class SignatureDef:
-    """An entry point: its inputs' and outputs' tensors by name."""
+    """A signature: its name, its subgraph, and the tensors of inputs and outputs by name."""
 
     key: str
     subgraph: int
@@ -93,9 +110,14 @@ class SignatureDef:
 
 @dataclass(frozen=True)
 class Model:
-    """The whole file. `min_runtime` is what its converter wrote there, "" when nothing.
+    """The contents of a file.
 
-    `buffers_behind`: values of tensors lie behind the flatbuffer, where old runtimes do not look.
+    Attributes:
+        bytes: The size of the file.
+        subgraphs: The subgraphs, the main one first.
+        signatures: The signatures.
+        min_runtime: The minimum runtime that the converter wrote, "" if there is none.
+        buffers_behind: Whether values of tensors are after the flatbuffer, where old runtimes do not find them.
     """
 
     bytes: int
@@ -105,20 +127,20 @@ class Model:
     buffers_behind: bool = False
 
     def op_counts(self) -> dict[str, int]:
-        """Operators by name, over all subgraphs."""
+        """Return the number of operators by name, over all subgraphs."""
         return dict(sorted(Counter(op.name for graph in self.subgraphs for op in graph.ops).items()))
 
     def custom_ops(self) -> list[str]:
-        """Names of custom operators that are not Flex."""
+        """Return the names of custom operators, without TensorFlow operators."""
         return sorted(name for name in self._custom() if not name.startswith(FLEX_PREFIX))
 
     def flex_ops(self) -> list[str]:
-        """Names of TensorFlow (Flex) operators."""
+        """Return the names of TensorFlow (Flex) operators."""
         return sorted(name for name in self._custom() if name.startswith(FLEX_PREFIX))
 
     def _custom(self) -> set[str]:
         return {op.name for graph in self.subgraphs for op in graph.ops if op.custom}
 
     def type_counts(self) -> dict[str, int]:
-        """Tensors by element type, over all subgraphs."""
+        """Return the number of tensors by element type, over all subgraphs."""
         return dict(sorted(Counter(tensor.type for graph in self.subgraphs for tensor in graph.tensors).items()))

@@ -1,4 +1,4 @@
-"""A .tflite file, read as it is: operators, tensors, signatures, scales."""
+"""Reader of .tflite files: operators, tensors, signatures and scales, exactly as stored."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items()
 ACTIVATIONS = {
     value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int) and value
 }
-FEW = 64  # elements of a constant that is a parameter rather than a weight
+# The largest number of elements of a constant that is a parameter, not a weight.
+MOST_PARAMETER_ELEMENTS = 64
 PARAMETERS = {"int32": "i", "int64": "q", "float32": "f", "bool": "?"}
 MINIMUM_RUNTIME = "min_runtime_version"
 
 
 @dataclass(frozen=True, order=True)
 class OpVersion:
-    """How often a version of an operator occurs. A custom one's version is its author's, no builtin's."""
+    """The number of operators of one version. The version of a custom operator is not one of a builtin operator."""
 
     name: str
     version: int
@@ -37,15 +38,18 @@ class OpVersion:
 
 
 def op_versions(model: Model) -> list[OpVersion]:
-    """Return operators by name and by the version that the file states, over all subgraphs."""
-    found = Counter((op.name, op.version, op.custom) for graph in model.subgraphs for op in graph.ops)
-    return sorted(OpVersion(*operator, count) for operator, count in found.items())
+    """Return the operators of all subgraphs by name and by the version that the file states."""
+    counts = Counter((op.name, op.version, op.custom) for graph in model.subgraphs for op in graph.ops)
+    return sorted(OpVersion(*operator, count) for operator, count in counts.items())
 
 
 def read_model(path: Path) -> Model:
-    """Parse a file. Raises WorkerError when it is no .tflite, or when anything in it leads nowhere.
+    """Read a .tflite file, and check that all offsets and indices in it are valid.
 
-    Every other reader of a .tflite relies on this: what comes from outside is read here first.
+    All other readers of .tflite files rely on this check. A file from outside must be read here first.
+
+    Raises:
+        WorkerError: The file is not a .tflite file, or an offset or index in it is not valid.
     """
     raw = path.read_bytes()
     if raw[4:8] != IDENTIFIER:
@@ -67,19 +71,19 @@ def read_model(path: Path) -> Model:
 
 
 def read_buffers(path: Path) -> list[bytes]:
-    """The bytes of every buffer, by `Tensor.buffer`; those behind the flatbuffer, as in files above 2 GB, too."""
+    """Return the bytes of every buffer, in the order of `Tensor.buffer`, also of those after the flatbuffer."""
     raw = path.read_bytes()
     root = schema.Model.GetRootAsModel(raw, 0)
-    found = []
+    contents = []
     for index in range(root.BuffersLength()):
         buffer = root.Buffers(index)
-        behind = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
-        found.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else behind)
-    return found
+        data_after = raw[buffer.Offset() : buffer.Offset() + buffer.Size()] if buffer.Offset() > 1 else b""
+        contents.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else data_after)
+    return contents
 
 
 def read_metadata_buffers(path: Path) -> set[int]:
-    """Return the indices of the buffers that metadata entries of the file name."""
+    """Return the indices of the buffers that metadata entries of the file use."""
     root = schema.Model.GetRootAsModel(path.read_bytes(), 0)
     named = {root.Metadata(index).Buffer() for index in range(root.MetadataLength())}
     return named | {root.MetadataBuffer(index) for index in range(root.MetadataBufferLength())}
@@ -104,9 +108,9 @@ def _subgraph(graph: Any, root: Any) -> Subgraph:
 
 
 def _options(op: Any) -> dict[str, Any]:
-    """Both kinds of builtin options, by the schema's names."""
-    found = [options for options in (op.builtinOptions, op.builtinOptions2) if options is not None]
-    return {name: _plain(value) for options in found for name, value in vars(options).items()}
+    """Return both kinds of builtin options, by the names of the schema."""
+    options_list = [options for options in (op.builtinOptions, op.builtinOptions2) if options is not None]
+    return {name: _plain(value) for options in options_list for name, value in vars(options).items()}
 
 
 def _plain(value: Any) -> Any:
@@ -116,15 +120,18 @@ def _plain(value: Any) -> Any:
 
 
 def _values(type_name: str, elements: int, data: Any) -> tuple[Any, ...]:
-    """What stands in a small constant of numbers, flat."""
-    if type_name not in PARAMETERS or not 0 < elements <= FEW or data is None:
+    """Return the values of a small constant of numbers, flat, or () for any other tensor."""
+    if type_name not in PARAMETERS or not 0 < elements <= MOST_PARAMETER_ELEMENTS or data is None:
         return ()
     raw, form = bytes(data), PARAMETERS[type_name]
     return struct.unpack(f"<{elements}{form}", raw) if len(raw) == elements * struct.calcsize(form) else ()
 
 
 def _block(quantization: Any) -> tuple[int, tuple[int, ...]]:
-    """Return how many elements share a scale, and the tensors of scales and of zero points, where there are such."""
+    """Return the number of elements that share a scale, and the tensors of scales and zero points.
+
+    A tensor without blocks has (0, ()).
+    """
     details = quantization.details if quantization else None
     if not isinstance(details, schema.BlockwiseQuantizationT):
         return 0, ()

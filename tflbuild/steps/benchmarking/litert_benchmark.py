@@ -87,10 +87,10 @@ def set_inputs(running: OpenSignature) -> dict[str, np.ndarray]:
     A size that is free is 1, as the file has it.
     """
     generator = np.random.default_rng(SEED)
-    feed = {name: some_values(detail, generator) for name, detail in running.takes.items()}
+    feed = {name: some_values(detail, generator) for name, detail in running.input_details.items()}
     native = running.interpreter._interpreter
     native.AllocateTensors(running.subgraph)
-    for name, detail in running.takes.items():
+    for name, detail in running.input_details.items():
         native.SetTensor(detail["index"], feed[name], running.subgraph)
     return feed
 
@@ -134,7 +134,7 @@ def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping
 
 def free_sized(running: OpenSignature) -> list[str]:
     """The inputs of which the model leaves a size open: what a delegate takes is known when it was called."""
-    return [name for name, detail in running.takes.items() if -1 in detail["shape_signature"]]
+    return [name for name, detail in running.input_details.items() if -1 in detail["shape_signature"]]
 
 
 def size_notes(running: OpenSignature) -> list[str]:

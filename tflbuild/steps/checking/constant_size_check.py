@@ -15,7 +15,7 @@ import numpy as np
 
 from tflbuild.core.schemes import SCHEMES
 from tflbuild.steps.checking.findings import Finding
-from tflbuild.tflite.rules import INT4_OPERATORS, LOOKUPS, find_asked_scheme
+from tflbuild.tflite.rules import INT4_OPERATORS, LOOKUPS, find_declared_scheme
 from tflbuild.tflite.tflite_model import FLOATS, Model, Subgraph, Tensor
 
 # Smaller constants are not checked.
@@ -150,7 +150,9 @@ def find_exemptions(constants: Sequence[Constant], params: Mapping[str, Any]) ->
 
 def find_declared_bits(reader: ConstantReader, params: Mapping[str, Any]) -> int:
     """Return the bits of weights that the recipe declares for an operator."""
-    return SCHEMES[find_asked_scheme(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
+    return (
+        SCHEMES[find_declared_scheme(params["scheme"], params["rules"], reader.op, reader.name)].weights or FLOAT_BITS
+    )
 
 
 def find_reason(constant: Constant) -> str:

@@ -18,10 +18,10 @@ from tflbuild.tflite.kernel_requirements import FILTERS, filter_indices
 from tflbuild.tflite.operator_schemes import CONVERSIONS
 from tflbuild.tflite.rules import (
     WEIGHTED,
-    computes_as_asked,
+    computes_as_declared,
     each_operator,
     find_applied_scheme,
-    find_asked_scheme,
+    find_declared_scheme,
     looks_up_codes,
     weight_of,
 )
@@ -201,11 +201,11 @@ def _check_io(side: str, tensor: Tensor, spec: Mapping[str, Any], params: Mappin
 def check_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield operators that compute in another way than their rule or the scheme says."""
     for graph, op, name in each_operator(model):
-        declared = find_asked_scheme(params["scheme"], params["rules"], op.name, name)
+        declared = find_declared_scheme(params["scheme"], params["rules"], op.name, name)
         applied = find_applied_scheme(graph, op)
         weights = weight_of(graph, op)
         is_small = weights is not None and weights.constant and weights.elements < WEIGHT_ELEMENTS and applied == "none"
-        if not computes_as_asked(declared, applied, op, weights) and not (
+        if not computes_as_declared(declared, applied, op, weights) and not (
             is_small and SCHEMES[declared].mode != "static"
         ):
             yield Finding(
@@ -271,7 +271,7 @@ def _wrong_schemes(model: Model, scheme: str) -> Iterator[Finding]:
         if (
             weights is not None
             and weights.elements >= WEIGHT_ELEMENTS
-            and not computes_as_asked(scheme, applied, op, weights)
+            and not computes_as_declared(scheme, applied, op, weights)
         ):
             text = f"{op.name} computes as {applied}, {scheme} was declared: {name}"
             yield Finding("scheme", text, ((op.name, name),))

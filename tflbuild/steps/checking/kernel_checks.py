@@ -20,7 +20,7 @@ from tflbuild.tflite.kernel_requirements import (
     RECURRENT,
     SAME_SCALES,
     ZERO_POINT_0,
-    FilterPlaces,
+    FilterOperands,
 )
 from tflbuild.tflite.tflite_model import FLOATS, Model, Operator, Subgraph, Tensor
 
@@ -89,7 +89,7 @@ def _faults(graph: Subgraph, op: Operator) -> Iterator[str]:
             yield f"its kernel supports only the zero point 0, '{tensor.name}' has {_first_nonzero(tensor.zero_points)}"
 
 
-def _filter_faults(graph: Subgraph, op: Operator, operands: FilterPlaces) -> Iterator[str]:
+def _filter_faults(graph: Subgraph, op: Operator, operands: FilterOperands) -> Iterator[str]:
     """Yield faults of an operator with a filter."""
     input_, weights = _operand(graph, op, operands.input), _operand(graph, op, operands.filter)
     # A filter without scales is float, or quantized in blocks.
@@ -122,7 +122,7 @@ def _filter_faults(graph: Subgraph, op: Operator, operands: FilterPlaces) -> Ite
         yield from _bias_faults(op, input_, weights, _operand(graph, op, operands.bias))
 
 
-def _filter_types(input_type: str, operands: FilterPlaces) -> tuple[str, ...]:
+def _filter_types(input_type: str, operands: FilterOperands) -> tuple[str, ...]:
     """Return the types of filter that kernels support for inputs of a type."""
     if input_type == "uint8":
         return ("uint8",)

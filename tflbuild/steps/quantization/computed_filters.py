@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflbuild.tflite.kernel_requirements import FILTERS, FilterPlaces
+from tflbuild.tflite.kernel_requirements import FILTERS, FilterOperands
 from tflbuild.tflite.model_editing import (
     add_buffer,
     add_operator,
@@ -63,7 +63,7 @@ def convert_filters_in(root: Any) -> bool:
     return changed
 
 
-def _needs_conversion(root: Any, graph: Any, op: Any, operands: FilterPlaces) -> bool:
+def _needs_conversion(root: Any, graph: Any, op: Any, operands: FilterOperands) -> bool:
     """Return whether the filter of `op` is computed and has a type or zero point that the kernel misreads."""
     filter_, input_ = graph.tensors[op.inputs[operands.filter]], graph.tensors[op.inputs[operands.input]]
     scales, zeros = _parameters(filter_)
@@ -73,7 +73,7 @@ def _needs_conversion(root: Any, graph: Any, op: Any, operands: FilterPlaces) ->
     return input_.type in (schema.TensorType.INT8, schema.TensorType.INT16) and not symmetric
 
 
-def _convert(root: Any, graph: Any, op: Any, operands: FilterPlaces, converted: dict[int, int]) -> None:
+def _convert(root: Any, graph: Any, op: Any, operands: FilterOperands, converted: dict[int, int]) -> None:
     """Insert a QUANTIZE before `op` that converts its filter, and rescale its bias.
 
     `converted` maps a filter to its converted tensor, which operators with the same filter share.

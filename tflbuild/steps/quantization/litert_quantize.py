@@ -27,7 +27,7 @@ from tflbuild.steps.quantization.uint8_interface import convert_interface_to_uin
 from tflbuild.steps.quantization.unused_inputs_outputs import type_unused_inputs_outputs
 from tflbuild.tflite.buffer_placement import KEPT_BEHIND, has_buffers_behind, has_large_buffers, store_buffers_inside
 from tflbuild.tflite.model_editing import parse_model, serialize_model
-from tflbuild.tflite.rules import each_operator, find_asked_scheme, unmatched
+from tflbuild.tflite.rules import each_operator, find_declared_scheme, unmatched
 from tflbuild.tflite.tflite_reader import read_model
 
 # The quantizer's error for a tensor without a range. The group is the name of the tensor.
@@ -260,7 +260,7 @@ def quantize_remaining_prelu(model: bytes, params: Any) -> bytes:
     """
 
     def is_int8(name: str) -> bool:
-        return SCHEMES[find_asked_scheme(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
+        return SCHEMES[find_declared_scheme(params["scheme"], params.get("rules", ()), "PRELU", name)].activations == 8
 
     return quantize_prelu(model, is_int8)
 
@@ -269,7 +269,7 @@ def compress_float_constants(model: bytes, params: Any) -> bytes:
     """Store constants that the quantizer leaves in float32 as the scheme or the rule of their operator says."""
 
     def scheme_of(operator: str, name: str) -> str:
-        return find_asked_scheme(params["scheme"], params.get("rules", ()), operator, name)
+        return find_declared_scheme(params["scheme"], params.get("rules", ()), operator, name)
 
     # A scale for each row of a lookup table adds operators. Under a static scheme rules would have to cover them.
     static = SCHEMES[params["scheme"]].mode == "static"

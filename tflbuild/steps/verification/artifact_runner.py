@@ -67,5 +67,5 @@ def run_interleaved(
 
 def run_real(runner: OpenSignature, feed: Arrays) -> Arrays:
     """Call a signature with real values, whatever types the artifact has, and return real values."""
-    outputs = runner({name: quantize_values(value, runner.takes[name]) for name, value in feed.items()})
-    return {name: dequantize_values(value, runner.gives[name]) for name, value in outputs.items()}
+    outputs = runner({name: quantize_values(value, runner.input_details[name]) for name, value in feed.items()})
+    return {name: dequantize_values(value, runner.output_details[name]) for name, value in outputs.items()}

@@ -82,17 +82,20 @@ def make_trial(request: StepRequest, kernels: str = "reference", count: int = CO
         inputs, _ = load_samples(request.inputs["samples"])
         taken = [feed for _, feed in zip(range(count), each_sample(inputs, batch=batch_of(signature)), strict=False)]
         feeds = [
-            {name: quantize_values(np.asarray(value), running.takes[name]) for name, value in feed.items()}
+            {name: quantize_values(np.asarray(value), running.input_details[name]) for name, value in feed.items()}
             for feed in taken
         ]
     else:
         generator = np.random.default_rng(SEED)
         feeds = [
-            {name: random_values(detail, generator) for name, detail in running.takes.items()} for _ in range(count)
+            {name: random_values(detail, generator) for name, detail in running.input_details.items()}
+            for _ in range(count)
         ]
     outputs = [running(feed) for feed in feeds]
-    expected = [{name: dequantize_values(value, running.gives[name]) for name, value in one.items()} for one in outputs]
-    return CpuReference(signature["key"], feeds, expected, running.gives, sampled)
+    expected = [
+        {name: dequantize_values(value, running.output_details[name]) for name, value in one.items()} for one in outputs
+    ]
+    return CpuReference(signature["key"], feeds, expected, running.output_details, sampled)
 
 
 def random_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:

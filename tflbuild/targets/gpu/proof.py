@@ -34,7 +34,7 @@ from tflbuild.targets.gpu.gpu_delegate import LATE, GpuDevice, GpuJob, GpuJobRes
 from tflbuild.targets.gpu.gpu_layers import explain_placement, fallbacks, first_parting, try_alone
 from tflbuild.targets.gpu.table import TABLE
 from tflbuild.targets.gpu.vulkan import INSTALL, VulkanDrivers, find_drivers
-from tflbuild.tflite.operator_slices import KEY, product
+from tflbuild.tflite.operator_slices import KEY, make_product_model
 from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_model
 
@@ -82,7 +82,7 @@ def _bench(drivers: VulkanDrivers, float32: bool, scratch: Path) -> GpuBench | N
     """The first driver with a device: asked to multiply what overflows 16-bit floats."""
     scratch.mkdir(parents=True, exist_ok=True)
     model = scratch / "product.tflite"
-    model.write_bytes(product())
+    model.write_bytes(make_product_model())
     feed = {name: np.full((1, 1, 1, 8), FACTOR, np.float32) for name in ("in0", "in1")}
     for number, driver in enumerate(drivers.candidates):
         device = GpuDevice(driver, drivers.loader, float32)
