@@ -19,7 +19,7 @@ from tflbuild.core.target_gates import evaluate_target_gates, list_failures
 from tflbuild.core.verdict import PROVEN, UNPROVEN, Fallback, Verdict, read_verdict, short_verdict
 from tflbuild.errors import MachineError, RecipeError, TflbuildError
 from tflbuild.plan.planner import make_plan
-from tflbuild.plan.target_steps import target_params
+from tflbuild.plan.target_steps import target_parameters
 from tflbuild.report.verdict_text import fallback_lines, more_figures, problems, targets_text
 from tflbuild.resolve import target_tools
 from tflbuild.resolve.target_tools import TargetTool, find_tool, require_tools
@@ -90,14 +90,14 @@ def test_a_converted_model_is_judged_by_its_contents():
     """Whether a .tflite that is taken as it is holds floats is not in the recipe: the target's own step reads it."""
     made = frozen("source=tflite", "source.path=x.tflite", "signature=dynamic", "target=edgetpu")
     assert made.full_integer
-    params = target_params(made.targets[0], TargetTool(), proves=False)
+    params = target_parameters(made.targets[0], TargetTool(), proves=False)
     assert params["target"]["needs"] == {
         "schemes": ("int8",),
         "full_integer": True,
         "static_shapes": True,
         "select_tf": False,
     }
-    assert "needs" not in target_params(Target(name="cpu"), TargetTool(), proves=False)["target"]
+    assert "needs" not in target_parameters(Target(name="cpu"), TargetTool(), proves=False)["target"]
 
 
 @pytest.mark.parametrize(("needs", "places"), [({}, []), ({"full_integer": True}, ["in0", "RELU_float32/out0"])])

@@ -29,7 +29,13 @@ from tflbuild.pipeline.preparation import (
     prepare_plan,
     require_one_artifact,
 )
-from tflbuild.plan.analysis_plans import Inquiry, make_advice, make_benchmark, make_description, make_sensitivity
+from tflbuild.plan.analysis_plans import (
+    MakePlan,
+    make_advice,
+    make_benchmark,
+    make_description,
+    make_sensitivity,
+)
 from tflbuild.report.console import show_notices
 from tflbuild.report.manifest import OF_THE_PROCESS
 from tflbuild.report.output_files import disk_errors, prepare, variant_folder
@@ -82,7 +88,7 @@ def _as_source(kind: str, path: str) -> list[str]:
 
 
 def _ask(
-    overrides: Sequence[str], limits: Limits, require: Require, make: Inquiry, role: str, by: Composing = compose
+    overrides: Sequence[str], limits: Limits, require: Require, make: MakePlan, role: str, by: Composing = compose
 ) -> AnalysisResult:
     with open_executor(limits) as (executor, console):
         read = observe_configuration()

@@ -1,1 +1,1 @@
-"""The stage plan: resolved recipes become one graph of steps. Pure functions."""
+"""The stage `plan`: pure functions that make a graph of steps from resolved recipes."""

@@ -1,4 +1,4 @@
-"""Why a step runs: the leaves in which its action differs from an earlier one. Pure."""
+"""Differences between two actions of a step kind, which explain why a step runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SHOWN_DIGEST = 12
 
 @dataclass(frozen=True)
 class ActionChange:
-    """One leaf that differs. `before` or `after` is None where the leaf is missing."""
+    """A leaf whose value differs between two actions. `before` or `after` is None if that action lacks the leaf."""
 
     leaf: str
     before: Json
     after: Json
 
     def text(self) -> str:
-        """`parameter scheme: float16 -> int8`."""
+        """Return the change as text, such as `parameter scheme: float16 -> int8`."""
         part, _, name = self.leaf.partition(".")
         word = f"{WORDS.get(part, part)} {name}".strip()
         if part == "toolchain" and name in TOOLCHAIN_WORDS:
@@ -49,9 +49,16 @@ def _show(value: Json) -> str:
 def compare_actions(
     before: Mapping[str, Json], after: Mapping[str, Json], ignore: Sequence[str] = ()
 ) -> list[ActionChange]:
-    """The leaves that differ between two actions, by name; `ignore` lists inputs that are not yet known."""
+    """Return the leaves that differ between two actions, in the order of their names.
+
+    Args:
+        before: The earlier action.
+        after: The later action.
+        ignore: The names of inputs of `after` that are not known yet.
+    """
     old, new = leaves(before), leaves(after)
-    hidden = {"inputs", *(f"inputs.{name}" for name in ignore)}  # "inputs" itself is a leaf while none is known
+    # "inputs" itself is a leaf if an action has no known inputs.
+    hidden = {"inputs", *(f"inputs.{name}" for name in ignore)}
     return [
         ActionChange(name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
@@ -60,20 +67,30 @@ def compare_actions(
 
 
 class ActionHistory:
-    """Actions of the past, to be compared with many of today: of each, its leaves are looked at once."""
+    """Earlier actions, indexed for comparison with many current ones.
+
+    Args:
+        actions: The actions, each with its time in seconds since the epoch.
+    """
 
     def __init__(self, actions: Iterable[tuple[Mapping[str, Json], float]]) -> None:
-        """`actions` are with their times, seconds since the epoch."""
         self._by_kind: dict[Json, list[tuple[frozenset[tuple[str, str]], float, Mapping[str, Json]]]] = {}
         for action, created in actions:
-            self._by_kind.setdefault(action.get("kind"), []).append((_facets(action), created, action))
+            self._by_kind.setdefault(action.get("kind"), []).append((_make_leaf_set(action), created, action))
 
     def nearest(self, action: Mapping[str, Json]) -> Mapping[str, Json] | None:
-        """The one of the same kind that shares most leaves, newest first; None where there is none of it."""
-        wanted = _facets(action)
+        """Return the earlier action of the same step kind with the most equal leaves, None if there is none.
+
+        Of several such actions, the newest is returned.
+        """
+        leaf_set = _make_leaf_set(action)
         candidates = self._by_kind.get(action["kind"], [])
-        return max(candidates, key=lambda one: (len(wanted & one[0]), one[1]))[2] if candidates else None
+        if not candidates:
+            return None
+        _, _, earlier = max(candidates, key=lambda candidate: (len(leaf_set & candidate[0]), candidate[1]))
+        return earlier
 
 
-def _facets(action: Mapping[str, Json]) -> frozenset[tuple[str, str]]:
+def _make_leaf_set(action: Mapping[str, Json]) -> frozenset[tuple[str, str]]:
+    """Return the names and values of an action's leaves in a form that can be intersected."""
     return frozenset((name, repr(value)) for name, value in leaves(action).items())

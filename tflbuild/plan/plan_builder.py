@@ -1,4 +1,4 @@
-"""What plans are drafted with: steps added by role, and fed by what other roles made."""
+"""Builder of plans: adds steps by role and connects them to the outputs of other roles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tflbuild.core.step import FileInput, Input, Step, StepInput, artifact_role
 from tflbuild.resolve.input_digests import ResolvedRecipe
 from tflbuild.resolve.target_tools import TargetTool
 
-VARYING = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")  # with the scheme
+# The first words of the roles whose steps depend on the quantization scheme. Their titles contain the scheme.
+SCHEME_DEPENDENT_STEPS = ("quantize", "check", "verify", "benchmark", "package", "sensitivity", "target")
 SECTIONS = {
     "calibration samples": "dataset",
     "evaluation samples": "verify.dataset",
@@ -24,21 +25,36 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class KeyEnvironment:
-    """What the machine contributes to keys, looked up before planning."""
+    """The machine's contribution to cache keys, which is determined before planning.
+
+    Attributes:
+        toolchain: Returns the package versions that a step kind depends on.
+        host: The identity of this machine, for host-specific steps.
+        cpu: The identity of the CPU, for CPU-dependent steps.
+        session: A name of this run, for measurements on a device that cannot be identified.
+        tool: Returns the tool that proves a target on this machine.
+    """
 
     toolchain: Callable[[str], Mapping[str, str]]
     host: str
     cpu: str
-    session: str = ""  # names this run: of what is measured on a device that nobody here can name
+    session: str = ""
     tool: Callable[[Target], TargetTool] = lambda target: TargetTool(to_prove="nothing was looked for")
 
 
 @dataclass
 class PlanBuilder:
-    """The steps of one variant, as they are added. `goals` maps a role to the id of its step."""
+    """Builder of the steps of one variant.
+
+    Attributes:
+        resolved: The resolved recipe of the variant.
+        environment: The machine's contribution to cache keys.
+        steps: The steps by id. Several builders may share them.
+        goals: The id of the step of each role.
+    """
 
     resolved: ResolvedRecipe
-    around: KeyEnvironment
+    environment: KeyEnvironment
     steps: dict[str, Step]
     goals: dict[str, str] = field(default_factory=dict)
 
@@ -52,38 +68,52 @@ class PlanBuilder:
         seconds: float | None = None,
         ties: tuple[CpuDependence, ...] = (),
     ) -> None:
+        """Add the step of a role.
+
+        Args:
+            role: The role of the step within the variant.
+            kind: The kind of the step.
+            params: The parameters of the step.
+            inputs: The inputs of the step. Only the values are used.
+            expect: The digests that the recipe pins, by output name.
+            seconds: The time limit, None for that of the run.
+            ties: The CPU dependences that are known before the step runs.
+        """
         step = Step(
             kind=kind,
             params=protect(params),
             inputs=tuple(inputs.values()),
-            toolchain=self.around.toolchain(kind),
+            toolchain=self.environment.toolchain(kind),
             expect=tuple(expect.items()),
             title=self.title(role),
             section=SECTIONS.get(role, ""),
             seconds=seconds,
-            cpu=self.around.cpu,
+            cpu=self.environment.cpu,
             ties=ties,
         )
         self.steps.setdefault(step.id, step)
         self.goals[role] = step.id
 
     def title(self, role: str) -> str:
-        """The role, and the scheme where variants of a sweep differ by it."""
+        """Return the title of a role's step: the role, and the scheme if the step depends on it."""
         quantization = self.resolved.recipe.quantization
-        if role.partition(" ")[0] not in VARYING:
+        if role.partition(" ")[0] not in SCHEME_DEPENDENT_STEPS:
             return role
         engine = " converter" if quantization.engine == "converter" and quantization.scheme != "none" else ""
         return f"{role} {quantization.scheme}{engine}"
 
-    def of(self, role: str, output: str, name: str) -> StepInput:
+    def step_input(self, role: str, output: str, name: str) -> StepInput:
+        """Return an output of a role's step as the input `name` of another step."""
         return StepInput(name=name, step_id=self.goals[role], output=output)
 
-    def file(self, role: str, name: str) -> FileInput:
-        found = self.resolved.files[role]
-        return replace(found, name=name)
+    def file_input(self, role: str, name: str) -> FileInput:
+        """Return the resolved file of a role as the input `name` of a step."""
+        return replace(self.resolved.files[role], name=name)
 
     def artifact(self) -> StepInput:
-        return self.of(artifact_role(self.goals), "model.tflite", "model")
+        """Return the artifact, in its latest form, as the input `model` of a step."""
+        return self.step_input(artifact_role(self.goals), "model.tflite", "model")
 
-    def run_params(self) -> dict[str, Json]:
+    def interpreter_parameters(self) -> dict[str, Json]:
+        """Return the parameters of a step that runs the artifact in an interpreter."""
         return self.resolved.recipe.interpreter

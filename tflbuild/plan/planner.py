@@ -1,6 +1,7 @@
-"""ResolvedRecipes -> Plan: which steps, with which parameters, fed by what.
+"""Planner: makes the graph of steps, with their parameters and inputs, from resolved recipes.
 
-Pure: same recipes and toolchain, same plan. Equal steps of several variants are one step.
+Planning is pure: the same recipes and the same environment result in the same plan. Equal steps of several variants
+are a single step of the plan.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from dataclasses import asdict, replace
 
 from tflbuild.core.cpu_dependence import CpuDependence
 from tflbuild.core.digest import Json
-from tflbuild.core.recipe import CONVERTER_QUANTIZER_OPTIONS, Calibration, Dataset, Optimize
+from tflbuild.core.recipe import Calibration, Dataset, Optimize
 from tflbuild.core.secrets import hide
 from tflbuild.core.step import Input, Plan, Step
 from tflbuild.plan.auxiliary_steps import add_benchmark, add_metadata, add_overlaps, metadata_files
 from tflbuild.plan.plan_builder import KeyEnvironment, PlanBuilder
 from tflbuild.plan.step_parameters import (
     SAMPLES,
-    list_scheme_parameters,
-    signature_params,
-    source_params,
-    training_params,
+    converter_parameters,
+    scheme_parameters,
+    signature_parameters,
+    source_parameters,
+    training_parameters,
 )
 from tflbuild.plan.target_steps import add_targets
 from tflbuild.resolve.input_digests import (
@@ -42,15 +44,15 @@ OPTIMIZED = "import optimized"
 
 
 class VariantPlanner(PlanBuilder):
-    """The steps of one variant, one after another."""
-
-    # the corridor, step by step
+    """The planner of one variant. Its methods add steps in the order of the pipeline."""
 
     def plan(self) -> None:
+        """Add all steps of the variant, up to the package. For a search, only the steps up to the float model."""
         recipe = self.resolved.recipe
         self.plan_float()
         if recipe.search is not None:
-            return  # what follows is found out by trials
+            # The search plans the other steps, for each of its trials.
+            return
         self.plan_quantize()
         add_metadata(self)
         add_overlaps(self)
@@ -58,18 +60,18 @@ class VariantPlanner(PlanBuilder):
         if recipe.verify.dataset is not None:
             self.plan_verify()
         add_benchmark(self)
-        add_targets(self, self.artifact(), self.of("import", "signature.json", "signature"))
+        add_targets(self, self.artifact(), self.step_input("import", "signature.json", "signature"))
         self.plan_package()
 
     def plan_float(self) -> None:
-        """The float model, and what the source itself, as it was given, says to the evaluation samples."""
+        """Add the steps of the float model, and the predictions of the unmodified source for the evaluation samples."""
         self.plan_model()
         if self.resolved.recipe.verify.dataset is not None:
             self.plan_evaluation_samples()
             self.plan_predict("predict", "import")
 
     def plan_model(self) -> None:
-        """The float model alone."""
+        """Add the steps of the float model: import, training before conversion, conversion, and their checks."""
         optimize = self.resolved.recipe.optimize
         self.plan_import()
         if optimize is not None:
@@ -78,125 +80,148 @@ class VariantPlanner(PlanBuilder):
         self.plan_comparison()
 
     def plan_comparison(self) -> None:
-        """Compare what the source itself gave with the float model, and with snapshots that `predict` leaves out."""
-        if self.from_tflite:
+        """Add the steps that compare the source outputs with the float model and with the snapshots.
+
+        A snapshot is left out if the step `predict` runs it: that step makes the same comparison.
+        """
+        if self.is_tflite_source:
             return
         for role in dict.fromkeys(("import", self.model)):
             if role == OPTIMIZED or self.resolved.recipe.verify.dataset is None:
-                inputs = {**self.signed_snapshot(role), **self.witness(role)}
+                inputs = {**self.snapshot_inputs(role), **self.source_outputs_input(role)}
                 self.add(f"compare {role}", "check_import", {}, inputs)
         inputs = {
-            "model": self.of("convert", "model.tflite", "model"),
-            "signature": self.of(self.model, "signature.json", "signature"),
-            **self.witness(self.model),
+            "model": self.step_input("convert", "model.tflite", "model"),
+            "signature": self.step_input(self.model, "signature.json", "signature"),
+            **self.source_outputs_input(self.model),
             **self.trained_ranges(),
         }
         self.add("compare float", "check_float", {}, inputs)
 
-    def witness(self, role: str) -> dict[str, Input]:
-        """Return what the source itself gave. A .tflite is its own float model: nothing wraps it."""
-        return {} if self.from_tflite else {"witness": self.of(role, "witness.npz", "witness")}
+    def source_outputs_input(self, role: str) -> dict[str, Input]:
+        """Return the input with the source outputs. A `.tflite` source has none, since it is its own float model."""
+        return {} if self.is_tflite_source else {"witness": self.step_input(role, "witness.npz", "witness")}
 
     def plan_predict(self, role: str, model: str) -> None:
+        """Add the step that runs the model of a role on the evaluation samples."""
         inputs = {
-            **self.witness(model),
-            **self.signed_snapshot(model),
-            "samples": self.of("evaluation samples", SAMPLES, "samples"),
+            **self.source_outputs_input(model),
+            **self.snapshot_inputs(model),
+            "samples": self.step_input("evaluation samples", SAMPLES, "samples"),
         }
-        self.add(role, "predict_tflite" if self.from_tflite else "predict", {}, inputs)
+        self.add(role, "predict_tflite" if self.is_tflite_source else "predict", {}, inputs)
 
     def plan_optimize(self, optimize: Optimize) -> None:
-        """Train between the source and its import."""
+        """Add the steps of the training before conversion, between the source and its import."""
         signature = self.resolved.recipe.signature
         self.plan_sample("training samples", optimize.dataset, TRAINING)
-        params = {**source_params(self.resolved), **training_params(optimize, signature)}
-        inputs = {**self.source_inputs(), "samples": self.of("training samples", SAMPLES, "samples")}
+        params = {**source_parameters(self.resolved), **training_parameters(optimize, signature)}
+        inputs = {**self.source_inputs(), "samples": self.step_input("training samples", SAMPLES, "samples")}
         self.add("optimize", "optimize", params, inputs, ties=TRAINING_TIES)
         saved: dict[str, Json] = {"kind": "snapshot", "tags": (), "signatures": [asdict(signature)]}
         if "large" in params:
             saved["large"] = params["large"]
-        self.add(OPTIMIZED, "import", saved, {"source": self.of("optimize", "model/", "source")})
+        self.add(OPTIMIZED, "import", saved, {"source": self.step_input("optimize", "model/", "source")})
 
     def plan_convert(self) -> None:
-        if not self.from_tflite:
-            self.add("convert", "convert", self.convert_params(quantizing=False), self.signed_snapshot(self.model))
+        """Add the step that makes the float model. A `.tflite` source needs none."""
+        if not self.is_tflite_source:
+            params = converter_parameters(self.resolved.recipe, quantizing=False)
+            self.add("convert", "convert", params, self.snapshot_inputs(self.model))
 
     def plan_evaluation_samples(self) -> None:
+        """Add the step that samples the evaluation dataset."""
         dataset = self.resolved.recipe.verify.dataset
         assert dataset is not None
         self.plan_sample("evaluation samples", dataset, EVALUATION)
 
     def plan_import(self) -> None:
+        """Add the step that imports the source, and its download if it has a handle."""
         recipe = self.resolved.recipe
-        signatures = signature_params(recipe)
-        if self.from_tflite:
+        signatures = signature_parameters(recipe)
+        if self.is_tflite_source:
             must_be_float = recipe.quantization.scheme != "none"
             params: dict[str, Json] = {"signature": signatures[0], "must_be_float": must_be_float}
-            self.add("import", "import_tflite", params, {"source": self.file(SOURCE, "source")})
-            self.goals["convert"] = self.goals["import"]  # the source is the float model
+            self.add("import", "import_tflite", params, {"source": self.file_input(SOURCE, "source")})
+            # The source is the float model.
+            self.goals["convert"] = self.goals["import"]
             return
         self.plan_fetch()
-        self.add("import", "import", {**source_params(self.resolved), "signatures": signatures}, self.source_inputs())
+        params = {**source_parameters(self.resolved), "signatures": signatures}
+        self.add("import", "import", params, self.source_inputs())
 
     def plan_fetch(self) -> None:
+        """Add the step that downloads or unpacks the source, if it is a handle of a model hub."""
         source = self.resolved.recipe.source
         if not source.handle or SOURCE in self.resolved.files:
             return
         local = ARCHIVE in self.resolved.files
         params: dict[str, Json] = {} if local else {"handle": source.handle}
-        inputs: dict[str, Input] = {ARCHIVE: self.file(ARCHIVE, ARCHIVE)} if local else {}
+        inputs: dict[str, Input] = {ARCHIVE: self.file_input(ARCHIVE, ARCHIVE)} if local else {}
         self.add("fetch", "fetch", params, inputs, expect={"model/": source.sha256} if source.sha256 else {})
 
     def source_inputs(self) -> dict[str, Input]:
+        """Return the files of the source as inputs of a step."""
         roles = [role for role in (SOURCE, CODE, WEIGHTS) if role in self.resolved.files]
-        inputs: dict[str, Input] = {role: self.file(role, role) for role in roles}
+        inputs: dict[str, Input] = {role: self.file_input(role, role) for role in roles}
         if "fetch" in self.goals:
             inputs["source"] = replace(
-                self.of("fetch", "model/", "source"), label=hide(self.resolved.recipe.source.handle)
+                self.step_input("fetch", "model/", "source"), label=hide(self.resolved.recipe.source.handle)
             )
         return inputs
 
     @property
-    def from_tflite(self) -> bool:
+    def is_tflite_source(self) -> bool:
+        """Return whether the source is a `.tflite` file."""
         return self.resolved.recipe.source.kind == "tflite"
 
     @property
     def model(self) -> str:
-        """The role that gives the model which becomes the artifact."""
+        """Return the role whose snapshot becomes the artifact: the import, or the import of the trained model."""
         return OPTIMIZED if OPTIMIZED in self.goals else "import"
 
-    def signed_snapshot(self, role: str) -> dict[str, Input]:
+    def snapshot_inputs(self, role: str) -> dict[str, Input]:
+        """Return the snapshot of a role and its signatures as inputs of a step."""
         return {
-            "snapshot": self.of(role, "model.tflite" if self.from_tflite else "snapshot/", "snapshot"),
-            "signature": self.of(role, "signature.json", "signature"),
+            "snapshot": self.step_input(role, "model.tflite" if self.is_tflite_source else "snapshot/", "snapshot"),
+            "signature": self.step_input(role, "signature.json", "signature"),
         }
 
     def plan_sample(self, role: str, dataset: Dataset, file: str) -> None:
-        """A dataset's step. Where it lies is in no key, nor is what its kind has no use for."""
-        left_out = {"path", "files"} | (set() if dataset.call else {"call"})
-        left_out |= set() if dataset.options else {"options"}
-        params = {name: value for name, value in asdict(dataset).items() if name not in left_out}
+        """Add the step that samples a dataset.
+
+        Its cache key contains neither the path of the dataset nor options that this kind of dataset does not use.
+
+        Args:
+            role: The role of the step.
+            dataset: The dataset.
+            file: The role of the dataset's files among the resolved files.
+        """
+        excluded = {"path", "files"} | (set() if dataset.call else {"call"})
+        excluded |= set() if dataset.options else {"options"}
+        params = {name: value for name, value in asdict(dataset).items() if name not in excluded}
         if dataset.kind == "synthetic":
             params = {name: params[name] for name in ("kind", "count", "seed", "low", "high")}
         else:
             params = {name: value for name, value in params.items() if name not in ("low", "high")}
-        inputs: dict[str, Input] = {"signature": self.of("import", "signature.json", "signature")}
+        inputs: dict[str, Input] = {"signature": self.step_input("import", "signature.json", "signature")}
         if dataset.path:
-            inputs["dataset"] = self.file(file, "dataset")
+            inputs["dataset"] = self.file_input(file, "dataset")
         if file in self.resolved.codes:
             (params["call"],) = self.resolved.codes[file].entries
         self.add_code(file, params, inputs)
         self.add(role, "sample", params, inputs)
 
     def add_code(self, role: str, params: dict[str, Json], inputs: dict[str, Input]) -> None:
-        """What the user's code behind a role adds to a step: its files, and the packages that it imports."""
+        """Add the files of a role's user code to `inputs`, and the packages that it imports to `params`."""
         code = self.resolved.codes.get(role)
         if code is not None and code.packages:
             params["packages"] = dict(code.packages)
         if code is not None and CODE_OF[role] in self.resolved.files:
-            inputs[CODE] = self.file(CODE_OF[role], CODE)
+            inputs[CODE] = self.file_input(CODE_OF[role], CODE)
 
     def plan_quantize(self) -> None:
+        """Add the step that quantizes, and the calibration that it needs."""
         quantization = self.resolved.recipe.quantization
         if quantization.scheme == "none":
             return
@@ -206,80 +231,80 @@ class VariantPlanner(PlanBuilder):
             self.plan_calibration_samples()
         if calibrated:
             params |= {"input_type": quantization.input_type, "output_type": quantization.output_type}
-        params |= list_scheme_parameters(quantization)
+        params |= scheme_parameters(quantization)
         if quantization.engine == "converter":
-            inputs = self.signed_snapshot(self.model)
+            inputs = self.snapshot_inputs(self.model)
             if "calibration samples" in self.goals:
-                inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
-            params |= self.convert_params(quantizing=True)
+                inputs["samples"] = self.step_input("calibration samples", SAMPLES, "samples")
+            params |= converter_parameters(self.resolved.recipe, quantizing=True)
             self.add("quantize", "quantize_in_converter", params, inputs)
             return
-        inputs = {"model": self.of("convert", "model.tflite", "model")}
+        inputs = {"model": self.step_input("convert", "model.tflite", "model")}
         inputs |= self.plan_statistics()
         self.add("quantize", "quantize", params, inputs)
 
     def plan_calibration_samples(self) -> None:
-        """Where ranges were trained, samples may be left out, and TFLiteConverter has no use for them."""
+        """Add the step that samples the representative dataset, if the recipe has one and the engine uses it.
+
+        With trained ranges, the dataset is optional, and TFLiteConverter does not use it.
+        """
         recipe = self.resolved.recipe
         if recipe.dataset is not None and not (recipe.ranges_trained and recipe.quantization.engine == "converter"):
             self.plan_sample("calibration samples", recipe.dataset, DATASET)
 
     def plan_statistics(self) -> dict[str, Input]:
-        """What the LiteRT quantizer goes by, measured on the calibration samples, which are planned."""
+        """Add the steps that measure statistics for the LiteRT quantizer, and return their outputs as inputs.
+
+        The calibration samples must have been planned.
+        """
         quantization = self.resolved.recipe.quantization
         inputs: dict[str, Input] = {}
         if quantization.calibrated:
             self.plan_calibrate()
-            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+            inputs["ranges"] = self.step_input("calibrate", "ranges.json", "ranges")
         if quantization.weighs_data:
             self.plan_moments()
-            inputs["moments"] = self.of("moments", "moments.npz", "moments")
+            inputs["moments"] = self.step_input("moments", "moments.npz", "moments")
         return inputs
 
     def plan_moments(self) -> None:
+        """Add the step that measures second moments of activations, for the algorithms that use them."""
         params: dict[str, Json] = {"moments": MOMENTS[self.resolved.recipe.quantization.algorithm]}
         self.add("moments", "moments", params, self.calibration_inputs())
 
-    def kernel_params(self) -> dict[str, Json]:
-        """Return the kernels that run the float model on samples."""
+    def kernel_parameters(self) -> dict[str, Json]:
+        """Return the parameter that says which kernels run the float model on samples."""
         calibration = self.resolved.recipe.quantization.calibration
         kernels = calibration.kernels if calibration else Calibration.kernels
         return {"kernels": kernels}
 
     def trained_ranges(self) -> dict[str, Input]:
-        return {} if self.from_tflite else {"trained": self.of("convert", "trained.json", "trained")}
+        """Return the ranges that the float model contains from training as an input of a step."""
+        return {} if self.is_tflite_source else {"trained": self.step_input("convert", "trained.json", "trained")}
 
     def calibration_inputs(self) -> dict[str, Input]:
+        """Return the float model, its signature and the calibration samples as inputs of a step."""
         inputs: dict[str, Input] = {
-            "model": self.of("convert", "model.tflite", "model"),
-            "signature": self.of("import", "signature.json", "signature"),
+            "model": self.step_input("convert", "model.tflite", "model"),
+            "signature": self.step_input("import", "signature.json", "signature"),
         }
         if "calibration samples" in self.goals:
-            inputs["samples"] = self.of("calibration samples", SAMPLES, "samples")
+            inputs["samples"] = self.step_input("calibration samples", SAMPLES, "samples")
         return inputs
 
     def plan_calibrate(self) -> None:
+        """Add the step that measures the ranges of activations."""
         calibration = self.resolved.recipe.quantization.calibration
         assert calibration is not None
-        params: dict[str, Json] = {"method": calibration.method, **self.kernel_params()}
+        params: dict[str, Json] = {"method": calibration.method, **self.kernel_parameters()}
         if calibration.method == "percentile":
             params["percentile"] = calibration.percentile
         if calibration.method == "moving_average":
             params["smoothing"] = calibration.smoothing
         self.add("calibrate", "calibrate", params, {**self.calibration_inputs(), **self.trained_ranges()})
 
-    def convert_params(self, *, quantizing: bool) -> dict[str, Json]:
-        """The converter's part of the recipe; options of its quantizer stay out of the float model's key."""
-        recipe = self.resolved.recipe
-        options = {
-            name: value for name, value in recipe.converter if quantizing or name not in CONVERTER_QUANTIZER_OPTIONS
-        }
-        params: dict[str, Json] = {"select_tf": recipe.opset.select_tf}
-        if recipe.opset.custom:
-            params["allow_custom"] = True
-        return params | ({"options": options} if options else {})
-
     def plan_check(self) -> None:
+        """Add the step that compares the artifact with the recipe."""
         recipe = self.resolved.recipe
         params: dict[str, Json] = {
             "scheme": recipe.quantization.scheme,
@@ -287,12 +312,12 @@ class VariantPlanner(PlanBuilder):
             "output_type": recipe.quantization.output_type,
             "rules": [asdict(rule) for rule in recipe.quantization.rules],
             "opset": asdict(recipe.opset),
-            "own_order": self.from_tflite,
+            "own_order": self.is_tflite_source,
         }
         if recipe.source.kind == "tflite" and recipe.quantization.scheme == "none":
             params["as_it_is"] = True
         if recipe.verify.dataset is None:
-            params["run"] = self.run_params()
+            params["run"] = self.interpreter_parameters()
         if recipe.quantization.symmetric:
             params["symmetric"] = True
         if recipe.quantization.engine == "litert" and recipe.quantization.scheme != "none":
@@ -301,31 +326,32 @@ class VariantPlanner(PlanBuilder):
             params["converter"] = dict(recipe.converter)
         inputs: dict[str, Input] = {
             "model": self.artifact(),
-            "signature": self.of("import", "signature.json", "signature"),
-            "float": self.of("convert", "model.tflite", "float"),
+            "signature": self.step_input("import", "signature.json", "signature"),
+            "float": self.step_input("convert", "model.tflite", "float"),
         }
         if recipe.metadata is not None:
             params["metadata"] = recipe.metadata.described
             inputs |= metadata_files(self)
         if "calibrate" in self.goals:
-            inputs["ranges"] = self.of("calibrate", "ranges.json", "ranges")
+            inputs["ranges"] = self.step_input("calibrate", "ranges.json", "ranges")
         elif recipe.quantization.calibrated and "calibration samples" in self.goals:
-            inputs |= {"samples": self.of("calibration samples", SAMPLES, "samples"), **self.trained_ranges()}
+            inputs |= {"samples": self.step_input("calibration samples", SAMPLES, "samples"), **self.trained_ranges()}
         if "optimize" in self.goals:
-            inputs["optimized"] = self.of("optimize", "optimized.json", "optimized")
+            inputs["optimized"] = self.step_input("optimize", "optimized.json", "optimized")
         if recipe.quantization.scheme != "none":
             params |= {"engine": recipe.quantization.engine, "algorithm": recipe.quantization.algorithm}
         self.add("check", "check", params, inputs)
 
     def plan_verify(self) -> None:
+        """Add the step that runs the artifact on the evaluation samples."""
         verify = self.resolved.recipe.verify
         params: dict[str, Json] = {"kind": verify.kind, "output": verify.output, "top_k": verify.top_k}
-        params |= self.run_params() | self.part_params()
+        params |= self.interpreter_parameters() | self.part_parameters()
         inputs: dict[str, Input] = {
             "model": self.artifact(),
-            "signature": self.of("import", "signature.json", "signature"),
-            "samples": self.of("evaluation samples", SAMPLES, "samples"),
-            "predictions": self.of("predict", "predictions.npz", "predictions"),
+            "signature": self.step_input("import", "signature.json", "signature"),
+            "samples": self.step_input("evaluation samples", SAMPLES, "samples"),
+            "predictions": self.step_input("predict", "predictions.npz", "predictions"),
         }
         if verify.metrics:
             entries = self.resolved.codes[METRICS].entries
@@ -333,28 +359,37 @@ class VariantPlanner(PlanBuilder):
         self.add_code(METRICS, params, inputs)
         self.add("verify", "verify", params, inputs)
 
-    def part_params(self) -> dict[str, Json]:
-        """Return the part of the evaluation samples that is used; nothing where all are."""
+    def part_parameters(self) -> dict[str, Json]:
+        """Return the parameter that selects a part of the evaluation samples, none if all are used."""
         part = self.resolved.recipe.verify.part
         return {"part": part} if part else {}
 
     def plan_package(self) -> None:
+        """Add the step that writes the card, the runners and the other files about the artifact."""
         inputs: dict[str, Input] = {
             "model": self.artifact(),
-            "check": self.of("check", "check.json", "check"),
-            "float": self.of("convert", "model.tflite", "float"),
+            "check": self.step_input("check", "check.json", "check"),
+            "float": self.step_input("convert", "model.tflite", "float"),
         }
         if "verify" in self.goals:
-            inputs["verify"] = self.of("verify", "verify.json", "verify")
+            inputs["verify"] = self.step_input("verify", "verify.json", "verify")
         self.add("package", "package", {"name": self.resolved.recipe.name}, inputs)
 
 
-def make_plan(resolved: Sequence[ResolvedRecipe], around: KeyEnvironment) -> Plan:
-    """One DAG for all variants; `goals` are in the order of `resolved`."""
+def make_plan(resolved: Sequence[ResolvedRecipe], environment: KeyEnvironment) -> Plan:
+    """Return the plan of several variants as a single graph.
+
+    Args:
+        resolved: The resolved recipes of the variants.
+        environment: The machine's contribution to cache keys.
+
+    Returns:
+        The plan. Its `goals` are in the order of `resolved`.
+    """
     steps: dict[str, Step] = {}
     goals = []
-    for one in resolved:
-        variant = VariantPlanner(one, around, steps)
+    for recipe in resolved:
+        variant = VariantPlanner(recipe, environment, steps)
         variant.plan()
         goals.append(variant.goals)
     return Plan(steps=steps, goals=tuple(goals))

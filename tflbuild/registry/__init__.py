@@ -1,1 +1,1 @@
-"""The kinds of step by name."""
+"""The registry of step kinds."""

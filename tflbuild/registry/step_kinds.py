@@ -1,6 +1,7 @@
-"""All kinds of step, by name: those of every `spec` of a folder in `steps/` and `targets/`.
+"""All step kinds by name, collected from the modules `spec` of the folders in `steps/` and `targets/`.
 
-To add a step: a row in the `spec` of its folder, a module there with `run(request)`, and a call in `plan.planner`.
+To add a step kind, add a row to the `spec` of its folder, a module with `run(request)` to that folder, and a call to
+`plan.planner`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tflbuild.targets.gpu import spec as gpu
 from tflbuild.targets.npu import spec as npu
 from tflbuild.targets.tflm import spec as tflm
 
-# Packages that not every installation has -> the extra of tflbuild that brings them.
+# The extra of tflbuild that installs an optional package, by the name of the package.
 EXTRAS = {
     "tensorflow-model-optimization": "optimize",
     "obstore": "remote",
@@ -34,7 +35,8 @@ EXTRAS = {
     "tflite-micro": "tflm",
 }
 
-LOG = "log.txt"  # what a step printed: an output of every kind
+# The output of every step kind that contains what the step printed.
+LOG = "log.txt"
 
 KINDS: dict[str, StepKind] = {
     kind.name: kind

@@ -25,7 +25,7 @@ class TrialBuilds:
     """What has been tried for one recipe. `refuse` says why a recipe contradicts itself, "" when it does not."""
 
     resolved: ResolvedRecipe
-    around: KeyEnvironment
+    environment: KeyEnvironment
     executor: Executor
     refuse: Callable[[Recipe], str]
     say: Callable[[str], None]
@@ -70,7 +70,7 @@ class TrialBuilds:
     def build(self, quantizations: Sequence[Quantization]) -> list[SearchTrial]:
         """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
         fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
-        plan = make_trials([self.resolve(one) for one in fresh], self.around, "check")
+        plan = make_trials([self.resolve(one) for one in fresh], self.environment, "check")
         with self.executor.hide_steps(TOLD):
             results = self.executor.execute(plan)
         for quantization, goals in zip(fresh, plan.goals, strict=True):
@@ -109,7 +109,7 @@ class TrialBuilds:
         return trial
 
     def _run(self, quantization: Quantization, last: str) -> SearchTrial:
-        plan = make_trials([self.resolve(quantization)], self.around, last)
+        plan = make_trials([self.resolve(quantization)], self.environment, last)
         with self.executor.hide_steps(TOLD):
             results = self.executor.execute(plan)
         trial = make_trial(quantization, {role: results[step] for role, step in plan.goals[0].items()})
@@ -119,7 +119,7 @@ class TrialBuilds:
 
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
         """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
-        plan = make_sensitivities([self.resolve(one) for one in quantizations], self.around, self.search.samples)
+        plan = make_sensitivities([self.resolve(one) for one in quantizations], self.environment, self.search.samples)
         results = self.executor.execute(plan)
         schemes = [one.scheme for one in quantizations]
         found = {scheme: results[goals["sensitivity"]] for scheme, goals in zip(schemes, plan.goals, strict=True)}
