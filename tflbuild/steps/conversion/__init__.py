@@ -1,1 +1,1 @@
-"""Steps that run TFLiteConverter. Worker code, but for `spec`."""
+"""Steps that run TFLiteConverter. Worker code, except `spec`."""

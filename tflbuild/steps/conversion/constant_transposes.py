@@ -1,7 +1,7 @@
-"""Operators that only rearrange a constant, carried out in the file: a filter behind one is a constant again.
+"""Folding of operators that only rearrange a constant, so that the filter after them is a constant again.
 
-Quantization-aware training leaves such operators, since TFLiteConverter folds none behind a node of that training.
-A quantizer would treat what they give as an activation, and kernels want filters with a form of their own.
+TFLiteConverter does not fold such operators after a node of quantization-aware training. A quantizer would treat their
+results as activations, and kernels need filters of another layout.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ RESHAPES = (Builtin.RESHAPE, Builtin.EXPAND_DIMS, Builtin.SQUEEZE)
 
 
 def fold_layout(path: Path) -> list[str]:
-    """Carry out every TRANSPOSE, RESHAPE, EXPAND_DIMS and SQUEEZE of a float32 constant in a file.
+    """Replace every TRANSPOSE, RESHAPE, EXPAND_DIMS and SQUEEZE of a float32 constant by its result, in place.
+
+    Args:
+        path: The .tflite file.
 
     Returns:
-        The names of the tensors that are constants now.
+        The names of the tensors that became constants.
     """
     root = parse_model(path.read_bytes())
     names = [name for graph in root.subgraphs for name in _fold_graph(root, graph)]
@@ -37,7 +40,7 @@ def fold_layout(path: Path) -> list[str]:
 
 def _fold_graph(root: Any, graph: Any) -> Iterator[str]:
     for op in list(graph.operators):
-        values = _rearranged(root, graph, op)
+        values = _rearrange(root, graph, op)
         if values is not None:
             result = graph.tensors[op.outputs[0]]
             result.buffer = add_buffer(root, np.ascontiguousarray(values).tobytes())
@@ -45,8 +48,8 @@ def _fold_graph(root: Any, graph: Any) -> Iterator[str]:
             yield result.name.decode()
 
 
-def _rearranged(root: Any, graph: Any, op: Any) -> np.ndarray | None:
-    """Return what such an operator gives, None for any other operator."""
+def _rearrange(root: Any, graph: Any, op: Any) -> np.ndarray | None:
+    """Return the result of an operator that rearranges a constant; None for any other operator."""
     kind = builtin(root, op)
     if kind != Builtin.TRANSPOSE and kind not in RESHAPES:
         return None

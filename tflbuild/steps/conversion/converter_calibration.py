@@ -1,4 +1,4 @@
-"""The float model between TFLiteConverter's calibrator and its quantizer, which has a range in every tensor."""
+"""The calibrated model that TFLiteConverter's calibrator passes to its quantizer, with a range in every tensor."""
 
 from __future__ import annotations
 
@@ -16,35 +16,49 @@ HIDDEN = "its range is measured inside of a loop, a branch or an operator, on ke
 
 
 def list_hidden(model: bytes, ranges: Mapping[str, Any]) -> list[str]:
-    """Return the float tensors that some operator of the model computes and `ranges` lacks."""
+    """Return the names of float tensors that an operator computes, but that have no range in `ranges`.
+
+    Args:
+        model: The float model.
+        ranges: Tensor name -> range. It has tensors of the main graphs of signatures only.
+    """
     root = parse_model(model)
-    shown = {entry.subgraphIndex for entry in root.signatureDefs or ()}
+    main_graphs = {entry.subgraphIndex for entry in root.signatureDefs or ()}
     hidden = []
-    for number, graph in enumerate(root.subgraphs):
+    for graph_index, graph in enumerate(root.subgraphs):
         for op in graph.operators:
-            inner = () if op.intermediates is None else op.intermediates
-            for index in (*op.outputs, *inner):
+            intermediates = () if op.intermediates is None else op.intermediates
+            for index in (*op.outputs, *intermediates):
                 name = graph.tensors[index].name.decode("utf-8", "replace")
                 if graph.tensors[index].type == schema.TensorType.FLOAT32 and (
-                    number not in shown or name not in ranges
+                    graph_index not in main_graphs or name not in ranges
                 ):
                     hidden.append(name)
     return hidden
 
 
 def replace_ranges(model: bytes, ranges: Mapping[str, Any], ties: list[CpuDependence]) -> bytes:
-    """Return a calibrated model with these ranges in place of its own. Adds a tie for each of its own that stays."""
+    """Replace the ranges in a calibrated model.
+
+    Args:
+        model: The calibrated model.
+        ranges: Tensor name -> (minimum, maximum).
+        ties: The list to which a CPU dependence is added for each range that is not replaced.
+
+    Returns:
+        The model with the new ranges.
+    """
     root = parse_model(model)
-    shown = {entry.subgraphIndex for entry in root.signatureDefs or ()}
-    for number, graph in enumerate(root.subgraphs):
+    main_graphs = {entry.subgraphIndex for entry in root.signatureDefs or ()}
+    for graph_index, graph in enumerate(root.subgraphs):
         for tensor in graph.tensors:
-            found = tensor.quantization
-            if found is None or found.min is None or len(found.min) != 1:
+            quantization = tensor.quantization
+            if quantization is None or quantization.min is None or len(quantization.min) != 1:
                 continue
             name = tensor.name.decode("utf-8", "replace")
-            if number in shown and name in ranges:
+            if graph_index in main_graphs and name in ranges:
                 low, high = ranges[name]
-                found.min, found.max = np.array([low], np.float32), np.array([high], np.float32)
+                quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
             else:
                 ties.append(CpuDependence("calibration", name, HIDDEN))
     return write_aligned(root, len(model))

@@ -1,9 +1,10 @@
-"""TFLiteConverter with ranges that are the same on every CPU.
+"""Calibration for TFLiteConverter with ranges that are the same on every CPU.
 
-Its calibrator runs the samples on kernels that the CPU chooses, and writes every least and greatest value into the
-float model that its quantizer then reads. Here the calibrator sees one sample of each signature, and the ranges that
-`range_process` measures take the place of what it found. What that does not show (bodies of loops and branches, states
-inside an operator) keeps what the calibrator finds on all samples, and is tied to this CPU.
+The converter's calibrator runs the samples on kernels that it chooses by CPU. It writes the minimum and the maximum of
+every tensor into the float model, which the converter's quantizer then reads. Here the calibrator gets one sample for
+each signature only, and its ranges are replaced by those that `range_subprocess` measures. Tensors in loops, branches
+and operators have no such ranges. If there are any, the calibrator gets all samples, and these ranges of its own make
+the artifact CPU-dependent.
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ Samples = Callable[[], Iterator[Any]]
 
 
 @contextmanager
-def settled_ranges(request: StepRequest, ties: list[CpuDependence]) -> Iterator[None]:
-    """Replace the ranges that TFLiteConverter's calibrator finds, as long as this lasts. Adds what stays tied."""
-    before = calibrator.Calibrator.calibrate
+def reproducible_ranges(request: StepRequest, ties: list[CpuDependence]) -> Iterator[None]:
+    """Replace the ranges of TFLiteConverter's calibrator within the block.
+
+    Args:
+        request: The request of the step, with samples.
+        ties: The list to which the CPU dependences that remain are added.
+    """
+    original = calibrator.Calibrator.calibrate
 
     def calibrate(self: Any, samples: Samples) -> bytes:
         answer = measure_ranges(request, self._model_content)
@@ -43,11 +49,11 @@ def settled_ranges(request: StepRequest, ties: list[CpuDependence]) -> Iterator[
     try:
         yield
     finally:
-        calibrator.Calibrator.calibrate = before
+        calibrator.Calibrator.calibrate = original
 
 
 def take_first(samples: Samples) -> Samples:
-    """Return what feeds the first sample of each signature."""
+    """Return a function that yields the first sample of each signature only."""
 
     def feed() -> Iterator[Any]:
         seen = set()
@@ -60,9 +66,15 @@ def take_first(samples: Samples) -> Samples:
 
 
 def measure_ranges(request: StepRequest, model: bytes) -> dict[str, Any]:
-    """Return `ranges`, tensor -> [least, greatest], and what is `tied` of a float model on the step's samples.
+    """Measure the ranges of a float model on the samples of the step.
 
-    LiteRT runs it in a process of its own, which has no threads of TensorFlow's and may fork.
+    LiteRT runs the model in another process, which can fork because it has no threads of TensorFlow.
+
+    Returns:
+        `ranges`, tensor name -> [minimum, maximum], and the CPU dependences.
+
+    Raises:
+        WorkerError: The measurement failed.
     """
     from tflbuild.steps.calibration import range_subprocess
 
@@ -72,10 +84,10 @@ def measure_ranges(request: StepRequest, model: bytes) -> dict[str, Any]:
     inputs = {"samples": str(request.inputs["samples"]), "signature": str(request.inputs["signature"])}
     (folder / "asked.json").write_text(json.dumps({**inputs, "progress": str(request.folder)}))
     command = [sys.executable, "-m", range_subprocess.__name__, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr)
-    if done.returncode != 0:
-        reason = done.stderr.strip().rpartition("\n")[2]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(process.stdout, process.stderr)
+    if process.returncode != 0:
+        reason = process.stderr.strip().rpartition("\n")[2]
         raise WorkerError("the ranges of the activations could not be measured", kind="build", why=reason)
     answer: dict[str, Any] = json.loads((folder / "answer.json").read_text())
     if "error" in answer:

@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of the domain `conversion`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import TENSORFLOW, StepKind
 
 KINDS = (
-    # SavedModel -> float .tflite, and ranges where quantization-aware training left some
+    # Converts the snapshot to a float .tflite, and reads the ranges of quantization-aware training if there are some.
     StepKind(
         name="convert",
         server="tensorflow",
@@ -13,7 +13,7 @@ KINDS = (
         packages=TENSORFLOW,
         outputs=("model.tflite", "trained.json"),
     ),
-    # SavedModel (+ samples) -> quantized .tflite, TFLiteConverter's own way
+    # Converts the snapshot to a quantized .tflite with TFLiteConverter's own quantizer. It may need samples.
     StepKind(
         name="quantize_in_converter",
         server="tensorflow",

@@ -1,4 +1,4 @@
-"""The step `convert`: SavedModel snapshot -> float .tflite."""
+"""The step `convert`: it converts a SavedModel snapshot to a float .tflite."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from tflbuild.steps.folding.unfolded_operators import read_unfolded
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs model.tflite, and trained.json: ranges of quantization-aware training; facts: bytes, a note on ranges."""
+    """Run the step. Its outputs are `model.tflite`, and `trained.json` with the ranges of quantization-aware training.
+
+    Returns:
+        Facts: `bytes`, the CPU dependences, and a `note` if there is one.
+
+    Raises:
+        WorkerError: The model cannot be converted.
+    """
     converter = open_converter(request)
     converter.target_spec.supported_ops = builtins(request.params["select_tf"])
     path = request.outputs / "model.tflite"
-    kept = convert(converter, path, request)
+    buffer_note = convert(converter, path, request)
     trained = remove_fake_quant(path, request.inputs["snapshot"])
     for name in fold_layout(path) if trained else ():
         trained["tensors"].pop(name, None)
     request.write_json("trained.json", trained)
     ranges = f"ranges of {len(trained['tensors'])} activations come from quantization-aware training" if trained else ""
-    note = "; ".join(filter(None, (ranges, kept)))
+    note = "; ".join(filter(None, (ranges, buffer_note)))
     facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
     return add_cpu_dependence(facts, read_unfolded(request.inputs["snapshot"]))

@@ -1,4 +1,4 @@
-"""TFLiteConverter on a snapshot, with the recipe's options."""
+"""Conversion of a snapshot by TFLiteConverter with the options of the recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DTYPES = ("_experimental_full_integer_quantization_bias_type", "_experimental_su
 
 
 def open_converter(request: StepRequest) -> tf.lite.TFLiteConverter:
-    """A converter of the snapshot's declared signatures, with the recipe's options set."""
+    """Return a converter for the declared signatures of the snapshot, with the options of the recipe."""
     keys = [signature["key"] for signature in each_signature(request.read_json("signature"))]
     converter = tf.lite.TFLiteConverter.from_saved_model(str(request.inputs["snapshot"]), signature_keys=keys)
     converter.allow_custom_ops = bool(request.params.get("allow_custom"))
@@ -33,35 +33,45 @@ def open_converter(request: StepRequest) -> tf.lite.TFLiteConverter:
 
 
 def set_option(converter: tf.lite.TFLiteConverter, name: str, value: Any) -> None:
-    """One option. The converter takes any attribute and ignores what it does not know, so it is looked for first."""
+    """Set one option of the converter. Raise WorkerError if this TensorFlow does not have it.
+
+    The converter is a Python object, so setting an unknown attribute would have no effect and raise no error.
+    """
     if name == "EXPERIMENTAL_SPARSITY":
         converter.optimizations = [
             *converter.optimizations,
             *([tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if value else []),
         ]
         return
-    place = converter.target_spec if name in OF_TARGET_SPEC else converter
-    if not hasattr(place, name):
+    owner = converter.target_spec if name in OF_TARGET_SPEC else converter
+    if not hasattr(owner, name):
         raise WorkerError(
             f"the converter of TensorFlow {tf.__version__} has no option '{name}'",
             kind="environment",
             where=f"converter.{name}",
-            next_step="leave it out, or install the TensorFlow that tflbuild names",
+            next_step="remove the option, or install the TensorFlow version that tflbuild requires",
         )
-    setattr(place, name, tf.as_dtype(value) if name in DTYPES else value)
+    setattr(owner, name, tf.as_dtype(value) if name in DTYPES else value)
 
 
 def builtins(select_tf: bool) -> list[tf.lite.OpsSet]:
-    """The operators a float model may use."""
+    """Return the operator sets that a float model may use."""
     return [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if select_tf else [])]
 
 
 def convert(converter: tf.lite.TFLiteConverter, path: Path, request: StepRequest) -> str:
-    """Convert and write, with buffers inside the flatbuffer. Returns a note where they must stay behind it, else "".
+    """Convert a model and write it to a file. Inputs and outputs are sorted by their names.
 
-    Inputs and outputs of the graph are put into the order of their names.
+    Args:
+        converter: The converter.
+        path: The .tflite file to write. Its buffers are inside the flatbuffer, if they fit.
+        request: The request of the step.
 
-    Raises WorkerError that says which operators are in the way, where, and what to do.
+    Returns:
+        A note if the buffers must stay after the flatbuffer; else "".
+
+    Raises:
+        WorkerError: The conversion failed. The error names the unsupported operators, their locations, and fixes.
     """
     try:
         path.write_bytes(converter.convert())
@@ -75,9 +85,11 @@ def convert(converter: tf.lite.TFLiteConverter, path: Path, request: StepRequest
 
 
 def list_unsupported_operators(request: StepRequest) -> Mapping[str, int]:
-    """Every operator that is no builtin, in one go, with its count: `FlexErf`, and `Svd` where Flex lacks it too.
+    """Return the operators that are not builtin, with their counts.
 
-    The model is converted once more with everything allowed. {} when even that fails.
+    The model is converted once more, with all operators allowed. A name such as `FlexErf` is an operator of the Flex
+    delegate, and a name such as `Svd` one that the Flex delegate does not support either. The result is empty if this
+    conversion fails too.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -87,14 +99,14 @@ def list_unsupported_operators(request: StepRequest) -> Mapping[str, int]:
     try:
         root = schema.Model.GetRootAsModel(converter.convert(), 0)
     except Exception as error:
-        print(f"a conversion with every operator allowed fails too: {error}")
+        print(f"a conversion in which all operators are allowed fails too: {error}")
         return {}
     model = schema.ModelT.InitFromObj(root)
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for graph in model.subgraphs:
         for operator in graph.operators or ():
             code = model.operatorCodes[operator.opcodeIndex]
             if code.customCode:
                 name = code.customCode.decode()
-                found[name] = found.get(name, 0) + 1
-    return found
+                counts[name] = counts.get(name, 0) + 1
+    return counts

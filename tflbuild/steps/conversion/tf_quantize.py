@@ -1,4 +1,4 @@
-"""The step `quantize` with engine `converter`: TFLiteConverter's own quantization, from the snapshot."""
+"""The step `quantize_in_converter`: TFLiteConverter's own quantizer makes the artifact from the snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tflbuild.core.cpu_dependence import CpuDependence, add_cpu_dependence
 from tflbuild.runtime import step_progress
 from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED, settled_ranges
+from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
 from tflbuild.steps.datasets.sample_files import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.steps.folding.fake_quant import count_in_snapshot
@@ -33,7 +33,14 @@ INTEGER_OPS = {
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs model.tflite; facts: bytes, and a note where ranges were trained."""
+    """Run the step. Its output is `model.tflite`.
+
+    Returns:
+        Facts: `bytes`, the CPU dependences, and a `note` if there is one.
+
+    Raises:
+        WorkerError: The model cannot be converted, or the scheme does not fit quantization-aware training.
+    """
     params = request.params
     trained = count_in_snapshot(request.inputs["snapshot"])
     if trained:
@@ -44,11 +51,11 @@ def run(request: StepRequest) -> Facts:
     if params["scheme"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if params["scheme"] in INTEGER_OPS:
-        ask_for_integers(converter, request, trained=bool(trained))
+        require_integer_operators(converter, request, trained=bool(trained))
     path = request.outputs / "model.tflite"
     ties: list[CpuDependence] = []
-    with settled_ranges(request, ties) if "samples" in request.inputs and not trained else nullcontext():
-        kept = convert(converter, path, request)
+    with reproducible_ranges(request, ties) if "samples" in request.inputs and not trained else nullcontext():
+        buffer_note = convert(converter, path, request)
     ties += list_unreplaced(converter, params["scheme"])
     if params["scheme"] in INTEGER_OPS:
         rewrite_operators(path, params["scheme"])
@@ -59,55 +66,62 @@ def run(request: StepRequest) -> Facts:
             type_unused_inputs_outputs(path.read_bytes(), params["input_type"], params["output_type"], measured)
         )
     ranges = f"ranges come from {trained} nodes of quantization-aware training, not from samples" if trained else ""
-    note = "; ".join(filter(None, (ranges, kept)))
+    note = "; ".join(filter(None, (ranges, buffer_note)))
     facts: Facts = {"bytes": path.stat().st_size, **({"note": note} if note else {})}
     return add_cpu_dependence(facts, [*ties, *read_unfolded(request.inputs["snapshot"])])
 
 
 def list_unreplaced(converter: tf.lite.TFLiteConverter, scheme: str) -> list[CpuDependence]:
-    """Return what ties the ranges of quantizers that calibrate by themselves: that of int16, and the deprecated one."""
+    """Return the CPU dependences of quantizers that calibrate themselves: that for int16, and the deprecated one."""
     if converter.representative_dataset is None:
         return []
-    old = "" if converter.experimental_new_quantizer else "experimental_new_quantizer=False"
-    name = "int16x8" if scheme == "int16x8" else old
+    deprecated = "" if converter.experimental_new_quantizer else "experimental_new_quantizer=False"
+    name = "int16x8" if scheme == "int16x8" else deprecated
     return [CpuDependence(name, "", NOT_REPLACED)] if name else []
 
 
 def rewrite_operators(path: Path, scheme: str) -> None:
-    """Convert computed filters, quantize raw uint8 inputs in place of a cast, and widen scales that SOFTMAX refuses.
+    """Rewrite operators that kernels refuse or run slowly, in place. Buffers stay aligned.
 
-    Buffers stay aligned.
+    Filters that are computed are converted, raw uint8 inputs are quantized instead of cast, and scales that are too
+    small for SOFTMAX are enlarged.
     """
     model = path.read_bytes()
-    made = convert_filters(enlarge_softmax_inputs(model, read_model(path)) if scheme == "int8" else model)
-    made = quantize_raw_inputs(made) if scheme == "int8" else made
-    if made != model:
-        path.write_bytes(store_buffers_inside(made))
+    rewritten = convert_filters(enlarge_softmax_inputs(model, read_model(path)) if scheme == "int8" else model)
+    rewritten = quantize_raw_inputs(rewritten) if scheme == "int8" else rewritten
+    if rewritten != model:
+        path.write_bytes(store_buffers_inside(rewritten))
 
 
 def measure_inputs(request: StepRequest) -> dict[str, tuple[float, float]]:
-    """(least, greatest) value of every input in the calibration samples, by its name in the signature."""
+    """Return the minimum and the maximum of every float input in the calibration samples, by its signature name."""
     feeds = load_feeds(request.inputs["samples"], request.read_json("signature")["key"])
     arrays = {name: array for feed in feeds.values() for name, array in feed.items() if array.dtype.kind == "f"}
     return {name: (float(array.min()), float(array.max())) for name, array in arrays.items()}
 
 
 def require_int8(scheme: str) -> None:
-    """Raises WorkerError for a scheme that TFLiteConverter would mix with the model's own eight bits."""
+    """Raise WorkerError for a scheme other than int8, which TFLiteConverter would mix with the int8 of the model."""
     if scheme != "int8":
         raise WorkerError(
             f"engine 'converter' cannot make {scheme} of a model with quantization-aware training",
             where="quantization.engine",
-            why="TFLiteConverter follows the model's own quantization nodes, which say int8, whatever is asked for",
-            next_step="quantization.engine=litert leaves them out where they do not belong; or quantization=int8",
+            why="TFLiteConverter always uses int8 where the model has nodes of quantization-aware training",
+            next_step="use quantization=int8, or quantization.engine=litert, which removes the nodes for other schemes",
         )
 
 
-def ask_for_integers(converter: tf.lite.TFLiteConverter, request: StepRequest, *, trained: bool) -> None:
-    """Integer operators alone. The converter does not enforce this; the step `check` does.
+def require_integer_operators(converter: tf.lite.TFLiteConverter, request: StepRequest, *, trained: bool) -> None:
+    """Set the converter to integer operators, and to the types of inputs and outputs.
 
-    A model that was trained for it brings its ranges: measured ones beside them would be two for one tensor,
-    and the converter takes no demand for integers without samples.
+    The converter does not enforce integer operators, but `check` does. A model with quantization-aware training
+    contains its ranges, so no samples are used: a tensor would have two ranges. Without samples, the converter does not
+    accept a set of integer operators.
+
+    Args:
+        converter: The converter.
+        request: The request of the step.
+        trained: Whether the model has quantization-aware training.
     """
     params = request.params
     if not trained:
@@ -115,23 +129,24 @@ def ask_for_integers(converter: tf.lite.TFLiteConverter, request: StepRequest, *
         others = [tf.lite.OpsSet.SELECT_TF_OPS] if params["select_tf"] else []
         converter.target_spec.supported_ops = [INTEGER_OPS[params["scheme"]], *others]
     signatures = each_signature(request.read_json("signature"))
-    raw = any(spec["dtype"] != "float32" for one in signatures for spec in one["inputs"])
+    # The converter can change the type of float inputs only.
+    raw = any(spec["dtype"] != "float32" for signature in signatures for spec in signature["inputs"])
     converter.inference_input_type = tf.float32 if raw else tf.as_dtype(params["input_type"])
     converter.inference_output_type = tf.as_dtype(params["output_type"])
 
 
 def representative(request: StepRequest) -> Callable[[], Iterator[tuple[str, dict[str, Any]]]]:
-    """The samples as the converter wants them: a factory, by signature and input name."""
+    """Return the representative dataset of the converter: a function that yields signature names and inputs by name."""
     signature = request.read_json("signature")
     feeds = load_feeds(request.inputs["samples"], signature["key"])
 
     def feed() -> Iterator[tuple[str, dict[str, Any]]]:
-        for one in each_signature(signature):
-            if one["key"] in feeds:
-                samples, batch = feeds[one["key"]], batch_of(one)
+        for entry in each_signature(signature):
+            if entry["key"] in feeds:
+                samples, batch = feeds[entry["key"]], batch_of(entry)
                 for sample in step_progress.track(
                     each_sample(samples, batch=batch), -(-count_samples(samples) // batch)
                 ):
-                    yield one["key"], sample
+                    yield entry["key"], sample
 
     return feed
