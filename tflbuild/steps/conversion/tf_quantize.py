@@ -12,7 +12,7 @@ import tensorflow as tf
 from tflbuild.core.cpu_dependence import CpuDependence, add_cpu_dependence
 from tflbuild.runtime import step_progress
 from tflbuild.runtime.step_contract import Facts, StepRequest, WorkerError
-from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED
+from tflbuild.steps.conversion.converter_ranges import NOT_REPLACED, reproducible_ranges
 from tflbuild.steps.conversion.tf_converter import builtins, convert, open_converter
 from tflbuild.steps.datasets.sample_files import batch_of, count_samples, each_sample, load_feeds
 from tflbuild.steps.folding.fake_quant import count_in_snapshot
