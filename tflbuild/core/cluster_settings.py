@@ -1,4 +1,4 @@
-"""Which Ray cluster takes the steps, and what each may have of it."""
+"""Settings of a Ray cluster that runs steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """`address` as Ray writes it, "" for the cluster that this machine belongs to.
+    """A Ray cluster, and the resources of each step.
 
-    `slots` is the most steps at once, None for as many as the nodes' CPUs allow. A step holds `cpus`, `memory` (bytes,
-    0 for none) and `resources` (name, amount) of its node. `store` is the nodes' folder for what they are sent, "" for
-    each one's own store.
+    Attributes:
+        address: The address as in Ray, "" for the cluster that this machine belongs to.
+        slots: The maximum number of steps at once, None for as many as the CPUs of the nodes allow.
+        cpus: The CPUs that a step reserves on its node.
+        memory: The memory that a step reserves on its node, in bytes. 0 for none.
+        resources: (name, amount) of each other resource that a step reserves.
+        store: The folder on the nodes for the inputs of steps, "" for the store of each node's user.
     """
 
     address: str = ""

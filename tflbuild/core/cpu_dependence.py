@@ -1,7 +1,7 @@
-"""Ties: what in a step's result depends on the CPU that computed it.
+"""CPU dependences: parts of a step's result that depend on the CPU that computed it.
 
-A step names its ties in the fact `tied`, or they are known when it is planned. A result with a tie is published under
-a key that names the CPU, so it is no cache hit on another one.
+A step reports its CPU dependences in the fact `tied`, or they are known when it is planned. The cache key of a
+CPU-dependent result contains the CPU, so it is not a cache hit on another CPU.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class CpuDependence:
 
 
 def read_cpu_dependence(facts: Mapping[str, Json]) -> tuple[CpuDependence, ...]:
-    """Return the ties that a step's facts name, sorted."""
+    """Return the CPU dependences in a step's facts, sorted."""
     return tuple(sorted({CpuDependence(**tie) for tie in facts.get("tied") or ()}))
 
 
 def add_cpu_dependence(facts: Mapping[str, Json], ties: Iterable[CpuDependence]) -> dict[str, Json]:
-    """Return facts with more ties added to those that they name. Without any tie there is no fact `tied`."""
+    """Return facts with more CPU dependences. Without any CPU dependence there is no fact `tied`."""
     united = sorted({*read_cpu_dependence(facts), *ties})
     others = {name: value for name, value in facts.items() if name != "tied"}
     return {**others, "tied": [asdict(tie) for tie in united]} if united else others

@@ -1,7 +1,7 @@
-"""What things are called: digests name bytes, keys name work.
+"""Digests of files and of JSON values.
 
-Both are SHA-256 in lower-case hex, of a file's bytes and of tagged canonical JSON respectively.
-The tag keeps values of different meaning apart even when their JSON is the same.
+All digests are SHA-256 in lower-case hexadecimal digits. The digest of a value is over a tag and the canonical JSON of
+the value. The tag makes sure that values of different meaning have different digests even if their JSON is equal.
 """
 
 from __future__ import annotations
@@ -12,26 +12,29 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Json = Any  # None, bool, int, finite float, str, list and str-keyed dict, nested
+# None, bool, int, finite float, str, and nested lists and dicts with string keys.
+Json = Any
 
 
 class HasIdentity:
-    """A value that keys know by another text than its own."""
+    """A value that is represented in digests by another text than its own, such as a URL with a password."""
 
     __slots__ = ()
 
     @property
     def identity(self) -> str:
-        """What stands for it in JSON."""
+        """Return the text that represents the value in JSON."""
         raise NotImplementedError
 
 
 def canonical_json(value: Json) -> bytes:
-    """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes.
+    """Return a value as UTF-8 JSON with sorted keys and no white space. Equal values result in equal bytes.
 
-    Tuples count as lists. A float keeps its point, so 1 and 1.0 differ, as their YAML does.
-    Raises TypeError for a key that is not a string or a value that JSON lacks, ValueError for NaN
-    and the infinities.
+    Tuples are written as lists. The integer 1 and the float 1.0 result in different bytes, as in YAML.
+
+    Raises:
+        TypeError: A key is not a string, or a value has a type that JSON lacks.
+        ValueError: A float is NaN or infinite.
     """
     _reject_uncanonical(value)
     text = json.dumps(plain_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -39,6 +42,7 @@ def canonical_json(value: Json) -> bytes:
 
 
 def _reject_uncanonical(value: Json) -> None:
+    """Raise TypeError or ValueError for a value that canonical JSON cannot represent."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if not isinstance(name, str):
@@ -52,12 +56,12 @@ def _reject_uncanonical(value: Json) -> None:
 
 
 def plain_json(value: Json) -> Json:
-    """The value as it reads back from JSON: mappings as dicts, tuples as lists, what is secret as its identity."""
+    """Return a value with dicts for mappings, lists for tuples, and the identity of values that have one."""
     return map_leaves(value, lambda leaf: leaf.identity if isinstance(leaf, HasIdentity) else leaf)
 
 
 def map_leaves(value: Json, change: Callable[[Json], Json]) -> Json:
-    """A nested value as dicts and lists, with each value that is none of them changed."""
+    """Return a nested value as dicts and lists, with `change` applied to every value that is neither."""
     if isinstance(value, Mapping):
         return {name: map_leaves(item, change) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -66,30 +70,34 @@ def map_leaves(value: Json, change: Callable[[Json], Json]) -> Json:
 
 
 def leaves(value: Json, prefix: str = "") -> dict[str, Json]:
-    """A nested value as dotted names of its leaves; an empty list or dict is a leaf."""
+    """Return the leaves of a nested value by dotted name. An empty list or dict is a leaf."""
     if isinstance(value, Mapping) and value:
-        found: dict[str, Json] = {}
+        values: dict[str, Json] = {}
         for name, item in value.items():
-            found |= leaves(item, f"{prefix}.{name}" if prefix else str(name))
-        return found
+            values |= leaves(item, f"{prefix}.{name}" if prefix else str(name))
+        return values
     if isinstance(value, (list, tuple)) and value:
-        found = {}
+        values = {}
         for index, item in enumerate(value):
-            found |= leaves(item, f"{prefix}.{index}")
-        return found
+            values |= leaves(item, f"{prefix}.{index}")
+        return values
     return {prefix: value}
 
 
 def hash_value(tag: str, value: Json) -> str:
-    """The name of a value: SHA-256 over its tag and its canonical JSON."""
+    """Return the digest of a value: the SHA-256 of its tag and its canonical JSON."""
     return hashlib.sha256(tag.encode() + b"\0" + canonical_json(value)).hexdigest()
 
 
 def hash_bytes(data: bytes) -> str:
-    """SHA-256 of `data`, hex."""
+    """Return the SHA-256 of bytes as hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def hash_tree(files: Mapping[str, str]) -> str:
-    """The digest of a folder: over its files' relative POSIX paths and digests."""
+    """Return the digest of a folder, which is over the relative POSIX paths and the digests of its files.
+
+    Args:
+        files: The digest of each file, by its relative POSIX path.
+    """
     return hash_value("Tree", dict(files))

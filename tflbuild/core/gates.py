@@ -1,7 +1,7 @@
-"""Limits, and the figures that are held against them.
+"""Gates: limits on the figures of an artifact.
 
-A limit is named by what it limits: a figure (`snr_db`, of several outputs the worst), a figure of one output
-(`outputs.NAME.snr_db`), or a metric of the user's own (`at_least.NAME`, `at_most.NAME`).
+The name of a limit is the name of its figure: of the worst output (`snr_db`), of one output (`outputs.NAME.snr_db`),
+or of a metric of the user (`at_least.NAME`, `at_most.NAME`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,27 @@ from tflbuild.core.digest import Json
 
 Limits = Sequence[tuple[str, float]]
 
-AT_LEAST = ("top1", "agreement", "cosine", "snr_db")  # lower limits; the others are upper ones
+# Figures whose limits are lower limits. Limits on all other figures are upper limits.
+AT_LEAST = ("top1", "agreement", "cosine", "snr_db")
+# Figures of which each output has its own, with the function that selects the worst output.
 WORST_OF_OUTPUTS = {"max_abs_error": max, "rmse": max, "cosine": min, "snr_db": min}
-RATIOS = ("cosine", "snr_db")  # the others are in the output's unit, and so hold for every channel as they are
-OWN = ("at_least", "at_most")
-WHOLE = ("bytes", "gzip_bytes")
-ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")  # shares, of labelled samples
-GATED_ACCURACIES = ("top1", "top1_drop", "agreement")  # those that can be gated: what `gates.confidence` applies to
-ELSEWHERE = ("outputs", "metrics")  # what begins so is no target's
-LATENCIES = {"latency_ms": "p50_ms", "latency_p10_ms": "p10_ms", "latency_p90_ms": "p90_ms"}  # as `benchmark` has them
+# Figures that are relative to the values of a channel. The other figures are in the unit of the output, so a figure of
+# the whole output also limits every channel.
+RATIOS = ("cosine", "snr_db")
+# The first words of limits on metrics of the user.
+METRIC_SIDES = ("at_least", "at_most")
+SIZE_FIGURES = ("bytes", "gzip_bytes")
+# Figures that are fractions of the labelled samples, and those of them for which there are gates.
+ACCURACIES = ("top1", "top1_source", "top1_drop", "topk", "topk_source", "agreement")
+GATED_ACCURACIES = ("top1", "top1_drop", "agreement")
+# The first words of dotted figure names that are not names of targets.
+RESERVED_PREFIXES = ("outputs", "metrics")
+# The fact of the step `benchmark` for each latency figure.
+LATENCIES = {"latency_ms": "p50_ms", "latency_p10_ms": "p10_ms", "latency_p90_ms": "p90_ms"}
 
 
 class NotMeasuredError(KeyError):
-    """A limit on what was not measured; `outputs` are the names of those that were."""
+    """A limit on a figure that was not measured. `outputs` are the names of the outputs that were measured."""
 
     def __init__(self, limit: str, outputs: Sequence[str]) -> None:
         super().__init__(limit)
@@ -36,9 +44,14 @@ class NotMeasuredError(KeyError):
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit and what was measured against it; a `value` that is not known is none, and no limit allows it.
+    """A limit and the measured figure.
 
-    With `confidence`, `bound` is the worse end of the value's interval, and it is what is compared.
+    Attributes:
+        name: The name of the limit.
+        limit: The limit.
+        value: The figure, None if it is unknown. A limit on an unknown figure fails.
+        bound: The worse bound of the figure's confidence interval. If it is set, it is compared instead of the figure.
+        confidence: The confidence of that interval.
     """
 
     name: str
@@ -49,26 +62,26 @@ class Gate:
 
     @property
     def is_least(self) -> bool:
-        """Whether the limit is a lower one."""
+        """Return whether the limit is a lower limit."""
         return is_lower_limit(self.name)
 
     @property
     def passed(self) -> bool:
-        """Whether the value, or its bound where there is one, is on the right side or on the limit itself."""
+        """Return whether the figure, or its bound if there is one, is within the limit or equal to it."""
         compared = self.value if self.bound is None else self.bound
         if compared is None:
             return False
         return compared >= self.limit if self.is_least else compared <= self.limit
 
     def text(self) -> str:
-        """`top1_drop is 0.0120, at most 0.0050 is allowed`."""
+        """Return the comparison as text, such as `top1_drop is 0.0120, at most 0.0050 is allowed`."""
         bound = "at least" if self.is_least else "at most"
         if self.value is None:
             return f"{self.name} is not known, {bound} {show_figure(self.name, self.limit, 6)} is allowed"
         compared = self.value if self.bound is None else self.bound
         excess = show_figure(self.name, abs(compared - self.limit))
         verdict = "" if self.passed else f": {excess} too {'low' if self.is_least else 'high'}"
-        name = self.name.partition(".")[2] if self.name.partition(".")[0] in OWN else self.name
+        name = self.name.partition(".")[2] if self.name.partition(".")[0] in METRIC_SIDES else self.name
         value, limit = show_figure(self.name, self.value, 6), show_figure(self.name, self.limit, 6)
         if self.bound is not None and self.confidence is not None:
             end = f"{'down' if self.is_least else 'up'} to {show_figure(self.name, self.bound)}"
@@ -77,46 +90,49 @@ class Gate:
 
 
 def is_lower_limit(name: str) -> bool:
-    """Whether a limit of this name is a lower one. What is called `at_most.NAME` is not, whatever its own name."""
+    """Return whether a limit of this name is a lower limit. `at_most.NAME` never is, whatever NAME is."""
     side, _, rest = name.partition(".")
     return side == "at_least" or (side != "at_most" and (rest or side).rpartition(".")[2] in AT_LEAST)
 
 
 def show_figure(name: str, value: float | None, digits: int = 4) -> str:
-    """Bytes in full, anything else to so many digits; what is not known is said to be so."""
+    """Return a figure as text: bytes in full, other figures with `digits` significant digits, None as `unknown`."""
     if value is None:
         return "unknown"
-    whole = name in WHOLE or name.endswith("_bytes")
-    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
+    is_whole = name in SIZE_FIGURES or name.endswith("_bytes")
+    return f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
 
 
-def merge_limits(*several: Limits) -> tuple[tuple[str, float], ...]:
-    """All limits, sorted; of two on one figure the one that allows less."""
-    found: dict[str, float] = {}
-    for name, limit in (one for limits in several for one in limits):
-        found[name] = (max if is_lower_limit(name) else min)(found.get(name, limit), limit)
-    return tuple(sorted(found.items()))
+def merge_limits(*groups: Limits) -> tuple[tuple[str, float], ...]:
+    """Return all limits, sorted by name. Of several limits on a figure, the strictest is returned."""
+    merged: dict[str, float] = {}
+    for name, limit in (entry for limits in groups for entry in limits):
+        merged[name] = (max if is_lower_limit(name) else min)(merged.get(name, limit), limit)
+    return tuple(sorted(merged.items()))
 
 
 def figure_name(limit: str) -> str:
-    """The figure that a limit is about."""
+    """Return the name of the figure that a limit is about."""
     first, _, rest = limit.partition(".")
-    return f"metrics.{rest}" if first in OWN else limit
+    return f"metrics.{rest}" if first in METRIC_SIDES else limit
 
 
 def split_target(figure: str) -> tuple[str, str]:
-    """(target, what it is called there) of `TARGET.FIGURE`; ("", figure) of what is no target's."""
-    target, _, own = figure.partition(".")
-    return (target, own) if own and target not in ELSEWHERE else ("", figure)
+    """Return `TARGET.FIGURE` as (target, name of the figure), and ("", figure) for a figure of no target."""
+    target, _, name = figure.partition(".")
+    return (target, name) if name and target not in RESERVED_PREFIXES else ("", figure)
 
 
 def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]], confidence: float | None = None) -> list[Gate]:
-    """Return every limit with its measured value; `facts` are those of the steps, by role.
+    """Return every limit with its measured figure.
 
-    With a `confidence`, limits on accuracies are compared with the bound of the two-sided interval of that confidence.
+    Args:
+        limits: (name, limit) of each limit.
+        facts: The facts of the variant's steps, by role.
+        confidence: If set, limits on accuracies are compared with a bound of the two-sided interval of this confidence.
 
     Raises:
-        NotMeasuredError: for a limit where nothing of that name was measured.
+        NotMeasuredError: The figure of a limit was not measured.
     """
     measured = collect_figures(facts)
     for name, _ in limits:
@@ -128,7 +144,7 @@ def evaluate(limits: Limits, facts: Mapping[str, Mapping[str, Json]], confidence
         intervals = {
             name: accuracy_interval(name, verify, confidence) for name, _ in limits if name in GATED_ACCURACIES
         }
-        bounds = {name: found.low if is_lower_limit(name) else found.high for name, found in intervals.items()}
+        bounds = {name: range_.low if is_lower_limit(name) else range_.high for name, range_ in intervals.items()}
     return [
         Gate(name, limit, measured[figure_name(name)], bounds.get(name), confidence if name in bounds else None)
         for name, limit in limits
@@ -144,42 +160,46 @@ def accuracy_interval(name: str, verify: Mapping[str, Json], confidence: float) 
 
 
 def collect_figures(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
-    """Return the figures that limits and tables use: of several outputs the worst, and each output's own.
+    """Return the figures that limits and tables use: those of each output, and those of the worst output.
 
-    Where an output's channels are told apart, its SNR and its cosine are those of the worst channel: an average over
-    the whole tensor would hide that a channel is lost.
+    If the channels of an output were measured, its SNR and cosine are those of the worst channel. An average over the
+    whole tensor would hide a channel whose values are lost.
+
+    Args:
+        facts: The facts of the variant's steps, by role.
     """
-    found = {name: float(facts["check"][name]) for name in ("bytes", "gzip_bytes") if name in facts["check"]}
+    figures = {name: float(facts["check"][name]) for name in ("bytes", "gzip_bytes") if name in facts["check"]}
     verify = facts.get("verify")
     if verify:
         outputs = {output: output_figures(values) for output, values in verify["outputs"].items()}
         for name, worst in WORST_OF_OUTPUTS.items():
-            found[name] = worst(values[name] for values in outputs.values())
-            found |= {f"outputs.{output}.{name}": values[name] for output, values in outputs.items()}
+            figures[name] = worst(values[name] for values in outputs.values())
+            figures |= {f"outputs.{output}.{name}": values[name] for output, values in outputs.items()}
         accuracy = verify.get("classification", {})
-        found |= {name: accuracy[name] for name in ACCURACIES if name in accuracy}
-        found |= {f"metrics.{name}": value for name, value in verify.get("metrics", {}).items()}
+        figures |= {name: accuracy[name] for name in ACCURACIES if name in accuracy}
+        figures |= {f"metrics.{name}": value for name, value in verify.get("metrics", {}).items()}
     if benchmark := facts.get("benchmark"):
-        found |= {name: float(benchmark[told]) for name, told in LATENCIES.items()}
-    return found
+        figures |= {name: float(benchmark[fact]) for name, fact in LATENCIES.items()}
+    return figures
 
 
 def collect_margins(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, float]:
-    """Return half the width of the 95 % interval of each figure that has one, named as in `figures`."""
+    """Return half the width of the 95 % interval of each figure that has one, by its name in `collect_figures`."""
     verify = facts.get("verify", {})
     intervals = dict(verify.get("classification", {}).get("intervals", {}))
-    found = collect_figures(facts)
+    figures = collect_figures(facts)
     for output, values in verify.get("outputs", {}).items():
         interval = values.get("snr_db_interval")
-        if interval and found[f"outputs.{output}.snr_db"] == values["snr_db"]:  # not of a single channel
+        # The interval is that of the whole output, so it is left out if the figure is that of a channel.
+        if interval and figures[f"outputs.{output}.snr_db"] == values["snr_db"]:
             intervals[f"outputs.{output}.snr_db"] = interval
-            if found["snr_db"] == values["snr_db"]:
+            if figures["snr_db"] == values["snr_db"]:
                 intervals["snr_db"] = interval
-    return {name: (one["high"] - one["low"]) / 2 for name, one in intervals.items() if name in found}
+    return {name: (range_["high"] - range_["low"]) / 2 for name, range_ in intervals.items() if name in figures}
 
 
 def output_figures(values: Mapping[str, Json]) -> dict[str, float]:
-    """Return an output's figures, those of its worst channel where they are worse."""
+    """Return the figures of an output. A figure of the worst channel replaces that of the output if it is worse."""
     channel = (values.get("channels") or {}).get("worst", {})
     whole = {name: float(values[name]) for name in WORST_OF_OUTPUTS}
     return {

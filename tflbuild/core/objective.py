@@ -1,4 +1,4 @@
-"""What a sweep is judged by: figures, and the side of each that is better."""
+"""Objectives by which the variants of a sweep are compared."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ DIRECTIONS = ("min", "max")
 
 @dataclass(frozen=True)
 class Objective:
-    """A figure as `core.gates` names it, of a target `TARGET.FIGURE`, and `min` or `max`: which values are wanted."""
+    """A figure and a direction.
+
+    `figure` is a name as in `core.gates`, or `TARGET.FIGURE`. `direction` is `min` if smaller values are better, else
+    `max`.
+    """
 
     figure: str
     direction: str
 
     @property
     def text(self) -> str:
-        """As a recipe has it: `top1:max`."""
+        """Return the objective as in a recipe, such as `top1:max`."""
         return f"{self.figure}:{self.direction}"
 
     def cost(self, figures: Mapping[str, float]) -> float | None:
-        """The value with its sign such that less is better; None where it was not measured, or is no number."""
+        """Return the figure, negated for `max`, so that smaller is better. None if it is unknown or not finite."""
         value = figures.get(self.figure)
         if value is None or not math.isfinite(value):
             return None

@@ -1,7 +1,7 @@
-"""The frozen recipe: what one variant of a model is to be, as values.
+"""The frozen recipe: the values that describe a variant.
 
-`config.freezing.freeze` makes these from the composed YAML; nothing changes them afterwards.
-Enumerated fields hold the plain strings that the YAML has.
+`config.freezing.freeze` makes these immutable values from the composed YAML. Fields with a fixed set of values contain
+the strings of the YAML.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tflbuild.core.target_requirements import TargetRequirements
 
 DEFAULT_VARIANT = "default"
 
-# Options of TFLiteConverter that act while it quantizes; its float models do not depend on them.
+# Options of TFLiteConverter that take effect only when it quantizes. Its float models do not depend on them.
 CONVERTER_QUANTIZER_OPTIONS = (
     "experimental_new_quantizer",
     "experimental_new_dynamic_range_quantizer",
@@ -29,18 +29,22 @@ CONVERTER_QUANTIZER_OPTIONS = (
     "_experimental_supported_accumulation_type",
 )
 
-# The key that says where a source of some kind is; of the other kinds it is `path`.
+# The recipe key, below `source`, with the location of the model, by kind of source. For other kinds it is `path`.
 LOCATORS = {"hub": "handle", "function": "call"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the model comes from. `kind`: keras | saved_model | hub | function | tflite.
+    """The source of the model.
 
-    `path` is a file or folder, `handle` a TF Hub handle, `call` a `file.py:callable` or
-    `module:callable` with `arguments` (plain JSON, never changed). `custom_objects` are
-    (name, reference to a class), `files` what such code reads besides what it imports. `sha256` pins the
-    model, "" does not. `allow` are the layers or operators that run code or reach outside the model, and may.
+    Attributes:
+        kind: `keras`, `saved_model`, `hub`, `function` or `tflite`.
+        sha256: The digest that the model must have, "" for any.
+        call: A reference to the user code that makes the model: `file.py:callable` or `module:callable`.
+        allow: Layers or operators that run code or access files, and are allowed nevertheless.
+        custom_objects: (name, reference to a class) for the layers of a Keras file.
+        files: Files that the user code reads, in addition to the modules that it imports.
+        fused_lstm: Convert LSTM layers to the fused operator.
     """
 
     kind: str
@@ -58,13 +62,13 @@ class Source:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Every `file.py:name` or `module:name` that the recipe lets run."""
+        """Return every reference to user code in the source, as `file.py:name` or `module:name`."""
         return (*([self.call] if self.call else ()), *(reference for _, reference in self.custom_objects))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """A declared tensor. `shape` has None for a dimension left free; `dtype` is a NumPy name, or `string`."""
+    """A declared tensor. A dynamic dimension of `shape` is None; `dtype` is the name of a NumPy dtype, or `string`."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -73,10 +77,12 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """What the artifact does to an input: (value * scale - mean) / std, then the model's layout and size.
+    """Preprocessing of an input within the artifact: (value * scale - mean) / std, then layout and size.
 
-    `mean` and `std` have one number, or one a channel; `layout`: keep | nchw_to_nhwc | nhwc_to_nchw;
-    `resize`: none | bilinear | nearest.
+    Attributes:
+        mean, std: One number, or one for each channel.
+        layout: `keep`, `nchw_to_nhwc` or `nhwc_to_nchw`.
+        resize: `none`, `bilinear` or `nearest`.
     """
 
     input: str
@@ -90,10 +96,14 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """An entry point of the artifact. `entry` is its name in the source, "" when it is `key`.
+    """A signature of the artifact.
 
-    `inputs` is empty where the source's own are taken; `batch` pins a free first dimension, None
-    leaves it free. `outputs` are (name, the source's name), empty for all as they are.
+    Attributes:
+        key: The signature name in the artifact.
+        entry: The entry point in the source, "" if its name is `key`.
+        inputs: The declared inputs. Empty: those of the source.
+        batch: The size of a dynamic first dimension, None to leave it dynamic.
+        outputs: (name in the artifact, name in the source) of each output. Empty: those of the source.
     """
 
     key: str
@@ -106,9 +116,12 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Opset:
-    """Which operators the artifact may hold, besides the TFLite builtins, and which not.
+    """The op set of the artifact.
 
-    `arithmetic`: any | int8 | int16x8, what activations may be. `max_runtime` is a version, "" for any.
+    Attributes:
+        deny: The names of builtin operators that are not allowed.
+        max_runtime: The newest allowed minimum runtime, as a version. "" for any.
+        arithmetic: The allowed types of activations: `any`, `int8` or `int16x8`.
     """
 
     select_tf: bool = False
@@ -118,12 +131,13 @@ class Opset:
     arithmetic: str = "any"
 
 
-ALGORITHMS_WITH_DATA = ("gptq", "oscar")  # those that choose weights by what comes in
+# Algorithms that use statistics of activations to choose the quantized weights.
+ALGORITHMS_WITH_DATA = ("gptq", "oscar")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How activation ranges are found. `method`: min_max | moving_average | percentile | mse."""
+    """The calibration of activation ranges. `method` is `min_max`, `moving_average`, `percentile` or `mse`."""
 
     method: str = "min_max"
     kernels: str = "fast"
@@ -133,7 +147,10 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationRule:
-    """An exception: operators whose output's name `match` is found in, and that are `op` ("" for any), get `scheme`."""
+    """An exception to the scheme.
+
+    It assigns `scheme` to operators of the kind `op` ("" for any) with an output in whose name `match` is found.
+    """
 
     match: str
     op: str
@@ -142,10 +159,16 @@ class QuantizationRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """`scheme` and those of `rules` are names of `core.schemes`; `engine`: litert | converter.
+    """The quantization of a variant.
 
-    The I/O types and `symmetric` activations belong to static schemes, the calibration to whatever is
-    calibrated. Of several rules that match an operator the last counts.
+    Attributes:
+        scheme: The name of a scheme in `core.schemes`.
+        engine: `litert` or `converter`.
+        granularity: `per_tensor`, `per_channel` or `blockwise_N`.
+        rules: Exceptions to the scheme. If several rules match an operator, the last one applies.
+        input_type, output_type: The types of the inputs and outputs, for static schemes.
+        symmetric: Use zero point 0 for activations, for static schemes.
+        calibration: How ranges are measured, None if nothing is calibrated.
     """
 
     scheme: str
@@ -160,23 +183,27 @@ class Quantization:
 
     @property
     def calibrated(self) -> bool:
-        """Whether something is quantized by ranges that were measured."""
+        """Return whether the scheme or a rule needs calibration."""
         schemes = {self.scheme, *(rule.scheme for rule in self.rules)}
         return not schemes.isdisjoint(CALIBRATED)
 
     @property
     def weighs_data(self) -> bool:
-        """Whether weights are chosen by what the samples make of their inputs."""
+        """Return whether the algorithm uses statistics of activations to choose the quantized weights."""
         return self.algorithm in ALGORITHMS_WITH_DATA
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How `quantization=auto` looks for a Quantization. `budget` are limits as those of `Verify.gates`, `confidence` is
-    what accuracies in it demand.
+    """The settings of a search (`quantization=auto`).
 
-    `objective`: size | latency. `schemes`, `algorithms` and `methods` are what may be used; `trials` is the most
-    artifacts that are measured, `samples` how many tell each operator's own damage.
+    Attributes:
+        budget: (figure, limit) of each limit that the result must meet, as in `Verify.gates`.
+        confidence: The confidence of the intervals whose bounds accuracies in the budget are compared with.
+        objective: `size` or `latency`.
+        schemes, algorithms, methods: The schemes, algorithms and calibration methods that may be used.
+        trials: The maximum number of trials that are measured.
+        samples: The number of evaluation samples that the sensitivity is measured on.
     """
 
     budget: tuple[tuple[str, float], ...]
@@ -194,12 +221,20 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples by input name. `arrays` maps an input to an array's name.
+    """A dataset.
 
-    `kind`: npz | npy | image_folder | csv | tfrecord | tfds | audio_folder | callable | synthetic; `options`
-    are what one kind alone has, as plain JSON. With `scale` or `offset` set, values are fed as
-    `value * scale + offset` in the input's dtype; with neither, dtypes must agree. `call` is a
-    reference to code, `files` what it reads besides what it imports.
+    With `scale` or `offset`, the model receives `value * scale + offset` in the dtype of its input. With neither, the
+    dtypes must be equal.
+
+    Attributes:
+        kind: `npz`, `npy`, `image_folder`, `csv`, `tfrecord`, `tfds`, `audio_folder`, `callable` or `synthetic`.
+        count: The number of samples, None for all.
+        seed: The seed of the random selection, or of synthetic samples.
+        arrays: (input of the model, name of the array) for each renamed input.
+        label: The name of the array of labels.
+        low, high: The range of synthetic values.
+        files: Files that the user code reads, in addition to the modules that it imports.
+        options: The options of this kind of dataset, as plain JSON.
     """
 
     kind: str
@@ -219,11 +254,15 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimize:
-    """What a Keras model is trained for before it is converted. `steps`, in order: prune | cluster | qat.
+    """The training of a Keras model before conversion.
 
-    Each step sees `dataset` for `epochs`. `optimizer`: adam | sgd | rmsprop; `loss`: crossentropy |
-    crossentropy_logits | source_mse; `pattern`: any | two_of_four. `sparsity` (a share) and `pattern` are None
-    without the step prune, `clusters` without the step cluster.
+    Attributes:
+        steps: The training steps in their order: `prune`, `cluster` and `qat`.
+        optimizer: `adam`, `sgd` or `rmsprop`.
+        loss: `crossentropy`, `crossentropy_logits` or `source_mse`.
+        sparsity: The fraction of weights that become zero. None without the step `prune`.
+        pattern: `any` or `two_of_four`. None without the step `prune`.
+        clusters: The number of distinct weights of a layer. None without the step `cluster`.
     """
 
     steps: tuple[str, ...]
@@ -241,10 +280,20 @@ class Optimize:
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """What is measured. `kind`: none | parity | classification. Gates are (figure, limit) as in `core.gates`,
-    `metrics` the user's own: (name, reference to a function), `files` what they read besides what they import. With
-    `confidence`, gates on accuracies demand the bound of the interval of that confidence. `part`: "" for all samples;
-    of a search, `selection` is what its trials are measured on, and `report` what it never sees."""
+    """The verification of the artifact on evaluation samples.
+
+    Attributes:
+        kind: `none`, `parity` or `classification`.
+        output: The output with the scores of a classification, "" for the only one.
+        top_k: The k of the top-k accuracy.
+        metrics: (name, reference to a function) of each metric.
+        files: Files that the functions read, in addition to the modules that they import.
+        gates: (figure, limit) of each gate, as in `core.gates`.
+        confidence: The confidence of the intervals whose bounds gates on accuracies are compared with, None to compare
+            the accuracies themselves.
+        part: "" for all samples. In a search, `selection` for the part on which trials are measured, and `report` for
+            the part on which only the result is measured.
+    """
 
     kind: str
     dataset: Dataset | None = None
@@ -259,11 +308,14 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Target(TargetRequirements):
-    """A device profile: what it needs, and how a verdict on it is had.
+    """The profile of a target: its requirements, and how it is evaluated.
 
-    `runtime` and `table` are names of `tflbuild.targets`, `options` what its runtime alone has, as plain
-    JSON. `gates` are (figure, limit), those of all targets included. With `must_be_proven` a verdict by
-    rules will not do.
+    Attributes:
+        runtime: The name of a runtime in `tflbuild.targets`.
+        table: The name of a support table, "" for none.
+        must_be_proven: The build fails unless the verdict is `proven`.
+        gates: (figure, limit) of each gate, including the gates of all targets.
+        options: The options of this runtime, as plain JSON.
     """
 
     name: str
@@ -276,9 +328,10 @@ class Target(TargetRequirements):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the artifact says of itself: `described` as plain JSON that names files by their names in the artifact.
+    """The TFLite Metadata of the artifact.
 
-    `files` are (name in the artifact, key in the recipe, path).
+    `described` is plain JSON, which refers to files by their names in the artifact. `files` contains (name in the
+    artifact, recipe key, path) of each file.
     """
 
     described: Mapping[str, Json]
@@ -287,7 +340,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Latency. `kind`: none | host | android; `options` are what a kind alone has, as plain JSON."""
+    """The latency benchmark. `kind` is `none`, `host` or `android`, `options` the options of this kind, as JSON."""
 
     kind: str
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -295,11 +348,15 @@ class Benchmark:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One variant, complete and cross-checked. `overrides` are what told it from its recipe.
+    """The recipe of one variant, complete and validated.
 
-    `signature` is the one that datasets feed, `more_signatures` stand beside it in the artifact.
-    `converter` are TFLiteConverter's options that differ from its defaults, by name. With a `search`,
-    `quantization` is yet to be found, and its scheme is `auto`. `objectives` are what a sweep is judged by.
+    Attributes:
+        signature: The main signature, whose inputs are the samples of datasets.
+        quantization: The quantization. In a search its scheme is `auto`, since it is not decided yet.
+        dataset: The representative dataset, None if nothing needs one.
+        more_signatures: The other signatures of the artifact.
+        converter: (name, value) of each option of TFLiteConverter that differs from its default.
+        objectives: The objectives by which the variants of a sweep are compared.
     """
 
     name: str
@@ -323,20 +380,20 @@ class Recipe:
 
     @property
     def ranges_trained(self) -> bool:
-        """Whether quantization-aware training brings activation ranges along."""
+        """Return whether the model has activation ranges from quantization-aware training."""
         return self.optimize is not None and "qat" in self.optimize.steps
 
     @property
     def full_integer(self) -> bool:
-        """Whether a target has no floating point."""
+        """Return whether a target supports integer arithmetic only."""
         return any(target.full_integer for target in self.targets)
 
     @property
     def interpreter(self) -> dict[str, Json]:
-        """How the artifact is run on this host's CPU: `delegate` and `threads`, of the first target that has them."""
-        told = next((one.options for one in self.targets if one.runtime == "cpu"), {})
-        return {"delegate": told.get("delegate", "xnnpack"), "threads": told.get("threads", 1)}
+        """Return how this host's CPU runs the artifact: the `delegate` and `threads` of the first CPU target."""
+        options = next((target.options for target in self.targets if target.runtime == "cpu"), {})
+        return {"delegate": options.get("delegate", "xnnpack"), "threads": options.get("threads", 1)}
 
     def as_json(self) -> Json:
-        """The recipe as plain JSON, for the manifest."""
+        """Return the recipe as plain JSON, for the manifest."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Which store is shared with others, what it is for, and whether the user agreed to it."""
+"""Settings of a remote cache, and whether the user has agreed to its use."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from tflbuild.core.secret_urls import SecretUrl
 Access = Literal["http", "objects"]
 Use = Literal["read", "push"]
 
-# scheme of a URL -> how what it names is reached
+# How a server is accessed, by the scheme of its URL.
 SCHEMES: dict[str, Access] = {"http": "http", "https": "http", "s3": "objects", "gs": "objects", "az": "objects"}
 DEFAULT_SECONDS = 60.0
-SIGNING_KEY, TRUSTED_KEYS = "TFLBUILD_SIGNING_KEY", "TFLBUILD_TRUSTED_KEYS"  # variables that name files of keys
-SIGNED = "signed "  # begins the origin of a record that was taken because of its signature
+# The environment variables that name key files.
+SIGNING_KEY, TRUSTED_KEYS = "TFLBUILD_SIGNING_KEY", "TFLBUILD_TRUSTED_KEYS"
+# The prefix of the origin of a record that a trusted key has signed.
+SIGNED = "signed "
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteCacheSettings:
-    """A store behind the one of this machine. Results go there with `push` alone.
+    """The settings of a remote cache.
 
-    `seconds` is how long a build waits for it in all. `unconfirmed` is what a recipe wants it for and the user has not
-    agreed to, and `where` the place that names it.
+    Attributes:
+        url: The URL of the server.
+        push: Upload results.
+        seconds: The total time that a build may wait for the server.
+        unconfirmed: The uses that the recipe requests and the user has not agreed to.
+        where: The location of the setting, for messages.
     """
 
     url: SecretUrl
@@ -37,17 +43,17 @@ class RemoteCacheSettings:
 
     @property
     def access(self) -> Access:
-        """What speaks to it: plain HTTP, or the library for object stores."""
+        """Return how the server is accessed: by HTTP, or by the library for object stores."""
         return SCHEMES[self.url.scheme]
 
     @property
     def origin(self) -> str:
-        """What records that came from it are marked with, and what a user confirms: scheme, host and path."""
+        """Return the name of the remote cache in records and in the user's confirmation: scheme, host and path."""
         return store_origin(self.url)
 
     @property
     def usable(self) -> bool:
-        """Whether this build may ask it."""
+        """Return whether this build may download from it."""
         return "read" not in self.unconfirmed
 
 
@@ -55,7 +61,8 @@ def store_origin(url: SecretUrl) -> str:
     """Return the scheme, host, port and path of a store's URL, in one spelling."""
     parts = urlsplit(url.reveal())
     host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host  # an IPv6 address; what follows it is a port
-    port = {"http": 80, "https": 443}.get(parts.scheme)
-    place = host if parts.port in (None, port) else f"{host}:{parts.port}"
-    return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
+    # An IPv6 address is put into brackets, so that its colons are not mistaken for that of a port.
+    host = f"[{host}]" if ":" in host else host
+    default_port = {"http": 80, "https": 443}.get(parts.scheme)
+    location = host if parts.port in (None, default_port) else f"{host}:{parts.port}"
+    return f"{parts.scheme}://{location}{parts.path.rstrip('/')}"

@@ -1,4 +1,4 @@
-"""Quantization schemes: what each is called, and what it asks of weights and activations."""
+"""Quantization schemes: their names, and the types of weights and activations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """`mode`: float | dynamic | weight_only | static. Bits are 0 where values stay float32, 16 with mode `float`
-    means float16 weights. `grammar` is the name in the field's grammar: weights, then activations."""
+    """A quantization scheme.
+
+    Attributes:
+        name: The name in recipes.
+        mode: `float`, `dynamic`, `weight_only` or `static`.
+        weights: The bits of a weight, 0 for float32. In mode `float`, 16 means float16.
+        activations: The bits of an activation, 0 for float32.
+        grammar: The name that states the types of weights and activations, such as `static_wi8_ai8`.
+    """
 
     name: str
     mode: str

@@ -1,9 +1,10 @@
-"""Steps and plans: what is to be done, named before anything is done.
+"""Steps and plans.
 
-A step has two names. Its `id` is known while planning: it covers the inputs' digests and, for what
-other steps make, their ids; equal ids are one step, however many variants ask for it. Its *key* is
-known while executing: there the digests of what upstream really made stand in, so that a step is
-not run again when its inputs came out the same (early cutoff).
+A step has two identifiers. Its `id` is known when the plan is made. It is computed from the parameters, from the
+digests of input files, and from the ids of the steps whose outputs it uses. Steps with equal ids are a single step,
+even if several variants need it. Its cache key is known when the steps before it have run. It is computed from the
+digests of their outputs instead of their ids, so a step does not run again if its inputs are the same as before (early
+cutoff).
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from tflbuild.core.digest import Json, hash_value, plain_json
 
 @dataclass(frozen=True, kw_only=True)
 class FileInput:
-    """A user's file or folder, known by the digest of its bytes. `path` is where it lay.
+    """A file or folder of the user as an input of a step.
 
-    `files` is set for a choice of files from a folder: (relative POSIX path, where it lay) of each;
-    the step sees these alone.
+    Attributes:
+        name: The name of the input.
+        digest: The digest of the file or folder.
+        path: Its path.
+        files: (relative POSIX path, path) of each file that the step may see. Empty for all.
     """
 
     name: str
@@ -32,7 +36,7 @@ class FileInput:
 
 @dataclass(frozen=True, kw_only=True)
 class StepInput:
-    """An output of another step. `label` is what a person calls it."""
+    """An output of another step as an input of a step. `label` is its name in messages."""
 
     name: str
     step_id: str
@@ -45,7 +49,7 @@ Input = FileInput | StepInput
 
 @dataclass(frozen=True)
 class Action:
-    """What a key is made from, and the key."""
+    """An action: the content from which a cache key is computed, and the cache key."""
 
     key: str
     content: Mapping[str, Json]
@@ -58,13 +62,20 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One unit of work: a pure function of its parameters, inputs and toolchain.
+    """A unit of work, whose result depends only on its parameters, inputs and toolchain.
 
-    `toolchain` maps what the step's bytes depend on (packages, the implementation, the platform)
-    to versions and digests. `expect` pins outputs: (name, digest); a result with others is none.
-    `title` and `section` (the part of the recipe that it comes from) are for
-    people and belong to no name. `seconds` is how long it may take where the run has no limit of its own, None what any
-    step may. `cpu` is the CPU that would run it, and `ties` what of its result is known to depend on that beforehand.
+    Attributes:
+        kind: The step kind.
+        params: The parameters.
+        inputs: The inputs.
+        toolchain: The versions or digests of everything else that the result depends on: packages, the implementation
+            and the platform.
+        expect: (output, digest) of each output that the recipe pins. A result with another digest is not used.
+        title: The title for messages. It does not enter the id or the cache key.
+        section: The part of the recipe that the step belongs to, for messages.
+        seconds: The time limit if the run has none. None for the general limit.
+        cpu: The CPU that would run the step.
+        ties: The CPU dependences that are known before the step runs.
     """
 
     kind: str
@@ -80,7 +91,7 @@ class Step:
 
     @cached_property
     def id(self) -> str:
-        """The planning name; see the module's text."""
+        """Return the id of the step within plans, which is described in the docstring of the module."""
         inputs = {
             port.name: port.digest if isinstance(port, FileInput) else f"{port.step_id}/{port.output}"
             for port in self.inputs
@@ -88,45 +99,55 @@ class Step:
         return hash_value("StepId", [self.action(inputs), self.expect])
 
     def action(self, inputs: Mapping[str, str]) -> Json:
-        """What a key is made from, given each input's digest; kept in the store for `explain`."""
+        """Return the content from which the cache key is computed.
+
+        Args:
+            inputs: The digest of each input, by name.
+        """
         return plain_json({"kind": self.kind, "params": self.params, "inputs": inputs, "toolchain": self.toolchain})
 
     def list_actions(self, inputs: Mapping[str, str]) -> tuple[Action, ...]:
-        """Return the actions under which the step's result may be published, in the order in which they are looked up.
+        """Return the actions under which the step's result may be published, in the order of their lookup.
 
-        The first holds on every CPU, the last on this one alone: a result with a tie is published under that.
+        The first action is for results that are the same on every CPU. The last one is for CPU-dependent results. If
+        the result is known to be CPU-dependent, there is only the last one.
+
+        Args:
+            inputs: The digest of each input, by name.
         """
         action = self.action(inputs)
-        tied = Action.of({**action, "cpu": self.cpu})
-        return (tied,) if self.ties else (Action.of(action), tied)
+        cpu_action = Action.of({**action, "cpu": self.cpu})
+        return (cpu_action,) if self.ties else (Action.of(action), cpu_action)
 
     def upstream(self) -> Iterator[str]:
-        """The ids of the steps whose outputs this one takes."""
+        """Yield the ids of the steps whose outputs this step uses."""
         for port in self.inputs:
             if isinstance(port, StepInput):
                 yield port.step_id
 
 
 def artifact_role(roles: Container[str]) -> str:
-    """Of a variant's steps the one whose model.tflite is shipped."""
+    """Return the role, among those of a variant, whose output model.tflite is the artifact."""
     return next(role for role in ("annotate", "quantize", "convert") if role in roles)
 
 
 def is_cpu_dependent(action: Mapping[str, Json]) -> bool:
-    """Whether an action's key names a CPU."""
+    """Return whether the cache key of an action contains the CPU."""
     return "cpu" in action
 
 
 def hash_action(action: Mapping[str, Json]) -> str:
-    """The key of a step whose inputs are known."""
+    """Return the cache key of an action."""
     return hash_value("Action", action)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Steps in an order that respects their inputs, and for each variant which step plays which role.
+    """A graph of steps for one or several variants.
 
-    `goals[variant]` maps a role (import, convert, quantize, check, ...) to a step's id.
+    Attributes:
+        steps: The steps by id, each after the steps whose outputs it uses.
+        goals: For each variant, the ids of its steps by role (`import`, `convert`, `quantize`, `check`, ...).
     """
 
     steps: Mapping[str, Step]

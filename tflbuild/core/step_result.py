@@ -1,4 +1,4 @@
-"""What came of a step."""
+"""Results and failures of steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ Status = Literal["hit", "ran", "failed", "skipped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a step failed: the fields of an error, to be raised or tabulated.
+    """The failure of a step, with the fields of an error message.
 
-    `fixes` are overrides that may help, in the order to be tried; `operators` are those to blame, as the `op` and
-    `match` of a rule. `transient` is what the machine did, and may not do again.
+    Attributes:
+        kind: The kind of the error, as in `tflbuild.errors`.
+        what: What happened.
+        why: Why it happened.
+        where: Where it happened: a file, a recipe key or a folder.
+        next_step: What the user can do.
+        fixes: Overrides that may repair the failure, in the order in which to try them.
+        operators: The operators that cause it, each as the `op` and `match` of a quantization rule.
+        transient: The machine caused the failure, so it may not occur again.
     """
 
     kind: str
@@ -31,11 +38,19 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """The end of one step. `outputs` maps names to digests; `facts` is what the worker measured.
+    """The result of a step.
 
-    `elapsed` is the wall time in seconds of the run that made the outputs, this one or an earlier one;
-    `log` is the digest of what that run printed, `origin` the shared store that this build fetched it from, and
-    `origins` are the shared stores that the result rests on, whenever it was fetched.
+    Attributes:
+        step_id: The id of the step.
+        status: `hit`, `ran`, `failed` or `skipped`.
+        key: The cache key of the record, "" without one.
+        outputs: The digests of the outputs by name.
+        facts: What the step measured or read.
+        elapsed: The wall time of the run that made the outputs, now or earlier, in seconds.
+        log: The digest of the log of that run.
+        origin: The host of the remote cache from which this build downloaded the result, "" if it did not.
+        origins: The remote caches on which the result depends, whenever it was downloaded.
+        failure: The failure of a failed step.
     """
 
     step_id: str
@@ -51,5 +66,5 @@ class StepResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the outputs are there."""
+        """Return whether the step has outputs."""
         return self.status in ("hit", "ran")

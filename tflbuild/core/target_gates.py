@@ -1,4 +1,4 @@
-"""Verdicts held against the limits that a recipe sets for its targets."""
+"""Comparison of verdicts with the gates that a recipe sets for its targets."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Iterator, Sequence
 from tflbuild.core.gates import Gate, Limits
 from tflbuild.core.verdict import PROVEN, Verdict, target_figures
 
-ON_DELEGATE = "on_delegate"  # how many operators the delegate takes: no limit, but a sweep may want the most of it
+# The number of operators that the delegate runs. There are no limits on it, but it can be an objective of a sweep.
+ON_DELEGATE = "on_delegate"
 
 
 def evaluate_target_gates(verdict: Verdict, limits: Limits) -> list[Gate]:
-    """The limits with what is known, named `<target>.<figure>`. What is not known has no value, and fails."""
+    """Return the limits with the figures of a verdict, named `TARGET.FIGURE`. A limit on an unknown figure fails."""
     measured = verdict.measured()
     return [Gate(f"{verdict.target}.{name}", limit, measured.get(name)) for name, limit in limits]
 
 
 def list_failures(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
-    """What no limit allows.
+    """Yield the failures of a verdict that need no gate.
 
-    It does not run there, gives other results, is not proven where it must be, or is not what the profile needs.
+    The target cannot run the artifact, its outputs differ from those of the CPU, the verdict is not proven although it
+    must be, or the artifact does not meet the requirements of the target.
     """
     if verdict.runs is False:
         yield f"{verdict.target} cannot run it"
@@ -32,7 +34,7 @@ def list_failures(verdict: Verdict, *, must_be_proven: bool) -> Iterator[str]:
 
 
 def collect_target_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """What a sweep is judged by: the figures of several verdicts that are known, as `<target>.<figure>`."""
-    taken = {f"{one.target}.{ON_DELEGATE}": one.on_delegate for one in verdicts}
-    counted = {name: float(count) for name, count in taken.items() if count is not None}
-    return {**target_figures(verdicts), **counted}
+    """Return the known figures of several verdicts, by `TARGET.FIGURE`, for the objectives of a sweep."""
+    counts = {f"{verdict.target}.{ON_DELEGATE}": verdict.on_delegate for verdict in verdicts}
+    known_counts = {name: float(count) for name, count in counts.items() if count is not None}
+    return {**target_figures(verdicts), **known_counts}

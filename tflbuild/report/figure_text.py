@@ -5,7 +5,7 @@ from __future__ import annotations
 from tflbuild.core.byte_sizes import show_bytes
 from tflbuild.core.confidence_intervals import margin_digits, show_share
 from tflbuild.core.figure_rounding import show_ratio
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
+from tflbuild.core.gates import ACCURACIES, LATENCIES, SIZE_FIGURES, WORST_OF_OUTPUTS, split_target
 
 HEADINGS = {
     "top1": "top-1",
@@ -35,7 +35,7 @@ def unit(figure: str) -> str:
     """The unit of a figure's values, "" for numbers and shares."""
     target, own = split_target(figure)
     if not target:
-        return BYTES if own in WHOLE else UNITS.get(own.rpartition(".")[2], "")
+        return BYTES if own in SIZE_FIGURES else UNITS.get(own.rpartition(".")[2], "")
     return next((UNITS_OF_TARGETS[part] for part in own.split("_") if part in UNITS_OF_TARGETS), "")
 
 
@@ -50,7 +50,7 @@ def name_in_sentence(figure: str) -> str:
 
 def name_in_heading(figure: str) -> str:
     """What a figure is called where its value stands beside it, with the unit."""
-    told = unit(figure) if figure not in WHOLE else ""  # it is in their names
+    told = unit(figure) if figure not in SIZE_FIGURES else ""  # it is in their names
     return f"{name_in_sentence(figure)}, {told}" if told else name_in_sentence(figure)
 
 
@@ -92,7 +92,7 @@ def show_tick(figure: str, value: float) -> str:
 def is_cost(figure: str) -> bool:
     """Whether it is size, time or a count, and not how near the outputs are to what they should be."""
     target, own = split_target(figure)
-    return own not in WORST_OF_OUTPUTS if target else figure in (*WHOLE, *LATENCIES)
+    return own not in WORST_OF_OUTPUTS if target else figure in (*SIZE_FIGURES, *LATENCIES)
 
 
 def is_of_a_host(figure: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tflbuild.core.byte_sizes import show_bytes
 from tflbuild.core.digest import Json
-from tflbuild.core.gates import ACCURACIES, OWN, WHOLE, WORST_OF_OUTPUTS, Gate, split_target
+from tflbuild.core.gates import ACCURACIES, METRIC_SIDES, SIZE_FIGURES, WORST_OF_OUTPUTS, Gate, split_target
 from tflbuild.core.recipe import Quantization, QuantizationRule, Recipe
 from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.core.step_result import Failure
@@ -156,7 +156,7 @@ def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) 
     if "accuracy" in kinds:
         found += [*keep_size(recipe), *change_scheme(recipe, SAFER.get(recipe.quantization.scheme, ()), sizes)]
     if "size" in kinds:
-        limits = [gate.limit for gate in missed if gate.name in WHOLE]
+        limits = [gate.limit for gate in missed if gate.name in SIZE_FIGURES]
         smaller = list(propose_smaller_schemes(recipe, min(limits), sizes))
         found = smaller if "accuracy" not in kinds else [one for one in found if not one.bytes]
     if "speed" in kinds and not kinds & {"accuracy", "size"}:
@@ -169,9 +169,9 @@ def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) 
 def kind_of(name: str) -> str:
     """Return what a gate is about: accuracy, size (of the file) or speed (memory and time of a target)."""
     own = split_target(name)[1]
-    if name.partition(".")[0] in OWN:
+    if name.partition(".")[0] in METRIC_SIDES:
         return "accuracy"
-    if own in WHOLE:
+    if own in SIZE_FIGURES:
         return "size"
     figure = own.rpartition(".")[2]
     return "accuracy" if figure in WORST_OF_OUTPUTS or figure in ACCURACIES else "speed"

@@ -17,7 +17,7 @@ from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema.schema_optimize import find_unused
 from tflbuild.config.schema.schema_quantization import QuantizationConfig
 from tflbuild.config.schema.schema_target import TargetConfig
-from tflbuild.core.gates import GATED_ACCURACIES, WHOLE
+from tflbuild.core.gates import GATED_ACCURACIES, SIZE_FIGURES
 from tflbuild.core.recipe import ALGORITHMS_WITH_DATA, CONVERTER_QUANTIZER_OPTIONS, LOCATORS
 from tflbuild.core.schemes import CALIBRATED, NAMES, SCHEMES
 from tflbuild.errors import RecipeError
@@ -115,7 +115,7 @@ def explain_option(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedK
         unused = find_unused(node) if group == "optimize" else getattr(type(node), "unused", ())
         if not (declared.set_aside or name in unused):
             return None
-        if declared.key.rpartition(".")[0] == "verify.gates" and declared.key.rpartition(".")[2] in WHOLE:
+        if declared.key.rpartition(".")[0] == "verify.gates" and declared.key.rpartition(".")[2] in SIZE_FIGURES:
             return None
         return _explain_choice(declared, place, group, name, node)
     return None

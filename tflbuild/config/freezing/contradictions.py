@@ -10,7 +10,7 @@ from tflbuild.config.freezing.preprocessing_checks import check_preprocessing
 from tflbuild.config.freezing.target_requirement_checks import check_targets
 from tflbuild.config.freezing.tensor_name_checks import check_names
 from tflbuild.core.digest import leaves
-from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE
+from tflbuild.core.gates import GATED_ACCURACIES, METRIC_SIDES, SIZE_FIGURES
 from tflbuild.core.recipe import Recipe
 from tflbuild.errors import nearest
 
@@ -215,7 +215,7 @@ def check_gates(recipe: Recipe, refusals: RecipeErrors) -> None:
 def check_gate(name: str, key: str, recipe: Recipe, refusals: RecipeErrors) -> None:
     """Raises RecipeError for a figure that is not measured."""
     side, _, own = name.partition(".")
-    if side in OWN:
+    if side in METRIC_SIDES:
         names = [metric for metric, _ in recipe.verify.metrics]
         if own not in names:
             raise refusals.refuse(
@@ -227,7 +227,7 @@ def check_gate(name: str, key: str, recipe: Recipe, refusals: RecipeErrors) -> N
         return
     figure = name.rpartition(".")[2]
     wanted = "classification" if figure in GATED_ACCURACIES else "parity"
-    if figure not in WHOLE and recipe.verify.kind not in ("classification", wanted):
+    if figure not in SIZE_FIGURES and recipe.verify.kind not in ("classification", wanted):
         raise refusals.refuse(
             f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
         )

@@ -14,13 +14,13 @@ from tflbuild.config.freezing.target_figures import (
     list_target_figures,
 )
 from tflbuild.config.schema import recipe_schema as schema
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, split_target
+from tflbuild.core.gates import ACCURACIES, LATENCIES, SIZE_FIGURES, WORST_OF_OUTPUTS, split_target
 from tflbuild.core.objective import DIRECTIONS, Objective
 from tflbuild.core.recipe import Recipe, Target
 from tflbuild.errors import RecipeError, nearest
 
 KEY = "sweep.objectives"
-FIGURES = (*WHOLE, *WORST_OF_OUTPUTS, *ACCURACIES, *LATENCIES)
+FIGURES = (*SIZE_FIGURES, *WORST_OF_OUTPUTS, *ACCURACIES, *LATENCIES)
 
 
 def freeze_objectives(
@@ -141,6 +141,6 @@ def missing_measurement(recipe: Recipe, figure: str) -> str:
         return "" if recipe.benchmark.kind == "host" else "benchmark=host"
     if figure in ACCURACIES:
         return "" if recipe.verify.kind == "classification" else "verify=classification"
-    if figure in WHOLE or recipe.verify.kind != "none":
+    if figure in SIZE_FIGURES or recipe.verify.kind != "none":
         return ""
     return "verify=parity or verify=classification"

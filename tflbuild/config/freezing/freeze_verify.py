@@ -9,7 +9,7 @@ from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.freezing.freeze_data import freeze_dataset
 from tflbuild.config.freezing.freeze_model import require_reference
 from tflbuild.config.schema import schema_verify as schema
-from tflbuild.core.gates import GATED_ACCURACIES, OWN, WHOLE, Limits, is_lower_limit
+from tflbuild.core.gates import GATED_ACCURACIES, METRIC_SIDES, SIZE_FIGURES, Limits, is_lower_limit
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
@@ -41,7 +41,7 @@ def freeze_verify(verify: schema.VerifyConfig, refusals: RecipeErrors) -> Verify
     """What is measured, on what, against which limits. Raises RecipeError for what cannot be measured."""
     gates = freeze_gates(verify.gates, "verify.gates", refusals)
     if verify.kind == "none":
-        return Verify(kind=verify.kind, gates=tuple(gate for gate in gates if gate[0] in WHOLE))
+        return Verify(kind=verify.kind, gates=tuple(gate for gate in gates if gate[0] in SIZE_FIGURES))
     confidence = freeze_confidence(verify.gates, gates, "verify.gates", refusals)
     dataset = freeze_dataset(verify.dataset, "verify.dataset", refusals)
     if dataset is None:
@@ -97,7 +97,7 @@ def freeze_gates(gates: schema.Gates, place: str, refusals: RecipeErrors) -> tup
     frozen = tuple(sorted((name, float(limit)) for name, limit in told.items() if limit is not None))
     for name, limit in frozen:
         refusals.require(math.isfinite(limit), f"{place}.{name}", limit, "a finite number, or null")
-        if name.partition(".")[0] not in OWN:
+        if name.partition(".")[0] not in METRIC_SIDES:
             least, most, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
             refusals.require(least <= limit <= most, f"{place}.{name}", f"{limit:g}", rule)
             require_missable(name, limit, f"{place}.{name}", refusals)

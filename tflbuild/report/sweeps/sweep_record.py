@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tflbuild.core.digest import Json
 from tflbuild.core.figure_warnings import is_collapsed
-from tflbuild.core.gates import ACCURACIES, LATENCIES, WHOLE, WORST_OF_OUTPUTS, collect_figures, collect_margins
+from tflbuild.core.gates import ACCURACIES, LATENCIES, SIZE_FIGURES, WORST_OF_OUTPUTS, collect_figures, collect_margins
 from tflbuild.core.objective import Objective
 from tflbuild.core.step_result import StepResult
 from tflbuild.core.target_gates import collect_target_figures
@@ -28,7 +28,7 @@ FORMAT = 1
 RECORD = "sweep.json"
 TABLE = "sweep.csv"
 PAGE = "report.html"
-FIGURES = (*WHOLE, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
+FIGURES = (*SIZE_FIGURES, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
 MARGINS = ("top1", "top1_drop", "topk", "agreement", "snr_db")  # figures whose margin has a column
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
