@@ -88,7 +88,7 @@ def test_doctor_judges_by_the_gates_of_the_recipe(ready):
 
 def test_what_stands_in_the_recipe_and_passes_needs_nothing(ready):
     done = ready.run("doctor", *READY, "verify.gates.snr_db=20")
-    assert (done.code, done.out) == (0, "nothing is wrong: the recipe builds as it is, and passes its gates\n")
+    assert (done.code, done.out) == (0, "nothing is wrong: the recipe builds and passes its gates\n")
 
 
 def test_too_many_bytes_ask_for_fewer_bits_and_no_more_data(ready):

@@ -315,12 +315,20 @@ def test_without_a_repository_there_is_no_since(project):
     [
         (["report"], "usage", "there is no sweep below outputs/sweeps"),
         (["report", "nothing"], "usage", "there is no sweep 'nothing'"),
-        ([RECIPE, "report"], "usage", "report stands first"),
-        (["plan", RECIPE, "sweep.objectives=[bytes:min]"], "usage", "there is nothing to hold one variant against"),
+        ([RECIPE, "report"], "usage", "report must be the first word"),
+        (
+            ["plan", RECIPE, "sweep.objectives=[bytes:min]"],
+            "usage",
+            "sweep.* needs -m: a single variant",
+        ),
         (["report", "-m"], "usage", "report takes no --multirun"),
         (["report", "--jobs", "2"], "usage", "report takes no --jobs"),
         ([RECIPE, "--since", "HEAD"], "usage", "--since goes with report"),
-        ([RECIPE, "sweep.objectives=[bytes:min]"], "usage", "there is nothing to hold one variant against"),
+        (
+            [RECIPE, "sweep.objectives=[bytes:min]"],
+            "usage",
+            "sweep.* needs -m: a single variant",
+        ),
         (["-m", RECIPE, "sweep.objectives=[top1]"], "recipe", "'top1' is no objective"),
         (["-m", RECIPE, "sweep.objectives=[latency_ms:min]"], "recipe", "no variant of this sweep measures"),
         (["-m", RECIPE, "sweep.objectives=[top1:max],[bytes:min]"], "recipe", "the variants of this sweep have diff"),

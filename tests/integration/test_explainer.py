@@ -66,7 +66,7 @@ def test_doctor_tries_the_fixes_and_prints_the_command_that_works(project):
 def test_doctor_has_nothing_to_do_for_a_model_that_builds(project):
     done = project.run("doctor", *net("two_inputs"))
     assert done.code == 0
-    assert done.out == "nothing is wrong: the recipe builds as it is, and passes its gates\n"
+    assert done.out == "nothing is wrong: the recipe builds and passes its gates\n"
 
 
 def test_doctor_says_when_nothing_helps(project):

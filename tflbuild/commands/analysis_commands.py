@@ -1,4 +1,4 @@
-"""The verbs that ask something of a recipe or a model: a plan of their own, and the one answer of its last step."""
+"""Run the analysis commands: each has a plan of its own, and its last step has the answer."""
 
 from __future__ import annotations
 
@@ -44,87 +44,103 @@ from tflbuild.resolve.input_digests import ARCHIVES, is_remote
 from tflbuild.resolve.target_tools import find_tool
 from tflbuild.storage.store import Store
 
-Require = Callable[[Recipe, KeyLocations], None]
-Composing = Callable[[list[str]], list[Composed]]
+RecipeCheck = Callable[[Recipe, KeyLocations], None]
+ComposeFunction = Callable[[list[str]], list[Composed]]
 
 
 @dataclass(frozen=True)
 class AnalysisResult:
-    """What a question's step found, and the recipe that it was asked of."""
+    """The facts that an analysis measured, and its recipe."""
 
     recipe: Recipe
-    found: Mapping[str, Json]
+    facts: Mapping[str, Json]
 
 
 def sensitivity(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
-    """What quantizing each operator alone costs. Raises TflbuildError for a recipe that cannot say."""
-    return _ask(overrides, limits, _require_sensitive, make_sensitivity, "sensitivity")
+    """Measure the loss of quality when each operator is quantized and the others are not.
+
+    Raises:
+        TflbuildError: for a recipe without a scheme or without evaluation data, or for a step that fails.
+    """
+    return _analyse(overrides, limits, _require_sensitive, make_sensitivity, "sensitivity")
 
 
 def advise(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
-    """Whether the calibration samples are enough. Raises TflbuildError for a recipe without any."""
-    return _ask(overrides, limits, _require_samples, make_advice, "advise")
+    """Measure whether the calibration samples are enough.
+
+    Raises:
+        TflbuildError: for a recipe without calibration samples, or for a step that fails.
+    """
+    return _analyse(overrides, limits, _require_samples, make_advice, "advise")
 
 
 def benchmark(overrides: Sequence[str], limits: Limits) -> AnalysisResult:
-    """Time the artifact of a recipe anew, or a .tflite that stands for one; on this host unless the recipe says where.
+    """Measure the artifact of a recipe, or a .tflite file, anew; on this host unless the recipe names another device.
 
-    Raises TflbuildError where it cannot be built or timed.
+    Raises:
+        TflbuildError: for an artifact that cannot be built or measured.
     """
-    words = [text for text in overrides if "=" not in text and not text.startswith("~")]
-    told = [text for text in overrides if text not in words]
-    if words:
-        told = [*_as_source("tflite", words[0]), *told]
-    if any(text.lstrip("+") == "benchmark=none" for text in told):
-        raise UsageError("benchmark=none leaves nothing to time", where="command line: benchmark=none")
-    make = partial(make_benchmark, again=uuid.uuid4().hex)
-    return _ask(told, limits, _require_settled, make, "benchmark", compose_timed)
+    models = [text for text in overrides if "=" not in text and not text.startswith("~")]
+    recipe_overrides = [text for text in overrides if text not in models]
+    if models:
+        recipe_overrides = [*_as_source("tflite", models[0]), *recipe_overrides]
+    if any(text.lstrip("+") == "benchmark=none" for text in recipe_overrides):
+        raise UsageError("benchmark=none measures nothing", where="command line: benchmark=none")
+    make_plan = partial(make_benchmark, again=uuid.uuid4().hex)
+    return _analyse(recipe_overrides, limits, _refuse_search, make_plan, "benchmark", compose_timed)
 
 
 def _as_source(kind: str, path: str) -> list[str]:
-    """The overrides that make a model the source, taken as it is."""
+    """Return the overrides that make a model the source, with its own signature."""
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")
     return [f"source={kind}", f"source.{LOCATORS.get(kind, 'path')}='{quoted}'", "signature=dynamic"]
 
 
-def _ask(
-    overrides: Sequence[str], limits: Limits, require: Require, make: MakePlan, role: str, by: Composing = compose
+def _analyse(
+    overrides: Sequence[str],
+    limits: Limits,
+    check_recipe: RecipeCheck,
+    make: MakePlan,
+    role: str,
+    compose_jobs: ComposeFunction = compose,
 ) -> AnalysisResult:
     with open_executor(limits) as (executor, console):
         read = observe_configuration()
-        prepared = prepare_jobs(by(list(overrides)), read, executor.store)
+        prepared = prepare_jobs(compose_jobs(list(overrides)), read, executor.store)
         prepared.require_any()
         require_one_artifact(prepared)
         resolved, locations = prepared.resolved[0], prepared.locations[0]
-        require(resolved.recipe, locations)
+        check_recipe(resolved.recipe, locations)
         for note in prepared.notes:
             console.say(note)
         claim_folders([resolved.recipe], [locations])
         prepare(variant_folder(resolved.recipe))
         connect(executor, prepared.shared, prepared.cluster)
         plan = make(resolved, describe_environment())
-        found = execute_all(executor, plan, locations)[role].facts
-    return AnalysisResult(resolved.recipe, {name: value for name, value in found.items() if name not in OF_THE_PROCESS})
+        facts = execute_all(executor, plan, locations)[role].facts
+    return AnalysisResult(resolved.recipe, {name: value for name, value in facts.items() if name not in OF_THE_PROCESS})
 
 
-def _require_settled(recipe: Recipe, locations: KeyLocations) -> None:
+def _refuse_search(recipe: Recipe, locations: KeyLocations) -> None:
     if recipe.search is not None:
         raise RecipeError(
-            "what quantization=auto ends with is not known",
+            "benchmark cannot know which quantization quantization=auto will choose",
             where=locations.find("quantization"),
-            next_step="build it: its last line names the artifact, which `tflbuild benchmark MODEL.tflite` times",
+            next_step="build it: the last line names the artifact, which `tflbuild benchmark MODEL.tflite` measures",
         )
 
 
 def _require_sensitive(recipe: Recipe, locations: KeyLocations) -> None:
     unquantized = recipe.quantization.scheme == "none" or recipe.search is not None
     if unquantized or recipe.verify.dataset is None:
-        lacks = "quantization" if unquantized else "verify"
+        missing_group = "quantization" if unquantized else "verify"
         raise RecipeError(
-            f"sensitivity needs {'a scheme' if lacks == 'quantization' else 'evaluation data'}",
-            where=locations.find(lacks),
-            why="each operator is quantized alone, and the outputs compared on evaluation samples",
-            next_step="quantization=int8" if lacks == "quantization" else "verify=parity verify.dataset.path=...",
+            f"sensitivity needs {'a scheme' if missing_group == 'quantization' else 'evaluation data'}",
+            where=locations.find(missing_group),
+            why="it quantizes one operator at a time and compares the outputs on evaluation samples",
+            next_step="quantization=int8"
+            if missing_group == "quantization"
+            else "verify=parity verify.dataset.path=...",
         )
 
 
@@ -133,16 +149,16 @@ def _require_samples(recipe: Recipe, locations: KeyLocations) -> None:
         raise RecipeError(
             "advise needs calibration data",
             where=locations.find("dataset"),
-            why="it says whether the samples are enough, and there are none",
+            why="it analyses whether the calibration samples are enough",
             next_step="dataset=npz dataset.path=...",
         )
 
 
 @dataclass(frozen=True)
 class InspectedModel:
-    """A model as it is: its kind, its signature and, of a .tflite, its contents.
+    """A model as it was read: its kind, its signature and, of a .tflite, its contents.
 
-    `asks` are the parts of any other model that a build refuses unless the recipe names them: `path`, `why`, `key`.
+    `asks` lists the parts of any other model that a build refuses unless the recipe names them: `path`, `why`, `key`.
     """
 
     kind: str
@@ -153,17 +169,24 @@ class InspectedModel:
 
 
 def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequence[str] = ()) -> InspectedModel:
-    """Open a model, and ask targets of it; `settings` are overrides of its source.
+    """Read a model, and check it for targets.
 
-    Raises TflbuildError for what is no model, and for targets of one that is not converted yet.
+    Args:
+        path: A file, a folder, a TF Hub handle, or `FILE.py:FUNCTION`.
+        settings: Overrides of the source.
+        limits: The limits of the run.
+        targets: The names of the targets, for a .tflite file.
+
+    Raises:
+        TflbuildError: for a path that is not a model, and for targets of a model that is not converted yet.
     """
     kind = guess_source_kind(path)
     if targets and kind != "tflite":
         raise UsageError(
             f"'{path}' is not converted yet",
             where="command line: --target",
-            why="targets judge a .tflite file",
-            next_step=f"build it for them: target=[{','.join(targets)}]",
+            why="targets check .tflite files only",
+            next_step=f"build it for these targets: target=[{','.join(targets)}]",
         )
     store = Store(store_root())
     overrides = [*_as_source(kind, path), *([f"target=[{','.join(targets)}]"] if targets else []), *settings]
@@ -172,7 +195,7 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
         recipe = prepared.resolved[0].recipe
         if targets and not recipe.targets:
             raise UsageError(
-                f"'{','.join(targets)}' names no target", where="command line: --target", next_step="tflbuild targets"
+                f"'{','.join(targets)}' is not a target", where="command line: --target", next_step="tflbuild targets"
             )
         connect(executor, prepared.shared, prepared.cluster)
         plan = make_description(prepared.resolved[0], describe_environment())
@@ -184,25 +207,33 @@ def inspect(path: str, settings: Sequence[str], limits: Limits, targets: Sequenc
 
 
 def list_targets() -> list[ListedTarget]:
-    """Every profile, the project's own in conf/target/ included. Raises RecipeError for one that is not sound."""
+    """Return every target profile, including those of the project in conf/target/.
+
+    Raises:
+        RecipeError: for a profile that is not valid.
+    """
     return [ListedTarget(text, target, find_tool(target)) for text, target in list_profiles()]
 
 
 def guess_source_kind(path: str) -> str:
-    """The kind of source that a path, a handle or a reference looks like."""
+    """Return the kind of source that a path, a handle or a function reference looks like.
+
+    Raises:
+        UsageError: for an existing file of an unknown kind.
+    """
     if is_remote(path) or path.endswith(ARCHIVES):
         return "hub"
     if re.fullmatch(r".+\.py:[A-Za-z_][\w.]*", path):
         return "function"
-    place = locate(path)
-    if place.is_dir():
+    model_path = locate(path)
+    if model_path.is_dir():
         return "saved_model"
     kinds = {".tflite": "tflite", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
-    if place.exists() and place.suffix not in kinds:
+    if model_path.exists() and model_path.suffix not in kinds:
         raise UsageError(
-            f"'{path}' is no model that tflbuild knows",
+            f"'{path}' is not a model that tflbuild can read",
             where="command line",
-            next_step="give a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
+            next_step="name a .keras or .h5 file, a SavedModel folder, a .tflite file, a TF Hub handle,"
             " or file.py:function",
         )
-    return kinds.get(place.suffix, "keras")
+    return kinds.get(model_path.suffix, "keras")

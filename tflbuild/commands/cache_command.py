@@ -1,4 +1,4 @@
-"""The command `cache`: the size of the store, and how to empty it."""
+"""The command `cache`: show the size of the store, or empty it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tflbuild.errors import EXIT_DONE, UsageError
 
 
 def cache(options: argparse.Namespace, _: list[str]) -> int:
-    """Say what the store holds, or empty it."""
+    """Print the size of the store, or empty it."""
     from tflbuild.core.byte_sizes import show_bytes
     from tflbuild.locations import store_root
     from tflbuild.storage.digest_cache import walk_files

@@ -1,7 +1,7 @@
-"""`tflbuild doctor`: a build that fails, or that misses a gate, and what may help, each tried.
+"""Find fixes for a build that fails or misses a gate, and try each of them.
 
-A trial is the same recipe with a few more overrides. It is planned, executed and judged by the recipe's gates like any
-other build. Nothing is written but the store, where a fix that is then taken is a hit.
+A trial is the recipe with a few more overrides. It is planned and executed, and its gates are checked, like any other
+build. Only the store is written, so a build with a fix that passed is a cache hit.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ from tflbuild.report.questions.doctor_text import FixTrial
 from tflbuild.search.fixes import can_spare, find_repairs, keep_worst_in_float, kind_of
 from tflbuild.storage.store import Store
 
-ROUNDS = 2  # a fix may uncover a second failure, whose fixes are tried on top
-MOST_TRIALS = 16
-SAMPLES = 8  # evaluation samples that tell which operators lose most, as quantization=auto takes them
+# A fix may reveal a second failure, whose fixes are tried together with the first one.
+ROUNDS = 2
+MAX_TRIALS = 16
+# The number of evaluation samples that show which operators lose most. `quantization=auto` uses as many.
+SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was wrong, "" when nothing was, and what was tried, in the order of preference."""
+    """The problem of a build, "" if it has none, and the trials of fixes in the order of preference."""
 
     problem: str
     trials: tuple[FixTrial, ...]
@@ -41,25 +43,25 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class BuildAttempt:
-    """A build that was tried. `failed` is the step that failed, "" where all went well or a gate was missed."""
+    """A build that was tried. `failed` is the role of the failed step, "" if none failed or if a gate was missed."""
 
     trial: FixTrial
     prepared: PreparedBuild
     roles: Mapping[str, StepResult]
     failed: str = ""
-    judgement: GateCheck | None = None
+    gate_check: GateCheck | None = None
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that was built."""
+        """Return the recipe that was built."""
         return self.prepared.resolved[0].recipe
 
 
 def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
-    """Build a recipe and, where it fails or misses a gate, try what may help.
+    """Build a recipe and, if it fails or misses a gate, try fixes.
 
     Raises:
-        TflbuildError: for a recipe that is wrong.
+        TflbuildError: for a recipe that is not valid.
     """
     store = Store(store_root())
     with disk_errors(store.root), Executor(store, show_notices, limits) as executor:
@@ -68,15 +70,15 @@ def diagnose(overrides: Sequence[str], limits: Limits) -> Diagnosis:
         assert first is not None
         if first.trial.failure is None:
             return Diagnosis("", ())
-        return Diagnosis(describe_problem(first), tuple(doctor.treat(first)))
+        return Diagnosis(describe_problem(first), tuple(doctor.try_fixes(first)))
 
 
 def describe_problem(attempt: BuildAttempt) -> str:
-    """Return the error of a build, without the advice to call the command that is running."""
+    """Return the error of a build as text, without the advice to run `tflbuild doctor`."""
     failure = attempt.trial.failure
     assert failure is not None
-    if attempt.judgement is not None:
-        return str(attempt.judgement.as_error(""))
+    if attempt.gate_check is not None:
+        return str(attempt.gate_check.as_error(""))
     error = convert_failure(attempt.failed, failure, attempt.prepared.locations[0], None)
     error.next_step = "\n".join(line for line in error.next_step.split("\n") if "`tflbuild doctor`" not in line)
     return str(error)
@@ -84,52 +86,55 @@ def describe_problem(attempt: BuildAttempt) -> str:
 
 @dataclass
 class Doctor:
-    """Runs trials on one executor, so that what they share is done once. `seen` are the recipes that were tried."""
+    """Runs trials on one executor, so that shared steps run once. `tried_recipes` were already built."""
 
     store: Store
     executor: Executor
     overrides: list[str]
-    seen: list[Recipe] = field(default_factory=list)
+    tried_recipes: list[Recipe] = field(default_factory=list)
 
-    def treat(self, first: BuildAttempt) -> list[FixTrial]:
-        """Return the trials of what may help; where nothing does, of what may help against what then failed."""
+    def try_fixes(self, first: BuildAttempt) -> list[FixTrial]:
+        """Return the trials of the fixes of a failed build.
+
+        If no fix passes, the fixes of the failures that they reveal are tried together with them.
+        """
         attempts = list(self.try_all(first, self.propose(first)))
         for _ in range(ROUNDS - 1):
             if any(attempt.trial.failure is None for attempt in attempts):
                 break
-            deeper = [
+            combined_fixes = [
                 (attempt, combine(attempt.trial.fix, fix))
                 for attempt in attempts
                 if reveals_another_failure(attempt, first)
                 for fix in self.propose(attempt)
             ]
-            for attempt, fix in deeper:
-                if len(attempts) < MOST_TRIALS:
+            for attempt, fix in combined_fixes:
+                if len(attempts) < MAX_TRIALS:
                     attempts += self.try_all(attempt, [fix])
         return [attempt.trial for attempt in attempts]
 
     def propose(self, attempt: BuildAttempt) -> Iterator[str]:
-        """Yield the overrides that may help, in the order to be tried."""
+        """Yield the overrides that may fix a failed build, in the order in which to try them."""
         assert attempt.trial.failure is not None
-        if attempt.judgement is None:
+        if attempt.gate_check is None:
             yield from find_repairs(attempt.recipe, attempt.trial.failure)
             return
-        remedies = [one for one in list_fixes(attempt.judgement, attempt.roles) if not one.searches]
-        spared = False
-        for remedy in remedies:
-            if remedy.overrides.startswith("quantization=") and not spared:
-                spared = True
-                yield from self.spare_operators(attempt)
-            if remedy.overrides:
-                yield remedy.overrides
-        if not spared:
-            yield from self.spare_operators(attempt)
+        fixes = [fix for fix in list_fixes(attempt.gate_check, attempt.roles) if not fix.searches]
+        operators_proposed = False
+        for fix in fixes:
+            if fix.overrides.startswith("quantization=") and not operators_proposed:
+                operators_proposed = True
+                yield from self.propose_float_operators(attempt)
+            if fix.overrides:
+                yield fix.overrides
+        if not operators_proposed:
+            yield from self.propose_float_operators(attempt)
 
-    def spare_operators(self, attempt: BuildAttempt) -> Iterator[str]:
-        """Yield rules that leave the operators that lose most in float, where that is what is missed."""
-        recipe, judgement = attempt.recipe, attempt.judgement
-        accuracy = judgement is not None and any(kind_of(gate.name) == "accuracy" for gate in judgement.missed)
-        if not accuracy or not can_spare(recipe):
+    def propose_float_operators(self, attempt: BuildAttempt) -> Iterator[str]:
+        """Yield rules that keep the operators that lose most in float, if a gate of accuracy is missed."""
+        recipe, gate_check = attempt.recipe, attempt.gate_check
+        misses_accuracy = gate_check is not None and any(kind_of(gate.name) == "accuracy" for gate in gate_check.missed)
+        if not misses_accuracy or not can_spare(recipe):
             return
         plan = make_sensitivities(attempt.prepared.resolved[:1], describe_environment(), SAMPLES)
         result = self.executor.execute(plan)[plan.goals[0]["sensitivity"]]
@@ -137,24 +142,29 @@ class Doctor:
             yield from keep_worst_in_float(recipe, result.facts["operators"])
 
     def try_all(self, before: BuildAttempt, fixes: Iterator[str] | Sequence[str]) -> Iterator[BuildAttempt]:
-        """Yield what came of each fix that composes to a recipe that was not tried yet.
+        """Build with each fix that composes to a recipe that was not tried yet, and yield the attempts.
 
-        Fixes of a missed gate stand in the order of what they cost, so that none is tried after one that passes.
+        Fixes of a missed gate are ordered by cost, so none is tried after one that passes.
         """
         count = 0
         for fix in fixes:
-            attempt = self.build(fix) if count < MOST_TRIALS else None
+            attempt = self.build(fix) if count < MAX_TRIALS else None
             if attempt is None:
                 continue
             count += 1
             yield attempt
-            if before.judgement is not None and attempt.trial.failure is None:
+            if before.gate_check is not None and attempt.trial.failure is None:
                 return
 
     def build(self, fix: str) -> BuildAttempt | None:
-        """Build once, the outputs left in the store. None for a fix that does not compose, or changes nothing."""
+        """Build once, with the outputs in the store only. Returns None for a fix that does not compose or has no effect.
+
+        Raises:
+            RecipeError: for an invalid recipe without a fix.
+            UsageError: for a recipe with a search.
+        """
         try:
-            prepared, without = self.prepare(fix)
+            prepared, removed_words = self.prepare(fix)
             require_one_artifact(prepared)
         except RecipeError:
             if not fix:
@@ -163,13 +173,13 @@ class Doctor:
         recipe = prepared.resolved[0].recipe
         if recipe.search is not None:
             raise UsageError(
-                "doctor takes a scheme, and quantization=auto is a search of its own",
+                "doctor needs a scheme, and quantization=auto is a search of its own",
                 where="command line",
-                next_step="quantization=int8, or build it: what cannot be is left out, and said",
+                next_step="quantization=int8, or build it: the search reports the schemes that fail",
             )
-        if drop_variant_name(recipe) in self.seen:
+        if drop_variant_name(recipe) in self.tried_recipes:
             return None
-        self.seen.append(drop_variant_name(recipe))
+        self.tried_recipes.append(drop_variant_name(recipe))
         if fix:
             print(f"trying  {fix}", file=sys.stderr)
         connect(self.executor, prepared.shared, prepared.cluster)
@@ -177,47 +187,51 @@ class Doctor:
         attempt = evaluate_attempt(
             fix, prepared, {role: results[step] for role, step in prepared.plan.goals[0].items()}
         )
-        return replace(attempt, trial=replace(attempt.trial, without=without))
+        return replace(attempt, trial=replace(attempt.trial, without=removed_words))
 
     def prepare(self, fix: str) -> tuple[PreparedBuild, tuple[str, ...]]:
-        """Compose the recipe with a fix. Returns the plan, and the words of the command line that had to go.
+        """Compose the recipe with a fix.
 
-        A scheme that is not calibrated has no use for the dataset that the command line declares, for example.
+        Words of the command line that the fix leaves without effect are removed, such as a dataset for a scheme that is
+        not calibrated.
+
+        Returns:
+            The prepared build, and the words that were removed.
 
         Raises:
-            RecipeError: for what does not compose all the same.
+            RecipeError: for a recipe that does not compose without these words either.
         """
-        kept = list(self.overrides)
+        words = list(self.overrides)
         while True:
             try:
-                prepared = prepare_plan([*kept, *fix.split()], multirun=False, store=self.store)
-                return prepared, tuple(word for word in self.overrides if word not in kept)
+                prepared = prepare_plan([*words, *fix.split()], multirun=False, store=self.store)
+                return prepared, tuple(word for word in self.overrides if word not in words)
             except RecipeError as error:
-                fitting = [word for word in kept if word.lstrip("+").partition("=")[0] != error.unread_key]
-                if not fix or error.unread_key.startswith("verify.") or len(fitting) == len(kept):
+                fewer_words = [word for word in words if word.lstrip("+").partition("=")[0] != error.unread_key]
+                if not fix or error.unread_key.startswith("verify.") or len(fewer_words) == len(words):
                     raise
-                kept = fitting
+                words = fewer_words
 
 
 def reveals_another_failure(attempt: BuildAttempt, first: BuildAttempt) -> bool:
-    """Whether a fix led to a failure of a step with another reason, which has fixes of its own."""
+    """Return whether a fix led to a failure of a step with another reason, which has fixes of its own."""
     failure, before = attempt.trial.failure, first.trial.failure
     return bool(attempt.failed) and failure is not None and (before is None or failure.why != before.why)
 
 
 def evaluate_attempt(fix: str, prepared: PreparedBuild, roles: Mapping[str, StepResult]) -> BuildAttempt:
-    """Return how a build went: by its steps, and by the recipe's gates where all of them went well."""
+    """Return the result of a build: of its steps, and of the recipe's gates if all steps succeeded."""
     facts = {role: dict(result.facts) for role, result in roles.items() if result.ok}
     for role, result in roles.items():
         if result.failure is not None:
             return BuildAttempt(FixTrial(fix, result.failure, facts), prepared, roles, role)
-    judgement = check_gates(prepared.resolved[0].recipe, roles, prepared.locations[0])
-    if judgement.passed:
+    gate_check = check_gates(prepared.resolved[0].recipe, roles, prepared.locations[0])
+    if gate_check.passed:
         return BuildAttempt(FixTrial(fix, None, facts), prepared, roles)
-    return BuildAttempt(FixTrial(fix, judgement.as_failure(), facts), prepared, roles, "", judgement)
+    return BuildAttempt(FixTrial(fix, gate_check.as_failure(), facts), prepared, roles, "", gate_check)
 
 
 def combine(first: str, second: str) -> str:
-    """Both fixes' overrides, each once; of one key the later value."""
+    """Return the overrides of two fixes. If both set a key, the value of the second fix is used."""
     words = {word.partition("=")[0]: word for word in [*first.split(), *second.split()]}
     return " ".join(words.values())

@@ -1,4 +1,4 @@
-"""The command `doctor`: fixes for a build that fails, each tried."""
+"""The command `doctor`: find fixes for a build that fails, and try each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from tflbuild.errors import EXIT_DONE
 
 
 def doctor(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Try what may help a build that fails, and say what works."""
-    from tflbuild.commands import doctor as clinic
+    """Try fixes for a build that fails, and print which ones work."""
+    from tflbuild.commands.doctor import diagnose
     from tflbuild.report.questions import doctor_text
 
     require_one_variant(options, "doctor")
-    found = clinic.diagnose(options.overrides, read_limits(options))
-    chosen = doctor_text.choose_fix(found.trials)
+    diagnosis = diagnose(options.overrides, read_limits(options))
+    chosen = doctor_text.choose_fix(diagnosis.trials)
     if options.json:
-        print(doctor_text.as_json(found.problem, found.trials))
-    elif not found.problem:
-        print("nothing is wrong: the recipe builds as it is, and passes its gates")
+        print(doctor_text.as_json(diagnosis.problem, diagnosis.trials))
+    elif not diagnosis.problem:
+        print("nothing is wrong: the recipe builds and passes its gates")
     else:
-        print(found.problem, file=sys.stderr)
+        print(diagnosis.problem, file=sys.stderr)
         print(
-            doctor_text.make_trial_table(found.trials) if found.trials else "no automatic fix is known for this failure"
+            doctor_text.make_trial_table(diagnosis.trials)
+            if diagnosis.trials
+            else "no automatic fix is known for this failure"
         )
         if chosen is not None:
-            kept = doctor_text.without_replaced(arguments, chosen)
-            print(f"{'works' if chosen.works else 'builds'}  {build_command_line(kept, 'doctor')} {chosen.command}")
-        elif found.trials:
-            print("none of these passes")
-    return EXIT_DONE if chosen is not None or not found.problem else 1
+            fitting_arguments = doctor_text.without_replaced(arguments, chosen)
+            result = "works" if chosen.works else "builds"
+            print(f"{result}  {build_command_line(fitting_arguments, 'doctor')} {chosen.command}")
+        elif diagnosis.trials:
+            print("none of these fixes passes")
+    return EXIT_DONE if chosen is not None or not diagnosis.problem else 1

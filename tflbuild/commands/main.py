@@ -1,4 +1,4 @@
-"""Run a command line: find the command, run it, turn an error into text and an exit code."""
+"""Run a command line: find the command, run it, and turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from tflbuild import interrupts
 from tflbuild.commands.build_command import build
 from tflbuild.commands.cache_command import cache
-from tflbuild.commands.command_line import VERBS, make_parser
+from tflbuild.commands.command_line import COMMAND_NAMES, make_parser
 from tflbuild.commands.command_words import parse_command
 from tflbuild.commands.doctor_command import doctor
 from tflbuild.commands.plan_commands import explain, plan
@@ -19,7 +19,7 @@ from tflbuild.errors import EXIT_DONE, EXIT_INTERRUPTED, TflbuildError
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Parse, dispatch, report: the only place that turns an error into text and a code."""
+    """Run a command line and return the exit code. Errors are printed here and nowhere else."""
     from tflbuild.terminal.redacted_output import redacted_output
 
     interrupts.listen()
@@ -30,17 +30,17 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         options = make_parser().parse_intermixed_args(list(arguments))
-        verb = parse_command(options)
+        command = parse_command(options)
         if options.trust_store:
             from tflbuild.config.freezing.freeze_store import confirm_store
 
-            confirm_store(verb, options.overrides, multirun=options.multirun)
-        return COMMANDS[verb](options, list(arguments))
+            confirm_store(command, options.overrides, multirun=options.multirun)
+        return COMMANDS[command](options, list(arguments))
     except TflbuildError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: nothing half-written was left; the same command goes on from here", file=sys.stderr)
+        print("interrupted: no incomplete file was left; the same command continues from here", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,7 +48,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def report(options: argparse.Namespace, _: list[str]) -> int:
-    """Make the page of sweeps again."""
+    """Write the page of sweeps anew."""
     from tflbuild.commands.report_command import show_report
 
     show_report(options)
@@ -56,10 +56,10 @@ def report(options: argparse.Namespace, _: list[str]) -> int:
 
 
 def hydra(options: argparse.Namespace, _: list[str]) -> int:
-    """Hydra's own views of the configuration: help, config, info, completion."""
+    """Print Hydra's own views of the configuration: help, config, info, completion."""
     from tflbuild.config.reference import config_views
 
-    config_views.print_view(options, make_parser(), VERBS)
+    config_views.print_view(options, make_parser(), COMMAND_NAMES)
     return EXIT_DONE
 
 

@@ -1,4 +1,4 @@
-"""The commands that ask: `sensitivity`, `advise`, `benchmark`, `inspect`, `targets`."""
+"""The commands that analyse: `sensitivity`, `advise`, `benchmark`, `inspect`, `targets`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BENCHMARK_USAGE = "tflbuild benchmark +recipe=NAME [key=value ...], or benchmark
 
 
 def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
-    """Say which operators lose most when they are quantized."""
+    """Print which operators lose most accuracy when they are quantized."""
     from tflbuild.commands import analysis_commands
     from tflbuild.report.output_files import variant_folder, write_page
     from tflbuild.report.questions.analysis_pages import sensitivity_page
@@ -24,14 +24,14 @@ def sensitivity(options: argparse.Namespace, _: list[str]) -> int:
 
     require_one_variant(options, "sensitivity")
     answer = analysis_commands.sensitivity(options.overrides, read_limits(options))
-    text = sensitivity_page(answer.found, answer.recipe)
+    text = sensitivity_page(answer.facts, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "sensitivity.html", text)
-    _print_answer(options, answer.found, sensitivity_text(answer.found), page)
+    _print_answer(options, answer.facts, sensitivity_text(answer.facts), page)
     return EXIT_DONE
 
 
 def advise(options: argparse.Namespace, arguments: list[str]) -> int:
-    """Say whether the calibration samples are enough."""
+    """Print whether the calibration samples are enough."""
     from tflbuild.commands import analysis_commands
     from tflbuild.report.output_files import variant_folder, write_page
     from tflbuild.report.questions.analysis_pages import advice_page
@@ -39,16 +39,16 @@ def advise(options: argparse.Namespace, arguments: list[str]) -> int:
 
     require_one_variant(options, "advise")
     answer = analysis_commands.advise(options.overrides, read_limits(options))
-    verdict = evaluate_samples(answer.found, answer.recipe, build_command_line(arguments, "advise"))
-    text = advice_page(answer.found, verdict, answer.recipe)
+    verdict = evaluate_samples(answer.facts, answer.recipe, build_command_line(arguments, "advise"))
+    text = advice_page(answer.facts, verdict, answer.recipe)
     page = write_page(variant_folder(answer.recipe), "advice.html", text)
-    told = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
-    _print_answer(options, {**told, **answer.found}, advice_text(answer.found, verdict), page)
+    summary = {"enough": verdict.enough, "verdict": verdict.text, "next": verdict.next_step}
+    _print_answer(options, {**summary, **answer.facts}, advice_text(answer.facts, verdict), page)
     return EXIT_DONE
 
 
 def benchmark(options: argparse.Namespace, _: list[str]) -> int:
-    """Time the artifact anew."""
+    """Measure the latency and memory of the artifact anew."""
     from tflbuild.commands import analysis_commands
     from tflbuild.report.benchmark_text import benchmark_text
 
@@ -57,48 +57,48 @@ def benchmark(options: argparse.Namespace, _: list[str]) -> int:
     if len(words) > 1:
         raise UsageError("benchmark takes one model", where="command line", next_step=BENCHMARK_USAGE)
     answer = analysis_commands.benchmark(options.overrides, read_limits(options))
-    print(json.dumps(answer.found, indent=2) if options.json else benchmark_text(answer.found))
+    print(json.dumps(answer.facts, indent=2) if options.json else benchmark_text(answer.facts))
     return EXIT_DONE
 
 
-def _print_answer(options: argparse.Namespace, found: Mapping[str, Json], text: str, page: Path) -> None:
+def _print_answer(options: argparse.Namespace, facts: Mapping[str, Json], text: str, page: Path) -> None:
     from tflbuild.report.variant_summary import show_path
 
-    print(json.dumps({**found, "page": str(page)}, indent=2) if options.json else f"{text}\nchart  {show_path(page)}")
+    print(json.dumps({**facts, "page": str(page)}, indent=2) if options.json else f"{text}\nchart  {show_path(page)}")
 
 
 def inspect(options: argparse.Namespace, _: list[str]) -> int:
-    """Say what a model takes and gives, or write its recipe."""
+    """Print the inputs, outputs and contents of a model, or write a recipe for it."""
     from tflbuild.commands import analysis_commands
     from tflbuild.report.questions.model_inspection import inspection_text, proposed_recipe
     from tflbuild.report.text_table import screen_width
     from tflbuild.report.verdict_text import targets_text, verdicts_json
 
-    words = [text for text in options.overrides[1:] if not text.startswith("source.")]
-    if len(words) != 1:
+    paths = [text for text in options.overrides[1:] if not text.startswith("source.")]
+    if len(paths) != 1:
         raise UsageError("inspect takes one model", where="command line", next_step=INSPECT_USAGE)
-    path = words[0]
+    path = paths[0]
     overrides = [text for text in options.overrides[1:] if text != path]
     targets = [name for name in (options.target or "").strip("[] ").split(",") if name]
-    found = analysis_commands.inspect(path, overrides, read_limits(options), targets)
+    model = analysis_commands.inspect(path, overrides, read_limits(options), targets)
     if options.as_recipe:
-        print(proposed_recipe(path, found.kind, found.signature, found.contents))
+        print(proposed_recipe(path, model.kind, model.signature, model.contents))
     elif options.json:
-        told = {"path": path} | {name: getattr(found, name) for name in ("kind", "signature", "contents", "asks")}
-        print(json.dumps(told | ({"targets": verdicts_json(found.verdicts)} if targets else {}), indent=2))
+        answer = {"path": path} | {name: getattr(model, name) for name in ("kind", "signature", "contents", "asks")}
+        print(json.dumps(answer | ({"targets": verdicts_json(model.verdicts)} if targets else {}), indent=2))
     else:
-        print(inspection_text(path, found.kind, found.signature, found.contents, found.asks))
-        print("\n" + targets_text(found.verdicts, screen_width()) if targets else "", end="\n" if targets else "")
+        print(inspection_text(path, model.kind, model.signature, model.contents, model.asks))
+        print("\n" + targets_text(model.verdicts, screen_width()) if targets else "", end="\n" if targets else "")
     return EXIT_DONE
 
 
 def targets(options: argparse.Namespace, _: list[str]) -> int:
-    """List the targets that a recipe may have, and how each is judged on this machine."""
+    """List the targets that a recipe may have, and how this machine can check each of them."""
     from tflbuild.commands import analysis_commands
     from tflbuild.report.verdict_text import listing_json, listing_text
 
     if options.overrides:
         raise UsageError("targets takes no overrides", where=f"command line: {options.overrides[0]}")
-    found = analysis_commands.list_targets()
-    print(json.dumps(listing_json(found), indent=2) if options.json else listing_text(found))
+    listed_targets = analysis_commands.list_targets()
+    print(json.dumps(listing_json(listed_targets), indent=2) if options.json else listing_text(listed_targets))
     return EXIT_DONE

@@ -1,4 +1,4 @@
-"""The verb `report`: pages of sweeps, made again from their records."""
+"""The command `report`: write pages of sweeps anew from their records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_FLAGS = ("multirun", "jobs", "offline", "clear", "as_recipe")
 
 @dataclass(frozen=True)
 class SweepReport:
-    """A page that was made again, of which sweeps, and why others were left out."""
+    """A page that was written anew, its sweeps, and why other sweeps were left out."""
 
     page: Path
     sweeps: tuple[SweepRecord, ...]
@@ -35,38 +35,47 @@ class SweepReport:
 
 
 def show_report(options: argparse.Namespace) -> None:
-    """The verb. Raises UsageError for a flag that does nothing here, and whatever `report` raises."""
+    """Run the command `report`.
+
+    Raises:
+        UsageError: for a flag that has no effect here, for a sweep that does not exist, or for an unknown revision.
+    """
     for flag in OTHER_FLAGS:
         if getattr(options, flag):
             raise UsageError(
                 f"report takes no --{flag.replace('_', '-')}", where="command line", next_step=REPORT_USAGE
             )
-    made = report(options.overrides[1:], options.since)
+    written = report(options.overrides[1:], options.since)
     if options.json:
-        print(json.dumps(report_json(made), indent=2))
+        print(json.dumps(report_json(written), indent=2))
         return
-    for reason in made.left_out:
+    for reason in written.left_out:
         print(f"warning: left out {reason}", file=sys.stderr)
-    variants = sum(len(sweep.variants) for sweep in made.sweeps)
-    several = "" if len(made.sweeps) == 1 else "s"
-    print(f"report  {show_path(made.page)}  {variants} variants of {len(made.sweeps)} sweep{several}")
+    variants = sum(len(sweep.variants) for sweep in written.sweeps)
+    several = "" if len(written.sweeps) == 1 else "s"
+    print(f"report  {show_path(written.page)}  {variants} variants of {len(written.sweeps)} sweep{several}")
 
 
 def report(words: Sequence[str], since: str | None) -> SweepReport:
-    """The page of one sweep in its folder, or of several beside their folders.
+    """Write the page of one sweep into its folder, or the page of several sweeps next to their folders.
 
-    Raises UsageError for a sweep that is not there or cannot be read, and for a revision that git does not know.
+    Args:
+        words: Ids, folders or records of sweeps, and `output_root=FOLDER`. Without a sweep, the latest one is used.
+        since: A git revision. Sweeps from before it are left out. None means no limit.
+
+    Raises:
+        UsageError: for a sweep that does not exist or cannot be read, and for a revision that git does not know.
     """
-    named, outputs = take_root(words)
-    root = Path(outputs) / FOLDER
-    folders = [find_folder(word, root) for word in named] if named else list(folders_below(root))
+    sweep_names, output_root = split_output_root(words)
+    root = Path(output_root) / FOLDER
+    folders = [find_folder(word, root) for word in sweep_names] if sweep_names else list(find_sweep_folders(root))
     if not folders:
         raise UsageError(
             f"there is no sweep below {root}",
             where="command line",
-            next_step="tflbuild -m +recipe=NAME key=a,b makes one; output_root=... looks in another place",
+            next_step="tflbuild -m +recipe=NAME key=a,b makes one; output_root=... names another folder",
         )
-    if not named and since is None:
+    if not sweep_names and since is None:
         folders = folders[-1:]
     folders = list({folder.resolve(): folder for folder in folders}.values())
     sweeps = [read_record(folder / RECORD) for folder in folders]
@@ -75,79 +84,100 @@ def report(words: Sequence[str], since: str | None) -> SweepReport:
         sweeps, left_out = choose_since(sweeps, since)
     store = Store(store_root())
     sweeps = [add_sensitivity(sweep, store) for sweep in sort_sweeps(sweeps)]
-    place = folders[0] if len(folders) == 1 and since is None else root
-    page, text = place / PAGE, sweep_page(sweeps)
+    folder = folders[0] if len(folders) == 1 and since is None else root
+    page, text = folder / PAGE, sweep_page(sweeps)
     with disk_errors(root):
-        if not page.is_file() or page.read_bytes() != text.encode():  # else the sweep would not find all as it left it
-            write_page(place, PAGE, text)
+        # An unchanged page keeps its time stamp: otherwise, the next run of the sweep would not be an unchanged build.
+        if not page.is_file() or page.read_bytes() != text.encode():
+            write_page(folder, PAGE, text)
     return SweepReport(page, tuple(sweeps), tuple(left_out))
 
 
-def report_json(made: SweepReport) -> dict[str, Json]:
-    """The same for programs."""
+def report_json(written: SweepReport) -> dict[str, Json]:
+    """Return a report as JSON: the path of the page, its sweeps, and the sweeps that were left out."""
     sweeps = [
-        {"id": one.id, "commit": one.git and one.git.commit, "variants": len(one.variants)} for one in made.sweeps
+        {"id": sweep.id, "commit": sweep.git and sweep.git.commit, "variants": len(sweep.variants)}
+        for sweep in written.sweeps
     ]
-    return {"report": str(made.page), "sweeps": sweeps, "left_out": list(made.left_out)}
+    return {"report": str(written.page), "sweeps": sweeps, "left_out": list(written.left_out)}
 
 
-def take_root(words: Sequence[str]) -> tuple[list[str], str]:
-    """(sweeps named, output folder)."""
-    mark = "output_root="
-    roots = [word.removeprefix(mark) for word in words if word.startswith(mark)]
-    return [word for word in words if not word.startswith(mark)], roots[-1] if roots else OUTPUTS
+def split_output_root(words: Sequence[str]) -> tuple[list[str], str]:
+    """Split the words of the command line into sweeps and the output folder."""
+    prefix = "output_root="
+    roots = [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
+    return [word for word in words if not word.startswith(prefix)], roots[-1] if roots else OUTPUTS
 
 
-def folders_below(root: Path) -> Iterator[Path]:
-    """Every finished sweep's folder, the oldest first: names begin with the time."""
+def find_sweep_folders(root: Path) -> Iterator[Path]:
+    """Return the folders of all finished sweeps, the oldest first. Their names begin with the time."""
     return (path.parent for path in sorted(root.glob(f"*/{RECORD}")))
 
 
 def find_folder(word: str, root: Path) -> Path:
-    """The folder that a path or an id names. Raises UsageError where no sweep is."""
-    for place in (Path(word), root / word):
-        folder = place.parent if place.name == RECORD else place
+    """Return the folder of a sweep.
+
+    Args:
+        word: An id, the path of a folder, or the path of a record.
+        root: The folder that contains the folders of sweeps.
+
+    Raises:
+        UsageError: for a folder without a sweep.
+    """
+    for candidate in (Path(word), root / word):
+        folder = candidate.parent if candidate.name == RECORD else candidate
         if (folder / RECORD).is_file():
             return folder
-    there = Path(word).is_dir() or (root / word).is_dir()
-    known = [folder.name for folder in folders_below(root)]
+    folder_exists = Path(word).is_dir() or (root / word).is_dir()
+    known_ids = [folder.name for folder in find_sweep_folders(root)]
     raise UsageError(
-        f"'{word}' has no {RECORD}" if there else f"there is no sweep '{word}'",
+        f"'{word}' has no {RECORD}" if folder_exists else f"there is no sweep '{word}'",
         where="command line",
-        why=nearest(os.path.basename(word), known) or f"looked for a folder with a {RECORD}, here and in {root}",
-        next_step=f"give an id or a folder; output_root=... looks elsewhere than in {root.parent}",
+        why=nearest(os.path.basename(word), known_ids) or f"looked for a folder with a {RECORD}, here and in {root}",
+        next_step=f"give an id or a folder; output_root=... names another folder than {root.parent}",
     )
 
 
 def choose_since(sweeps: Sequence[SweepRecord], revision: str) -> tuple[list[SweepRecord], list[str]]:
-    """(the sweeps made at a commit or after it, why the others are none). Raises UsageError when there is none."""
+    """Select the sweeps that were made at a commit or after it.
+
+    Args:
+        sweeps: All sweeps.
+        revision: A git revision.
+
+    Returns:
+        The selected sweeps, and a line for each sweep whose age git does not know.
+
+    Raises:
+        UsageError: for an unknown revision, or if no sweep is selected.
+    """
     first = find_commit(revision)
     answers = {sweep.git.commit: is_since(sweep.git.commit, first) for sweep in sweeps if sweep.git is not None}
-    kept, left_out = [], []
+    selected, left_out = [], []
     for sweep in sweeps:
         answer = None if sweep.git is None else answers[sweep.git.commit]
         if answer:
-            kept.append(sweep)
+            selected.append(sweep)
         elif answer is None:
-            why = "it has no commit" if sweep.git is None else f"git does not know its commit {sweep.git.short}"
-            left_out.append(f"{sweep.id}: {why}")
-    if not kept:
+            reason = "it has no commit" if sweep.git is None else f"git does not know its commit {sweep.git.short}"
+            left_out.append(f"{sweep.id}: {reason}")
+    if not selected:
         raise UsageError(
             f"no sweep was made at {revision} or after it",
             where=f"command line: --since {revision}",
             why="\n".join([f"of {len(sweeps)} sweeps, {len(sweeps) - len(left_out)} are from before", *left_out]),
             next_step="an earlier revision, or name the sweeps",
         )
-    return kept, left_out
+    return selected, left_out
 
 
 def sort_sweeps(sweeps: Sequence[SweepRecord]) -> list[SweepRecord]:
-    """By the place of their commits in history where git knows all of them, else by time."""
+    """Return sweeps in the order of their commits if git knows all of them, otherwise in the order of their times."""
     commits = {sweep.git.commit for sweep in sweeps if sweep.git is not None}
-    places = order_commits(commits) if len(commits) > 1 else {}
+    positions = order_commits(commits) if len(commits) > 1 else {}
 
     def rank(sweep: SweepRecord) -> tuple[int, str]:
-        known = sweep.git is not None and places.keys() >= commits
-        return places[sweep.git.commit] if known and sweep.git is not None else -1, sweep.created
+        comparable = sweep.git is not None and positions.keys() >= commits
+        return positions[sweep.git.commit] if comparable and sweep.git is not None else -1, sweep.created
 
     return sorted(sweeps, key=rank)
