@@ -204,7 +204,7 @@ MISTAKES = (
         "a_key_that_nothing_reads",
         "quantization.calibration.percentile=99",
         "A key has no effect under the chosen method",
-        "would not be read by quantization.calibration.method=min_max",
+        "is not used by quantization.calibration.method=min_max",
     ),
     told(
         "a_benchmark_that_is_not_chosen",

@@ -154,9 +154,9 @@ def test_weights_chosen_by_samples_need_some(project, algorithm):
             "the algorithm mse cannot choose blockwise_32 weights",
         ),
         (["quantization=weight_only_int4", "quantization.granularity=blockwise_32"], "cannot have blockwise_32"),
-        (["quantization=float16", "quantization.algorithm=mse"], "'quantization.algorithm' would not be read"),
-        (["quantization=none", "quantization.granularity=per_tensor"], "'quantization.granularity' would not be read"),
-        (["quantization=int16x8", "quantization.symmetric=true"], "'quantization.symmetric' would not be read"),
+        (["quantization=float16", "quantization.algorithm=mse"], "'quantization.algorithm' is not used"),
+        (["quantization=none", "quantization.granularity=per_tensor"], "'quantization.granularity' is not used"),
+        (["quantization=int16x8", "quantization.symmetric=true"], "'quantization.symmetric' is not used"),
     ],
 )
 def test_a_refinement_that_the_scheme_cannot_have_is_refused(project, overrides, what):

@@ -94,4 +94,4 @@ def test_an_option_that_the_converter_lacks_is_refused(project):
 def test_an_option_that_nothing_would_read_is_refused(project):
     done = project.run("source.path=x", "converter._experimental_disable_per_channel=true")
     assert done.code == 2
-    assert "'converter._experimental_disable_per_channel' would do nothing" in done.err
+    assert "'converter._experimental_disable_per_channel' has no effect" in done.err

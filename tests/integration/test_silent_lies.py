@@ -152,7 +152,7 @@ def test_a_float16_build_does_not_claim_that_its_dataset_was_used(project):
     (manifest,) = (project.folder / "outputs" / "half").rglob("*float16*/manifest.json")
     assert json.loads(manifest.read_text())["samples"] == {}
     alone = project.run(*NET, "name=half", "quantization=float16", *data)
-    assert alone.code == 2 and "'dataset.path' would not be read by quantization=float16" in alone.err
+    assert alone.code == 2 and "'dataset.path' is not used by quantization=float16" in alone.err
 
 
 def test_weights_that_are_left_float_are_no_dynamic_range_quantization(project):

@@ -239,7 +239,7 @@ BOMB = "name: &a0 [x]\n" + "".join(f"k{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n
     [
         (BOMB, "more than 10,000 values"),
         ("name: " + "[" * 1000 + "]" * 1000, "levels deep"),
-        ("0x10", "no mapping"),
+        ("0x10", "must be a mapping"),
         ("name: !!python/name:os.system x", "is a tag"),
         ('name: "\\ud800"', "surrogate"),
         (os.mkfifo, "a pipe"),

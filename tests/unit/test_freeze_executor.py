@@ -47,7 +47,7 @@ def test_a_file_names_no_cluster(recipe, key, monkeypatch, tmp_path):
     }.items():
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(text)
-    with pytest.raises(RecipeError, match=f"'executor.{key}' is not taken from a file"):
+    with pytest.raises(RecipeError, match=f"'executor.{key}' may not be set in a file"):
         freeze_executor(compose(["+recipe=net"]))
     typed = freeze_executor(compose(["+recipe=net", f"executor.{key}=ray://h:1"]))
     assert getattr(typed, key) == "ray://h:1"

@@ -228,8 +228,8 @@ def test_a_value_that_the_converter_would_choke_on_is_refused(override, told):
 )
 def test_an_option_of_a_quantizer_that_is_not_used_is_refused(overrides, why):
     error = refused(*overrides, "converter._experimental_full_integer_quantization_bias_type=int32")
-    assert error.what == "'converter._experimental_full_integer_quantization_bias_type' would do nothing"
-    assert error.why == f"it acts while TFLiteConverter quantizes, and here {why}"
+    assert error.what == "'converter._experimental_full_integer_quantization_bias_type' has no effect"
+    assert error.why == f"it takes effect while TFLiteConverter quantizes, and here {why}"
 
 
 def test_it_passes_where_that_quantizer_is_used_and_options_left_alone_are_none():
@@ -264,7 +264,7 @@ def test_user_operators_are_tensorflows():
 def test_what_acts_while_a_model_is_converted_is_refused_for_one_that_is_converted(override, key):
     error = refused(*TFLITE, override)
     assert error.what == f"'{key}' cannot be applied to a .tflite file"
-    assert error.why == "it acts while a model is converted, and this one is converted already"
+    assert error.why == "it takes effect while a model is converted, and this one is converted already"
     assert error.where == f"command line: {override}"
 
 

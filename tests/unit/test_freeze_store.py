@@ -97,7 +97,7 @@ def test_what_names_no_store_is_refused_with_what_does(monkeypatch, url, why):
 def test_a_variable_that_is_neither_true_nor_false_is_refused(monkeypatch, value):
     monkeypatch.setenv("TFLBUILD_PUSH", value)
     error = refused()
-    assert error.what == f"'{value}' is no value of 'store.push', which takes a bool"
+    assert error.what == f"'{value}' is not a valid value of 'store.push', which takes a bool"
     assert "TFLBUILD_PUSH" in error.why
 
 

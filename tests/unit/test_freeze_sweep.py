@@ -53,7 +53,7 @@ def test_a_metric_of_ones_own_is_a_figure_where_the_recipe_has_it():
         ("[latncy_ms:min]", "'latncy_ms' is no figure that is measured", "did you mean: latency_ms"),
         ("[outputs.y:max]", "'outputs.y' is no figure that is measured", "outputs.NAME.snr_db"),
         ("[outputs.y.top1:max]", "'outputs.y.top1' is no figure that is measured", "outputs.NAME.snr_db"),
-        ("[arena_bytes:min]", "'arena_bytes' does not say of which target", "tflm.arena_bytes"),
+        ("[arena_bytes:min]", "'arena_bytes' does not name a target", "tflm.arena_bytes"),
         ("[tflm.arena_byte:min]", "'tflm.arena_byte' is no figure that is measured", "did you mean: tflm.arena_bytes"),
         ("[tflm.arena_byte:min]", "'tflm.arena_byte' is no figure that is measured", "known of target=tflm: fallback"),
         ("[mine.cycles:min]", "'mine.cycles' is no figure that is measured", "did you mean: mine.cycles"),

@@ -40,21 +40,21 @@ def find(composer, answer, folder):
         asked.append(jobs)
         return [answer(job) for job in jobs]
 
-    return asked, hydra_plugins.find_jobs(composer, composer.drive(), folder, build)
+    return asked, hydra_plugins.find_jobs(composer, composer.find_plugins(), folder, build)
 
 
 # the basic sweeper, the default
 
 
 def test_a_sweep_is_one_batch_that_the_launcher_of_tflbuild_runs():
-    drive = Composer([RECIPE, SPACE]).drive()
+    drive = Composer([RECIPE, SPACE]).find_plugins()
     assert (drive.sweeper, drive.launcher, drive.config) == ("basic", "tflbuild", None)
     assert [len(batch) for batch in drive.batches] == [3]
 
 
 def test_a_sweep_composes_no_base_that_no_job_needs():
     composer = Composer([RECIPE, "dataset.count=8,16"])
-    drive = composer.drive()
+    drive = composer.find_plugins()
     for job in drive.batches[0]:
         composer.compose(job, shared=True)
     assert len(composer._bases) == 1
@@ -75,7 +75,7 @@ def test_a_recipe_may_say_what_is_swept_and_the_command_line_has_the_last_word()
 
 
 def test_batches_are_as_large_as_asked_for():
-    drive = Composer([RECIPE, SPACE, "hydra.sweeper.max_batch_size=2"]).drive()
+    drive = Composer([RECIPE, SPACE, "hydra.sweeper.max_batch_size=2"]).find_plugins()
     assert [len(batch) for batch in drive.batches] == [2, 1]
     assert all("hydra" not in text for batch in drive.batches for job in batch for text in job)
 
@@ -90,14 +90,14 @@ def test_batches_are_as_large_as_asked_for():
         ("hydra.sweeper.max_batch_size=1,2", "several values"),
         ("hydra.sweeper.max_batch_size=0", "at least 1"),
         ("hydra.sweeper.params={a:1}", "for recipes"),
-        ("quantization.calibration.percentile=interval(99,100)", "no end of values"),
+        ("quantization.calibration.percentile=interval(99,100)", "infinitely many values"),
         ("hydra/sweeper=optna", "no option of the group"),
         ("hydra.sweeper.colour=1", "not a key of"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused(told, what):
     with pytest.raises((UsageError, RecipeError), match=what) as caught:
-        Composer([RECIPE, told]).drive()
+        Composer([RECIPE, told]).find_plugins()
     assert told in caught.value.where
 
 
@@ -136,8 +136,8 @@ def test_no_file_sets_the_environment_of_a_launcher_or_what_it_calls(header, ent
         recipes__net=f"defaults: [/own/{entry}, mobilenet_int8]\n".replace("@", "@_global_."),
         conf__own__x=f"# {header}\nenv_set: {{LD_PRELOAD: own.so}}\n",
     )
-    with pytest.raises(RecipeError, match=r"'hydra\.job\.env_set.LD_PRELOAD' is no setting of tflbuild"):
-        Composer(["+recipe=net", "hydra/launcher=basic", "quantization=none,int8"]).drive()
+    with pytest.raises(RecipeError, match=r"'hydra\.job\.env_set.LD_PRELOAD' is not a setting of tflbuild"):
+        Composer(["+recipe=net", "hydra/launcher=basic", "quantization=none,int8"]).find_plugins()
 
 
 @pytest.mark.parametrize(
@@ -157,18 +157,18 @@ def test_what_reaches_out_is_typed_and_not_taken_from_a_file(chosen, key, value)
     section, _, name = key.partition(".")
     typed = ["+recipe=net", f"hydra/{chosen}", AIMS, "quantization=none,int8"]
     write_files(recipes__net=f"defaults: [mobilenet_int8]\nhydra: {{{section}: {{{name}: {value}}}}}\n")
-    with pytest.raises(RecipeError, match=rf"'hydra.{key}(\.\w+)?' is not taken from a file"):
-        Composer(typed).drive()
+    with pytest.raises(RecipeError, match=rf"'hydra.{key}(\.\w+)?' may not be set in a file"):
+        Composer(typed).find_plugins()
     write_files(recipes__net="defaults: [mobilenet_int8]\n")
     if "\\n" not in value and not value.startswith("{"):
-        assert Composer([*typed, f"hydra.{key}={value}"]).drive().config.hydra[section][name]
+        assert Composer([*typed, f"hydra.{key}={value}"]).find_plugins().config.hydra[section][name]
 
 
 def test_a_file_of_the_project_that_hides_a_plugin_sets_no_more():
     require_module("hydra_plugins.hydra_joblib_launcher", "joblib")
     write_files(conf__hydra__launcher__joblib="temp_folder: /tmp/own\n")
-    with pytest.raises(RecipeError, match=r"'hydra\.launcher\.temp_folder' is not taken from a file"):
-        Composer([RECIPE, "hydra/launcher=joblib", "quantization=none,int8"]).drive()
+    with pytest.raises(RecipeError, match=r"'hydra\.launcher\.temp_folder' may not be set in a file"):
+        Composer([RECIPE, "hydra/launcher=joblib", "quantization=none,int8"]).find_plugins()
 
 
 def test_a_recipe_sets_what_does_no_harm():
@@ -177,7 +177,7 @@ def test_a_recipe_sets_what_does_no_harm():
     write_files(
         recipes__net=f"defaults: [mobilenet_int8]\nhydra: {{sweeper: {sweeper}, launcher: {{n_jobs: 2, prefer: x}}}}\n"
     )
-    drive = Composer(["+recipe=net", "hydra/sweeper=optuna", "hydra/launcher=joblib", AIMS, SPACE]).drive()
+    drive = Composer(["+recipe=net", "hydra/sweeper=optuna", "hydra/launcher=joblib", AIMS, SPACE]).find_plugins()
     assert drive.config.hydra.sweeper.n_trials == 3 and drive.config.hydra.launcher.n_jobs == 2
 
 
@@ -198,7 +198,7 @@ def test_a_plugin_that_is_not_installed_is_named_by_what_brings_it(told, package
     group, _, option = told.partition("=")
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group.partition("/")[2]], f"{option}.yaml", raising=False)
     with pytest.raises(MachineError, match="not installed") as caught:
-        Composer([RECIPE, told]).drive()
+        Composer([RECIPE, told]).find_plugins()
     assert package in caught.value.next_step and caught.value.exit_code == 4
 
 
@@ -292,7 +292,7 @@ def test_objectives_are_those_of_the_recipe():
     Path("recipes/net.yaml").write_text(
         "defaults: [mobilenet_int8, override /hydra/sweeper: optuna]\nsweep: {objectives: ['bytes:min']}\n"
     )
-    drive = Composer(["+recipe=net", SPACE]).drive()
+    drive = Composer(["+recipe=net", SPACE]).find_plugins()
     assert drive.sweeper == "optuna" and drive.batches is None
     assert hydra_plugins.objectives_of(drive, KeyLocations()) == (BYTES,)
 
@@ -358,7 +358,7 @@ def test_a_batch_decides_nothing_where_what_is_measured_is_swept(told, differs):
     params = "{quantization: 'none,int8', benchmark: 'none,host'}"
     Path("recipes/net.yaml").write_text(f"defaults: [mobilenet_int8]\nhydra: {{sweeper: {{params: {params}}}}}\n")
     composer = Composer(list(told) if "+recipe=net" in told else [RECIPE, *told])
-    assert hydra_plugins.may_differ(composer, composer.drive()) is differs
+    assert hydra_plugins.may_differ(composer, composer.find_plugins()) is differs
 
 
 def test_a_later_batch_may_measure_less_than_the_first():

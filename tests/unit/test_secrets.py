@@ -208,7 +208,7 @@ def test_a_secret_names_no_folder(recipe, monkeypatch, key):
     recipe(f"source: {{call: 'm.py:f'}}\n{key}: x-${{oc.env:MY_TOKEN}}\n")
     with pytest.raises(RecipeError) as caught:
         compose(["+recipe=theirs"])
-    assert f"'{key}' holds a secret" in str(caught.value) and "abcdef-123" not in str(caught.value)
+    assert f"'{key}' contains a secret" in str(caught.value) and "abcdef-123" not in str(caught.value)
 
 
 def test_a_variable_that_reads_like_a_token_is_hidden_whatever_its_name(monkeypatch):
@@ -230,7 +230,7 @@ def test_a_variable_that_reads_like_a_token_is_hidden_whatever_its_name(monkeypa
 def test_a_recipe_sends_no_variable_to_a_host_that_it_names(recipe, monkeypatch, text):
     monkeypatch.setenv("SOME_THING", "plain")
     recipe(f"{text}\n")
-    with pytest.raises(RecipeError, match=r"'source\.handle' holds a variable of yours"):
+    with pytest.raises(RecipeError, match=r"'source\.handle' contains one of your environment variables"):
         compose(["+recipe=theirs", "source=hub"])
 
 

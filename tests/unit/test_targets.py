@@ -55,9 +55,9 @@ def test_limits_of_all_reach_those_that_have_such_a_figure_and_a_target_s_own_co
 @pytest.mark.parametrize(
     ("told", "what", "why"),
     [
-        (("target=cpu", "target.gates.fallback_opz=0"), "'fallback_opz' is no figure of 'target'", "fallback_ops"),
-        (("target=cpu", "target.cpu.gates.arena_bytes=1"), "'arena_bytes' is no figure of 'target.cpu'", ""),
-        (("target.gates.fallback_ops=0",), "'fallback_ops' is no figure of a target: none is chosen", ""),
+        (("target=cpu", "target.gates.fallback_opz=0"), "'fallback_opz' is not a figure of 'target'", "fallback_ops"),
+        (("target=cpu", "target.cpu.gates.arena_bytes=1"), "'arena_bytes' is not a figure of 'target.cpu'", ""),
+        (("target.gates.fallback_ops=0",), "'fallback_ops' is not a figure of a target: none is chosen", ""),
         (("target=cpu", "target.gates.fallback_ops=x"), "'target.gates.fallback_ops' is x, and must be a finite", ""),
         (("target=cpu", "target.cpu.threads_swept=[0]"), "'target.cpu.threads_swept' is 0, and must be at least 1", ""),
         (("target=cpu", "+target.gpu.precision=float32"), "'target.gpu' is no profile that was chosen", ""),
@@ -266,7 +266,7 @@ def write_board(text):
         (START, "target 'board' lacks its package", "conf/target/board.yaml:1"),
         ("max_rank: 4\n", "target 'board' lacks its package", "conf/target/board.yaml:1"),
         (f"# @package target.other\n{START}", "target 'board' lacks its package", "conf/target/board.yaml:1"),
-        (f"{HEAD}max_rank: 4\n", "target 'board' starts from no profile", "conf/target/board.yaml"),
+        (f"{HEAD}max_rank: 4\n", "target 'board' is not based on a profile", "conf/target/board.yaml"),
     ],
 )
 def test_a_file_that_is_no_profile_is_refused(text, what, where, chosen):
@@ -305,7 +305,7 @@ BY_TARGET = (*MODEL, "dataset=synthetic", "quantization=by_target")
     [
         ("quantization=int9", "no option of the group 'quantization' is called 'int9'"),
         ("quantisation=int8", "'quantisation' is not a key of a recipe"),
-        ("quantization.input_type=int9", "'int9' is no value of 'quantization.input_type'"),
+        ("quantization.input_type=int9", "'int9' is not a valid value of 'quantization.input_type'"),
         ("quantization=[int8]", "'quantization' takes the name of an option"),
         ("quantization=[int8", "cannot read the override"),
         ("quantization=float16", "target=board has no kernels for quantization=float16"),

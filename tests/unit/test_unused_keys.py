@@ -101,8 +101,8 @@ SWEPT = [
 def test_a_key_that_another_variant_of_a_sweep_reads_is_kept_for_it_and_noted(choices, key, required):
     without, having = freeze_all(choices, key, *required, multirun=True)
     name = key.partition("=")[0]
-    assert name in {one.key for one in without.unread} and name not in {one.key for one in having.unread}
-    notes = note_unused_keys([without.unread, having.unread])
+    assert name in {one.key for one in without.unused_keys} and name not in {one.key for one in having.unused_keys}
+    notes = note_unused_keys([without.unused_keys, having.unused_keys])
     assert notes and len({note.split("'")[1] for note in notes}) == len(notes)
 
 
@@ -156,16 +156,16 @@ def test_an_option_that_the_command_chooses_leaves_keys_of_the_recipe_unread_and
     write_recipe(FULL)
     (composed,) = compose(["+recipe=net", choice])
     freeze(composed)
-    noted = {note.split("'")[1] for note in note_unused_keys([composed.unread])}
+    noted = {note.split("'")[1] for note in note_unused_keys([composed.unused_keys])}
     assert roots <= noted, noted
-    assert all(one.kept for one in composed.unread)
+    assert all(one.used_by_another for one in composed.unused_keys)
 
 
 def test_a_recipe_all_of_which_is_read_has_no_note():
     write_recipe(FULL)
     (composed,) = compose(["+recipe=net"])
     freeze(composed)
-    assert composed.unread == ()
+    assert composed.unused_keys == ()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_forgotten_choice_of_verification_drops_no_gate():
     write_recipe("source: {path: net.keras}\nverify:\n  gates: {snr_db: 30}\n")
     refused = freeze_all("+recipe=net")
     assert refused.where == "recipes/net.yaml:3: verify.gates.snr_db"
-    assert refused.what == "'verify.gates.snr_db' would not be read by verify=none"
+    assert refused.what == "'verify.gates.snr_db' is not used by verify=none"
     assert "`- override /verify: parity`" in refused.next_step
 
 
@@ -208,12 +208,14 @@ def test_samples_for_training_that_does_not_happen_are_refused_or_noted():
     chosen = ["dataset@optimize.dataset=npz", "optimize.dataset.path=x"]
     for declared in (chosen, chosen[:1], ["optimize.dataset.count=5"]):
         refused = freeze_all("source.path=net.keras", *declared)
-        assert "optimize.dataset" in refused.what and "read by optimize=none" in refused.what, refused
+        assert "optimize.dataset" in refused.what and "used by optimize=none" in refused.what, refused
     plain, pruned = freeze_all(
         "source.path=net.keras", "optimize=none,prune", *chosen, "optimize.dataset.label=y", multirun=True
     )
     assert freeze(plain).optimize is None and freeze(pruned).optimize.dataset.path == "x"
-    assert note_unused_keys([plain.unread, pruned.unread]) == ["note: 'optimize' is not used by optimize=none"]
+    assert note_unused_keys([plain.unused_keys, pruned.unused_keys]) == [
+        "note: 'optimize' is not used by optimize=none"
+    ]
 
 
 @pytest.mark.parametrize("choice", [[], ["verify=none"]])
@@ -262,7 +264,7 @@ def test_an_unread_key_of_a_projects_own_option_is_refused():
         "defaults: [/schema/quantization/none@_here_, _self_]\ngranularity: per_tensor\n"
     )
     refused = freeze_all("source.path=x", "quantization=mine")
-    assert "'quantization.granularity' would not be read" in refused.what
+    assert "'quantization.granularity' is not used" in refused.what
 
 
 def test_a_dict_on_the_command_line_is_taken_apart():

@@ -157,7 +157,10 @@ class Doctor:
                 return
 
     def build(self, fix: str) -> BuildAttempt | None:
-        """Build once, with the outputs in the store only. Returns None for a fix that does not compose or has no effect.
+        """Build once, with the outputs in the store only.
+
+        Returns:
+            The attempt. None for a fix that does not compose or has no effect.
 
         Raises:
             RecipeError: for an invalid recipe without a fix.

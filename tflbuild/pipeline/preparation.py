@@ -130,7 +130,7 @@ def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], sto
             refused[index] = RefusedVariant(job.variant, job.overrides, error)
     resolved = tuple(accepted.values())
     locations = tuple(
-        replace(composed[index].locations, unread=tuple(unused.key for unused in composed[index].unread))
+        replace(composed[index].locations, unused_keys=tuple(unused.key for unused in composed[index].unused_keys))
         for index in accepted
     )
     return PreparedBuild(
@@ -142,7 +142,7 @@ def prepare_jobs(composed: Sequence[Composed], read: dict[str, Stat | None], sto
         refused=refused,
         shared=shared,
         cluster=cluster,
-        notes=(*note_unused_keys(composed[index].unread for index in accepted), *note_unconfirmed(shared)),
+        notes=(*note_unused_keys(composed[index].unused_keys for index in accepted), *note_unconfirmed(shared)),
     )
 
 

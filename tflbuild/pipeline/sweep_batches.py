@@ -68,7 +68,7 @@ def run_sweep(overrides: Sequence[str], executor: Executor, console: Console) ->
     """Build every job that the sweeper chooses."""
     read = observe_configuration()
     composer = Composer(list(overrides))
-    plugins = composer.drive()
+    plugins = composer.find_plugins()
     batches = BatchRunner(composer, plugins, executor, console, read)
     stopped = None
     if plugins.batches is not None:

@@ -1,4 +1,4 @@
-"""A recipe that is to be timed, whether it says so or not."""
+"""Compose recipes for `tflbuild benchmark`, with the option `benchmark=host` if they have none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tflbuild.config.schema.schema_benchmark import HostBenchmark
 
 
 def compose_timed(overrides: list[str]) -> list[Composed]:
-    """As `compose` does it for a build, once; what times nothing gets `benchmark=host`, and the keys told of that."""
+    """Compose a build whose artifact is measured.
+
+    A job without a benchmark gets `benchmark=host`, so that the keys of this option can be set.
+    """
     composer = Composer(overrides)
     check_hydra_keys(composer.parse(composer.normal), multirun=False)
     _supply(composer, composer.normal)
@@ -22,7 +25,7 @@ def compose_timed(overrides: list[str]) -> list[Composed]:
 
 
 def _supply(composer: Composer, job: Job) -> None:
-    """The option where the job has none, before the values of its keys."""
+    """Set `benchmark=host` in the base of a job without a benchmark, before the values of its keys are applied."""
     (base, declarations), _ = composer.base_of(job)
     if base.benchmark.kind == "none":
         with open_dict(base):

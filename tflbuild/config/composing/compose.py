@@ -1,7 +1,7 @@
-"""YAML and overrides -> typed schemas: the room that knows Hydra.
+"""Compose YAML files and overrides into the typed schema. Outside of `config/`, nothing knows Hydra.
 
-What leaves it is a `Composed`: plain dataclass instances, their names, and what was read to make
-them. Every mistake that Hydra finds becomes a RecipeError here.
+The result is `Composed`: plain dataclass instances, names, and what was read to make them. Every mistake that Hydra
+finds becomes a RecipeError.
 """
 
 from __future__ import annotations
@@ -64,11 +64,12 @@ ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 
 @dataclass(frozen=True)
 class Composed:
-    """One composed variant. `environment` are the variables that the configuration reads, `unread` the keys that
-    were declared and that the chosen options do not read.
+    """One composed variant.
 
-    `written_store` is the section `store` before interpolation, `typed` what the user typed of it, of
-    `executor` and of `source`."""
+    `environment` are the environment variables that the configuration reads. `unused_keys` are the declared keys that
+    the chosen options do not use. `written_store` is the section `store` before interpolation. `typed` has what the
+    user typed of the sections `store`, `executor` and `source`.
+    """
 
     name: str
     variant: str
@@ -76,13 +77,13 @@ class Composed:
     build: schema.RecipeConfig
     environment: tuple[str, ...]
     locations: config_errors.KeyLocations
-    unread: tuple[UnusedKey, ...] = ()
+    unused_keys: tuple[UnusedKey, ...] = ()
     written_store: Mapping[str, str] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Composer:
-    """Composes the jobs of one command. What jobs share is done once: a sweep of leaf values composes one base.
+    """Composes the jobs of one command. Shared work is done once: a sweep over values of keys composes one base.
 
     Hydra itself takes about 0.1 s a job, nearly all of it for groups and defaults.
     """
@@ -93,34 +94,45 @@ class Composer:
         self.loader = cast(RecipeLoader, self.hydra.config_loader)
         self.overrides = tuple(overrides)
         self.normal = normalise(overrides)
-        self.typed = dict(zip(self.normal, overrides, strict=True))  # -> what the user wrote
-        self._origins: dict[str, str] = {}  # an override that a target's preset stands for -> where that is said
+        # Maps an override in Hydra's grammar to the text that the user typed.
+        self.typed = dict(zip(self.normal, overrides, strict=True))
+        # Maps an override of a target's preset to the place where the preset is written.
+        self._origins: dict[str, str] = {}
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], tuple[DictConfig, DeclaredKeys]] = {}
         self._read_in_recipe: dict[str, frozenset[str] | None] = {}
         self._recipes: dict[str, Path | None] = {}
-        self._own: DictConfig | None = None  # Hydra's own configuration, of the first base
-        self._driving: set[str] = set()  # recipes that say how to sweep
+        # Hydra's own configuration, from the first base.
+        self._hydra_config: DictConfig | None = None
+        # The recipes that set a sweeper or a launcher.
+        self._sweeping_recipes: set[str] = set()
 
-    def drive(self) -> SweepPlugins:
-        """What `-m` is to do. Raises TflbuildError for a plugin that is not there and for a setting that is none."""
+    def find_plugins(self) -> SweepPlugins:
+        """Return the sweeper, the launcher and, if they are known beforehand, the jobs of `-m`.
+
+        Raises:
+            TflbuildError: for a plugin that is not installed, and for a setting that is not valid.
+        """
         parsed = self.parse(self.normal)
         check_hydra_keys(parsed, multirun=True)
         require_swept(parsed)
-        for text, one in zip(self.overrides, parsed, strict=True):
-            if not one.is_sweep_override():  # sweepers write what they were given anew
-                self.typed.setdefault(f"{one.get_key_element()}={one.get_value_element_as_str()}", text)
-        asked = [one for one in parsed if one.is_hydra_override() or one.is_sweep_override()]
-        if not any(one.is_hydra_override() or not one.is_discrete_sweep() for one in asked):
+        for text, override in zip(self.overrides, parsed, strict=True):
+            # Sweepers write overrides anew, so their texts are mapped to what the user typed as well.
+            if not override.is_sweep_override():
+                self.typed.setdefault(f"{override.get_key_element()}={override.get_value_element_as_str()}", text)
+        sweep_overrides = [
+            override for override in parsed if override.is_hydra_override() or override.is_sweep_override()
+        ]
+        if not any(override.is_hydra_override() or not override.is_discrete_sweep() for override in sweep_overrides):
             jobs = self._expand(self.normal)
             self._config_of(jobs[0])
-            if self._own is not None and _is_usual(self._own):
+            if self._hydra_config is not None and _has_default_plugins(self._hydra_config):
                 return SweepPlugins(BASIC, default_launcher.NAME, None, [jobs])
         with config_errors.translate_errors(self.normal, self._locations(self.normal)):
-            leaves = [one for one in parsed if self._is_leaf(one) and not one.is_sweep_override()]
-            others = [text for text, one in zip(self.normal, parsed, strict=True) if one not in leaves]
+            leaves = [override for override in parsed if self._is_leaf(override) and not override.is_sweep_override()]
+            others = [text for text, override in zip(self.normal, parsed, strict=True) if override not in leaves]
             config = self.hydra.compose_config(PRIMARY, [nest(text) for text in others], RunMode.MULTIRUN)
-            nested = self.parse([nest(str(one.input_line)) for one in leaves])
+            nested = self.parse([nest(str(override.input_line)) for override in leaves])
             apply_leaves(config, nested, self.loader.declarations.kinds)
             require_harmless(PRIMARY, config, parsed, self._locations(self.normal))
         chosen = config.hydra.runtime.choices
@@ -142,26 +154,26 @@ class Composer:
 
     @property
     def recipe(self) -> Path | None:
-        """The file of the recipe that is named; None for none, and for several."""
+        """Return the file of the recipe. None if the command names no recipe or several."""
         return self._recipe_file(recipe_of(self.parse(self.normal)))
 
-    def swept(self) -> list[Override]:
-        """The overrides that stand for several values."""
+    def list_sweep_overrides(self) -> list[Override]:
+        """Return the overrides that have several values."""
         return [override for override in self.parse(self.normal) if override.is_sweep_override()]
 
     @property
     def task(self) -> Job:
-        """The overrides that are not Hydra's own."""
+        """Return the overrides that are not settings of Hydra."""
         parsed = self.parse(self.normal)
-        return [text for text, one in zip(self.normal, parsed, strict=True) if not one.is_hydra_override()]
+        return [text for text, override in zip(self.normal, parsed, strict=True) if not override.is_hydra_override()]
 
     def _expand(self, overrides: Job) -> list[Job]:
-        """The overrides of each job of a sweep: choices, ranges and globs multiplied out, repeats dropped."""
+        """Return the overrides of each job of a sweep: all combinations of choices, ranges and globs, each once."""
         parsed = self.parse(overrides)
         for override in parsed:
             if override.is_sweep_override() and not override.is_discrete_sweep():
                 raise UsageError(
-                    f"'{override.key_or_group}' has no end of values",
+                    f"'{override.key_or_group}' has infinitely many values",
                     where=f"command line: {override.input_line}",
                     why="the basic sweeper builds each of them",
                     next_step="range(start,stop,step), or a sweeper that chooses: hydra/sweeper=optuna",
@@ -173,7 +185,11 @@ class Composer:
         return list({tuple(part): part for part in parts}.values())
 
     def parse(self, overrides: list[str]) -> list[Override]:
-        """Each text is parsed once: the grammar takes milliseconds."""
+        """Parse overrides. Each text is parsed once, since the grammar takes milliseconds.
+
+        Raises:
+            UsageError: for a text that is not an override.
+        """
         new = [text for text in overrides if text not in self._parsed]
         with config_errors.translate_errors(
             overrides, config_errors.KeyLocations(overrides=tuple(overrides), origins=self._origins)
@@ -183,16 +199,26 @@ class Composer:
         return [self._parsed[text] for text in overrides]
 
     def compose(self, overrides: list[str], *, shared: bool) -> Composed:
-        """One job; `shared` where others of its kind follow."""
+        """Compose one job.
+
+        Args:
+            overrides: The overrides of the job, in Hydra's grammar.
+            shared: True if other jobs follow that may use the same base.
+
+        Raises:
+            RecipeError: for a configuration that is not valid.
+        """
         parsed = self.parse(overrides)
         locations = self._locations(overrides)
         config, declared = self._config_of(overrides, shared=shared)
-        if recipe_of(parsed) in self._driving and any(o.key_or_group == GROUP for o in self.swept()):
+        if recipe_of(parsed) in self._sweeping_recipes and any(
+            o.key_or_group == GROUP for o in self.list_sweep_overrides()
+        ):
             raise RecipeError(
-                f"'{recipe_of(parsed)}' says how to sweep, and is one of several recipes",
+                f"the recipe '{recipe_of(parsed)}' chooses a sweeper or launcher, but the sweep has several recipes",
                 where=locations.find("hydra"),
-                why="one sweeper finds the jobs, and one launcher runs them",
-                next_step="leave `hydra` out of the recipes, and choose on the command line: hydra/launcher=...",
+                why="a sweep has one sweeper and one launcher for all of its jobs",
+                next_step="remove `hydra` from the recipes, and choose on the command line: hydra/launcher=...",
             )
         leave_out_datasets(config)
         refuse_only(config.target, overrides, locations.find(ONLY))
@@ -206,7 +232,7 @@ class Composer:
         require_plain(build, locations)
         note_config(plain, OmegaConf.to_container(config))
         refuse_secret_names(build.name, build.output_root, locations)
-        typed = read_typed(one for one in self.parse(self.normal) if self._is_leaf(one))
+        typed = read_typed(override for override in self.parse(self.normal) if self._is_leaf(override))
         refuse_sent_variables(plain, getattr(build.source, "handle", ""), typed, locations)
         return Composed(
             name=build.name or recipe_of(parsed).replace("/", "-") or UNNAMED,
@@ -215,38 +241,58 @@ class Composer:
             build=build,
             environment=tuple(sorted(set(ENVIRONMENT.findall(text)))),
             locations=locations,
-            unread=tuple(self._mark_kept(find_unused_keys(build, declared), overrides, config)),
+            unused_keys=tuple(self._mark_used_by_another(find_unused_keys(build, declared), overrides, config)),
             written_store=texts_of(plain.get(STORE) if isinstance(plain, dict) else None),
             typed=typed,
         )
 
     def compose_all(self, jobs: list[Job]) -> list[Composed]:
-        """Compose all jobs of a command. Raises RecipeError for a key that no chosen option has."""
+        """Compose all jobs of a command.
+
+        Raises:
+            RecipeError: for a configuration that is not valid, and for a key that no chosen option has.
+        """
         composed = [self.compose(job, shared=len(jobs) > 1) for job in jobs]
         composed = mark_keys_used_by_other_variants(composed)
         require_chosen(composed)
         return composed
 
-    def _mark_kept(self, unread: list[UnusedKey], overrides: list[str], config: DictConfig) -> list[UnusedKey]:
-        """Mark the keys of the recipe's file that the recipe as it is written reads, without other overrides."""
-        by_target = self._locations(overrides).in_preset("quantization")  # whose targets choose the scheme
-        unread = [replace(one, kept=by_target and one.root == "dataset") for one in unread]
-        if not any(one.file for one in unread):
-            return unread
+    def _mark_used_by_another(
+        self, unused_keys: list[UnusedKey], overrides: list[str], config: DictConfig
+    ) -> list[UnusedKey]:
+        """Mark the keys of the recipe's file that the recipe uses without other overrides."""
+        # With `quantization=by_target`, the other targets may have a scheme that uses the dataset.
+        by_target = self._locations(overrides).in_preset("quantization")
+        unused_keys = [
+            replace(unused, used_by_another=by_target and unused.root == "dataset") for unused in unused_keys
+        ]
+        if not any(unused.file for unused in unused_keys):
+            return unused_keys
         written = [
-            text for text, one in zip(overrides, self.parse(overrides), strict=True) if one.key_or_group == GROUP
+            text
+            for text, override in zip(overrides, self.parse(overrides), strict=True)
+            if override.key_or_group == GROUP
         ]
         recipe = "".join(written)
         if recipe not in self._read_in_recipe:
-            self._read_in_recipe[recipe] = self._find_read_in(written, config)
-        read = self._read_in_recipe[recipe]
-        kept = {one.key for one in unread if one.file and not one.limit and (read is None or one.key in read)}
-        return [replace(one, kept=one.kept or one.key in kept) for one in unread]
+            self._read_in_recipe[recipe] = self._find_used_keys(written, config)
+        recipe_keys = self._read_in_recipe[recipe]
+        used_by_recipe = {
+            unused.key
+            for unused in unused_keys
+            if unused.file and not unused.limit and (recipe_keys is None or unused.key in recipe_keys)
+        }
+        return [
+            replace(unused, used_by_another=unused.used_by_another or unused.key in used_by_recipe)
+            for unused in unused_keys
+        ]
 
-    def _find_read_in(self, overrides: list[str], complete: DictConfig) -> frozenset[str] | None:
-        """Return the keys that a recipe alone declares and reads; None where it means nothing alone.
+    def _find_used_keys(self, overrides: list[str], complete: DictConfig) -> frozenset[str] | None:
+        """Return the keys that a recipe declares and uses without further overrides.
 
-        Values that it leaves open are taken from `complete`.
+        None if it is not valid without them.
+
+        Values that the recipe does not set are taken from `complete`.
         """
         config, declared = self._config_of(overrides)
         leave_out_datasets(config)
@@ -257,54 +303,68 @@ class Composer:
             build = make_build(config, [], "${" in str(plain), self._locations(overrides))
         except (RecipeError, OmegaConfBaseException):
             return None
-        return frozenset({one.key for one in declared} - {one.key for one in find_unused_keys(build, declared)})
+        unused = {unused_key.key for unused_key in find_unused_keys(build, declared)}
+        return frozenset({declared_key.key for declared_key in declared} - unused)
 
     def split(self, job: Job, *, shared: bool) -> list[Job]:
-        """The job as several, where what is built is left to its targets and they want different artifacts."""
+        """Split a job with `quantization=by_target` into one job for each preset of its targets.
+
+        Return other jobs unchanged.
+        """
         if self.base_of(job)[0][0].quantization.scheme != BY_TARGET:
             return [job]
         composed = self.compose(job, shared=shared)
         origins = preset_origins(composed.build.target, composed.locations)
-        self._origins |= {text: place for text, place in origins.items() if text not in self.normal}
+        self._origins |= {text: origin for text, origin in origins.items() if text not in self.normal}
         return split_by_preset(composed.build, job, self.parse(job))
 
     def _locations(self, overrides: list[str]) -> config_errors.KeyLocations:
-        told = tuple(self.typed.get(override, override) for override in overrides)
-        return config_errors.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), told, self._origins)
+        typed = tuple(self.typed.get(override, override) for override in overrides)
+        return config_errors.KeyLocations(self._recipe_file(recipe_of(self.parse(overrides))), typed, self._origins)
 
     def _config_of(self, overrides: list[str], *, shared: bool = True) -> tuple[DictConfig, list[DeclaredKey]]:
-        """Return the configuration as Hydra composes it, and what was declared. Plain values come after all else."""
+        """Return the configuration as Hydra composes it, and the declared keys.
+
+        Values of keys are applied after groups.
+        """
         (base, declarations), leaves = self.base_of(overrides)
         config = copy.deepcopy(base) if shared else base
-        if not shared:  # it is changed below, so nothing else may start from it
-            self._bases = {key: kept for key, kept in self._bases.items() if kept[0] is not base}
+        # An unshared base is changed below, so no other job may start from it.
+        if not shared:
+            self._bases = {key: entry for key, entry in self._bases.items() if entry[0] is not base}
         with config_errors.translate_errors(overrides, self._locations(overrides)):
-            told = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
+            declared = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
         chosen = [text for text in overrides if text not in leaves]
-        told += list_choices(self.parse(chosen))
-        return config, [*told, *declarations.keys]
+        declared += list_choices(self.parse(chosen))
+        return config, [*declared, *declarations.keys]
 
     def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, DeclaredKeys], list[str]]:
-        """Return what groups and defaults compose to, made once, and the plain values that follow."""
+        """Compose the groups and defaults of a job, once.
+
+        Return the result, and the overrides of values, not yet applied.
+        """
         parsed = self.parse(overrides)
         config_errors.check_overrides(parsed, self._locations(overrides))
         leaves = [self._is_leaf(override) for override in parsed]
         base = tuple(text for text, leaf in zip(overrides, leaves, strict=True) if not leaf)
         with config_errors.translate_errors(overrides, self._locations(overrides)):
             if base not in self._bases:
-                own = own_options(self.hydra.config_loader, PRIMARY, list(base))
+                project_options = own_options(self.hydra.config_loader, PRIMARY, list(base))
                 config = self.hydra.compose_config(PRIMARY, [nest(text) for text in base], RunMode.RUN)
-                self._own = self._own or config.hydra
-                if not _is_usual(config.hydra):
-                    self._driving.add(recipe_of(parsed))
+                self._hydra_config = self._hydra_config or config.hydra
+                if not _has_default_plugins(config.hydra):
+                    self._sweeping_recipes.add(recipe_of(parsed))
                 with open_dict(config):
                     del config["hydra"]
-                require_profiles(own, config.target)
+                require_profiles(project_options, config.target)
                 self._bases[base] = (config, self.loader.declarations)
         return self._bases[base], [text for text, leaf in zip(overrides, leaves, strict=True) if leaf]
 
     def _is_leaf(self, override: Override) -> bool:
-        """Whether Hydra applies it to what the defaults came to. Mirrors hydra._internal.defaults_list.Overrides."""
+        """Return whether an override sets a value after the defaults.
+
+        Mirrors hydra._internal.defaults_list.Overrides.
+        """
         name = override.key_or_group
         if override.is_hydra_override() or override.is_delete():
             return False
@@ -324,37 +384,43 @@ class Composer:
 
 
 def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
-    """One Composed for a build, one for each job of a sweep.
+    """Compose a command: one variant for a build, one for each job of a sweep.
 
-    Raises RecipeError for whatever is wrong with the configuration, before anything runs.
+    Args:
+        overrides: The overrides of the command line, as the user typed them.
+        multirun: Whether the command has `-m`.
+
+    Raises:
+        RecipeError: for a configuration that is not valid.
+        UsageError: for an override that is not valid, and for a sweeper whose jobs are not known beforehand.
     """
     composer = Composer(overrides)
     if not multirun:
         check_hydra_keys(composer.parse(composer.normal), multirun=False)
         parts = composer.split(composer.normal, shared=False)
         return composer.compose_all(parts)
-    drive = composer.drive()
-    if drive.batches is None:
+    plugins = composer.find_plugins()
+    if plugins.batches is None:
         raise UsageError(
-            f"the jobs of hydra/sweeper={drive.sweeper} are not known beforehand",
+            f"the jobs of hydra/sweeper={plugins.sweeper} are not known beforehand",
             where="command line",
-            why="it finds each by what came of those before",
-            next_step="build the sweep; or leave the sweeper out, and name the values",
+            why="it chooses each job by the results of earlier jobs",
+            next_step="build the sweep; or remove the sweeper, and name the values",
         )
-    jobs = [job for batch in drive.batches for job in batch]
+    jobs = [job for batch in plugins.batches for job in batch]
     return composer.compose_all(jobs)
 
 
 def recipe_of(overrides: list[Override]) -> str:
-    """The recipe that is named, "" for none."""
-    return next((str(one.value()) for one in overrides if one.key_or_group == GROUP), "")
+    """Return the name of the recipe that the overrides choose, "" if they choose none."""
+    return next((str(override.value()) for override in overrides if override.key_or_group == GROUP), "")
 
 
-def _is_usual(own: DictConfig) -> bool:
-    """Whether Hydra's own configuration leaves sweeper and launcher as they are by default."""
+def _has_default_plugins(hydra_config: DictConfig) -> bool:
+    """Return whether Hydra's own configuration has the default sweeper and launcher with default settings."""
     if (
-        own.runtime.choices["hydra/launcher"] != default_launcher.NAME
-        or own.sweeper._target_ != BasicSweeperConf._target_
+        hydra_config.runtime.choices["hydra/launcher"] != default_launcher.NAME
+        or hydra_config.sweeper._target_ != BasicSweeperConf._target_
     ):
         return False
-    return not own.sweeper.params and own.sweeper.max_batch_size is None
+    return not hydra_config.sweeper.params and hydra_config.sweeper.max_batch_size is None

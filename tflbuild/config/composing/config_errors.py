@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's complaints, turned into errors that say where and what was meant."""
+"""Translate errors of Hydra, OmegaConf and the YAML parser into errors that say where the mistake is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tflbuild.config.composing.yaml_files import NotYamlError, compose_yaml, rea
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
-# option of Hydra's groups -> what brings it; those of `tflbuild[...]` are extras
+# Maps an option of a Hydra group to the package that provides it. `tflbuild[...]` are extras.
 PLUGINS = {
     "hydra/sweeper/optuna": "'tflbuild[optuna]'",
     "hydra/launcher/joblib": "'tflbuild[joblib]'",
@@ -32,59 +32,60 @@ PLUGINS = {
 
 @dataclass(frozen=True)
 class KeyLocations:
-    """Where a key of one variant may have been written: its recipe file or the command line.
+    """The places where a key of one variant may have been written: its recipe file or the command line.
 
-    `origins` has the overrides that stand elsewhere, in a target's preset, and where. `unread` are the declared keys
-    that only other variants of the command read.
+    `origins` maps overrides that were written in a target's preset to that place. `unused_keys` are the declared keys
+    that only other variants of the command use.
     """
 
     recipe: Path | None = None
     overrides: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
+    unused_keys: tuple[str, ...] = ()
 
     def is_read(self, override: str) -> bool:
-        """Whether the variant reads what an override declares, so that the variant may be asked for alone with it."""
-        return override.lstrip("+").partition("=")[0] not in self.unread
+        """Return whether the variant uses the key of an override, so that a command for this variant needs it."""
+        return override.lstrip("+").partition("=")[0] not in self.unused_keys
 
     def origin(self, override: str) -> str:
-        """Where an override was written."""
+        """Return where an override was written, with its text."""
         return f"{self.origins.get(override, 'command line')}: {override}"
 
     def in_preset(self, key: str) -> bool:
-        """Whether a target's preset set it."""
+        """Return whether a target's preset set a key."""
         return any(text in self.origins and text.lstrip("+").startswith(f"{key}=") for text in self.overrides)
 
     def recipe_text(self) -> str:
-        """The recipe's file, for an error about the whole of it."""
+        """Return the path of the recipe's file, for an error about the whole file. "" without a recipe."""
         return "" if self.recipe is None else _relative(self.recipe)
 
     def find(self, key: str) -> str:
-        """`file:line: key`, or the override that set it, or the key alone."""
-        near = []
-        for override in reversed(self.overrides):  # the last one counts
-            told, _, value = override.lstrip("+~").partition("=")
-            inside = value.startswith("{") and key.startswith(f"{told}.")
-            if told == key or inside:
+        """Return where a key was written: `file:line: key`, or the override that set it, or only the key."""
+        nested_keys = []
+        # Of several overrides of a key, the last one takes effect.
+        for override in reversed(self.overrides):
+            name, _, value = override.lstrip("+~").partition("=")
+            inside = value.startswith("{") and key.startswith(f"{name}.")
+            if name == key or inside:
                 return self.origin(override)
-            near += [told] if told.startswith(f"{key}.") else []
-        if near:
-            return self.find(near[-1])
+            nested_keys += [name] if name.startswith(f"{key}.") else []
+        if nested_keys:
+            return self.find(nested_keys[-1])
         line = (find_line(self.recipe, key) or find_word(self.recipe, key)) if self.recipe else None
         if self.recipe is None or line is None:
             return key
         return f"{_relative(self.recipe)}:{line}: {key}"
 
     def override(self, key: str) -> str:
-        """The override that set this very key, the last one; "" where none did."""
-        told = (one for one in reversed(self.overrides) if one.lstrip("+~").partition("=")[0] == key)
-        return next(told, "")
+        """Return the last override that set a key itself, or ""."""
+        matches = (text for text in reversed(self.overrides) if text.lstrip("+~").partition("=")[0] == key)
+        return next(matches, "")
 
     def written(self, key: str) -> str:
-        """A plain value as it was written, before YAML made a number of it; "" when it was quoted, or not found."""
+        """Return a plain value as it was written, before YAML made a number of it. "" if it was quoted or not found."""
         for override in reversed(self.overrides):
-            told, _, value = override.lstrip("+~").partition("=")
-            if told == key:
+            name, _, value = override.lstrip("+~").partition("=")
+            if name == key:
                 return "" if value[:1] in ("'", '"') else value
         node = find_node(self.recipe, key) if self.recipe else None
         return str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else ""
@@ -98,7 +99,7 @@ def _relative(path: Path) -> str:
 
 
 def find_line(file: Path, key: str) -> int | None:
-    """The line (from 1) on which a dotted key stands in a YAML file; its nearest parent's otherwise."""
+    """Return the line (from 1) of a dotted key in a YAML file, or the line of its nearest parent."""
     line = None
     for name, _ in walk_key(file, key):
         line = name.start_mark.line + 1
@@ -106,28 +107,28 @@ def find_line(file: Path, key: str) -> int | None:
 
 
 def find_node(file: Path, key: str) -> yaml.Node | None:
-    """The value of a dotted key in a YAML file."""
-    found = list(walk_key(file, key))
-    return found[-1][1] if len(found) == len(key.split(".")) else None
+    """Return the value of a dotted key in a YAML file."""
+    pairs = list(walk_key(file, key))
+    return pairs[-1][1] if len(pairs) == len(key.split(".")) else None
 
 
 def walk_key(file: Path, key: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """(name, value) of each part of a dotted key, as far as the file has it."""
+    """Yield (name, value) of each part of a dotted key, as far as the file has it."""
     try:
         node = compose_yaml(read_yaml_text(file), str(file))
     except yaml.YAMLError:
         return
     for part in key.split("."):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((name, value) for name, value in pairs if name.value == part), None)
-        if found is None:
+        match = next(((name, value) for name, value in pairs if name.value == part), None)
+        if match is None:
             return
-        yield found
-        node = found[1]
+        yield match
+        node = match[1]
 
 
 def find_word(file: Path, word: str) -> int | None:
-    """The first line on which a word stands, for names in a defaults list."""
+    """Return the first line (from 1) that contains a word, for names in a defaults list."""
     pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.])")
     try:
         lines = read_yaml_text(file).splitlines()
@@ -138,7 +139,7 @@ def find_word(file: Path, word: str) -> int | None:
 
 @contextmanager
 def translate_errors(overrides: list[str], locations: KeyLocations | None = None) -> Iterator[None]:
-    """Raises what Hydra, OmegaConf or the YAML parser raise inside as errors of tflbuild."""
+    """Turn errors of Hydra, OmegaConf and the YAML parser into errors of tflbuild."""
     locations = locations or KeyLocations(overrides=tuple(overrides))
     try:
         yield
@@ -149,7 +150,7 @@ def translate_errors(overrides: list[str], locations: KeyLocations | None = None
             f"cannot read the override '{error.override}'",
             where=locations.origins.get(error.override or "", "command line"),
             why=str(error).split("\n")[0],
-            next_step="write key=value, +group=option or key=a,b with -m; quote what the shell would take apart",
+            next_step="write key=value, +group=option or key=a,b with -m; quote characters that the shell interprets",
         ) from None
     except ConfigCompositionException as error:
         raise _composition(error, locations) from None
@@ -159,18 +160,19 @@ def translate_errors(overrides: list[str], locations: KeyLocations | None = None
         raise convert_yaml_error(error, locations) from None
     except RecursionError:
         raise RecipeError("a value is nested too deeply", where=locations.recipe_text() or "command line") from None
-    except (HydraException, ValueError, OverflowError) as error:  # a ValueError is how Hydra meets `quantization=3`
+    # Hydra raises a ValueError for `quantization=3`.
+    except (HydraException, ValueError, OverflowError) as error:
         raise RecipeError(str(error).split("\n")[0], where=locations.recipe_text() or "command line") from None
 
 
 def convert_yaml_error(error: yaml.YAMLError, locations: KeyLocations) -> TflbuildError:
-    """A file that is no YAML: the one that was read, which may be an option of the user's own in conf/."""
+    """Return the error for a file that is not valid YAML. The file may be an option of the project in conf/."""
     mark = getattr(error, "problem_mark", None)
     file = Path(mark.name) if mark else Path()
-    named = _relative(file) if mark and file.exists() else locations.recipe_text()
-    where = named + (f":{mark.line + 1}" if mark else "")
-    what = "this YAML is refused" if isinstance(error, NotYamlError) else "not valid YAML"
-    return RecipeError(what, where=where, why=str(getattr(error, "problem", error)))
+    path = _relative(file) if mark and file.exists() else locations.recipe_text()
+    where = path + (f":{mark.line + 1}" if mark else "")
+    message = "this YAML is refused" if isinstance(error, NotYamlError) else "not valid YAML"
+    return RecipeError(message, where=where, why=str(getattr(error, "problem", error)))
 
 
 def _missing_option(error: MissingConfigException, locations: KeyLocations) -> TflbuildError:
@@ -188,11 +190,14 @@ def _missing_option(error: MissingConfigException, locations: KeyLocations) -> T
     if missing in PLUGINS:
         return MachineError(
             f"{group}={option} needs a package that is not installed",
-            where=next((locations.origin(told) for told in locations.overrides if told.endswith(f"={option}")), ""),
+            where=next((locations.origin(text) for text in locations.overrides if text.endswith(f"={option}")), ""),
             next_step=f"pip install {PLUGINS[missing]}",
         )
-    known = [name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")]
-    known += sorted({path.stem for path in (Path("conf") / group).glob("*.yaml")} - {*known})  # the project's own
+    option_names = [
+        name for name in (error.options or schema.OPTIONS.get(group) or ()) if not name.startswith("schema")
+    ]
+    # The options of the project itself.
+    option_names += sorted({path.stem for path in (Path("conf") / group).glob("*.yaml")} - {*option_names})
     where = next(
         (locations.origin(o) for o in locations.overrides if re.search(rf"[=,\[]{re.escape(option)}\b", o)), ""
     )
@@ -203,8 +208,8 @@ def _missing_option(error: MissingConfigException, locations: KeyLocations) -> T
     return RecipeError(
         f"no {noun} is called '{option}'",
         where=where,
-        why=(nearest(option, known) + looked).strip(),
-        next_step=f"choose one of: {', '.join(known)}" if known else "",
+        why=(nearest(option, option_names) + looked).strip(),
+        next_step=f"choose one of: {', '.join(option_names)}" if option_names else "",
     )
 
 
@@ -217,11 +222,11 @@ def _composition(error: ConfigCompositionException, locations: KeyLocations) -> 
         return RecipeError(
             f"'{ambiguous[1].partition('=')[0]}' has several values",
             where=f"command line: {ambiguous[1]}",
-            why="several values are a sweep",
+            why="a key with several values needs a sweep",
             next_step="add -m (--multirun), or quote the value to mean a list: key='[a,b]'",
         )
-    found = re.search(r"Could not (?:override|append|delete)[\w ]*\.? ?'([^']+)'", text)
-    key = found[1] if found else ""
+    match = re.search(r"Could not (?:override|append|delete)[\w ]*\.? ?'([^']+)'", text)
+    key = match[1] if match else ""
     bare = key.partition("@")[0].removeprefix("recipe/")
     if key.startswith("recipe/") and bare in schema.OPTIONS:
         return RecipeError(
@@ -241,7 +246,7 @@ def _composition(error: ConfigCompositionException, locations: KeyLocations) -> 
 
 
 def check_overrides(parsed: Iterable[Override], locations: KeyLocations) -> None:
-    """What Hydra's grammar lets through and its composition chokes on: no key, or no name of an option."""
+    """Raise an error for overrides that Hydra parses but cannot compose: without a key, or without an option's name."""
     for override in parsed:
         if not override.key_or_group:
             raise UsageError(
@@ -251,7 +256,7 @@ def check_overrides(parsed: Iterable[Override], locations: KeyLocations) -> None
             )
         value = None if override.is_delete() else override.value()
         names = value if override.key_or_group == SEVERAL and isinstance(value, list) else None
-        several = names is not None and all(isinstance(one, str) for one in names)
+        several = names is not None and all(isinstance(name, str) for name in names)
         if override.key_or_group in (*schema.OPTIONS, "recipe") and not (
             override.is_delete() or override.is_sweep_override() or several or isinstance(value, str)
         ):
@@ -263,12 +268,12 @@ def check_overrides(parsed: Iterable[Override], locations: KeyLocations) -> None
 
 
 def refuse_unknown(config: DictConfig, locations: KeyLocations, prefix: str = "") -> None:
-    """`+key=value` may add a key to a typed node without a complaint of Hydra's; raise one here."""
+    """Raise RecipeError for unknown keys: `+key=value` adds them to a typed node without an error of Hydra."""
     kind = OmegaConf.get_type(config)
-    known = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
+    known_names = {spec.name for spec in fields(kind)} if is_dataclass(kind) else None
     for name in map(str, config):
         key = f"{prefix}{name}"
-        if known is not None and name not in known:
+        if known_names is not None and name not in known_names:
             raise _unknown_key(key, locations)
         if OmegaConf.is_missing(config, name):
             continue
@@ -282,20 +287,20 @@ def _unknown_key(key: str, locations: KeyLocations) -> TflbuildError:
     group, mark, package = key.lstrip("+").partition("@")
     if mark and group in schema.OPTIONS:
         return RecipeError(
-            f"no group stands at '{package}'",
+            f"there is no group at '{package}'",
             where=locations.find(key),
             why=nearest(package, ["verify.dataset", "optimize.dataset"]),
-            next_step="dataset@verify.dataset=OPTION chooses the evaluation dataset's kind,"
-            " dataset@optimize.dataset=OPTION that of the training samples, where verify or optimize has an option",
+            next_step="dataset@verify.dataset=OPTION chooses the kind of the evaluation dataset, and"
+            " dataset@optimize.dataset=OPTION that of the training dataset, if verify or optimize has an option",
         )
     name = group
     dotted = _known_keys()
     groups = [*schema.OPTIONS, "recipe"]
     if other := _key_of_another_option(name, locations):
         return other
-    what = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
+    message = f"'{name}' is neither a group nor a key" if "." not in name else f"'{name}' is not a key of the recipe"
     return RecipeError(
-        what,
+        message,
         where=locations.find(name),
         why=nearest(name, [*groups, *dotted]),
         next_step="tflbuild --help lists groups and their options; docs/reference.md has every key",
@@ -303,10 +308,13 @@ def _unknown_key(key: str, locations: KeyLocations) -> TflbuildError:
 
 
 def _key_of_another_option(key: str, locations: KeyLocations) -> TflbuildError | None:
-    """`quantization.budget` beside `quantization=int8`; None for what is a key of no option of a group, or of all."""
+    """Return the error for a key of another option of a group, such as `quantization.budget` with `quantization=int8`.
+
+    Returns None for a key that no option of a group has, or that all have.
+    """
     group, _, field = key.partition(".")
     options = schema.OPTIONS.get(group, {}) if group != SEVERAL else {}
-    having = [option for option, node in options.items() if field in {one.name for one in fields(node)}]
+    having = [option for option, node in options.items() if field in {spec.name for spec in fields(node)}]
     if not having or len(having) == len(options):
         return None
     return RecipeError(
@@ -321,41 +329,41 @@ def _known_keys() -> list[str]:
     keys: set[str] = set()
     for group, options in schema.OPTIONS.items():
         for option, node in options.items():
-            place = f"{group}.{option}" if group == SEVERAL else group
+            prefix = f"{group}.{option}" if group == SEVERAL else group
             for spec in fields(node):
-                keys.add(f"{place}.{spec.name}")
+                keys.add(f"{prefix}.{spec.name}")
                 nested = spec.default_factory
                 if isinstance(nested, type) and is_dataclass(nested):
-                    keys.update(f"{place}.{spec.name}.{inner.name}" for inner in fields(nested))
+                    keys.update(f"{prefix}.{spec.name}.{inner.name}" for inner in fields(nested))
     keys.update(spec.name for spec in fields(schema.RecipeConfig))
     keys.update(f"store.{spec.name}" for spec in fields(schema.StoreConfig))
     return sorted(keys)
 
 
 def convert_omegaconf_error(error: OmegaConfBaseException, locations: KeyLocations) -> TflbuildError:
-    """A key or value that the schema refuses."""
+    """Return the error for a key or value that the schema refuses."""
     key = getattr(error, "full_key", "") or ""
     text = (getattr(error, "msg", None) or str(error)).split("\n")[0]
     unknown = re.match(r"Key '([^']+)' (?:not in|is not in) '?(\w+)", text)
     if unknown:
         parent = getattr(error, "parent_node", None)
         kind = OmegaConf.get_type(parent) if parent is not None else None
-        known = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
-        if not known and isinstance(parent, DictConfig):
-            known = [str(name) for name in parent]
+        known_names = [spec.name for spec in fields(kind)] if is_dataclass(kind) else []
+        if not known_names and isinstance(parent, DictConfig):
+            known_names = [str(name) for name in parent]
         if other := unchosen_target(key, locations.find(key)) or _key_of_another_option(key, locations):
             return other
         owner = key.rpartition(".")[0]
         return RecipeError(
             f"'{unknown[1]}' is not a key of " + (f"'{owner}'" if owner else "a recipe"),
             where=locations.find(key),
-            why=nearest(unknown[1], known or _known_keys()),
-            next_step=f"known here: {', '.join(known)}" if known else "docs/reference.md has every key",
+            why=nearest(unknown[1], known_names or _known_keys()),
+            next_step=f"known here: {', '.join(known_names)}" if known_names else "docs/reference.md has every key",
         )
     invalid = re.match(r"While dereferencing interpolation '(.*)': Value '(.*)' is not a valid (\w+)", text)
     if invalid:
         return RecipeError(
-            f"'{invalid[2]}' is no value of '{key}', which takes a {invalid[3]}",
+            f"'{invalid[2]}' is not a valid value of '{key}', which takes a {invalid[3]}",
             where=locations.find(key),
             why=f"it comes from {invalid[1]}",
             next_step="true or false" if invalid[3] == "bool" else "",
@@ -365,7 +373,7 @@ def convert_omegaconf_error(error: OmegaConfBaseException, locations: KeyLocatio
         return RecipeError(
             unresolved[1],
             where=locations.find(key) if key else locations.recipe_text(),
-            why="an interpolation in the recipe asks for it",
+            why="an interpolation in the recipe uses it",
             next_step="set it, or give it a default: ${oc.env:NAME,default}" if "nvironment" in unresolved[1] else "",
         )
     scalar = re.match(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", text)
@@ -378,18 +386,18 @@ def convert_omegaconf_error(error: OmegaConfBaseException, locations: KeyLocatio
             next_step="declare it in the recipe: signature: {inputs: {NAME: {shape: [1, ...], dtype: float32}}}",
         )
     if "does not support deletion" in text:
-        told = next((override for override in locations.overrides if override.startswith("~")), "~")
+        deletion = next((override for override in locations.overrides if override.startswith("~")), "~")
         return RecipeError(
-            f"'{told[1:]}' cannot be deleted",
-            where=f"command line: {told}",
+            f"'{deletion[1:]}' cannot be deleted",
+            where=f"command line: {deletion}",
             why="every key of an option has a value",
-            next_step=f"set it to what it is by default, or to null: {told[1:]}=null",
+            next_step=f"set it to its default, or to null: {deletion[1:]}=null",
         )
     choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*)\]", text)
     if choices:
         names = [name.strip() for name in choices[2].split(",")]
         return RecipeError(
-            f"'{choices[1]}' is no value of '{key}'",
+            f"'{choices[1]}' is not a valid value of '{key}'",
             where=locations.find(key),
             why=nearest(choices[1], names),
             next_step=f"choose one of: {', '.join(names)}",

@@ -1,4 +1,4 @@
-"""Where configuration and recipes are looked for."""
+"""Find the folders of configuration and recipes, and the files of recipes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def search_roots() -> list[tuple[str, str, Path]]:
 
 
 def find_recipe(recipe: str) -> Path | None:
-    """Return the file that `+recipe=NAME` names; None where there is none."""
+    """Return the file that `+recipe=NAME` names, or None if it does not exist."""
     for _, scheme, folder in search_roots():
         file = folder / f"{recipe}.yaml"
         if recipe and scheme == RecipeSource.scheme() and is_there(file):

@@ -1,4 +1,4 @@
-"""The secrets that a composed configuration holds."""
+"""Find the secrets in a composed configuration, and refuse those that would be shown or sent."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from tflbuild.errors import RecipeError
 
 VARIABLE = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
 ONE_VARIABLE = re.compile(r"\$\{oc\.env:\s*[A-Za-z_]\w*\s*(,[^{}$]*)?\}")
-ARGUMENTS = "arguments"  # mappings of the user's own names
+# The values of a mapping with this name are noted together with the names that the user chose for them.
+ARGUMENTS = "arguments"
 
 
 def note_config(written: Any, composed: Any) -> None:
-    """Hide what a configuration holds of secrets: `written` before interpolation, `composed` after it."""
+    """Note the secrets of a configuration, so that no output shows them.
+
+    Args:
+        written: The configuration before interpolation.
+        composed: The configuration after interpolation.
+    """
     _note_variables(written)
     _note_values(composed)
 
@@ -48,21 +54,22 @@ def _note_values(value: Any) -> None:
 
 
 def refuse_secret_names(name: str, output_root: str, locations: KeyLocations) -> None:
-    """Raises RecipeError for a folder of the output that a secret would name."""
+    """Raise RecipeError for an output folder whose name would contain a secret."""
     for key, value in (("name", name), ("output_root", output_root)):
         if holds_secret(value):
             raise RecipeError(
-                f"'{key}' holds a secret",
+                f"'{key}' contains a secret",
                 where=locations.find(key),
-                why="it names a folder, which everybody sees who sees the artifact",
-                next_step="take the value of a variable that is no password, token or key",
+                why="it names an output folder, and everybody who can see the artifact can read that name",
+                next_step="use a variable that is not a password, token or key",
             )
 
 
 def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], locations: KeyLocations) -> None:
-    """Raise RecipeError where a file has a variable of the user's in the address of a model, on a host that it names.
+    """Raise RecipeError for a recipe that puts environment variables into the address of a model.
 
-    The address may be one variable as a whole: then the user named the host, too.
+    Their values would be sent to a host that the recipe names. The whole address may be one variable: then the user
+    chose the host, too.
     """
     if "://" not in handle:
         return
@@ -72,9 +79,9 @@ def refuse_sent_variables(written: Any, handle: str, typed: Mapping[str, str], l
         return
     if VARIABLE.search(str({key: value for key, value in written.items() if key != "store"})):
         raise RecipeError(
-            "'source.handle' holds a variable of yours",
+            "'source.handle' contains one of your environment variables",
             where=locations.find("source.handle"),
             why="its value would be sent to the host that the recipe names",
-            next_step="put user and password into ~/.netrc; or type source.handle, or name the whole address with one"
-            " variable: ${oc.env:NAME}",
+            next_step="put user and password into ~/.netrc; or set source.handle on the command line, or use one"
+            " variable for the whole address: ${oc.env:NAME}",
         )

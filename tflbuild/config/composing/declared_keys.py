@@ -1,8 +1,8 @@
-"""Which keys a person declared, in a recipe or on the command line; keys of options that are not chosen are set aside.
+"""Collect the keys that the user declared, in a recipe or on the command line.
 
-What the file of a shipped option or the schema gives is no declaration. A value that equals the default is one, null is
-none. A key that the chosen option lacks and another option of its group has would be refused by Hydra; it is taken out
-before Hydra merges it, so that `config.composing.unused_keys` can decide what becomes of it.
+Values of shipped option files and of the schema are not declarations. A declared value may equal the default; null is
+not a declaration. Hydra would refuse a key that the chosen option lacks, even if another option of its group has it.
+Such a key is removed before Hydra merges it, and `config.composing.unused_keys` decides whether it is refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ from tflbuild.config.schema.schema_data import NoDataset
 
 SCHEMA = "schema/"
 TARGET = "target"
-Kinds = Mapping[str, type]  # place of a group's option in the configuration -> its schema
+# Maps the location of a chosen option, such as `verify.dataset`, to its schema.
+Kinds = Mapping[str, type]
 
 
 @dataclass(frozen=True)
 class DeclaredKey:
-    """A key with a value, as a person wrote it. `file` says that a file has it, else the command line."""
+    """A key that the user declared with a value. `file`: in a file, not on the command line.
+
+    `set_aside`: the chosen option does not have the key, so it was removed before Hydra merged it.
+    """
 
     key: str
     file: bool
@@ -38,14 +42,14 @@ class DeclaredKey:
 
 @dataclass
 class DeclaredKeys:
-    """What was declared while one configuration was composed, and the schema of each option that was chosen."""
+    """The keys that were declared while one configuration was composed, and the schema of each chosen option."""
 
     keys: list[DeclaredKey] = field(default_factory=list)
     kinds: dict[str, type] = field(default_factory=dict)
 
 
 class RecipeLoader(ConfigLoaderImpl):
-    """Hydra's loader of configuration, which notes what recipes and a project's own options declare."""
+    """Hydra's loader of configuration, which also notes the keys that recipes and the project's own options declare."""
 
     declarations = DeclaredKeys()
 
@@ -65,7 +69,7 @@ class RecipeLoader(ConfigLoaderImpl):
 
 
 def find_kinds(defaults: Iterable[ResultDefault]) -> dict[str, type]:
-    """Return the schema of each chosen option by its place, such as `verify.dataset`."""
+    """Return the schema of each chosen option by its location, such as `verify.dataset`."""
     kinds: dict[str, type] = {}
     for default in defaults:
         group, _, option = (default.config_path or "").removeprefix(SCHEMA).partition("/")
@@ -75,7 +79,7 @@ def find_kinds(defaults: Iterable[ResultDefault]) -> dict[str, type]:
 
 
 def _list_choices(result: ConfigResult) -> Iterator[str]:
-    """Yield the locations of the datasets that a recipe's defaults choose: those have keys of their own."""
+    """Yield the locations of the datasets that a recipe's defaults choose. Each dataset has keys of its own."""
     for default in result.defaults_list or ():
         if not isinstance(default, GroupDefault) or not default.override or default.value == "none":
             continue
@@ -84,41 +88,41 @@ def _list_choices(result: ConfigResult) -> Iterator[str]:
 
 
 def list_choices(overrides: Iterable[Override]) -> list[DeclaredKey]:
-    """Return the locations of the datasets that a command chooses."""
-    chosen = [one for one in overrides if one.key_or_group == "dataset" and not one.is_delete()]
-    return [DeclaredKey(one.package or "dataset", file=False) for one in chosen if one.value() != "none"]
+    """Return the locations of the datasets that a command line chooses."""
+    choices = [override for override in overrides if override.key_or_group == "dataset" and not override.is_delete()]
+    return [DeclaredKey(choice.package or "dataset", file=False) for choice in choices if choice.value() != "none"]
 
 
 def leave_out_datasets(config: DictConfig) -> None:
-    """Empty the datasets of options that have no use for one: keys that such a dataset lacks are not missing."""
+    """Empty the datasets that the chosen options do not use, so that no key of such a dataset counts as missing."""
     if "dataset" in getattr(OmegaConf.get_type(config, "verify"), "unused", ()):
         config.verify.dataset = NoDataset()
     if not config.optimize.steps:
         config.optimize.dataset = NoDataset()
 
 
-def list_leaves(node: object, place: str = "") -> Iterator[str]:
-    """Yield the dotted keys of plain configuration that have a value. Null, {} and [] are none."""
+def list_leaves(node: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of plain configuration that have a value. Null, {} and [] do not count as values."""
     if isinstance(node, Mapping):
         for name, value in node.items():
-            yield from list_leaves(value, f"{place}.{name}" if place else str(name))
+            yield from list_leaves(value, f"{prefix}.{name}" if prefix else str(name))
     elif node is not None and node != []:
-        yield place
+        yield prefix
 
 
 def belongs_to_other(key: str, kinds: Kinds) -> bool:
-    """Return whether a key, or a part that it begins with, is unknown to the chosen option and known to another one."""
+    """Return whether the chosen option does not know a key, or a parent of it, and another option of the group does."""
     parts = key.split(".")
     return any(_is_of_other(".".join(parts[:length]), kinds) for length in range(2, len(parts) + 1))
 
 
 def _is_of_other(key: str, kinds: Kinds) -> bool:
-    place, _, name = key.rpartition(".")
-    if place == TARGET:
+    location, _, name = key.rpartition(".")
+    if location == TARGET:
         is_option = name in schema.OPTIONS[TARGET] or Path("conf", TARGET, f"{name}.yaml").is_file()
         return is_option and key not in kinds
-    options = schema.OPTIONS.get("dataset" if place.endswith(".dataset") else place)
-    if options is None or place not in kinds or name in _names(kinds[place]):
+    options = schema.OPTIONS.get("dataset" if location.endswith(".dataset") else location)
+    if options is None or location not in kinds or name in _names(kinds[location]):
         return False
     return any(name in _names(kind) for kind in options.values())
 
@@ -127,37 +131,45 @@ def _names(kind: type) -> set[str]:
     return {spec.name for spec in fields(kind)} if is_dataclass(kind) else set()
 
 
-def set_aside(config: DictConfig, kinds: Kinds, place: str = "") -> list[str]:
-    """Take the keys of options that are not chosen out of a recipe's own configuration. Return them."""
-    aside: list[str] = []
+def set_aside(config: DictConfig, kinds: Kinds, prefix: str = "") -> list[str]:
+    """Remove the keys of options that are not chosen from a recipe's own configuration, in place. Return these keys."""
+    removed: list[str] = []
     for name in list(config):
-        key = f"{place}.{name}" if place else str(name)
+        key = f"{prefix}.{name}" if prefix else str(name)
         node = config._get_node(name)
         if _is_of_other(key, kinds):
             plain = OmegaConf.to_container(config, resolve=False)
             assert isinstance(plain, dict)
-            aside += list_leaves(plain[name], key)
+            removed += list_leaves(plain[name], key)
             del config[name]
         elif isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            aside += set_aside(node, kinds, key)
-    return aside
+            removed += set_aside(node, kinds, key)
+    return removed
 
 
 def apply_leaves(config: DictConfig, overrides: Iterable[Override], kinds: Kinds) -> list[DeclaredKey]:
-    """Apply the command line's plain values, without those of options that are not chosen. Return all of them."""
+    """Apply the values of the command line to a configuration, in place.
+
+    Keys of options that are not chosen are left out.
+
+    Returns:
+        All declared keys, also those that were left out.
+    """
     declared: list[DeclaredKey] = []
     for override in overrides:
         value = override.value()
         leaves = list(list_leaves(value, override.key_or_group))
-        aside = [key for key in leaves if not override.is_add() and belongs_to_other(key, kinds)]
-        declared += [DeclaredKey(key, False, key in aside) for key in leaves]
-        if aside:
-            kept = OmegaConf.create({})
-            for key in set(leaves) - set(aside):
-                OmegaConf.update(kept, key, OmegaConf.select(_nest(override), key), force_add=True)
-            rest: Any = OmegaConf.to_container(OmegaConf.select(kept, override.key_or_group) or OmegaConf.create({}))
-            override = replace(override, _value=rest)
-        if set(leaves) != set(aside) or not leaves:
+        other_keys = [key for key in leaves if not override.is_add() and belongs_to_other(key, kinds)]
+        declared += [DeclaredKey(key, False, key in other_keys) for key in leaves]
+        if other_keys:
+            applied = OmegaConf.create({})
+            for key in set(leaves) - set(other_keys):
+                OmegaConf.update(applied, key, OmegaConf.select(_nest(override), key), force_add=True)
+            remaining: Any = OmegaConf.to_container(
+                OmegaConf.select(applied, override.key_or_group) or OmegaConf.create({})
+            )
+            override = replace(override, _value=remaining)
+        if set(leaves) != set(other_keys) or not leaves:
             ConfigLoaderImpl._apply_overrides_to_config([override], config)
     return declared
 

@@ -1,4 +1,4 @@
-"""The Hydra launcher `tflbuild`, the default one: all jobs of a batch become one plan."""
+"""Implement the Hydra launcher `tflbuild`, the default: all jobs of a batch become one plan."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Build = Callable[[list[list[str]]], Sequence["Value | MissingObjectiveError"]]
 
 @dataclass
 class SinglePlanLauncherConfig:
-    """What the group hydra/launcher has for it."""
+    """The schema of `hydra/launcher=tflbuild`."""
 
-    _target_: str = f"{__name__}.OnePlan"
+    _target_: str = f"{__name__}.SinglePlanLauncher"
 
 
 class MissingObjectiveError(Exception):
-    """A variant without a value: it failed, was refused, missed a gate, or was not measured."""
+    """A variant has no value of an objective: it failed, was refused, missed a gate, or did not measure the figure."""
 
 
 class StopSweep(Exception):
-    """No further job is to be built: raised to the sweeper."""
+    """Makes the sweeper stop: no further job is to be built."""
 
 
 class _Failed(JobReturn):
-    """Hydra's own writes to the screen when its value is asked for."""
+    """The result of a failed job. Hydra's own class prints to the screen when its value is read."""
 
     @property  # type: ignore[misc]  # nobody sets it
     def return_value(self) -> Any:
@@ -41,7 +41,7 @@ class _Failed(JobReturn):
 
 
 class SinglePlanLauncher(Launcher):
-    """Hands a batch of jobs to a function that builds them, and the values to the sweeper."""
+    """Passes a batch of jobs to a function that builds them, and returns the values to the sweeper."""
 
     def __init__(self, build: Build) -> None:
         self.build = build

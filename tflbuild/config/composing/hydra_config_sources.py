@@ -1,7 +1,6 @@
-"""The files of a person's own that Hydra composes: recipes, in the group `recipe`, and options in a project's conf/.
+"""Let Hydra compose the user's own files: recipes, as the group `recipe`, and options in a project's conf/.
 
-Each is a ConfigSource, so that composition, completion, `--info` and error messages all see recipes as they
-see any other group.
+Each is a ConfigSource, so composition, completion, `--info` and error messages treat recipes like any other group.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ GROUP = "recipe"
 
 
 class RecipeSource(ConfigSource):
-    """`recipes://FOLDER` shows FOLDER/a/b.yaml as the config `recipe/a/b`, in the global package."""
+    """`recipes://FOLDER` provides FOLDER/a/b.yaml as the config `recipe/a/b`, in the global package."""
 
     @staticmethod
     def scheme() -> str:
         return "recipes"
 
-    def _place(self, config_path: str) -> Path | None:
+    def _file_path(self, config_path: str) -> Path | None:
         parts = Path(config_path).parts
         return Path(self.path, *parts[1:]) if parts and parts[0] == GROUP else None
 
     def load_config(self, config_path: str) -> ConfigResult:
-        place = self._place(self._normalize_file_name(config_path))
-        if place is None or not is_there(place):
+        path = self._file_path(self._normalize_file_name(config_path))
+        if path is None or not is_there(path):
             raise ConfigLoadError(f"Config not found: {config_path}")
-        result = load_file(self, place)
+        result = load_file(self, path)
         if result.header["package"] is None:
             result.header["package"] = "_global_"
         return result
@@ -45,51 +44,55 @@ class RecipeSource(ConfigSource):
     def is_group(self, config_path: str) -> bool:
         if config_path == "":
             return True
-        place = self._place(config_path)
-        return place is not None and place.is_dir()
+        path = self._file_path(config_path)
+        return path is not None and path.is_dir()
 
     def is_config(self, config_path: str) -> bool:
-        place = self._place(self._normalize_file_name(config_path)) if config_path else None
-        return place is not None and is_there(place)
+        path = self._file_path(self._normalize_file_name(config_path)) if config_path else None
+        return path is not None and is_there(path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if config_path == "":
             return [GROUP] if results_filter in (None, ObjectType.GROUP) else []
-        place = self._place(config_path)
-        found: set[str] = set()
-        for entry in place.iterdir() if place is not None and place.is_dir() else ():
+        path = self._file_path(config_path)
+        names: set[str] = set()
+        for entry in path.iterdir() if path is not None and path.is_dir() else ():
             if entry.is_dir() and results_filter in (None, ObjectType.GROUP):
-                found.add(entry.name)
+                names.add(entry.name)
             elif entry.suffix == ".yaml" and results_filter in (None, ObjectType.CONFIG):
-                found.add(entry.stem)
-        return sorted(found)
+                names.add(entry.stem)
+        return sorted(names)
 
 
 class ProjectSource(FileConfigSource):
-    """`project://FOLDER`: Hydra's own source of a folder, whose files are read with limits."""
+    """`project://FOLDER` is Hydra's own source of a folder, but with limits on the files that it reads."""
 
     @staticmethod
     def scheme() -> str:
         return "project"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        place = Path(self.path, self._normalize_file_name(config_path))
-        if not is_there(place):
-            raise ConfigLoadError(f"Config not found: {place}")
-        return load_file(self, place)
+        path = Path(self.path, self._normalize_file_name(config_path))
+        if not is_there(path):
+            raise ConfigLoadError(f"Config not found: {path}")
+        return load_file(self, path)
 
     def is_config(self, config_path: str) -> bool:
         return is_there(Path(self.path, self._normalize_file_name(config_path)))
 
 
-def is_there(place: Path) -> bool:
-    """Return whether a path leads to anything but a folder. Reading it says that a pipe or a device is no file."""
-    return place.exists() and not place.is_dir()
+def is_there(path: Path) -> bool:
+    """Return whether a path exists and is not a folder. Reading it refuses pipes and devices."""
+    return path.exists() and not path.is_dir()
 
 
-def load_file(source: ConfigSource, place: Path) -> ConfigResult:
-    """Load a file of a source. Raises yaml.YAMLError for what cannot be read, or is no plain mapping."""
-    text = read_yaml_text(place)
+def load_file(source: ConfigSource, path: Path) -> ConfigResult:
+    """Load a file of a source.
+
+    Raises:
+        yaml.YAMLError: for a file that cannot be read, or that is not a plain mapping.
+    """
+    text = read_yaml_text(path)
     header = source._get_header_dict(text[:512])
-    config = OmegaConf.create(load_yaml(Path(os.path.normpath(place)), text))
+    config = OmegaConf.create(load_yaml(Path(os.path.normpath(path)), text))
     return ConfigResult(config=config, path=source.full_path(), provider=source.provider, header=header)

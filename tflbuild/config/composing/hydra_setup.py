@@ -20,17 +20,18 @@ from tflbuild.config.composing.hydra_config_sources import ProjectSource, Recipe
 from tflbuild.config.composing.project_options import require_seen
 from tflbuild.config.schema import recipe_schema as schema
 
-Job = list[str]  # the overrides of one variant
-PRIMARY = "tflbuild"  # the configuration that all others are composed into
+# The overrides of one variant.
+Job = list[str]
+# The name of the configuration into which all others are composed.
+PRIMARY = "tflbuild"
 
 
 @dataclass(frozen=True)
 class SweepPlugins:
-    """Who finds the jobs of a sweep, and who runs them, by their names in Hydra's groups.
+    """The sweeper and the launcher of a sweep, by their names in Hydra's groups.
 
-    `config` is the configuration without what is swept, Hydra's own included; None where all is as by default.
-    `batches` are the overrides of each job; a sweeper that is not the basic one finds its jobs as it goes, and they
-    are None.
+    `config` is the configuration without the swept keys, including Hydra's own; None if all settings are defaults.
+    `batches` are the overrides of each job; None if a sweeper other than the basic one chooses jobs as it runs.
     """
 
     sweeper: str
@@ -40,7 +41,7 @@ class SweepPlugins:
 
 
 def open_hydra() -> Hydra:
-    """A Hydra over our search path, with every schema registered."""
+    """Return a Hydra instance with tflbuild's search path, schemas and plugins."""
     store = ConfigStore.instance()
     store.store(group="schema", name="build", node=schema.RecipeConfig)
     for group, options in schema.OPTIONS.items():

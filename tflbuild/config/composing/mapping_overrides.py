@@ -1,4 +1,4 @@
-"""Overrides of mappings whose names are the user's own, such as `signature.inputs`."""
+"""Rewrite overrides of mappings whose names the user chooses, such as `signature.inputs`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TYPED_MAPPING = re.compile(
 def normalise(overrides: list[str]) -> list[str]:
     """Return overrides in Hydra's grammar: `recipe=x` as `+recipe=x`, names of open mappings with `++`.
 
-    The defaults hold no recipe, so that nothing else can be meant. Names below an open mapping are the user's own,
-    whether a person wrote `+` or nothing.
+    The defaults have no recipe, so `recipe=x` can only mean `+recipe=x`. Names in an open mapping are the user's own,
+    with or without a `+`.
     """
-    told = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
-    return [f"++{text.lstrip('+')}" if OPEN_MAPPING.match(text.lstrip("+")) else text for text in told]
+    recipe_normalised = [f"+{text}" if text.startswith(f"{GROUP}=") else text for text in overrides]
+    return [f"++{text.lstrip('+')}" if OPEN_MAPPING.match(text.lstrip("+")) else text for text in recipe_normalised]
 
 
 def nest(override: str) -> str:
     """Return `++signature.inputs.x.dtype=int8` as `++signature.inputs={x:{dtype:int8}}`.
 
-    OmegaConf adds a typed node for the latter alone.
+    OmegaConf adds a typed node only for the second form.
     """
     key, _, value = override.partition("=")
     typed = TYPED_MAPPING.match(key)

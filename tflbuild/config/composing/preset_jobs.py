@@ -1,7 +1,7 @@
-"""`quantization=by_target`: each target gets what its profile's preset says; targets that want the same share it.
+"""Split a job with `quantization=by_target`: each target gets the preset of its profile. Equal presets are shared.
 
-A part is the whole job with the preset's overrides, and with `target.only` naming the targets that it is for: what the
-recipe says of the others stays readable, and is left out when the part is frozen.
+A part is the whole job with the overrides of a preset, and with `target.only` naming its targets. The keys of the other
+targets stay valid, and are left out when the part is frozen.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ ONLY = "target.only"
 
 
 def groups_of(targets: Mapping[str, Any]) -> dict[tuple[str, ...], list[str]]:
-    """Preset -> names of the targets that want it, both in the order of the recipe."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Return preset -> names of the targets that have it, in the order of the recipe."""
+    groups: dict[tuple[str, ...], list[str]] = {}
     for name, profile in targets.items():
         if isinstance(profile, TargetConfig):
-            found.setdefault(tuple(profile.preset), []).append(name)
-    return found
+            groups.setdefault(tuple(profile.preset), []).append(name)
+    return groups
 
 
 def split_by_preset(build: schema.RecipeConfig, job: list[str], parsed: list[Override]) -> list[list[str]]:
-    """The job as one job for each preset; as it is where there is no target."""
+    """Return one job for each preset. A job without a target is returned unchanged."""
     groups = groups_of(build.target)
     if not groups:
         return [job]
-    kept = [text for text, one in zip(job, parsed, strict=True) if one.key_or_group != "quantization"]
-    return [[*preset, f"++{ONLY}=[{','.join(names)}]", *kept] for preset, names in groups.items()]
+    other_overrides = [
+        text for text, override in zip(job, parsed, strict=True) if override.key_or_group != "quantization"
+    ]
+    return [[*preset, f"++{ONLY}=[{','.join(names)}]", *other_overrides] for preset, names in groups.items()]

@@ -1,4 +1,4 @@
-"""A project's own options, files in conf/: whether they are seen; of a profile whether it is one, and its preset."""
+"""Check a project's own options, the files in conf/: whether Hydra finds them, and whether profiles are valid."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ START = "defaults: [/schema/target/cpu@_here_, _self_]"
 
 
 def require_seen(folder: Path) -> None:
-    """Raises RecipeError for an option of the project's own, in any group, that has the name of one that is shipped.
+    """Raise RecipeError for an option of the project that has the name of a shipped option.
 
-    Hydra takes the first that it finds, which is the shipped one, and says nothing of the other. In a clone of
-    tflbuild they are the same.
+    Hydra uses the shipped option and ignores the other one silently. In a clone of tflbuild, they are the same files.
     """
     for group, options in schema.OPTIONS.items():
         for file in sorted((folder / group).glob("*.yaml")):
             if file.stem in options and GENERATED not in file.read_text(errors="replace"):
                 raise RecipeError(
-                    f"{group}={file.stem} is an option of tflbuild, and would be taken instead of this file",
+                    f"{group}={file.stem} is an option of tflbuild, which would be used instead of this file",
                     where=str(FOLDER.parent / group / file.name),
-                    next_step="give the file another name, and choose that",
+                    next_step="rename the file, and choose the new name",
                 )
 
 
 def own_options(loader: ConfigLoader, primary: str, overrides: list[str]) -> list[str]:
-    """The files of the project's own that are chosen as targets.
+    """Return the files of the project that are chosen as targets.
 
-    Raises RecipeError for one without content, which Hydra takes without a word, and for one with keys elsewhere.
+    Raises:
+        RecipeError: for a file without content, which Hydra accepts silently, and for one with keys outside of its
+            target.
     """
-    if set(loader.get_group_options(GROUP, None)) <= schema.OPTIONS[GROUP].keys():  # files, and folders of such
+    # The options of a group are files, and folders of files.
+    if set(loader.get_group_options(GROUP, None)) <= schema.OPTIONS[GROUP].keys():
         return []
     chosen = [
-        one.config_path.removeprefix(f"{GROUP}/")
-        for one in loader.compute_defaults_list(primary, overrides, RunMode.RUN).defaults
-        if one.config_path is not None and one.config_path.startswith(f"{GROUP}/")
+        default.config_path.removeprefix(f"{GROUP}/")
+        for default in loader.compute_defaults_list(primary, overrides, RunMode.RUN).defaults
+        if default.config_path is not None and default.config_path.startswith(f"{GROUP}/")
     ]
     own = [option for option in chosen if option not in schema.OPTIONS[GROUP]]
     for option in own:
@@ -59,34 +61,39 @@ def own_options(loader: ConfigLoader, primary: str, overrides: list[str]) -> lis
 def _require_placed(loader: ConfigLoader, option: str) -> None:
     name = _name(option)
     package = f"# @package {GROUP}.{name}"
-    found = loader.repository.load_config(f"{GROUP}/{option}")  # type: ignore[attr-defined]
-    if found is None or not (found.config or found.defaults_list):
+    profile = loader.repository.load_config(f"{GROUP}/{option}")  # type: ignore[attr-defined]
+    if profile is None or not (profile.config or profile.defaults_list):
         raise RecipeError(
             f"target '{name}' is an empty profile",
             where=_file(option),
-            why="the file says nothing of what the artifact must run on",
-            next_step=f"two lines make a profile of it:\n{package}\n{START}",
+            why="the file does not describe the device on which the artifact must run",
+            next_step=f"begin the file with two lines:\n{package}\n{START}",
         )
-    stands = found.header.get("package") or GROUP
-    if stands != f"{GROUP}.{name}":
+    actual_package = profile.header.get("package") or GROUP
+    if actual_package != f"{GROUP}.{name}":
         raise RecipeError(
             f"target '{name}' lacks its package",
             where=f"{_file(option)}:1",
-            why=f"its keys come to stand at '{stands}', not at '{GROUP}.{name}'",
-            next_step=f"the file begins with the line: {package}",
+            why=f"its keys would be at '{actual_package}', not at '{GROUP}.{name}'",
+            next_step=f"begin the file with the line: {package}",
         )
 
 
 def require_profiles(options: list[str], target: DictConfig) -> None:
-    """Raises RecipeError for a file of `own_options` of which no profile was composed; `target` is what was."""
+    """Raise RecipeError for a file of the project that does not extend a target profile.
+
+    Args:
+        options: The result of `own_options`.
+        target: The composed section `target`.
+    """
     for option in options:
         kind = OmegaConf.get_type(target, _name(option)) if _name(option) in target else None
         if not (isinstance(kind, type) and issubclass(kind, TargetConfig)):
             raise RecipeError(
-                f"target '{_name(option)}' starts from no profile",
+                f"target '{_name(option)}' is not based on a profile",
                 where=_file(option),
-                why="its own keys do not say what the artifact is run or compiled by",
-                next_step=f"a second line names one, as: {START}",
+                why="its own keys do not name the tool that runs or compiles the artifact",
+                next_step=f"name a profile in the second line: {START}",
             )
 
 
@@ -99,18 +106,20 @@ def _file(option: str) -> str:
 
 
 def preset_origins(targets: Mapping[str, Any], locations: KeyLocations) -> dict[str, str]:
-    """Override -> where the profile says it, of every preset."""
+    """Return override -> where the profile has it, for every preset."""
     return {
-        text: ", ".join(_place_of_preset(name, locations) for name in names)
+        text: ", ".join(_preset_location(name, locations) for name in names)
         for preset, names in groups_of(targets).items()
         for text in preset
     }
 
 
-def _place_of_preset(name: str, locations: KeyLocations) -> str:
+def _preset_location(name: str, locations: KeyLocations) -> str:
     key = f"{GROUP}.{name}.preset"
-    told = any(override.lstrip("+").startswith((f"{key}=", f"{GROUP}.{name}={{")) for override in locations.overrides)
-    if told or (locations.recipe is not None and find_node(locations.recipe, key) is not None):
+    is_override = any(
+        override.lstrip("+").startswith((f"{key}=", f"{GROUP}.{name}={{")) for override in locations.overrides
+    )
+    if is_override or (locations.recipe is not None and find_node(locations.recipe, key) is not None):
         return locations.find(key)
     file = FOLDER / f"{name}.yaml"
     line = find_line(file, "preset")

@@ -1,4 +1,4 @@
-"""How a composed recipe is refused: with the place where the key was written."""
+"""Make errors about a composed recipe, with the place where the key was written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class RecipeErrors:
     locations: KeyLocations
 
     def refuse(self, what: str, key: str, why: str = "", next_step: str = "") -> RecipeError:
-        """The error, to be raised."""
+        """Return an error about a key, to be raised by the caller."""
         return RecipeError(what, where=self.locations.find(key), why=why, next_step=next_step)
 
-    def require(self, holds: bool, key: str, value: object, rule: str) -> None:
-        """Raises unless `holds`; `rule` completes "must be ..."."""
-        if not holds:
+    def require(self, condition: bool, key: str, value: object, rule: str) -> None:
+        """Raise RecipeError unless a condition is true. `rule` completes "must be ..."."""
+        if not condition:
             raise self.refuse(f"'{key}' is {value}, and must be {rule}", key)

@@ -1,4 +1,4 @@
-"""Mistakes with targets, of which a recipe may choose several, each with keys of its own."""
+"""Explain mistakes with targets: a recipe may choose several, and each has keys of its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ SEVERAL = "target"
 
 
 def unchosen_target(key: str, where: str) -> RecipeError | None:
-    """`target.gpu` beside `target=cpu`, or `target.threads`, which says not of which; None for any other key."""
+    """Return the error for a key of a target that is not chosen, or that names no target. None for any other key.
+
+    Examples are `target.gpu` with `target=cpu`, and `target.threads`.
+    """
     group, _, name = key.partition(".")
     profiles = schema.OPTIONS[SEVERAL] if group == SEVERAL else {}
     having = [option for option, node in profiles.items() if name in {spec.name for spec in fields(node)}]
     if having:
         return RecipeError(
-            f"'{key}' does not say of which target",
+            f"'{key}' does not name a target",
             where=where,
-            next_step=f"{group}.{having[0]}.{name}=..., if that one is meant",
+            next_step=f"name one, such as: {group}.{having[0]}.{name}=...",
         )
     if name not in profiles:
         return None
@@ -33,6 +36,8 @@ def unchosen_target(key: str, where: str) -> RecipeError | None:
 
 
 def refuse_only(target: Mapping[str, object], overrides: Sequence[str], where: str) -> None:
-    """Raises RecipeError for a key that only parts of a recipe have, which tflbuild itself makes."""
+    """Raise RecipeError for `target.only`, which only the parts of a recipe have that tflbuild makes."""
     if "only" in target and not any(text.startswith(f"++{ONLY}=") for text in overrides):
-        raise RecipeError(f"'{ONLY}' is no key of a recipe", where=where, next_step="target=[NAME, ...] chooses")
+        raise RecipeError(
+            f"'{ONLY}' is not a key of a recipe", where=where, next_step="choose targets with target=[NAME, ...]"
+        )

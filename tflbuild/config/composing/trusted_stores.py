@@ -1,8 +1,8 @@
-"""The shared stores of recipes that the user has agreed to, as ssh keeps the hosts that it knows.
+"""Read and write the file of remote caches that the user trusts, as ssh does for known hosts.
 
-A recipe that names a store asks for two things: that its records are believed, and with `store.push` that what is built
-is sent there. Each is a line of a file in the user's own settings: `read URL` or `push URL`, without users and
-passwords. The user's variables and the command line need no such line.
+A recipe that names a remote cache asks for two things: that its records are trusted, and with `store.push` that results
+are sent there. Each is a line of a file in the user's settings folder: `read URL` or `push URL`, without user and
+password. A cache that the user's environment variables or the command line name needs no such line.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from tflbuild.locations import settings_folder
 
 NAME = "trusted_stores"
 STORE = "store"
-OWN_SECTIONS = (STORE, "executor", "source")  # where it counts who said something
+# The sections in which it matters whether the user or a file set a value.
+OWN_SECTIONS = (STORE, "executor", "source")
 
 
 def read_typed(overrides: Iterable[Override]) -> dict[str, str]:
-    """Return what the user typed of these sections, by key. `overrides` are those that choose no option."""
+    """Return the values that the user typed in `OWN_SECTIONS`, by key. `overrides` must not choose options."""
     typed: dict[str, str] = {}
-    for one in overrides:
-        name = str(one.key_or_group).partition(".")[0]
-        if one.is_sweep_override() or name not in OWN_SECTIONS:
+    for override in overrides:
+        name = str(override.key_or_group).partition(".")[0]
+        if override.is_sweep_override() or name not in OWN_SECTIONS:
             continue
-        value = one.value()
-        section = value if one.key_or_group == name else {one.key_or_group.removeprefix(f"{name}."): value}
+        value = override.value()
+        section = value if override.key_or_group == name else {override.key_or_group.removeprefix(f"{name}."): value}
         typed |= {f"{name}.{key}": text for key, text in texts_of(section).items()}
     return typed
 
 
 def texts_of(section: object) -> dict[str, str]:
-    """Return the values of a section as texts; none where the whole section is interpolated."""
+    """Return the values of a section as texts. Empty if the whole section is one interpolation."""
     return {str(key): str(value) for key, value in section.items()} if isinstance(section, dict) else {}
 
 
 def trusted_stores_file() -> Path:
-    """Return where the agreements are kept."""
+    """Return the path of the file with the trusted remote caches."""
     return settings_folder() / NAME
 
 
 def list_missing(uses: Iterable[Use], origin: str) -> tuple[Use, ...]:
-    """Return the uses of a store that the user has not agreed to."""
+    """Return the uses of a remote cache that the user has not confirmed."""
     try:
         lines = set(trusted_stores_file().read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError):
@@ -55,7 +56,11 @@ def list_missing(uses: Iterable[Use], origin: str) -> tuple[Use, ...]:
 
 
 def confirm(uses: Iterable[Use], origin: str) -> None:
-    """Write down that the user agrees. Raises MachineError where nothing can be written."""
+    """Record that the user trusts uses of a remote cache.
+
+    Raises:
+        MachineError: for a file that cannot be written.
+    """
     file = trusted_stores_file()
     missing = list_missing(uses, origin)
     if not missing:
@@ -67,8 +72,8 @@ def confirm(uses: Iterable[Use], origin: str) -> None:
             lines.write("".join(f"{use} {origin}\n" for use in missing))
     except OSError as error:
         raise MachineError(
-            "the shared store could not be confirmed",
+            "the remote cache could not be confirmed",
             where=str(file),
             why=error.strerror or str(error),
-            next_step="make the folder writable, or name the store yourself: TFLBUILD_REMOTE=URL",
+            next_step="make the folder writable, or name the remote cache yourself: TFLBUILD_REMOTE=URL",
         ) from None

@@ -1,4 +1,4 @@
-"""A value whose type a key does not take, said by what the schema declares."""
+"""Explain values whose type a key does not accept, by the type that the schema declares."""
 
 from __future__ import annotations
 
@@ -15,47 +15,58 @@ from tflbuild.config.composing.target_key_errors import SEVERAL
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError
 
-COMPLAINT = re.compile(
+TYPE_ERROR = re.compile(
     r"could not be converted to|is not a valid bool|Cannot convert '|is not a ListConfig|Cannot assign"
     r"|is not a subclass of|is not a valid input for|is not Optional|Cannot merge \w+ with \w+"
 )
 VALUE = re.compile(r"Value '?(.*?)'? (?:of type|\(|is not)|Cannot convert '\w+' to string: '(.*)'$|value: (.*)$")
-Find = Callable[[str], str]  # where a key was written
+# Returns where a key was written.
+Find = Callable[[str], str]
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def convert_type_error(text: str, key: str, override: str, where: str) -> RecipeError | None:
-    """The error for OmegaConf's complaint `text` about `key`; None where it is about something else.
+    """Return the error for OmegaConf's message about the type of a value; None if the message is about something else.
 
-    `override` is what set the key on the command line, "" where nothing did.
+    Args:
+        text: The message.
+        key: The dotted key.
+        override: The override that set the key, or "".
+        where: Where the key was written.
     """
-    hint = next(_hints(re.split(r"[.\[]", key.replace("]", ""))), None) if COMPLAINT.search(text) else None
-    told = "" if hint is None else describe_type(hint)
-    if not told:
+    hint = next(_hints(re.split(r"[.\[]", key.replace("]", ""))), None) if TYPE_ERROR.search(text) else None
+    type_text = "" if hint is None else describe_type(hint)
+    if not type_text:
         return None
     value = "null" if "is not Optional" in text else override.partition("=")[2] or _value(text)
     return RecipeError(
-        f"'{key}' takes {told}" + (f", not {value}" if value else ""),
+        f"'{key}' takes {type_text}" + (f", not {value}" if value else ""),
         where=where,
-        why=f"its keys: {', '.join(one.name for one in fields(hint))}" if is_dataclass(hint) else "",
+        why=f"its keys: {', '.join(spec.name for spec in fields(hint))}" if is_dataclass(hint) else "",
         next_step=_example(key, hint),
     )
 
 
 def require_plain(values: ListConfig, key: str, find: Find) -> None:
-    """Raises RecipeError for a mapping or a list in a list of plain values, as `a: b` is: OmegaConf takes it."""
+    """Raise RecipeError for a mapping or a list in a list of plain values, such as `a: b`. OmegaConf accepts it."""
     plain = PLAIN.get(values._metadata.element_type)
     if plain is None or values._is_none() or values._is_missing():
         return
     for index, node in enumerate(values._iter_ex(resolve=False)):
         if isinstance(node, DictConfig | ListConfig):
             raise RecipeError(
-                f"'{key}[{index}]' takes {plain}, not {node}", where=find(key), next_step="quote it, if it is one text"
+                f"'{key}[{index}]' takes {plain}, not {node}", where=find(key), next_step="quote it if it is one text"
             )
 
 
 def scalar_for_keys(kind: str, value: str, find: Find) -> RecipeError:
-    """`quantization: int8` or `verify: {gates: 3}` in a recipe, where keys belong; `kind` is their class."""
+    """Return the error for a value where keys belong, such as `quantization: int8` in a recipe.
+
+    Args:
+        kind: The name of the class that has the keys.
+        value: The value as text.
+        find: Returns where a key was written.
+    """
     for group, options in schema.OPTIONS.items():
         if kind in {base.__name__ for option in options.values() for base in option.__mro__}:
             return RecipeError(
@@ -65,15 +76,16 @@ def scalar_for_keys(kind: str, value: str, find: Find) -> RecipeError:
                 next_step=f"defaults:\n  - override /{group}: {value}",
             )
     keys = [*_keys_of(kind), (kind, None)]
-    key, hint = next((one for one in keys if find(one[0]) != one[0]), keys[0])  # several keys may be of the class
-    names = ", ".join(one.name for one in fields(hint)) if hint is not None else ""
+    # Several keys may have this class: the one that the recipe has is meant.
+    key, hint = next((entry for entry in keys if find(entry[0]) != entry[0]), keys[0])
+    names = ", ".join(spec.name for spec in fields(hint)) if hint is not None else ""
     return RecipeError(
         f"'{key}' takes keys, not the value {value}", where=find(key), why=f"its keys: {names}" if names else ""
     )
 
 
 def _keys_of(kind: str) -> Iterator[tuple[str, Any]]:
-    """Where the schema has a class of this name: the key, and the class."""
+    """Yield (key, class) of each key whose class has this name in the schema."""
     options = [(f"{group}.", node) for group, nodes in schema.OPTIONS.items() for node in nodes.values()]
     for prefix, start in [("", schema.RecipeConfig), *options]:
         for name, hint in get_type_hints(start).items():
@@ -82,9 +94,12 @@ def _keys_of(kind: str) -> Iterator[tuple[str, Any]]:
 
 
 def describe_type(hint: Any) -> str:
-    """What a key of this declared type takes, in words; "" for what takes anything."""
+    """Describe the values that a declared type accepts, such as "a whole number".
+
+    "" for a type that accepts anything.
+    """
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return f"one of {', '.join(one.name for one in hint)}"
+        return f"one of {', '.join(member.name for member in hint)}"
     if hint in PLAIN:
         return PLAIN[hint]
     if is_dataclass(hint):
@@ -102,12 +117,12 @@ def _example(key: str, hint: Any) -> str:
 
 
 def _value(text: str) -> str:
-    found = VALUE.search(text)
-    return next(filter(None, found.groups()), "") if found else ""
+    match = VALUE.search(text)
+    return next(filter(None, match.groups()), "") if match else ""
 
 
 def _hints(path: list[str]) -> Iterator[Any]:
-    """The types that the schema declares for a key, option by option of its group."""
+    """Yield the types that the schema declares for a key, for each option of its group."""
     group, *rest = path
     starts: list[Any] = list(schema.OPTIONS.get(group, {}).values())
     if group == SEVERAL and rest:
@@ -116,15 +131,15 @@ def _hints(path: list[str]) -> Iterator[Any]:
     if not starts:
         starts, rest = [schema.RecipeConfig], path
     for hint in starts:
-        found = _walk(hint, rest)
-        if found is not None and rest:
-            yield found
+        key_type = _walk(hint, rest)
+        if key_type is not None and rest:
+            yield key_type
 
 
 def _walk(hint: Any, path: list[str]) -> Any:
-    """The type at the end of a path that starts at this type; None where there is no such."""
+    """Return the type at the end of a path that starts at a type, or None."""
     if get_origin(hint) in (Union, types.UnionType):
-        hint = next(one for one in get_args(hint) if one is not type(None))
+        hint = next(member for member in get_args(hint) if member is not type(None))
     if not path:
         return hint
     if is_dataclass(hint):

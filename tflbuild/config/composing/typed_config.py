@@ -1,4 +1,4 @@
-"""Composed configuration -> the typed schema."""
+"""Turn a composed configuration into the typed schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ def find_missing(node: object, key: str = "") -> Iterator[str]:
 def make_build(
     config: DictConfig, missing: list[str], interpolates: bool, locations: config_errors.KeyLocations
 ) -> schema.RecipeConfig:
-    """Return the typed schema. Raises RecipeError for what is missing and for values that do not fit."""
+    """Return the configuration as an instance of the typed schema.
+
+    Args:
+        config: The composed configuration. Interpolations are resolved in place.
+        missing: The keys without a value.
+        interpolates: Whether a value contains an interpolation.
+        locations: Where keys are written.
+
+    Raises:
+        RecipeError: for keys without a value, and for values that the schema does not accept.
+    """
     try:
         if interpolates:
             OmegaConf.resolve(config)
@@ -33,7 +43,7 @@ def make_build(
             raise RecipeError(
                 f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
                 where=_where_left_open(locations, missing[0]),
-                why=("no recipe was named" if locations.recipe is None else "the recipe leaves it open")
+                why=("no recipe was named" if locations.recipe is None else "the recipe does not set it")
                 + _near_input(config, missing[0]),
                 next_step=f"set it in the recipe, or on the command line: {missing[0]}=..."
                 + ("" if locations.recipe else ", or name a recipe: +recipe=mobilenet_int8"),
@@ -46,14 +56,14 @@ def make_build(
 
 
 def _where_left_open(locations: config_errors.KeyLocations, key: str) -> str:
-    """Return the override that began what is not complete, or the recipe's file."""
+    """Return the override that set the parent of a missing key, or the recipe's file."""
     parent = key.rpartition(".")[0]
     where = locations.find(parent) if parent else ""
     return where if where.startswith("command line: ") else locations.recipe_text()
 
 
 def _near_input(config: DictConfig, key: str) -> str:
-    """Return a hint at a misspelt input, "" where none is near: Hydra takes it for a new input."""
-    found = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
-    close = nearest(found[1], set(config.signature.inputs) - {found[1]}) if found else ""
+    """Return a suggestion for a misspelt input, or "". Hydra treats a misspelt input as a new one."""
+    match = re.fullmatch(r"signature\.inputs\.([^.]+)\.shape", key)
+    close = nearest(match[1], set(config.signature.inputs) - {match[1]}) if match else ""
     return f"; {close}" if close else ""

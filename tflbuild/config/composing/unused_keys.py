@@ -1,8 +1,8 @@
-"""Which declared keys nothing reads: the chosen options have no use for them.
+"""Find declared keys that the chosen options do not use.
 
-The rule, for every group: a key that no variant of a command reads is refused. A key that another variant reads is kept
-for that one and noted. For a key in a recipe's file, the recipe as it is written, without overrides, counts as a
-variant: an option that was chosen on the command line may leave keys of the file unread.
+The rule, for every group: a key that no variant of a command uses is refused. A key that another variant uses is
+accepted, with a note. For a key in a recipe's file, the recipe without overrides counts as a variant: an option that
+was chosen on the command line may leave keys of the file unused.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ NEEDS_LABELS = (*GATED_ACCURACIES, "confidence")
 
 @dataclass(frozen=True)
 class UnusedKey:
-    """A declared key that one variant does not read.
+    """A declared key that one variant does not use.
 
-    `root` is the part of it that notes name, `reader` the option that does not read it.
-    `kept`: another variant reads it, or the recipe as it is written does.
-    `limit`: a gate that only `verify=none` may leave unread.
-    `set_aside`: the chosen option does not even have it.
+    `root` is the part of the key that notes name. `reader` is the option that does not use it.
+    `used_by_another`: another variant uses it, or the recipe without overrides does.
+    `limit`: a gate, which only `verify=none` may leave unused.
+    `set_aside`: the chosen option does not have this key at all.
     """
 
     key: str
@@ -47,26 +47,26 @@ class UnusedKey:
     why: str = ""
     file: bool = False
     limit: bool = False
-    kept: bool = False
+    used_by_another: bool = False
     set_aside: bool = False
 
 
 def find_unused_keys(build: schema.RecipeConfig, declared: Iterable[DeclaredKey]) -> list[UnusedKey]:
-    """Return the declared keys that a composed variant does not read."""
-    found: dict[str, UnusedKey] = {}
-    for one in declared:
-        unread = explain_key(build, one)
-        if unread is not None and one.key not in found:
-            found[one.key] = unread
-    return list(found.values())
+    """Return the declared keys that a composed variant does not use."""
+    unused_keys: dict[str, UnusedKey] = {}
+    for declared_key in declared:
+        unused_key = explain_key(build, declared_key)
+        if unused_key is not None and declared_key.key not in unused_keys:
+            unused_keys[declared_key.key] = unused_key
+    return list(unused_keys.values())
 
 
 def explain_key(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
-    """Return why a variant does not read a key; None for a key that it reads."""
+    """Return why a variant does not use a key, or None for a key that it uses."""
     rules = (explain_option, explain_samples, explain_calibration, explain_algorithm, explain_gate, explain_converter)
     for rule in (explain_target, *rules):
-        if unread := rule(build, declared):
-            return unread
+        if unused_key := rule(build, declared):
+            return unused_key
     return None
 
 
@@ -77,22 +77,22 @@ def explain_target(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedK
     if group != "target" or not rest:
         return None
     if declared.set_aside:
-        return _unread(
+        return _unused_key(
             declared,
             f"target.{name}",
             "the chosen targets",
             f"target '{name}' is not chosen, so '{declared.key}' cannot be set",
             f"target={name}, or several: target=[cpu,{name}]",
         )
-    known = {limit for profile in profiles_of(build) for limit in RUNTIMES[profile.runtime].limits}
-    if name != "gates" or figure in known or not any(figure in runtime.limits for runtime in RUNTIMES.values()):
+    limits = {limit for profile in profiles_of(build) for limit in RUNTIMES[profile.runtime].limits}
+    if name != "gates" or figure in limits or not any(figure in runtime.limits for runtime in RUNTIMES.values()):
         return None
     having = [option for option, kind in schema.OPTIONS["target"].items() if figure in _limits(kind)]
-    return _unread(
+    return _unused_key(
         declared,
         declared.key,
-        "the chosen targets" if known else "target=none",
-        f"'{figure}' is no figure of " + ("the chosen targets" if known else "a target: none is chosen"),
+        "the chosen targets" if limits else "target=none",
+        f"'{figure}' is not a figure of " + ("the chosen targets" if limits else "a target: none is chosen"),
         "leave it out, or choose a target that has it: " + ", ".join(f"target={option}" for option in having),
     )
 
@@ -107,21 +107,21 @@ def profiles_of(build: schema.RecipeConfig) -> list[TargetConfig]:
 
 
 def explain_option(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
-    """Explain a key that the chosen option of its group lacks, or has no use for."""
-    for place, group, node in nodes_of(build):
-        name = declared.key.removeprefix(f"{place}.").partition(".")[0]
-        if not declared.key.startswith(f"{place}."):
+    """Explain a key that the chosen option of its group does not have or does not use."""
+    for location, group, node in nodes_of(build):
+        name = declared.key.removeprefix(f"{location}.").partition(".")[0]
+        if not declared.key.startswith(f"{location}."):
             continue
         unused = find_unused(node) if group == "optimize" else getattr(type(node), "unused", ())
         if not (declared.set_aside or name in unused):
             return None
         if declared.key.rpartition(".")[0] == "verify.gates" and declared.key.rpartition(".")[2] in SIZE_FIGURES:
             return None
-        return _explain_choice(declared, place, group, name, node)
+        return _explain_choice(declared, location, group, name, node)
     return None
 
 
-def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, node: object) -> UnusedKey:
+def _explain_choice(declared: DeclaredKey, location: str, group: str, name: str, node: object) -> UnusedKey:
     option = _option_of(group, node)
     having = [
         other
@@ -130,30 +130,30 @@ def _explain_choice(declared: DeclaredKey, place: str, group: str, name: str, no
     ]
     if declared.key.partition("verify.gates.")[2] in NEEDS_LABELS:
         having = ["classification"]
-    chooser = group if place == group else f"{group}@{place}"
+    chooser = group if location == group else f"{group}@{location}"
     reader = f"{chooser}={option}"
-    next_step = "leave it out, or choose an option that reads it"
+    next_step = "leave it out, or choose an option that uses it"
     if group == "source":
         next_step = "leave it out" + (
             "" if name == "files" else f"; the model is source.{LOCATORS.get(option, 'path')}"
         )
     elif option == "none":
         next_step = (
-            f"choose an option that reads it: {chooser}={having[0]} (in a recipe, under defaults:"
+            f"choose an option that uses it: {chooser}={having[0]} (in a recipe, under defaults:"
             f" `- override /{chooser}: {having[0]}`), or leave it out"
         )
-    root = declared.key if option != "none" or place in ("verify", "quantization") else place
-    root = f"{place}.dataset" if name == "dataset" and place == "verify" else root
+    root = declared.key if option != "none" or location in ("verify", "quantization") else location
+    root = f"{location}.dataset" if name == "dataset" and location == "verify" else root
     if declared.set_aside:
-        what = f"the chosen option of '{place}' has no key '{name}'"
-        why = f"it is a key of {', '.join(f'{chooser}={other}' for other in having)}"
+        message = f"the chosen option of '{location}' has no key '{name}'"
+        reason = f"it is a key of {', '.join(f'{chooser}={other}' for other in having)}"
     else:
-        what, why = f"'{declared.key}' would not be read by {reader}", ""
-    return _unread(declared, root, reader, what, next_step, why)
+        message, reason = f"'{declared.key}' is not used by {reader}", ""
+    return _unused_key(declared, root, reader, message, next_step, reason)
 
 
 def nodes_of(build: schema.RecipeConfig) -> Iterator[tuple[str, str, Any]]:
-    """Yield (place, group, value) of each option, the innermost first."""
+    """Yield (location, group, value) of each option, the innermost first."""
     if build.verify.kind != "none":
         yield "verify.dataset", "dataset", build.verify.dataset
     if build.optimize.steps:
@@ -171,20 +171,21 @@ def explain_samples(build: schema.RecipeConfig, declared: DeclaredKey) -> Unused
     if (declared.key != "dataset" and not declared.key.startswith("dataset.")) or reads_samples(build):
         return None
     reader = f"quantization={build.quantization.scheme}"
-    return _unread(
+    return _unused_key(
         declared,
         "dataset",
         reader,
-        f"'{declared.key}' would not be read by {reader}",
+        f"'{declared.key}' is not used by {reader}",
         "leave the dataset out, or choose a scheme that is calibrated: quantization=int8",
-        "the representative dataset calibrates activations, and here nothing is calibrated",
+        "the representative dataset calibrates activations, and this scheme has no calibration",
     )
 
 
 def reads_samples(build: schema.RecipeConfig) -> bool:
-    """Return whether a step takes the representative dataset."""
+    """Return whether a step uses the representative dataset."""
     quantization = build.quantization
-    if quantization.scheme not in SCHEMES:  # a search may try schemes that need it, and targets choose theirs
+    # A search may try schemes that need the dataset, and targets choose their own schemes.
+    if quantization.scheme not in SCHEMES:
         return True
     if quantization.algorithm.value in ALGORITHMS_WITH_DATA:
         return True
@@ -195,7 +196,10 @@ def reads_samples(build: schema.RecipeConfig) -> bool:
 
 
 def schemes_of(quantization: QuantizationConfig) -> set[str]:
-    """Return the schemes of the model and of its exceptions; unknown names are refused elsewhere."""
+    """Return the schemes of the model and of its quantization rules.
+
+    Unknown names are left out: another check refuses them.
+    """
     return {
         NAMES[name] for name in (quantization.scheme, *(rule.scheme for rule in quantization.rules)) if name in NAMES
     }
@@ -212,36 +216,36 @@ def explain_calibration(build: schema.RecipeConfig, declared: DeclaredKey) -> Un
     if method is None or calibration is None or calibration.method.value == method:
         return None
     reader = f"quantization.calibration.method={calibration.method.value}"
-    return _unread(
+    return _unused_key(
         declared,
         declared.key,
         reader,
-        f"'{declared.key}' would not be read by {reader}",
+        f"'{declared.key}' is not used by {reader}",
         f"leave it out, or quantization.calibration.method={method}",
     )
 
 
 def explain_algorithm(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
-    """Explain an algorithm for integer weights where there are none."""
+    """Explain an algorithm for integer weights in a recipe without integer weights."""
     integers = any(SCHEMES[name].weights in (4, 8) for name in schemes_of(build.quantization))
     if declared.key != "quantization.algorithm" or integers or build.quantization.scheme not in SCHEMES:
         return None
     reader = f"quantization={build.quantization.scheme}"
-    return _unread(
+    return _unused_key(
         declared,
         declared.key,
         reader,
-        f"'{declared.key}' would not be read by {reader}",
-        "leave it out, or choose a scheme that it refines",
+        f"'{declared.key}' is not used by {reader}",
+        "leave it out, or choose a scheme with integer weights",
     )
 
 
 def explain_gate(build: schema.RecipeConfig, declared: DeclaredKey) -> UnusedKey | None:
-    """Explain a limit on accuracy where outputs are compared without labels."""
+    """Explain a limit on accuracy in a recipe that compares outputs without labels."""
     name = declared.key.removeprefix("verify.gates.")
     if name not in NEEDS_LABELS or name == declared.key or build.verify.kind != "parity":
         return None
-    return _unread(
+    return _unused_key(
         declared,
         declared.key,
         "verify=parity",
@@ -258,81 +262,95 @@ def explain_converter(build: schema.RecipeConfig, declared: DeclaredKey) -> Unus
     quantizes = quantization.engine.value == "converter" and quantization.scheme != "none"
     if name not in CONVERTER_QUANTIZER_OPTIONS or quantizes:
         return None
-    nothing = quantization.scheme == "none"
-    return _unread(
+    unquantized = quantization.scheme == "none"
+    return _unused_key(
         declared,
         declared.key,
-        "quantization=none" if nothing else f"quantization.engine={quantization.engine.value}",
-        f"'{declared.key}' would do nothing",
+        "quantization=none" if unquantized else f"quantization.engine={quantization.engine.value}",
+        f"'{declared.key}' has no effect",
         "quantization.engine=converter, or leave it out",
-        "it acts while TFLiteConverter quantizes, and here "
-        + ("nothing is quantized" if nothing else "the LiteRT quantizer does"),
+        "it takes effect while TFLiteConverter quantizes, and here "
+        + ("nothing is quantized" if unquantized else "the LiteRT quantizer does"),
     )
 
 
-def _unread(
-    declared: DeclaredKey, root: str, reader: str, what: str, next_step: str, why: str = "", *, limit: bool = False
+def _unused_key(
+    declared: DeclaredKey,
+    root: str,
+    reader: str,
+    message: str,
+    next_step: str,
+    reason: str = "",
+    *,
+    limit: bool = False,
 ) -> UnusedKey:
     return UnusedKey(
         key=declared.key,
         root=root,
         reader=reader,
-        what=what,
+        what=message,
         next_step=next_step,
-        why=why,
+        why=reason,
         file=declared.file,
         limit=limit,
         set_aside=declared.set_aside,
     )
 
 
-def mark_keys_used_by_other_variants(several: Sequence[Composed], *, complete: bool = True) -> list[Composed]:
-    """Return the variants of a command with the unread keys marked that another one reads.
+def mark_keys_used_by_other_variants(variants: Sequence[Composed], *, complete: bool = True) -> list[Composed]:
+    """Return the variants of a command, with each unused key marked that another variant uses.
 
-    Not `complete`: further variants may follow, and read what these do not.
+    Args:
+        several: The variants.
+        complete: False if further variants may follow, which may use any key.
     """
-    unread = [{one.key for one in composed.unread} for composed in several]
+    keys_of_variants = [{unused.key for unused in composed.unused_keys} for composed in variants]
 
-    def is_read(one: UnusedKey, composed: Composed) -> bool:
-        pairs = zip(unread, several, strict=True)
+    def is_used(unused: UnusedKey, composed: Composed) -> bool:
+        pairs = zip(keys_of_variants, variants, strict=True)
         return any(
-            one.key not in keys and (not one.file or other.locations.recipe == composed.locations.recipe)
+            unused.key not in keys and (not unused.file or other.locations.recipe == composed.locations.recipe)
             for keys, other in pairs
         )
 
     return [
         replace(
             composed,
-            unread=tuple(
-                replace(one, kept=one.kept or not complete or is_read(one, composed)) for one in composed.unread
+            unused_keys=tuple(
+                replace(unused, used_by_another=unused.used_by_another or not complete or is_used(unused, composed))
+                for unused in composed.unused_keys
             ),
         )
-        for composed in several
+        for composed in variants
     ]
 
 
-def require_chosen(several: Sequence[Composed]) -> None:
-    """Raises RecipeError for a key that no chosen option has."""
-    for composed in several:
-        for one in composed.unread:
-            if one.set_aside and not one.kept:
-                raise refuse_unread(one, composed.locations)
+def require_chosen(variants: Sequence[Composed]) -> None:
+    """Raise RecipeError for a key that no chosen option has."""
+    for composed in variants:
+        for unused in composed.unused_keys:
+            if unused.set_aside and not unused.used_by_another:
+                raise refuse_unused(unused, composed.locations)
 
 
-def refuse_unread(unread: UnusedKey, locations: KeyLocations) -> RecipeError:
-    """Return the error about a declared key that nothing reads, with the place where it is declared."""
-    where = locations.find(unread.key)
-    error = RecipeError(unread.what, where=where, why=unread.why, next_step=unread.next_step)
-    error.unread_key = unread.key
+def refuse_unused(unused: UnusedKey, locations: KeyLocations) -> RecipeError:
+    """Return the error for a declared key that no variant uses."""
+    where = locations.find(unused.key)
+    error = RecipeError(unused.what, where=where, why=unused.why, next_step=unused.next_step)
+    error.unread_key = unused.key
     return error
 
 
 def note_unused_keys(several: Iterable[Sequence[UnusedKey]]) -> list[str]:
-    """Return one line for each part of the recipe that some variants do not read; `several` has a list a variant."""
+    """Return a note for each part of the recipe that some variants do not use.
+
+    Args:
+        several: The unused keys of each variant.
+    """
     readers: dict[str, list[str]] = {}
-    for unread in several:
-        for one in unread:
-            readers.setdefault(one.root, [])
-            if one.reader not in readers[one.root]:
-                readers[one.root].append(one.reader)
+    for unused_keys in several:
+        for unused in unused_keys:
+            readers.setdefault(unused.root, [])
+            if unused.reader not in readers[unused.root]:
+                readers[unused.root].append(unused.reader)
     return [f"note: '{root}' is not used by {', '.join(names)}" for root, names in readers.items()]

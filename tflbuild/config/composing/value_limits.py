@@ -10,9 +10,11 @@ from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.core.untrusted_files import find_invalid_value
 from tflbuild.errors import RecipeError, UsageError
 
-MOST_CHARACTERS = 20_000  # of an override: Hydra's grammar reads about 10,000 a second
+# The maximum length of an override. Hydra's grammar reads about 10,000 characters a second.
+MOST_CHARACTERS = 20_000
 MOST_DEPTH = 30
-MOST_RESOLVED = 1 << 17  # characters of all values whose interpolations are resolved; 30 us an interpolation
+# The maximum number of characters after interpolations are resolved, which takes about 30 us an interpolation.
+MOST_RESOLVED = 1 << 17
 OPENING, CLOSING = "[{(", "]})"
 UNREPEATABLE = re.compile(r"\$\{(now|random|hydra):?")
 LONG_NUMBER = re.compile(r"\d{100,}")
@@ -26,25 +28,28 @@ def require_readable(overrides: Sequence[str]) -> None:
         for character in override[: MOST_CHARACTERS + 1]:
             depth += (character in OPENING) - (character in CLOSING)
             deepest = max(deepest, depth)
-        why = find_invalid_value(override)
+        reason = find_invalid_value(override)
         if len(override) > MOST_CHARACTERS:
-            why = f"it has {len(override):,} characters, and at most {MOST_CHARACTERS:,} are read"
+            reason = f"it has {len(override):,} characters, and at most {MOST_CHARACTERS:,} are read"
         elif deepest > MOST_DEPTH:
-            why = f"its brackets are nested {deepest} levels deep, and at most {MOST_DEPTH} are read"
+            reason = f"its brackets are nested {deepest} levels deep, and at most {MOST_DEPTH} are read"
         elif long := LONG_NUMBER.search(override):
-            why = f"a number has {len(long[0])} digits"
-        if why:
-            shown = override[:40].encode(errors="backslashreplace").decode()
+            reason = f"a number has {len(long[0])} digits"
+        if reason:
+            beginning = override[:40].encode(errors="backslashreplace").decode()
             raise UsageError(
-                f"cannot read the override '{shown}'",
+                f"cannot read the override '{beginning}'",
                 where="command line",
-                why=why,
+                why=reason,
                 next_step="write long lists and nested values in the recipe's file",
             )
 
 
 def list_values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values below mappings, sequences and dataclasses, each with its dotted key; names are values."""
+    """Yield the plain values in mappings, sequences and dataclasses, each with its dotted key.
+
+    The names in a mapping are yielded as values, too.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     if isinstance(value, Mapping):
@@ -59,15 +64,14 @@ def list_values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
 
 
 def require_plain(value: object, locations: KeyLocations) -> None:
-    """Raise RecipeError for a text that no file can hold, and for a number outside 64 bits."""
+    """Raise RecipeError for a text that no file can contain, and for a number outside of 64 bits."""
     for key, item in list_values(value):
-        why = (
-            "" if isinstance(item, float) else find_invalid_value(item)
-        )  # whether a key takes infinity is its own rule
+        # Whether a key accepts infinity is checked by the rule of that key.
+        reason = "" if isinstance(item, float) else find_invalid_value(item)
         if isinstance(item, str) and "\0" in item:
-            why = "a text has a null character"
-        if why:
-            raise RecipeError(f"the value of '{key}' cannot be used", where=locations.find(key), why=why)
+            reason = "a text has a null character"
+        if reason:
+            raise RecipeError(f"the value of '{key}' cannot be used", where=locations.find(key), why=reason)
 
 
 def require_repeatable(text: str, locations: KeyLocations) -> None:
@@ -82,10 +86,10 @@ def require_repeatable(text: str, locations: KeyLocations) -> None:
 
 
 def require_bounded(plain: object, locations: KeyLocations) -> None:
-    """Raise RecipeError for interpolations that stand for more than MOST_RESOLVED characters.
+    """Raise RecipeError for interpolations that expand to more than MOST_RESOLVED characters.
 
-    Values that name each other twice grow exponentially. The bound is computed from names alone: a name that may mean
-    several keys counts as the longest.
+    Values that name each other twice grow exponentially. The bound is computed from names only: a name that may mean
+    several keys counts as the longest of them.
     """
     texts: dict[str, str] = {}
     for key, item in list_values(plain):
@@ -96,7 +100,7 @@ def require_bounded(plain: object, locations: KeyLocations) -> None:
     if total > MOST_RESOLVED:
         key = max(sizes, key=sizes.__getitem__)
         raise RecipeError(
-            f"the interpolations of '{key}' stand for too much text",
+            f"the interpolations of '{key}' expand to too much text",
             where=locations.find(key),
             why=f"resolved, they may have {total:,} characters, and at most {MOST_RESOLVED:,} are read",
             next_step="write the values out",
@@ -105,14 +109,15 @@ def require_bounded(plain: object, locations: KeyLocations) -> None:
 
 def _measure(key: str, texts: Mapping[str, str], sizes: dict[str, int]) -> int:
     if key not in sizes:
-        sizes[key] = 0  # a cycle, which OmegaConf refuses
+        # A key that is met again while it is measured is part of a cycle, which OmegaConf refuses.
+        sizes[key] = 0
         text = texts[key]
         sizes[key] = len(text) + sum(_measure_name(name, texts, sizes) for name in _names(text, texts))
     return sizes[key]
 
 
 def _names(text: str, texts: Mapping[str, str]) -> list[str]:
-    """Return the names that a text may refer to. A name that is computed may be any: the empty one, which ends all."""
+    """Return the names that a text may refer to. A computed name may be any key: "", with which every key ends."""
     names = NAME.findall(text)
     computed = re.findall(r"\$\{[^:{}]*\$\{", text)
     return names + [""] * len(computed)

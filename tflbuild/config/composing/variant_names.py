@@ -1,4 +1,4 @@
-"""What a variant is called: by what tells it from its recipe."""
+"""Name variants by the overrides in which they differ from their recipe."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from tflbuild.core.secrets import hide, replace_secrets_with_hashes
 from tflbuild.errors import UsageError
 
 LONGEST_VARIANT = 100
-NOT_TOLD = ("store", "executor")  # where results lie, or are made, is no part of them; a URL may hold a password
-ANY_TYPE = ".arguments"  # below it, a list of one text and the text itself are different values
+# Where results are stored or made does not identify a variant. A URL may contain a password, too.
+UNLISTED_SECTIONS = ("store", "executor")
+# In this mapping, a list of one text and the text itself are different values.
+ANY_TYPE = ".arguments"
 LIST_SEPARATOR = "+"
 SEPARATORS = re.compile(r"[+,]")
 NOT_A_VARIANT = ("name", "output_root", "store", "sweep", "executor")
 
 
 def name_variant(overrides: list[Override]) -> str:
-    """Return a folder name from what was changed on the command line: `default` when nothing was.
+    """Return the folder name of a variant: its overrides, or `default` without overrides.
 
-    Two lists of overrides have one name only where they mean the same: what the name cannot tell apart, a digest does.
+    Two lists of overrides have the same name only if they mean the same. A digest is added where the texts are
+    ambiguous.
     """
     parts = any(override.key_or_group == ONLY for override in overrides)
     named = [
@@ -45,7 +48,7 @@ def name_variant(overrides: list[Override]) -> str:
     exact = replace_secrets_with_hashes(",".join(sorted(texts)))
     text = hide(",".join(sorted(texts)))
     if _overlap(named) or any(map(_is_ambiguous, named)):
-        pairs = [[_key(one), None if one.is_delete() else one.value()] for one in named]
+        pairs = [[_key(override), None if override.is_delete() else override.value()] for override in named]
         exact = replace_secrets_with_hashes(repr(pairs if _overlap(named) else sorted(pairs, key=repr)))
     safe = re.sub(r"[^A-Za-z0-9._=,@+-]", "_", text)
     if len(safe) > LONGEST_VARIANT or safe != exact:
@@ -55,7 +58,7 @@ def name_variant(overrides: list[Override]) -> str:
 
 
 def drop_repeated(overrides: Sequence[Override]) -> list[Override]:
-    """Return the overrides without those that a later one of the same key replaces."""
+    """Return the overrides without those that a later override of the same key replaces."""
     last = {
         (_key(override), override.is_delete()): index
         for index, override in enumerate(overrides)
@@ -69,31 +72,31 @@ def drop_repeated(overrides: Sequence[Override]) -> list[Override]:
 
 
 def require_swept(overrides: Sequence[Override]) -> None:
-    """Raises UsageError for several values of a key that a later override of the command line replaces."""
-    kept = drop_repeated(overrides)
+    """Raise UsageError for several values of a key that a later override replaces."""
+    effective = drop_repeated(overrides)
     for override in overrides:
-        if override.is_sweep_override() and override not in kept:
+        if override.is_sweep_override() and override not in effective:
             raise UsageError(
                 f"'{override.key_or_group}' is set again after its several values",
                 where=f"command line: {override.input_line}",
-                why="the last value of a key counts, so nothing would be swept",
+                why="the last value of a key is used, so nothing would be swept",
                 next_step=f"set '{override.key_or_group}' once",
             )
 
 
 def _is_mapping(override: Override) -> bool:
-    """Whether the value is merged into what is there, so that an earlier one stays."""
+    """Return whether the value is a mapping, which is merged with earlier values."""
     return not override.is_delete() and isinstance(override.value(), dict)
 
 
 def _overlap(overrides: Sequence[Override]) -> bool:
-    """Whether a mapping sets what another override sets too, so that their order matters."""
+    """Return whether a mapping sets a key that another override sets too, so that their order matters."""
     keys = sorted((f"{_key(override)}.", not _is_mapping(override)) for override in overrides)
     return any(later.startswith(earlier) and not plain for (earlier, plain), (later, _) in pairwise(keys))
 
 
 def _is_ambiguous(override: Override) -> bool:
-    """Whether the value reads like another one, or like several overrides, once it is part of a name."""
+    """Return whether the value, as a part of a name, looks like another value or like several overrides."""
     value = None if override.is_delete() else override.value()
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         unlike_text = len(value) > 1 or ANY_TYPE not in override.key_or_group
@@ -102,17 +105,17 @@ def _is_ambiguous(override: Override) -> bool:
 
 
 def list_identifying_overrides(texts: Sequence[str], overrides: Sequence[Override]) -> tuple[str, ...]:
-    """Those that are part of what a variant is, as a person would write them; of a part, its own targets alone."""
-    parts = any(one.key_or_group == ONLY for one in overrides)
+    """Return the overrides that identify a variant, as a user would write them. A part keeps only its own targets."""
+    parts = any(override.key_or_group == ONLY for override in overrides)
     return tuple(
         hide(text).replace(f"++{ONLY}=", "target=", 1) if text.startswith(f"++{ONLY}=") else hide(text)
-        for text, one in zip(texts, overrides, strict=True)
-        if section_of(one) not in NOT_TOLD and not (parts and one.key_or_group == "target")
+        for text, override in zip(texts, overrides, strict=True)
+        if section_of(override) not in UNLISTED_SECTIONS and not (parts and override.key_or_group == "target")
     )
 
 
 def section_of(override: Override) -> str:
-    """The first part of a key."""
+    """Return the first part of the key of an override."""
     return str(override.key_or_group).partition(".")[0]
 
 
@@ -122,6 +125,6 @@ def _key(override: Override) -> str:
 
 def _plain(override: Override) -> str:
     value = None if override.is_delete() else override.value()
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return LIST_SEPARATOR.join(value)
     return "" if override.is_delete() else str(override.get_value_element_as_str(space_after_sep=False))

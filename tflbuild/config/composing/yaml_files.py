@@ -1,7 +1,7 @@
-"""Read YAML that a stranger may have written, in bounded time and memory: recipes and a project's own options.
+"""Read untrusted YAML in bounded time and memory: recipes and a project's own options.
 
-PyYAML and OmegaConf have no limits of their own. A page of nested aliases stands for billions of values, and nesting
-exhausts the stack. The composer below counts depth and values before a value is made, and what an alias repeats too.
+PyYAML and OmegaConf have no limits of their own. Nested aliases can mean billions of values, and deep nesting exhausts
+the stack. The loader below counts depth and values, including those that aliases repeat, before it makes a value.
 """
 
 from __future__ import annotations
@@ -14,30 +14,34 @@ from omegaconf._utils import get_yaml_loader
 
 from tflbuild.core.untrusted_files import BadContentError, find_invalid_value, read_text
 
-MOST_BYTES = 256 << 10  # PyYAML reads about 200,000 a second
-MOST_VALUES = 10_000  # OmegaConf makes about 3,000 a second
+# PyYAML reads about 200,000 bytes a second.
+MOST_BYTES = 256 << 10
+# OmegaConf makes about 3,000 values a second.
+MOST_VALUES = 10_000
 MOST_DEPTH = 30
-MOST_DIGITS = 100  # of a number; int() takes quadratic time
+# The maximum number of digits of a number. int() takes quadratic time.
+MOST_DIGITS = 100
 TAG = "tag:yaml.org,2002:"
 KNOWN_TAGS = {None, "", "!", TAG + "str"}
 NUMBERS = {TAG + "int", TAG + "float"}
 
 
 class NotYamlError(yaml.MarkedYAMLError):
-    """A YAML text that is refused. The mark says where."""
+    """A YAML text was refused. The mark has the line."""
 
     def __init__(self, problem: str, mark: Any = None) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 
 class BoundedLoader(get_yaml_loader()):  # type: ignore[misc]
-    """OmegaConf's loader, which refuses what is too deep, too much, or no plain value."""
+    """OmegaConf's loader, which refuses texts that are nested too deeply, too large, or not plain values."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
         self._values = 0
-        self._sizes: dict[int, int] = {}  # id of a composed node -> how many values it stands for
+        # Maps the id of a composed node to the number of values in it, with repetitions by aliases.
+        self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -51,7 +55,7 @@ class BoundedLoader(get_yaml_loader()):  # type: ignore[misc]
         node = super().compose_node(parent, index)
         self._depth -= 1
         if alias and id(node) not in self._sizes:
-            raise NotYamlError(f"the alias '*{event.anchor}' stands within what it names", mark)
+            raise NotYamlError(f"the alias '*{event.anchor}' is inside of the value that it names", mark)
         if not alias:
             _require_plain(node)
             self._sizes[id(node)] = 1 + sum(self._sizes[id(part)] for part in _parts(node))
@@ -66,7 +70,7 @@ class BoundedLoader(get_yaml_loader()):  # type: ignore[misc]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise NotYamlError(f"'{node.value!s:.40}' cannot be read: {error}", node.start_mark) from None
         if node.tag in NUMBERS and ".inf" not in node.value.lower() and ".nan" not in node.value.lower():
-            _require_sound(value, node)
+            _require_valid(value, node)
         return value
 
 
@@ -81,33 +85,43 @@ def _require_plain(node: yaml.Node) -> None:
         for key, _ in node.value:
             if key.tag not in (TAG + "str", TAG + "merge"):
                 text = f"'{key.value}'" if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                raise NotYamlError(f"a key is text, and {text} is none: quote it", key.start_mark)
+                raise NotYamlError(f"a key must be text, and {text} is not: quote it", key.start_mark)
     elif isinstance(node, yaml.ScalarNode):
         if node.tag in NUMBERS and len(node.value) > MOST_DIGITS:
             raise NotYamlError(f"a number has {len(node.value):,} digits", node.start_mark)
         if "\0" in node.value:
             raise NotYamlError("a text has a null character", node.start_mark)
-        _require_sound(node.value, node)
+        _require_valid(node.value, node)
 
 
-def _require_sound(value: object, node: yaml.Node) -> None:
-    if why := find_invalid_value(value):
-        raise NotYamlError(why, node.start_mark)
+def _require_valid(value: object, node: yaml.Node) -> None:
+    if reason := find_invalid_value(value):
+        raise NotYamlError(reason, node.start_mark)
 
 
 def compose_yaml(text: str, name: str) -> yaml.Node | None:
-    """Return the nodes of a YAML text, None for an empty one. Raises yaml.YAMLError for what is no YAML or refused.
+    """Return the nodes of a YAML text, or None for an empty text.
 
-    `name` is what marks call the text, the path of its file.
+    Args:
+        text: The text.
+        name: The path of its file, for error messages.
+
+    Raises:
+        yaml.YAMLError: for a text that is not YAML, or that is refused.
     """
     loader = _open_loader(text, name)
     return cast("yaml.Node | None", loader.get_single_node())
 
 
 def load_yaml(file: Path, text: str) -> dict[str, Any]:
-    """Return the plain values of a file's text; an empty one is an empty mapping.
+    """Return the plain values of a YAML text. An empty text is an empty mapping.
 
-    Raises yaml.YAMLError for what is no YAML, for what is refused, and for a page that is no mapping.
+    Args:
+        file: The path of its file, for error messages.
+        text: The text.
+
+    Raises:
+        yaml.YAMLError: for a text that is not YAML, that is refused, or that is not a mapping.
     """
     loader = _open_loader(text, str(file))
     node = loader.get_single_node()
@@ -115,7 +129,7 @@ def load_yaml(file: Path, text: str) -> dict[str, Any]:
         return {}
     if not isinstance(node, yaml.MappingNode):
         kind = "a list" if isinstance(node, yaml.SequenceNode) else f"the value '{node.value!s:.40}'"
-        raise NotYamlError(f"the page is no mapping of keys to values, but {kind}", node.start_mark)
+        raise NotYamlError(f"the page must be a mapping of keys to values, and it is {kind}", node.start_mark)
     return cast("dict[str, Any]", loader.construct_document(node))
 
 
@@ -133,11 +147,15 @@ def _open_loader(text: str, name: str) -> Any:
 
 
 def read_yaml_text(file: Path) -> str:
-    """Return the text of a YAML file. Raises yaml.YAMLError for what cannot be read or is not UTF-8 text."""
+    """Return the text of a YAML file.
+
+    Raises:
+        yaml.YAMLError: for a file that cannot be read or is not UTF-8.
+    """
     try:
         return read_text(file, MOST_BYTES)
     except OSError as error:
-        why = error.strerror or str(error)
+        reason = error.strerror or str(error)
     except BadContentError as error:
-        why = str(error)
-    raise NotYamlError(f"cannot read it: {why}", yaml.Mark(str(file), 0, 0, 0, None, 0))
+        reason = str(error)
+    raise NotYamlError(f"cannot read it: {reason}", yaml.Mark(str(file), 0, 0, 0, None, 0))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tflbuild.config.composing.compose import Composed
 from tflbuild.config.composing.recipe_errors import RecipeErrors
-from tflbuild.config.composing.unused_keys import refuse_unread
+from tflbuild.config.composing.unused_keys import refuse_unused
 from tflbuild.config.freezing import contradictions
 from tflbuild.config.freezing.freeze_benchmark import freeze_benchmark
 from tflbuild.config.freezing.freeze_data import freeze_dataset
@@ -75,7 +75,7 @@ class _Freezer:
     def recipe(self) -> Recipe:
         self.check_name()
         self.check_kinds()
-        unread = {one.key for one in self.composed.unread}
+        unread = {one.key for one in self.composed.unused_keys}
         recipe = Recipe(
             name=self.composed.name,
             variant=self.composed.variant,
@@ -102,9 +102,9 @@ class _Freezer:
 
     def check_unread(self) -> None:
         """Raises RecipeError for a declared key that nothing reads."""
-        for one in self.composed.unread:
-            if not one.kept:
-                raise refuse_unread(one, self.refusals.locations)
+        for one in self.composed.unused_keys:
+            if not one.used_by_another:
+                raise refuse_unused(one, self.refusals.locations)
 
 
 def freeze(composed: Composed) -> Recipe:

@@ -56,7 +56,7 @@ def require_figure(figure: str, metrics: Collection[str], refusals: RecipeErrors
     if not target and is_reported(figure):
         having = [one for one in list_figure_names() if one.endswith(f".{figure}")]
         raise refusals.refuse(
-            f"'{figure}' does not say of which target",
+            f"'{figure}' does not name a target",
             KEY,
             next_step=f"{having[0]}, if that one is meant" if having else f"TARGET.{figure}",
         )
