@@ -67,9 +67,10 @@ def json_bytes(value: Any) -> bytes:
 def read_recipe(raw: bytes, folder: Path) -> None:
     from omegaconf import OmegaConf
 
-    from tflbuild.config.composing.config_errors import KeyLocations, find_line, translate_errors
+    from tflbuild.config.composing.config_errors import KeyLocations, translate_errors
     from tflbuild.config.composing.value_limits import require_bounded, require_plain
     from tflbuild.config.composing.yaml_files import load_yaml, read_yaml_text
+    from tflbuild.config.composing.yaml_keys import find_line
 
     file = folder / "x.yaml"
     file.write_bytes(raw)

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from tflbuild.config.composing.compose import Composer, compose
-from tflbuild.config.composing.config_errors import KeyLocations, find_line
+from tflbuild.config.composing.config_errors import KeyLocations
+from tflbuild.config.composing.yaml_keys import find_line
 from tflbuild.config.freezing.freeze import freeze
 from tflbuild.config.reference.generated_texts import pages
 from tflbuild.config.schema import recipe_schema as schema

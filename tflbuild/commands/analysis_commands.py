@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from tflbuild.config.composing.benchmark_overrides import compose_timed
-from tflbuild.config.composing.compose import Composed, compose
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.reference.target_profiles import list_profiles
 from tflbuild.core.digest import Json

@@ -25,7 +25,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from tflbuild.config.composing.compose import Composer
-from tflbuild.config.composing.config_errors import PLUGINS, KeyLocations, find_node
+from tflbuild.config.composing.config_errors import PLUGINS, KeyLocations
 from tflbuild.config.composing.default_launcher import (
     Build,
     MissingObjectiveError,
@@ -35,6 +35,7 @@ from tflbuild.config.composing.default_launcher import (
 )
 from tflbuild.config.composing.hydra_setup import SweepPlugins
 from tflbuild.config.composing.recipe_errors import RecipeErrors
+from tflbuild.config.composing.yaml_keys import find_node
 from tflbuild.config.freezing.freeze_sweep import KEY, freeze_objectives
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.digest import leaves

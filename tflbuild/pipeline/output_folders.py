@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
-from tflbuild.config.composing.compose import Composed
-from tflbuild.config.composing.config_errors import KeyLocations, find_node
+from tflbuild.config.composing.composed_variant import Composed
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.composing.config_folders import find_recipe, recipe_name
+from tflbuild.config.composing.yaml_keys import find_node
 from tflbuild.core.digest import Json, hash_value
 from tflbuild.core.recipe import Recipe
 from tflbuild.core.secrets import protect

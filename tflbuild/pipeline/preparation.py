@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tflbuild.config.composing.compose import Composed, compose
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.composing.unused_keys import note_unused_keys
 from tflbuild.config.freezing.freeze import freeze

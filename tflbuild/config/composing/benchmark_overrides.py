@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf, open_dict
 
-from tflbuild.config.composing.compose import Composed, Composer
+from tflbuild.config.composing.compose import Composer
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.hydra_keys import check_hydra_keys
 from tflbuild.config.composing.hydra_setup import Job
 from tflbuild.config.schema.schema_benchmark import HostBenchmark

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config.composing import config_errors, default_launcher
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.config_folders import find_recipe
 from tflbuild.config.composing.config_secrets import note_config, refuse_secret_names, refuse_sent_variables
 from tflbuild.config.composing.declared_keys import (
@@ -54,32 +54,11 @@ from tflbuild.config.composing.variant_names import (
     name_variant,
     require_swept,
 )
-from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import RecipeError, UsageError
 
 BASIC = "basic"
 UNNAMED = "unnamed"
 ENVIRONMENT = re.compile(r"oc\.env:\s*([A-Za-z_]\w*)")
-
-
-@dataclass(frozen=True)
-class Composed:
-    """One composed variant.
-
-    `environment` are the environment variables that the configuration reads. `unused_keys` are the declared keys that
-    the chosen options do not use. `written_store` is the section `store` before interpolation. `typed` has what the
-    user typed of the sections `store`, `executor` and `source`.
-    """
-
-    name: str
-    variant: str
-    overrides: tuple[str, ...]
-    build: schema.RecipeConfig
-    environment: tuple[str, ...]
-    locations: config_errors.KeyLocations
-    unused_keys: tuple[UnusedKey, ...] = ()
-    written_store: Mapping[str, str] = field(default_factory=dict)
-    typed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Composer:
@@ -268,11 +247,8 @@ class Composer:
         ]
         if not any(unused.file for unused in unused_keys):
             return unused_keys
-        written = [
-            text
-            for text, override in zip(overrides, self.parse(overrides), strict=True)
-            if override.key_or_group == GROUP
-        ]
+        parsed = self.parse(overrides)
+        written = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group == GROUP]
         recipe = "".join(written)
         if recipe not in self._read_in_recipe:
             self._read_in_recipe[recipe] = self._find_used_keys(written, config)
@@ -334,8 +310,7 @@ class Composer:
             self._bases = {key: entry for key, entry in self._bases.items() if entry[0] is not base}
         with config_errors.translate_errors(overrides, self._locations(overrides)):
             declared = apply_leaves(config, self.parse([nest(text) for text in leaves]), declarations.kinds)
-        chosen = [text for text in overrides if text not in leaves]
-        declared += list_choices(self.parse(chosen))
+        declared += list_choices(self.parse([text for text in overrides if text not in leaves]))
         return config, [*declared, *declarations.keys]
 
     def base_of(self, overrides: list[str]) -> tuple[tuple[DictConfig, DeclaredKeys], list[str]]:
@@ -407,8 +382,7 @@ def compose(overrides: list[str], *, multirun: bool = False) -> list[Composed]:
             why="it chooses each job by the results of earlier jobs",
             next_step="build the sweep; or remove the sweeper, and name the values",
         )
-    jobs = [job for batch in plugins.batches for job in batch]
-    return composer.compose_all(jobs)
+    return composer.compose_all([job for batch in plugins.batches for job in batch])
 
 
 def recipe_of(overrides: list[Override]) -> str:
@@ -418,9 +392,7 @@ def recipe_of(overrides: list[Override]) -> str:
 
 def _has_default_plugins(hydra_config: DictConfig) -> bool:
     """Return whether Hydra's own configuration has the default sweeper and launcher with default settings."""
-    if (
-        hydra_config.runtime.choices["hydra/launcher"] != default_launcher.NAME
-        or hydra_config.sweeper._target_ != BasicSweeperConf._target_
-    ):
+    sweeper = hydra_config.sweeper
+    if sweeper._target_ != BasicSweeperConf._target_ or sweeper.params or sweeper.max_batch_size is not None:
         return False
-    return not hydra_config.sweeper.params and hydra_config.sweeper.max_batch_size is None
+    return bool(hydra_config.runtime.choices["hydra/launcher"] == default_launcher.NAME)

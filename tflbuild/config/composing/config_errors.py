@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tflbuild.config.composing.target_key_errors import SEVERAL, unchosen_target
 from tflbuild.config.composing.type_errors import convert_type_error, require_plain, scalar_for_keys
-from tflbuild.config.composing.yaml_files import NotYamlError, compose_yaml, read_yaml_text
+from tflbuild.config.composing.yaml_files import NotYamlError
+from tflbuild.config.composing.yaml_keys import find_line, find_node, find_word
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.errors import MachineError, RecipeError, TflbuildError, UsageError, nearest
 
@@ -96,45 +97,6 @@ def _relative(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def find_line(file: Path, key: str) -> int | None:
-    """Return the line (from 1) of a dotted key in a YAML file, or the line of its nearest parent."""
-    line = None
-    for name, _ in walk_key(file, key):
-        line = name.start_mark.line + 1
-    return line
-
-
-def find_node(file: Path, key: str) -> yaml.Node | None:
-    """Return the value of a dotted key in a YAML file."""
-    pairs = list(walk_key(file, key))
-    return pairs[-1][1] if len(pairs) == len(key.split(".")) else None
-
-
-def walk_key(file: Path, key: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield (name, value) of each part of a dotted key, as far as the file has it."""
-    try:
-        node = compose_yaml(read_yaml_text(file), str(file))
-    except yaml.YAMLError:
-        return
-    for part in key.split("."):
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        match = next(((name, value) for name, value in pairs if name.value == part), None)
-        if match is None:
-            return
-        yield match
-        node = match[1]
-
-
-def find_word(file: Path, word: str) -> int | None:
-    """Return the first line (from 1) that contains a word, for names in a defaults list."""
-    pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.])")
-    try:
-        lines = read_yaml_text(file).splitlines()
-    except yaml.YAMLError:
-        return None
-    return next((number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])), None)
 
 
 @contextmanager

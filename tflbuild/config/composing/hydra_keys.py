@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.types import Override
 
-from tflbuild.config.composing.config_errors import KeyLocations, find_node
+from tflbuild.config.composing.config_errors import KeyLocations
+from tflbuild.config.composing.yaml_keys import find_node
 from tflbuild.errors import RecipeError, UsageError
 
 PARAMS = "hydra.sweeper.params"

@@ -10,8 +10,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tflbuild.config.composing.config_errors import KeyLocations, find_line, find_node
+from tflbuild.config.composing.config_errors import KeyLocations
 from tflbuild.config.composing.preset_jobs import groups_of
+from tflbuild.config.composing.yaml_keys import find_line, find_node
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.config.schema.schema_target import TargetConfig
 from tflbuild.errors import RecipeError

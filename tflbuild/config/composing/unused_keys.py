@@ -24,7 +24,7 @@ from tflbuild.errors import RecipeError
 from tflbuild.targets.target_runtimes import RUNTIMES
 
 if TYPE_CHECKING:
-    from tflbuild.config.composing.compose import Composed
+    from tflbuild.config.composing.composed_variant import Composed
 
 NEEDS_LABELS = (*GATED_ACCURACIES, "confidence")
 

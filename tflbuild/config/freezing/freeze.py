@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tflbuild.config.composing.compose import Composed
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.composing.unused_keys import refuse_unused
 from tflbuild.config.freezing import contradictions

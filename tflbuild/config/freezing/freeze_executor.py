@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from tflbuild.config.composing.compose import Composed
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.recipe_errors import RecipeErrors
 from tflbuild.config.schema import recipe_schema as schema
 from tflbuild.core.byte_sizes import read_size

@@ -11,7 +11,8 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from tflbuild.config.composing.compose import Composed, compose
+from tflbuild.config.composing.compose import compose
+from tflbuild.config.composing.composed_variant import Composed
 from tflbuild.config.composing.trusted_stores import confirm, list_missing
 from tflbuild.core.remote_cache_settings import SCHEMES, RemoteCacheSettings, Use, store_origin
 from tflbuild.core.secret_urls import SecretUrl
