@@ -19,7 +19,7 @@ from tflbuild.steps.benchmarking import litert_benchmark
 from tflbuild.steps.benchmarking.op_profile import ProfileRequest
 from tflbuild.targets.common.rules import each_view
 from tflbuild.targets.cpu import proof as target_cpu
-from tflbuild.targets.cpu.xnnpack_reasons import TRIED, type_of
+from tflbuild.targets.cpu.xnnpack_reasons import TRIED, find_activation_type
 from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.tflite_reader import read_model
 
@@ -265,7 +265,7 @@ def test_what_is_said_of_xnnpack_was_tried(tmp_path):
         except WorkerError:
             continue  # no kernel of LiteRT's takes it either
         if any(one["op_name"] == "DELEGATE" for one in running.interpreter._get_ops_details()):
-            taken.add((case.op, type_of(view)))
+            taken.add((case.op, find_activation_type(view)))
     told = {(name, kind) for name, tried in TRIED.items() for kind in tried.taken}
     refused = {(name, kind) for name, tried in TRIED.items() for kind in tried.refused}
     assert not taken & refused

@@ -96,7 +96,7 @@ def test_where_the_compiler_does_otherwise_than_the_rules(prove):
     rows = (("CONV_2D", 1, "Operation not supported"), ("RELU", 1, MAPPED))
     verdict, _ = prove("CONV_2D_int8", "RELU_int8", log=logs.log(*rows), left=("CONV_2D_int8",))
     assert [one.op for one in verdict.fallbacks] == ["CONV_2D"]
-    assert "the published rules foresaw 2 operators on the Edge TPU: 1 are" in verdict.notes
+    assert "the published rules predict 2 operators on the Edge TPU, the compiler maps 1" in verdict.notes
 
 
 def test_an_error_of_the_compiler_is_a_verdict(prove):

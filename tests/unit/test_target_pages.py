@@ -32,12 +32,12 @@ def test_a_page_tells_all_of_a_table(monkeypatch):
     text = target_pages.table_page(TABLE)
     assert "| ADD | 1. rank is 4<br>2. a\\|b (before 2)<br>3. c (from 3) | 1. reshape<br>3. d | 1.1 |" in text
     assert "| RELU | always |  |  |" in text
-    assert "- Rules from: its manual.\n- Held against: the unit itself, 3 cases.\n" in text
+    assert "- Rules from: its manual.\n- Compared with: the unit itself, 3 cases.\n" in text
     assert "- sizes are fixed (or the whole model fails); else: signature=static\n" in text
     assert "- It is old.\n" in text
     assert "| GELU | relu |" in text
     assert "| ADD_rank5 | it takes that too |" in text
-    assert "An operator that is not listed is not taken." in text
+    assert "An operator that is not listed is not supported." in text
 
 
 def test_the_index_has_every_target(monkeypatch):
@@ -49,4 +49,4 @@ def test_the_index_has_every_target(monkeypatch):
 
 
 def test_what_was_not_checked_says_so():
-    assert "- Held against: nothing that is noted." in target_pages.table_page(TABLES["coreml"])
+    assert "- Compared with: nothing." in target_pages.table_page(TABLES["coreml"])

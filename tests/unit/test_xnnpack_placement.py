@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflbuild.steps.benchmarking.op_profile import DELEGATED, OPERATOR
-from tflbuild.targets.cpu.xnnpack_placement import ObservedPlacement, confirm_placement, seen
+from tflbuild.targets.cpu.xnnpack_placement import ObservedPlacement, confirm_placement, read_events
 from tflbuild.tflite.delegate_partitions import DelegatePlacement
 from tflbuild.tflite.tflite_model import Model, Operator, Subgraph
 
@@ -47,4 +47,4 @@ def test_events_of_other_subgraphs_are_not_counted():
         [OPERATOR, "EXP", 0, 0, 1],
         [1, "", 0, 0, 9],
     ]
-    assert seen(events, 1) == ObservedPlacement(frozenset({3}), 1)
+    assert read_events(events, 1) == ObservedPlacement(frozenset({3}), 1)

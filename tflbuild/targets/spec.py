@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kind of targets without a proof: `lint_target`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import LITERT, StepKind
 
 KINDS = (
-    # .tflite -> what a target's published rules say of it
+    # .tflite -> the verdict of a target's support table
     StepKind(
         name="lint_target",
         server="litert",

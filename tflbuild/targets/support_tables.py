@@ -1,4 +1,4 @@
-"""The tables by name."""
+"""The support tables of all targets, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was seen when tables were held against the real thing: for the docs, and in no key."""
+"""The agreement of support tables with devices and their compilers. For the docs only, and part of no cache key."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from tflbuild.targets.ethos_u import table as ethos_u
 from tflbuild.targets.gpu import measured_runs as gpu_measured
 from tflbuild.targets.tflm import table as tflm
 
-Cases = Mapping[str, str]  # a case of tests/one_op_cases.py and its like -> what was found
+# A case of tests/one_op_cases.py or a similar file -> the result.
+Cases = Mapping[str, str]
 
-# by table: the cases that it judges otherwise than the real thing does, and why that is let stand
+# Table -> the cases in which it differs from the device or its compiler, and why this is accepted.
 DISAGREEMENTS: dict[str, Cases] = {
     "gpu": gpu_measured.DISAGREEMENTS,
     **ethos_u.DISAGREEMENTS,
     "tflm": tflm.DISAGREEMENTS,
 }
 
-# by table: of models drawn at random after its last rule was written, how many it judged right, and how many there were
+# Table -> the number of correct results for random models after its last rule was written, and the number of models.
 PREDICTED: dict[str, tuple[int, int]] = {
     "gpu": (404, 453),
     "tflm": (996, 1000),
@@ -26,10 +27,10 @@ PREDICTED: dict[str, tuple[int, int]] = {
     "ethos_u85": (998, 1000),
 }
 
-# by table: what else was found, under a heading
+# Table -> other results, each list with a heading.
 FOUND: dict[str, tuple[tuple[str, Cases], ...]] = {
     "gpu": (
-        ("Taken, with other results than the CPU's", gpu_measured.SILENTLY_WRONG),
+        ("Supported, with other results than those of the CPU", gpu_measured.SILENTLY_WRONG),
         ("Ends the process", gpu_measured.CRASHED),
     ),
 }

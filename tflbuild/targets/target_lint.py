@@ -1,4 +1,4 @@
-"""The step `lint_target`: an artifact held against a target's published rules, where nothing can run it."""
+"""The step `lint_target`: comparison of an artifact with the support table of a target, if nothing can run it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from tflbuild.tflite.tflite_reader import read_model
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json. `params.target` has the target's name, table and version, `params.to_prove` what lacks.
+    """Write verdict.json, the verdict of the support table.
 
-    A target without a table is one whose operators nobody publishes: nothing is claimed of it.
+    A target without a table is unproven, because its vendor publishes no list of operators.
+
+    Args:
+        request: `params.target` has `name`, `table` and `version` of the target, and `params.to_prove` what a proof
+            needs.
+
+    Returns:
+        The fact `verdict`.
     """
     target = request.params["target"]
     model = read_model(request.inputs["model"])
@@ -25,7 +32,7 @@ def run(request: StepRequest) -> Facts:
         verdict = Verdict(
             target=target["name"],
             proof=UNPROVEN,
-            how="no list of the operators that it takes is published, and what compiles for it is not installed",
+            how="no list of its supported operators is published, and its compiler is not installed",
             ops=sum(len(graph.ops) for graph in model.subgraphs),
         )
     return write_verdict(request, replace(verdict, to_prove=request.params["to_prove"]))

@@ -1,23 +1,30 @@
-"""How verdicts are had: for each runtime the step that proves, and the figures that it brings.
+"""The runtimes of targets: for each one the step that proves an artifact, and the figures of its verdict.
 
-To add a runtime: a row here, a folder `targets/<name>/` with its kind of step (`spec`) and the step's module (`proof`),
-and a profile of it in `config.schema.schema_target`; docs/adding-a-target.md walks through it.
+To add a runtime: add a row here, a folder `targets/<name>/` with its step kind (`spec`) and the step's module
+(`proof`), and a profile in `config.schema.schema_target`. docs/adding-a-target.md describes the steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-COUNTS = ("fallback_ops", "partitions", "unknown_ops")  # every verdict has them
-NEARNESS = ("snr_db", "max_abs_error", "cosine")  # where outputs are compared
+# The figures of every verdict.
+COUNTS = ("fallback_ops", "partitions", "unknown_ops")
+# The figures of a runtime whose outputs are compared.
+NEARNESS = ("snr_db", "max_abs_error", "cosine")
 
 
 @dataclass(frozen=True)
 class TargetRuntime:
-    """`step` proves, where what it needs is installed; without that there are rules alone. `figures` can be gated.
+    """A runtime of targets.
 
-    `package` is what it needs from the package index, "" for nothing or something else. What was found holds for this
-    host alone where it is `timed`. One that `lints` judges by rules itself where it cannot prove.
+    Attributes:
+        name: The name.
+        step: The step that proves an artifact if its tools are installed. Without them the support table is used.
+        figures: The figures that can have gates.
+        package: The package that the step needs, "" for none or something else.
+        timed: Whether the verdict is only valid for this host.
+        lints: Whether the step itself uses the support table if it cannot prove.
     """
 
     name: str
@@ -29,12 +36,12 @@ class TargetRuntime:
 
     @property
     def compares(self) -> bool:
-        """Whether outputs are held against the CPU's."""
+        """Return whether outputs are compared with those of the CPU."""
         return "snr_db" in self.figures
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The names that a gate on such a target may have."""
+        """Return the names of all figures that gates on such a target may use."""
         return (*COUNTS, *self.figures)
 
 

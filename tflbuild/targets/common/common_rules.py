@@ -1,4 +1,4 @@
-"""Forms of rules that tables of delegates share: versions of operators, places along which they work, scales."""
+"""Forms of support rules that the tables of several delegates use: versions, types, options, axes, scales."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ EIGHT_BIT_FIX = "quantization=int8"
 
 
 def op_version(most: int, fix: str = "") -> SupportRule:
-    """The operator's version, as the file has it, is no higher."""
+    """Return the rule that the operator's version in the file is at most this one."""
     return SupportRule(f"the operator's version is at most {most}", lambda view: view.op.version <= most, fix)
 
 
-def made(what: str, holds: Predicate, fix: str = "", until: str = "") -> SupportRule:
-    """A rule of its own text."""
-    return SupportRule(what, holds, fix, until)
+def made(text: str, holds: Predicate, fix: str = "", until: str = "") -> SupportRule:
+    """Return a rule with a text of its own."""
+    return SupportRule(text, holds, fix, until)
 
 
 def until(version: str, rule: SupportRule) -> SupportRule:
-    """The same rule, asked only of versions of the target before this one."""
+    """Return a rule that only applies to versions of the target before this one."""
     return SupportRule(rule.text, rule.holds, rule.fix, version)
 
 
 def output_type(*types: str, fix: str = "") -> SupportRule:
-    """The first output is of one of these element types."""
+    """Return the rule that the first output has one of these element types."""
     return SupportRule(f"output is {join_alternatives(types)}", lambda view: view.outputs[0].type in types, fix)
 
 
 def equals(name: str, text: str, *values: object, fix: str = "") -> SupportRule:
-    """A builtin option has one of these values; unknown where the file has no options."""
+    """Return the rule that a builtin option has one of these values. It is unknown if the file has no options."""
 
     def holds(view: OperatorView) -> bool | None:
         value = view.option(name)
@@ -42,7 +42,7 @@ def equals(name: str, text: str, *values: object, fix: str = "") -> SupportRule:
 
 
 def axes_of(view: OperatorView, place: int, rank: int) -> list[int] | None:
-    """The axes that a constant input names, none negative; None where they are not constant, or too many to be read."""
+    """Return the non-negative axes in a constant input, None if they are not constant, or too many to be read."""
     tensor = view.input(place)
     if tensor is None or not tensor.constant or (not tensor.values and tensor.elements):
         return None
@@ -50,7 +50,7 @@ def axes_of(view: OperatorView, place: int, rank: int) -> list[int] | None:
 
 
 def padded_axes(view: OperatorView) -> list[int] | None:
-    """The axes along which a padding operator adds something; None where its paddings are not constant."""
+    """Return the axes along which a padding operator adds elements, None if the padding is not constant."""
     tensor = view.input(1)
     if tensor is None or not tensor.constant or len(tensor.values) != tensor.elements:
         return None
@@ -59,7 +59,7 @@ def padded_axes(view: OperatorView) -> list[int] | None:
 
 
 def size_of(shape: Iterable[int]) -> int | None:
-    """Elements of a shape; None where a size is free."""
+    """Return the number of elements of a shape, None if a dimension is dynamic."""
     total = 1
     for size in shape:
         if size < 0:
@@ -68,15 +68,15 @@ def size_of(shape: Iterable[int]) -> int | None:
     return total
 
 
-def same_quantization(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same scales and zero points."""
-    return one.scales == other.scales and one.zero_points == other.zero_points
+def same_quantization(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors have the same scales and zero points."""
+    return first.scales == second.scales and first.zero_points == second.zero_points
 
 
 def each(
     tensors: Callable[[OperatorView], Iterable[Tensor | None]], text: str, holds: Callable[[Tensor], bool | None]
 ) -> SupportRule:
-    """A rule over several tensors of an operator: broken by one, unknown by one."""
+    """Return a rule on several tensors: one tensor is enough to violate it, or to make it unknown."""
 
     def all_hold(view: OperatorView) -> bool | None:
         answers = [holds(tensor) for tensor in tensors(view) if tensor is not None]

@@ -1,4 +1,4 @@
-"""A model held against a table: which operators the target takes, which not and why, in how many pieces."""
+"""Comparison of a model with a support table: which operators the target supports, why not, and the partitions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from tflbuild.core.verdict import LINTED, Fallback, Verdict
 from tflbuild.targets.common.rules import OperatorView, SupportRule, SupportTable, each_view
 from tflbuild.tflite.tflite_model import Model, Operator
 
-FILE = "file"  # what stands for the operator, where the file as a whole is at fault
+# The operator of a fallback, if the file as a whole is the reason.
+FILE = "file"
 BEHIND_FIX = "make the file smaller than 2 GB: tflbuild then stores weights inside the flatbuffer"
-Place = tuple[int, int]  # subgraph, index of the operator in it
+# The subgraph, and the index of the operator in it.
+Place = tuple[int, int]
 APART = "supported, but apart from the largest piece of neighbours that are, the only one that the delegate takes"
 
 
 @dataclass(frozen=True)
 class OperatorCheck:
-    """One operator. `taken` is None where the table cannot know; `broken` are the rules that it breaks."""
+    """The result for one operator. `taken` is None if the table cannot know. `broken` are the violated rules."""
 
     view: OperatorView
     taken: bool | None
@@ -26,7 +28,7 @@ class OperatorCheck:
     fix: str = ""
 
     def fallback(self) -> Fallback:
-        """As the verdict lists it."""
+        """Return the operator as a fallback of a verdict."""
         view = self.view
         return Fallback(
             op=view.op.name,
@@ -39,44 +41,47 @@ class OperatorCheck:
 
 
 def check_operator(table: SupportTable, view: OperatorView, version: str = "") -> OperatorCheck:
-    """One operator against the table, as of a version of the target."""
+    """Compare an operator with a table, for a version of the target."""
     name = view.op.name
     row = table.rows.get(name)
-    asked = version or table.version
+    target_version = version or table.version
     fix = table.fixes.get(name, "")
     if row is None:
         if not table.complete and name not in table.absent:
             return OperatorCheck(view, None, reason=f"the rules for {table.title} say nothing about {name}")
         fatal = tuple(rule for rule in table.everywhere if rule.fatal and rule.holds(view) is False)
         return OperatorCheck(view, False, fatal, reason=f"{table.title} has no {name}", fix=fix)
-    if row.since and asked and _number(asked) < _number(row.since):
+    if row.since and target_version and _parse_version(target_version) < _parse_version(row.since):
         return OperatorCheck(view, False, reason=f"{name} is there from {table.title} {row.since}", fix=fix)
-    rules = [rule for rule in (*table.everywhere, *row.rules) if not _lapsed(rule, asked)]
+    rules = [rule for rule in (*table.everywhere, *row.rules) if not _is_inapplicable(rule, target_version)]
     answers = [(rule, rule.holds(view)) for rule in rules]
-    broken = tuple(rule for rule, held in answers if held is False)
+    broken = tuple(rule for rule, holds in answers if holds is False)
     if broken:
         reason = f"taken only where {' and '.join(rule.text for rule in broken)}"
         return OperatorCheck(view, False, broken, reason, next((rule.fix for rule in broken if rule.fix), fix))
-    unsure = [rule.text for rule, held in answers if held is None]
-    return OperatorCheck(view, None if unsure else True, reason=f"cannot tell whether {unsure[0]}" if unsure else "")
+    unknown = [rule.text for rule, holds in answers if holds is None]
+    return OperatorCheck(view, None if unknown else True, reason=f"cannot tell whether {unknown[0]}" if unknown else "")
 
 
 def check_model(table: SupportTable, model: Model, version: str = "") -> list[OperatorCheck]:
-    """Every operator of the model."""
+    """Compare every operator of a model with a table."""
     if not table.float16_weights:
         return [check_operator(table, view, version) for view in each_view(model)]
     stored = _float16_weights(model)
-    seen = [(view, replace(view, op=_with_inputs(view, stored))) for view in each_view(model)]
-    judged = [(view, check_operator(table, other, version)) for view, other in seen]
-    return [OperatorCheck(view, True) if _makes(view, stored) else replace(one, view=view) for view, one in judged]
+    views = [(view, replace(view, op=_with_inputs(view, stored))) for view in each_view(model)]
+    checks = [(view, check_operator(table, other, version)) for view, other in views]
+    return [OperatorCheck(view, True) if _makes(view, stored) else replace(check, view=view) for view, check in checks]
 
 
 def _float16_weights(model: Model) -> dict[Place, int]:
-    """Tensors that a DEQUANTIZE makes of stored float16 -> the stored ones."""
+    """Return the outputs of DEQUANTIZE operators on constants of float16, and these constants."""
     return {
         (view.subgraph, view.op.outputs[0]): view.op.inputs[0]
         for view in each_view(model)
-        if view.op.name == "DEQUANTIZE" and (given := view.input(0)) and given.constant and given.type == "float16"
+        if view.op.name == "DEQUANTIZE"
+        and (constant := view.input(0))
+        and constant.constant
+        and constant.type == "float16"
     }
 
 
@@ -89,125 +94,150 @@ def _makes(view: OperatorView, stored: Mapping[Place, int]) -> bool:
 
 
 def _buffers_behind(table: SupportTable, model: Model) -> Iterator[Fallback]:
-    """Yield the fault of a file with weights where the target does not look."""
+    """Yield a fallback if weights are after the flatbuffer and the target does not read them."""
     if table.flatbuffer_alone and model.buffers_behind:
         reason = f"weights lie behind the flatbuffer, and {table.title} reads the flatbuffer alone"
         yield Fallback(op=FILE, layer="buffers", reason=reason, fix=BEHIND_FIX)
 
 
 def lint(table: SupportTable, model: Model, target: str, version: str = "") -> Verdict:
-    """The verdict that the table alone allows."""
-    judged = apply_model_rules(table, model, check_model(table, model, version))
-    refused = [one for one in judged if one.taken is False]
-    unsure = [one for one in judged if one.taken is None]
-    taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
-    fatal = any(rule.fatal for one in refused for rule in one.broken)
+    """Return the verdict that follows from a table.
+
+    Args:
+        table: The support table.
+        model: The artifact.
+        target: The name of the target.
+        version: The version of the target, "" for the default.
+    """
+    checks = apply_model_rules(table, model, check_model(table, model, version))
+    refused = [check for check in checks if check.taken is False]
+    unknown = [check for check in checks if check.taken is None]
+    taken = {(check.view.subgraph, check.view.index) for check in checks if check.taken}
+    fatal = any(rule.fatal for check in refused for rule in check.broken)
     sheds = table.sheds and not fatal
-    runs = None if unsure and not refused else (sheds or not refused)
-    behind = tuple(_buffers_behind(table, model))
+    runs = None if unknown and not refused else (sheds or not refused)
+    buffer_fallbacks = tuple(_buffers_behind(table, model))
     return Verdict(
         target=target,
         proof=LINTED,
         how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
-        runs=False if behind else True if sheds else runs,
-        ops=len(judged),
-        on_delegate=None if unsure else len(taken),
-        partitions=None if unsure else count_partitions(model, taken),
-        fallbacks=(*behind, *(one.fallback() for one in refused)),
-        unknown=tuple(f"{one.view.op.name}: {one.reason}" for one in unsure),
+        runs=False if buffer_fallbacks else True if sheds else runs,
+        ops=len(checks),
+        on_delegate=None if unknown else len(taken),
+        partitions=None if unknown else count_partitions(model, taken),
+        fallbacks=(*buffer_fallbacks, *(check.fallback() for check in refused)),
+        unknown=tuple(f"{check.view.op.name}: {check.reason}" for check in unknown),
         notes=table.notes,
     )
 
 
-def apply_model_rules(table: SupportTable, model: Model, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
-    """The same operators in one model, where the target leaves some out for what surrounds them."""
-    settled = _first_partition(table, judged) if table.one_partition else list(judged)
-    if (table.fewest > 1 or table.most) and all(one.taken is not None for one in settled):
-        return _large_partitions(table, model, settled)
-    return settled
+def apply_model_rules(table: SupportTable, model: Model, checks: Sequence[OperatorCheck]) -> list[OperatorCheck]:
+    """Apply the conditions of a target on partitions to the results of single operators."""
+    in_partitions = _first_partition(table, checks) if table.one_partition else list(checks)
+    if (table.fewest > 1 or table.most) and all(check.taken is not None for check in in_partitions):
+        return _large_partitions(table, model, in_partitions)
+    return in_partitions
 
 
-def _first_partition(table: SupportTable, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
-    behind: dict[Place, OperatorCheck] = {}  # a tensor -> the operator after which it is made
-    settled = []
-    for one in judged:
-        view = one.view
-        cause = next((behind[view.subgraph, at] for at in view.op.inputs if (view.subgraph, at) in behind), None)
-        if cause is not None and one.taken is not False and (one.taken or cause.taken is False):
+def _first_partition(table: SupportTable, checks: Sequence[OperatorCheck]) -> list[OperatorCheck]:
+    """Mark operators that depend on an operator of the CPU."""
+    # Tensor -> the operator of the CPU on which it depends.
+    causes: dict[Place, OperatorCheck] = {}
+    results = []
+    for check in checks:
+        view = check.view
+        cause = next(
+            (causes[view.subgraph, index] for index in view.op.inputs if (view.subgraph, index) in causes), None
+        )
+        if cause is not None and check.taken is not False and (check.taken or cause.taken is False):
             stays = "stays on the CPU" if cause.taken is False else "may stay on the CPU"
             reason = f"comes after {cause.view.op.name} ({cause.view.layer}), which {stays}"
-            one = OperatorCheck(view, cause.taken, reason=reason)
-        ends = cause or (one if one.taken is not True and view.op.name not in table.passes else None)
-        if ends is not None:
-            behind.update(((view.subgraph, at), ends) for at in view.op.outputs)
-        settled.append(one)
-    return settled
+            check = OperatorCheck(view, cause.taken, reason=reason)
+        tensor_cause = cause or (check if check.taken is not True and view.op.name not in table.passes else None)
+        if tensor_cause is not None:
+            causes.update(((view.subgraph, index), tensor_cause) for index in view.op.outputs)
+        results.append(check)
+    return results
 
 
-def _large_partitions(table: SupportTable, model: Model, judged: Sequence[OperatorCheck]) -> list[OperatorCheck]:
-    taken = {(one.view.subgraph, one.view.index) for one in judged if one.taken}
-    left: dict[Place, str] = {}
+def _large_partitions(table: SupportTable, model: Model, checks: Sequence[OperatorCheck]) -> list[OperatorCheck]:
+    """Mark the operators of partitions that are too small or too many."""
+    taken = {(check.view.subgraph, check.view.index) for check in checks if check.taken}
+    reasons: dict[Place, str] = {}
     for number in range(len(model.subgraphs)):
-        pieces = sorted((piece for side, piece in _pieces(model, number, taken) if side), key=len, reverse=True)
-        for rank, piece in enumerate(pieces):
-            if len(piece) < table.fewest:
+        partitions = sorted(
+            (partition for side, partition in _list_partitions(model, number, taken) if side), key=len, reverse=True
+        )
+        for rank, partition in enumerate(partitions):
+            if len(partition) < table.fewest:
                 reason = f"{table.title} takes no partition of less than {table.fewest} operators"
-                left.update(((number, at), reason) for at in piece)
+                reasons.update(((number, index), reason) for index in partition)
             elif table.most and rank >= table.most:
                 reason = f"{table.title} takes the {table.most} largest partitions alone" if table.most > 1 else APART
-                left.update(((number, at), reason) for at in piece)
-    places = [(one, (one.view.subgraph, one.view.index)) for one in judged]
-    return [OperatorCheck(one.view, False, reason=left[place]) if place in left else one for one, place in places]
+                reasons.update(((number, index), reason) for index in partition)
+    places = [(check, (check.view.subgraph, check.view.index)) for check in checks]
+    return [
+        OperatorCheck(check.view, False, reason=reasons[place]) if place in reasons else check
+        for check, place in places
+    ]
 
 
 def largest(model: Model, supported: Collection[Place], most: int) -> set[Place]:
-    """Of what is supported, the operators of each subgraph's `most` largest pieces; all of them where `most` is 0."""
+    """Return the operators of the `most` largest partitions of each subgraph, or all of them if `most` is 0."""
     if not most:
         return set(supported)
-    found: set[Place] = set()
+    operators: set[Place] = set()
     for number in range(len(model.subgraphs)):
-        pieces = sorted((piece for side, piece in _pieces(model, number, supported) if side), key=len, reverse=True)
-        found.update((number, index) for piece in pieces[:most] for index in piece)
-    return found
+        partitions = sorted(
+            (partition for side, partition in _list_partitions(model, number, supported) if side), key=len, reverse=True
+        )
+        operators.update((number, index) for partition in partitions[:most] for index in partition)
+    return operators
 
 
 def count_partitions(model: Model, taken: Collection[Place]) -> int:
-    """In how many pieces a delegate gets the operators that it takes.
+    """Return the number of partitions into which a delegate's operators fall.
 
-    As TensorFlow Lite's own partitioner does it (graph_info.cc, PartitionGraphIntoIndependentNodeSubsets): by turns all
-    operators of one side that have their inputs are put into one piece, until nothing more has.
+    The algorithm is that of TensorFlow Lite (graph_info.cc, PartitionGraphIntoIndependentNodeSubsets). Alternating
+    between delegate and CPU, all operators of one side whose inputs are available form a partition, until none is left.
     """
-    return sum(1 for number in range(len(model.subgraphs)) for side, _ in _pieces(model, number, taken) if side)
+    return sum(
+        1 for number in range(len(model.subgraphs)) for side, _ in _list_partitions(model, number, taken) if side
+    )
 
 
-def _pieces(model: Model, number: int, taken: Collection[Place]) -> Iterator[tuple[bool, list[int]]]:
+def _list_partitions(model: Model, number: int, taken: Collection[Place]) -> Iterator[tuple[bool, list[int]]]:
+    """Yield the partitions of a subgraph, and whether the delegate runs them."""
     graph = model.subgraphs[number]
-    made = {output for op in graph.ops for output in op.outputs}
-    there = {index for index in range(len(graph.tensors)) if index not in made}
-    left = list(range(len(graph.ops)))
-    side, idle = bool(left) and (number, left[0]) in taken, 0
-    while left and idle < 2:
-        piece: list[int] = []
+    produced = {output for op in graph.ops for output in op.outputs}
+    available = {index for index in range(len(graph.tensors)) if index not in produced}
+    remaining = list(range(len(graph.ops)))
+    side, idle = bool(remaining) and (number, remaining[0]) in taken, 0
+    while remaining and idle < 2:
+        partition: list[int] = []
         progress = True
         while progress:
             progress = False
-            for index in list(left):
+            for index in list(remaining):
                 op = graph.ops[index]
-                if ((number, index) in taken) == side and all(one < 0 or one in there for one in op.inputs):
-                    piece.append(index)
-                    left.remove(index)
-                    there.update(op.outputs)
+                if ((number, index) in taken) == side and all(
+                    tensor < 0 or tensor in available for tensor in op.inputs
+                ):
+                    partition.append(index)
+                    remaining.remove(index)
+                    available.update(op.outputs)
                     progress = True
-        if piece:
-            yield side, piece
-        idle = 0 if piece else idle + 1
+        if partition:
+            yield side, partition
+        idle = 0 if partition else idle + 1
         side = not side
 
 
-def _lapsed(rule: SupportRule, version: str) -> bool:
-    after = bool(rule.until and version and _number(version) >= _number(rule.until))
-    return after or bool(rule.since and version and _number(version) < _number(rule.since))
+def _is_inapplicable(rule: SupportRule, version: str) -> bool:
+    """Return whether a rule does not apply to a version of the target."""
+    after = bool(rule.until and version and _parse_version(version) >= _parse_version(rule.until))
+    return after or bool(rule.since and version and _parse_version(version) < _parse_version(rule.since))
 
 
-def _number(version: str) -> tuple[int, ...]:
+def _parse_version(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())

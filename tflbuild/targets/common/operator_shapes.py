@@ -1,4 +1,4 @@
-"""What rules of several targets ask of an operator's shapes and constant parameters."""
+"""Shapes and constant parameters of an operator, as the rules of several targets need them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from fractions import Fraction
 
 from tflbuild.targets.common.rules import OperatorView
 
-SAME = "same"  # nothing is resized
-OF_ONE = "of one"  # a single pixel is spread
+# The size does not change.
+SAME = "same"
+# The input is a single pixel.
+OF_ONE = "of one"
 
 
 def four(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """As batch, height, width, channels: leading ones are added."""
+    """Return a shape with at least four sizes, by adding ones at the front."""
     return (1,) * (4 - len(shape)) + shape
 
 
 def axes_of(view: OperatorView) -> tuple[int, ...] | None:
-    """The axes that input 1 names, from 0; None where they are not known."""
-    tensor, given = view.input(0), view.input(1)
-    if tensor is None or given is None or not given.values:
+    """Return the axes in input 1, counted from 0, or None if they are unknown."""
+    tensor, axes = view.input(0), view.input(1)
+    if tensor is None or axes is None or not axes.values:
         return None
-    return tuple(int(axis) % len(tensor.shape) for axis in given.values)
+    return tuple(int(axis) % len(tensor.shape) for axis in axes.values)
 
 
 def permutation_of(view: OperatorView) -> tuple[int, ...] | None:
-    """A transposition's order, with leading axes that stay up to four; None where it is not known."""
-    given = view.input(1)
-    if given is None or not given.values:
+    """Return the permutation of a transposition, with leading axes added up to four, or None if it is unknown."""
+    permutation = view.input(1)
+    if permutation is None or not permutation.values:
         return None
-    added = max(0, 4 - len(given.values))
-    return (*range(added), *(int(axis) + added for axis in given.values))
+    added = max(0, 4 - len(permutation.values))
+    return (*range(added), *(int(axis) + added for axis in permutation.values))
 
 
 def strides_of_slice(view: OperatorView) -> tuple[int, ...] | None:
-    """A strided slice's strides, with leading ones up to four; None where they are not known."""
-    given = view.input(3)
-    return None if given is None or not given.values else four(tuple(int(stride) for stride in given.values))
+    """Return the strides of a strided slice, with leading ones added up to four, or None if they are unknown."""
+    strides = view.input(3)
+    return None if strides is None or not strides.values else four(tuple(int(stride) for stride in strides.values))
 
 
 def padding_of(view: OperatorView) -> tuple[int, int] | None:
-    """By how much a window's operator reaches over height and width, in elements; None where it is not known."""
+    """Return the padding of a convolution or pooling along height and width in elements, or None if it is unknown."""
     image = view.input(0)
     strides = (view.option("strideH"), view.option("strideW"))
     if image is None or len(image.shape) != 4 or None in strides or view.option("padding") is None:
@@ -49,14 +51,14 @@ def padding_of(view: OperatorView) -> tuple[int, int] | None:
     kernel = _kernel(view)
     if kernel is None:
         return None
-    found = []
+    paddings = []
     for side, size, stride in zip(image.shape[1:3], kernel, strides, strict=True):
-        found.append(max(0, (-(-side // stride) - 1) * stride + size - side))
-    return (found[0], found[1])
+        paddings.append(max(0, (-(-side // stride) - 1) * stride + size - side))
+    return (paddings[0], paddings[1])
 
 
 def _kernel(view: OperatorView) -> tuple[int, int] | None:
-    """Height and width of what is covered at once, dilation counted."""
+    """Return the height and width that the filter covers, with dilation."""
     if view.option("filterHeight"):
         return (view.option("filterHeight"), view.option("filterWidth"))
     weights = view.input(1)
@@ -67,22 +69,25 @@ def _kernel(view: OperatorView) -> tuple[int, int] | None:
 
 
 def scale_factors(view: OperatorView) -> tuple[Fraction, Fraction] | str | None:
-    """How much a resize makes of height and width; SAME, OF_ONE, or None where it is not known."""
+    """Return the factors by which a resize changes height and width; SAME, OF_ONE, or None if they are unknown."""
     image = view.input(0)
     if image is None or len(image.shape) != 4 or not view.outputs:
         return None
-    given, made = image.shape[1:3], view.outputs[0].shape[1:3]
-    if -1 in (*given, *made) or 0 in given:
+    old_size, new_size = image.shape[1:3], view.outputs[0].shape[1:3]
+    if -1 in (*old_size, *new_size) or 0 in old_size:
         return None
-    if given == made:
+    if old_size == new_size:
         return SAME
-    if given == (1, 1):
+    if old_size == (1, 1):
         return OF_ONE
     corners = bool(view.option("alignCorners"))
-    down, across = (_grown(old, new, corners) for old, new in zip(given, made, strict=True))
+    down, across = (_resize_factor(old, new, corners) for old, new in zip(old_size, new_size, strict=True))
     return down, across
 
 
-def _grown(old: int, new: int, corners: bool) -> Fraction:
-    """Between corners pixels' distances count; a single pixel has none, and is as wide as it is."""
+def _resize_factor(old: int, new: int, corners: bool) -> Fraction:
+    """Return the factor of one dimension.
+
+    With `alignCorners`, distances between pixel centres count. A single pixel has none, so its size counts.
+    """
     return Fraction(new - 1, old - 1) if corners and old > 1 else Fraction(new, old)

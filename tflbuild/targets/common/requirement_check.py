@@ -1,8 +1,7 @@
-"""What a profile needs, held against the artifact itself.
+"""Comparison of the artifact with the requirements of a target profile.
 
-Before anything is built, what a recipe says is compared with the same requirements
-(`config.freezing.target_requirement_checks`). What only the file can tell, as of a .tflite that is taken as it is, is
-found here.
+The recipe is compared with the same requirements before anything is built
+(`config.freezing.target_requirement_checks`). This module finds what only the file shows, as for a .tflite source.
 """
 
 from __future__ import annotations
@@ -20,22 +19,33 @@ STATIC_FIX = "signature=static and sizes for every dimension in signature.inputs
 GRANULARITY_FIX = "quantization.granularity=per_tensor"
 FLEX_FIX = "opset=builtins"
 RANK_FIX = "fold a dimension of 1 into another in the model"
-INPUT, TENSOR = "input", "tensor"  # what stands for the operator, where none is at fault
+# The operator of a fallback, if no operator is the reason.
+INPUT, TENSOR = "input", "tensor"
 
-
-Wrong = Callable[[Tensor], str]  # what is wrong with a tensor, "" for nothing
+# Returns what is wrong with a tensor, "" for nothing.
+Wrong = Callable[[Tensor], str]
 
 
 def find_unmet_requirements(needs: TargetRequirements, model: Model, target: str) -> Iterator[Fallback]:
-    """Where the artifact is not what `target` needs: the operators at fault, or inputs (then `op` says so)."""
+    """Yield the operators and inputs that violate the requirements of a target.
+
+    Args:
+        needs: The requirements.
+        model: The artifact.
+        target: The name of the target.
+    """
     if needs.max_rank is not None:
         yield from _ranks(model, target, needs.max_rank)
     if needs.static_shapes:
-        told = f"and {target} needs fixed shapes"
-        yield from _tensors(model, lambda one: "leaves a size free" if -1 in one.shape else "", told, STATIC_FIX)
+        requirement = f"and {target} needs fixed shapes"
+        yield from _tensors(
+            model, lambda tensor: "leaves a size free" if -1 in tensor.shape else "", requirement, STATIC_FIX
+        )
     if needs.full_integer:
-        told = f"and {target} takes integers alone"
-        yield from _tensors(model, lambda one: f"is {one.type}" if one.type in FLOATS else "", told, INTEGER_FIX)
+        requirement = f"and {target} takes integers alone"
+        yield from _tensors(
+            model, lambda tensor: f"is {tensor.type}" if tensor.type in FLOATS else "", requirement, INTEGER_FIX
+        )
     if needs.per_tensor:
         yield from _tensors(model, _several_scales, f"and {target} takes one scale a tensor", GRANULARITY_FIX)
     if not needs.select_tf:
@@ -47,7 +57,7 @@ def find_unmet_requirements(needs: TargetRequirements, model: Model, target: str
 
 
 def taken_schemes(schemes: tuple[str, ...]) -> set[str]:
-    """The schemes that a profile's list stands for: where no kernel takes 4-bit weights, 8-bit ones are made."""
+    """Return all schemes that a profile's list allows: where no kernel supports 4-bit weights, 8-bit ones are used."""
     return {*schemes, *(scheme.replace("int4", "int8") for scheme in schemes)}
 
 
@@ -64,62 +74,66 @@ def _ranks(model: Model, target: str, most: int) -> Iterator[Fallback]:
 
 
 def _several_scales(tensor: Tensor) -> str:
+    """Return a text if a tensor has several scales, else ""."""
     if tensor.block:
         return f"has a scale for each block of {tensor.block}"
     return f"has {len(tensor.scales)} scales" if len(tensor.scales) > 1 else ""
 
 
 def _schemes(model: Model, target: str, schemes: tuple[str, ...]) -> Iterator[Fallback]:
-    """Operators that compute otherwise. Floats beside what is quantized are left to the CPU, as rules or a proof say.
+    """Yield operators that compute by another scheme.
 
-    TFLiteConverter's dynamic range has weight-only operators in it, where no kernel is hybrid.
+    Float operators in a quantized model run on the CPU, and are checked by support rules or a proof. The dynamic-range
+    mode of TFLiteConverter contains weight-only operators where no kernel is hybrid.
     """
     stored = [map_dequantized_constants(graph) for graph in model.subgraphs]
-    found = [(view, find_operator_scheme(view.graph, view.op, stored[view.subgraph])) for view in each_view(model)]
-    schemes_found = {scheme for _, scheme in found if scheme}
-    passed = taken_schemes(schemes)
+    applied = [(view, find_operator_scheme(view.graph, view.op, stored[view.subgraph])) for view in each_view(model)]
+    schemes_found = {scheme for _, scheme in applied if scheme}
+    allowed = taken_schemes(schemes)
     if schemes_found - {"none"}:
-        passed.add("none")
-    passed |= {f"weight_only_{bits}" for bits in ("int8", "int4") if f"dynamic_{bits}" in passed & schemes_found}
-    for view, scheme in found:
-        if scheme and scheme not in passed:
+        allowed.add("none")
+    allowed |= {f"weight_only_{bits}" for bits in ("int8", "int4") if f"dynamic_{bits}" in allowed & schemes_found}
+    for view, scheme in applied:
+        if scheme and scheme not in allowed:
             reason = f"it computes as quantization={scheme}, and {target} has kernels for {', '.join(schemes)}"
             yield _at(view, reason, f"quantization={schemes[0]}, from the float model")
 
 
 def _tensors(model: Model, wrong: Wrong, need: str, fix: str) -> Iterator[Fallback]:
-    """One for each input of the model and each operator that has such a tensor, and what no operator touches."""
+    """Yield a fallback for each input, and for each operator, with such a tensor; and for unused tensors."""
     entered = {0, *(entry.subgraph for entry in model.signatures)}
     for number, graph in enumerate(model.subgraphs):
         inputs = dict.fromkeys(graph.inputs if number in entered else ())
         for index in inputs:
-            if what := wrong(graph.tensors[index]):
-                yield Fallback(op=INPUT, layer=_input_name(model, number, index), reason=f"it {what}, {need}", fix=fix)
-        made = {*inputs, *(output for op in graph.ops for output in op.outputs)}
+            if problem := wrong(graph.tensors[index]):
+                yield Fallback(
+                    op=INPUT, layer=_input_name(model, number, index), reason=f"it {problem}, {need}", fix=fix
+                )
+        produced = {*inputs, *(output for op in graph.ops for output in op.outputs)}
         for index, op in enumerate(graph.ops):
-            if told := _first(graph, op, made, wrong):
-                yield _at(OperatorView(op, graph, index, number), f"{told}, {need}", fix)
-        touched = {*made, *(place for op in graph.ops for place in op.inputs)}
+            if problem := _find_problem(graph, op, produced, wrong):
+                yield _at(OperatorView(op, graph, index, number), f"{problem}, {need}", fix)
+        used = {*produced, *(index_ for op in graph.ops for index_ in op.inputs)}
         for index, tensor in enumerate(graph.tensors):
-            if index not in touched and (what := wrong(tensor)):
-                yield Fallback(op=TENSOR, layer=tensor.name, reason=f"it {what}, {need}", fix=fix, subgraph=number)
+            if index not in used and (problem := wrong(tensor)):
+                yield Fallback(op=TENSOR, layer=tensor.name, reason=f"it {problem}, {need}", fix=fix, subgraph=number)
 
 
-def _first(graph: Subgraph, op: Operator, made: set[int], wrong: Wrong) -> str:
-    """What is wrong with an operator's outputs, or with what it reads and no other operator of the graph makes."""
+def _find_problem(graph: Subgraph, op: Operator, produced: set[int], wrong: Wrong) -> str:
+    """Return what is wrong with an operator's outputs, or with inputs that no operator of the graph produces."""
     for index in op.outputs:
-        if index >= 0 and (what := wrong(graph.tensors[index])):
-            return f"its output {what}"
+        if index >= 0 and (problem := wrong(graph.tensors[index])):
+            return f"its output {problem}"
     for index in op.inputs:
-        if index >= 0 and index not in made and (what := wrong(graph.tensors[index])):
-            return f"its input '{graph.tensors[index].name}' {what}"
+        if index >= 0 and index not in produced and (problem := wrong(graph.tensors[index])):
+            return f"its input '{graph.tensors[index].name}' {problem}"
     return ""
 
 
 def _input_name(model: Model, number: int, index: int) -> str:
     tensor = model.subgraphs[number].tensors[index]
     named = (entry.inputs.items() for entry in model.signatures if entry.subgraph == number)
-    return next((name for items in named for name, one in items if one is tensor), tensor.name)
+    return next((name for items in named for name, other in items if other is tensor), tensor.name)
 
 
 def _at(view: OperatorView, reason: str, fix: str) -> Fallback:

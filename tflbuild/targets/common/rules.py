@@ -1,8 +1,8 @@
-"""What a table of rules is made of, and the few forms that most rules have.
+"""The parts of a support table, and common forms of support rules.
 
-A rule is a text and a predicate over one operator. The text is what a person reads when the operator breaks
-it, and what docs/targets/ says of the operator: `CONV_2D: stride is 1 to 3`. A predicate answers True,
-False, or None where it cannot know: unknown is never a guess.
+A support rule is a text and a predicate on one operator. A user reads the text if the operator violates it, and
+docs/targets/ lists it: `CONV_2D: stride is 1 to 3`. A predicate returns True, False, or None if it cannot know. It
+never guesses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tflbuild.tflite.tflite_model import Model, Operator, Subgraph, Tensor
 
 @dataclass(frozen=True)
 class OperatorView:
-    """An operator with its tensors at hand. `index` is its place in the subgraph's order."""
+    """An operator with access to its tensors. `index` is its position in the order of the subgraph."""
 
     op: Operator
     graph: Subgraph
@@ -26,31 +26,31 @@ class OperatorView:
 
     @cached_property
     def inputs(self) -> tuple[Tensor | None, ...]:
-        """Input tensors in the schema's order; None for an optional one that is left out."""
+        """Return the input tensors in the order of the schema, with None for an omitted one."""
         return tuple(None if index < 0 else self.graph.tensors[index] for index in self.op.inputs)
 
     @cached_property
     def outputs(self) -> tuple[Tensor, ...]:
-        """Output tensors in the schema's order."""
+        """Return the output tensors in the order of the schema."""
         return tuple(self.graph.tensors[index] for index in self.op.outputs if index >= 0)
 
     @property
     def layer(self) -> str:
-        """The name of the first output, by which a person finds the layer."""
+        """Return the name of the first output, by which a user finds the layer."""
         return self.outputs[0].name if self.outputs else ""
 
     def input(self, index: int) -> Tensor | None:
-        """One input, None where it is not there."""
+        """Return an input, or None if there is none."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     @property
     def moving(self) -> Iterator[Tensor]:
-        """Tensors that are computed while the model runs: activations, not weights."""
-        yield from (one for one in self.inputs if one is not None and not one.constant)
+        """Yield the activations: tensors that are computed while the model runs."""
+        yield from (tensor for tensor in self.inputs if tensor is not None and not tensor.constant)
         yield from self.outputs
 
     def option(self, name: str) -> Any:
-        """A builtin option by the schema's name, None where the operator has none such."""
+        """Return the rule that a builtin option is between two values."""
         return self.op.options.get(name)
 
 
@@ -59,10 +59,15 @@ Predicate = Callable[[OperatorView], bool | None]
 
 @dataclass(frozen=True)
 class SupportRule:
-    """What must hold of an operator. `fix` is what to do where it does not, "" when nothing is known.
+    """A condition that an operator must meet.
 
-    `until` is the version of the target from which it is asked no more, `since` that from which it is; "" for none.
-    `fatal`: where it does not hold, the target's tool fails on the whole model, and nothing is left to the CPU.
+    Attributes:
+        text: The condition, for users.
+        holds: Returns whether an operator meets it, None if unknown.
+        fix: What to do if an operator does not meet it, "" if nothing is known.
+        until: The version of the target from which the rule does not apply any more, "" for none.
+        fatal: Whether the target's tool refuses the whole model, so that the CPU runs nothing either.
+        since: The version of the target from which the rule applies, "" for all.
     """
 
     text: str
@@ -75,7 +80,7 @@ class SupportRule:
 
 @dataclass(frozen=True)
 class OperatorSupport:
-    """One operator that a target takes, and under which rules. `since` is the first version that has it."""
+    """An operator that a target supports, with its rules. `since` is the first version that supports it."""
 
     rules: tuple[SupportRule, ...] = ()
     since: str = ""
@@ -83,17 +88,28 @@ class OperatorSupport:
 
 @dataclass(frozen=True)
 class SupportTable:
-    """All that is known of a target's operators.
+    """What is known about the operators of a target.
 
-    `everywhere` holds for each operator. `complete`: an operator without a row is not supported; else it is unknown.
-    `source` says where the rules come from, `checked` against what they were held, "" for nothing. `version` is the
-    one that is meant where a recipe says none. `sheds`: what it does not take runs on the CPU; else it cannot run at
-    all. `one_partition`: what depends on an operator that stays on the CPU stays there too, save where that one is of
-    `passes` and nothing before it stayed.
-    A partition of less than `fewest` operators stays on the CPU, as do those beyond the `most` largest (0: no limit).
-    `float16_weights`: weights that a DEQUANTIZE makes of stored float16 count as stored, and it as taken. `absent` are
-    operators known not to be there, where the table is not complete. `notes` are told with every verdict.
-    `flatbuffer_alone`: what lies behind a file's flatbuffer is never read.
+    Attributes:
+        name: The name of the table.
+        title: The name of the target in texts.
+        source: Where the rules come from.
+        rows: Operator -> its rules.
+        everywhere: Rules for all operators.
+        complete: Whether an operator without a row is not supported. Otherwise it is unknown.
+        version: The version of the target if a recipe names none.
+        checked: What the rules were compared with, "" for nothing.
+        sheds: Whether the CPU runs unsupported operators. Otherwise the model cannot run.
+        fixes: Unsupported operator -> what to use instead.
+        notes: Notes for every verdict.
+        one_partition: Whether an operator that depends on an operator of the CPU stays on the CPU too.
+        passes: Operators that do not count for `one_partition`, unless something before them stays on the CPU.
+        fewest: A partition with fewer operators stays on the CPU.
+        most: Only this number of the largest partitions runs on the target, 0 for no limit.
+        float16_weights: Whether weights that a DEQUANTIZE reads from float16 count as stored, and the DEQUANTIZE as
+            supported.
+        absent: Operators that are known to be unsupported, if the table is not complete.
+        flatbuffer_alone: Whether the target only reads the flatbuffer, not buffers after it.
     """
 
     name: str
@@ -117,24 +133,26 @@ class SupportTable:
 
 
 def row(*rules: SupportRule, since: str = "") -> OperatorSupport:
-    """A row, written short."""
+    """Return a row of a table."""
     return OperatorSupport(rules, since)
 
 
 def rows(names: Sequence[str], *rules: SupportRule, since: str = "") -> dict[str, OperatorSupport]:
-    """The same row of several operators."""
+    """Return the same row for several operators."""
     return {name: OperatorSupport(rules, since) for name in names}
 
 
 def activations(*types: str, fix: str = "") -> SupportRule:
-    """Activations are of these element types."""
+    """Return the rule that activations have one of these element types."""
     return SupportRule(
-        f"activations are {join_alternatives(types)}", lambda view: all(one.type in types for one in view.moving), fix
+        f"activations are {join_alternatives(types)}",
+        lambda view: all(tensor.type in types for tensor in view.moving),
+        fix,
     )
 
 
 def type_of(place: int, *types: str, fix: str = "") -> SupportRule:
-    """An input, where it is there, is of one of these element types."""
+    """Return the rule that an input, if it exists, has one of these element types."""
 
     def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
@@ -144,24 +162,24 @@ def type_of(place: int, *types: str, fix: str = "") -> SupportRule:
 
 
 def rank(most: int, least: int = 0, place: int | None = None, fix: str = "") -> SupportRule:
-    """Tensors, or the one input, have so many dimensions."""
+    """Return the rule that activations, or one input, have a number of dimensions within these bounds."""
 
     def holds(view: OperatorView) -> bool:
         tensors = view.moving if place is None else [view.input(place)]
-        return all(least <= len(one.shape) <= most for one in tensors if one is not None)
+        return all(least <= len(tensor.shape) <= most for tensor in tensors if tensor is not None)
 
     bound = f"{least} to {most}" if least else f"at most {most}"
-    what = "activations have" if place is None else f"input {place} has"
-    return SupportRule(f"{what} {bound} dimensions", holds, fix)
+    subject = "activations have" if place is None else f"input {place} has"
+    return SupportRule(f"{subject} {bound} dimensions", holds, fix)
 
 
 def static(fix: str = "declare every size: signature=static") -> SupportRule:
-    """No size is left free."""
-    return SupportRule("sizes are fixed", lambda view: all(-1 not in one.shape for one in view.moving), fix)
+    """Return the rule that no dimension is dynamic."""
+    return SupportRule("sizes are fixed", lambda view: all(-1 not in tensor.shape for tensor in view.moving), fix)
 
 
 def constant(place: int, what: str = "", fix: str = "") -> SupportRule:
-    """An input, where it is there, is stored in the model."""
+    """Return the rule that an input, if it exists, is constant."""
 
     def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
@@ -171,7 +189,7 @@ def constant(place: int, what: str = "", fix: str = "") -> SupportRule:
 
 
 def fused(*names: str, fix: str = "") -> SupportRule:
-    """The fused activation is none or one of these."""
+    """Return the rule that the fused activation is one of these, or none."""
     return SupportRule(
         f"fused activation is {join_alternatives(('none', *names))}",
         lambda view: view.op.activation in ("", *names),
@@ -190,28 +208,28 @@ def option(name: str, what: str, least: float, most: float, fix: str = "") -> Su
 
 
 def join_alternatives(names: Sequence[str]) -> str:
-    """`int8, uint8 or int16`."""
+    """Return names as text: `int8, uint8 or int16`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def same_types(view: OperatorView) -> bool:
-    """Whether what is made is of input 0's type."""
-    given = view.input(0)
-    return given is None or all(one.type == given.type for one in view.outputs)
+    """Return whether all outputs have the type of the first input."""
+    first_input = view.input(0)
+    return first_input is None or all(tensor.type == first_input.type for tensor in view.outputs)
 
 
 def inputs_alike(view: OperatorView) -> bool:
-    """Whether the inputs are of one type."""
-    return len({one.type for one in view.inputs if one is not None}) == 1
+    """Return whether all inputs have the same type."""
+    return len({tensor.type for tensor in view.inputs if tensor is not None}) == 1
 
 
 def values_alike(view: OperatorView) -> bool:
-    """Whether a selection's values are of the output's type; its condition is of another."""
-    return len({one.type for one in (*view.inputs[1:], *view.outputs) if one is not None}) == 1
+    """Return whether the values of a selection have the type of its output. The condition has another type."""
+    return len({tensor.type for tensor in (*view.inputs[1:], *view.outputs) if tensor is not None}) == 1
 
 
 def each_view(model: Model) -> Iterator[OperatorView]:
-    """Every operator of every subgraph, in order."""
+    """Yield the operators of all subgraphs, in order."""
     for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.ops):
             yield OperatorView(op, graph, index, number)

@@ -1,4 +1,4 @@
-"""Single operators of a model as models of their own, to try each alone."""
+"""Models of single operators of an artifact, with which each operator is tested separately."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from tflbuild.tflite.operator_slices import Slices
 from tflbuild.tflite.tflite_model import Tensor
 from tflbuild.tflite.tflite_reader import read_model
 
-# operators that are nothing without other subgraphs, or without a resource that another operator makes
+# Operators that need other subgraphs, or a resource that another operator creates.
 ENTANGLED = frozenset(
     (
         *("IF", "WHILE", "CALL", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"),
         *("HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE"),
     )
 )
-DIVISIONS = frozenset(("DIV", "FLOOR_DIV", "FLOOR_MOD"))  # by zero is no fair trial
+# Operators whose inputs are ones, not zeros.
+DIVISIONS = frozenset(("DIV", "FLOOR_DIV", "FLOOR_MOD"))
 NUMPY = {
     **{name: np.dtype(name) for name in ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16")},
     **{name: np.dtype(name) for name in ("int32", "uint32", "int64", "uint64", "bool")},
@@ -30,7 +31,14 @@ NUMPY = {
 
 @dataclass(frozen=True)
 class SingleOperatorModel:
-    """One operator: where it stands, a model with nothing else, and inputs, in order: zeros, but for divisions."""
+    """An operator and a model that contains only it.
+
+    Attributes:
+        view: The operator in the artifact.
+        model: The bytes of its model.
+        feed: The inputs in order: zeros, or ones for divisions.
+        outputs: The number of outputs.
+    """
 
     view: OperatorView
     model: bytes
@@ -39,7 +47,10 @@ class SingleOperatorModel:
 
 
 def each_slice(path: Path) -> Iterator[SingleOperatorModel]:
-    """Operators that can stand alone, in order. Free sizes are those that the file holds."""
+    """Yield the operators that can run separately, in order.
+
+    Dynamic dimensions have the size that is stored in the file.
+    """
     slices = Slices(path)
     for view in each_view(read_model(path)):
         if view.op.name in ENTANGLED:

@@ -1,8 +1,8 @@
-"""Which operators of the whole model XNNPACK took: the interpreter's list of the first subgraph, and what ran.
+"""The operators of the whole model that XNNPACK runs, from the interpreter's list and from a run.
 
-The interpreter tells of the first subgraph alone, and of operators whose results nothing uses not even there. LiteRT's
-profiler lists each operator that ran on LiteRT's own kernels, with its subgraph. All operators of a signature's
-subgraph run, or are in a piece of the delegate's: those that were not seen were taken.
+The interpreter only lists the first subgraph, and even there not the operators with unused results. LiteRT's profiler
+lists each operator that ran on LiteRT's own kernels, with its subgraph. All operators of a signature's subgraph either
+run or are in a partition of the delegate. So those that the profiler does not list are in a partition.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEEN_RUNS = 1
 
 @dataclass(frozen=True)
 class ObservedPlacement:
-    """A signature's run: operators of its subgraph that ran on LiteRT's own kernels, and the delegate's pieces."""
+    """A run of a signature: the operators of its subgraph on LiteRT's own kernels, and the number of partitions."""
 
     left: frozenset[int]
     pieces: int
@@ -31,7 +31,7 @@ class ObservedPlacement:
 
 @dataclass(frozen=True)
 class ConfirmedPlacement:
-    """`left` are (subgraph, index). `taken` and `pieces` are None where something is not known, as `unknown` tells."""
+    """The placement of all operators. `left` are (subgraph, index). If `unknown` is not empty, counts are None."""
 
     left: tuple[tuple[int, int], ...]
     taken: int | None
@@ -40,8 +40,8 @@ class ConfirmedPlacement:
 
 
 def observe_placement(request: StepRequest, model: Model, delegate: str, threads: int) -> dict[int, ObservedPlacement]:
-    """What was seen to run, by subgraph; those of signatures that cannot be run by themselves are not there."""
-    found = {}
+    """Run all signatures, and return the observed placement by subgraph. Signatures that cannot run are missing."""
+    observed = {}
     for signature in model.signatures:
         try:
             feed = set_inputs(open_signature(request.inputs["model"], signature.key, delegate))
@@ -49,12 +49,12 @@ def observe_placement(request: StepRequest, model: Model, delegate: str, threads
             continue
         answer = make_profile_request(request, model, signature.key, feed, delegate, threads).ask(SEEN_RUNS)
         if answer.get("profiles"):
-            found[signature.subgraph] = seen(answer["profiles"][0], signature.subgraph)
-    return found
+            observed[signature.subgraph] = read_events(answer["profiles"][0], signature.subgraph)
+    return observed
 
 
-def seen(events: Sequence[Sequence[Any]], subgraph: int) -> ObservedPlacement:
-    """From a run's events, [type, tag, node, subgraph, microseconds] each."""
+def read_events(events: Sequence[Sequence[Any]], subgraph: int) -> ObservedPlacement:
+    """Return the placement from the events of a run, each [type, tag, node, subgraph, microseconds]."""
     left = frozenset(event[2] for event in events if event[0] == OPERATOR and event[3] == subgraph)
     return ObservedPlacement(left, len(pieces_of(events)))
 
@@ -62,7 +62,7 @@ def seen(events: Sequence[Sequence[Any]], subgraph: int) -> ObservedPlacement:
 def confirm_placement(
     model: Model, placement: DelegatePlacement | None, observed: Mapping[int, ObservedPlacement]
 ) -> ConfirmedPlacement:
-    """Both together. `placement` is the interpreter's, of the first subgraph."""
+    """Combine the interpreter's list of the first subgraph with the observed placements."""
     left: list[tuple[int, int]] = []
     taken, pieces, unknown = 0, 0, []
     for number, graph in enumerate(model.subgraphs):

@@ -1,8 +1,8 @@
-"""Why XNNPACK may have left an operator: what it took of each operator when that was tried alone, by element type.
+"""Possible reasons why XNNPACK does not run an operator: the element types for which it ran each operator in tests.
 
-XNNPACK decides without a word. What stands here was executed (ai-edge-litert `TRIED_WITH`, one-operator models; a test
-does it again): a type is in `refused` where no model of that operator and type was taken. It explains what the runtime
-did with a model; it never says what it would do.
+XNNPACK reports no reason. This table was measured with models of one operator (ai-edge-litert `TRIED_WITH`), and a test
+repeats it. A type is in `refused` if XNNPACK ran no model of this operator and type. The table explains what the
+runtime did with a model. It does not predict anything.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from tflbuild.targets.common.rules import OperatorView
 TRIED_WITH = "2.3.0"
 NO_REASON = "XNNPACK does not say why"
 WEIGHED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-UNFUSED = ("TANH", "SIGN_BIT")  # activations that XNNPACK does not compute with the operator before
+# Fused activations that XNNPACK does not support.
+UNFUSED = ("TANH", "SIGN_BIT")
 
 
 @dataclass(frozen=True)
 class MeasuredTypes:
-    """An operator's element types, those of its first activation: some model was taken, every one was left."""
+    """Types of an operator's first activation: XNNPACK ran some model with a type in `taken`, and none in `refused`."""
 
     taken: tuple[str, ...]
     refused: tuple[str, ...]
@@ -68,14 +69,14 @@ TRIED: Mapping[str, MeasuredTypes] = {
 }
 
 
-def type_of(view: OperatorView) -> str:
-    """The element type of the first activation, "" where there is none."""
+def find_activation_type(view: OperatorView) -> str:
+    """Return the type of the first activation, "" if there is none."""
     return next((tensor.type for tensor in view.moving), "")
 
 
 def explain_unsupported(view: OperatorView) -> str:
-    """What is known of why XNNPACK left an operator."""
-    name, kind = view.op.name, type_of(view)
+    """Return what is known about why XNNPACK does not run an operator."""
+    name, kind = view.op.name, find_activation_type(view)
     tried = TRIED.get(name)
     if tried is None:
         return f"{NO_REASON}; {name} was not tried alone"

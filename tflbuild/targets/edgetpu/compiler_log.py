@@ -1,8 +1,8 @@
-"""What `edgetpu_compiler -s` prints, read; and which operators of the model it means.
+"""The output of `edgetpu_compiler -s`, and the operators of the model to which it refers.
 
-It tells operators by name and number (`CONV_2D  3  Mapped to Edge TPU`), never which of them. The model that it
-wrote tells that: what it left to the CPU is still there, next to its own `edgetpu-custom-op`. Where that does not
-add up, the published rules tell which is most likely meant; and where they do not either, the layer is left open.
+The compiler names operators by kind and number (`CONV_2D  3  Mapped to Edge TPU`), not which ones they are. The
+compiled model shows that: operators of the CPU are still in it, next to its own `edgetpu-custom-op`. If the numbers do
+not match, the published rules decide which ones are most likely. If they cannot either, the layer is unknown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ TO_PROVE = (
 )
 SECOND_SUBGRAPH = "More than one subgraph is not supported"
 COMPILED_OP = "edgetpu-custom-op"
-CUSTOM = "CUSTOM"  # what the table calls every custom operator
+# The name of every custom operator in the table.
+CUSTOM = "CUSTOM"
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 FIXES = {
     SECOND_SUBGRAPH: "let the operator before it run on the Edge TPU, or target.multiple_subgraphs=true",
@@ -47,7 +48,7 @@ _LATE = re.compile(r"^.*timed out.*$", re.MULTILINE | re.IGNORECASE)
 
 @dataclass(frozen=True)
 class EdgeTpuLogRow:
-    """One line of the table: so many operators of this name have this status."""
+    """A row of the table: this number of operators of this name has this status."""
 
     op: str
     count: int
@@ -56,9 +57,16 @@ class EdgeTpuLogRow:
 
 @dataclass(frozen=True)
 class EdgeTpuLog:
-    """A log. `figures` in bytes; `subgraphs` and `ops` are None where the log does not say; `error` "" for none.
+    """The contents of a log.
 
-    `late`: the compiler was not done in its time.
+    Attributes:
+        version: The version of the compiler.
+        rows: The table.
+        figures: Memory in bytes.
+        subgraphs: The number of subgraphs on the Edge TPU, None if the log does not contain it.
+        ops: The number of operators, None if the log does not contain it.
+        error: The error, "" for none.
+        late: Whether the compiler exceeded its time limit.
     """
 
     version: str
@@ -71,26 +79,26 @@ class EdgeTpuLog:
 
     @property
     def compiled(self) -> bool:
-        """Whether a model came of it."""
+        """Return whether there is a compiled model."""
         return not self.error and bool(self.rows)
 
     def on_tpu(self) -> int:
-        """Operators that run on the Edge TPU."""
+        """Return the number of operators on the Edge TPU."""
         return sum(one.count for one in self.rows if one.status == MAPPED)
 
     def left(self, name: str) -> list[EdgeTpuLogRow]:
-        """What is said of operators of this name that stay on the CPU."""
+        """Return the rows of operators of this name that stay on the CPU."""
         return [one for one in self.rows if one.op == name and one.status != MAPPED]
 
 
 def version_of(text: str) -> str:
-    """The version that the compiler gives itself in what it prints, "" where it does not."""
+    """Return the version that the compiler prints, "" if it prints none."""
     found = _VERSION.search(text)
     return found.group(1) if found else ""
 
 
 def read_log(text: str) -> EdgeTpuLog:
-    """The report in what the compiler printed; the table may stand there twice, and is read once."""
+    """Read the output of the compiler. The table may occur twice, and is read once."""
     rows = dict.fromkeys(EdgeTpuLogRow(op, int(count), status) for op, count, status in _ROW.findall(text))
     failed = dict.fromkeys(f"{what}{more}".strip() for what, more in _FAILED.findall(text))
     counts = {name: re.search(re.escape(label) + r"[ \t]*(\d+)", text) for name, label in _COUNTS.items()}
@@ -113,7 +121,7 @@ def read_log(text: str) -> EdgeTpuLog:
 def name_layers(
     report: EdgeTpuLog, model: Model, compiled: Model | None, expected: Sequence[Fallback]
 ) -> list[Fallback]:
-    """The operators that the compiler left to the CPU. `expected` are those that the published rules refuse."""
+    """Return the operators that the compiler left to the CPU. `expected` are those that the published rules exclude."""
     views = list(each_view(model))
     foreseen = {(one.subgraph, one.index): one for one in expected}
     named = _still_there(report, views, compiled)

@@ -1,4 +1,4 @@
-"""The step `prove_edgetpu`: an artifact compiled by Coral's edgetpu_compiler, where there is one."""
+"""The step `prove_edgetpu`: Coral's edgetpu_compiler compiles the artifact, if it is installed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_model
 
 TIMEOUT_S = 600
-SPARE_S = 30  # the compiler ends itself at its own limit; this much later it is ended
+# The compiler ends at its own time limit. This many seconds later it is killed.
+SPARE_S = 30
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json and compiled/, in which the compiled model lies where the compiler made one.
+    """Compile the artifact, and write verdict.json, and the compiled model in compiled/ if that is possible.
 
-    `params.target` has the target's name, and may have `multiple_subgraphs` and `timeout_s`; `params.tool` has
-    `compiler`, the version of the edgetpu_compiler that was planned with, none where there is none. Raises WorkerError
-    when another is there now.
+    Args:
+        request: `params.target` has the name of the target, and optionally `multiple_subgraphs` and `timeout_s`.
+            `params.tool` has `compiler`, the version of edgetpu_compiler at the time of the plan, missing without one.
+
+    Returns:
+        The fact `verdict`.
+
+    Raises:
+        WorkerError: The compiler needs too much time, or has another version than planned.
     """
     target, planned = request.params["target"], request.params["tool"].get("compiler", "")
     compiled = request.outputs / "compiled"
@@ -58,7 +65,11 @@ def run(request: StepRequest) -> Facts:
 
 
 def compile_model(request: StepRequest, target: Mapping[str, Any]) -> tuple[EdgeTpuLog, Path | None]:
-    """What the compiler said, and its model, None where it made none. Raises WorkerError when it is not there."""
+    """Return the compiler's output and its model, None if there is none.
+
+    Raises:
+        WorkerError: The compiler is not installed.
+    """
     program = shutil.which(COMPILER)
     if program is None:
         raise WorkerError(
@@ -88,7 +99,7 @@ def compile_model(request: StepRequest, target: Mapping[str, Any]) -> tuple[Edge
 
 
 def proven(report: EdgeTpuLog, model: Model, path: Path, expected: Verdict) -> Verdict:
-    """The verdict on a model that was compiled."""
+    """Return the verdict on a model that was compiled."""
     fallbacks = name_layers(report, model, _read(path), expected.fallbacks)
     return replace(
         expected,
@@ -106,7 +117,7 @@ def proven(report: EdgeTpuLog, model: Model, path: Path, expected: Verdict) -> V
 
 
 def refused(report: EdgeTpuLog, model: Model, expected: Verdict) -> Verdict:
-    """The verdict on a model of which the compiler made nothing."""
+    """Return the verdict on a model that the compiler refused."""
     said = report.error or "it made no model and gave no reason"
     foreseen = {(one.subgraph, one.index): one for one in expected.fallbacks}
     fallbacks = [
@@ -135,10 +146,12 @@ def refused(report: EdgeTpuLog, model: Model, expected: Verdict) -> Verdict:
 
 
 def _surprises(report: EdgeTpuLog, expected: Verdict) -> list[str]:
-    """Where the compiler did otherwise than the published rules say."""
+    """Return a note if the compiler and the published rules differ."""
     if expected.on_delegate is None or expected.on_delegate == report.on_tpu():
         return []
-    return [f"the published rules foresaw {expected.on_delegate} operators on the Edge TPU: {report.on_tpu()} are"]
+    return [
+        f"the published rules predict {expected.on_delegate} operators on the Edge TPU, and it has {report.on_tpu()}"
+    ]
 
 
 def _read(path: Path) -> Model | None:

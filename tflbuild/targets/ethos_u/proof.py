@@ -22,11 +22,15 @@ COMPILED = "model_vela.tflite"
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json and compiled/model_vela.tflite, where Vela made one.
+    """Compile the artifact with Vela, and write verdict.json, and compiled/model_vela.tflite if that is possible.
 
-    `params.target`: name, table, version, accelerator (`ethos-u55-128`), system_config, memory_mode, optimise
-    (`Performance` or `Size`), arena_cache_bytes (0: the
-    configuration's). Input `config`: a configuration file of Vela's, or none.
+    Args:
+        request: `params.target` has `name`, `table`, `version`, `accelerator` (`ethos-u55-128`), `system_config`,
+            `memory_mode`, `optimise` (`Performance` or `Size`) and `arena_cache_bytes` (0: that of the configuration).
+            The optional input `config` is a configuration file of Vela.
+
+    Returns:
+        The fact `verdict`.
     """
     target = request.params["target"]
     if "config" in request.inputs:
@@ -46,7 +50,7 @@ def run(request: StepRequest) -> Facts:
 
 
 def _failed(target: Mapping[str, Any], model: Model, done: vela_compiler.VelaResult) -> Verdict:
-    """Vela made nothing: no proof, and nothing to put on the device. What it and the table refuse may be why."""
+    """Return the verdict on an artifact that Vela cannot compile, with operators that may be the reason."""
     views = list(each_view(model))
     refused = [
         view for view in views if check_operator(TABLES[target["table"]], view, target["version"]).taken is False
@@ -96,9 +100,10 @@ def _device(target: Mapping[str, Any], summary: Mapping[str, str]) -> str:
 
 
 def _runs(target: Mapping[str, Any], cpu: Sequence[OperatorView]) -> bool | None:
-    """What is left runs on the CPU beside the NPU where TensorFlow Lite Micro has it.
+    """Return whether the model runs, None if unknown.
 
-    An Ethos-U55 sits beside a microcontroller; the others may sit beside a CPU with Linux, where LiteRT has more.
+    The CPU next to the NPU runs the remaining operators if TensorFlow Lite Micro has them. An Ethos-U55 is next to a
+    microcontroller. Others may be next to a CPU with Linux, where LiteRT has more operators.
     """
     if not _without_kernel(cpu):
         return True
@@ -113,7 +118,7 @@ def _without_kernel(cpu: Sequence[OperatorView]) -> list[str]:
 def _fallbacks(
     target: Mapping[str, Any], views: Sequence[OperatorView], refusals: Sequence[vela_compiler.VelaCpuOperator]
 ) -> tuple[Fallback, ...]:
-    """With Vela's own reason where it gave one, and the table's fix."""
+    """Return operators of the CPU as fallbacks, with Vela's own reason if there is one, and the fix of the table."""
     table = TABLES[target["table"]]
     found = []
     for view in views:
@@ -125,7 +130,7 @@ def _fallbacks(
 
 
 def _reason(view: OperatorView, refusals: Sequence[vela_compiler.VelaCpuOperator]) -> str:
-    """What Vela said of the operator, or of the activation that it split off from it."""
+    """Return Vela's message on an operator, or on the activation that it separated from the operator."""
     layers = {tensor.name for tensor in view.outputs}
     same = [one for one in refusals if one.op == view.op.name and one.layer.removesuffix("_act") in layers]
     near = [one for one in refusals if one.layer.removesuffix("_act") in layers]

@@ -1,4 +1,4 @@
-"""Vela, Arm's compiler for Ethos-U, as a child process: what it compiles, what it says, what it estimates."""
+"""Vela, Arm's compiler for Ethos-U, in a child process: compiled models, messages and estimates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tflbuild.runtime.step_contract import WorkerError, end_with_parent, killed
 from tflbuild.tflite.tflite_model import Model
 
 PACKAGE = "ethos-u-vela"
-OWN_CONFIG = "Arm/vela.ini"  # the one that lies in the package
+# The configuration file in Vela's package.
+OWN_CONFIG = "Arm/vela.ini"
 WARNING = re.compile(r"^Warning \(supported operators\) operator: (\S+), ofm: '(.*)'$")
 MISCONFIGURED = re.compile(
     r"^(?:ethosu\.vela\.errors\.\w*OptionError|configparser\.\w+|vela: error): (.*)", re.MULTILINE
@@ -27,12 +28,13 @@ LAST_LINES = 3
 KIB = 1024
 NPU_OP = "ethos-u"
 
-Place = tuple[int, int]  # subgraph, index of the operator in it
+# The subgraph, and the index of the operator in it.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class VelaCpuOperator:
-    """An operator that Vela leaves to the CPU: its own name for it, the tensor that it makes, and why."""
+    """An operator that Vela leaves to the CPU: Vela's name for it, its output tensor, and the reason."""
 
     op: str
     layer: str
@@ -41,9 +43,13 @@ class VelaCpuOperator:
 
 @dataclass(frozen=True)
 class VelaResult:
-    """What one run of Vela gave. `model` is None where it failed, and `failure` is then what it said last.
+    """The result of a run of Vela.
 
-    `summary` is its table of estimates by its own names, as text.
+    Attributes:
+        model: The compiled model, None if Vela failed.
+        refusals: The operators that Vela leaves to the CPU.
+        summary: Vela's table of estimates, as text by its own names.
+        failure: The last lines of Vela's output if it failed.
     """
 
     model: Path | None
@@ -58,10 +64,15 @@ def version() -> str:
 
 
 def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> VelaResult:
-    """Compile a .tflite into `folder`, for `target`: accelerator, system_config, memory_mode, optimise, config, ...
+    """Compile a .tflite into a folder. Vela's output is also printed.
 
-    What Vela prints goes to this process's output as well. Raises WorkerError for a
-    configuration that it does not take.
+    Args:
+        model: The artifact.
+        target: `accelerator`, `system_config`, `memory_mode`, `optimise`, `config` and others.
+        folder: The folder for Vela's files.
+
+    Raises:
+        WorkerError: Vela refuses the configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ended = subprocess.run(
@@ -84,7 +95,7 @@ def compile_model(model: Path, target: Mapping[str, Any], folder: Path) -> VelaR
 
 
 def _options(target: Mapping[str, Any], folder: Path) -> list[str]:
-    """Vela takes a configuration file only where both the system and the memory mode are named."""
+    """Return Vela's options. It accepts a configuration file only if both system and memory mode are named."""
     options = ["--accelerator-config", target["accelerator"], "--output-dir", str(folder)]
     if target.get("config"):
         (folder / "vela.ini").write_text(target["config"])
@@ -102,7 +113,10 @@ def _options(target: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _blame_configuration(said: str, target: Mapping[str, Any]) -> None:
-    """A system or memory that the configuration does not have is the recipe's mistake, not the artifact's."""
+    """Raise WorkerError if Vela failed because of the configuration.
+
+    A wrong configuration is a mistake in the recipe, not in the artifact.
+    """
     found = MISCONFIGURED.search(said)
     if found:
         why = found[1].strip().strip("\"'").removeprefix("Error: ")
@@ -115,7 +129,7 @@ def _blame_configuration(said: str, target: Mapping[str, Any]) -> None:
 
 
 def read_refusals(said: str) -> Iterator[VelaCpuOperator]:
-    """Vela's warnings: a line that names operator and tensor, then why, until an empty line."""
+    """Yield Vela's warnings: a line with operator and tensor, then the reason, up to an empty line."""
     lines = iter(said.splitlines())
     for line in lines:
         head = WARNING.match(line)
@@ -129,7 +143,7 @@ def read_refusals(said: str) -> Iterator[VelaCpuOperator]:
 
 
 def _last_words(said: str, code: int) -> str:
-    """What a person needs of a failure: its last lines, without the traceback of Vela's own Python."""
+    """Return the last lines of a failure, without the traceback of Vela's own Python."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("Warning: ")]
     starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (")]
     if starts:
@@ -149,11 +163,11 @@ def _summary(folder: Path) -> dict[str, str]:
 
 
 def left_on_cpu(original: Model, compiled: Model) -> list[Place]:
-    """Places of the original's operators that are in the compiled model as they were, in order.
+    """Return the positions of operators that are unchanged in the compiled model, in order.
 
-    Vela fuses and expands what it takes, into custom operators `ethos-u`, and passes on the rest under its name with
-    its output tensors' names, which is how they are found again. Where it turns BOOL into INT8 beside one, its output's
-    name is a longer one.
+    Vela converts supported operators to custom operators `ethos-u`, and keeps the others with their names and the names
+    of their output tensors, by which they are identified. If it converts BOOL to INT8 next to one, the name of its
+    output is longer.
     """
     there = [known for known in _each_op(compiled) if known[1] != NPU_OP]
     missing = list(_each_op(original))
@@ -180,16 +194,21 @@ def _all_fit(fits: Callable[[str, str], bool], found: tuple[str, ...], known: tu
 
 
 def count_npu_ops(compiled: Model) -> int:
-    """Custom operators that call the NPU: the pieces that it gets."""
+    """Return the number of custom operators that call the NPU, which are its partitions."""
     return sum(1 for graph in compiled.subgraphs for op in graph.ops if op.custom and op.name == NPU_OP)
 
 
 def figures(summary: Mapping[str, str], whole: bool) -> dict[str, float]:
-    """Vela's estimates, bytes as integers. `whole`: nothing is left to the CPU, so that the time is an inference's."""
-    found: dict[str, float] = {}
+    """Return Vela's estimates, with bytes as integers.
+
+    Args:
+        summary: Vela's table of estimates.
+        whole: Whether no operator is left to the CPU, so that the time is that of a whole inference.
+    """
+    values: dict[str, float] = {}
     for name, key in (("cycles_total", "cycles_total"), ("cycles_npu", "cycles_npu"), ("macs", "nn_macs")):
         if float(summary.get(key) or 0):
-            found[name] = int(float(summary[key]))
+            values[name] = int(float(summary[key]))
     for name, keys in (
         ("sram_bytes", ("sram_memory_used",)),
         ("dram_bytes", ("dram_memory_used",)),
@@ -197,7 +216,7 @@ def figures(summary: Mapping[str, str], whole: bool) -> dict[str, float]:
     ):
         size = round(sum(float(summary.get(key) or 0) for key in keys) * KIB)
         if size:
-            found[name] = size
+            values[name] = size
     if float(summary.get("inference_time") or 0):
-        found["inference_ms" if whole else "npu_ms"] = round(float(summary["inference_time"]) * 1000, 6)
-    return found
+        values["inference_ms" if whole else "npu_ms"] = round(float(summary["inference_time"]) * 1000, 6)
+    return values

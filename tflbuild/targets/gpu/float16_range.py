@@ -1,4 +1,7 @@
-"""What of an artifact 16-bit floats cannot hold: a GPU computes in them, and 65504 is the largest there is."""
+"""The values of an artifact that 16-bit floats cannot represent.
+
+A GPU computes in 16-bit floats, of which the largest is 65504.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,22 @@ from tflbuild.tflite.tflite_model import Model, Tensor
 from tflbuild.tflite.tflite_reader import read_buffers
 
 LARGEST = 65504.0
-SMALLEST = 2.0**-24  # below half of it a number becomes 0
+# The smallest 16-bit float. Below half of it a number becomes 0.
+SMALLEST = 2.0**-24
 STORED: dict[str, Any] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
-FIX = "have the app compile it for 32-bit floats (target.precision=float32), or scale what comes into the layer"
+FIX = "let the app compile it for 32-bit floats (target.precision=float32), or scale the layer's inputs"
 
 
 @dataclass(frozen=True)
 class Float16Overflow:
-    """A tensor that 16-bit floats cannot hold. `layer` is its name, `value` the largest magnitude seen or stored.
+    """A tensor with values that 16-bit floats cannot represent.
 
-    `lost` is the share of a stored tensor's values that would become 0, None where `value` is too large.
+    Attributes:
+        layer: The name of the tensor.
+        op: The operator that produces it, "" for a constant.
+        value: The largest magnitude.
+        stored: Whether it is a constant.
+        lost: The fraction of a constant's values that become 0, None if `value` is too large.
     """
 
     layer: str
@@ -34,7 +43,7 @@ class Float16Overflow:
     lost: float | None = None
 
     def note(self) -> str:
-        """For a person."""
+        """Return the description of the problem as a note."""
         what = f"{self.op} {self.layer}" if self.op else self.layer
         if self.lost is not None:
             return f"{self.lost:.0%} of the constant {self.layer} becomes 0 in 16-bit floats; {FIX}"
@@ -44,13 +53,16 @@ class Float16Overflow:
 
 @dataclass(frozen=True)
 class Float16Range:
-    """`largest`: of all activations' magnitudes as real values, where feeds were run; None where none was kept."""
+    """The range of an artifact. `largest` is the largest magnitude of all activations, None if none was measured."""
 
     largest: float | None
     excesses: tuple[Float16Overflow, ...]
 
     def figures(self) -> dict[str, float]:
-        """How far activations are from what 16-bit floats can hold, as a factor; what is below 1 overflows."""
+        """Return the largest magnitude of activations, and the headroom: the largest 16-bit float relative to it.
+
+        If the headroom is below 1, activations overflow.
+        """
         if self.largest is None or not np.isfinite(self.largest):
             return {}
         headroom = {"float16_headroom": LARGEST / self.largest} if self.largest > 0 else {}
@@ -58,24 +70,32 @@ class Float16Range:
 
 
 def float16_range(path: Path, model: Model, key: str, feeds: Sequence[Arrays], kernels: str) -> Float16Range:
-    """Runs the feeds on this host's CPU with all tensors kept, and looks at what the file stores."""
-    running = open_signature(path, key, kernels, preserve=True)
-    graph = model.subgraphs[running.subgraph]
-    makers = {output: op.name for op in graph.ops for output in op.outputs}
+    """Run the inputs on this host's CPU with all activations kept, and examine the constants.
+
+    Args:
+        path: The artifact.
+        model: Its contents.
+        key: The signature name.
+        feeds: For each call the inputs by name, in the artifact's types.
+        kernels: Those of `interpreters.open_signature`.
+    """
+    runner = open_signature(path, key, kernels, preserve=True)
+    graph = model.subgraphs[runner.subgraph]
+    producers = {output: op.name for op in graph.ops for output in op.outputs}
     largest: dict[int, float] = {}
     for feed in feeds:
-        running(feed)
+        runner(feed)
         for index, tensor in enumerate(graph.tensors):
-            if (index in makers or index in graph.inputs) and _is_real(tensor):
+            if (index in producers or index in graph.inputs) and _is_real(tensor):
                 largest[index] = max(
-                    largest.get(index, 0.0), _magnitude(running.interpreter, running.subgraph, index, tensor)
+                    largest.get(index, 0.0), _magnitude(runner.interpreter, runner.subgraph, index, tensor)
                 )
-    over = [
-        Float16Overflow(graph.tensors[index].name, makers.get(index, ""), value, stored=False)
+    overflows = [
+        Float16Overflow(graph.tensors[index].name, producers.get(index, ""), value, stored=False)
         for index, value in largest.items()
         if not value <= LARGEST
     ]
-    return Float16Range(max(largest.values(), default=None), (*over, *_constants(path, model, running.subgraph)))
+    return Float16Range(max(largest.values(), default=None), (*overflows, *_constants(path, model, runner.subgraph)))
 
 
 def _is_real(tensor: Tensor) -> bool:
@@ -83,30 +103,31 @@ def _is_real(tensor: Tensor) -> bool:
 
 
 def _magnitude(interpreter: object, subgraph: int, index: int, tensor: Tensor) -> float:
-    """The largest magnitude as a real value; infinite where there is a NaN."""
+    """Return the largest magnitude of a tensor as a real value. It is infinite if there is a NaN."""
     try:
         values = np.asarray(interpreter.get_tensor(index, subgraph), np.float64)  # type: ignore[attr-defined]
     except ValueError:
-        return 0.0  # it was never computed: a variable's, or one that an optimized graph does without
+        # The tensor was not computed: it is a variable, or an optimized graph does not need it.
+        return 0.0
     if tensor.scales:
         values = (values - tensor.zero_points[0]) * tensor.scales[0]
-    found = float(np.abs(values).max(initial=0.0))
-    return found if np.isfinite(found) else float("inf")
+    magnitude = float(np.abs(values).max(initial=0.0))
+    return magnitude if np.isfinite(magnitude) else float("inf")
 
 
 def _constants(path: Path, model: Model, subgraph: int) -> list[Float16Overflow]:
-    """Stored numbers that overflow, or of which most vanish."""
+    """Return constants that overflow, or of which most values become 0."""
     buffers = read_buffers(path)
-    found = []
+    overflows = []
     for tensor in model.subgraphs[subgraph].tensors:
         if not tensor.constant or tensor.type not in STORED:
             continue
         values = np.abs(np.frombuffer(buffers[tensor.buffer], STORED[tensor.type]).astype(np.float64))
         largest = float(values.max(initial=0.0))
-        there = int((values > 0).sum())
-        lost = float(((values > 0) & (values < SMALLEST / 2)).sum() / there) if there else 0.0
+        nonzero = int((values > 0).sum())
+        lost = float(((values > 0) & (values < SMALLEST / 2)).sum() / nonzero) if nonzero else 0.0
         if largest > LARGEST:
-            found.append(Float16Overflow(tensor.name, "", largest, stored=True))
+            overflows.append(Float16Overflow(tensor.name, "", largest, stored=True))
         elif lost > 0.5:
-            found.append(Float16Overflow(tensor.name, "", largest, stored=True, lost=lost))
-    return found
+            overflows.append(Float16Overflow(tensor.name, "", largest, stored=True, lost=lost))
+    return overflows

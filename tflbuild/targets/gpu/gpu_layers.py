@@ -1,4 +1,4 @@
-"""Layers of an artifact on the GPU, each alone: which the delegate does not take and why, and where results part."""
+"""Single operators of an artifact on the GPU: which the delegate does not support and why, and where results differ."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from tflbuild.tflite.interpreters import open_signature
 from tflbuild.tflite.operator_slices import KEY, Slices
 from tflbuild.tflite.tflite_model import Model, Subgraph
 
-CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")  # of other subgraphs
-MOST = 200  # operators that are tried alone, of different kinds
-SNR_ALONE_DB = 30.0  # of one operator on the very inputs that it had on the CPU
+# Operators that run other subgraphs.
+CALLS = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
+# The largest number of different operators that are tried separately.
+MOST = 200
+# The smallest SNR of a single operator that has the same inputs as on the CPU.
+SNR_ALONE_DB = 30.0
 
 
 @dataclass(frozen=True)
 class SingleOperatorRun:
-    """An operator and how it went by itself."""
+    """An operator, and the result of compiling it separately."""
 
     view: OperatorView
     outcome: GpuJobResult
 
     @property
     def reason(self) -> str:
-        """Why the delegate does not take it, "" where it does."""
+        """Return why the delegate does not support the operator, "" if it does."""
         if self.outcome.full:
             return ""
         reasons = [reason for op, reason in self.outcome.refused if op == self.view.op.name]
@@ -42,9 +45,10 @@ class SingleOperatorRun:
 def try_alone(
     path: Path, model: Model, device: GpuDevice, scratch: Path, whole: GpuJobResult | None = None
 ) -> list[SingleOperatorRun]:
-    """Every operator compiled for the GPU as a model of its own; equal ones once.
+    """Compile every operator separately for the GPU, equal ones only once.
 
-    One that calls another subgraph makes no model of its own: `whole`, how the artifact went, tells of those.
+    An operator that runs another subgraph cannot be a model of its own. For these the result `whole` of the artifact is
+    used.
     """
     slices = Slices(path)
     views = list(each_view(model))
@@ -59,13 +63,17 @@ def try_alone(
         file = scratch / f"{number}.tflite"
         file.write_bytes(slices.operator(views[number].subgraph, views[number].index))
         jobs.append(GpuJob(file, KEY, alone=True))
-    found = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
+    outcomes = dict(zip(chosen, run_jobs(jobs, device, scratch / "runs"), strict=True))
     calls = [
         SingleOperatorRun(view, _called(view, whole)) for view in views if view.op.name in CALLS and whole is not None
     ]
     return [
         *calls,
-        *(SingleOperatorRun(view, found[first[_kind(view)]]) for view in views if first.get(_kind(view)) in found),
+        *(
+            SingleOperatorRun(view, outcomes[first[_kind(view)]])
+            for view in views
+            if first.get(_kind(view)) in outcomes
+        ),
     ]
 
 
@@ -75,7 +83,7 @@ def _called(view: OperatorView, whole: GpuJobResult) -> GpuJobResult:
 
 
 def _kind(view: OperatorView) -> object:
-    """What decides whether a delegate takes an operator."""
+    """Return everything that decides whether a delegate supports an operator."""
     tensors = tuple(
         None if one is None else (one.type, one.shape, one.constant, len(one.scales), one.values)
         for one in (*view.inputs, *view.outputs)
@@ -84,7 +92,7 @@ def _kind(view: OperatorView) -> object:
 
 
 def fallbacks(alone: Sequence[SingleOperatorRun], table: SupportTable) -> list[Fallback]:
-    """Those that the delegate refuses: its own reason, the table's rule and fix beside it."""
+    """Return operators that the delegate refuses, with its reason and the rule and fix of the support table."""
     return [_fallback(one.view, one.reason, table) for one in alone if one.reason]
 
 
@@ -97,13 +105,13 @@ def _fallback(view: OperatorView, reason: str, table: SupportTable) -> Fallback:
 
 
 def explain_placement(view: OperatorView) -> Fallback:
-    """One that the delegate would take, but not from where it stands."""
+    """Return the fallback of an operator that the delegate supports, but which is outside of the partition."""
     return Fallback(op=view.op.name, layer=view.layer, reason=APART, index=view.index, subgraph=view.subgraph)
 
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """The first layer whose own results on the GPU are not the CPU's, though its inputs were."""
+    """The first operator whose results on the GPU differ from those on the CPU although its inputs are equal."""
 
     view: OperatorView
     snr_db: float
@@ -120,7 +128,11 @@ class FirstDifference:
 def first_parting(
     path: Path, model: Model, key: str, feed: Arrays, device: GpuDevice, scratch: Path
 ) -> FirstDifference | None:
-    """Feeds every operator of a signature's subgraph, alone, what it had on the CPU; None where all agree."""
+    """Run every operator of a signature's subgraph separately on the inputs that it had on the CPU.
+
+    Returns:
+        The first operator with different results, None if all agree.
+    """
     running = open_signature(path, key, "none", preserve=True)
     running(feed)
     graph = model.subgraphs[running.subgraph]
@@ -156,7 +168,7 @@ def _known(view: OperatorView, values: dict[int, np.ndarray]) -> bool:
 
 
 def _kept(interpreter: object, subgraph: int, graph: Subgraph) -> dict[int, np.ndarray]:
-    """What each tensor held after the call, those that were computed."""
+    """Return the values of all tensors that were computed in the last call."""
     found = {}
     for index, tensor in enumerate(graph.tensors):
         if not tensor.constant:

@@ -1,8 +1,8 @@
-"""The step `prove_gpu`: an artifact executed by LiteRT's own GPU delegate, and its outputs held against the CPU's.
+"""The step `prove_gpu`: the artifact runs on LiteRT's own GPU delegate, and is compared with the CPU.
 
-On a GPU where this machine has one, else on a program that is one (SwiftShader): the delegate, its shaders and what it
-takes are the same. What a program cannot show is how fast it is, nor, where it has no 16-bit floats, what they do to
-the results: the artifact's range is looked at on the CPU for that.
+It runs on a GPU if this machine has one, else on software (SwiftShader): the delegate, its shaders and its supported
+operators are the same. Software cannot show the speed. If it has no 16-bit floats, it does not show their effect on the
+results either. For that the ranges of activations are measured on the CPU.
 """
 
 from __future__ import annotations
@@ -38,22 +38,31 @@ from tflbuild.tflite.operator_slices import KEY, make_product_model
 from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_model
 
-KERNELS = "none"  # the optimized kernels have all operators, the reference ones not
-FACTOR = 300.0  # its square is more than 16-bit floats can hold
+# The optimized kernels have all operators, unlike the reference kernels.
+KERNELS = "none"
+# The square of this number overflows 16-bit floats.
+FACTOR = 300.0
 MOST_NOTES = 8
 LOG_LINES = 3
 
 
 @dataclass(frozen=True)
 class GpuBench:
-    """A device that answers, and whether it computed in 16-bit floats when it was free to."""
+    """A working device. `float16` says whether it computes in 16-bit floats when it is allowed to."""
 
     device: GpuDevice
     float16: bool
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json. `params.target` has name, table, version, precision (float16 | float32), least_snr_db."""
+    """Run the artifact on the GPU delegate, and write verdict.json.
+
+    Args:
+        request: `params.target` has `name`, `table`, `version`, `precision` (float16 or float32) and `least_snr_db`.
+
+    Returns:
+        The fact `verdict`.
+    """
     target = request.params["target"]
     model = read_model(request.inputs["model"])
     table = TABLE
@@ -79,7 +88,7 @@ def _names(drivers: VulkanDrivers) -> str:
 
 
 def _bench(drivers: VulkanDrivers, float32: bool, scratch: Path) -> GpuBench | None:
-    """The first driver with a device: asked to multiply what overflows 16-bit floats."""
+    """Return the first driver with a device. It multiplies numbers that overflow 16-bit floats."""
     scratch.mkdir(parents=True, exist_ok=True)
     model = scratch / "product.tflite"
     model.write_bytes(make_product_model())
@@ -95,7 +104,7 @@ def _bench(drivers: VulkanDrivers, float32: bool, scratch: Path) -> GpuBench | N
 
 @dataclass(frozen=True)
 class _Proof:
-    """What is known when the artifact has been run."""
+    """The results of a run, from which the verdict follows."""
 
     request: StepRequest
     model: Model
@@ -110,7 +119,7 @@ class _Proof:
         return sum(len(graph.ops) for graph in self.model.subgraphs)
 
     def verdict(self) -> Verdict:
-        """The answer."""
+        """Return the verdict."""
         name = self.request.params["target"]["name"]
         if self.outcome.ended:
             return self._failed(name)
@@ -133,7 +142,11 @@ class _Proof:
         )
 
     def _failed(self, name: str) -> Verdict:
-        """It did not come to outputs: what the table says, and how it ended. Raises WorkerError for want of time."""
+        """Return the verdict on an artifact without outputs: that of the support table, and how the run ended.
+
+        Raises:
+            WorkerError: The time was too short.
+        """
         if self.outcome.ended.startswith(LATE):
             raise WorkerError(
                 f"{self._by()} was not done: {self.outcome.ended}",
@@ -170,7 +183,7 @@ class _Proof:
         return f"{told}: {wrong}" if wrong else f"{told} to the CPU's outputs"
 
     def _agreement(self) -> tuple[OutputAgreement, list[str]]:
-        """How near the outputs are to the CPU's, and what parts, in words."""
+        """Return the agreement with the CPU's outputs, and texts for the outputs that differ."""
         least = self.request.params["target"]["least_snr_db"]
         found = [self.trial.real(outputs) for outputs in self.outcome.outputs]
         apart = []
@@ -186,7 +199,7 @@ class _Proof:
         return compare(self.trial, found), [*apart, *self._where()] if apart else apart
 
     def _where(self) -> Iterator[str]:
-        """The layer that makes the difference, where one does alone."""
+        """Yield the operator that causes the difference, if it is a single one."""
         folder = self.request.folder / "layers"
         path = self.request.inputs["model"]
         parting = first_parting(path, self.model, self.trial.key, self.trial.feeds[0], self.bench.device, folder)
@@ -198,10 +211,11 @@ class _Proof:
                 yield f"try: {judged.fix}"
 
     def _taken(self) -> tuple[int | None, list[Fallback]]:
-        """How many operators run on the GPU, and those that do not; None where only the runtime's first count is known.
+        """Return the number of operators on the GPU, and the fallbacks.
 
-        The runtime counts by subgraph and names no layers: each operator is asked about alone, and what stands apart
-        from the largest piece is found as the runtime does it. The two must come to the same.
+        The number is None if only the runtime's first count is known. The runtime counts operators by subgraph and does
+        not name them. So each operator is compiled separately, and operators outside of the largest partition are
+        determined as the runtime does it. Both must have the same result.
         """
         if self.outcome.full:
             return self.total, []
@@ -219,7 +233,7 @@ class _Proof:
         ]
 
     def _counted(self, taken: Collection[Place]) -> bool:
-        """Whether the runtime counted as many in each subgraph that is not taken as a whole."""
+        """Return whether the runtime counted as many operators in each subgraph that is not completely on the GPU."""
         sizes = [len(graph.ops) for graph in self.model.subgraphs]
         counts = [sum(1 for subgraph, _ in taken if subgraph == number) for number in range(len(sizes))]
         parts = [(count, size - count) for count, size in zip(counts, sizes, strict=True) if count < size]
@@ -243,7 +257,7 @@ class _Proof:
 
 
 def _of_output(trial: CpuReference, found: Sequence[Arrays], name: str) -> OutputAgreement:
-    """One output's agreement. One of another shape agrees in nothing."""
+    """Return the agreement of one output. An output of another shape does not agree."""
     expected = [{name: one[name]} for one in trial.expected]
     actual: list[dict[str, Any]] = [{name: one[name]} for one in found]
     if any(one[name].size != want[name].size for one, want in zip(actual, expected, strict=True)):

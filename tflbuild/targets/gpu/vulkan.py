@@ -1,7 +1,7 @@
-"""Which Vulkan drivers this machine has: what LiteRT's GPU delegate runs on, be it a chip or a program.
+"""The Vulkan drivers of this machine, hardware or software, on which LiteRT's GPU delegate can run.
 
-Looks at files alone, and loads nothing. Whether a driver really has a device, and one that LiteRT takes, shows when a
-step tries it: `Drivers.candidates` are tried in their order, chips before programs.
+Only files are examined, and nothing is loaded. Whether a driver has a device that LiteRT supports is only known when a
+step tries it. `VulkanDrivers.candidates` are tried in their order, hardware before software.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMED_BY = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # as the loader reads them: the newer name counts
+# The variables that the loader reads. The newer name has precedence.
+NAMED_BY = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
 ICD_FOLDERS = ("/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 HOME_FOLDERS = (".config/vulkan/icd.d", ".local/share/vulkan/icd.d")
 SWIFTSHADER = "vk_swiftshader_icd.json"
@@ -26,8 +27,9 @@ HOME_BROWSERS = (
     *(".cache/ms-playwright/chromium-*/chrome-linux*", ".cache/ms-playwright/chromium_headless_shell-*/chrome-linux*"),
     ".cache/puppeteer/chrome*/*/chrome*-linux*",
 )
-PROGRAMS = ("lvp_icd", "swiftshader", "lavapipe", "llvmpipe")  # in the file names of drivers that need no chip
-# a driver of a chip needs one of these; without, it is there because its package is, and can do nothing
+# Parts of file names of software drivers.
+PROGRAMS = ("lvp_icd", "swiftshader", "lavapipe", "llvmpipe")
+# A hardware driver needs one of these. Without it, its package is installed, but there is no device.
 DEVICES = ("dev/dri/renderD*", "dev/nvidia[0-9]*", "dev/kgsl-3d0", "dev/mali0", "dev/dxg")
 CHIPS = ("sys/class/drm/renderD*/device/vendor", "sys/class/drm/renderD*/device/device", "proc/driver/nvidia/version")
 LOADER = "libvulkan.so.1"
@@ -40,9 +42,14 @@ INSTALL = "apt-get install libvulkan1 chromium (its SwiftShader runs Vulkan on a
 
 @dataclass(frozen=True)
 class VulkanDriver:
-    """One driver: its ICD file, the library behind it ("" where only the loader can find it), whether it is a program.
+    """A driver.
 
-    `digest` is SHA-256 over the bytes of both.
+    Attributes:
+        name: The name.
+        icd: Its ICD file.
+        library: Its library, "" if only the loader can find it.
+        software: Whether it is software.
+        digest: SHA-256 over the bytes of both files.
     """
 
     name: str
@@ -54,9 +61,14 @@ class VulkanDriver:
 
 @dataclass(frozen=True)
 class VulkanDrivers:
-    """What was found. `lacks` says what is missing, "" when the GPU target can be tried; `install` what to do then.
+    """The drivers of a machine.
 
-    `loader` is libvulkan.so.1's path. `digest` is what a step's key should hold: drivers' bytes and chips.
+    Attributes:
+        candidates: The drivers, in the order in which they are tried.
+        loader: The path of libvulkan.so.1.
+        digest: The part of a step's cache key: the bytes of drivers, and the devices.
+        lacks: What is missing, "" if the GPU target can be tried.
+        install: What to install then.
     """
 
     candidates: tuple[VulkanDriver, ...]

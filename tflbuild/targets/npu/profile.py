@@ -1,7 +1,7 @@
-"""The NPUs that LiteRT compiles for ahead of time: vendors, their SoCs as LiteRT names them, and what each needs.
+"""The NPUs for which LiteRT compiles ahead of time: vendors, their SoCs by LiteRT's names, and what each needs.
 
-No vendor publishes which operators its compiler takes: there is no table of them here. What is known of an artifact
-comes from the vendor's own compiler plugin, which LiteRT brings, and from its SDK, which it does not.
+No vendor publishes the operators that its compiler supports, so there is no support table. What is known of an artifact
+comes from the vendor's compiler plugin, which LiteRT contains, and from its SDK, which must be installed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ NIGHTLY = "-nightly"
 
 @dataclass(frozen=True)
 class NpuVendor:
-    """A maker of NPUs.
+    """A vendor of NPUs.
 
-    `backend` is the name of LiteRT's module for it, `socs` its SoCs. `sdk` is the package that brings the vendor's
-    compiler (its nightly releases are of another name), `needs` are packages that it brings along, without which
-    LiteRT's plugin cannot be loaded. `elsewhere` is the option by which the plugin compiles for something else than
-    the NPU.
+    Attributes:
+        name: The name in recipes.
+        title: The name in texts.
+        backend: LiteRT's module for the vendor.
+        socs: Its SoCs.
+        sdk: The package with the vendor's compiler. Nightly releases have another name.
+        needs: Other packages without which LiteRT's plugin cannot be loaded.
+        elsewhere: The option with which the plugin compiles for something else than the NPU.
     """
 
     name: str
@@ -32,7 +36,7 @@ class NpuVendor:
     elsewhere: str = ""
 
     def to_prove(self) -> str:
-        """What to install, and what then happens."""
+        """Return what to install for a proof."""
         return f"pip install {self.sdk} (its installation fetches {self.title}'s own files, under {self.title}'s terms)"
 
 
@@ -74,9 +78,9 @@ VENDORS: dict[str, NpuVendor] = {
 
 
 def installed(vendor: NpuVendor) -> Mapping[str, str]:
-    """Versions by package, of those that the vendor's compiler needs and that are installed; none is imported.
+    """Return the versions of the installed packages that the vendor's compiler needs. None is imported.
 
-    That a package is there does not mean that its files are: it fetches them while it is installed, or does not.
+    An installed package does not imply that its files exist: it downloads them during the installation, or fails to.
     """
     base = vendor.sdk.removesuffix(NIGHTLY)
     found = {}

@@ -40,7 +40,7 @@ _PREFIX = re.compile(r"^\W*(?:(?:ERROR|WARNING|INFO): )?(?:\[[^\]]*\] ?)?")
 
 @dataclass(frozen=True)
 class PluginSelection:
-    """What a plugin took of a model: operators left to the CPU, and the number of its partitions."""
+    """The operators of a model that a plugin left to the CPU, and the number of its partitions."""
 
     left: tuple[OperatorView, ...]
     partitions: int

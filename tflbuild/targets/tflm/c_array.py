@@ -1,4 +1,4 @@
-"""A model as C and C++ source for a microcontroller: its bytes, what it takes and gives, the operators it needs."""
+"""A model as C and C++ source for a microcontroller: its bytes, inputs, outputs, and required operators."""
 
 from __future__ import annotations
 
@@ -36,14 +36,21 @@ WORDS = {"2D": "2D", "3D": "3D", "ND": "Nd"}
 
 
 def resolver_method(name: str, custom: bool = False) -> str:
-    """`MicroMutableOpResolver`'s method that registers an operator, "" for a custom one that is not its own."""
+    """Return the method of `MicroMutableOpResolver` that registers an operator.
+
+    The name is "" for a custom operator that the resolver does not have.
+    """
     if custom:
         return CUSTOM_METHODS.get(name, "")
     return METHODS.get(name) or "Add" + "".join(WORDS.get(word, word.capitalize()) for word in name.split("_"))
 
 
 def check_symbol(symbol: str) -> str:
-    """The symbol, if C can have it. Raises WorkerError else."""
+    """Return the symbol if it is a valid C identifier.
+
+    Raises:
+        WorkerError: It is not.
+    """
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", symbol):
         return symbol
     raise WorkerError(
@@ -54,7 +61,7 @@ def check_symbol(symbol: str) -> str:
 
 
 def source(data: bytes, symbol: str) -> str:
-    """`model.cc`, which a C compiler takes too: the bytes, aligned as the interpreter wants them."""
+    """Return `model.cc`, which is also valid C: the bytes, aligned as the interpreter requires."""
     rows = (data[start : start + COLUMNS] for start in range(0, len(data), COLUMNS))
     body = "\n".join("  " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
     return f"""#include "model.h"

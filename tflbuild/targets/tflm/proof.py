@@ -1,4 +1,7 @@
-"""The step `prove_tflm`: an artifact run by TensorFlow Lite Micro, its least arena found, and its bytes as C source."""
+"""The step `prove_tflm`: TensorFlow Lite Micro runs the artifact.
+
+The step also finds the smallest arena, and writes the artifact as C source.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ DOUBTFUL_REFERENCE = (  # LiteRT 2.3: SUM of integers
 
 @dataclass(frozen=True)
 class SignaturePorts:
-    """One signature's inputs and outputs in the model's own order, which is how TensorFlow Lite Micro numbers them."""
+    """The inputs and outputs of a signature in the order of the model, by which TensorFlow Lite Micro numbers them."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -60,10 +63,14 @@ class SignaturePorts:
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json and compiled/model.cc, compiled/model.h, where the artifact runs.
+    """Run the artifact, and write verdict.json, and compiled/model.cc and compiled/model.h if it runs.
 
-    `params.target`: name, table, version, least_snr_db (how near to the CPU's the outputs must be), symbol (the C
-    names' prefix, `model` by default).
+    Args:
+        request: `params.target` has `name`, `table`, `version`, `least_snr_db` (the smallest accepted SNR compared with
+            the CPU) and `symbol` (the prefix of C names, by default `model`).
+
+    Returns:
+        The fact `verdict`.
     """
     target = request.params["target"]
     symbol = c_array.check_symbol(target.get("symbol") or "model")
@@ -94,9 +101,12 @@ def run(request: StepRequest) -> Facts:
 
 
 def _trial(request: StepRequest) -> CpuReference:
-    """Run the artifact on the reference kernels, which are those of TensorFlow Lite Micro; they lack some.
+    """Run the artifact on the reference kernels, or on others if operators are missing.
 
-    Raises WorkerError where this host's CPU runs it on no kernels.
+    TensorFlow Lite Micro uses the reference kernels.
+
+    Raises:
+        WorkerError: This host's CPU does not run the artifact on any kernels.
     """
     try:
         return try_on_cpu(request, "reference")
@@ -105,9 +115,10 @@ def _trial(request: StepRequest) -> CpuReference:
 
 
 def try_on_cpu(request: StepRequest, kernels: str) -> CpuReference:
-    """Run the artifact on this host's CPU in a process of its own, since some kernels abort on small scales.
+    """Run the artifact on this host's CPU in a process of its own, because some kernels abort on small scales.
 
-    Raises WorkerError where it does not run.
+    Raises:
+        WorkerError: The artifact does not run.
     """
 
     def run_trial() -> CpuReference | WorkerError:
@@ -128,8 +139,11 @@ def try_on_cpu(request: StepRequest, kernels: str) -> CpuReference:
 
 
 def find_ports(model: Model, key: str) -> SignaturePorts | None:
-    """The signature's names in the order of the first subgraph's tensors; None where it is another subgraph's."""
-    signature = next((one for one in model.signatures if one.key == key), None)
+    """Return the inputs and outputs of a signature in the order of the first subgraph.
+
+    The result is None if the signature runs another subgraph.
+    """
+    signature = next((entry for entry in model.signatures if entry.key == key), None)
     if signature is None or signature.subgraph != 0:
         return None
     graph = model.subgraphs[0]
@@ -156,7 +170,7 @@ def _write_source(
 
 
 def _other_shapes(trial: CpuReference, found: Sequence[Arrays]) -> str:
-    """Where an output is not as large as the CPU's: TensorFlow Lite Micro keeps to the sizes that the file holds."""
+    """Describe an output with another size than on the CPU. TensorFlow Lite Micro uses the sizes in the file."""
     for name, expected in trial.expected[0].items():
         if found[0][name].size != expected.size:
             return f"output {name} has the shape {list(found[0][name].shape)}, and {list(expected.shape)} on the CPU"
@@ -230,7 +244,7 @@ def _unreachable(target: Mapping[str, Any], model: Model, key: str) -> Verdict:
 
 
 def _refused(target: Mapping[str, Any], artifact: Path, model: Model, ended: ForkResult[TflmRun], log: Path) -> Verdict:
-    """It does not run: every operator that is to blame is named, each tried alone where it can be."""
+    """Return the verdict on an artifact that does not run, with every operator that is a reason."""
     fallbacks, taken = _blame(artifact, model, log)
     said = tflm_runtime.last_words(ended)
     return Verdict(
@@ -249,7 +263,7 @@ def _refused(target: Mapping[str, Any], artifact: Path, model: Model, ended: For
 
 
 def _blame(artifact: Path, model: Model, log: Path) -> tuple[tuple[Fallback, ...], set[tuple[int, int]]]:
-    """Operators that do not run, and the places of those that do."""
+    """Return the operators that do not run, and the positions of those that do."""
     table = TABLE
     tried: dict[tuple[int, int], str] = {}
     for one in each_slice(artifact):
@@ -276,7 +290,10 @@ def _unpacks(view: OperatorView) -> bool:
 
 
 def _fallback(view: OperatorView, said: str, *blamed: str) -> Fallback:
-    """`said` is what the runtime said; of an operator that was tried with what unpacks its weights, those `blamed`."""
+    """Return an operator as a fallback.
+
+    `said` is the runtime's error. `blamed` are operators that unpack the operator's weights and do not run.
+    """
     judged = check_operator(TABLE, view)
     why = f"{blamed[0]}, which its weights come from, is not taken" if blamed else f"TensorFlow Lite Micro: {said}"
     return replace(replace(judged, taken=False).fallback(), reason=why)
