@@ -1,1 +1,1 @@
-"""Arithmetic with the same bits on every CPU. Worker code."""
+"""Bit-exact arithmetic: results have the same bits on every supported CPU. Worker code."""

@@ -1,9 +1,9 @@
 """Sums, products and linear algebra in float64 in a fixed order, with the same bits on every CPU.
 
 NumPy's own `sum`, `dot` and `linalg` choose blocks and instructions by CPU. Here every sum is a tree of elementwise
-additions whose shape follows from the shapes of the arrays alone, and a matrix product adds one product after another.
-`exact_numbers` says why the bits of elementwise operations cannot differ. All functions take arrays of numbers of any
-float type and return float64; matrices are the last two axes, and the axes before them are broadcast.
+additions whose form depends only on the shapes of the arrays, and a matrix product adds one product after another.
+`exact_arithmetic` explains why the bits of elementwise operations cannot differ. All functions accept arrays of any
+float type and return float64. Matrices are the last two axes, and the axes before them are broadcast.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 from tflbuild.exact.exact_arithmetic import Array
 from tflbuild.exact.exact_math import exp, log
 
-TILE = 1 << 15  # elements of a result that are computed together; they remain in the level-2 cache
-BLOCK = 48  # columns of a factorization between two updates of the rest
+# The elements of a result that are computed together. They fit into the level-2 cache.
+TILE = 1 << 15
+# The columns of a factorization between two updates of the rest of the matrix.
+BLOCK = 48
 
 Axes = int | Sequence[int] | None
 
@@ -26,7 +28,7 @@ def _as_float(values: Array) -> Array:
 
 
 def list_axes(axes: Axes, rank: int) -> tuple[int, ...]:
-    """Return axes counted from 0 in ascending order; None means all of them."""
+    """Return axes as numbers from 0 in ascending order. None means all axes."""
     if axes is None:
         return tuple(range(rank))
     listed = (axes,) if isinstance(axes, int | np.integer) else tuple(axes)
@@ -34,28 +36,36 @@ def list_axes(axes: Axes, rank: int) -> tuple[int, ...]:
 
 
 def _combine(values: Array, axes: Axes, keep: bool, function: Callable[..., Array], empty: float) -> Array:
-    """Combine values over axes: the second half is combined with the first until a single slice is left."""
-    listed = list_axes(axes, values.ndim)
-    kept = [axis for axis in range(values.ndim) if axis not in listed]
-    shape = tuple(1 if axis in listed else size for axis, size in enumerate(values.shape))
-    count = int(np.prod([values.shape[axis] for axis in listed], dtype=np.int64))
-    rest = tuple(values.shape[axis] for axis in kept)
-    folded = np.transpose(values, (*listed, *kept)).reshape((count, *rest)).copy()
+    """Combine values over axes: the second half is combined with the first one until a single slice remains.
+
+    Args:
+        values: Any shape.
+        axes: The axes to combine; None for all.
+        keep: Whether the result has axes of size 1 instead of the combined axes.
+        function: A ufunc with the argument `out`, or a function of two arrays.
+        empty: The result for no values.
+    """
+    combined_axes = list_axes(axes, values.ndim)
+    other_axes = [axis for axis in range(values.ndim) if axis not in combined_axes]
+    shape = tuple(1 if axis in combined_axes else size for axis, size in enumerate(values.shape))
+    count = int(np.prod([values.shape[axis] for axis in combined_axes], dtype=np.int64))
+    other_sizes = tuple(values.shape[axis] for axis in other_axes)
+    folded = np.transpose(values, (*combined_axes, *other_axes)).reshape((count, *other_sizes)).copy()
     while count > 1:
         half = count // 2
         folded[:half] = function(folded[:half], folded[count - half : count])
         count -= half
-    result = folded[0] if count else np.full(rest, empty, values.dtype)
+    result = folded[0] if count else np.full(other_sizes, empty, values.dtype)
     return result.reshape(shape) if keep else result
 
 
 def add_up(values: Array, axes: Axes = None, keep: bool = False) -> Array:
-    """Return sums over axes. The error grows with the logarithm of the number of values."""
+    """Return sums over axes. The rounding error grows with the logarithm of the number of values."""
     return _combine(_as_float(values), axes, keep, np.add, 0.0)
 
 
 def average(values: Array, axes: Axes = None, keep: bool = False) -> Array:
-    """Return means over axes, NaN for no values."""
+    """Return means over axes; NaN for no values."""
     values = _as_float(values)
     count = np.prod([values.shape[axis] for axis in list_axes(axes, values.ndim)], dtype=np.float64)
     return add_up(values, axes, keep) / count
@@ -67,46 +77,50 @@ def multiply_up(values: Array, axes: Axes = None, keep: bool = False) -> Array:
 
 
 def choose_larger(a: Array, b: Array) -> Array:
-    """Return the larger of two values, the first of equal ones, NaN where either is one."""
+    """Return the larger of two values elementwise: the first of equal values, and NaN if one of them is NaN."""
     return np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(b > a, b, a))
 
 
 def choose_smaller(a: Array, b: Array) -> Array:
-    """Return the smaller of two values, the first of equal ones, NaN where either is one."""
+    """Return the smaller of two values elementwise: the first of equal values, and NaN if one of them is NaN."""
     return np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(b < a, b, a))
 
 
 def find_largest(values: Array, axes: Axes = None, keep: bool = False) -> Array:
-    """Return maxima over axes; NaN where a value is NaN."""
+    """Return maxima over axes; NaN if a value is NaN."""
     return _combine(_as_float(values), axes, keep, choose_larger, -np.inf)
 
 
 def find_smallest(values: Array, axes: Axes = None, keep: bool = False) -> Array:
-    """Return minima over axes; NaN where a value is NaN."""
+    """Return minima over axes; NaN if a value is NaN."""
     return _combine(_as_float(values), axes, keep, choose_smaller, np.inf)
 
 
 def accumulate(
     values: Array, axis: int, function: Callable[..., Array] = np.add, exclusive: bool = False, reverse: bool = False
 ) -> Array:
-    """Return running sums (or other combinations) along an axis, one value after another.
+    """Return running sums (or other combinations) along an axis, computed one value after another.
 
     Args:
-        values: any shape.
-        axis: the axis along which the values are combined.
-        function: a NumPy ufunc that adds or multiplies, or a function of two arrays.
-        exclusive: leave out the value itself; the first result is then 0, or 1 for `np.multiply`, or -inf otherwise.
-        reverse: begin at the end.
+        values: Any shape.
+        axis: The axis along which the values are combined.
+        function: `np.add`, `np.multiply`, or a function of two arrays.
+        exclusive: Whether to omit the value itself. The first result is then 0 for `np.add`, 1 for `np.multiply`, and
+            -inf for other functions.
+        reverse: Whether to start at the end.
+
+    Returns:
+        float64 of the same shape.
     """
-    moved = np.moveaxis(_as_float(values), axis, 0)
-    moved = moved[::-1] if reverse else moved
-    result = np.empty(moved.shape)
+    slices = np.moveaxis(_as_float(values), axis, 0)
+    slices = slices[::-1] if reverse else slices
+    result = np.empty(slices.shape)
     start = 0.0 if function is np.add else 1.0 if function is np.multiply else -np.inf
-    total = np.full(moved.shape[1:], start)
-    for index in range(len(moved)):
+    total = np.full(slices.shape[1:], start)
+    for index in range(len(slices)):
         if exclusive:
             result[index] = total
-        total = function(total, moved[index]) if index or function not in (np.add, np.multiply) else moved[0]
+        total = function(total, slices[index]) if index or function not in (np.add, np.multiply) else slices[0]
         if not exclusive:
             result[index] = total
     return np.moveaxis(result[::-1] if reverse else result, 0, axis)
@@ -128,27 +142,27 @@ def softmax(values: Array, axis: int = -1) -> Array:
 
 
 def log_softmax(values: Array, axis: int = -1) -> Array:
-    """Return x less the logarithm of the sum of e^x along an axis."""
+    """Return x minus the logarithm of the sum of e^x along an axis."""
     values = _as_float(values)
     shifted = values - find_largest(values, axis, keep=True)
     return shifted - log(add_up(exp(shifted), axis, keep=True))
 
 
 def multiply_matrices(a: Array, b: Array) -> Array:
-    """Return matrix products. For each result the products are added one after another, from the first to the last.
+    """Return matrix products. For each element, the products are added one after another, from the first to the last.
 
     Args:
-        a: shape (..., m, k).
-        b: shape (..., k, n); the axes before the last two are broadcast against those of `a`.
+        a: Shape (..., m, k).
+        b: Shape (..., k, n). The axes before the last two are broadcast against those of `a`.
 
     Returns:
         float64 of shape (..., m, n).
     """
     a, b = _as_float(a), _as_float(b)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    if (
-        a.shape[-2] > b.shape[-1]
-    ):  # the longer side last, where NumPy's loops are fast; the same products, the same order
+    # NumPy's loops are fast along the last axis, so that the longer side is last. The products and their order are
+    # the same.
+    if a.shape[-2] > b.shape[-1]:
         return np.swapaxes(multiply_matrices(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2)), -1, -2)
     rows, columns, terms = a.shape[-2], b.shape[-1], a.shape[-1]
     result = np.zeros((*batch, rows, columns))
@@ -170,7 +184,7 @@ def multiply_matrices(a: Array, b: Array) -> Array:
 
 
 def _add_products(left: Array, right: Array, target: Array) -> None:
-    """Add the products of one tile: left (k, batch, rows, 1), right (batch, k, columns)."""
+    """Write the sums of products of one tile to `target`: left (k, batch, rows, 1), right (batch, k, columns)."""
     total, product = np.zeros(target.shape), np.empty(target.shape)
     for term in range(len(left)):
         np.multiply(left[term], right[:, term : term + 1], out=product)
@@ -179,10 +193,10 @@ def _add_products(left: Array, right: Array, target: Array) -> None:
 
 
 def factor_cholesky(a: Array) -> Array:
-    """Return the lower triangular L with L L^T = a; only the lower triangle of `a` is read.
+    """Return the lower triangular L with L L^T = a. Only the lower triangle of `a` is read.
 
     Raises:
-        ValueError: a matrix is not positive definite.
+        ValueError: A matrix is not positive definite.
     """
     work = np.tril(_as_float(a)).copy()
     size = work.shape[-1]
@@ -207,7 +221,7 @@ def factor_cholesky(a: Array) -> Array:
 
 
 def solve_triangular(triangle: Array, b: Array, lower: bool = True) -> Array:
-    """Return x with triangle x = b for a lower (or upper) triangular matrix; the other triangle is not read."""
+    """Return x with triangle x = b for a lower (or upper) triangular matrix. The other triangle is not read."""
     triangle, b = _as_float(triangle), _as_float(b)
     if not lower:
         return solve_triangular(triangle[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :]
@@ -240,10 +254,10 @@ def _factor(a: Array) -> tuple[Array, Array, float]:
 
 
 def solve(a: Array, b: Array) -> Array:
-    """Return x with a x = b by elimination with row exchanges.
+    """Return x with a x = b, computed by elimination with row exchanges.
 
     Raises:
-        ValueError: a matrix is singular.
+        ValueError: A matrix is singular.
     """
     a, b = _as_float(a), _as_float(b)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -260,12 +274,12 @@ def solve(a: Array, b: Array) -> Array:
 
 
 def invert(a: Array) -> Array:
-    """Return the inverses of square matrices by elimination with row exchanges; ValueError where there is none."""
+    """Return the inverses of square matrices, computed by elimination. Raise ValueError for a singular matrix."""
     return solve(a, np.eye(np.shape(a)[-1]))
 
 
 def invert_positive(a: Array) -> Array:
-    """Return the inverses of symmetric positive definite matrices by their Cholesky factors; exactly symmetric."""
+    """Return the inverses of symmetric positive definite matrices, from their Cholesky factors. They are symmetric."""
     factor = factor_cholesky(a)
     inverse = solve_triangular(factor, np.eye(factor.shape[-1]))
     result = np.tril(multiply_matrices(np.swapaxes(inverse, -1, -2), inverse))
@@ -273,7 +287,7 @@ def invert_positive(a: Array) -> Array:
 
 
 def find_determinants(a: Array) -> Array:
-    """Return the determinants of square matrices: the products of the pivots of elimination."""
+    """Return the determinants of square matrices, which are the products of the pivots of elimination."""
     a = _as_float(a)
     result = np.empty(a.shape[:-2])
     for index in np.ndindex(result.shape):

@@ -1,9 +1,9 @@
-"""Do elementary float64 arithmetic with the same bits on every CPU, and round to the type of a tensor.
+"""Elementary float64 arithmetic with the same bits on every CPU, and rounding to the type of a tensor.
 
-Everything is made of operations that IEEE 754 defines to the last bit (+ - * / sqrt, rounding to an integer,
-comparisons) and of integer operations, each applied by a NumPy ufunc of its own. A compiler cannot fuse a
-multiplication and an addition in different ufuncs, so each result has the same bits on every CPU. NaNs are the
-exception: x86 makes negative ones, Arm positive ones. `round_to` replaces each NaN by the positive quiet one.
+All functions consist of operations that IEEE 754 defines to the last bit (+ - * / sqrt, rounding to an integer,
+comparisons) and of integer operations. Each operation is a separate NumPy ufunc, and a compiler cannot fuse a
+multiplication and an addition in different ufuncs. Therefore the results have the same bits on every CPU. NaNs are the
+exception: they are negative on x86, and positive on Arm. `round_to` replaces each NaN by the positive quiet NaN.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-CHUNK = 1 << 15  # elements: a float64 chunk and its temporary values remain in a level-2 cache
+# The elements of a chunk. A float64 chunk and its temporary values fit into the level-2 cache.
+CHUNK = 1 << 15
 
-# Type -> (bits of the significand, exponent of the least normal number)
+# Type -> (bits of the significand, exponent of the smallest normal number)
 FORMATS = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126), "float64": (53, -1022)}
 REAL_PARTS = {"complex64": "float32", "complex128": "float64"}
 
@@ -33,12 +34,12 @@ def is_complex(dtype: np.dtype[Any]) -> bool:
 
 def find_largest_number(dtype: np.dtype[Any]) -> float:
     """Return the largest finite value of a real floating-point type."""
-    bits, least = FORMATS[dtype.name]
-    return float((2.0 - 2.0 ** (1 - bits)) * 2.0 ** (1 - least))
+    bits, min_exponent = FORMATS[dtype.name]
+    return float((2.0 - 2.0 ** (1 - bits)) * 2.0 ** (1 - min_exponent))
 
 
 def widen(values: Any) -> Array:
-    """Return values as float64 (complex values as complex128). No value changes."""
+    """Convert values to float64 (complex values to complex128). No value changes."""
     array = np.asarray(values)
     return array.astype(np.complex128 if is_complex(array.dtype) else np.float64)
 
@@ -60,9 +61,9 @@ def read_exponents(values: Array) -> Array:
 
 
 def round_to(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Round float64 (complex128) values once, to nearest even, to the type of a tensor.
+    """Round float64 (complex128) values once to the type of a tensor, to nearest, ties to even.
 
-    Subnormal results are kept, and each NaN becomes the positive quiet NaN.
+    Subnormal results stay subnormal, and each NaN becomes the positive quiet NaN.
     """
     if is_complex(dtype):
         result = np.empty(values.shape, dtype)
@@ -71,8 +72,8 @@ def round_to(values: Array, dtype: np.dtype[Any]) -> Array:
         return result
     with np.errstate(all="ignore"):
         if dtype.name in ("float16", "bfloat16"):
-            bits, least = FORMATS[dtype.name]
-            unit = power_of_two(np.maximum(read_exponents(values), least) - (bits - 1))
+            bits, min_exponent = FORMATS[dtype.name]
+            unit = power_of_two(np.maximum(read_exponents(values), min_exponent) - (bits - 1))
             values = np.where(np.isfinite(values), np.rint(values / unit) * unit, values)
             values = values.astype(np.float32)
         result = values.astype(dtype)
@@ -90,7 +91,7 @@ def add_exactly(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def multiply_exactly(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return the rounded product and its rounding error (Dekker 1971); |a| and |b| below 2^970."""
+    """Return the rounded product and its rounding error (Dekker 1971), for |a| and |b| below 2^970."""
     product = a * b
     a_high, a_low = _halve(a)
     b_high, b_low = _halve(b)
@@ -98,7 +99,8 @@ def multiply_exactly(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _halve(a: Array) -> tuple[Array, Array]:
-    shifted = a * 134217729.0  # 2^27 + 1
+    # 2^27 + 1 splits the 53 bits of the significand into halves.
+    shifted = a * 134217729.0
     high = shifted - (shifted - a)
     return high, a - high
 
@@ -116,24 +118,28 @@ def apply_in_chunks(function: Callable[..., Array], inputs: Sequence[Array], dty
     """Apply a float64 function to broadcast arrays, chunk by chunk, and round each result once to `dtype`.
 
     Args:
-        function: takes one-dimensional float64 (complex128) arrays, one for each input, and returns one like them.
-        inputs: tensors of numbers; their shapes are broadcast.
-        dtype: the type of the result; for a type that is no floating-point type the results are only cast.
+        function: A function of one-dimensional float64 (complex128) arrays, one for each input. It returns an array of
+            the same shape.
+        inputs: Tensors of numbers. Their shapes are broadcast.
+        dtype: The type of the result. Results are only cast if it is not a floating-point type.
+
+    Returns:
+        An array of the broadcast shape.
     """
-    shape = np.broadcast_shapes(*(each.shape for each in inputs))
+    shape = np.broadcast_shapes(*(array.shape for array in inputs))
     result = np.empty(shape, dtype)
     if not result.size:
         return result
-    if len(inputs) == 1 or all(each.shape == shape for each in inputs):
-        flat = [np.ascontiguousarray(each).reshape(-1) for each in inputs]
-        chunks = ([each[at : at + CHUNK] for each in flat] for at in range(0, result.size, CHUNK))
+    if len(inputs) == 1 or all(array.shape == shape for array in inputs):
+        flat = [np.ascontiguousarray(array).reshape(-1) for array in inputs]
+        chunks = ([array[at : at + CHUNK] for array in flat] for at in range(0, result.size, CHUNK))
     else:
-        wide = [np.broadcast_to(each, shape) for each in inputs]
-        chunks = ([each.flat[at : at + CHUNK] for each in wide] for at in range(0, result.size, CHUNK))
+        broadcast = [np.broadcast_to(array, shape) for array in inputs]
+        chunks = ([array.flat[at : at + CHUNK] for array in broadcast] for at in range(0, result.size, CHUNK))
     target, start = result.reshape(-1), 0
     with np.errstate(all="ignore"):
         for chunk in chunks:
-            values = function(*(widen(each) for each in chunk))
+            values = function(*(widen(array) for array in chunk))
             rounded = is_float(dtype) or is_complex(dtype)
             target[start : start + len(values)] = round_to(values, dtype) if rounded else values
             start += len(values)

@@ -1,6 +1,6 @@
-"""Mathematical constants with more digits than a float64 has, computed in integers.
+"""Mathematical constants with more digits than a float64, computed with integers.
 
-All numbers here are fractions or fixed-point integers of `BITS` bits, so they are the same on every machine.
+All numbers in this module are fractions or fixed-point integers of `BITS` bits, so they are the same on every machine.
 Formulas: Machin's for pi, atanh series for logarithms, Euler-Maclaurin summation for zeta and Euler's constant
 (NIST Digital Library of Mathematical Functions, 4.6, 4.24, 24.2, 25.2, 5.2).
 """
@@ -15,7 +15,7 @@ BITS = 320
 
 
 def sum_atan(numerator: int, denominator: int, bits: int = BITS, sign: int = -1) -> int:
-    """Return atan (or atanh where `sign` is 1) of a fraction below 1 as a fixed-point integer, by its power series."""
+    """Return atan (or atanh if `sign` is 1) of a fraction below 1 as a fixed-point integer, from its power series."""
     power = (numerator << (bits + 16)) // denominator
     total, order = 0, 1
     while power:
@@ -35,9 +35,9 @@ def compute_pi(bits: int = BITS) -> int:
 
 @cache
 def compute_log(number: int) -> Fraction:
-    """Return the natural logarithm of an integer from 1 on.
+    """Return the natural logarithm of a positive integer.
 
-    With number = 2^k m, m in [2/3, 4/3], it is k log(2) + 2 atanh((m - 1) / (m + 1)).
+    With number = 2^k m and m in [2/3, 4/3], it is k log(2) + 2 atanh((m - 1) / (m + 1)).
     """
     exponent = number.bit_length() - 1
     if 3 * number > 4 << exponent:
@@ -58,7 +58,7 @@ def take_root(number: Fraction) -> Fraction:
 
 
 def split_number(number: Fraction, *widths: int) -> list[float]:
-    """Return float64 parts whose sum is `number`: parts of so many bits, then two of 53 bits."""
+    """Return float64 numbers whose sum is `number`: numbers with `widths` bits, then two with 53 bits."""
     parts = []
     for width in (*widths, 53, 53):
         head = float(number)
@@ -81,7 +81,7 @@ def list_bernoulli(count: int) -> tuple[Fraction, ...]:
 
 @cache
 def compute_zeta_less_one(order: int) -> Fraction:
-    """Return the Riemann zeta function of an integer from 2 on, less 1, to about 100 bits."""
+    """Return zeta(order) - 1 to about 100 bits. `order` is an integer of at least 2."""
     last, terms = 20, 16
     total = sum((Fraction(1, k**order) for k in range(2, last)), Fraction(0))
     total += Fraction(1, (order - 1) * last ** (order - 1)) + Fraction(1, 2 * last**order)

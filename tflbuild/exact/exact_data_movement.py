@@ -1,8 +1,8 @@
-"""Evaluate operators that round nothing by TensorFlow's own kernels.
+"""Evaluation of operators that do not round, by TensorFlow's own kernels.
 
 A kernel that only moves values, or that computes with integers, booleans or strings, returns the same bits on every
-CPU. Arithmetic and comparisons of floats are not done here even where IEEE 754 defines them exactly: TensorFlow's
-threads take subnormal numbers for zero.
+CPU. Arithmetic and comparisons of floats are not done here, even if IEEE 754 defines them exactly, because TensorFlow's
+threads replace subnormal numbers by zero.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from tflbuild.exact.exact_arithmetic import Array
 
-# Each value of the result is a value of an input, or a constant, in its bits; a text becomes the nearest number.
+# Each value of the result has the bits of a value of an input, or of a constant. Text becomes the nearest number.
 MOVES = frozenset(
     (
         *("BatchToSpace", "BatchToSpaceND", "Bitcast", "BroadcastTo", "Concat", "ConcatV2", "ConjugateTranspose"),
@@ -34,10 +34,10 @@ MOVES = frozenset(
         *("UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "Unpack", "ZerosLike"),
     )
 )
-# The result follows from shapes alone.
+# The result depends only on shapes.
 SHAPES = frozenset(("Rank", "Shape", "ShapeN", "Size"))
-# Only integers, booleans and strings are taken and returned. Operators of the other modules, such as Sum, are evaluated
-# here too when all their inputs are of these types.
+# Inputs and outputs are integers, booleans and strings only. Operators of the other modules, such as Sum, are evaluated
+# here too if all their inputs have these types.
 INTEGERS = frozenset(
     (
         *("All", "Any", "Bincount", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BroadcastArgs"),
@@ -49,7 +49,7 @@ INTEGERS = frozenset(
         *("StringToHashBucketStrong", "StringUpper", "Substr", "TruncateDiv", "UnravelIndex", "UpperBound"),
     )
 )
-# Attributes whose name in `tf.raw_ops` differs from that in a NodeDef
+# Attributes whose names in `tf.raw_ops` differ from those in a NodeDef.
 RENAMED = {"squeeze_dims": "axis"}
 
 
@@ -66,31 +66,42 @@ def _load_tensorflow() -> Any:
 
 
 def run_kernel(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Array]) -> list[Array] | None:
-    """Run TensorFlow's own CPU kernel of an operator; None where it refuses its inputs."""
+    """Run TensorFlow's CPU kernel of an operator.
+
+    Args:
+        operator: The name of the operator.
+        attributes: Its attributes, as `read_attributes` returns them.
+        inputs: Its inputs in the order of the NodeDef.
+
+    Returns:
+        One array for each output; None if TensorFlow has no such kernel, or the kernel refuses the inputs.
+    """
     tf = _load_tensorflow()
     function = getattr(tf.raw_ops, operator, None)
     if function is None:
         return None
     with tf.init_scope(), tf.device("/CPU:0"):
-        try:  # tensors, because `raw_ops` converts arrays to the default type of an argument
-            arguments = name_arguments(operator, attributes, [tf.convert_to_tensor(each) for each in inputs])
+        try:
+            # `raw_ops` would convert arrays to the default type of an argument, so that tensors are needed.
+            arguments = name_arguments(operator, attributes, [tf.convert_to_tensor(array) for array in inputs])
             allowed = signature(function).parameters
-            named = {RENAMED.get(name, name): value for name, value in attributes.items()}
-            named = {name: value for name, value in named.items() if name in allowed and name not in arguments}
-            results = function(**arguments, **named)
+            options = {RENAMED.get(name, name): value for name, value in attributes.items()}
+            options = {name: value for name, value in options.items() if name in allowed and name not in arguments}
+            results = function(**arguments, **options)
         except (tf.errors.OpError, ValueError, TypeError):
             return None
     return [np.asarray(result) for result in tf.nest.flatten(results)]
 
 
 def name_arguments(operator: str, attributes: Mapping[str, Any], tensors: Sequence[Any]) -> dict[str, Any]:
-    """Return the arguments of the function in `tf.raw_ops` for an operator's tensors in the order of its NodeDef."""
+    """Return the tensors of an operator, which are in the order of its NodeDef, as arguments for `tf.raw_ops`."""
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(operator)
     allowed = signature(getattr(_load_tensorflow().raw_ops, operator)).parameters
-    known = {argument.name for argument in definition.input_arg} | {each.name for each in definition.attr} | {"name"}
-    renamed = [name for name in allowed if name not in known]  # inputs that have another name in `raw_ops`
+    definition_names = {item.name for item in (*definition.input_arg, *definition.attr)} | {"name"}
+    # Inputs that have another name in `raw_ops`.
+    renamed = [name for name in allowed if name not in definition_names]
     widths = [_count_tensors(argument, attributes, len(tensors)) for argument in definition.input_arg]
     if sum(1 if width is None else width for width in widths) != len(tensors):
         widths = _spread(widths, len(tensors))
@@ -102,7 +113,7 @@ def name_arguments(operator: str, attributes: Mapping[str, Any], tensors: Sequen
 
 
 def _count_tensors(argument: Any, attributes: Mapping[str, Any], count: int) -> int | None:
-    """Return how many tensors a list argument takes, None for an argument that is no list."""
+    """Return the number of tensors in a list argument; None for an argument that is not a list."""
     if argument.number_attr:
         return int(attributes.get(argument.number_attr, count))
     if argument.type_list_attr:
@@ -111,7 +122,7 @@ def _count_tensors(argument: Any, attributes: Mapping[str, Any], count: int) -> 
 
 
 def _spread(widths: list[int | None], count: int) -> list[int | None]:
-    """Divide `count` tensors among the lists, when attributes do not say how many each has."""
+    """Divide `count` tensors equally among the lists, if the attributes do not state the length of each."""
     lists = sum(width is not None for width in widths)
-    share = (count - (len(widths) - lists)) // max(1, lists)
-    return [None if width is None else share for width in widths]
+    length = (count - (len(widths) - lists)) // max(1, lists)
+    return [None if width is None else length for width in widths]

@@ -1,9 +1,9 @@
-"""Evaluate TensorFlow's elementwise operators on constants, with the same bits on every CPU.
+"""Evaluation of TensorFlow's elementwise operators on constants, with the same bits on every CPU.
 
-A float result is computed in float64 and rounded once to the type of the tensor. For + - * / and the square root that
-is what IEEE 754 asks of an operation in the type of the tensor, because float64 has more than twice the bits of the
-smaller types. TensorFlow returns the same, with three exceptions: it may take subnormal numbers for zero, it rounds
-twice from float64 to a 16-bit type, and its largest of 0.0 and -0.0 may be either.
+A float result is computed in float64 and rounded once to the type of the tensor. For + - * / and the square root, this
+is the result that IEEE 754 defines for the type of the tensor, because float64 has more than twice the bits of the
+smaller types. TensorFlow returns the same result, with three exceptions: it may replace subnormal numbers by zero, it
+rounds twice from float64 to a 16-bit type, and its maximum of 0.0 and -0.0 may be either.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _floor_mod(x: Array, y: Array) -> Array:
 
 
 def _skip_zero(function: Function) -> Function:
-    """Return a function of x and y that is 0 where x is 0, whatever y is."""
+    """Return a function of x and y that is 0 if x is 0, whatever y is."""
     return lambda x, y: np.where(x == 0, 0.0, function(np.where(x == 0, 1.0, x), y))
 
 
@@ -143,7 +143,7 @@ def _compare(function: Function) -> Operator:
 
 
 def _round_in_between(first: Function, second: Function) -> Operator:
-    """Make an operator of two steps, each rounded, as TensorFlow's kernel rounds them."""
+    """Return an operator of two functions that rounds after each of them, like TensorFlow's kernel."""
 
     def evaluate(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         dtype = inputs[0].dtype
@@ -155,14 +155,14 @@ def _round_in_between(first: Function, second: Function) -> Operator:
 
 
 def _constant(value: float, dtype: np.dtype[Any]) -> float:
-    """Return a constant as TensorFlow's kernel holds it: in the type of the tensor."""
+    """Return a constant rounded to the type of the tensor, which TensorFlow's kernel uses for it."""
     return float(round_to(np.array(value), dtype))
 
 
 def _leaky_relu(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     if not is_float(inputs[0].dtype):
         return None
-    # an attribute is a float32, and the kernel rounds it to the type of the tensor
+    # An attribute is a float32, and the kernel rounds it to the type of the tensor.
     slope = _constant(_constant(attributes.get("alpha", 0.2), np.dtype(np.float32)), inputs[0].dtype)
     return _apply(lambda x: np.where(x > 0, x, slope * x))(attributes, inputs)
 
@@ -178,7 +178,8 @@ def _selu(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None
 
 def _clip(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
     def clip(x: Array, low: Array, high: Array) -> Array:
-        below = np.where(x > high, high, x)  # the upper limit first: where the limits are exchanged, the lower one wins
+        # The upper limit is applied first, so that the lower one wins if the limits are exchanged.
+        below = np.where(x > high, high, x)
         return np.where(below < low, low, below)
 
     return _apply(clip)(attributes, inputs)
@@ -207,13 +208,13 @@ def _add_n(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | Non
 
 
 def cast(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Cast between types; None for a value that the integer type does not have: CPUs differ there."""
+    """Evaluate the operator Cast. Return None if a value is outside the integer type, since CPUs differ then."""
     x, dtype = inputs[0], np.dtype(attributes["DstT"])
     if attributes.get("Truncate") or dtype == x.dtype:
         return [x] if dtype == x.dtype else None
     numbers = "biuf"
-    known = (is_float(x.dtype) or x.dtype.kind in numbers) and (is_float(dtype) or dtype.kind in numbers)
-    if not known:
+    are_real = (is_float(x.dtype) or x.dtype.kind in numbers) and (is_float(dtype) or dtype.kind in numbers)
+    if not are_real:
         return _cast_complex(x, dtype)
     if dtype.kind == "b":
         return [x != 0]
@@ -244,7 +245,7 @@ def split_parts(x: Array) -> tuple[Array, Array]:
 
 
 def join_parts(real: Array, imaginary: Array) -> Array:
-    """Return a complex128 array of its parts. Nothing is added, so infinities and signs of zeros remain."""
+    """Return a complex128 array of its parts. There is no addition, so infinities and signs of zeros stay."""
     result = np.empty(real.shape, np.complex128)
     result.real, result.imag = real, imaginary
     return result

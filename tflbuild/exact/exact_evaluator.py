@@ -1,29 +1,30 @@
-"""Evaluate TensorFlow operators on constants so that the results have the same bits on every x86-64 and Arm CPU.
+"""Evaluation of TensorFlow operators on constants, with the same bits on every x86-64 and Arm CPU.
 
-Two kinds of operators are covered. Those that round nothing are run by TensorFlow's own kernels (`exact_moves`). The
-others are computed in float64 from operations that IEEE 754 defines exactly, in a fixed order, and rounded once to the
-type of the result (`exact_elementwise`, `exact_reductions`, `exact_layers`).
+Two kinds of operators are supported. Those that do not round are run by TensorFlow's own kernels
+(`exact_data_movement`). The others are computed in float64, from operations that IEEE 754 defines exactly, in a fixed
+order, and rounded once to the type of the result (`exact_elementwise`, `exact_reductions`, `exact_layers`).
 
-Where TensorFlow's own result depends on the CPU or on the size of the array, a choice is made here:
-- Subnormal numbers are kept, as IEEE 754 says; TensorFlow's threads take them for zero.
-- Each NaN that is computed is the positive quiet NaN. The largest of values is NaN if one of them is, and so is a
-  softmax; some kernels of TensorFlow lose such a NaN.
-- The sign of a zero that a comparison chooses (Maximum, Relu) may be another one than TensorFlow's.
+In some cases TensorFlow's own result depends on the CPU or on the size of the array. This module then does the
+following:
+- Subnormal numbers stay subnormal, as IEEE 754 defines. TensorFlow's threads replace them by zero.
+- Each NaN that is computed is the positive quiet NaN. A maximum is NaN if one of the values is NaN, and so is a
+  softmax. Some kernels of TensorFlow lose such a NaN.
+- The sign of a zero that a comparison selects (Maximum, Relu) may differ from TensorFlow's.
 
-For an operator outside the table, and for inputs that TensorFlow's kernel refuses, `evaluate` returns None. Outside on
-purpose:
+`evaluate` returns None for an operator that is not in the table, and for inputs that TensorFlow's kernel refuses. These
+operators are not in the table on purpose:
 - random, stateful and communicating operators, variables, tables, control flow and calls of functions;
 - FakeQuant* and Quantize*, Dequantize, QuantizeAndDequantize*: they mark where a model is quantized;
-- decompositions whose answer is not unique (Qr, Svd, SelfAdjointEig, Eig, Lu), MatrixExponential, MatrixLogarithm,
+- decompositions whose result is not unique (Qr, Svd, SelfAdjointEig, Eig, Lu), MatrixExponential, MatrixLogarithm,
   MatrixSquareRoot, TridiagonalSolve;
-- Bessel* but for I0, I0e, I1 and I1e, Betainc, Igamma*, Zeta, Polygamma;
-- gradients (*Grad, *BackpropFilter, but transposed convolutions are covered) and losses of training, FusedBatchNorm*
-  with `is_training`;
-- operators that decide by computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
-- text of numbers (AsString), and encoded images and sounds.
-Some cases of operators in the table are outside too: a cast to an integer type of NaN or of a value that the type does
-not have, the index of the largest of values with a NaN, complex values in most operators, Einsum with more than two
-inputs, and ScaleAndTranslate's kernel `box`.
+- Bessel* except I0, I0e, I1 and I1e, Betainc, Igamma*, Zeta, Polygamma;
+- gradients (*Grad, *BackpropFilter; transposed convolutions are supported) and losses of training, FusedBatchNorm* with
+  `is_training`;
+- operators with decisions that depend on computed floats (NonMaxSuppression*, CropAndResize, FractionalMaxPool);
+- conversion of numbers to text (AsString), and encoded images and sounds.
+Some cases of operators in the table are not supported either: a cast of NaN, or of a value outside the type, to an
+integer type; the index of a maximum if a value is NaN; complex values in most operators; Einsum with more than two
+inputs; and the kernel `box` of ScaleAndTranslate.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ ROUNDED: dict[str, Operator] = {
 }
 MOVED = exact_data_movement.MOVES | exact_data_movement.SHAPES
 OPERATORS = frozenset(ROUNDED) | MOVED | exact_data_movement.INTEGERS
-# Results are float even where all inputs are integers.
+# Operators whose results may be float even if all inputs are integers.
 FLOAT_RESULTS = frozenset({"Cast", "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ScaleAndTranslate"})
 
 
@@ -52,19 +53,19 @@ def evaluate(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Arra
     """Evaluate an operator on constants.
 
     Args:
-        operator: name of a TensorFlow operator, such as `Rsqrt`.
-        attributes: plain values, as `read_attributes` returns them; missing ones have TensorFlow's defaults.
-        inputs: the operator's inputs in the order of the NodeDef, without control inputs.
+        operator: The name of a TensorFlow operator, such as `Rsqrt`.
+        attributes: Plain values, as `read_attributes` returns them. Missing attributes have TensorFlow's defaults.
+        inputs: The inputs in the order of the NodeDef, without control inputs.
 
     Returns:
-        One array for each output, or None where the operator, or this case of it, is outside the table.
+        One array for each output; None if the operator, or this case of it, is not supported.
     """
-    arrays = [np.asarray(each) for each in inputs]
+    arrays = [np.asarray(array) for array in inputs]
     if operator in MOVED:
         return exact_data_movement.run_kernel(operator, attributes, arrays)
     if operator not in OPERATORS:
         return None
-    if operator not in FLOAT_RESULTS and all(exact_data_movement.is_whole(each) for each in arrays):
+    if operator not in FLOAT_RESULTS and all(exact_data_movement.is_whole(array) for array in arrays):
         return exact_data_movement.run_kernel(operator, attributes, arrays)
     function = ROUNDED.get(operator)
     if function is None:
@@ -72,16 +73,18 @@ def evaluate(operator: str, attributes: Mapping[str, Any], inputs: Sequence[Arra
     try:
         with np.errstate(all="ignore"):
             results = function(attributes, arrays)
+    # TensorFlow's kernel refuses these inputs too, such as shapes that do not match.
     except (ArithmeticError, LookupError, ValueError):
-        return None  # inputs that TensorFlow's kernel refuses too, such as shapes that do not fit each other
+        return None
     return None if results is None else [np.asarray(result) for result in results]
 
 
 def read_attributes(node: Any) -> dict[str, Any]:
     """Return the attributes of a NodeDef as plain values.
 
-    Types become NumPy types, shapes lists of sizes (-1 where unknown; None for an unknown rank), tensors arrays, and
-    functions their names. Types without a NumPy type, such as `resource`, become TensorFlow's names for them.
+    A type becomes a NumPy type, or its name in TensorFlow if NumPy does not have it, such as `resource`. A shape becomes
+    a list of sizes (-1 for an unknown size), or None if its rank is unknown. A tensor becomes an array, and a function
+    its name.
     """
     return {name: _read_value(value) for name, value in node.attr.items() if not name.startswith("_")}
 

@@ -1,7 +1,7 @@
 """Discrete Fourier transforms in float64, with the same bits on every CPU.
 
-Lengths are split into their prime factors (Cooley and Tukey 1965); each factor is a sum of products in a fixed order.
-Real and imaginary parts are separate arrays, because NumPy's complex product may use fused instructions.
+Lengths are split into their prime factors (Cooley and Tukey 1965). For each factor, products are added in a fixed
+order. Real and imaginary parts are separate arrays, because NumPy's complex product may use fused instructions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def list_roots(count: int) -> Parts:
 
 
 def multiply_complex(a: Parts, b: Parts) -> Parts:
-    """Return the product of complex numbers in two parts."""
+    """Return the product of complex numbers whose real and imaginary parts are separate arrays."""
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
@@ -32,7 +32,7 @@ def _find_factor(size: int) -> int:
 
 
 def _transform_last(real: Array, imaginary: Array) -> Parts:
-    """Transform the last axis: interleaved parts first, then their sums with roots of one."""
+    """Transform the last axis: first interleaved parts, then their sums with roots of unity."""
     size = real.shape[-1]
     if size <= 1:
         return real, imaginary
@@ -53,19 +53,26 @@ def _transform_last(real: Array, imaginary: Array) -> Parts:
 
 
 def transform(real: Array, imaginary: Array, axes: int = 1, inverse: bool = False) -> Parts:
-    """Return the discrete Fourier transform over the last `axes` axes, divided by the count if `inverse`."""
+    """Return the discrete Fourier transform over the last `axes` axes.
+
+    Args:
+        real: The real part, float64 of any shape.
+        imaginary: The imaginary part, of the same shape.
+        axes: The number of axes.
+        inverse: Whether to return the inverse transform, which is divided by the number of values.
+    """
     count = 1
     if inverse:
         imaginary = -imaginary
     for axis in range(1, axes + 1):
-        moved = (np.moveaxis(real, -axis, -1), np.moveaxis(imaginary, -axis, -1))
+        parts = (np.moveaxis(real, -axis, -1), np.moveaxis(imaginary, -axis, -1))
         count *= real.shape[-axis]
-        real, imaginary = (np.moveaxis(each, -1, -axis) for each in _transform_last(*moved))
+        real, imaginary = (np.moveaxis(each, -1, -axis) for each in _transform_last(*parts))
     return (real / count, -imaginary / count) if inverse else (real, imaginary)
 
 
 def fit_sizes(values: Array, sizes: Sequence[int]) -> Array:
-    """Cut the last axes to the given sizes, or extend them with zeros."""
+    """Cut the last axes to `sizes`, or extend them with zeros."""
     for axis, size in enumerate(sizes, -len(sizes)):
         values = np.moveaxis(np.moveaxis(values, axis, 0)[:size], 0, axis)
         pads = [(0, 0)] * values.ndim
@@ -75,7 +82,7 @@ def fit_sizes(values: Array, sizes: Sequence[int]) -> Array:
 
 
 def transform_real(values: Array, sizes: Sequence[int]) -> Parts:
-    """Return the first half of the transform of real values over as many axes as there are sizes."""
+    """Return the first half of the transform of real values, over the last `len(sizes)` axes."""
     fitted = fit_sizes(values, sizes)
     real, imaginary = transform(fitted, np.zeros_like(fitted), len(sizes))
     half = sizes[-1] // 2 + 1
@@ -83,7 +90,7 @@ def transform_real(values: Array, sizes: Sequence[int]) -> Parts:
 
 
 def invert_real(real: Array, imaginary: Array, sizes: Sequence[int]) -> Array:
-    """Return the real values whose transform's first half is given (its Hermitian extension is assumed)."""
+    """Return the real values for the first half of their transform. The second half is its Hermitian extension."""
     outer, last = list(sizes[:-1]), sizes[-1]
     half = last // 2 + 1
     real, imaginary = (fit_sizes(each, [*outer, half]) for each in (real, imaginary))

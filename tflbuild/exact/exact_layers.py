@@ -1,6 +1,6 @@
-"""Evaluate TensorFlow's layers on constants, with the same bits on every CPU.
+"""Evaluation of TensorFlow's layers on constants, with the same bits on every CPU.
 
-These are convolutions, pooling, normalization, linear algebra, Fourier transforms and resizing.
+Layers are convolutions, pooling, normalization, linear algebra, Fourier transforms and resizing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_text(attributes: Attributes, name: str, default: str) -> str:
 
 
 class WindowLayout:
-    """Where the channels of a tensor are, and the settings of a window that follow from it."""
+    """The position of the channels of a tensor, and the settings of a window that depend on it."""
 
     def __init__(self, attributes: Attributes, rank: int) -> None:
         self.first = read_text(attributes, "data_format", "N..C").startswith("NC")
@@ -35,11 +35,11 @@ class WindowLayout:
         self.rank = rank
 
     def read(self, name: str) -> list[int]:
-        """Return the spatial numbers of an attribute that has a number for each axis; 1 is the default."""
+        """Return the numbers for spatial axes of an attribute that has a number for each axis; 1 is the default."""
         return [int(number) for number in (self.attributes.get(name) or [1] * self.rank)][self.spatial]
 
     def is_plain(self, *names: str) -> bool:
-        """Return whether the attributes are 1 for the batch and the channels."""
+        """Return whether the attributes are 1 for the batch axis and the channel axis."""
         return all(
             number == 1
             for name in names
@@ -51,7 +51,7 @@ class WindowLayout:
         return np.moveaxis(values, 1, -1) if self.first else values
 
     def from_last(self, values: Array) -> Array:
-        """Move the channels to where the tensor has them."""
+        """Move the channels from the end to their position in the tensor."""
         return np.moveaxis(values, -1, 1) if self.first else values
 
     def find_pads(self, sizes: Sequence[int], window: Sequence[int], dilations: Sequence[int]) -> windows.Pads:
@@ -95,10 +95,11 @@ def _convolve_transposed(function: Transposed) -> Operator:
         if not is_float(values.dtype) or not layout.is_plain("strides", "dilations") or len(sizes) != values.ndim:
             return None
         x, dilations = layout.to_last(values), layout.read("dilations")
-        wanted = [int(size) for size in sizes]
-        spatial, channels = wanted[layout.spatial], wanted[1 if layout.first else -1]
+        shape_sizes = [int(size) for size in sizes]
+        spatial, channels = shape_sizes[layout.spatial], shape_sizes[1 if layout.first else -1]
+        # This is a grouped convolution, which is not supported.
         if channels != filters.shape[-2]:
-            return None  # a grouped convolution
+            return None
         pads = layout.find_pads(spatial, filters.shape[:-2], dilations)
         shape = [values.shape[0], *spatial, channels]
         result = function(x, filters, shape, layout.read("strides"), dilations, pads)
@@ -110,7 +111,8 @@ def _convolve_transposed(function: Transposed) -> Operator:
 def _pool(function: Callable[[Array, Sequence[int], Sequence[int], windows.Pads], Array]) -> Operator:
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         values = inputs[0]
-        if len(inputs) == 3:  # MaxPoolV2 has the window and the strides as inputs
+        # MaxPoolV2 has the window and the strides as inputs.
+        if len(inputs) == 3:
             attributes = {**attributes, "ksize": list(inputs[1]), "strides": list(inputs[2])}
         layout = WindowLayout(attributes, values.ndim)
         if not is_float(values.dtype) or not layout.is_plain("ksize", "strides"):
@@ -134,8 +136,8 @@ def _dilate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | No
 
 
 def _normalize_batch(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Normalize by constant means and variances; training, which measures them, is not covered."""
-    values, factor, offset, mean, variance = (widen(each) for each in inputs)
+    """Normalize by constant means and variances. Training, which measures them, is not supported."""
+    values, factor, offset, mean, variance = (widen(array) for array in inputs)
     if attributes.get("is_training", True):
         return None
     layout = WindowLayout(attributes, values.ndim)
@@ -164,14 +166,14 @@ def _normalize_locally(attributes: Attributes, inputs: Sequence[Array]) -> list[
 
 
 def _use_matrices(function: Callable[..., Array | tuple[Array, ...]]) -> Operator:
-    """Make an operator of real matrices; None where a matrix has no answer."""
+    """Return an operator on real matrices. Its result is None if a matrix has no result, such as a singular one."""
 
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         dtype = inputs[0].dtype
-        if not all(is_float(each.dtype) for each in inputs):
+        if not all(is_float(array.dtype) for array in inputs):
             return None
         try:
-            results = function(attributes, *(widen(each) for each in inputs))
+            results = function(attributes, *(widen(array) for array in inputs))
         except ValueError:
             return None
         listed = results if isinstance(results, tuple) else (results,)
@@ -180,13 +182,13 @@ def _use_matrices(function: Callable[..., Array | tuple[Array, ...]]) -> Operato
     return evaluate
 
 
-def _turn(attributes: Attributes, a: Array) -> Array:
+def _transpose_adjoint(attributes: Attributes, a: Array) -> Array:
     return np.swapaxes(a, -1, -2) if attributes.get("adjoint") else a
 
 
 def _solve_triangular(attributes: Attributes, a: Array, b: Array) -> Array:
     lower = bool(attributes.get("lower", True)) != bool(attributes.get("adjoint", False))
-    return algebra.solve_triangular(_turn(attributes, a), b, lower)
+    return algebra.solve_triangular(_transpose_adjoint(attributes, a), b, lower)
 
 
 def _split_determinant(_: Attributes, a: Array) -> tuple[Array, Array]:
@@ -246,14 +248,14 @@ def _scale_and_translate(attributes: Attributes, inputs: Sequence[Array]) -> lis
 
 
 def _adjust_contrast(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Move the values of each channel of an image away from their mean, or towards it."""
+    """Scale the differences between the values of each channel of an image and their mean."""
     images, factor = widen(inputs[0]), widen(inputs[1])
     means = algebra.average(images, (-3, -2), keep=True)
     return [round_to((images - means) * factor + means, inputs[0].dtype)]
 
 
 def _check_numbers(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Return the input where it is finite; TensorFlow fails otherwise."""
+    """Return the input if all of its values are finite. TensorFlow fails in other cases."""
     return [inputs[0]] if bool(np.isfinite(widen(inputs[0])).all()) else None
 
 
@@ -286,8 +288,8 @@ OPERATORS: dict[str, Operator] = {
     "LRN": _normalize_locally,
     "LogMatrixDeterminant": _use_matrices(_split_determinant),
     "MatrixDeterminant": _use_matrices(lambda _, a: algebra.find_determinants(a)),
-    "MatrixInverse": _use_matrices(lambda attributes, a: algebra.invert(_turn(attributes, a))),
-    "MatrixSolve": _use_matrices(lambda attributes, a, b: algebra.solve(_turn(attributes, a), b)),
+    "MatrixInverse": _use_matrices(lambda attributes, a: algebra.invert(_transpose_adjoint(attributes, a))),
+    "MatrixSolve": _use_matrices(lambda attributes, a, b: algebra.solve(_transpose_adjoint(attributes, a), b)),
     "MatrixTriangularSolve": _use_matrices(_solve_triangular),
     "ResizeArea": _resize(resize.resize_by_area),
     "ResizeBicubic": _resize(resize.resize_bicubic),

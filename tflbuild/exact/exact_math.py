@@ -1,9 +1,9 @@
 """Exponentials, logarithms, powers and hyperbolic functions in float64, with the same bits on every CPU.
 
-Each function takes and returns float64 arrays. The methods are textbook ones (Muller, Elementary Functions, 2016):
-reduction of the argument with a constant split in two parts, then a power series whose coefficients are fractions
-rounded once. `exact_numbers` says why the bits cannot differ. Error bounds are relative and were measured against
-100-bit arithmetic by tests/unit/test_exact_math.py.
+Arguments and results are float64 arrays. The methods are those of textbooks (Muller, Elementary Functions, 2016): the
+argument is reduced with a constant that is split into two parts, and a power series follows whose coefficients are
+fractions that are rounded once. `exact_arithmetic` explains why the bits cannot differ. Error bounds are relative, and
+were measured against 100-bit arithmetic by tests/unit/test_exact_math.py.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tflbuild.exact.exact_arithmetic import (
 )
 from tflbuild.exact.exact_constants import LOG_2, split_number, take_root
 
-# log(2) in two parts: the first has 40 bits, so its products with exponents below 2^13 are exact
+# log(2) in two parts. The first part has 40 bits, so its products with exponents below 2^13 are exact.
 LOG_2_HIGH, LOG_2_LOW = split_number(LOG_2, 40)[:2]
 PER_LOG_2 = float(1 / LOG_2)
 ROOT_2 = float(take_root(Fraction(2)))
-# (e^r - 1 - r) / r^2, |r| <= log(2) / 2: the first term left out is below 2^-60
+# (e^r - 1 - r) / r^2 for |r| <= log(2) / 2. The first term that is omitted is below 2^-60.
 EXP_SERIES = tuple(float(Fraction(1, factorial(k))) for k in range(2, 17))
-# (log((1 + s) / (1 - s)) / s - 2) / s^2 in s^2, |s| <= 3 - 2 sqrt(2): the first term left out is below 2^-60
+# (log((1 + s) / (1 - s)) / s - 2) / s^2 in s^2 for |s| <= 3 - 2 sqrt(2). The first term that is omitted is below 2^-60.
 LOG_SERIES = tuple(float(Fraction(2, 2 * k + 1)) for k in range(1, 13))
 
 
@@ -68,7 +68,7 @@ def split_exponent(x: Array) -> tuple[Array, Array]:
 
 
 def _finish_log(f: Array, k: Array) -> Array:
-    """Return k log(2) + log(1 + f): with s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 P(s^2)))."""
+    """Return k log(2) + log(1 + f). With s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 P(s^2)))."""
     s = f / (2.0 + f)
     z = s * s
     half = 0.5 * f * f
@@ -77,7 +77,7 @@ def _finish_log(f: Array, k: Array) -> Array:
 
 
 def _set_edges(x: Array, result: Array) -> Array:
-    """Put the logarithm's values for zero, infinity, and arguments that have no logarithm into `result`."""
+    """Set the logarithms of zero, of infinity, and of arguments that have no logarithm."""
     result = np.where(x == 0, -np.inf, np.where(x == np.inf, np.inf, result))
     return np.where((x < 0) | np.isnan(x), np.nan, result)
 
@@ -117,7 +117,7 @@ def _log_in_two_parts(x: Array) -> tuple[Array, Array]:
 
 
 def _raise_by_products(x: Array, y: Array) -> Array:
-    """Return x^y for whole |y| <= 64 by squaring in two parts: exact where the power is a float64."""
+    """Return x^y for integers |y| <= 64, by squaring in two parts. It is exact if the power is a float64 number."""
     count = np.abs(y).astype(np.int64)
     high, low = np.ones_like(x), np.zeros_like(x)
     base, base_low = x, np.zeros_like(x)
@@ -137,7 +137,8 @@ def _raise_by_products(x: Array, y: Array) -> Array:
 def power(x: Array, y: Array) -> Array:
     """Return x^y. Error below 2^-50 for |y log(x)| <= 104 (all of float32), else 2^-48.
 
-    Whole powers are exact where a float64 holds them. Zeros, infinities and negative bases follow IEEE 754-2019, 9.2.1.
+    Powers with integer exponents are exact if they are float64 numbers. The results for zeros, infinities and negative
+    bases are those of IEEE 754-2019, 9.2.1.
     """
     size = np.abs(x)
     inside = (size > 0) & (size < np.inf) & (np.abs(y) < 1e300)
@@ -193,7 +194,7 @@ def asinh(x: Array) -> Array:
 
 
 def acosh(x: Array) -> Array:
-    """Return the inverse hyperbolic cosine, NaN below 1. Error below 2^-50."""
+    """Return the inverse hyperbolic cosine; NaN below 1. Error below 2^-50."""
     t = np.where((x >= 1) & (x < 1e8), x - 1.0, 0.0)
     near = log1p(t + np.sqrt(2.0 * t + t * t))
     result = np.where(x < 1e8, near, log(x) + (LOG_2_HIGH + LOG_2_LOW))
@@ -201,7 +202,7 @@ def acosh(x: Array) -> Array:
 
 
 def atanh(x: Array) -> Array:
-    """Return the inverse hyperbolic tangent, NaN outside [-1, 1]. Error below 2^-50."""
+    """Return the inverse hyperbolic tangent; NaN outside [-1, 1]. Error below 2^-50."""
     a = np.abs(x)
     b = np.where(a < 1, a, 0.0)
     result = np.where(a == 1, np.inf, 0.5 * log1p(2.0 * b + 2.0 * b * b / (1.0 - b)))
@@ -220,5 +221,5 @@ def softplus(x: Array) -> Array:
 
 
 def elu(x: Array) -> Array:
-    """Return x where it is positive, else e^x - 1."""
+    """Return x if it is positive, else e^x - 1."""
     return np.where(x > 0, x, expm1(np.where(x > 0, 0.0, x)))

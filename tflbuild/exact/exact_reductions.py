@@ -1,7 +1,4 @@
-"""Evaluate TensorFlow's operators that combine many values, on constants, with the same bits on every CPU.
-
-These are reductions, running sums, segments, scatters, matrix products, searches and sequences.
-"""
+"""Evaluation of TensorFlow's reductions, scatters, matrix products and searches, with the same bits on every CPU."""
 
 from __future__ import annotations
 
@@ -107,7 +104,7 @@ def _soften(function: Callable[[Array], Array]) -> Operator:
 def _multiply_parts(
     product: Callable[[Array, Array], Array], a: Array, b: Array, dtype: np.dtype[Any]
 ) -> list[Array] | None:
-    """Return a product of real or complex arrays, given that of real ones, rounded once."""
+    """Return the product of real or complex arrays, rounded once. `product` multiplies real arrays."""
     if is_float(a.dtype) and is_float(b.dtype) and is_float(dtype):
         return [round_to(product(widen(a), widen(b)), dtype)]
     if not (is_complex(a.dtype) and is_complex(b.dtype) and is_complex(dtype)):
@@ -117,7 +114,7 @@ def _multiply_parts(
 
 
 def _multiply(left: str, right: str) -> Operator:
-    """Make a matrix product; the names are those of the attributes that transpose the two sides."""
+    """Return a matrix product. `left` and `right` are the attributes that transpose the two operands."""
 
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         if attributes.get("grad_x") or attributes.get("grad_y"):
@@ -127,7 +124,8 @@ def _multiply(left: str, right: str) -> Operator:
             for each, name in zip(inputs, (left, right), strict=True)
         )
         dtype = np.dtype(attributes.get("Tout", a.dtype))
-        if attributes.get("adj_x") or attributes.get("adj_y"):  # of a complex matrix, the conjugate is taken too
+        # The adjoint of a complex matrix is also conjugated.
+        if attributes.get("adj_x") or attributes.get("adj_y"):
             a = np.conjugate(a) if left == "adj_x" and attributes.get("adj_x") else a
             b = np.conjugate(b) if right == "adj_y" and attributes.get("adj_y") else b
         return _multiply_parts(algebra.multiply_matrices, a, b, dtype)
@@ -135,23 +133,23 @@ def _multiply(left: str, right: str) -> Operator:
     return evaluate
 
 
-def _bring_labels(values: Array, labels: str, kept: str) -> tuple[Array, str]:
-    """Take the diagonal of repeated labels, and add up the axes whose label is not in `kept`."""
+def _reduce_labels(values: Array, labels: str, needed: str) -> tuple[Array, str]:
+    """Take the diagonal of repeated labels, and add up the axes whose label is not in `needed`."""
     for label in dict.fromkeys(labels):
         while labels.count(label) > 1:
             first, second = labels.index(label), labels.rindex(label)
             values = np.diagonal(values, axis1=first, axis2=second)
             labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label
-    dropped = [axis for axis, label in enumerate(labels) if label not in kept]
+    dropped = [axis for axis, label in enumerate(labels) if label not in needed]
     if dropped:
         values = algebra.add_up(values, dropped)
-    return values, "".join(label for label in labels if label in kept)
+    return values, "".join(label for label in labels if label in needed)
 
 
 def contract(a: Array, a_labels: str, b: Array, b_labels: str, result: str) -> Array:
-    """Multiply two arrays and add up the products over the labels that are not in `result`."""
-    a, a_labels = _bring_labels(a, a_labels, b_labels + result)
-    b, b_labels = _bring_labels(b, b_labels, a_labels + result)
+    """Multiply two arrays, and add up the products over the labels that are not in `result`. One letter is one axis."""
+    a, a_labels = _reduce_labels(a, a_labels, b_labels + result)
+    b, b_labels = _reduce_labels(b, b_labels, a_labels + result)
     sizes = {**dict(zip(a_labels, a.shape, strict=True))}
     for label, size in zip(b_labels, b.shape, strict=True):
         sizes[label] = max(sizes.get(label, 1), size)
@@ -159,7 +157,8 @@ def contract(a: Array, a_labels: str, b: Array, b_labels: str, result: str) -> A
     summed = [label for label in a_labels if label in b_labels and label not in result]
     left = [label for label in a_labels if label not in b_labels]
     right = [label for label in b_labels if label not in a_labels]
-    for label in summed:  # a broadcast axis of size 1 has to be as long as the other
+    # An axis of size 1 is broadcast to the size of the other array's axis.
+    for label in summed:
         a = np.broadcast_to(a, [sizes[at] if at == label else n for at, n in zip(a_labels, a.shape, strict=True)])
         b = np.broadcast_to(b, [sizes[at] if at == label else n for at, n in zip(b_labels, b.shape, strict=True)])
     a = np.transpose(a, [a_labels.index(label) for label in (*common, *left, *summed)])
@@ -196,7 +195,7 @@ def _contract_all(attributes: Attributes, inputs: Sequence[Array]) -> list[Array
         return None
     labels, result = _name_ellipses(equation, [each.ndim for each in inputs])
     if len(inputs) == 1:
-        values, left = _bring_labels(widen(inputs[0]), labels[0], result)
+        values, left = _reduce_labels(widen(inputs[0]), labels[0], result)
         return [round_to(np.transpose(values, [left.index(label) for label in result]), dtype)]
     return _multiply_parts(lambda a, b: contract(a, labels[0], b, labels[1], result), inputs[0], inputs[1], dtype)
 
@@ -220,14 +219,14 @@ SEGMENTS: dict[str, tuple[Callable[..., Array], float]] = {
 
 
 def _are_segments(ids: Array, count: int, unsorted: bool) -> bool:
-    """Return whether TensorFlow's kernel takes such ids: below the count, and ascending from 0 unless `unsorted`."""
+    """Return whether TensorFlow's kernel accepts ids: below the count, and ascending from 0 unless `unsorted`."""
     if not ids.size:
         return True
     return int(ids.max()) < count and (unsorted or (int(ids[0]) >= 0 and bool((ids[1:] >= ids[:-1]).all())))
 
 
 def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> Operator:
-    """Make a segment reduction. An unsorted one leaves out values whose id is negative."""
+    """Return a segment reduction. An unsorted one omits values whose id is negative."""
     function, start = SEGMENTS[name]
 
     def evaluate(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
@@ -252,7 +251,8 @@ def _join_segments(name: str, unsorted: bool = False, sparse: bool = False) -> O
         sizes = np.bincount(flat[(flat >= 0) & (flat < count)], minlength=count)
         divisors = np.where(sizes == 0, 1, sizes).astype(np.float64).reshape(-1, *[1] * (result.ndim - 1))
         result = result / {"Mean": divisors, "SqrtN": np.sqrt(divisors)}.get(name, 1.0)
-        if name in ("Max", "Min"):  # what TensorFlow writes for a segment without values
+        # TensorFlow writes these values for a segment without values.
+        if name in ("Max", "Min"):
             limit = find_largest_number(data.dtype)
             result[sizes == 0] = (-limit if name == "Max" else limit) if unsorted else 0.0
         return [round_to(result, inputs[0].dtype)]
@@ -296,20 +296,20 @@ def _scatter_into(function: Callable[..., Array]) -> Operator:
 
 
 def _multiply_sparse(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Multiply a sparse matrix, given by the places and the values of its elements, with a matrix."""
-    places, values, shape, b = inputs
+    """Multiply a sparse matrix, which consists of the positions and values of its elements, by a matrix."""
+    positions, values, shape, b = inputs
     if not is_float(values.dtype):
         return None
     row, column = (1, 0) if attributes.get("adjoint_a") else (0, 1)
     b = np.swapaxes(b, -1, -2) if attributes.get("adjoint_b") else b
     result = np.zeros((int(shape[row]), b.shape[1]))
-    for place, value in zip(places, widen(values), strict=True):
-        result[place[row]] += value * widen(b[place[column]])
+    for position, value in zip(positions, widen(values), strict=True):
+        result[position[row]] += value * widen(b[position[column]])
     return [round_to(result, values.dtype)]
 
 
 def _range(_: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
-    """Return start + i delta, in the type of the tensor. TensorFlow rounds both the product and the sum."""
+    """Return start + i delta in the type of the tensor. TensorFlow rounds the product and the sum."""
     start, limit, delta = inputs
     dtype = start.dtype
     if not is_float(dtype) or (limit < start and delta > 0) or (limit > start and delta < 0):
@@ -347,7 +347,7 @@ def _mark_nonzero(attributes: Attributes, inputs: Sequence[Array]) -> list[Array
 
 
 def _find_bound(side: Literal["left", "right"]) -> Operator:
-    """Make a search in sorted rows of floats, which are compared exactly."""
+    """Return a search in sorted rows of floats, which are compared exactly."""
 
     def evaluate(attributes: Attributes, inputs: Sequence[Array]) -> list[Array] | None:
         rows, values = inputs

@@ -14,11 +14,12 @@ from tflbuild.exact.exact_trigonometry import rotate
 
 Kernel = Callable[[Array], Array]
 
-TABLE = 1024  # TensorFlow takes the weights of bicubic resizing from a table of so many fractions of a pixel
+# TensorFlow has a table of weights for bicubic resizing, with this number of positions per pixel.
+TABLE = 1024
 
 
 def _list_positions(old: int, new: int, corners: bool, centers: bool) -> Array:
-    """Return where the new pixels lie among the old ones."""
+    """Return the positions of the new pixels in units of the old ones."""
     pixels = np.arange(new, dtype=np.float64)
     if corners and new > 1:
         return pixels * (old - 1) / (new - 1)
@@ -29,10 +30,10 @@ def resize_bilinear(images: Array, size: Sequence[int], corners: bool, centers: 
     """Resize images of shape (batch, height, width, channels) with linear weights.
 
     Args:
-        images: float64.
-        size: new height and width.
-        corners: the outermost pixels' centers coincide (`align_corners`).
-        centers: pixels are squares around their centers (`half_pixel_centers`).
+        images: Images in float64.
+        size: The new height and width.
+        corners: Whether the centers of the outermost pixels coincide (`align_corners`).
+        centers: Whether pixels are squares around their centers (`half_pixel_centers`).
     """
     for axis, new in zip((1, 2), size, strict=True):
         last = images.shape[axis] - 1
@@ -57,10 +58,10 @@ def _weigh(distance: Array, sharpness: float) -> Array:
 
 
 def resize_bicubic(images: Array, size: Sequence[int], corners: bool, centers: bool) -> Array:
-    """Resize images of shape (batch, height, width, channels) with cubic weights; arguments as in `resize_bilinear`.
+    """Resize images with cubic weights. The arguments are those of `resize_bilinear`.
 
-    With `centers` the weights of pixels outside the image are left out and the others are scaled to a sum of one;
-    else the pixels at the border are repeated.
+    With `centers`, the weights of pixels outside the image are omitted, and the others are scaled to a sum of one.
+    Without it, the pixels at the edges are repeated.
     """
     sharpness = -0.5 if centers else -0.75
     for axis, new in zip((1, 2), size, strict=True):
@@ -84,7 +85,7 @@ def resize_bicubic(images: Array, size: Sequence[int], corners: bool, centers: b
 
 
 def resize_by_area(images: Array, size: Sequence[int], corners: bool, centers: bool) -> Array:
-    """Resize images to the averages of the areas under the new pixels; arguments as in `resize_bilinear`."""
+    """Resize images to averages of the areas of the new pixels. The arguments are those of `resize_bilinear`."""
     for axis, new in zip((1, 2), size, strict=True):
         old = images.shape[axis]
         above, below = (old - 1, new - 1) if corners and new > 1 else (old, new)
@@ -99,7 +100,7 @@ def resize_by_area(images: Array, size: Sequence[int], corners: bool, centers: b
 
 
 def _apply_weights(images: Array, weights: Array, axis: int) -> Array:
-    """Replace the pixels along an axis by weighted sums of them; weights have the shape (new, old)."""
+    """Replace the pixels along an axis by weighted sums of them. Weights have the shape (new, old)."""
     return np.moveaxis(multiply_matrices(weights, np.moveaxis(images, axis, -2)), -2, axis)
 
 
@@ -118,7 +119,7 @@ def _mitchell(x: Array) -> Array:
     return np.where(x >= 2, 0.0, np.where(x >= 1, far, near))
 
 
-# Kernel -> radius and weight of a distance (Turkowski 1990; Keys 1981; Mitchell and Netravali 1988)
+# Kernel -> its radius, and the weight of a distance (Turkowski 1990; Keys 1981; Mitchell and Netravali 1988).
 KERNELS: dict[str, tuple[float, Kernel]] = {
     "gaussian": (1.5, lambda x: np.where(x >= 1.5, 0.0, exp(-2.0 * x * x))),
     "keyscubic": (2.0, lambda x: np.where(x >= 2, 0.0, _weigh(x, -0.5))),
@@ -133,18 +134,21 @@ KERNELS: dict[str, tuple[float, Kernel]] = {
 def scale_and_translate(
     images: Array, size: Sequence[int], scales: Array, shifts: Array, kernel: str, smooth: bool
 ) -> Array:
-    """Resample images with a kernel, as TensorFlow's ScaleAndTranslate.
+    """Resample images with a kernel, like TensorFlow's ScaleAndTranslate.
 
     Args:
         images: float64 of shape (batch, height, width, channels).
-        size: new height and width.
-        scales: new size of a pixel, for each axis.
-        shifts: translation in new pixels, for each axis.
-        kernel: a key of `KERNELS`.
-        smooth: widen the kernel when the image is made smaller (`antialias`).
+        size: The new height and width.
+        scales: The new size of a pixel, for each axis.
+        shifts: The translation in new pixels, for each axis.
+        kernel: A key of `KERNELS`.
+        smooth: Whether to enlarge the kernel if the image becomes smaller (`antialias`).
+
+    Returns:
+        float64 of shape (batch, new height, new width, channels).
 
     Raises:
-        ValueError: the last bit of a scale decides whether a pixel counts.
+        ValueError: The last bit of a scale decides whether a pixel has a weight.
     """
     radius, weigh = KERNELS[kernel]
     for axis, new, scale, shift in zip((1, 2), size, scales, shifts, strict=True):
@@ -158,7 +162,7 @@ def scale_and_translate(
         if kernel == "gaussian" and (np.abs(distances - radius) < 1e-5).any():
             raise ValueError("a pixel is where the kernel ends in a step: rounding decides whether it counts")
         weights = weigh(distances)
-        # a sample on the border is inside, also where the scale was rounded to float32
+        # A sample on the edge of the image is inside, even if the scale was rounded to float32.
         outside = ((samples < -1e-6 * old) | (samples > old + 1e-6 * old))[:, None]
         weights = np.where((pixels < first) | (pixels > last) | outside, 0.0, weights)
         totals = add_up(weights, 1, keep=True)

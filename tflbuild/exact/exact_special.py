@@ -28,10 +28,11 @@ from tflbuild.exact.exact_trigonometry import rotate
 TWO_PER_ROOT_PI = 2 / take_root(PI)
 PER_ROOT_PI = float(TWO_PER_ROOT_PI / 2)
 ROOT_2 = float(take_root(Fraction(2)))
-# erf(x) / x - 2 / sqrt(pi) over x^2, |x| <= 1/2 (DLMF 7.6.1)
+# (erf(x) / x - 2 / sqrt(pi)) / x^2 for |x| <= 1/2 (DLMF 7.6.1)
 ERF_HEAD = split_number(TWO_PER_ROOT_PI)
 ERF_SERIES = tuple(float(TWO_PER_ROOT_PI * Fraction((-1) ** k, factorial(k) * (2 * k + 1))) for k in range(1, 16))
-SCALED_ERFC_LAST = 6.0  # from here on the continued fraction is used
+# The continued fraction is used for this argument and greater ones.
+SCALED_ERFC_LAST = 6.0
 SCALED_ERFC_TERMS = 18
 STIRLING_FIRST = 10.0
 
@@ -54,15 +55,16 @@ LOG_ROOT_2_PI = float((compute_log(2) + LOG_PI) / 2)
 def list_scaled_erfc() -> Array:
     """Return Taylor coefficients of e^(x^2) erfc(x) around 1/4, 3/4, 5/4, ... up to `SCALED_ERFC_LAST`.
 
-    With y' = 2 x y - 2 / sqrt(pi) (DLMF 7.10.1): (n + 1) a(n + 1) = 2 c a(n) + 2 a(n - 1), less 2 / sqrt(pi) for n = 0.
-    Integers of 320 bits absorb the cancellation of the forward recurrence.
+    From y' = 2 x y - 2 / sqrt(pi) (DLMF 7.10.1) follows (n + 1) a(n + 1) = 2 c a(n) + 2 a(n - 1), in which the last term
+    is -2 / sqrt(pi) for n = 0. Integers of 320 bits have enough digits for the cancellation in this recurrence.
     """
     unit = 1 << BITS
     table = []
     for step in range(int(SCALED_ERFC_LAST * 4)):
         centre = Fraction(2 * step + 1, 8)
         square, term, total, k = centre * centre, Fraction(1), Fraction(0), 0
-        while term > Fraction(1, unit):  # e^(x^2) erf(x), DLMF 7.6.2
+        # e^(x^2) erf(x), DLMF 7.6.2
+        while term > Fraction(1, unit):
             total += term
             k += 1
             term = Fraction(round(term * 2 * square / (2 * k + 1) * unit), unit)
@@ -80,7 +82,7 @@ def list_scaled_erfc() -> Array:
 
 
 def _scaled_erfc(x: Array) -> Array:
-    """Return e^(x^2) erfc(x) for x >= 0: Taylor series up to 6, then the continued fraction 7.9.3 of DLMF."""
+    """Return e^(x^2) erfc(x) for x >= 0: Taylor series below 6, then the continued fraction of DLMF 7.9.3."""
     table = list_scaled_erfc()
     near = np.where(x < SCALED_ERFC_LAST, x, 0.0)
     index = np.floor(near * 4.0).astype(np.int64)
@@ -145,7 +147,7 @@ def _invert_erf(x: Array) -> Array:
 
 
 def erfinv(x: Array) -> Array:
-    """Return the inverse of erf, NaN outside [-1, 1]. Error below 2^-48."""
+    """Return the inverse of erf; NaN outside [-1, 1]. Error below 2^-48."""
     a = np.abs(x)
     near = _invert_erf(np.where(a <= 0.5, x, 0.0))
     far = _invert_erfc(np.where((a > 0.5) & (a < 1), 1.0 - a, 0.5))
@@ -154,7 +156,7 @@ def erfinv(x: Array) -> Array:
 
 
 def ndtri(p: Array) -> Array:
-    """Return the quantile of the standard normal distribution, NaN outside [0, 1].
+    """Return the quantile of the standard normal distribution; NaN outside [0, 1].
 
     Error below 2^-48 of the larger of the result and 1.
     """
@@ -169,7 +171,10 @@ def ndtri(p: Array) -> Array:
 
 @cache
 def _list_gamma_series() -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return the series of lgamma(2 + z) over z (DLMF 5.7.3), and Stirling's of lgamma and digamma (5.11.1, 5.11.2)."""
+    """Return the coefficients of three series.
+
+    They are lgamma(2 + z) / z (DLMF 5.7.3), and Stirling's series of lgamma and digamma (DLMF 5.11.1, 5.11.2).
+    """
     near = [1 - compute_euler(), *(Fraction((-1) ** k, k) * compute_zeta_less_one(k) for k in range(2, 30))]
     numbers = list_bernoulli(12)
     far = [number / (2 * k * (2 * k - 1)) for k, number in enumerate(numbers, 1)]
@@ -185,7 +190,8 @@ def _lgamma_positive(x: Array) -> Array:
     series = inverse * evaluate_polynomial(far, inverse * inverse)
     result = ((large - 0.5) * (log(large) - 1.0) - 0.5) + (LOG_ROOT_2_PI + series)
     small = np.where(x < STIRLING_FIRST, x, 2.0)
-    steps = np.floor(small + 0.5) - 2.0  # small = 2 + steps + z, |z| <= 1/2
+    # small = 2 + steps + z, |z| <= 1/2
+    steps = np.floor(small + 0.5) - 2.0
     z = small - (2.0 + steps)
     value = z * evaluate_polynomial(near, z)
     value = np.where(steps == -1, value - log1p(np.where(steps == -1, z, 0.0)), value)
@@ -227,12 +233,13 @@ def digamma(x: Array) -> Array:
     return np.where((x > 0) | negative, result, np.nan)
 
 
-BESSEL_FIRST = 20.0  # from here on the asymptotic series is used
+# The asymptotic series is used for this argument and greater ones.
+BESSEL_FIRST = 20.0
 
 
 @cache
 def _list_bessel_series(order: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the coefficients of DLMF 10.25.2 in (x/2)^2, and of 10.40.1 in 1/x, for I0 or I1."""
+    """Return the coefficients of DLMF 10.25.2 in (x/2)^2, and of DLMF 10.40.1 in 1/x, for I0 or I1."""
     near = [Fraction(1, factorial(k) * factorial(k + order)) for k in range(52)]
     far = [Fraction(1)]
     for k in range(1, 31):

@@ -1,7 +1,8 @@
 """Trigonometric functions and their inverses in float64, with the same bits on every CPU.
 
-Arguments are reduced modulo pi/2 with a constant of 152 bits (Cody and Waite 1980), and arguments above 10^5 with pi in
-integers of 1,200 bits. Then power series follow. Error bounds are relative, measured as those of `exact_math`.
+Arguments are reduced modulo pi/2: up to 10^5 with a constant of 152 bits (Cody and Waite 1980), and above with pi as an
+integer of 1,200 bits. Then power series are used. Error bounds are relative, and were measured like those in
+`exact_math`.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import numpy as np
 from tflbuild.exact.exact_arithmetic import Array, add_exactly, evaluate_polynomial, multiply_exactly
 from tflbuild.exact.exact_constants import BITS, PI, compute_pi, split_number, sum_atan
 
-# pi/2 in three parts of 33 bits and a rest: products with integers below 2^20 are exact
+# pi/2 in three parts of 33 bits and a rest. The products of the parts with integers below 2^20 are exact.
 QUARTER_1, QUARTER_2, QUARTER_3, QUARTER_4 = split_number(PI / 2, 33, 33, 33)[:4]
 PER_QUARTER = float(2 / PI)
 HALF_PI, HALF_PI_LOW = split_number(PI / 2)
 LARGEST_SPLIT = 1e5
-WIDE_BITS = 1200  # 1,024 for the largest exponent, 53 for its bits, and enough for a result near zero
-# (sin(r) / r - 1) / r^2 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4: the first terms left out are below 2^-60
+# 1,024 bits for the largest exponent, 53 for the significand, and enough others for a result near zero.
+WIDE_BITS = 1200
+# (sin(r) / r - 1) / r^2 and (cos(r) - 1 + r^2 / 2) / r^4 in r^2 for |r| <= pi/4. The first terms that are omitted are
+# below 2^-60.
 SIN_SERIES = tuple(float(Fraction((-1) ** k, factorial(2 * k + 1))) for k in range(1, 11))
 COS_SERIES = tuple(float(Fraction((-1) ** k, factorial(2 * k))) for k in range(2, 12))
-# (atan(t) / t - 1) / t^2 in t^2, |t| <= 1/16: the first term left out is below 2^-60
+# (atan(t) / t - 1) / t^2 in t^2 for |t| <= 1/16. The first term that is omitted is below 2^-60.
 ATAN_SERIES = tuple(float(Fraction((-1) ** k, 2 * k + 1)) for k in range(1, 9))
 
 
@@ -37,7 +40,7 @@ def list_atans() -> tuple[Array, Array]:
 
 
 def _reduce_large(x: float) -> tuple[float, float, int]:
-    """Return x modulo pi/2 in two parts, and the number of quarter turns modulo 4, in integers."""
+    """Return x modulo pi/2 in two parts, and the number of quarter turns modulo 4, computed with integers."""
     fraction, exponent = frexp(x)
     quarter = compute_pi(WIDE_BITS + 53) >> 1
     shift = WIDE_BITS + 53 + exponent - 53
@@ -47,7 +50,7 @@ def _reduce_large(x: float) -> tuple[float, float, int]:
 
 
 def reduce_angle(x: Array) -> tuple[Array, Array, Array]:
-    """Return r in two parts and n modulo 4 with x = n pi/2 + r, |r| <= pi/4; zero for infinities and NaNs."""
+    """Return r in two parts, and n modulo 4, with x = n pi/2 + r and |r| <= pi/4; zeros for infinities and NaNs."""
     near = np.where(np.abs(x) <= LARGEST_SPLIT, x, 0.0)
     n = np.rint(near * PER_QUARTER)
     high, low = add_exactly(near - n * QUARTER_1, -(n * QUARTER_2))
@@ -74,7 +77,7 @@ def _sum_cos(r: Array, low: Array) -> Array:
 
 
 def _turn(high: Array, low: Array, turns: Array) -> tuple[Array, Array]:
-    """Return the sine and the cosine of an angle of n quarter turns and a rest."""
+    """Return the sine and the cosine of an angle that consists of quarter turns and a rest in two parts."""
     sine, cosine = _sum_sin(high, low), _sum_cos(high, low)
     odd = turns & 1 == 1
     sine, cosine = np.where(odd, cosine, sine), np.where(odd, sine, cosine)
@@ -98,7 +101,7 @@ def tan(x: Array) -> Array:
 
 
 def _split_turns(x: Array) -> tuple[Array, Array, Array]:
-    """Return pi x modulo pi/2 in two parts, and the quarter turns modulo 4, for finite x below 2^52."""
+    """Return pi x modulo pi/2 in two parts, and the number of quarter turns modulo 4, for finite x below 2^52."""
     n = np.rint(2.0 * x)
     rest = x - 0.5 * n
     high, low = multiply_exactly(rest, np.full_like(rest, 2.0 * HALF_PI))
@@ -144,13 +147,13 @@ def atan2(y: Array, x: Array) -> Array:
 
 
 def asin(x: Array) -> Array:
-    """Return the inverse sine, NaN outside [-1, 1]. Error below 2^-50."""
+    """Return the inverse sine; NaN outside [-1, 1]. Error below 2^-50."""
     a = np.where(np.abs(x) <= 1, np.abs(x), 0.0)
     result = atan(a / np.sqrt((1.0 - a) * (1.0 + a)))
     return np.where(np.abs(x) <= 1, np.copysign(result, x), np.nan)
 
 
 def acos(x: Array) -> Array:
-    """Return the inverse cosine, NaN outside [-1, 1]. Error below 2^-50."""
+    """Return the inverse cosine; NaN outside [-1, 1]. Error below 2^-50."""
     a = np.where(np.abs(x) <= 1, x, 0.0)
     return np.where(np.abs(x) <= 1, 2.0 * atan(np.sqrt((1.0 - a) / (1.0 + a))), np.nan)

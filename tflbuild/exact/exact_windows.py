@@ -1,7 +1,7 @@
 """Convolutions, pooling and other sliding windows in float64, with the same bits on every CPU.
 
-All arrays have the batch first and the channels last, and any number of spatial axes between them. The contributions of
-the positions of a window are added one after another, in row-major order.
+The first axis of all arrays is the batch and the last one is the channels, with any number of spatial axes between. The
+contributions of the positions of a window are added one after another, in row-major order.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def find_pads(
 def _list_positions(
     x: Array, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Yield each position of a window and the values under it, for padded `x`.
+    """Yield each position in a window, and the values of padded `x` at this position of all windows.
 
     Raises:
-        ValueError: the window is empty.
+        ValueError: The window is empty.
     """
     if 0 in window:
         raise ValueError("the window is empty")
@@ -61,27 +61,30 @@ def convolve(x: Array, filters: Array, strides: Sequence[int], dilations: Sequen
     """Return a convolution (a cross-correlation, as in TensorFlow).
 
     Args:
-        x: shape (batch, spatial axes ..., channels in).
-        filters: shape (window ..., channels in / groups, channels out); groups follow from the shapes.
-        strides: one for each spatial axis.
-        dilations: one for each spatial axis.
-        pads: zeros before and after each spatial axis.
+        x: Shape (batch, spatial axes ..., channels in).
+        filters: Shape (window ..., channels in / groups, channels out). The groups follow from the shapes.
+        strides: One for each spatial axis.
+        dilations: One for each spatial axis.
+        pads: The zeros before and after each spatial axis.
+
+    Returns:
+        float64 of shape (batch, spatial axes ..., channels out).
     """
     padded, filters = _pad(x, pads), np.asarray(filters, np.float64)
     groups = padded.shape[-1] // filters.shape[-2]
-    share, made = filters.shape[-2], filters.shape[-1] // groups
+    group_inputs, group_outputs = filters.shape[-2], filters.shape[-1] // groups
     total: Array | None = None
     for position, values in _list_positions(padded, filters.shape[:-2], strides, dilations):
-        rows = values.reshape(-1, groups, share).swapaxes(0, 1)
-        weights = filters[position].reshape(share, groups, made).swapaxes(0, 1)
-        part = multiply_matrices(rows, weights).swapaxes(0, 1).reshape(*values.shape[:-1], groups * made)
+        rows = values.reshape(-1, groups, group_inputs).swapaxes(0, 1)
+        weights = filters[position].reshape(group_inputs, groups, group_outputs).swapaxes(0, 1)
+        part = multiply_matrices(rows, weights).swapaxes(0, 1).reshape(*values.shape[:-1], groups * group_outputs)
         total = part if total is None else total + part
     assert total is not None
     return total
 
 
 def convolve_depthwise(x: Array, filters: Array, strides: Sequence[int], dilations: Sequence[int], pads: Pads) -> Array:
-    """Return a depthwise convolution; filters have the shape (window ..., channels in, multiplier)."""
+    """Return a depthwise convolution. Filters have the shape (window ..., channels in, multiplier)."""
     total: Array | None = None
     filters = np.asarray(filters, np.float64)
     for position, values in _list_positions(_pad(x, pads), filters.shape[:-2], strides, dilations):
@@ -97,12 +100,12 @@ def convolve_transposed(
     """Return the gradient of a convolution for its input, which is TensorFlow's transposed convolution.
 
     Args:
-        x: shape (batch, spatial axes ..., channels out of the forward convolution).
-        filters: shape (window ..., channels in, channels out) of the forward convolution.
-        shape: the shape of the result, which is the input of the forward convolution.
-        strides: of the forward convolution.
-        dilations: of the forward convolution.
-        pads: of the forward convolution.
+        x: Shape (batch, spatial axes ..., channels out of the forward convolution).
+        filters: Shape (window ..., channels in, channels out) of the forward convolution.
+        shape: The shape of the result, which is the input of the forward convolution.
+        strides: Those of the forward convolution.
+        dilations: Those of the forward convolution.
+        pads: Those of the forward convolution.
     """
     return _spread(x, filters, shape, strides, dilations, pads, _multiply_channels)
 
@@ -110,7 +113,7 @@ def convolve_transposed(
 def convolve_depthwise_transposed(
     x: Array, filters: Array, shape: Sequence[int], strides: Sequence[int], dilations: Sequence[int], pads: Pads
 ) -> Array:
-    """Return the gradient of a depthwise convolution for its input; arguments as in `convolve_transposed`."""
+    """Return the gradient of a depthwise convolution for its input. The arguments are those of `convolve_transposed`."""
     return _spread(x, filters, shape, strides, dilations, pads, _multiply_each_channel)
 
 
@@ -131,7 +134,7 @@ def _spread(
     pads: Pads,
     multiply: Callable[[Array, Array], Array],
 ) -> Array:
-    """Add the products with each position of a window to where the forward convolution read it."""
+    """Add the products for each position in a window to the values that the forward convolution read there."""
     x, filters = np.asarray(x, np.float64), np.asarray(filters, np.float64)
     padded = np.zeros((shape[0], *(n + a + b for n, (a, b) in zip(shape[1:-1], pads, strict=True)), shape[-1]))
     for position, target in _list_positions(padded, filters.shape[:-2], strides, dilations):
@@ -141,7 +144,7 @@ def _spread(
 
 
 def average_windows(x: Array, window: Sequence[int], strides: Sequence[int], pads: Pads) -> Array:
-    """Return averages over windows; padding is not counted."""
+    """Return averages over windows. Padding does not count."""
     steps = [1] * len(window)
     sums = sum(values for _, values in _list_positions(_pad(x, pads), window, strides, steps))
     ones = _pad(np.ones((1, *np.shape(x)[1:-1], 1)), pads)
@@ -151,7 +154,7 @@ def average_windows(x: Array, window: Sequence[int], strides: Sequence[int], pad
 
 
 def find_largest_in_windows(x: Array, window: Sequence[int], strides: Sequence[int], pads: Pads) -> Array:
-    """Return maxima over windows; padding is never the largest."""
+    """Return maxima over windows. Padding is -inf."""
     total: Array | None = None
     for _, values in _list_positions(_pad(x, pads, -np.inf), window, strides, [1] * len(window)):
         total = values if total is None else choose_larger(total, values)
@@ -160,7 +163,10 @@ def find_largest_in_windows(x: Array, window: Sequence[int], strides: Sequence[i
 
 
 def normalize_over_channels(x: Array, radius: int, bias: float, alpha: float, beta: float) -> Array:
-    """Return TensorFlow's local response normalization: x / (bias + alpha * sum of squares of near channels)^beta."""
+    """Return TensorFlow's local response normalization: x / (bias + alpha * sum of squares of channels)^beta.
+
+    The sum is over the channels at a distance of at most `radius`.
+    """
     x = np.asarray(x, np.float64)
     squares = np.pad(x * x, [(0, 0)] * (x.ndim - 1) + [(radius, radius)])
     channels = x.shape[-1]
@@ -171,7 +177,10 @@ def normalize_over_channels(x: Array, radius: int, bias: float, alpha: float, be
 
 
 def dilate(x: Array, filters: Array, strides: Sequence[int], rates: Sequence[int], pads: Pads) -> Array:
-    """Return the greyscale dilation: the largest sum of values and filter in each window (window ..., channels)."""
+    """Return the grayscale dilation: the maximum of the sums of values and filter in each window.
+
+    Filters have the shape (window ..., channels). The other arguments are those of `convolve`.
+    """
     total: Array | None = None
     for position, values in _list_positions(_pad(x, pads, -np.inf), filters.shape[:-1], strides, rates):
         part = values + np.asarray(filters[position], np.float64)
