@@ -55,7 +55,7 @@ LOG_ROOT_2_PI = float((compute_log(2) + LOG_PI) / 2)
 def list_scaled_erfc() -> Array:
     """Return Taylor coefficients of e^(x^2) erfc(x) around 1/4, 3/4, 5/4, ... up to `SCALED_ERFC_LAST`.
 
-    From y' = 2 x y - 2 / sqrt(pi) (DLMF 7.10.1) follows (n + 1) a(n + 1) = 2 c a(n) + 2 a(n - 1), in which the last term
+    From y' = 2 x y - 2 / sqrt(pi) (DLMF 7.10.1) follows (n + 1) a(n + 1) = 2 c a(n) + 2 a(n - 1). The last term
     is -2 / sqrt(pi) for n = 0. Integers of 320 bits have enough digits for the cancellation in this recurrence.
     """
     unit = 1 << BITS

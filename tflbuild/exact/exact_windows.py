@@ -113,7 +113,7 @@ def convolve_transposed(
 def convolve_depthwise_transposed(
     x: Array, filters: Array, shape: Sequence[int], strides: Sequence[int], dilations: Sequence[int], pads: Pads
 ) -> Array:
-    """Return the gradient of a depthwise convolution for its input. The arguments are those of `convolve_transposed`."""
+    """Return the gradient of a depthwise convolution for its input. See `convolve_transposed` for the arguments."""
     return _spread(x, filters, shape, strides, dilations, pads, _multiply_each_channel)
 
 
