@@ -83,8 +83,8 @@ def read_attributes(node: Any) -> dict[str, Any]:
     """Return the attributes of a NodeDef as plain values.
 
     A type becomes a NumPy type, or its TensorFlow name if NumPy does not have it, such as `resource`. A shape becomes a
-    list of sizes (-1 for an unknown size), or None if its rank is unknown. A tensor becomes an array, and a function its
-    name.
+    list of sizes (-1 for an unknown size), or None if its rank is unknown. A tensor becomes an array, and a function
+    becomes its name.
     """
     return {name: _read_value(value) for name, value in node.attr.items() if not name.startswith("_")}
 

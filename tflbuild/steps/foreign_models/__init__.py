@@ -1,1 +1,1 @@
-"""Untrusted Keras files and SavedModels, read without running anything of them. Worker code."""
+"""Reading and checking of untrusted Keras files and SavedModels, without running any part of them. Worker code."""

@@ -1,9 +1,9 @@
-"""List what a Keras file may name unasked: classes, functions and TensorFlow symbols that only compute.
+"""The allow lists for Keras files: classes, functions and TensorFlow symbols that only compute.
 
-These are lists of what is allowed: what a later Keras adds is refused until somebody has read it. Not in them are the
-layers that carry code or read files (`Lambda`, `TFSMLayer`, `TorchModuleWrapper`, `JaxLayer`, `FlaxLayer`), those that
-call a function that the file names, and the layers of TensorFlow symbols (`TFOpLambda` and its kind), whose symbol
-decides.
+A file may contain them by default. What a later version of Keras adds is refused until it has been reviewed. The lists
+do not contain layers that carry code or read files (`Lambda`, `TFSMLayer`, `TorchModuleWrapper`, `JaxLayer`,
+`FlaxLayer`), layers that call a function which the file names, and layers that call TensorFlow symbols (such as
+`TFOpLambda`), since their symbol decides.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LAYERS = _words(
     """
 )
 
-# operations of keras.ops, which stand in a functional model as layers do
+# Operations of keras.ops, which a functional model contains like layers.
 OPERATIONS = _words(
     """
     Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add AffineTransform All AllClose Amax Amin Angle Any Append
@@ -76,7 +76,7 @@ OPERATIONS = _words(
     """
 )
 
-# initializers, regularizers, constraints, policies, losses, metrics, optimizers
+# Initializers, regularizers, constraints, policies, losses, metrics and optimizers.
 PARTS = _words(
     """
     AUC AWQConfig AWQDTypePolicy AbsMaxQuantizer Accuracy Adadelta Adafactor Adagrad Adam AdamW Adamax
@@ -117,7 +117,7 @@ FUNCTIONS = _words(
     """
 )
 
-# symbols of TensorFlow's API that a TFOpLambda may call
+# Symbols of TensorFlow's API that a TFOpLambda may call.
 SYMBOLS = _words(
     """
     __operators__.add __operators__.getitem __operators__.ragged_getitem abs add add_n argmax argmin argsort

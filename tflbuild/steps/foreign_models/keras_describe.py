@@ -1,4 +1,7 @@
-"""The step `describe_keras`: what a Keras file takes and gives, read in its configuration. No layer is built."""
+"""The step `describe_keras`: it reads the inputs and outputs of a Keras file from its configuration.
+
+No layer is built. Shapes that cannot be inferred are unknown.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,21 @@ from tflbuild.tflite.signature_checks import Shape, SourceTensorSpec, signature_
 
 KEY = "serving_default"
 UNKNOWN = SourceTensorSpec(None, "")
-# layers that give what they are given, of whatever type
+# Layers whose output has the type of their input, also for integers and strings.
 KEEPS_TYPE = ("Reshape", "Flatten", "Permute", "RepeatVector", "Concatenate", "Identity", "InputLayer")
 STORED_TYPES = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
 Reference = tuple[str, int, int]
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs signature.json; facts: `asks`, the parts that a build wants named, each a path, a reason and a key."""
+    """Run the step. Its output is `signature.json`.
+
+    Returns:
+        Facts: `asks`, the parts that a recipe must allow, each with its path, the reason, and the recipe key.
+
+    Raises:
+        WorkerError: The file is not a Keras file, is damaged, or is nested too deeply.
+    """
     file = open_keras_file(request.inputs["source"], request.labels["source"])
     inputs, outputs = describe_model(file.config)
     request.write_json("signature.json", {**signature_json(KEY, inputs, outputs, KEY), "more": []})
@@ -38,12 +48,15 @@ def run(request: StepRequest) -> Facts:
 
 
 def key_of(custom: str) -> str:
-    """Return the key of the recipe that names a part."""
+    """Return the recipe key that allows a part. `custom` is its name, or "" for a part that is allowed by its path."""
     return f"source.custom_objects.{custom.rpartition('>')[2]}" if custom else "source.allow"
 
 
 def describe_model(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
-    """Return the inputs and outputs of a model, from its configuration; a class of the user's own decides them."""
+    """Return the inputs and outputs of a model from its configuration.
+
+    The outputs of a model of the user's own class are unknown, since its code decides them.
+    """
     inner = config.get("config")
     if isinstance(inner, Mapping) and "input_layers" in inner:
         graph = LayerGraph.read(inner, LayerBudget())
@@ -54,7 +67,7 @@ def describe_model(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, 
 
 
 def describe_built(built: Any) -> dict[str, SourceTensorSpec]:
-    """Return the inputs that a model of the user's own class was built with; a batch is never a part of it."""
+    """Return the inputs with which a model of the user's own class was built. The batch is always dynamic."""
     built = built if isinstance(built, Mapping) else {}
     shapes = {name.removesuffix("_shape"): shape for name, shape in dict(built.get("shapes_dict") or {}).items()}
     if not shapes:
@@ -64,7 +77,7 @@ def describe_built(built: Any) -> dict[str, SourceTensorSpec]:
 
 
 def describe_sequential(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
-    """Return the input and the output of a chain of layers; it may be built by its first call alone."""
+    """Return the input and the output of a sequential model. Its input may be known only from its first call."""
     layers = [layer for layer in layers_of(config) if layer.kind != "InputLayer"]
     first = next((layer.input_spec for layer in layers_of(config) if layer.input_spec), None)
     if not layers:
@@ -80,7 +93,14 @@ def describe_sequential(config: Any) -> tuple[dict[str, SourceTensorSpec], dict[
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """A layer of a configuration. `nodes` are the tensors that each of its calls takes."""
+    """A layer of a configuration.
+
+    Attributes:
+        kind: Its class.
+        name: Its name.
+        config: Its settings.
+        nodes: For each of its calls, the tensors that are its inputs.
+    """
 
     kind: str
     name: str
@@ -89,24 +109,24 @@ class LayerConfig:
 
     @property
     def dtype(self) -> str:
-        """The type that the layer computes in."""
+        """The type of the layer's computation."""
         return read_dtype(self.config.get("dtype"))
 
     @property
     def input_spec(self) -> SourceTensorSpec | None:
-        """The declared input of an input layer, or of a first layer that declares it."""
+        """The input that an input layer, or the first layer, declares; None if it declares none."""
         shape = read_shape(self.config.get("batch_shape") or self.config.get("batch_input_shape"))
         return None if shape is None else SourceTensorSpec(shape, self.dtype)
 
 
 def layers_of(config: Any) -> list[LayerConfig]:
-    """Return the layers of a model's configuration. Those of the first Kerases are a list."""
+    """Return the layers of a model's configuration. In early versions of Keras, the configuration is a list."""
     listed = config if isinstance(config, list) else config.get("layers", ()) if isinstance(config, Mapping) else ()
     return [read_layer(entry) for entry in listed if isinstance(entry, Mapping)]
 
 
 def read_layer(entry: Mapping[str, Any]) -> LayerConfig:
-    """Return one layer. Its name is what its class is called where it has none."""
+    """Return one layer. If it has no name, it gets that of its class."""
     inner = entry.get("config")
     settings = inner if isinstance(inner, Mapping) else {"layers": inner}
     kind = str(entry.get("class_name"))
@@ -116,7 +136,7 @@ def read_layer(entry: Mapping[str, Any]) -> LayerConfig:
 
 
 def find_tensors(node: Any) -> Iterator[Any]:
-    """Yield what a call of a layer takes: (layer, call, output, what the file says of it)."""
+    """Yield the input tensors of a layer's call: the layer, its call, the output, and the stated shape and type."""
     if isinstance(node, Mapping):
         inner = node.get("config")
         if node.get("class_name") == "__keras_tensor__" and isinstance(inner, Mapping):
@@ -137,7 +157,7 @@ def find_tensors(node: Any) -> Iterator[Any]:
 
 
 def is_reference(value: Any) -> bool:
-    """Whether a list names an output of a layer: its name, the call, and the output's place."""
+    """Return whether a list refers to an output: the name of a layer, the index of its call, the index of the output."""
     return (
         isinstance(value, (list, tuple))
         and len(value) in (3, 4)
@@ -147,19 +167,19 @@ def is_reference(value: Any) -> bool:
 
 
 def read_reference(value: Any) -> Reference:
-    """Return a reference, one that leads nowhere for what is none."""
+    """Return a reference. An invalid value results in a reference to no layer."""
     return (value[0], value[1], value[2]) if is_reference(value) else ("", 0, 0)
 
 
 def read_shape(value: Any) -> Shape | None:
-    """Return a shape of a configuration, None for what is none."""
+    """Return a shape of a configuration; None if it is invalid."""
     if not isinstance(value, (list, tuple)) or not all(size is None or isinstance(size, int) for size in value):
         return None
     return tuple(value)
 
 
 def read_dtype(value: Any) -> str:
-    """Return the element type that a policy computes in."""
+    """Return the type of the computation for a dtype policy."""
     if isinstance(value, Mapping):
         inner = value.get("config")
         value = inner.get("name") if isinstance(inner, Mapping) else None
@@ -169,12 +189,12 @@ def read_dtype(value: Any) -> str:
 
 @dataclass
 class LayerBudget:
-    """How many more layers are worked out: models within models can repeat each other without end."""
+    """A limit for the number of layers that are inferred, since nested models could repeat each other endlessly."""
 
     left: int = 50_000
 
     def spend(self) -> bool:
-        """Whether there is something left for one more layer."""
+        """Count one more layer, and return whether the limit allows it."""
         self.left -= 1
         return self.left >= 0
 
@@ -191,62 +211,71 @@ class LayerGraph:
 
     @classmethod
     def read(
-        cls, config: Mapping[str, Any], budget: LayerBudget, given: tuple[SourceTensorSpec, ...] = ()
+        cls, config: Mapping[str, Any], budget: LayerBudget, input_specs: tuple[SourceTensorSpec, ...] = ()
     ) -> LayerGraph:
-        """Return the graph of a configuration, fed as declared or with what is `given`."""
+        """Return the graph of a configuration, with all tensors inferred.
+
+        Args:
+            config: The configuration of a functional model.
+            budget: The limit for the number of layers.
+            input_specs: The inputs of the call, if the model is part of another one. Otherwise, the declared inputs
+                count.
+        """
         layers = {layer.name: layer for layer in layers_of(config)}
         names = [name for name, _, _ in list_references(config.get("input_layers"))]
         inputs = {name: layers[name].input_spec or UNKNOWN for name in names if name in layers}
-        if len(given) == len(inputs):
-            inputs = dict(zip(inputs, given, strict=True))
+        if len(input_specs) == len(inputs):
+            inputs = dict(zip(inputs, input_specs, strict=True))
         graph = cls(layers, inputs, config.get("output_layers"), budget)
         graph.tensors = {(name, 0, 0): spec for name, spec in inputs.items()}
         graph.infer()
         return graph
 
     def infer(self) -> None:
-        """Work out every tensor, in the order in which their inputs become known."""
+        """Infer every tensor, in an order in which the inputs of each call are known."""
         calls = {(layer.name, index + self.count_own_calls(layer)): layer for layer, index in self.list_calls()}
         users: dict[tuple[str, int], list[tuple[str, int]]] = {}
         missing: dict[tuple[str, int], int] = {}
         for call in calls:
-            makers = {tensor[:2] for tensor in self.read_call(call) if tensor[:2] in calls}
-            missing[call] = len(makers)
-            for maker in makers:
-                users.setdefault(maker, []).append(call)
+            producers = {tensor[:2] for tensor in self.read_call(call) if tensor[:2] in calls}
+            missing[call] = len(producers)
+            for producer in producers:
+                users.setdefault(producer, []).append(call)
         ready = [call for call, count in missing.items() if not count]
         while ready:
             name, index = call = ready.pop()
-            taken = self.read_call(call)
-            specs = [better(self.tensors.get(tensor[:3], UNKNOWN), tensor[3]) for tensor in taken]
-            for place, spec in enumerate(infer_layer(calls[call], specs, self.budget) if taken else ()):
-                self.tensors[name, index, place] = spec
+            input_tensors = self.read_call(call)
+            specs = [combine_specs(self.tensors.get(tensor[:3], UNKNOWN), tensor[3]) for tensor in input_tensors]
+            for index_of_output, spec in enumerate(
+                infer_layer(calls[call], specs, self.budget) if input_tensors else ()
+            ):
+                self.tensors[name, index, index_of_output] = spec
             for user in users.get(call, ()):
                 missing[user] -= 1
                 ready += [] if missing[user] else [user]
 
     def list_calls(self) -> list[tuple[LayerConfig, int]]:
-        """Return the calls of layers, each by its place in the configuration."""
+        """Return all calls of layers: the layer, and the index of the call in the configuration."""
         return [(layer, index) for layer in self.layers.values() for index in range(len(layer.nodes))]
 
     def read_call(self, call: tuple[str, int]) -> tuple[Any, ...]:
-        """Return the tensors that a call takes; calls are counted as references count them."""
+        """Return the input tensors of a call. The index of the call is that in references."""
         layer = self.layers[call[0]]
         return layer.nodes[call[1] - self.count_own_calls(layer)]
 
     def count_own_calls(self, layer: LayerConfig) -> int:
-        """Return 1 where references count the call that made a model within this one, which Keras 2 does not store."""
+        """Return 1 if references count the call that built a nested model, which Keras 2 does not store; else 0."""
         first, second = ((layer.name, index) in self.references for index in (0, 1))
         return int("layers" in layer.config and second and not first)
 
     @cached_property
     def references(self) -> set[tuple[str, int]]:
-        """The calls whose outputs are taken."""
-        taken = {tensor[:2] for layer in self.layers.values() for node in layer.nodes for tensor in node}
-        return taken | {reference[:2] for reference in list_references(self.output_layers)}
+        """The calls whose outputs are used."""
+        used = {tensor[:2] for layer in self.layers.values() for node in layer.nodes for tensor in node}
+        return used | {reference[:2] for reference in list_references(self.output_layers)}
 
     def outputs(self) -> dict[str, SourceTensorSpec]:
-        """Return the outputs, by the keys of a model that gives a dictionary, else by the layers that make them."""
+        """Return the outputs by name: the keys of a dict, or the names of the layers that compute them."""
         if isinstance(self.output_layers, Mapping):
             pairs = [(str(key), read_reference(value)) for key, value in self.output_layers.items()]
         else:
@@ -255,53 +284,53 @@ class LayerGraph:
 
 
 def list_references(value: Any) -> list[Reference]:
-    """Return the references of a model's inputs or outputs: one, a list or a dictionary of them."""
+    """Return the references in a model's inputs or outputs, which are one reference, a list or a dict."""
     if is_reference(value):
         return [read_reference(value)]
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
     return [reference for item in items for reference in list_references(item)]
 
 
-def better(inferred: SourceTensorSpec, stated: SourceTensorSpec) -> SourceTensorSpec:
-    """Return what is known of a tensor: as inferred, else as the file states it."""
+def combine_specs(inferred: SourceTensorSpec, stated: SourceTensorSpec) -> SourceTensorSpec:
+    """Return the inferred shape and type of a tensor, or else the ones that the file states."""
     return SourceTensorSpec(stated.shape if inferred.shape is None else inferred.shape, inferred.dtype or stated.dtype)
 
 
 def run_chain(layers: list[LayerConfig], spec: SourceTensorSpec, budget: LayerBudget) -> SourceTensorSpec:
-    """Return what a chain of layers makes of a tensor."""
+    """Return the output of a chain of layers for an input."""
     for layer in layers:
         spec = next(iter(infer_layer(layer, [spec], budget)), UNKNOWN)
     return spec
 
 
 def infer_layer(layer: LayerConfig, specs: list[SourceTensorSpec], budget: LayerBudget) -> list[SourceTensorSpec]:
-    """Return the outputs of a call of a layer; what is not known is as unknown as it is."""
+    """Return the outputs of a layer's call. Unknown shapes and types stay unknown."""
     if not budget.spend():
         return [UNKNOWN]
     if "input_layers" in layer.config:
         return list(LayerGraph.read(layer.config, budget, tuple(specs)).outputs().values())
     if layer.kind == "Sequential":
         inner = layer.config["layers"] if isinstance(layer.config.get("layers"), list) else []
-        chain = [one for one in layers_of(inner) if one.kind != "InputLayer"]
+        chain = [inner_layer for inner_layer in layers_of(inner) if inner_layer.kind != "InputLayer"]
         return [run_chain(chain, specs[0], budget)] if specs else []
     if layer.kind in ("TimeDistributed", "Bidirectional"):
         return [infer_wrapped(layer, specs, budget)] if specs else []
     kind = str(layer.config.get("function")) if layer.kind == "TFOpLambda" else layer.kind
     shape = infer_shape(kind, layer.config, [spec.shape for spec in specs])
     first = specs[0].dtype if specs else ""
-    kept = layer.kind in KEEPS_TYPE and first not in ("", "float32", "float64", "float16", "bfloat16")
-    known = "dtype" in layer.config and not layer.kind.endswith("Lambda")
+    keeps_type = layer.kind in KEEPS_TYPE and first not in ("", "float32", "float64", "float16", "bfloat16")
+    states_type = "dtype" in layer.config and not layer.kind.endswith("Lambda")
     state = (
         [SourceTensorSpec((shape[0], layer.config.get("units")), layer.dtype)]
         if shape and layer.config.get("return_state")
         else []
     )
-    dtype = first if kept or (shape is not None and not known) else layer.dtype if known else ""
+    dtype = first if keeps_type or (shape is not None and not states_type) else layer.dtype if states_type else ""
     return [SourceTensorSpec(shape, dtype), *state * (2 if layer.kind == "LSTM" else 1)]
 
 
 def infer_wrapped(layer: LayerConfig, specs: list[SourceTensorSpec], budget: LayerBudget) -> SourceTensorSpec:
-    """Return the output of a layer that is run on every step, or in both directions."""
+    """Return the output of a TimeDistributed or Bidirectional layer."""
     entry = layer.config.get("layer")
     shape = specs[0].shape
     if not isinstance(entry, Mapping) or shape is None:
@@ -310,9 +339,11 @@ def infer_wrapped(layer: LayerConfig, specs: list[SourceTensorSpec], budget: Lay
     if layer.kind == "TimeDistributed":
         step = run_chain([inner], SourceTensorSpec((shape[0], *shape[2:]), specs[0].dtype), budget)
         return SourceTensorSpec(step.shape and (step.shape[0], shape[1], *step.shape[1:]), step.dtype)
-    one = run_chain([inner], specs[0], budget)
+    output = run_chain([inner], specs[0], budget)
     merge = layer.config.get("merge_mode", "concat")
-    if one.shape is None or merge is None:
-        return SourceTensorSpec(None, one.dtype)
-    last = one.shape[-1]
-    return SourceTensorSpec((*one.shape[:-1], 2 * last if merge == "concat" and last is not None else last), one.dtype)
+    if output.shape is None or merge is None:
+        return SourceTensorSpec(None, output.dtype)
+    last = output.shape[-1]
+    return SourceTensorSpec(
+        (*output.shape[:-1], 2 * last if merge == "concat" and last is not None else last), output.dtype
+    )

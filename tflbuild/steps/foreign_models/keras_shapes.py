@@ -1,4 +1,4 @@
-"""Shapes that layers of Keras give, from their configuration alone. What is not known here stays unknown."""
+"""Inference of the output shapes of Keras layers from their configuration. Other layers have unknown shapes."""
 
 from __future__ import annotations
 
@@ -44,30 +44,31 @@ MERGED = _words(
 
 
 def infer_shape(kind: str, config: Config, shapes: Shapes) -> Shape | None:
-    """Return the shape of a layer's output, None where it is not known.
+    """Return the shape of a layer's output; None if it is not known.
 
     Args:
         kind: The class of the layer, or the symbol that a TFOpLambda calls.
         config: Its configuration.
-        shapes: The shapes of the tensors that it is called with, None for unknown ones.
+        shapes: The shapes of its inputs; None for an unknown one.
     """
     rule = RULES.get(kind)
     if rule is None or not shapes or shapes[0] is None:
         return None
     try:
         shape = rule(config, shapes)
+    # Keras did not write this configuration.
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError):
-        return None  # a configuration that no Keras wrote
+        return None
     return shape if shape is not None and all(size is None or is_size(size) for size in shape) else None
 
 
 def is_size(value: Any) -> bool:
-    """Whether a value can be the size of a dimension."""
+    """Return whether a value can be the size of a dimension."""
     return type(value) is int and 0 <= value < LARGEST_SIZE
 
 
 def merge_shapes(config: Config, shapes: Shapes) -> Shape | None:
-    """Broadcast tensors against each other."""
+    """Return the shape of tensors that are broadcast to each other."""
     known = [shape for shape in shapes if shape is not None]
     rank = max(map(len, known))
     if len(known) != len(shapes):
@@ -80,24 +81,24 @@ def merge_shapes(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def numbers(value: Any, rank: int) -> tuple[int, ...]:
-    """One number for each of `rank` dimensions."""
+    """Return one number for each of `rank` dimensions."""
     return (int(value),) * rank if isinstance(value, int) else tuple(int(part) for part in value)
 
 
 def split_shape(config: Config, shape: Shape) -> tuple[Shape, int | None]:
-    """Return the sizes in space, and the channels, of a batch of images, signals or volumes."""
+    """Return the spatial sizes and the channels of a batch of images, signals or volumes."""
     first = config.get("data_format") == "channels_first"
     return (shape[2:], shape[1]) if first else (shape[1:-1], shape[-1])
 
 
 def join_shape(config: Config, shape: Shape, space: Shape, channels: int | None) -> Shape:
-    """Put the batch, the sizes in space and the channels together."""
+    """Return a shape with a batch, spatial sizes and channels in the layout of the layer."""
     first = config.get("data_format") == "channels_first"
     return (shape[0], channels, *space) if first else (shape[0], *space, channels)
 
 
 def count_windows(size: int | None, window: int, stride: int, padding: str, dilation: int = 1) -> int | None:
-    """Return how many windows fit into a size."""
+    """Return the number of windows along a dimension; None for a dynamic dimension."""
     if size is None:
         return None
     if padding in ("same", "causal"):
@@ -106,7 +107,7 @@ def count_windows(size: int | None, window: int, stride: int, padding: str, dila
 
 
 def convolve(config: Config, shapes: Shapes) -> Shape | None:
-    """A convolution: of filters, or of each channel by itself."""
+    """Return the shape of a convolution, which may be depthwise."""
     shape = shapes[0]
     assert shape is not None
     space, channels = split_shape(config, shape)
@@ -122,7 +123,7 @@ def convolve(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def convolve_transposed(config: Config, shapes: Shapes) -> Shape | None:
-    """A transposed convolution."""
+    """Return the shape of a transposed convolution."""
     shape = shapes[0]
     assert shape is not None
     if config.get("output_padding") is not None:
@@ -138,7 +139,7 @@ def convolve_transposed(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def pool(config: Config, shapes: Shapes) -> Shape | None:
-    """Pooling over windows."""
+    """Return the shape of pooling over windows."""
     shape = shapes[0]
     assert shape is not None
     space, channels = split_shape(config, shape)
@@ -150,7 +151,7 @@ def pool(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def pool_globally(config: Config, shapes: Shapes) -> Shape | None:
-    """Pooling over everything."""
+    """Return the shape of global pooling."""
     shape = shapes[0]
     assert shape is not None
     space, channels = split_shape(config, shape)
@@ -158,7 +159,7 @@ def pool_globally(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def change_space(config: Config, shapes: Shapes) -> Shape | None:
-    """Padding, cropping and up-sampling."""
+    """Return the shape of padding, cropping or upsampling."""
     shape = shapes[0]
     assert shape is not None
     space, channels = split_shape(config, shape)
@@ -175,12 +176,12 @@ def change_space(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def numbers_or_pairs(value: Any, rank: int) -> list[Any]:
-    """One number, or a pair of them, for each of `rank` dimensions."""
+    """Return one number, or one pair of numbers, for each of `rank` dimensions."""
     return [value] * rank if isinstance(value, int) else list(value)
 
 
 def reshape(config: Config, shapes: Shapes) -> Shape | None:
-    """Another shape of the same elements."""
+    """Return the shape of a Reshape layer."""
     shape = shapes[0]
     assert shape is not None
     target = [int(size) for size in config["target_shape"]]
@@ -192,14 +193,14 @@ def reshape(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def flatten(config: Config, shapes: Shapes) -> Shape | None:
-    """All dimensions but the batch as one."""
+    """Return the shape of a Flatten layer: all dimensions except the batch become one."""
     shape = shapes[0]
     assert shape is not None
     return (shape[0], None if None in shape[1:] else prod(size or 0 for size in shape[1:]))
 
 
 def concatenate(config: Config, shapes: Shapes) -> Shape | None:
-    """Tensors one after another along an axis."""
+    """Return the shape of a concatenation along an axis."""
     known = [shape for shape in shapes if shape is not None]
     axis = int(config.get("axis", -1))
     if len(known) != len(shapes):
@@ -211,14 +212,14 @@ def concatenate(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def recur(config: Config, shapes: Shapes) -> Shape | None:
-    """The outputs of an LSTM, a GRU or a SimpleRNN."""
+    """Return the shape of the output of an LSTM, a GRU or a SimpleRNN."""
     shape = shapes[0]
     assert shape is not None
     return (*shape[: 2 if config.get("return_sequences") else 1], config["units"])
 
 
 def resize(config: Config, shapes: Shapes) -> Shape | None:
-    """Images of a fixed size."""
+    """Return the shape of images that are resized to a fixed size."""
     shape = shapes[0]
     assert shape is not None
     _, channels = split_shape(config, shape)
@@ -226,11 +227,11 @@ def resize(config: Config, shapes: Shapes) -> Shape | None:
 
 
 def attend(config: Config, shapes: Shapes) -> Shape | None:
-    """What attention gives to each query."""
+    """Return the shape of the output of attention, which has one value per query."""
     shape = shapes[0]
     assert shape is not None
-    wanted = config.get("output_shape")
-    return shape if wanted is None else (*shape[:-1], *numbers(wanted, 1))
+    output_shape = config.get("output_shape")
+    return shape if output_shape is None else (*shape[:-1], *numbers(output_shape, 1))
 
 
 def _last(key: str) -> Rule:

@@ -1,4 +1,4 @@
-"""A SavedModel as it is: its graphs, what it takes and gives, read from protocol buffers. Nothing of it is run."""
+"""Reading of SavedModels from protocol buffers: their graphs, inputs and outputs. No part of them is run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tensorflow.python.framework import dtypes
 from tflbuild.runtime.step_contract import WorkerError
 from tflbuild.tflite.signature_checks import SourceTensorSpec
 
-FILE = "saved_model.pb"  # what TensorFlow reads where it is there
+# TensorFlow prefers this file to other formats of the SavedModel.
+FILE = "saved_model.pb"
 DEFAULT_KEY = "serving_default"
 Described = tuple[str, dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]
 
 
 def read_saved_model(folder: Path, label: str) -> Any:
-    """Parse a SavedModel. Raises WorkerError for what is none."""
+    """Parse a SavedModel. Raise WorkerError if it is damaged or missing."""
     model = saved_model_pb2.SavedModel()
     try:
         model.ParseFromString((folder / FILE).read_bytes())
@@ -34,7 +35,11 @@ def read_saved_model(folder: Path, label: str) -> Any:
 
 
 def select_graph(model: Any, tags: Sequence[str], label: str) -> Any:
-    """Return the graph with these tags, the only one where none are given. Raises WorkerError where it is not there."""
+    """Return the graph with these tags, or the only graph if `tags` is empty.
+
+    Raises:
+        WorkerError: There is no such graph, or more than one.
+    """
     graphs = list(model.meta_graphs)
     found = [graph for graph in graphs if set(graph.meta_info_def.tags) == set(tags)] if tags else graphs
     if len(found) != 1:
@@ -49,7 +54,7 @@ def select_graph(model: Any, tags: Sequence[str], label: str) -> Any:
 
 
 def list_entry_points(graph: Any) -> list[Described]:
-    """Return (name, inputs, outputs) of every entry point: its signatures, or else the functions that it carries."""
+    """Return the name, inputs and outputs of every entry point: the signatures, or else the functions."""
     signatures = {
         key: definition
         for key, definition in graph.signature_def.items()
@@ -57,14 +62,14 @@ def list_entry_points(graph: Any) -> list[Described]:
     }
     if signatures:
         order = list_signature_names(graph.object_graph_def)
-        place = {name: index for index, name in enumerate(order)}
-        names = sorted(signatures, key=lambda name: (name != DEFAULT_KEY, place.get(name, len(place)), name))
+        positions = {name: index for index, name in enumerate(order)}
+        names = sorted(signatures, key=lambda name: (name != DEFAULT_KEY, positions.get(name, len(positions)), name))
         return [(name, *describe_signature(signatures[name])) for name in names]
     return list(list_functions(graph.object_graph_def))
 
 
 def list_signature_names(objects: Any) -> list[str]:
-    """Return the names of signatures in the order in which they were saved, as far as that is known."""
+    """Return the names of signatures in the order in which they were saved, if it is known."""
     roots = objects.nodes[0].children if objects.nodes else ()
     numbers = [child.node_id for child in roots if child.local_name == "signatures"]
     return [
@@ -85,23 +90,20 @@ def describe_signature(definition: Any) -> tuple[dict[str, SourceTensorSpec], di
 
 
 def read_shape(shape: Any) -> tuple[int | None, ...] | None:
-    """Return a shape, None where even its rank is free."""
+    """Return a shape; None if its rank is unknown."""
     return None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
 
 
 def read_dtype(number: int) -> str:
-    """Return the name of an element type, "" of one that is none."""
+    """Return the name of a data type; "" if it is not valid."""
     try:
         return str(dtypes.as_dtype(number).base_dtype.name)
     except TypeError:
         return ""
 
 
-# functions of a SavedModel without signatures
-
-
 def list_functions(objects: Any) -> Iterator[Described]:
-    """Yield (name, inputs, outputs) of the functions of the root object; its call alone where it has no other."""
+    """Yield the name, inputs and outputs of the public functions of the root object, or else of its call."""
     if not objects.nodes:
         return
     children = {child.local_name: child.node_id for child in objects.nodes[0].children}
@@ -116,7 +118,7 @@ def list_functions(objects: Any) -> Iterator[Described]:
 
 
 def describe_function(function: Any, objects: Any) -> tuple[dict[str, SourceTensorSpec], dict[str, SourceTensorSpec]]:
-    """Return the inputs and outputs of the trace that leaves most sizes free, and turns on no switch as `training`."""
+    """Return the inputs and outputs of a function's preferred trace, see `rank_trace`."""
     traces = [
         objects.concrete_functions[name] for name in function.concrete_functions if name in objects.concrete_functions
     ]
@@ -139,33 +141,36 @@ def describe_function(function: Any, objects: Any) -> tuple[dict[str, SourceTens
 
 
 def rank_trace(trace: Any) -> tuple[bool, int]:
-    """Order traces as the loader prefers them."""
+    """Return a sort key of a trace; the minimum is preferred, as in `source_entry_points.trace_preference`.
+
+    Traces with an argument that is True, such as `training`, are last. Those with most dynamic shapes are first.
+    """
     leaves = list(list_leaves(trace.canonicalized_input_signature))
     shapes = [leaf.tensor_spec_value.shape for leaf in leaves if is_spec(leaf)]
-    free = sum(shape.unknown_rank or any(dim.size < 0 for dim in shape.dim) for shape in shapes)
-    on = any(leaf.WhichOneof("kind") == "bool_value" and leaf.bool_value for leaf in leaves)
-    return on, -free
+    dynamic_count = sum(shape.unknown_rank or any(dim.size < 0 for dim in shape.dim) for shape in shapes)
+    has_true_argument = any(leaf.WhichOneof("kind") == "bool_value" and leaf.bool_value for leaf in leaves)
+    return has_true_argument, -dynamic_count
 
 
 def split_arguments(signature: Any) -> tuple[Any, list[tuple[str, Any]]]:
-    """Return the positional arguments of a trace, and the pairs of those by name."""
+    """Return the positional arguments of a trace, and the names and values of its keyword arguments."""
     parts = list(signature.tuple_value.values)
     keyword = list(parts[1].dict_value.fields.items()) if len(parts) == 2 else []
     return (parts[0] if parts else signature), keyword
 
 
 def is_spec(value: Any) -> bool:
-    """Whether a structured value is the specification of a tensor."""
+    """Return whether a structured value is the specification of a tensor."""
     return str(value.WhichOneof("kind")) in ("tensor_spec_value", "bounded_tensor_spec_value")
 
 
 def list_specs(value: Any) -> list[Any]:
-    """Return the specifications of tensors in a structured value, in order."""
+    """Return the specifications of tensors in a structured value, in their order."""
     return [leaf.tensor_spec_value for leaf in list_leaves(value) if is_spec(leaf)]
 
 
 def list_leaves(value: Any) -> Iterator[Any]:
-    """Yield the values within a structured value that hold no others, those of mappings by their sorted names."""
+    """Yield the innermost values of a structured value. Those of dicts are sorted by their names."""
     kind = value.WhichOneof("kind")
     inner: list[Any] = []
     if kind in ("list_value", "tuple_value"):
@@ -181,7 +186,7 @@ def list_leaves(value: Any) -> Iterator[Any]:
 
 
 def list_assets(graph: Any) -> Iterator[Any]:
-    """Yield the definitions of a graph's asset files, those of the first SavedModels too."""
+    """Yield the definitions of a graph's asset files, including those in the format of early SavedModels."""
     yield from graph.asset_file_def
     if "saved_model_assets" in graph.collection_def:
         for packed in graph.collection_def["saved_model_assets"].any_list.value:

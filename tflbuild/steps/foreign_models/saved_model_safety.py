@@ -1,8 +1,8 @@
-"""What a SavedModel would run when it is loaded or called: its operators, and those that reach outside the model.
+"""Checks of SavedModels: the operators that would run when a model is loaded or called, and reach outside it.
 
-Operators that only compute are listed in `tensorflow_operators`. Three kinds of others are in every second SavedModel,
-and are allowed where it is certain what they touch: a table that is filled from an asset file, the saving and restoring
-of the model's own variables, and printing to the screen.
+Operators that only compute are listed in `tensorflow_allow_list`. Three other kinds are common in SavedModels, and are
+allowed if it is certain which files they use: tables that are filled from an asset file, operators that save and restore
+the model's own variables, and operators that print to the screen.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ SCREEN = (b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 PASS_ON = ("Identity", "IdentityN", "ShardedFilename", "Pack", "ExpandDims", "Reshape")
 ASSET, SAVED, OTHER = "asset", "variables", "other"
-MAIN = ""  # the scope of the main graph; functions are scopes by their names
-MOST_STEPS = 60
+# The scope of the main graph. The scope of a function is its name.
+MAIN = ""
+MAX_TRACE_DEPTH = 60
 
 
 @dataclass(frozen=True)
 class UnsafeOperator:
-    """An operator that reaches outside the model, or may: its name, where it stands, and why."""
+    """An operator that reaches outside the model, or may do so: its name, its location, and the reason."""
 
     operator: str
     place: str
@@ -40,19 +41,20 @@ class UnsafeOperator:
 
 
 def require_contained_graph(model: Any, allowed: Collection[str], label: str) -> None:
-    """Refuse a SavedModel with operators that reach outside it and that the recipe does not name.
+    """Refuse a SavedModel with operators that reach outside it, unless the recipe allows them.
 
     Args:
-        model: The SavedModel protocol buffer, every graph of which is read.
-        allowed: The recipe's `source.allow`.
-        label: What a person calls it.
+        model: The SavedModel protocol buffer. All of its graphs are checked.
+        allowed: `source.allow` of the recipe.
+        label: The name of the model in messages.
 
     Raises:
-        WorkerError: with each such operator, where it is, and the key that allows it.
+        WorkerError: An operator or an asset is refused. The message has the operators, their locations, and the recipe
+            key.
     """
     require_contained_assets(model, label)
-    found = list_reaching(model)
-    names = list(dict.fromkeys(one.operator for one in found))
+    unsafe = list_reaching(model)
+    names = list(dict.fromkeys(operator.operator for operator in unsafe))
     for name in allowed:
         if name not in names:
             raise WorkerError(
@@ -60,20 +62,20 @@ def require_contained_graph(model: Any, allowed: Collection[str], label: str) ->
                 where=ALLOW,
                 why=f"its operators that reach outside the model: {', '.join(names) or 'none'}",
             )
-    left = [one for one in found if one.operator not in allowed]
-    if left:
-        refused = list(dict.fromkeys(one.operator for one in left))
-        named = ",".join([*allowed, *refused])
+    not_allowed = [operator for operator in unsafe if operator.operator not in allowed]
+    if not_allowed:
+        refused = list(dict.fromkeys(operator.operator for operator in not_allowed))
+        all_names = ",".join([*allowed, *refused])
         raise WorkerError(
             f"'{label}' has operators that reach outside the model: {', '.join(refused)}",
             where=ALLOW,
-            why="\n".join(f"{one.operator} in {one.place}: {one.why}" for one in left[:5]),
-            next_step=f"if you trust the model: {ALLOW}=[{named}]; else export it without them",
+            why="\n".join(f"{operator.operator} in {operator.place}: {operator.why}" for operator in not_allowed[:5]),
+            next_step=f"if you trust the model: {ALLOW}=[{all_names}]; else export it without them",
         )
 
 
 def require_contained_assets(model: Any, label: str) -> None:
-    """Refuse asset files that are not in the folder `assets` of the model."""
+    """Refuse asset files outside the folder `assets` of the model."""
     for graph in model.meta_graphs:
         for asset in list_assets(graph):
             parts = PurePosixPath(asset.filename)
@@ -81,19 +83,27 @@ def require_contained_assets(model: Any, label: str) -> None:
                 raise WorkerError(
                     f"'{label}' is refused: its asset '{asset.filename[:200]}' leads out of its folder",
                     where="source",
-                    why="the assets of a SavedModel lie in its folder assets",
-                    next_step="have whoever made the model export it again",
+                    why="the assets of a SavedModel must be in its folder assets",
+                    next_step="ask the author of the model to export it again",
                 )
 
 
 def list_reaching(model: Any) -> list[UnsafeOperator]:
-    """Return the operators of all graphs that reach outside the model, each kind once for each reason and place."""
-    return list(dict.fromkeys(one for graph in model.meta_graphs for one in GraphReader(graph).list_reaching()))
+    """Return the operators of all graphs that reach outside the model, without duplicates."""
+    return list(
+        dict.fromkeys(operator for graph in model.meta_graphs for operator in GraphReader(graph).list_reaching())
+    )
 
 
 @dataclass
 class GraphReader:
-    """The main graph and the functions of a SavedModel, and where the strings come from that operators are given."""
+    """The main graph and the functions of a SavedModel, with the origins of the strings that operators use.
+
+    Attributes:
+        graph: The MetaGraphDef.
+        depth: The present depth of the recursion that traces a string.
+        known: Scope and name of a node -> the origins of its string.
+    """
 
     graph: Any
     depth: int = 0
@@ -101,18 +111,18 @@ class GraphReader:
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Functions by name."""
+        """The functions by name."""
         return {function.signature.name: function for function in self.graph.graph_def.library.function}
 
     @cached_property
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Nodes by scope and name."""
+        """The nodes by scope and name."""
         scopes = {name: {node.name: node for node in function.node_def} for name, function in self.functions.items()}
         return {**scopes, MAIN: {node.name: node for node in self.graph.graph_def.node}}
 
     @cached_property
     def arguments(self) -> dict[str, dict[str, int]]:
-        """Places of arguments by function and name."""
+        """The indices of arguments by function and name."""
         return {
             name: {argument.name: index for index, argument in enumerate(function.signature.input_arg)}
             for name, function in self.functions.items()
@@ -120,7 +130,7 @@ class GraphReader:
 
     @cached_property
     def callers(self) -> dict[str, list[tuple[str, Any]]]:
-        """(scope, node) of what calls a function, by its name; None for the node of what calls it in other ways."""
+        """Function name -> the scopes and nodes that call it. The node is None if it is not a direct call."""
         found: dict[str, list[tuple[str, Any]]] = {}
         for scope, nodes in self.nodes.items():
             for node in nodes.values():
@@ -134,24 +144,24 @@ class GraphReader:
 
     @cached_property
     def saver_tensor(self) -> str:
-        """The node of the main graph that is fed with the place of the variables."""
+        """The node of the main graph that is fed with the path of the variables; "" if there is none."""
         name = self.graph.saver_def.filename_tensor_name.partition(":")[0]
         node = self.nodes[MAIN].get(name)
         return name if node is not None and self.has_plain_default(node) else ""
 
     @cached_property
     def asset_tensors(self) -> set[str]:
-        """Nodes of the main graph that are fed with the place of an asset file."""
+        """The nodes of the main graph that are fed with the path of an asset file."""
         return {asset.tensor_info.name.partition(":")[0] for asset in list_assets(self.graph)}
 
     @cached_property
     def asset_objects(self) -> set[int]:
-        """Objects that are asset files."""
+        """The indices of objects that are asset files."""
         objects = self.graph.object_graph_def.nodes
         return {number for number, node in enumerate(objects) if node.WhichOneof("kind") == "asset"}
 
     def has_plain_default(self, node: Any, depth: int = 3) -> bool:
-        """Whether a node that is fed has no path of its own where it is not."""
+        """Return whether the default of a node contains no path, in case that the node is not fed."""
         if node.op == "PlaceholderWithDefault" and node.input and depth:
             inner = self.nodes[MAIN].get(node.input[0].partition(":")[0])
             return inner is not None and inner.op != "Placeholder" and self.has_plain_default(inner, depth - 1)
@@ -161,18 +171,18 @@ class GraphReader:
         """Yield the operators that reach outside the model."""
         scopes = [(function.signature.name, function.node_def) for function in self.graph.graph_def.library.function]
         for scope, nodes in [(MAIN, self.graph.graph_def.node), *scopes]:
-            place = f"the function '{scope}'" if scope else "the main graph"
+            location = f"the function '{scope}'" if scope else "the main graph"
             for node in nodes:
-                why = "" if node.op in OPERATORS or self.is_function(node.op) else self.explain(scope, node)
-                if why:
-                    yield UnsafeOperator(node.op, place, why)
+                reason = "" if node.op in OPERATORS or self.is_function(node.op) else self.explain(scope, node)
+                if reason:
+                    yield UnsafeOperator(node.op, location, reason)
 
     def is_function(self, name: str) -> bool:
-        """Whether a node of this name calls a function of the model; TensorFlow's own operators come first."""
+        """Return whether an operator name is a function of the model, and not an operator of TensorFlow."""
         return name in self.functions and op_def_registry.get(name) is None
 
     def explain(self, scope: str, node: Any) -> str:
-        """Return why an operator reaches outside the model, "" where it is certain that it does not."""
+        """Return why an operator reaches outside the model; "" if it is certain that it does not."""
         if node.op in TEXT_TABLES:
             if self.origins(scope, node.input[1] if len(node.input) > 1 else "") != {ASSET}:
                 return "it reads a file that is no asset of the model"
@@ -184,15 +194,15 @@ class GraphReader:
             return (
                 "" if node.attr["output_stream"].s in SCREEN or not node.attr["output_stream"].s else "it writes a file"
             )
-        return "it reaches outside the tensors of the model, or may"
+        return "it reaches outside the tensors of the model, or may do so"
 
     def called_nodes(self, scope: str) -> Collection[str]:
-        """Return what the signatures of the main graph compute; functions are judged by what they are given."""
+        """Return the nodes of the main graph that signatures need. For functions, only their arguments are checked."""
         return self.main_called if scope == MAIN else ()
 
     @cached_property
     def main_called(self) -> set[str]:
-        """Nodes of the main graph that a signature needs."""
+        """The nodes of the main graph that a signature needs."""
         todo = [
             info.name.partition(":")[0]
             for key, definition in self.graph.signature_def.items()
@@ -209,22 +219,23 @@ class GraphReader:
         return needed
 
     def origins(self, scope: str, name: str) -> frozenset[str]:
-        """Return where a string comes from: an asset, the place of the variables, or something else.
+        """Return the origins of a string: an asset, the path of the variables, or something else.
 
-        What no one passes on comes from nowhere, as an argument of a function that is never called.
+        The result is empty if nothing provides the string, such as for an argument of a function that is never called.
         """
         name = name.partition(":")[0]
         if (scope, name) in self.known:
             return self.known[scope, name]
-        self.known[scope, name] = frozenset({OTHER})  # for a cycle, and for a chain that no exporter makes
-        if self.depth < MOST_STEPS:
+        # This value counts in a cycle, and in a chain that is longer than any exporter makes.
+        self.known[scope, name] = frozenset({OTHER})
+        if self.depth < MAX_TRACE_DEPTH:
             self.depth += 1
             self.known[scope, name] = frozenset(self.trace(scope, name))
             self.depth -= 1
         return self.known[scope, name]
 
     def trace(self, scope: str, name: str) -> Iterator[str]:
-        """Yield the origins of a string, one step back."""
+        """Yield the origins of a string, from the node that provides it."""
         if scope != MAIN and name in self.arguments[scope]:
             yield from self.trace_argument(scope, self.arguments[scope][name])
             return
@@ -246,7 +257,7 @@ class GraphReader:
             yield OTHER
 
     def trace_variable(self, name: str) -> Iterator[str]:
-        """Yield the origins of all that is assigned to a variable of the main graph, such as the path of an asset."""
+        """Yield the origins of all strings that are assigned to a variable of the main graph, such as asset paths."""
         handle = self.nodes[MAIN].get(name.partition(":")[0])
         if handle is None or handle.op != "VarHandleOp":
             yield OTHER
@@ -260,15 +271,15 @@ class GraphReader:
         users = [
             n for n in self.nodes[MAIN].values() if handle.name in (source.partition(":")[0] for source in n.input)
         ]
-        assigned = [node for node in users if node.op == "AssignVariableOp"]
-        known = all(node.op in ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp") for node in users)
-        if len(shared) != 1 or not known or not assigned:
+        assignments = [node for node in users if node.op == "AssignVariableOp"]
+        has_known_users = all(node.op in ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp") for node in users)
+        if len(shared) != 1 or not has_known_users or not assignments:
             yield OTHER
-        for node in assigned:
+        for node in assignments:
             yield from self.origins(MAIN, node.input[1] if len(node.input) > 1 else "")
 
     def trace_argument(self, function: str, index: int) -> Iterator[str]:
-        """Yield the origins of an argument: what every caller passes, and what the object graph binds."""
+        """Yield the origins of an argument: the strings that callers pass, and the captures in the object graph."""
         for scope, node in self.callers.get(function, ()):
             sources = [] if node is None else [name for name in node.input if not name.startswith("^")]
             if index >= len(sources):
@@ -278,15 +289,15 @@ class GraphReader:
         objects = self.graph.object_graph_def
         if function in objects.concrete_functions:
             bound = objects.concrete_functions[function].bound_inputs
-            place = index - (len(self.arguments[function]) - len(bound))
-            yield ASSET if place >= 0 and bound[place] in self.asset_objects else OTHER
+            capture = index - (len(self.arguments[function]) - len(bound))
+            yield ASSET if capture >= 0 and bound[capture] in self.asset_objects else OTHER
 
     def adds_plain_names(self, scope: str, node: Any) -> bool:
-        """Whether what is joined to a path stays below it."""
+        """Return whether a StringJoin only adds names to a path that stay below it."""
         return all(self.is_plain_name(scope, name) for name in node.input[1:] if not name.startswith("^"))
 
     def is_plain_name(self, scope: str, name: str, depth: int = 3) -> bool:
-        """Whether a string is a constant that leads nowhere else, or one of two of them."""
+        """Return whether a string is a constant without `..`, or selected from two such constants."""
         node = self.nodes[scope].get(name.partition(":")[0])
         if node is None or not depth:
             return False
@@ -302,15 +313,15 @@ def read_strings(node: Any) -> list[bytes]:
 
 
 def saver_paths(node: Any) -> list[str]:
-    """Return the inputs that are paths: the first one, and of a merge the second too."""
+    """Return the inputs of a saver operator that are paths: the first one, and for a merge also the second."""
     inputs = [name for name in node.input if not name.startswith("^")]
     return inputs[:2] if node.op == "MergeV2Checkpoints" else inputs[:1] or [""]
 
 
-def describe_reaching(found: list[UnsafeOperator]) -> list[Mapping[str, str]]:
-    """Return what a build wants named, for `inspect`: each operator once."""
-    first = {one.operator: one for one in reversed(found)}
+def describe_reaching(unsafe: list[UnsafeOperator]) -> list[Mapping[str, str]]:
+    """Return the operators that a recipe must allow, for `inspect`. Each operator is listed once."""
+    first = {operator.operator: operator for operator in reversed(unsafe)}
     return [
-        {"path": name, "why": f"an operator of {one.place}, since {one.why}", "key": ALLOW}
-        for name, one in sorted(first.items())
+        {"path": name, "why": f"an operator of {operator.place}, since {operator.why}", "key": ALLOW}
+        for name, operator in sorted(first.items())
     ]

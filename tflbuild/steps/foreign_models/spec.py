@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of the domain `foreign_models`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import StepKind
 
 KINDS = (
-    # Keras file -> what it takes and gives, read in its configuration; nothing of it is built
+    # Reads the inputs and outputs of a Keras file from its configuration. No layer is built.
     StepKind(
         name="describe_keras",
         server="litert",

@@ -1,9 +1,9 @@
-"""List the operators of TensorFlow that a stranger's graph may have unasked: they compute, or keep state in memory.
+"""The allow list for TensorFlow operators of untrusted graphs: they only compute, or keep state in memory.
 
-This is a list of what is allowed, chosen from the registry of TensorFlow 2.21: an operator that a later release adds is
-refused until somebody has read it. Not in it are operators that read or write files (`ReadFile`, `ImmutableConst`,
-`DecodeProtoV2` with its descriptor file, every reader and dataset), call Python, other devices, hosts or compilers
-(`PyFunc`, `RemoteCall`, collectives, TPU, XLA), dump tensors (`Debug...`, summaries) or end the process (`Abort`).
+The operators were selected from the registry of TensorFlow 2.21. What a later release adds is refused until it has been
+reviewed. The list does not contain operators that read or write files (`ReadFile`, `ImmutableConst`, `DecodeProtoV2`
+with its descriptor file, every reader and dataset), that call Python, other devices, hosts or compilers (`PyFunc`,
+`RemoteCall`, collectives, TPU, XLA), that dump tensors (`Debug...`, summaries), or that end the process (`Abort`).
 """
 
 from __future__ import annotations
