@@ -242,7 +242,7 @@ def test_trained_filters_of_transposed_convolutions_are_constants_again(small):
 
 def test_a_layer_that_tf_keras_lacks_is_named(small):
     done = small.run("+recipe=net", "optimize=prune", "source.call='nets.py:strange'", "verify=none")
-    assert done.code == 2 and "the layer 'rms' (RMSNormalization) cannot be carried over to tf_keras" in done.err
+    assert done.code == 2 and "the layer 'rms' (RMSNormalization) cannot be converted to tf_keras" in done.err
 
 
 def test_a_learning_rate_that_breaks_the_model_is_refused(small):

@@ -157,7 +157,7 @@ def find_tensors(node: Any) -> Iterator[Any]:
 
 
 def is_reference(value: Any) -> bool:
-    """Return whether a list refers to an output: the name of a layer, the index of its call, the index of the output."""
+    """Return whether a list refers to an output: the name of a layer, the index of its call, and that of the output."""
     return (
         isinstance(value, (list, tuple))
         and len(value) in (3, 4)

@@ -1,7 +1,7 @@
 """Checks of SavedModels: the operators that would run when a model is loaded or called, and reach outside it.
 
 Operators that only compute are listed in `tensorflow_allow_list`. Three other kinds are common in SavedModels, and are
-allowed if it is certain which files they use: tables that are filled from an asset file, operators that save and restore
+allowed if it is certain which files they use: tables that are filled from an asset file, operators that save or restore
 the model's own variables, and operators that print to the screen.
 """
 

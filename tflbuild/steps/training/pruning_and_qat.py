@@ -1,4 +1,4 @@
-"""Pruning, clustering and quantization-aware training, as tensorflow-model-optimization does them."""
+"""Pruning, weight clustering and quantization-aware training with tensorflow-model-optimization (tfmot)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,26 @@ KERNELS = {
     "Embedding": "embeddings",
     "SeparableConv2D": "pointwise_kernel",
 }
-IN_GROUPS = ("Conv2D", "Dense")  # layers whose weights are pruned two of four
+# Layers for which tfmot supports the pattern two_of_four.
+IN_GROUPS = ("Conv2D", "Dense")
 TWO_OF_FOUR = (2, 4)
-MASKS = 20  # how often, at most, the share of zeros grows on its way
-EMA_DECAY = 0.999  # of tfmot's MovingAverageQuantizer
-RANGE_ROUNDS = 4  # each round sees one layer more behind a range that was too narrow
+# The maximum number of updates of the pruning masks.
+MASKS = 20
+# The decay of tfmot's MovingAverageQuantizer.
+EMA_DECAY = 0.999
+# A range that is too narrow limits the values of later layers. Each round corrects the ranges of one more layer.
+RANGE_ROUNDS = 4
 
 
 @dataclass
 class TrainingRecord:
-    """What was asked of which layers so far; `pruned` and `clustered` are by layer."""
+    """The results of the training steps so far.
+
+    Attributes:
+        pruned: For each pruned layer, its name, the number of weights and the number of zeros.
+        clustered: For each clustered layer, its name, the number of weights and the number of different values.
+        losses: Training step -> the loss of each epoch.
+    """
 
     pruned: list[Facts] = field(default_factory=list)
     clustered: list[Facts] = field(default_factory=list)
@@ -40,34 +50,46 @@ class TrainingRecord:
 
 
 def prune(model: Any, training: Training, progress: TrainingRecord) -> Any:
-    """Weights of least magnitude become zero, more and more over the first half of the training.
+    """Set the weights of the smallest magnitude to zero, in increasing number over the first half of the training.
 
-    Zhu and Gupta, arXiv:1710.01878, polynomial decay; with the pattern two_of_four two of each four neighbours.
+    The schedule is the polynomial decay of Zhu and Gupta, arXiv:1710.01878. With the pattern two_of_four, two of each
+    four consecutive weights become zero.
+
+    Args:
+        model: The tf_keras model.
+        training: The training.
+        progress: The record to which the results are added.
+
+    Returns:
+        The pruned model.
+
+    Raises:
+        WorkerError: No layer can be pruned, or too few weights became zero.
     """
     params = training.params
     pairs = params["pattern"] == "two_of_four"
-    settings: dict[str, Any] = {"pruning_schedule": schedule(training, float(params["sparsity"]), pairs)}
+    settings: dict[str, Any] = {"pruning_schedule": make_schedule(training, float(params["sparsity"]), pairs)}
     if pairs:
         settings["sparsity_m_by_n"] = TWO_OF_FOUR
-    chosen = names_of(model, IN_GROUPS if pairs else tuple(KERNELS), "pruned")
-    wrapped = wrap(model, chosen, lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, **settings))
+    layer_names = find_layers(model, IN_GROUPS if pairs else tuple(KERNELS), "pruned")
+    wrapped = wrap(model, layer_names, lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, **settings))
     progress.losses["prune"] = training.fit(wrapped, [tfmot.sparsity.keras.UpdatePruningStep()])
-    done = tfmot.sparsity.keras.strip_pruning(wrapped)
-    for layer, weights in weights_of(done, chosen):
+    pruned = tfmot.sparsity.keras.strip_pruning(wrapped)
+    for layer, weights in read_weights(pruned, layer_names):
         zeros = int((weights == 0).sum())
         progress.pruned.append({"layer": layer, "elements": weights.size, "zeros": zeros})
         if not pairs and zeros < int(float(params["sparsity"]) * weights.size):
             raise WorkerError(
-                f"pruning left too few zeros in '{layer}': {zeros / weights.size:.1%} of {weights.size:,} weights",
+                f"pruning made too few zeros in '{layer}': {zeros / weights.size:.1%} of {weights.size:,} weights",
                 where="optimize.epochs",
-                why=f"{params['sparsity']:.0%} was asked for, in {training.steps} training steps",
-                next_step="train longer: more epochs, or a smaller batch",
+                why=f"the recipe requires {params['sparsity']:.0%}, in {training.steps} training steps",
+                next_step="train longer, with more epochs or a smaller batch",
             )
-    return done
+    return pruned
 
 
-def schedule(training: Training, sparsity: float, pairs: bool) -> Any:
-    """When masks are made anew. The last one falls in the middle of the training."""
+def make_schedule(training: Training, sparsity: float, pairs: bool) -> Any:
+    """Return the schedule of the updates of pruning masks. The last update is in the middle of the training."""
     if pairs:
         return tfmot.sparsity.keras.ConstantSparsity(sparsity, begin_step=0, frequency=max(1, training.steps // MASKS))
     frequency = max(1, training.steps // 2 // MASKS)
@@ -76,10 +98,22 @@ def schedule(training: Training, sparsity: float, pairs: bool) -> Any:
 
 
 def cluster(model: Any, training: Training, progress: TrainingRecord) -> Any:
-    """Weights of a layer share few values. Where it was pruned, zero stays zero."""
+    """Reduce the weights of each layer to a few different values. Weights that were pruned stay zero.
+
+    Args:
+        model: The tf_keras model.
+        training: The training.
+        progress: The record to which the results are added.
+
+    Returns:
+        The clustered model.
+
+    Raises:
+        WorkerError: No layer can be clustered.
+    """
     clusters = int(training.params["clusters"])
-    found = names_of(model, tuple(KERNELS), "clustered")
-    chosen = [name for name, weights in weights_of(model, found) if len(np.unique(weights)) > clusters]
+    layer_names = find_layers(model, tuple(KERNELS), "clustered")
+    chosen = [name for name, weights in read_weights(model, layer_names) if len(np.unique(weights)) > clusters]
     settings = {
         "number_of_clusters": clusters,
         "cluster_centroids_init": tfmot.clustering.keras.CentroidInitialization.LINEAR,
@@ -87,36 +121,48 @@ def cluster(model: Any, training: Training, progress: TrainingRecord) -> Any:
     }
     wrapped = wrap(model, chosen, lambda layer: tfmot.clustering.keras.cluster_weights(layer, **settings))
     progress.losses["cluster"] = training.fit(wrapped)
-    done = tfmot.clustering.keras.strip_clustering(wrapped)
-    for layer, weights in weights_of(done, found):
+    clustered = tfmot.clustering.keras.strip_clustering(wrapped)
+    for layer, weights in read_weights(clustered, layer_names):
         progress.clustered.append({"layer": layer, "elements": weights.size, "distinct": len(np.unique(weights))})
-    return done
+    return clustered
 
 
 def train_quantized(model: Any, training: Training, progress: TrainingRecord) -> Any:
-    """Quantization-aware training, eight bits; zeros and clusters of the steps before are kept."""
+    """Train a model with simulated eight-bit quantization. Zeros and clusters of earlier training steps stay.
+
+    Args:
+        model: The tf_keras model.
+        training: The training.
+        progress: The record to which the results are added.
+
+    Returns:
+        The trained model, which contains its ranges.
+
+    Raises:
+        WorkerError: tfmot does not support the model.
+    """
     annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-    scheme = keeping_scheme(progress)
+    scheme = select_scheme(progress)
     try:
         quantized = tfmot.quantization.keras.quantize_apply(annotated, *([scheme] if scheme else []))
     except (ValueError, RuntimeError) as error:
         raise WorkerError(
-            "quantization-aware training does not take this model",
+            "quantization-aware training does not support this model",
             where="optimize.steps",
             why=str(error).strip().split("\n")[0][:500],
-            next_step="leave `qat` out of optimize.steps",
+            next_step="remove `qat` from optimize.steps",
         ) from error
     start_ranges(quantized, training.first())
     progress.losses["qat"] = training.fit(quantized)
     return tfmot.experimental.combine.strip_clustering_cqat(quantized) if progress.clustered else quantized
 
 
-def keeping_scheme(progress: TrainingRecord) -> Any:
-    """tfmot's scheme that keeps what earlier steps made, None where there were none."""
-    known = tfmot.experimental.combine
+def select_scheme(progress: TrainingRecord) -> Any:
+    """Return tfmot's scheme that preserves zeros and clusters; None if there was no earlier training step."""
+    schemes = tfmot.experimental.combine
     if progress.clustered:
-        return known.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=bool(progress.pruned))
-    return known.Default8BitPrunePreserveQuantizeScheme() if progress.pruned else None
+        return schemes.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=bool(progress.pruned))
+    return schemes.Default8BitPrunePreserveQuantizeScheme() if progress.pruned else None
 
 
 STEPS: dict[str, Callable[[Any, Training, TrainingRecord], Any]] = {
@@ -127,51 +173,61 @@ STEPS: dict[str, Callable[[Any, Training, TrainingRecord], Any]] = {
 
 
 def start_ranges(model: Any, fed: dict[str, tf.Tensor]) -> None:
-    """Let moving ranges begin where these samples lie, in place of tfmot's -6 to 6.
+    """Initialize the moving ranges with those of a few samples, instead of tfmot's -6 to 6.
 
-    tfmot moves a range by a thousandth a step, so that a short training would keep most of a range that
-    was made up. One call shows what a step adds; all other variables are put back.
+    tfmot moves a range by a thousandth per training step, so after a short training, most of an arbitrary initial range
+    would remain. The step that one call makes shows the range of the samples. All other variables are restored.
+
+    Args:
+        model: The tf_keras model with simulated quantization.
+        fed: The inputs for the samples, by name.
     """
-    moving = {id(one): one for one in model.variables if is_range(one)}
-    if not moving:
+    ranges = {id(variable): variable for variable in model.variables if is_range(variable)}
+    if not ranges:
         return
     for _ in range(RANGE_ROUNDS):
-        before = [(one, one.numpy()) for one in model.variables]
+        old_values = [(variable, variable.numpy()) for variable in model.variables]
         model(fed, training=True)
-        for one, old in before:
-            step = one.numpy() - old
-            one.assign(old + step / (1 - EMA_DECAY) if id(one) in moving else old)
+        for variable, old in old_values:
+            step = variable.numpy() - old
+            variable.assign(old + step / (1 - EMA_DECAY) if id(variable) in ranges else old)
 
 
 def is_range(variable: Any) -> bool:
-    """Whether a variable is an end of an activation's moving range; weights have ranges of their own."""
+    """Return whether a variable is an end of an activation's moving range. Ranges of weights do not count."""
     name: str = variable.name.split(":")[0]
     return name.endswith(("output_min", "output_max", "activation_min", "activation_max"))
 
 
-def names_of(model: Any, kinds: tuple[str, ...], what: str) -> list[str]:
-    """The layers that can be pruned or clustered. Raises WorkerError where there is none."""
-    found = [layer.name for layer in model.layers if type(layer).__name__ in kinds]
-    if not found:
-        has = ", ".join(sorted({type(layer).__name__ for layer in model.layers}))
+def find_layers(model: Any, kinds: tuple[str, ...], participle: str) -> list[str]:
+    """Return the names of the layers of some kinds. Raise WorkerError if there are none.
+
+    Args:
+        model: The tf_keras model.
+        kinds: The classes of layers.
+        participle: The word for the message: `pruned` or `clustered`.
+    """
+    names = [layer.name for layer in model.layers if type(layer).__name__ in kinds]
+    if not names:
+        model_kinds = ", ".join(sorted({type(layer).__name__ for layer in model.layers}))
         raise WorkerError(
-            f"the model has no layer that can be {what}",
+            f"the model has no layer that can be {participle}",
             where="optimize.steps",
-            why=f"these can: {', '.join(kinds)}; it has: {has}",
-            next_step="leave the step out",
+            why=f"supported layers: {', '.join(kinds)}; the model has: {model_kinds}",
+            next_step="remove the step from optimize.steps",
         )
-    return found
+    return names
 
 
-def wrap(model: Any, chosen: list[str], wrapper: Callable[[Any], Any]) -> Any:
-    """The model with these layers wrapped; weights are shared, not copied."""
+def wrap(model: Any, layer_names: list[str], wrapper: Callable[[Any], Any]) -> Any:
+    """Return the model with some layers wrapped. The weights are shared, not copied."""
     return tf_keras.models.clone_model(
-        model, clone_function=lambda layer: wrapper(layer) if layer.name in chosen else layer
+        model, clone_function=lambda layer: wrapper(layer) if layer.name in layer_names else layer
     )
 
 
-def weights_of(model: Any, chosen: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """(layer, its weights) of these layers."""
-    for name in chosen:
+def read_weights(model: Any, layer_names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the weights of each of these layers."""
+    for name in layer_names:
         layer = model.get_layer(name)
         yield name, getattr(layer, KERNELS[type(layer).__name__]).numpy()

@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of the domain `training`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import TENSORFLOW, StepKind
 
 KINDS = (
-    # Keras model x training samples -> the model, trained to be smaller or to bear quantization
+    # Trains a Keras model to become smaller, or to tolerate quantization.
     StepKind(
         name="optimize",
         server="tensorflow",

@@ -1,4 +1,4 @@
-"""Training on declared samples: the same batches in the same order, the same bytes each time."""
+"""Reproducible training on declared samples: equal batches in an equal order result in equal bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from tflbuild.steps.datasets.sample_files import Arrays, count_samples
 from tflbuild.steps.sources.preprocess import add_preprocessing
 from tflbuild.tflite.signature_checks import SourceTensorSpec, Specs
 
-THREADS = 4  # fixed: how sums are split among threads decides their last bits
+# The number is fixed, because the division of sums among threads decides their last bits.
+THREADS = 4
 PROBABILITY_TOLERANCE = 1e-3
-LOOKED_AT = 32  # samples that are looked at before training starts
+# The number of samples for checks before the training.
+FIRST_SAMPLES = 32
 
 OPTIMIZERS = {
     "adam": tf_keras.optimizers.Adam,
@@ -28,7 +30,10 @@ OPTIMIZERS = {
 
 
 def fix_randomness(seed: int) -> None:
-    """Before the first operation: seeds of Python, NumPy and TensorFlow, ordered kernels, a fixed number of threads."""
+    """Set the seeds of Python, NumPy and TensorFlow, deterministic kernels, and the number of threads.
+
+    Call it before the first operation of TensorFlow.
+    """
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
@@ -37,11 +42,15 @@ def fix_randomness(seed: int) -> None:
 
 @dataclass(frozen=True)
 class Training:
-    """The samples, what they are compared with, and for how long.
+    """The samples, targets and settings of a training.
 
-    `inputs` are what the artifact is fed, samples first; `models` what the model itself takes, by input
-    name. `source` is the model in tf_keras as it was; its outputs are the targets of the loss
-    `source_mse`, `labels` those of the others.
+    Attributes:
+        params: The parameters of the step.
+        inputs: The inputs of the artifact by name. The first axis of the arrays is the samples.
+        labels: int64 of shape [samples], or None. They are the targets of all losses except `source_mse`.
+        preprocess: `signature.preprocess` of the recipe, as JSON.
+        models: The shapes and types of the inputs of the model, by name.
+        source: The untrained tf_keras model. Its outputs are the targets of the loss `source_mse`.
     """
 
     params: Mapping[str, Any]
@@ -60,69 +69,87 @@ class Training:
         return self.steps_per_epoch * int(self.params["epochs"])
 
     def feed(self, indices: Any) -> dict[str, tf.Tensor]:
-        """These samples as the model takes them."""
+        """Return the inputs of the model for some samples."""
         fed = {name: tf.constant(np.asarray(array[indices])) for name, array in self.inputs.items()}
-        for one in self.preprocess:
-            name = one["input"]
+        for settings in self.preprocess:
+            name = settings["input"]
             fed[name] = add_preprocessing(
-                fed[name], one, SourceTensorSpec((None, *(self.models[name].shape or ())[1:]), self.models[name].dtype)
+                fed[name],
+                settings,
+                SourceTensorSpec((None, *(self.models[name].shape or ())[1:]), self.models[name].dtype),
             )
         return fed
 
     def first(self) -> dict[str, tf.Tensor]:
-        """A few samples."""
-        return self.feed(np.arange(min(LOOKED_AT, count_samples(self.inputs))))
+        """Return the inputs of the model for the first samples."""
+        return self.feed(np.arange(min(FIRST_SAMPLES, count_samples(self.inputs))))
 
     def targets(self, indices: Any, fed: Mapping[str, tf.Tensor]) -> Any:
-        """What the model shall give for them."""
+        """Return the targets for some samples."""
         if self.params["loss"] == "source_mse":
             return self.source(fed, training=False)
         assert self.labels is not None
         return tf.constant(self.labels[indices])
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
-        """All epochs, each in an order of its own."""
+        """Yield the inputs and targets of all batches of all epochs. Each epoch has another order of the samples."""
         count, batch = count_samples(self.inputs), int(self.params["batch"])
         step_progress.expect(self.steps)
         for epoch in range(int(self.params["epochs"])):
             order = np.random.default_rng([int(self.params["seed"]), epoch]).permutation(count)
             for start in step_progress.track(range(0, count, batch), 0):
-                indices = np.sort(order[start : start + batch])  # sorted: mapped files are read forwards
+                # Memory-mapped files are read faster in ascending order.
+                indices = np.sort(order[start : start + batch])
                 fed = self.feed(indices)
                 yield fed, self.targets(indices, fed)
 
     def fit(self, model: Any, callbacks: Sequence[Any] = ()) -> list[float]:
-        """Train in place; the loss of each epoch. Raises WorkerError when it is no number."""
+        """Train a model in place, with a learning rate that falls linearly to zero.
+
+        Args:
+            model: The tf_keras model.
+            callbacks: Callbacks of tf_keras.
+
+        Returns:
+            The loss of each epoch.
+
+        Raises:
+            WorkerError: A loss or a weight is not finite.
+        """
         rate = float(self.params["learning_rate"])
-        falling = tf_keras.optimizers.schedules.PolynomialDecay(rate, self.steps, end_learning_rate=0.0)
-        model.compile(OPTIMIZERS[self.params["optimizer"]](falling), loss(self.params["loss"]))
-        done = model.fit(
+        schedule = tf_keras.optimizers.schedules.PolynomialDecay(rate, self.steps, end_learning_rate=0.0)
+        model.compile(OPTIMIZERS[self.params["optimizer"]](schedule), make_loss(self.params["loss"]))
+        history = model.fit(
             self.batches(),
             steps_per_epoch=self.steps_per_epoch,
             epochs=int(self.params["epochs"]),
             callbacks=list(callbacks),
             verbose=2,
         )
-        losses = [float(value) for value in done.history["loss"]]
+        losses = [float(value) for value in history.history["loss"]]
         if not all(np.isfinite(values).all() for values in (losses, *model.get_weights())):
             raise WorkerError(
                 "training does not converge: the loss or a weight became NaN or infinite",
                 where="optimize.learning_rate",
                 why=f"losses by epoch: {losses}",
-                next_step=f"a smaller optimize.learning_rate than {rate:g}, or look at the dataset's scale",
+                next_step=f"set a smaller optimize.learning_rate than {rate:g}, or check the scale of the dataset",
             )
         return losses
 
 
-def loss(name: str) -> Any:
-    """The loss of this name."""
+def make_loss(name: str) -> Any:
+    """Return the loss of tf_keras for a value of `optimize.loss`."""
     if name == "source_mse":
         return tf_keras.losses.MeanSquaredError()
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=name == "crossentropy_logits")
 
 
 def require_trainable(training: Training, model: Any) -> None:
-    """Labels and outputs fit the loss. Raises WorkerError that says which loss would."""
+    """Check that the labels and the outputs of the model fit the loss.
+
+    Raises:
+        WorkerError: They do not fit. The message names a loss that fits, if there is one.
+    """
     name = training.params["loss"]
     if name == "source_mse":
         return
@@ -133,14 +160,14 @@ def require_trainable(training: Training, model: Any) -> None:
             where="optimize.loss",
             why=f"the model has {len(outputs)} output(s), the first of shape {outputs[0].shape.as_list()}, "
             f"and the dataset {'no' if training.labels is None else ''} labels",
-            next_step="optimize.loss=source_mse trains towards the source's own outputs, without labels",
+            next_step="use optimize.loss=source_mse, which trains towards the source's own outputs, without labels",
         )
     scores = np.asarray(outputs[0])
     classes = scores.shape[1]
     if training.labels.min() < 0 or training.labels.max() >= classes:
         raise WorkerError(
-            f"the training labels go from {training.labels.min()} to {training.labels.max()},"
-            f" and the model has {classes} classes",
+            f"the training labels are from {training.labels.min()} to {training.labels.max()},"
+            f" but the model has {classes} classes",
             where="optimize.dataset.label",
         )
     sums_to_one = scores.min() >= 0 and np.abs(scores.sum(-1) - 1).max() <= PROBABILITY_TOLERANCE
@@ -151,7 +178,9 @@ def require_trainable(training: Training, model: Any) -> None:
             where="optimize.loss",
             why="on the first training samples they "
             + (
-                "are probabilities: a row sums to 1" if sums_to_one else "are no probabilities: a row does not sum to 1"
+                "are probabilities: each row sums to 1"
+                if sums_to_one
+                else "are not probabilities: a row does not sum to 1"
             ),
-            next_step=f"optimize.loss={other}",
+            next_step=f"use optimize.loss={other}",
         )
