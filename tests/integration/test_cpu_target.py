@@ -87,7 +87,7 @@ def test_a_model_with_free_sizes_is_profiled_at_those_that_it_is_fed(tmp_path):
     assert len(inquiry.ask(3)["profiles"]) == 3
     found = litert_benchmark.run(asked)
     assert {one["op"] for one in found["profile"]["operators"]} >= {"SIGN"} and found["model_peak_bytes"] > 0
-    assert "a free size of in0 was 1: a larger input takes longer" in found["notes"]
+    assert "dynamic dimensions of in0 were 1; a larger input takes longer" in found["notes"]
 
 
 def test_a_second_signature_is_told_of_as_well(tmp_path):

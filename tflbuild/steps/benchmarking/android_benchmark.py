@@ -1,6 +1,6 @@
-"""The step `benchmark_android`: the artifact timed on an Android device over adb, by TFLite's own `benchmark_model`.
+"""The step `benchmark_android`: TFLite's own `benchmark_model` times the artifact on an Android device, through adb.
 
-Everything that is told was measured and printed by that tool on that device. What it does not print is None.
+All figures were measured and printed by that tool on that device. A figure that it does not print is None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from tflbuild.steps.benchmarking.benchmark_output import BenchmarkRun, parse
 
 FOLDER = "/data/local/tmp"
 BINARY = f"{FOLDER}/benchmark_model"
-SECONDS = 600.0  # for one command; benchmark_model ends its runs after 150 s by itself
+# The time limit of one command. benchmark_model ends its runs after 150 s.
+SECONDS = 600.0
 DEVICE_STATES = {
     "unauthorized": "allow this computer on the device's screen, then again",
     "offline": "plug it in again, or `adb reconnect`",
@@ -39,14 +40,14 @@ PROPERTIES = (
     "ro.product.cpu.abi",
 )
 BUILD_IT = (
-    "give target.benchmark_binary the path of an Android build of benchmark_model (arm64-v8a for most phones), or"
+    "set target.benchmark_binary to the path of an Android build of benchmark_model (arm64-v8a for most phones), or"
     f" push one to {BINARY}"
 )
 
 
 @dataclass(frozen=True)
 class AndroidDevice:
-    """A line of `adb devices`. `state` is `device` for one that can be used."""
+    """A line of `adb devices`. A usable device has the state `device`."""
 
     serial: str
     state: str
@@ -54,13 +55,17 @@ class AndroidDevice:
 
 @dataclass(frozen=True)
 class Adb:
-    """The program, and the device that it speaks to, "" before one is chosen."""
+    """The program adb, and the serial number of its device, "" before one is chosen."""
 
     program: str
     serial: str = ""
 
     def __call__(self, *arguments: str) -> str:
-        """What a command printed, its errors too. Raises WorkerError when it failed."""
+        """Run a command, and return what it printed, including errors.
+
+        Raises:
+            WorkerError: The command failed.
+        """
         chosen = ["-s", self.serial] if self.serial else []
         command = [self.program, *chosen, *arguments]
         try:
@@ -89,19 +94,27 @@ class Adb:
         return text
 
     def shell(self, *words: str) -> str:
-        """A command on the device."""
+        """Run a command on the device."""
         return self("shell", shlex.join(words))
 
     def has(self, path: str) -> bool:
-        """Whether a file is there."""
+        """Return whether a file exists on the device."""
         return "yes" in self("shell", f"test -f {shlex.quote(path)} && echo yes || echo no")
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs benchmark.json; facts: the same.
+    """Time and profile the artifact on the device, and write benchmark.json.
 
-    `params.target`: delegate (xnnpack | none | gpu), threads, benchmark_binary (a path here, "" for the one on the
-    device), serial ("" for the only device), adb (a path, "" for the one on PATH). `params.runs` at least are timed.
+    Args:
+        request: `params.target` has `delegate` (xnnpack, none or gpu), `threads`, `benchmark_binary` (a path on this
+            host, "" for the one on the device), `serial` ("" for the only device) and `adb` (a path, "" for the one on
+            PATH). `params.runs` is the smallest number of timed inferences.
+
+    Returns:
+        The content of benchmark.json.
+
+    Raises:
+        WorkerError: No device or tool is available, or the tool failed.
     """
     target = request.params["target"]
     adb = open_device(target.get("adb", ""), target.get("serial", ""))
@@ -113,7 +126,8 @@ def run(request: StepRequest) -> Facts:
         timed = parse(adb.shell(binary, *flags))
         profiled = parse(adb.shell(binary, *flags, "--enable_op_profiling=true"))
     finally:
-        with suppress(WorkerError):  # a device that is gone: what went wrong before is the reason
+        # If the device is gone, the error before is the one to report.
+        with suppress(WorkerError):
             adb.shell("rm", "-f", model)
     report = report_of(adb, target, timed, profiled)
     request.write_json("benchmark.json", report)
@@ -121,33 +135,45 @@ def run(request: StepRequest) -> Facts:
 
 
 def find_adb(program: str) -> str:
-    """The program. Raises WorkerError where there is none."""
-    found = shutil.which(program or "adb")
-    if found is None:
+    """Return the path of adb.
+
+    Raises:
+        WorkerError: It is not installed.
+    """
+    path = shutil.which(program or "adb")
+    if path is None:
         raise WorkerError(
             "an Android device cannot be reached: there is no adb",
             kind="environment",
-            why=f"{program} is no program" if program else "it is not on PATH",
+            why=f"{program} is not a program" if program else "it is not on PATH",
             next_step="install Android's platform tools, plug a device in and allow USB debugging",
         )
-    return found
+    return path
 
 
 def open_device(program: str, serial: str) -> Adb:
-    """The device that is meant. Raises WorkerError where there is none, or several and none is named."""
+    """Choose the device.
+
+    Raises:
+        WorkerError: There is none, or there are several and none is named.
+    """
     adb = Adb(find_adb(program))
     return Adb(adb.program, choose(attached(adb("devices")), serial))
 
 
 def attached(text: str) -> list[AndroidDevice]:
-    """What `adb devices` lists; lines of its daemon begin with an asterisk."""
+    """Return the devices in the output of `adb devices`. Lines of its daemon start with an asterisk."""
     _, _, listed = text.partition("List of devices attached")
     found = [line.split() for line in listed.split("\n") if line.strip() and not line.startswith("*")]
     return [AndroidDevice(words[0], words[1]) for words in found if len(words) > 1]
 
 
 def choose(devices: Sequence[AndroidDevice], serial: str) -> str:
-    """The serial number of the device to use. Raises WorkerError where that is not clear."""
+    """Return the serial number of the device to use.
+
+    Raises:
+        WorkerError: There is none, or there are several and none is named.
+    """
     usable = [one.serial for one in devices if one.state == "device"]
     named = [one for one in devices if one.serial == serial] if serial else list(devices)
     if serial and serial in usable:
@@ -179,7 +205,11 @@ def choose(devices: Sequence[AndroidDevice], serial: str) -> str:
 
 
 def push_binary(adb: Adb, binary: str) -> str:
-    """Where `benchmark_model` is on the device. Raises WorkerError where there is none."""
+    """Return the path of `benchmark_model` on the device, after copying it if a path is set.
+
+    Raises:
+        WorkerError: There is none.
+    """
     if not binary:
         if adb.has(BINARY):
             return BINARY
@@ -191,27 +221,27 @@ def push_binary(adb: Adb, binary: str) -> str:
         )
     if not Path(binary).is_file():
         raise WorkerError(f"{binary} is no file", kind="recipe", where="target.benchmark_binary", next_step=BUILD_IT)
-    there = f"{FOLDER}/tflbuild-benchmark_model"
-    adb("push", binary, there)
-    adb.shell("chmod", "755", there)
-    return there
+    remote_path = f"{FOLDER}/tflbuild-benchmark_model"
+    adb("push", binary, remote_path)
+    adb.shell("chmod", "755", remote_path)
+    return remote_path
 
 
 def flags_of(model: str, target: dict[str, Json], runs: int) -> list[str]:
-    """The tool's flags."""
+    """Return the flags of the tool."""
     delegate = DELEGATES[target.get("delegate", "xnnpack")]
     return [f"--graph={model}", f"--num_threads={target.get('threads', 1)}", f"--num_runs={runs}", *delegate]
 
 
 def device_name(adb: Adb) -> str:
-    """`Google Pixel 7 (panther), Android 14, API 34, arm64-v8a`, as the device says."""
-    told = {name: adb.shell("getprop", name).strip() for name in PROPERTIES}
-    maker, model, code, release, api, abi = (told[name] for name in PROPERTIES)
-    return f"{maker} {model} ({code}), Android {release}, API {api}, {abi}"
+    """Return the name of the device from its properties: `Google Pixel 7 (panther), Android 14, API 34, arm64-v8a`."""
+    values = {name: adb.shell("getprop", name).strip() for name in PROPERTIES}
+    vendor, model, code, release, api, abi = (values[name] for name in PROPERTIES)
+    return f"{vendor} {model} ({code}), Android {release}, API {api}, {abi}"
 
 
 def report_of(adb: Adb, target: dict[str, Json], timed: BenchmarkRun, profiled: BenchmarkRun) -> dict[str, Json]:
-    """The benchmark's report. Times are milliseconds."""
+    """Return the content of benchmark.json, with times in milliseconds."""
     return {
         "device": device_name(adb),
         "serial": adb.serial,

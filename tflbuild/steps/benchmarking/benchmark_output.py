@@ -1,7 +1,4 @@
-"""What TFLite's and LiteRT's `benchmark_model` prints, read. Newer ones write INFO: before each line, and percentiles.
-
-Raises WorkerError where the tool printed no timings: then it failed, and its last error line says why.
-"""
+"""Parser of the output of TFLite's and LiteRT's `benchmark_model`. New versions print INFO: and percentiles."""
 
 from __future__ import annotations
 
@@ -31,13 +28,14 @@ ROW = re.compile(
 LAYER = re.compile(r"^\[?(?P<layer>.*?)\]?:(?P<index>\d+)$")
 DELEGATE_PREFIX = "Delegate/"
 MS_PER_US = 1e-3
-MB = 1 << 20  # what the tool calls MB
+# The unit that the tool calls MB.
+MB = 1 << 20
 FAILED = re.compile(r"ERROR|[Ff]ailed|FAIL|error:")
 
 
 @dataclass(frozen=True)
 class ProfileLine:
-    """A line of the profile: an operator, or one of a delegate's. `layer` is "" where the tool tells none."""
+    """A line of the profile: an operator of the model or of a delegate. `layer` is "" if the tool does not name it."""
 
     op: str
     layer: str
@@ -46,7 +44,7 @@ class ProfileLine:
     delegate: bool
 
     def as_json(self) -> dict[str, Json]:
-        """As the host's profile has it."""
+        """Return the line in the form of the host's profile."""
         return {
             "op": "" if self.delegate else self.op,
             "layer": self.layer,
@@ -59,7 +57,10 @@ class ProfileLine:
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """One run of the tool. `stats` are its own words for the timed inferences, microseconds but for `count`."""
+    """One run of the tool.
+
+    `stats` has the tool's names for the timed inferences, in microseconds except for `count`.
+    """
 
     init_us: float
     first_us: float
@@ -74,10 +75,10 @@ class BenchmarkRun:
     operators: tuple[ProfileLine, ...]
 
     def as_json(self) -> dict[str, Json]:
-        """Figures in milliseconds; p5, p50 and p95 are None for an older tool, which tells means alone."""
+        """Return the figures in milliseconds. p5, p50 and p95 are None for an old tool, which only prints means."""
         names = {"p5_ms": "p5", "p50_ms": "median", "p95_ms": "p95"}
         names |= {"least_ms": "min", "most_ms": "max", "std_ms": "std"}
-        notes = ["the delegate took nothing: the CPU ran all of it"] if self.declined else []
+        notes = ["the delegate ran no operator: the CPU ran all of them"] if self.declined else []
         return {
             "runs": int(self.stats["count"]) if "count" in self.stats else None,
             "mean_ms": self.mean_us * MS_PER_US,
@@ -94,18 +95,25 @@ class BenchmarkRun:
 
 
 def parse(text: str) -> BenchmarkRun:
-    """The tool's output."""
+    """Parse the output of the tool.
+
+    Raises:
+        WorkerError: The tool printed no timings, so it failed. The reason is its last error line.
+    """
     lines = [LEVEL.sub("", line) for line in text.split("\n")]
     timings = next(filter(None, map(TIMINGS.search, lines)), None)
     if timings is None:
-        told = [line.strip() for line in text.split("\n") if line.strip()]
-        why = next((line for line in told if FAILED.search(line)), told[-1] if told else "it printed nothing")
-        raise WorkerError("benchmark_model did not time the artifact on the device", kind="build", why=why)
+        printed_lines = [line.strip() for line in text.split("\n") if line.strip()]
+        reason = next(
+            (line for line in printed_lines if FAILED.search(line)),
+            printed_lines[-1] if printed_lines else "it printed nothing",
+        )
+        raise WorkerError("benchmark_model did not time the artifact on the device", kind="build", why=reason)
     counts = [line for line in lines if COUNT.match(line)]
     memory = next(filter(None, map(MEMORY.search, lines)), None)
-    applied = [found for line in lines if (found := REPLACED.search(line))]
-    replaced = [found for found in applied if found[3] == applied[0][3]]  # one delegate, subgraph by subgraph
-    init, first, warmup, mean = (float(one) for one in timings.groups())
+    applied = [match for line in lines if (match := REPLACED.search(line))]
+    replaced = [match for match in applied if match[3] == applied[0][3]]  # one delegate, subgraph by subgraph
+    init, first, warmup, mean = (float(value) for value in timings.groups())
     return BenchmarkRun(
         init_us=init,
         first_us=first,
@@ -113,31 +121,31 @@ def parse(text: str) -> BenchmarkRun:
         mean_us=mean,
         stats={name: float(value) for name, value in FIELD.findall(counts[-1])} if counts else {},
         memory_bytes=int(float(memory[1]) * MB) if memory else None,
-        on_delegate=sum(int(found[1]) for found in replaced) if replaced else None,
-        ops=sum(int(found[2]) for found in replaced) if replaced else None,
-        partitions=sum(int(found[4]) for found in replaced) if replaced else None,
+        on_delegate=sum(int(match[1]) for match in replaced) if replaced else None,
+        ops=sum(int(match[2]) for match in replaced) if replaced else None,
+        partitions=sum(int(match[4]) for match in replaced) if replaced else None,
         declined=any(DECLINED in line for line in lines),
         operators=tuple(operators(lines)),
     )
 
 
 def operators(lines: list[str]) -> list[ProfileLine]:
-    """The profile's table of operators in the order they ran."""
-    start = next((place for place, line in enumerate(lines) if PROFILE in line), None)
+    """Return the operators of the profile in the order in which they ran."""
+    start = next((number for number, line in enumerate(lines) if PROFILE in line), None)
     if start is None:
         return []
-    found = []
+    entries = []
     for line in lines[start + 1 :]:
         if NEXT_TABLE in line:
             break
         row = ROW.match(line)
         if row:
-            found.append(entry(row))
-    return found
+            entries.append(entry(row))
+    return entries
 
 
 def entry(row: re.Match[str]) -> ProfileLine:
-    """One row: `CONV_2D 0.0 3.73 3.64 16.5% 16.9% 0.000 1 [layer]:1`."""
+    """Parse a row: `CONV_2D 0.0 3.73 3.64 16.5% 16.9% 0.000 1 [layer]:1`."""
     kind, named = row["kind"], LAYER.match(row["name"])
     delegate = kind.startswith((DELEGATE_PREFIX, "TfLite")) or row["name"].startswith(DELEGATE_PREFIX)
     layer = "" if delegate or named is None else named["layer"]

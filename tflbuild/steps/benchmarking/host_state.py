@@ -1,6 +1,7 @@
-"""This host, as a record beside figures that were measured on it: what it is, and how busy it was. Linux's own files.
+"""Properties and load of this host, recorded with the figures that were measured on it.
 
-What cannot be read is "" or None: a virtual machine has no governor, a container may hide much.
+They are read from files of Linux. A property that cannot be read is "" or None: a virtual machine has no governor, and
+a container may hide others.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def cpu_model() -> str:
-    """The CPU's name, its architecture where it tells none (as most ARM boards)."""
+    """Return the name of the CPU, or its architecture if it has none, as on most Arm boards."""
     return _field("model name") or _field("Hardware") or platform.machine()
 
 
 def cores() -> int:
-    """How many this process may run on."""
+    """Return the number of cores on which this process may run."""
     return len(os.sched_getaffinity(0))
 
 
 def device() -> str:
-    """`this host: NAME, N cores`."""
+    """Return the name of this host: `this host: NAME, N cores`."""
     count = cores()
     return f"this host: {cpu_model()}, {count} core{'' if count == 1 else 's'}"
 
 
 def is_x86() -> bool:
-    """Whether kernels here are those of PCs, not of phones."""
+    """Return whether kernels on this host are those of PCs, not of phones."""
     return platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")
 
 
 def environment() -> dict[str, Json]:
-    """What this host is, and its state now."""
+    """Return the properties of this host and its present state."""
     return {
         "cpu": cpu_model(),
         "machine": platform.machine(),
@@ -53,20 +54,24 @@ def environment() -> dict[str, Json]:
 
 
 def frequency() -> float | None:
-    """The first core's clock in MHz, now; None where the kernel does not tell, as in most virtual machines."""
-    told = _read(CPUFREQ / "scaling_cur_freq")
-    return int(told) / 1000 if told.isdigit() else None
+    """Return the present clock of the first core in MHz, or None if the kernel does not report it."""
+    kilohertz = _read(CPUFREQ / "scaling_cur_freq")
+    return int(kilohertz) / 1000 if kilohertz.isdigit() else None
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What took the CPU away from this process since it began to be counted."""
+    """Counters of CPU time that others used instead of this process."""
 
     preemptions: int
     stolen_ticks: int
 
     def since(self) -> dict[str, Json]:
-        """`preemptions`: how often another process was run instead; `stolen_s`: what the hypervisor took, all cores."""
+        """Return the difference since these counters were read.
+
+        `preemptions` is how often another process ran instead, and `stolen_s` the time that the hypervisor took on all
+        cores.
+        """
         now = disturbance()
         ticks = os.sysconf("SC_CLK_TCK")
         return {
@@ -76,9 +81,9 @@ class Disturbance:
 
 
 def disturbance() -> Disturbance:
-    """As it is now."""
-    told = _read(Path("/proc/stat")).split("\n")[0].split()
-    stolen = int(told[8]) if len(told) > 8 else 0
+    """Return the present counters."""
+    fields = _read(Path("/proc/stat")).split("\n")[0].split()
+    stolen = int(fields[8]) if len(fields) > 8 else 0
     return Disturbance(resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, stolen)
 
 

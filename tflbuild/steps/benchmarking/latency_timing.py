@@ -1,6 +1,6 @@
-"""How long a call takes: warmed up until it is steady, then run until the median is known to a stated precision.
+"""Measurement of latency: warm up until calls are steady, then run until the median is known to a given precision.
 
-All times are milliseconds. Nothing here knows what is called, nor how the clock goes: both are given.
+All times are in milliseconds. The function and the clock are arguments.
 """
 
 from __future__ import annotations
@@ -14,25 +14,36 @@ from itertools import groupby, pairwise
 from tflbuild.core.digest import Json
 
 CONFIDENCE = 0.95
-EXACT = 1000  # runs up to which ranks come from the binomial distribution itself
-QUANTILE = 1.959963984540054  # of the normal distribution, at (1 + CONFIDENCE) / 2
-WINDOW = 10  # calls whose median is held against that of the calls before them
-WARM_SHARE = 0.25  # of all the time there is, for warming up
-MOST_RUNS = 100_000  # enough for a call of less than a microsecond
-DRIFTED = 0.05  # from this difference between the halves on it is told
-GROWTH = 1.25  # runs are judged after so many times as many: judging between them disturbs them
-LEAST_SECONDS = 0.5  # of runs: a clock that changes, and a neighbour that comes and goes, are not seen in less
+# The number of runs up to which ranks are computed from the binomial distribution.
+EXACT = 1000
+# The quantile of the normal distribution at (1 + CONFIDENCE) / 2.
+QUANTILE = 1.959963984540054
+# The number of calls whose median is compared with that of the calls before them.
+WINDOW = 10
+# The fraction of the total time for warming up.
+WARM_SHARE = 0.25
+# This is enough for a call of less than a microsecond.
+MOST_RUNS = 100_000
+# The difference between the halves of the runs from which on it is reported.
+DRIFTED = 0.05
+# The precision is computed again after this many times as many runs, because computing it disturbs the runs.
+GROWTH = 1.25
+# The shortest time of all runs. Changes of the clock, and other processes, are not visible in a shorter one.
+LEAST_SECONDS = 0.5
 NS_PER_MS = 1e6
 NS_PER_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingEffort:
-    """How much is done for a figure.
+    """The effort of a measurement.
 
-    `precision`: how far the ends of the median's interval may lie from it, as a share of it. At least `runs` and
-    `warmup` calls, and half a second of runs (of very short ones, 100,000); at most `most_seconds` for all of them,
-    though two are always timed.
+    Attributes:
+        runs: The smallest number of timed calls.
+        warmup: The smallest number of calls before.
+        precision: The largest distance of the ends of the median's interval from the median, as a fraction of it.
+        most_seconds: The longest time for all calls, although two are always timed. Runs take at least half a second,
+            unless there are 100,000.
     """
 
     runs: int
@@ -43,7 +54,14 @@ class TimingEffort:
 
 @dataclass(frozen=True)
 class Timing:
-    """What was timed: every run in order, how many calls came before, and whether they had become steady."""
+    """The result of a measurement.
+
+    Attributes:
+        times: The time of every run, in order.
+        warmups: The number of calls before.
+        steady: Whether the calls had become steady.
+        precision: The requested precision.
+    """
 
     times: tuple[float, ...]
     warmups: int
@@ -56,11 +74,11 @@ class Timing:
 
     @property
     def reached(self) -> bool:
-        """Whether the median is known to the precision that was asked for."""
+        """Return whether the median is known to the requested precision."""
         return half_width(self.times) <= self.precision
 
     def as_json(self) -> dict[str, Json]:
-        """Figures as the benchmark's report has them."""
+        """Return the figures of the benchmark's report."""
         ordered = sorted(self.times)
         median, width = quantile(ordered, 0.5), half_width(self.times)
         return {
@@ -84,7 +102,7 @@ class Timing:
         }
 
     def notes(self) -> list[str]:
-        """What a person has to know of these figures, in words."""
+        """Return notes for the user on the reliability of the figures."""
         found = []
         if not self.steady:
             found.append(f"calls had not become steady after {self.warmups} of warm-up")
@@ -103,7 +121,11 @@ class Timing:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Of sorted values, between the two nearest in proportion. Raises ValueError for none."""
+    """Return a quantile of sorted values, interpolated between the two nearest ones.
+
+    Raises:
+        ValueError: There are no values.
+    """
     if not ordered:
         raise ValueError("no values")
     place = share * (len(ordered) - 1)
@@ -113,10 +135,11 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def rank_of_interval(count: int) -> int:
-    """The rank, from 1, of the value at which the median's interval begins; it ends at the same from the other end.
+    """Return the rank, from 1, of the value at which the median's confidence interval begins.
 
-    0 where so few values (below 6) allow no interval of this confidence. Whatever the values' distribution, the
-    median lies below the k-th smallest of n with the probability that fewer than k of n fair coins show heads.
+    The interval ends at the same rank from the end. The rank is 0 if there are too few values (below 6) for an interval
+    of this confidence. Whatever the distribution of the values, the probability that the median is below the k-th
+    smallest of n values is that of fewer than k heads in n throws of a fair coin.
     """
     tail = (1 - CONFIDENCE) / 2
     if count > EXACT:
@@ -131,10 +154,10 @@ def rank_of_interval(count: int) -> int:
 
 
 def effective_count(times: Sequence[float]) -> int:
-    """How many independent runs would tell as much: fewer where slow runs come together.
+    """Return the number of independent runs with the same information: fewer if slow runs are next to each other.
 
-    As for a series in which each value remembers the one before: n (1 - r) / (1 + r), r being their correlation, which
-    a short series shows too small by about (1 + 3 r) / n.
+    For a series in which each value depends on the one before it is n (1 - r) / (1 + r), where r is their correlation.
+    A short series underestimates r by about (1 + 3 r) / n.
     """
     count, shown = len(times), serial_correlation(times)
     remembered = min(1.0, max(0.0, shown + (1 + 3 * shown) / count))
@@ -142,14 +165,20 @@ def effective_count(times: Sequence[float]) -> int:
 
 
 def interval_of_median(times: Sequence[float]) -> tuple[float, float]:
-    """The confidence interval of the median of runs in order, by order statistics; of too few, all of them."""
+    """Return the confidence interval of the median of runs in order, by order statistics.
+
+    For too few runs it contains all of them.
+    """
     ordered, count = sorted(times), max(1, effective_count(times))
     rank = max(1, math.floor(rank_of_interval(count) * len(times) / count))
     return ordered[rank - 1], ordered[-rank]
 
 
 def half_width(times: Sequence[float]) -> float:
-    """How far the farther end of the interval lies from the median, as a share of it; infinite for too few runs."""
+    """Return the distance from the median to the farther end of its interval, relative to the median.
+
+    It is infinite for too few runs.
+    """
     median = quantile(sorted(times), 0.5)
     if rank_of_interval(effective_count(times)) < 1 or median <= 0:
         return math.inf
@@ -158,7 +187,7 @@ def half_width(times: Sequence[float]) -> float:
 
 
 def drift(times: Sequence[float]) -> float:
-    """How much slower the last half of the runs was than the first, by their medians, as a share of the first."""
+    """Return by how much the last half of the runs was slower than the first, by medians, relative to the first."""
     half = len(times) // 2
     if half < 1:
         return 0.0
@@ -167,14 +196,17 @@ def drift(times: Sequence[float]) -> float:
 
 
 def serial_correlation(times: Sequence[float]) -> float:
-    """How a run's rank goes with that of the next one: 0 for independent runs, 1 where slow ones follow slow ones."""
+    """Return the correlation of a run's rank with that of the next run.
+
+    It is 0 for independent runs, and 1 if slow runs follow slow runs.
+    """
     ranks = centred_ranks(times)
     total = sum(rank * rank for rank in ranks)
     return sum(one * other for one, other in pairwise(ranks)) / total if total else 0.0
 
 
 def centred_ranks(values: Sequence[float]) -> list[float]:
-    """Each value's rank, 0 for the middle one. Equal values, which a coarse clock gives, share theirs."""
+    """Return each value's rank relative to the middle. Equal values, which a coarse clock causes, share their rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     first = 0
@@ -190,7 +222,13 @@ def centred_ranks(values: Sequence[float]) -> list[float]:
 def measure(
     call: Callable[[], object], effort: TimingEffort, clock: Callable[[], int] = time.perf_counter_ns
 ) -> Timing:
-    """Warm up, then time calls one by one. `clock` gives nanoseconds."""
+    """Warm up, then time calls one by one.
+
+    Args:
+        call: The function to time.
+        effort: The effort.
+        clock: Returns nanoseconds.
+    """
     started = clock()
     ends = started + effort.most_seconds * NS_PER_S
     warmups, steady = warm_up(call, effort, clock, started + WARM_SHARE * effort.most_seconds * NS_PER_S)
@@ -214,9 +252,12 @@ def measure(
 def warm_up(
     call: Callable[[], object], effort: TimingEffort, clock: Callable[[], int], ends: float
 ) -> tuple[int, bool]:
-    """(calls made, whether they became steady): until a window's median is that of the one before, within `precision`.
+    """Call until the median of a window differs from that of the window before by at most `precision`.
 
-    At least `warmup` calls; no more once the time is over.
+    At least `warmup` calls are made, and none after the time `ends`.
+
+    Returns:
+        The number of calls, and whether they became steady.
     """
     calls, before = 0, math.inf
     while True:

@@ -1,4 +1,4 @@
-"""The step `benchmark`: what the artifact takes of this host, how sure that is, and which operators it goes to."""
+"""The step `benchmark`: latency of the artifact on this host, its confidence interval, its memory and its profile."""
 
 from __future__ import annotations
 
@@ -21,26 +21,36 @@ from tflbuild.tflite.tflite_reader import read_model
 RUNTIME = "ai-edge-litert"
 PRECISION = 0.02
 MOST_SECONDS = 30.0
-TOLD = 20  # operators that are told of in the facts; benchmark.json has all of them
+# The number of operators in the facts. benchmark.json has all of them.
+LISTED_OPERATORS = 20
 SEED = 20
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs benchmark.json; facts: the same, of the profile the slowest operators alone.
+    """Measure the artifact, and write benchmark.json.
 
-    Times are milliseconds an inference, inputs already set. `params.again` is there for the key alone: with another
-    one the step is another, and everything is measured anew.
+    Times are in milliseconds for one inference, without setting inputs. `params.again` is only part of the cache key:
+    with another value everything is measured again.
+
+    Args:
+        request: Parameters: `delegate`, `threads`, `runs`, `warmup`, and optionally `precision` and `most_seconds`.
+
+    Returns:
+        The content of benchmark.json, with only the slowest operators of the profile.
+
+    Raises:
+        WorkerError: The artifact does not run.
     """
     params = request.params
     before, disturbed = host_state.environment(), host_state.disturbance()
     key = request.read_json("signature")["key"]
-    running = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
-    feed = set_inputs(running)
-    timing = timing_of(running, effort_of(params))
+    runner = open_signature(request.inputs["model"], key, params["delegate"], params["threads"])
+    feed = set_inputs(runner)
+    timing = timing_of(runner, effort_of(params))
     disturbance = disturbed.since()
     model = read_model(request.inputs["model"])
-    inquiry = make_profile_request(request, model, key, feed, params["delegate"], params["threads"])
-    told = inquiry.ask(0)
+    profile_request = make_profile_request(request, model, key, feed, params["delegate"], params["threads"])
+    memory = profile_request.ask(0)
     notes = [*timing.notes(), *notes_of(before, params["threads"], disturbance, len(timing.times))]
     report = {
         "host": params["host"],
@@ -48,21 +58,22 @@ def run(request: StepRequest) -> Facts:
         "delegate": params["delegate"],
         "threads": params["threads"],
         **timing.as_json(),
-        "model_peak_bytes": told.get("peak_bytes"),  # `peak_bytes` is what the executor calls a step's own memory
-        "model_peak_bytes_why": told.get("error", ""),
+        # In the executor, `peak_bytes` is the memory of the step itself.
+        "model_peak_bytes": memory.get("peak_bytes"),
+        "model_peak_bytes_why": memory.get("error", ""),
         "environment": {**before, "runtime": f"{RUNTIME} {version(RUNTIME)}", "mhz_after": host_state.frequency()},
         "disturbance": disturbance,
         "inputs": {name: f"{value.dtype} {list(value.shape)}" for name, value in feed.items()},
-        "notes": [*notes, *size_notes(running)],
-        "profile": profile(inquiry, model, placement_of(running, model), version(RUNTIME)),
+        "notes": [*notes, *size_notes(runner)],
+        "profile": profile(profile_request, model, placement_of(runner, model), version(RUNTIME)),
     }
     request.write_json("benchmark.json", report)
-    shown = report["profile"]["operators"][:TOLD]
+    shown = report["profile"]["operators"][:LISTED_OPERATORS]
     return {**report, "profile": {**report["profile"], "operators": shown}}
 
 
 def effort_of(params: Mapping[str, Json]) -> TimingEffort:
-    """How long it is measured."""
+    """Return the effort of the measurement from the parameters of the step."""
     return TimingEffort(
         runs=params["runs"],
         warmup=params["warmup"],
@@ -74,29 +85,30 @@ def effort_of(params: Mapping[str, Json]) -> TimingEffort:
 def make_profile_request(
     request: StepRequest, model: Model, key: str, feed: Mapping[str, np.ndarray], delegate: str, threads: int
 ) -> ProfileRequest:
-    """The same model, fed the same, in a process of its own."""
-    number = next((place for place, one in enumerate(model.signatures) if one.key == key), 0)
+    """Return the request to run the model with the same inputs in a process of its own."""
+    number = next((index for index, signature in enumerate(model.signatures) if signature.key == key), 0)
     inputs = model.signatures[number].inputs if model.signatures else {}
-    free = frozenset(name for name, tensor in inputs.items() if -1 in tensor.shape)
-    return ProfileRequest(request.inputs["model"], number, threads, delegate, feed, request.folder, free)
+    dynamic_inputs = frozenset(name for name, tensor in inputs.items() if -1 in tensor.shape)
+    return ProfileRequest(request.inputs["model"], number, threads, delegate, feed, request.folder, dynamic_inputs)
 
 
-def set_inputs(running: OpenSignature) -> dict[str, np.ndarray]:
-    """Give the open model its inputs, and tell them: reals from 0 to 1, 8-bit numbers over their range, else zeros.
+def set_inputs(runner: OpenSignature) -> dict[str, np.ndarray]:
+    """Set the inputs of an open model, and return them.
 
-    A size that is free is 1, as the file has it.
+    Reals are from 0 to 1, 8-bit integers have their whole range, and other inputs are zeros. A dynamic dimension has
+    the size 1, as in the file.
     """
     generator = np.random.default_rng(SEED)
-    feed = {name: some_values(detail, generator) for name, detail in running.input_details.items()}
-    native = running.interpreter._interpreter
-    native.AllocateTensors(running.subgraph)
-    for name, detail in running.input_details.items():
-        native.SetTensor(detail["index"], feed[name], running.subgraph)
+    feed = {name: some_values(detail, generator) for name, detail in runner.input_details.items()}
+    native = runner.interpreter._interpreter
+    native.AllocateTensors(runner.subgraph)
+    for name, detail in runner.input_details.items():
+        native.SetTensor(detail["index"], feed[name], runner.subgraph)
     return feed
 
 
 def some_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:
-    """An input that an image or a sound might be; what may be an index is 0, which exists."""
+    """Return an input that resembles an image or a sound. A possible index is 0, which always exists."""
     dtype, shape = np.dtype(detail["dtype"]), tuple(detail["shape"])
     if dtype.kind == "f":
         return generator.random(shape).astype(dtype)
@@ -106,51 +118,55 @@ def some_values(detail: Mapping[str, Any], generator: np.random.Generator) -> np
     return zeros(detail)
 
 
-def placement_of(running: OpenSignature, model: Model) -> DelegatePlacement | None:
-    """What the delegate took; None where the runtime does not tell, which it does of the first subgraph alone."""
-    if running.subgraph != 0:
+def placement_of(runner: OpenSignature, model: Model) -> DelegatePlacement | None:
+    """Return the operators that the delegate runs, or None for a subgraph of which the runtime does not list them."""
+    if runner.subgraph != 0:
         return None
-    return place(running.interpreter._get_ops_details(), model.subgraphs[0].outputs)
+    return place(runner.interpreter._get_ops_details(), model.subgraphs[0].outputs)
 
 
 def notes_of(environment: Mapping[str, Json], threads: int, disturbance: Mapping[str, Json], runs: int) -> list[str]:
-    """What of this host speaks against the figures."""
-    found = []
+    """Return notes on the state of this host that make the figures less reliable."""
+    notes = []
     cores = environment["cores"]
     if threads > cores:
-        found.append(f"{threads} threads shared {cores} core{'' if cores == 1 else 's'}")
+        notes.append(f"{threads} threads shared {cores} core{'' if cores == 1 else 's'}")
     if environment["load_average"] > 0.5 * cores:
-        found.append(f"the host was busy before: load average {environment['load_average']:.1f} on {cores} cores")
+        notes.append(f"the host was busy before: load average {environment['load_average']:.1f} on {cores} cores")
     if environment["governor"] not in ("", "performance"):
-        found.append(f"the clock is governed by `{environment['governor']}`, so it changes with load")
+        notes.append(f"the clock is governed by `{environment['governor']}`, so it changes with load")
     if environment["virtual"]:
-        found.append("a virtual machine: others on its host may slow it down unseen")
+        notes.append("a virtual machine: other machines on its host may slow it down, which cannot be measured")
     if disturbance["preemptions"] > runs / 10:
-        found.append(f"other processes took the core {disturbance['preemptions']:,} times in {runs:,} runs")
+        notes.append(f"other processes took the core {disturbance['preemptions']:,} times in {runs:,} runs")
     if disturbance["stolen_s"] > 0:
-        found.append(f"the hypervisor took {disturbance['stolen_s']:.2f} s of CPU time away meanwhile")
-    return found
+        notes.append(f"the hypervisor took {disturbance['stolen_s']:.2f} s of CPU time away meanwhile")
+    return notes
 
 
-def free_sized(running: OpenSignature) -> list[str]:
-    """The inputs of which the model leaves a size open: what a delegate takes is known when it was called."""
-    return [name for name, detail in running.input_details.items() if -1 in detail["shape_signature"]]
+def free_sized(runner: OpenSignature) -> list[str]:
+    """Return the inputs with dynamic dimensions. What a delegate runs is only known after a call."""
+    return [name for name, detail in runner.input_details.items() if -1 in detail["shape_signature"]]
 
 
-def size_notes(running: OpenSignature) -> list[str]:
-    """That a size which is free was taken to be the least."""
-    free = free_sized(running)
-    return [f"a free size of {', '.join(free)} was 1: a larger input takes longer"] if free else []
+def size_notes(runner: OpenSignature) -> list[str]:
+    """Return a note on dynamic dimensions, which had the smallest size."""
+    names = free_sized(runner)
+    return [f"dynamic dimensions of {', '.join(names)} were 1; a larger input takes longer"] if names else []
 
 
-def timing_of(running: OpenSignature, effort: TimingEffort) -> Timing:
-    """The latency of an open model whose inputs are set. Raises WorkerError when it does not run with them."""
+def timing_of(runner: OpenSignature, effort: TimingEffort) -> Timing:
+    """Measure the latency of an open model whose inputs are set.
+
+    Raises:
+        WorkerError: The model does not run with these inputs.
+    """
     try:
-        return measure(lambda: running.interpreter._interpreter.Invoke(running.subgraph), effort)
+        return measure(lambda: runner.interpreter._interpreter.Invoke(runner.subgraph), effort)
     except (RuntimeError, ValueError) as error:
         raise WorkerError(
-            "the artifact does not run on the inputs that it is timed with",
+            "the artifact does not run on the inputs of the benchmark",
             kind="build",
             why=str(error).strip().split("\n")[0],
-            next_step="they are random reals and zeros; benchmark=none builds it",
+            next_step="the inputs are random numbers and zeros; benchmark=none builds the artifact without timing",
         ) from error

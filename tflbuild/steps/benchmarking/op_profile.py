@@ -1,8 +1,8 @@
-"""What each operator takes, as LiteRT's own profiler has it, and the layers that its entries stand for.
+"""The time of each operator from LiteRT's own profiler, and the layers to which the entries of the profile belong.
 
-XNNPACK has its own list of operators, in the model's order, but it fuses some, adds others and has other names. An
-entry is given a layer where a partition has as many entries of its kind as operators of that kind: then they are the
-same ones, in order. Where the numbers differ the entry stays without a layer.
+XNNPACK has a list of operators of its own, in the model's order, but it fuses some, adds others and has other names. An
+entry gets a layer if a partition has as many entries of its kind as operators of that kind: then they are the same, in
+order. If the numbers differ, the entry has no layer.
 """
 
 from __future__ import annotations
@@ -86,9 +86,16 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ProfileEntry:
-    """An entry of the profile: `op` and `layer` are "" where the profiler's entry cannot be traced to one.
+    """An entry of the profile.
 
-    `kernel` is the profiler's own name for it, `us` the mean of the profiled runs, `percent` of all entries.
+    Attributes:
+        op: The operator, "" if it is unknown.
+        layer: The name of its output, "" if it is unknown.
+        index: The index of the operator, -1 if it is unknown.
+        kernel: The profiler's name.
+        delegate: Whether a delegate ran it.
+        us: The mean time of the profiled runs in microseconds.
+        percent: The percentage of the time of all entries.
     """
 
     op: str
@@ -102,7 +109,10 @@ class ProfileEntry:
 
 @dataclass(frozen=True)
 class ProfileRequest:
-    """A model to be run in a process of its own: what it is fed and how."""
+    """A model to run in a process of its own, with its inputs and options.
+
+    `free` are the inputs with dynamic dimensions.
+    """
 
     model: Path
     signature: int
@@ -113,7 +123,7 @@ class ProfileRequest:
     free: frozenset[str] = frozenset()  # the inputs of which the model leaves a size open
 
     def ask(self, runs: int) -> dict[str, Any]:
-        """The process's answer; `error` says why there is none."""
+        """Run the process, and return its answer. `error` has the reason if there is none."""
         if self.kernels == ELSEWHERE:
             return {"error": "LiteRT's C library has no reference kernels"}
         if any(np.asarray(value).dtype.kind in "SUO" for value in self.feed.values()):
@@ -181,19 +191,19 @@ def profile(
 
 
 def middle_mean(values: Sequence[float]) -> float:
-    """The mean of the middle half: a run that was interrupted does not count, and parts of the unit are kept."""
+    """Return the mean of the middle half of values, so that interrupted runs do not count."""
     ordered, edge = sorted(values), len(values) // 4
     middle = ordered[edge : len(ordered) - edge]
     return sum(middle) / len(middle)
 
 
 def entries_of(events: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The events that are operators, in the order they ran."""
+    """Return the events of operators, in the order in which they ran."""
     return [event for event in events if event[0] in (OPERATOR, DELEGATED)]
 
 
 def trace(events: Sequence[Sequence[Any]], model: Model, placement: DelegatePlacement | None) -> list[ProfileEntry]:
-    """Entries with the layers that they stand for. Events are [type, tag, node, subgraph, microseconds]."""
+    """Return profile entries with their layers. Events are [type, tag, node, subgraph, microseconds]."""
     total = sum(event[4] for event in events)
     layers: dict[int, int] = {}  # place of an event of a delegate -> index of the operator in subgraph 0
     pieces = pieces_of(events)
@@ -210,13 +220,13 @@ def trace(events: Sequence[Sequence[Any]], model: Model, placement: DelegatePlac
 
 
 def ran_the_same(events: Sequence[Sequence[Any]], placement: DelegatePlacement) -> bool:
-    """Whether the library left to the CPU what the interpreter did, by which `placement` was found."""
+    """Return whether the library left the same operators to the CPU as the interpreter from which `placement` comes."""
     ran = {event[2] for event in events if event[0] == OPERATOR and event[3] == 0}
     return set(placement.left) <= ran <= {*placement.left, *placement.unknown}
 
 
 def pieces_of(events: Sequence[Sequence[Any]]) -> list[list[int]]:
-    """Places of the delegate's events, a list for each partition: their numbers begin at 0 again in each."""
+    """Return the positions of the delegate's events, one list for each partition. In each their numbers start at 0."""
     pieces: list[list[int]] = []
     for place, event in enumerate(events):
         if event[0] != DELEGATED:
@@ -228,7 +238,7 @@ def pieces_of(events: Sequence[Sequence[Any]]) -> list[list[int]]:
 
 
 def match(entries: Sequence[tuple[int, str]], members: Sequence[int], graph: Subgraph) -> dict[int, int]:
-    """Place of an entry -> index of its operator, for the kinds of which there are as many of each."""
+    """Return position of an entry -> index of its operator, for kinds with equal numbers of entries and operators."""
     found: dict[int, int] = {}
     for ops in set(KINDS.values()):
         places = [place for place, tag in entries if kind_of(tag) == ops]
@@ -239,12 +249,12 @@ def match(entries: Sequence[tuple[int, str]], members: Sequence[int], graph: Sub
 
 
 def kind_of(tag: str) -> tuple[str, ...]:
-    """The operators that an entry of this name may stand for; () where that is not known."""
+    """Return the operators to which an entry of this name may belong, () if they are unknown."""
     return KINDS.get(tag.partition(" (")[0], ())
 
 
 def name_of(model: Model, number: int, index: int) -> tuple[str, str]:
-    """(operator, its layer)."""
+    """Return the name of an operator and of its layer."""
     if number >= len(model.subgraphs) or not 0 <= index < len(model.subgraphs[number].ops):
         return "", ""
     graph = model.subgraphs[number]

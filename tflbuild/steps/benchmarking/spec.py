@@ -1,11 +1,11 @@
-"""The kinds of step of this folder."""
+"""The step kinds of benchmarking: `benchmark` and `benchmark_android`."""
 
 from __future__ import annotations
 
 from tflbuild.core.step_kind import LITERT, CacheScope, StepKind
 
 KINDS = (
-    # .tflite -> latency on this host, how sure it is, its operators' shares
+    # .tflite -> latency on this host with its confidence interval, and the time of each operator
     StepKind(
         name="benchmark",
         server="litert",

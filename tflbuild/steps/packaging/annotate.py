@@ -1,4 +1,4 @@
-"""The step `annotate`: the artifact with TFLite Metadata and its files. The last step that touches the bytes."""
+"""The step `annotate`: adds TFLite Metadata and its files to the artifact. No later step changes the bytes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ FILE_PORT = "file:"
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs model.tflite; facts: its bytes, and those of each file that was packed, by name.
+    """Add metadata to the artifact, and write model.tflite.
 
-    Inputs: `model`, `signature` (its main key), and `file:NAME` for each file that `params.metadata` names NAME.
-    Raises WorkerError for names, numbers and files that do not fit the artifact.
+    Args:
+        request: Inputs: `model`, `signature` (for its main name), and `file:NAME` for each file that `params.metadata`
+            calls NAME.
+
+    Returns:
+        The facts `bytes`, and `files`: the bytes of each associated file by name.
+
+    Raises:
+        WorkerError: Names, numbers or files do not match the artifact.
     """
     path = request.inputs["model"]
     files = {
-        name.removeprefix(FILE_PORT): place.read_bytes()
-        for name, place in request.inputs.items()
+        name.removeprefix(FILE_PORT): file_path.read_bytes()
+        for name, file_path in request.inputs.items()
         if name.startswith(FILE_PORT)
     }
     key = request.read_json("signature")["key"]
     tree, packed = model_metadata(request.params["metadata"], read_model(path), key, files)
-    made = write_metadata(path.read_bytes(), tree, packed)
-    (request.outputs / "model.tflite").write_bytes(made)
-    return {"bytes": len(made), "files": {name: len(data) for name, data in sorted(packed.items())}}
+    annotated = write_metadata(path.read_bytes(), tree, packed)
+    (request.outputs / "model.tflite").write_bytes(annotated)
+    return {"bytes": len(annotated), "files": {name: len(data) for name, data in sorted(packed.items())}}

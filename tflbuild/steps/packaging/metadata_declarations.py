@@ -123,7 +123,11 @@ def _tensor(
 
 
 def _content_kind(declared: Mapping[str, Json], where: str) -> str:
-    """image, audio, feature or "". Raises WorkerError for properties that the kind has not."""
+    """Return the kind of content: image, audio, feature or "".
+
+    Raises:
+        WorkerError: A declared property does not belong to this kind.
+    """
     kind = declared.get("content") or ""
     for name, owner in PROPERTIES.items():
         if declared.get(name) and kind != owner:
@@ -136,7 +140,11 @@ def _content_kind(declared: Mapping[str, Json], where: str) -> str:
 
 
 def content(kind: str, declared: Mapping[str, Json], tensor: Tensor, where: str) -> dict[str, Json]:
-    """Content as JSON. Raises WorkerError for a colour space that the tensor has not the channels of."""
+    """Return the content as JSON.
+
+    Raises:
+        WorkerError: The tensor does not have the channels of the colour space.
+    """
     if kind == "audio":
         told = {name: declared.get(name) or 0 for name in ("sample_rate", "channels")}
         return {"content_properties_type": "AudioProperties", "content_properties": told}
@@ -154,7 +162,13 @@ def content(kind: str, declared: Mapping[str, Json], tensor: Tensor, where: str)
 
 
 def normalization(declared: Mapping[str, Json], tensor: Tensor, where: str) -> list[Json]:
-    """The process unit (x - mean) / std of real values, before they are quantized; none where none is declared."""
+    """Return the process unit (x - mean) / std of real values before quantization.
+
+    The list is empty if none is declared.
+
+    Raises:
+        WorkerError: The input is of integers that are not quantized, or a standard deviation is 0.
+    """
     if not (_given(declared, "mean") or _given(declared, "std")):
         return []
     if tensor.type not in ("float32", "float16") and not tensor.scales:
@@ -175,7 +189,7 @@ def _given(declared: Mapping[str, Json], name: str) -> bool:
 
 
 def calibration(declared: Mapping[str, Json]) -> list[Json]:
-    """The process unit of a score calibration, whose parameters are a file."""
+    """Return the process unit of a score calibration, whose parameters are in a file."""
     told = declared.get("score_calibration")
     if not told:
         return []
@@ -185,7 +199,7 @@ def calibration(declared: Mapping[str, Json]) -> list[Json]:
 
 
 def threshold(declared: Mapping[str, Json], where: str) -> list[Json]:
-    """The process unit that filters out scores below a number."""
+    """Return the process unit that removes scores below a number."""
     if declared.get("threshold") is None:
         return []
     least = numbers(declared["threshold"], None, f"{where}.threshold")[0]
@@ -197,7 +211,11 @@ def _unit(kind: str, **options: Json) -> Json:
 
 
 def numbers(value: Json, tensor: Tensor | None, where: str) -> list[float]:
-    """One number, or one for each channel, as a list. Raises WorkerError for others."""
+    """Return one number, or one for each channel, as a list.
+
+    Raises:
+        WorkerError: A number is not finite, or their count is not that of the channels.
+    """
     found = [float(one) for one in (value if isinstance(value, list) else [value])]
     if not all(math.isfinite(one) and abs(one) <= GREATEST for one in found):
         raise WorkerError("a number is not finite", where=where, why=f"it is {value}; the format has float32")
@@ -212,7 +230,11 @@ def numbers(value: Json, tensor: Tensor | None, where: str) -> list[float]:
 
 
 def bounds(declared: Mapping[str, Json], tensor: Tensor, where: str) -> dict[str, list[float]]:
-    """Stats as JSON: the least and greatest real values that are declared. Raises WorkerError where they cross."""
+    """Return the declared smallest and largest real values as JSON.
+
+    Raises:
+        WorkerError: A smallest value is above the largest.
+    """
     found = {
         side: numbers(declared[side], tensor, f"{where}.{side}") for side in ("max", "min") if _given(declared, side)
     }
@@ -226,7 +248,7 @@ def bounds(declared: Mapping[str, Json], tensor: Tensor, where: str) -> dict[str
 def _file(
     role: str, value: Json, name: str, tensor: Tensor, where: str, files: Mapping[str, bytes]
 ) -> tuple[str, bytes]:
-    """(name in the archive, bytes) of a tensor's file, which must fit the tensor."""
+    """Return the name in the archive and the bytes of a tensor's file, which must match the tensor."""
     if role == "score_calibration":
         classes = tensor.shape[-1] if tensor.shape else 1
         rows = calibration_rows(value, classes, f"{where}.{role}", files)
@@ -239,9 +261,12 @@ def _file(
 
 
 def _plain_text(file: str, data: bytes, where: str) -> bytes:
-    """The file without what readers take for a part of a line: a mark of its encoding, carriage returns.
+    """Return a file without byte order mark and carriage returns, which readers take for a part of a line.
 
-    The Task Library (tflite-support 0.4.4) keeps them. Raises WorkerError for what is not UTF-8.
+    The Task Library (tflite-support 0.4.4) keeps them.
+
+    Raises:
+        WorkerError: The file is not UTF-8.
     """
     try:
         return data.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").encode()

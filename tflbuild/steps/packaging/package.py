@@ -1,4 +1,4 @@
-"""The step `package`: the page that tells a person what the artifact is and how to feed it, and programs that do."""
+"""The step `package`: the card, which says what the artifact is and how to feed it, and programs that do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs card.md and runners/; facts: bytes of artifact and float model."""
+    """Write card.md and runners/.
+
+    Returns:
+        The facts `bytes` and `float_bytes`, the sizes of artifact and float model.
+    """
     check = request.read_json("check")
     verify = request.read_json("verify") if "verify" in request.inputs else None
     float_bytes = request.inputs["float"].stat().st_size
@@ -34,7 +38,7 @@ def run(request: StepRequest) -> Facts:
 
 
 def sizes(check: Any, float_bytes: int) -> list[str]:
-    """Size, operators and what a runtime must have."""
+    """Return the lines on sizes, operators, and requirements on the runtime."""
     operators = ", ".join(f"{show_prose(name)} x{count}" for name, count in check["operators"].items())
     lines = [
         f"- {check['bytes']:,} bytes; the float32 model has {float_bytes:,}",
@@ -61,7 +65,7 @@ def sizes(check: Any, float_bytes: int) -> list[str]:
 
 
 def packed(check: Any) -> list[str]:
-    """How an optimized model packs."""
+    """Return the lines on how well the weights of an optimized model compress."""
     weights = check["weights"]
     lines = [f"- {check['gzip_bytes']:,} bytes packed by gzip"]
     if weights["pruned"]:
@@ -75,7 +79,7 @@ def packed(check: Any) -> list[str]:
 
 
 def contract(signature: Any) -> list[str]:
-    """The table of inputs and outputs."""
+    """Return the table of inputs and outputs of a signature."""
     lines = [
         f"## Signature {show_code(signature['key'])}",
         "",
@@ -92,12 +96,12 @@ def contract(signature: Any) -> list[str]:
 
 
 def shifted(name: str, zero_point: int) -> str:
-    """`name - zero_point`, without a double sign."""
+    """Return `name - zero_point` as text, without a double sign."""
     return f"{name} {'+' if zero_point < 0 else '-'} {abs(zero_point)}"
 
 
 def quick_start(signature: Any) -> list[str]:
-    """Python that runs the artifact."""
+    """Return Python code that runs the artifact."""
     lines = [
         *(
             "## Feed it",
@@ -132,7 +136,7 @@ def quick_start(signature: Any) -> list[str]:
 
 
 def measured(verify: Any) -> list[str]:
-    """What verification found."""
+    """Return the lines on the results of verification."""
     lines = [f"## Measured against its source, {verify['samples']:,} samples", ""]
     accuracy = verify.get("classification")
     if accuracy:
@@ -157,7 +161,7 @@ def measured(verify: Any) -> list[str]:
 
 
 def show_drop(accuracy: Any) -> str:
-    """Return the drop of top-1 in points, with its margin and p-value."""
+    """Return the drop of top-1 in percentage points, with its margin and p-value."""
     interval = accuracy["intervals"]["top1_drop"]
     half = (interval["high"] - interval["low"]) / 2
     digits = margin_digits(half)
@@ -168,13 +172,13 @@ def show_drop(accuracy: Any) -> str:
 
 
 def show_margin(parity: Any) -> str:
-    """Return the margin of an SNR, "" where there is none."""
+    """Return the margin of an SNR as text, "" if there is none."""
     interval = parity.get("snr_db_interval")
     return f" (±{(interval['high'] - interval['low']) / 2:.1f})" if interval else ""
 
 
 def channel_lines(channels: Any) -> list[str]:
-    """Return the table of an output's channels, the worst first, where they are told apart."""
+    """Return the table of an output's channels, the worst first, or no lines if channels do not differ."""
     if not channels:
         return []
     lines = [
@@ -184,8 +188,10 @@ def channel_lines(channels: Any) -> list[str]:
         "  | channel | least | greatest | SNR dB | correlation | max abs error |",
         "  | --- | --- | --- | --- | --- | --- |",
     ]
-    for one in channels["listed"]:
-        values = [one["low"], one["high"]]
-        cells = [str(one["channel"]), *(f"{value:.4g}" for value in values), show_ratio(one["snr_db"])]
-        lines.append("  | " + " | ".join([*cells, f"{one['cosine']:.4f}", f"{one['max_abs_error']:.4g}"]) + " |")
+    for channel in channels["listed"]:
+        values = [channel["low"], channel["high"]]
+        cells = [str(channel["channel"]), *(f"{value:.4g}" for value in values), show_ratio(channel["snr_db"])]
+        lines.append(
+            "  | " + " | ".join([*cells, f"{channel['cosine']:.4f}", f"{channel['max_abs_error']:.4g}"]) + " |"
+        )
     return [*lines, ""]

@@ -1,4 +1,4 @@
-"""What an app must know to feed an artifact: its signatures' tensors, and what the metadata say of them."""
+"""The information that an app needs to feed an artifact: the tensors of its signatures, and their metadata."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ INTEGERS = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
 }
-MOST_LABELS = 2000  # that are written into a source file
+# More labels are not written into a source file.
+MOST_LABELS = 2000
 
 
 @dataclass(frozen=True)
 class RunnerTensor:
-    """An input or output. `shape` has -1 where a size is free; `scale` is None where it is not quantized.
+    """An input or output.
 
-    `mean` and `std` are empty where values go in as they are, else they have one number, or one a channel.
-    `labels` name the places along the last dimension.
+    Attributes:
+        name: The name in the signature.
+        dtype: The type.
+        shape: The sizes, -1 for a dynamic dimension.
+        scale: The scale, None if it is not quantized.
+        zero_point: The zero point.
+        mean: One number, or one for each channel. Empty if values are not normalized.
+        std: As `mean`.
+        labels: The names of the positions along the last dimension.
+        threshold: The threshold of scores, or None.
     """
 
     name: str
@@ -42,7 +51,7 @@ class RunnerTensor:
 
 @dataclass(frozen=True)
 class RunnerSignature:
-    """A signature."""
+    """A signature with its inputs and outputs."""
 
     key: str
     inputs: tuple[RunnerTensor, ...]
@@ -51,9 +60,13 @@ class RunnerSignature:
 
 @dataclass(frozen=True)
 class RunnerContract:
-    """All that the runners are made from. `left_out` says, sentence by sentence, what they do not do.
+    """The information from which runners are generated.
 
-    `state`: values live on from call to call, and are set back before each one unless the app wants them kept.
+    Attributes:
+        title: The name of the model.
+        entries: The signatures.
+        left_out: Sentences on what runners do not do.
+        state: Whether values are kept from call to call. They are reset before each call, unless the app keeps them.
     """
 
     title: str
@@ -63,7 +76,7 @@ class RunnerContract:
 
 
 def read_contract(title: str, contents: Mapping[str, Any]) -> RunnerContract:
-    """The contract of an artifact, from check.json (`contents.describe_model`). The main signature comes first."""
+    """Return the contract of an artifact from its check.json. The main signature is the first."""
     told = contents.get("metadata") or {}
     graphs = {graph.get("name", ""): graph for graph in told.get("model", {}).get("subgraph_metadata", ())}
     files = {file["name"]: tuple(file["labels"]) for file in told.get("files", ()) if "labels" in file}
@@ -115,7 +128,7 @@ def _port(
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a number of the metadata is finite; what JSON has not is there by its name, `nan`."""
+    """Return whether a number of the metadata is finite. NaN and infinity are strings in JSON."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
@@ -130,9 +143,13 @@ def _labels(tensor: Mapping[str, Any], file: str, labels: tuple[str, ...], left_
 
 
 def limit_types(contract: RunnerContract, types: Collection[str], why: str, *, bare: bool = True) -> RunnerContract:
-    """The contract without signatures that a language's runner cannot feed; each is told in `left_out`.
+    """Return the contract without signatures that a language's runner cannot feed. Each is mentioned in `left_out`.
 
-    Those with tensors of other types than `types`, and, where not `bare`, those without inputs.
+    Args:
+        contract: The contract.
+        types: The types that the runner supports.
+        why: The reason why it does not support others.
+        bare: Whether it supports signatures without inputs.
     """
     kept, told = [], list(contract.left_out)
     for entry in contract.entries:
@@ -147,21 +164,21 @@ def limit_types(contract: RunnerContract, types: Collection[str], why: str, *, b
 
 
 def fill(template: str, **values: str) -> str:
-    """The template with each `@NAME@` replaced, once: what stands in the values is never replaced."""
+    """Return the template with each `@NAME@` replaced. The values are inserted unchanged."""
     return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], template)
 
 
 def number(value: float) -> str:
-    """A float32 by digits that name it, with a point: the literal of every language here."""
+    """Return a float32 as a literal for all languages: the digits that identify it, with a point."""
     text = f"{value:.9g}"
     return text if any(mark in text for mark in ".en") else f"{text}.0"
 
 
 def plain(text: str) -> str:
-    """Text for a comment: on one line, without what no editor shows."""
+    """Return text for a comment: on one line, without invisible characters."""
     return "".join(one for one in " ".join(text.split()) if one.isprintable())
 
 
 def comment(contract: RunnerContract, mark: str) -> str:
-    """What is left out, as a block of comment lines; "" where nothing is."""
+    """Return what is left out as a block of comment lines, "" if nothing is."""
     return "".join(f"{mark} {plain(line)}\n" for line in contract.left_out)

@@ -1,6 +1,6 @@
-"""Score calibration: a line for each class, `scale,slope,offset[,min_score]`, or an empty one.
+"""Tables of score calibration: a line `scale,slope,offset[,min_score]` for each class, or an empty one.
 
-A score x becomes scale / (1 + exp(-(slope * g(x) + offset))) where x is above min_score, else the default score.
+A score x above min_score becomes scale / (1 + exp(-(slope * g(x) + offset))). Any other becomes the default score.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ from typing import Any
 
 from tflbuild.runtime.step_contract import WorkerError
 
-Row = tuple[float, ...]  # (), or scale, slope, offset and maybe min_score
+# (), or scale, slope, offset and possibly min_score.
+Row = tuple[float, ...]
 PARAMETERS = ("scale", "slope", "offset")
 
 
 def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, files: Mapping[str, bytes]) -> list[Row]:
-    """The parameters of each class, from `declared.file` or from numbers; `classes` is -1 when that is free.
+    """Return the parameters of each class, from a file or from numbers.
 
-    `declared` has `file`, or `scale`, `slope`, `offset` and maybe `min_score`: one number each, or one a class.
-    Raises WorkerError where they do not fit.
+    Args:
+        declared: `file`; or `scale`, `slope`, `offset` and possibly `min_score`, each one number or one for each class.
+        classes: The number of classes, -1 if it is dynamic.
+        where: The recipe key, for errors.
+        files: File name -> contents.
+
+    Raises:
+        WorkerError: The parameters are incomplete or not valid, or their number is not that of the classes.
     """
     if declared.get("file"):
         rows = parse_rows(files[declared["file"]].decode("utf-8-sig", "replace"), f"{where}.file")
@@ -41,9 +48,10 @@ def calibration_rows(declared: Mapping[str, Any], classes: int, where: str, file
 
 
 def parse_rows(text: str, where: str) -> list[Row]:
-    """The lines of a file. An empty one at its end, behind the last newline, is none.
+    """Parse the lines of a file, without an empty last one.
 
-    Raises WorkerError for a line that has no parameters.
+    Raises:
+        WorkerError: A line is not valid.
     """
     lines = text.split("\n")
     if lines[-1] == "":
@@ -65,9 +73,9 @@ def parse_rows(text: str, where: str) -> list[Row]:
 
 
 def show_rows(rows: Sequence[Row]) -> bytes:
-    """The file of these rows; numbers keep their float32 value.
+    """Return the file of these rows. Numbers keep their float32 value.
 
-    No newline ends it: MediaPipe (1.2.2) takes one for a further class, and refuses the model.
+    The file does not end with a newline: MediaPipe (1.2.2) would count another class, and refuse the model.
     """
     return "\n".join(",".join(f"{number:.9g}" for number in row) for row in rows).encode()
 

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kinds of packaging: `annotate` and `package`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = (
         packages=(*LITERT, "flatbuffers"),
         outputs=("model.tflite",),
     ),
-    # what was found -> the page that tells a person how to feed the artifact, and programs that do
+    # check.json, verify.json -> the card, which says how to feed the artifact, and programs that do
     StepKind(
         name="package",
         server="litert",

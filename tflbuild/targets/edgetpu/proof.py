@@ -149,9 +149,8 @@ def _surprises(report: EdgeTpuLog, expected: Verdict) -> list[str]:
     """Return a note if the compiler and the published rules differ."""
     if expected.on_delegate is None or expected.on_delegate == report.on_tpu():
         return []
-    return [
-        f"the published rules predict {expected.on_delegate} operators on the Edge TPU, and it has {report.on_tpu()}"
-    ]
+    predicted = f"the published rules predict {expected.on_delegate} operators on the Edge TPU"
+    return [f"{predicted}, the compiler maps {report.on_tpu()}"]
 
 
 def _read(path: Path) -> Model | None:
