@@ -307,7 +307,7 @@ def test_a_revision_that_is_none_is_refused(history):
 def test_without_a_repository_there_is_no_since(project):
     project.write("outputs/sweeps/s/sweep.json", write_record(sweep(*FOUR)))
     done = project.run("report", "--since", "HEAD", GIT_CEILING_DIRECTORIES=str(project.folder.parent))
-    assert refused_at_once(done, "usage").what == "--since needs a git repository, and here is none"
+    assert refused_at_once(done, "usage").what == "--since needs a git repository"
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_what_makes_no_report_is_refused(project, arguments, kind, what):
 
 
 @pytest.mark.parametrize(
-    ("text", "what"), [("{", "is no record of a sweep"), ('{"format": 99}', "of a newer tflbuild")]
+    ("text", "what"), [("{", "is not a record of a sweep"), ('{"format": 99}', "was written by a newer tflbuild")]
 )
 def test_a_record_that_cannot_be_read_is_refused(project, text, what):
     project.write("outputs/sweeps/s/sweep.json", text)

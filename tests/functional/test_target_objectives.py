@@ -35,7 +35,7 @@ def test_targets_sort_the_table_and_decide_the_front(warm):
     assert [f"{float(row.split()[3]):.4g}" for row in rows] == [f"{one:.4g}" for one in sorted(times.values())]
     assert "by least ethos_u55 inference, most top-1 and least tflm arena" in lines[place + 3]
     assert lines[place + 4].startswith("+- is half the width of the 95 % interval")
-    assert lines[place + 5] == "targets, the same of all that was built: tflm 14/14, ethos_u55 14/14"
+    assert lines[place + 5] == "targets, the same for all variants that were built: tflm 14/14, ethos_u55 14/14"
     assert lines[place + 6].startswith("ethos_u55: estimate by Vela for ethos-u55-128")
     assert "tflm arena, bytes" in (newest(warm) / "report.html").read_text()
 

@@ -101,7 +101,7 @@ def test_threads_are_held_against_the_declared_number():
 
 def test_a_tool_that_tells_means_alone_is_taken_at_its_word():
     text = benchmark_text({"device": "Google Pixel 7", "p50_ms": None, "mean_ms": 55.04, "runs": 50, "profile": {}})
-    assert "mean 55 ms; the tool on the device tells no median" in text
+    assert "mean 55 ms; the tool on the device does not report a median" in text
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_where_a_result_was_fetched_from_is_shown():
     assert quiet.getvalue().split() == ["import", "hit", "from", "cache:80", "old"]
     console = LiveConsole(live)
     console.show(StepFetching(one))
-    assert [row.state for row in console.visible()] == ["looked up in the shared store"]
+    assert [row.state for row in console.visible()] == ["looked up in the remote cache"]
     console.show(event)
     console.screen.print(console.render())
     assert "from cache:80" in live.getvalue()

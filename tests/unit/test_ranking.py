@@ -46,8 +46,8 @@ def test_the_front_has_a_star_and_a_line_says_what_it_means():
     column = lines[0].index("front")
     assert [line[column] for line in lines[1:5]] == ["*", " ", "*", " "]
     assert lines[5] == (
-        "* Pareto front by most top-1 and least bytes: no other is as good in all of them and better in one;"
-        " sorted by the first"
+        "* Pareto front by most top-1 and least bytes: no other variant is at least as good in every objective and"
+        " better in one; sorted by the first"
     )
     assert "*" not in sweep_table(sweep(failed("a=1")))
 
@@ -110,7 +110,7 @@ def test_what_targets_say_is_a_column_where_it_differs_and_else_a_line():
     same = [replace(entry(f"a={n}"), targets="tflm 3/3") for n in range(2)]
     table = sweep_table(sweep(*same, failed("a=9")))
     assert "targets" not in table.splitlines()[0]
-    assert table.splitlines()[-1] == "targets, the same of all that was built: tflm 3/3"
+    assert table.splitlines()[-1] == "targets, the same for all variants that were built: tflm 3/3"
     table = sweep_table(sweep(*same, replace(entry("a=3"), targets="tflm cannot run")))
     assert "  targets  " in table.splitlines()[0] and "the same of all" not in table
     assert "targets" not in sweep_table(sweep(*FOUR))

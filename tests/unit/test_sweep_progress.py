@@ -26,14 +26,14 @@ def ran(step, seconds=2.0, state="ran"):
 
 
 def test_a_shared_step_is_at_work_on_every_variant():
-    standings = BOARD.standings(ran(SHARED, 1.5, "running"))
+    standings = BOARD.list_variants(ran(SHARED, 1.5, "running"))
     assert {(one.state, one.step, one.done, one.steps, one.seconds) for one in standings} == {
         ("running", "convert", 0, 2, 1.5)
     }
 
 
 def test_a_variant_is_done_when_its_steps_are_and_failed_when_one_is():
-    states = [one.state for one in BOARD.standings({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})]
+    states = [one.state for one in BOARD.list_variants({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})]
     assert states[:3] == ["done", "failed", "waits"] and set(states[3:]) == {"waits"}
 
 
@@ -46,13 +46,13 @@ def test_the_time_left_is_told_when_each_kind_has_run_once():
 
 def test_a_step_that_tells_how_far_it_is_is_believed():
     half = {SHARED.id: StepProgress("convert", "running", 6.0, 0.6, 4.0)}
-    assert {one.share for one in BOARD.standings(half)} == {0.6}
+    assert {one.share for one in BOARD.list_variants(half)} == {0.6}
     one = Plan(steps={SHARED.id: SHARED}, goals=({"convert": SHARED.id},))
     assert SweepProgress(["a"], one).seconds_left(half, jobs=8) == pytest.approx(4.0)
 
 
 def test_the_last_line_counts():
-    standings = BOARD.standings({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})
+    standings = BOARD.list_variants({**ran(SHARED), **ran(OWN[0]), **ran(OWN[1], 1, "failed")})
     assert summarize_progress(standings, 40.2) == "1 of 30 variants done, 1 failed, about 40 s left"
     assert summarize_progress(standings, None) == "1 of 30 variants done, 1 failed"
 

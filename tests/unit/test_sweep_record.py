@@ -104,7 +104,7 @@ def damaged(change):
     ("text", "why"),
     [
         ("", "Expecting value"),
-        ("[1]", "it is no object"),
+        ("[1]", "it is not a JSON object"),
         ("{}", "id is missing"),
         (damaged(lambda told: told.pop("variants")), "variants is missing"),
         (damaged(lambda told: told["variants"][1].update(figures=[])), "variants[1].figures is [], of the wrong type"),
@@ -117,13 +117,13 @@ def damaged(change):
 def test_a_damaged_record_is_refused_with_what_is_wrong(kept, text, why):
     with pytest.raises(UsageError) as caught:
         read_record(kept(text))
-    assert "is no record of a sweep" in caught.value.what and why in caught.value.why
+    assert "is not a record of a sweep" in caught.value.what and why in caught.value.why
 
 
 def test_a_record_of_a_newer_tflbuild_is_refused_by_its_format(kept):
     with pytest.raises(UsageError) as caught:
         read_record(kept('{"format": 2, "tflbuild": "9.9", "variants": "something else"}'))
-    assert "of a newer tflbuild" in caught.value.what and "9.9" in caught.value.next_step
+    assert "was written by a newer tflbuild" in caught.value.what and "9.9" in caught.value.next_step
 
 
 def test_a_record_may_know_more_than_we_do(kept):

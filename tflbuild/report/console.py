@@ -1,4 +1,4 @@
-"""Events -> the screen: a live table on a terminal, one quiet line a step elsewhere. All on standard error."""
+"""Show events on the screen: a live table on a terminal, otherwise one line for each step. All on standard error."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 WIDTH = 30
 STATES = {"done": "green", "failed": "bold red", "waits": "dim"}
-LEAST_SHARE = 0.05  # of a step that is done before its speed is believed
-LEAST_LEFT = 2.0  # seconds; less is not worth a word
+# The fraction of a step that must be done before its remaining time is estimated.
+LEAST_SHARE = 0.05
+# The minimum remaining time, in seconds, that is shown.
+LEAST_LEFT = 2.0
 MARKS = {"ran": "green", "hit": "cyan", "failed": "bold red", "skipped": "yellow"}
 
 
@@ -41,41 +43,46 @@ class Console(Protocol):
     ) -> None: ...
 
     def show(self, event: Event) -> None:
-        """Take one event."""
+        """Show an event."""
 
     def say(self, text: str) -> None:
-        """A line between the steps."""
+        """Print a line between the steps."""
 
     def follow(self, board: SweepProgress, jobs: int) -> None:
-        """What is shown from now on are the variants of a sweep, with so many steps at once."""
+        """Show the variants of a sweep from now on, instead of steps. `jobs` steps run at the same time."""
 
 
 def describe_origin(event: StepEnded) -> str:
-    """Where a step's result came from, and what its worker wants a person to know; "" mostly."""
+    """Return where the result of a step came from, and the note of its worker, or ""."""
     origin = f"from {event.result.origin}" if event.result.origin else ""
     return show_text("  ".join(filter(None, (origin, str(event.result.facts.get("note", ""))))))
 
 
 @dataclass(frozen=True)
 class ConsoleRow:
-    """A step on the screen. `moment` is when it started, by the console's clock, or how long it took."""
+    """A step on the screen. `moment` is when it started, by the console's clock, or how long it took, in seconds."""
 
     step: Step
     state: str
     moment: float
     note: str = ""
-    share: float | None = None  # of its work that is done, while it runs and can tell
-    first: tuple[float, float] = (0.0, 0.0)  # the moment when it first told, and the share that it told
+    # The fraction of its work that is done, if it reports that.
+    share: float | None = None
+    # The moment of its first report, and the fraction that was done then.
+    first: tuple[float, float] = (0.0, 0.0)
 
     def seconds_left(self, now: float) -> float | None:
-        """By how fast it went since it first told; None while that says little."""
+        """Return the remaining time in seconds, from the speed since the first report.
+
+        None while that is too uncertain.
+        """
         since, start = self.first
         done = (self.share or 0.0) - start
         return (now - since) * (1.0 - start - done) / done if done >= LEAST_SHARE else None
 
 
 class QuietConsole:
-    """A line when a step has ended."""
+    """Prints a line when a step has ended."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -90,7 +97,7 @@ class QuietConsole:
         print(text, file=self.stream, flush=True)
 
     def follow(self, board: SweepProgress, jobs: int) -> None:
-        return  # a line a step says it all
+        return
 
     def show(self, event: Event) -> None:
         if isinstance(event, StepEnded):
@@ -104,7 +111,7 @@ class QuietConsole:
 
 
 class LiveConsole:
-    """A table that grows: every step's state and time; it stays when the run is over."""
+    """Draws a table with the state and the time of every step. The table stays on the screen when the run is over."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console as RichConsole
@@ -146,7 +153,7 @@ class LiveConsole:
         elif isinstance(event, StepRetried):
             self.rows[step.id] = ConsoleRow(step, f"again: {event.reason}", self.clock())
         elif isinstance(event, StepFetching):
-            self.rows[step.id] = ConsoleRow(step, "looked up in the shared store", self.clock())
+            self.rows[step.id] = ConsoleRow(step, "looked up in the remote cache", self.clock())
         else:
             self.rows[step.id] = ConsoleRow(step, "waits for another tflbuild", self.clock())
 
@@ -157,28 +164,31 @@ class LiveConsole:
             self.rows[step.id] = replace(row, share=share, first=first)
 
     def visible(self) -> list[ConsoleRow]:
-        """The rows that fit on the screen: those at work, and what ended last. All of them at the end."""
+        """Return the rows that fit on the screen: running steps, and those that ended last. At the end, return all."""
         rows = list(self.rows.values())
-        room = max(3, self.screen.height - 2)
-        if self.ended or len(rows) <= room:
+        height = max(3, self.screen.height - 2)
+        if self.ended or len(rows) <= height:
             return rows
         active = [row for row in rows if row.state not in MARKS]
-        ended = [row for row in rows if row.state in MARKS]
-        return ended[-max(1, room - len(active)) :] + active
+        finished = [row for row in rows if row.state in MARKS]
+        return finished[-max(1, height - len(active)) :] + active
 
-    def visible_variants(self, standings: list[VariantProgress]) -> list[VariantProgress]:
-        """Those that fit: at work, ended last, next. None at the end, when a table of results follows."""
-        room = max(3, self.screen.height - 3)
-        if self.ended or len(standings) <= room:
-            return [] if self.ended else standings
-        running = [one for one in standings if one.state == "running"][:room]
-        ended = [one for one in standings if one.state in ("done", "failed")]
-        next_ones = [one for one in standings if one.state == "waits"][: max(1, room // 4)]
-        rest = max(0, room - len(running) - len(next_ones))
-        return (ended[-rest:] if rest else []) + running + next_ones
+    def visible_variants(self, variants: list[VariantProgress]) -> list[VariantProgress]:
+        """Return the variants that fit on the screen: running ones, those that ended last, and the next ones.
+
+        At the end, return none, since the table of results follows.
+        """
+        height = max(3, self.screen.height - 3)
+        if self.ended or len(variants) <= height:
+            return [] if self.ended else variants
+        running = [variant for variant in variants if variant.state == "running"][:height]
+        finished = [variant for variant in variants if variant.state in ("done", "failed")]
+        waiting = [variant for variant in variants if variant.state == "waits"][: max(1, height // 4)]
+        free_lines = max(0, height - len(running) - len(waiting))
+        return (finished[-free_lines:] if free_lines else []) + running + waiting
 
     def render(self) -> Table:
-        """The table as it stands."""
+        """Return the current table."""
         return self._render_steps() if self.board is None else self._render_variants(self.board)
 
     def _render_variants(self, board: SweepProgress) -> Table:
@@ -187,16 +197,20 @@ class LiveConsole:
         from rich.text import Text
 
         steps = {step_id: self._progress(row) for step_id, row in self.rows.items()}
-        standings = board.standings(steps)
+        variants = board.list_variants(steps)
         table = Table.grid(padding=(0, 2))
         for justify in ("left", "left", "right", "right"):
             table.add_column(justify=justify)
-        for one in self.visible_variants(standings):
-            doing = show_line(f"{one.step}  {show_share(one.share)}".rstrip())
-            state = Spinner("dots", Text(doing)) if one.state == "running" else Text(one.state, STATES[one.state])
-            elapsed = f"{one.seconds:.1f} s" if one.state == "running" else ""
-            table.add_row(Text(show_line(one.label)), state, f"{one.done}/{one.steps}", elapsed)
-        table.add_row(Text(summarize_progress(standings, board.seconds_left(steps, self.jobs)), "bold"))
+        for variant in self.visible_variants(variants):
+            progress = show_line(f"{variant.step}  {show_share(variant.share)}".rstrip())
+            state = (
+                Spinner("dots", Text(progress))
+                if variant.state == "running"
+                else Text(variant.state, STATES[variant.state])
+            )
+            elapsed = f"{variant.seconds:.1f} s" if variant.state == "running" else ""
+            table.add_row(Text(show_line(variant.label)), state, f"{variant.done}/{variant.steps}", elapsed)
+        table.add_row(Text(summarize_progress(variants, board.seconds_left(steps, self.jobs)), "bold"))
         return table
 
     def _progress(self, row: ConsoleRow) -> StepProgress:
@@ -221,8 +235,8 @@ class LiveConsole:
                 table.add_row(Text(show_line(row.step.title)), mark, elapsed, Text(show_line(row.note)))
             else:
                 progress = self._progress(row)
-                left = progress.seconds_left or 0.0
-                note = f"about {show_seconds(left)} left" if left >= LEAST_LEFT else ""
+                seconds_left = progress.seconds_left or 0.0
+                note = f"about {show_seconds(seconds_left)} left" if seconds_left >= LEAST_LEFT else ""
                 state = show_line(f"{row.state}  {show_share(row.share)}".rstrip())
                 title = Text(show_line(row.step.title))
                 table.add_row(title, Spinner("dots", Text(state)), f"{progress.seconds:.1f} s", note)
@@ -230,17 +244,17 @@ class LiveConsole:
 
 
 def show_share(share: float | None) -> str:
-    """`42%`; never all of it, since what is counted is not all that a step does."""
+    """Return a fraction as `42%`, at most `99%`: a step may do work that it does not count."""
     return "" if share is None else f"{min(99, int(share * 100))}%"
 
 
 def show_notices(event: Event) -> None:
-    """What stays of a run that is shown to no one."""
+    """Print notices to standard error. Other events are ignored."""
     if isinstance(event, Notice):
         print(event.text, file=sys.stderr, flush=True)
 
 
 def open_console(stream: TextIO | None = None) -> Console:
-    """The live one on a terminal, the quiet one elsewhere."""
+    """Return a live console for a terminal, otherwise a quiet one."""
     stream = stream or sys.stderr
     return LiveConsole(drawing_stream(stream)) if stream.isatty() else QuietConsole(stream)

@@ -1,4 +1,4 @@
-"""The manifest: everything that is known about one artifact, and where each part of it came from."""
+"""Make the manifest: everything that is known about one artifact, and where each part of it came from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from tflbuild.resolve.machine_identity import describe_cpu
 
 FORMAT = 1
 SAMPLES = ("calibration samples", "evaluation samples", "training samples")
-OF_THE_PROCESS = ("peak_bytes", "confined")  # facts of every step
-LOG = "log.txt"  # times and process numbers stand in it: no part of what was made
+# Facts about the process of a step, which every step has.
+OF_THE_PROCESS = ("peak_bytes", "confined")
+# The log contains times and process ids, so it is not listed as an output.
+LOG = "log.txt"
 
 
 def describe_host() -> dict[str, str]:
-    """The machine that this runs on."""
+    """Return the platform, the machine type and the Python version of this machine."""
     return {"platform": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]}
 
 
@@ -41,10 +43,17 @@ def make_manifest(
     git: dict[str, Any] | None,
     search: SearchResult | None = None,
 ) -> dict[str, Json]:
-    """Return the manifest as JSON.
+    """Return the manifest of a variant as JSON.
 
-    `roles` are the variant's finished steps, `wrong` what fails on a target, in words, `search` how its quantization
-    was chosen.
+    Args:
+        resolved: The recipe with the digests of its inputs.
+        roles: The results of its finished steps by role.
+        toolchain: The versions of the packages.
+        gates: All gates, evaluated.
+        targets: The verdicts as JSON, by target.
+        wrong: What fails the build on targets, as lines of text.
+        git: The state of the git repository, None outside of one.
+        search: The search that chose the quantization, if there was one.
     """
     recipe = resolved.recipe
     facts = {role: result.facts for role, result in roles.items()}
@@ -89,7 +98,7 @@ def make_manifest(
 
 
 def describe_gate(gate: Gate) -> dict[str, Json]:
-    """Return a gate as JSON; `bound` and `confidence` where it demands the bound of an interval."""
+    """Return a gate as JSON, with `bound` and `confidence` if it limits the bound of an interval."""
     bound = {} if gate.bound is None else {"bound": gate.bound, "confidence": gate.confidence}
     return {"name": gate.name, "limit": gate.limit, "value": gate.value, **bound, "passed": gate.passed}
 
@@ -108,42 +117,42 @@ def describe_inputs(resolved: ResolvedRecipe) -> Json:
     }
 
 
-def describe_overlap(found: Mapping[str, Json] | None) -> Json:
-    """How many evaluation samples were used before, None where that was not looked at."""
-    return None if found is None else {name: found[name] for name in ("count", "of")}
+def describe_overlap(overlap: Mapping[str, Json] | None) -> Json:
+    """Return how many evaluation samples were used before; None if that was not checked."""
+    return None if overlap is None else {name: overlap[name] for name in ("count", "of")}
 
 
 def describe_training(recipe: Recipe, facts: Mapping[str, Mapping[str, Json]]) -> Json:
-    """What was done before conversion, None where nothing was; ranges of activations that training brought."""
+    """Return the training before conversion and the activation ranges that it provided, or None without training."""
     trained = facts.get("calibrate", {}).get("trained", 0)
     if recipe.optimize is None:
         return {"trained_ranges": trained} if trained else None
-    done = facts["optimize"]
+    optimization = facts["optimize"]
     return {
-        "steps": done["steps"],
-        "losses": done["losses"],
+        "steps": optimization["steps"],
+        "losses": optimization["losses"],
         "samples": facts["training samples"]["count"],
-        "pruned": done["pruned"],
-        "clustered": done["clustered"],
+        "pruned": optimization["pruned"],
+        "clustered": optimization["clustered"],
         "trained_ranges": trained,
     }
 
 
 def describe_artifact(roles: Mapping[str, StepResult]) -> Json:
-    """The artifact beside the float model that it came from, and what `check` read in it."""
-    found = roles["check"].facts
+    """Return the artifact, the float model from which it was made, and what `check` read in the artifact."""
+    check_facts = roles["check"].facts
     return {
         "sha256": roles[artifact_role(roles)].outputs["model.tflite"],
-        "bytes": found["bytes"],
-        "gzip_bytes": found["gzip_bytes"],
+        "bytes": check_facts["bytes"],
+        "gzip_bytes": check_facts["gzip_bytes"],
         "float_sha256": roles["convert"].outputs["model.tflite"],
         "float_bytes": roles["package"].facts["float_bytes"],
-        "contents": {name: value for name, value in found.items() if name not in OF_THE_PROCESS},
+        "contents": {name: value for name, value in check_facts.items() if name not in OF_THE_PROCESS},
     }
 
 
 def describe_step(result: StepResult) -> Json:
-    """A step: its key, what it made, what it took when it ran."""
+    """Return a step: its cache key, its outputs, and its resources if it ran."""
     return {
         "key": result.key,
         "status": result.status,

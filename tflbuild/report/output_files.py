@@ -1,4 +1,4 @@
-"""The output folder of a variant: the artifact, its manifest, its card and the logs."""
+"""Write the output folder of a variant: the artifact, its manifest, its card and the logs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ FAILURE = "failure.json"
 COMPILED = "compiled/"
 RUNNERS = "runners/"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
-PREVIOUS = "previous."  # begins the names of what an earlier build made, once a later one has not replaced it
+# The prefix of the files of an earlier build, if the current one has not replaced them.
+PREVIOUS = "previous."
 
 
 @dataclass(frozen=True)
 class WrittenOutputs:
-    """What lies in the folder now."""
+    """The output folder of a variant after a build, its artifact, and all written files."""
 
     folder: Path
     model: Path
@@ -47,49 +48,54 @@ class WrittenOutputs:
 
 
 def variant_folder(recipe: Recipe) -> Path:
-    """<output_root>/<recipe>/<variant>."""
+    """Return the output folder of a variant: <output_root>/<recipe>/<variant>."""
     return Path(recipe.output_root) / recipe.name / recipe.variant
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, so that a place that cannot be written to is known before anything runs."""
+    """Create an output folder, and check that it can be written to before any step runs.
+
+    Raises:
+        MachineError: for a folder that cannot be written to, or that is or contains a link.
+    """
     refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".new-", dir=folder):  # a name of its own: others may be probing too
+        # The temporary file has a unique name, since other processes may check the folder at the same time.
+        with tempfile.NamedTemporaryFile(prefix=".new-", dir=folder):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from None
 
 
 def refuse_links(folder: Path) -> None:
-    """Raise MachineError where a variant's folder, the one around it or one inside is a link to another folder.
+    """Raise MachineError if a variant's folder, its parent, or a folder in it is a symbolic link.
 
-    A stranger's project may bring such links. What a build writes and removes would then be files of the user's.
+    An untrusted project may contain such links. A build would then replace and remove files of the user.
     """
-    inside = (Path(place, name) for place, names, _ in os.walk(folder) for name in names)
-    link = next((place for place in (folder.parent, folder, *inside) if place.is_symlink()), None)
+    subfolders = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
+    link = next((path for path in (folder.parent, folder, *subfolders) if path.is_symlink()), None)
     if link is not None:
         raise MachineError(
             f"the output folder {link} is a link",
             why=f"it leads to {os.path.realpath(link)}; files there would be replaced and removed",
-            next_step="remove the link; output_root=... chooses another place, and may be a link itself",
+            next_step="remove the link; output_root=... names another folder, which may itself be a link",
         )
 
 
 def cannot_write(folder: Path, error: OSError) -> MachineError:
-    """The error for an output or store folder that refuses bytes."""
+    """Return the error for an output or store folder that cannot be written to."""
     return MachineError(
         f"cannot write to {folder}",
         why=error.strerror or str(error),
-        next_step="free space or change permissions there, or choose another place: output_root=... for outputs,"
+        next_step="free space or change permissions there, or use another folder: output_root=... for outputs,"
         " the variable TFLBUILD_STORE for the store",
     )
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Report a disk that is full or cannot be written to as a fault of the environment."""
+    """Raise MachineError for a disk that is full or cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -101,20 +107,32 @@ def disk_errors(folder: Path) -> Iterator[None]:
 def write_outputs(
     folder: Path, store: Store, roles: Mapping[str, StepResult], manifest: Mapping[str, Json], accepted: bool
 ) -> WrittenOutputs:
-    """Bring the folder up to date. What failed its gates is kept under another name, for study."""
+    """Write the artifact of a variant, its card, logs, runners and manifest.
+
+    Args:
+        folder: The output folder.
+        store: The store with the outputs of the steps.
+        roles: The results of the steps by role.
+        manifest: The manifest.
+        accepted: Whether all gates passed. Otherwise, the artifact gets another name.
+
+    Raises:
+        MachineError: for a folder that cannot be written to.
+    """
     artifact = roles[artifact_role(roles)]
     model = folder / (MODEL if accepted else REJECTED)
     files = [model, folder / CARD]
     try:
-        with store.lock(_lock_name(folder)):  # the manifest tells of these files, not of a build beside it
+        # The lock keeps two builds of the variant apart: the manifest must describe the files next to it.
+        with store.lock(_lock_name(folder)):
             _remove_previous(folder)
             (folder / (REJECTED if accepted else MODEL)).unlink(missing_ok=True)
-            _bring(store, artifact.outputs[MODEL], model)
+            _copy_output(store, artifact.outputs[MODEL], model)
             _write_card(store, roles["package"].outputs[CARD], folder / CARD, card_section(manifest))
             files += (logs := write_logs(folder, store, roles))
-            _remove_others(folder / LOGS, {place.name for place in logs})
-            files += _bring_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
-            files += _bring_compiled(folder, store, roles if accepted else {})
+            _remove_others(folder / LOGS, {log.name for log in logs})
+            files += _copy_folder(store, roles["package"], RUNNERS, folder / RUNNERS)
+            files += _copy_compiled(folder, store, roles if accepted else {})
             replace_json(folder / MANIFEST, manifest)
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -122,18 +140,18 @@ def write_outputs(
 
 
 def set_aside_other(folder: Path, store: Store, request: str) -> None:
-    """Rename what a build of another request left in the folder: its names begin with `previous.` from now on."""
+    """Rename the files of a build with another request: their names begin with `previous.` from now on."""
     manifest = read_manifest(folder / MANIFEST)
     if manifest.get("request") != request:
         set_aside(folder, store)
 
 
 def set_aside(folder: Path, store: Store) -> None:
-    """Rename artifact, manifest and all that was made with them, so that none of them looks current."""
+    """Rename the artifact, the manifest and the files that were made with them, so that none looks current."""
     refuse_links(folder)
     try:
         with store.lock(_lock_name(folder)):
-            present = [place.name for place in _made_before(folder, "")]
+            present = [path.name for path in _list_earlier_files(folder, "")]
             if not {MODEL, REJECTED, MANIFEST}.isdisjoint(present):
                 _remove_previous(folder)
             for name in present:
@@ -143,12 +161,12 @@ def set_aside(folder: Path, store: Store) -> None:
 
 
 def is_delivered(folder: Path) -> bool:
-    """Whether an artifact lies in the folder under the name of a current one."""
+    """Return whether the folder has an artifact under the name of a current one."""
     return any((folder / name).exists() for name in (MODEL, REJECTED, MANIFEST))
 
 
 def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> None:
-    """Record in the folder which build failed and why. What an earlier build left there is set aside."""
+    """Record in the folder which build failed and why. The files of an earlier build are renamed."""
     set_aside(folder, store)
     earlier = read_manifest(folder / f"{PREVIOUS}{MANIFEST}").get("artifact")
     sha256 = earlier.get("sha256") if isinstance(earlier, dict) else None
@@ -156,25 +174,28 @@ def write_failure(folder: Path, store: Store, failure: Mapping[str, Json]) -> No
 
 
 def _remove_previous(folder: Path) -> None:
-    """Remove what an earlier build left, and the record of a failure in between."""
-    for place in _made_before(folder, PREVIOUS):
-        if place.is_dir():
-            shutil.rmtree(place)
+    """Remove the renamed files of an earlier build, and the record of a failure."""
+    for path in _list_earlier_files(folder, PREVIOUS):
+        if path.is_dir():
+            shutil.rmtree(path)
         else:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)
 
 
-def _made_before(folder: Path, prefix: str) -> list[Path]:
-    """Return what a build left under names with a prefix. A folder where a file belongs is not ours."""
-    folders = [RUNNERS.rstrip("/"), *_judged_before(folder / f"{prefix}{MANIFEST}")]
-    kept = [folder / f"{prefix}{name}" for name in folders if Path(name).name == name]
+def _list_earlier_files(folder: Path, prefix: str) -> list[Path]:
+    """Return the files and folders of a build whose names begin with a prefix.
+
+    A folder with the name of a file does not belong to tflbuild, and is left out.
+    """
+    folders = [RUNNERS.rstrip("/"), *_earlier_targets(folder / f"{prefix}{MANIFEST}")]
+    candidates = [folder / f"{prefix}{name}" for name in folders if Path(name).name == name]
     files = [folder / f"{prefix}{name}" for name in (MODEL, REJECTED, CARD, MANIFEST)]
-    return [place for place in kept if place.is_dir()] + [place for place in files if place.is_file()]
+    return [path for path in candidates if path.is_dir()] + [path for path in files if path.is_file()]
 
 
 def read_manifest(file: Path) -> dict[str, Json]:
-    """Return a manifest; an empty one where it is missing or cannot be read."""
+    """Return a manifest, or an empty one if it is missing or cannot be read."""
     try:
         manifest = read_json(file)
     except (OSError, ValueError):
@@ -183,28 +204,32 @@ def read_manifest(file: Path) -> dict[str, Json]:
 
 
 def last_manifest(folder: Path) -> dict[str, Json]:
-    """Return the manifest of the last build that ended well, be it the current one or one that was set aside."""
+    """Return the manifest of the last successful build, whether it is current or was renamed."""
     return read_manifest(folder / MANIFEST) or read_manifest(folder / f"{PREVIOUS}{MANIFEST}")
 
 
-def _bring_compiled(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
-    """A folder for each target that compiles. What an earlier artifact was compiled to goes."""
+def _copy_compiled(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
+    """Write a folder for each target that compiles, and remove those of an earlier artifact."""
     compiled = {role.removeprefix(TARGET_ROLE): result for role, result in roles.items() if COMPILED in result.outputs}
-    stale = _judged_before(folder / MANIFEST) - compiled.keys()
-    for place in folder.iterdir():
-        if place.name in stale and place.is_dir():
-            shutil.rmtree(place)
-    return [path for name, result in compiled.items() for path in _bring_folder(store, result, COMPILED, folder / name)]
+    stale = _earlier_targets(folder / MANIFEST) - compiled.keys()
+    for path in folder.iterdir():
+        if path.name in stale and path.is_dir():
+            shutil.rmtree(path)
+    return [file for name, result in compiled.items() for file in _copy_folder(store, result, COMPILED, folder / name)]
 
 
-def _judged_before(manifest: Path) -> set[str]:
-    """The targets of the build that lies there: only what one made may be removed."""
+def _earlier_targets(manifest: Path) -> set[str]:
+    """Return the targets of the build in the folder. Only folders that a build made may be removed."""
     targets = read_manifest(manifest).get("targets")
     return set(targets) if isinstance(targets, dict) else set()
 
 
 def write_page(folder: Path, name: str, text: str) -> Path:
-    """A page of a variant that is not built by it, written whole and without secrets; gives where."""
+    """Write a page of a variant in one operation, without secrets. Return its path.
+
+    Raises:
+        MachineError: for a folder that cannot be written to.
+    """
     try:
         replace_bytes(folder / name, hide_values(text).encode(), durable=False)
     except OSError as error:
@@ -213,51 +238,51 @@ def write_page(folder: Path, name: str, text: str) -> Path:
 
 
 def write_logs(folder: Path, store: Store, roles: Mapping[str, StepResult]) -> list[Path]:
-    """logs/<step>.txt of every step that printed something, failed ones included."""
+    """Write logs/<step>.txt for every step that printed something, also for failed steps. Return the files."""
     written = []
     for role, result in roles.items():
-        place = log_file(folder, role)
+        path = log_file(folder, role)
         if result.log:
-            _bring(store, result.log, place)
-            written.append(place)
+            _copy_output(store, result.log, path)
+            written.append(path)
     return written
 
 
 def log_file(folder: Path, role: str) -> Path:
-    """Where the log of a role lies."""
+    """Return the path of the log of a role."""
     return folder / LOGS / f"{role.replace(' ', '_')}.txt"
 
 
-def _bring(store: Store, digest: str, place: Path) -> None:
+def _copy_output(store: Store, digest: str, path: Path) -> None:
     try:
-        if store.stats.digest(place) == digest:
+        if store.stats.digest(path) == digest:
             return
     except OSError:
         pass
-    replace_copy(store.blob(digest), place)
+    replace_copy(store.blob(digest), path)
 
 
-def _write_card(store: Store, digest: str, place: Path, section: str) -> None:
-    """Write the card that `package` made, and below it a section that the steps together decide."""
+def _write_card(store: Store, digest: str, path: Path, section: str) -> None:
+    """Write the card that `package` made, followed by a section that depends on all steps."""
     if section:
-        replace_bytes(place, store.blob(digest).read_bytes() + section.encode())
+        replace_bytes(path, store.blob(digest).read_bytes() + section.encode())
     else:
-        _bring(store, digest, place)
+        _copy_output(store, digest, path)
 
 
-def _bring_folder(store: Store, result: StepResult, output: str, place: Path) -> list[Path]:
-    """A folder that a step made, and nothing that an earlier run of it left there."""
-    made = find_output(result, output, store).files
-    for name, digest in made.items():
-        _bring(store, digest, place / name)
-    _remove_others(place, made)
-    return [place / name for name in made]
+def _copy_folder(store: Store, result: StepResult, output: str, folder: Path) -> list[Path]:
+    """Write a folder that a step made, and remove other files in it."""
+    files = find_output(result, output, store).files
+    for name, digest in files.items():
+        _copy_output(store, digest, folder / name)
+    _remove_others(folder, files)
+    return [folder / name for name in files]
 
 
-def _remove_others(place: Path, names: Collection[str]) -> None:
-    """Remove the files below a folder that are not named, each by its path below it."""
-    for file in walk_files(place) if place.is_dir() else ():
-        if file.relative_to(place).as_posix() not in names:
+def _remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove the files below a folder whose relative paths are not in `names`."""
+    for file in walk_files(folder) if folder.is_dir() else ():
+        if file.relative_to(folder).as_posix() not in names:
             file.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Warnings: what was built and should not be believed without a second look."""
+"""Collect warnings: reasons to doubt the figures of an artifact."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ from tflbuild.report.variant_summary import SweepRow, label_variants
 
 
 def list_warnings(manifest: Mapping[str, Json], gates: Sequence[Gate] = ()) -> list[str]:
-    """Return a line for each reason to doubt the figures of a manifest; `gates` are what they were compared with."""
-    found = []
+    """Return a line for each reason to doubt the figures of a manifest.
+
+    Args:
+        manifest: The manifest.
+        gates: The gates with which the figures were compared.
+    """
+    warnings = []
     for key, used in (("overlap", "calibrated"), ("training_overlap", "trained")):
         overlap = manifest.get(key)
         if overlap and overlap["count"]:
-            found.append(
+            warnings.append(
                 f"{overlap['count']:,} of {overlap['of']:,} evaluation samples were {used} with too:"
                 " what is measured on them flatters the artifact"
             )
     for role in manifest["synthetic_data"]:
-        found.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
+        warnings.append(f"the {role} are random numbers (dataset=synthetic): accuracy is anybody's guess")
     verify = manifest["metrics"].get("verify")
     if verify:
-        found += [warning.text for warning in (*warn_of_gates(gates, verify), *find_warnings(verify))]
-    return [*dict.fromkeys([*found, *list_likely_mistakes(manifest)])]
+        warnings += [warning.text for warning in (*warn_of_gates(gates, verify), *find_warnings(verify))]
+    return [*dict.fromkeys([*warnings, *list_likely_mistakes(manifest)])]
 
 
 def warning_text(rows: Sequence[SweepRow]) -> str:
-    """Return a line for each note and warning of the variants that were built, with the label of those that have it."""
+    """Return a line for each note and warning about the built variants, with the labels of those that have it."""
     built = {
         label: row.manifest for label, row in zip(label_variants(rows), rows, strict=True) if row.manifest is not None
     }
@@ -41,7 +46,11 @@ def warning_text(rows: Sequence[SweepRow]) -> str:
 
 
 def label_texts(texts: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return each text once, behind the labels of those that have it, unless all have; `texts` are by label."""
+    """Return each text once, after the labels of the variants that have it, unless all have it.
+
+    Args:
+        texts: The texts of each variant, by label.
+    """
     labels_by_text: dict[str, list[str]] = {}
     for label, own in texts.items():
         for text in own:

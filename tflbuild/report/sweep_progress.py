@@ -45,7 +45,7 @@ class SweepProgress:
             (label, [*dict.fromkeys(goals.values())]) for label, goals in zip(labels, plan.goals, strict=True)
         ]
 
-    def standings(self, steps: Mapping[str, StepProgress]) -> list[VariantProgress]:
+    def list_variants(self, steps: Mapping[str, StepProgress]) -> list[VariantProgress]:
         """Every variant, in the order of the sweep. `steps` has those that have begun, by id."""
         return [self._standing(label, goals, steps) for label, goals in self.variants]
 

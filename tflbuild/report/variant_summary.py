@@ -1,4 +1,4 @@
-"""What a person wants to know of a variant, in one line; of a sweep, in one table."""
+"""Summarize a variant in one line, and label the variants of a sweep."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SHOWN_SHA = 12
 
 
 def show_path(path: Path) -> str:
-    """Relative where that is shorter."""
+    """Return a path relative to the current folder, unless it is outside of it."""
     relative = os.path.relpath(path)
     return relative if not relative.startswith("..") else str(path)
 
 
 def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
-    """Path, size against float, accuracy against float, SHA-256."""
+    """Return a line with the path, the size and accuracy compared with float, and the SHA-256."""
     artifact = manifest["artifact"]
     size = show_bytes(artifact["bytes"])
     if artifact["sha256"] != artifact["float_sha256"]:
@@ -37,23 +37,23 @@ def summarize(model: Path, manifest: Mapping[str, Json]) -> str:
 
 
 def is_optimized(manifest: Mapping[str, Json] | None) -> bool:
-    """Whether the model was trained before it was converted, so that its packed size means something."""
+    """Return whether the model was trained before conversion, so that its packed size is of interest."""
     return bool(manifest and (manifest.get("optimized") or {}).get("steps"))
 
 
 def show_packing(manifest: Mapping[str, Json]) -> str:
-    """What was asked of the weights, as `check` read it in the artifact: ` with 50.0% zero weights`."""
-    weights, done = manifest["artifact"]["contents"]["weights"], manifest["optimized"]
+    """Return the properties of trained weights, as `check` read them in the artifact: ` with 50.0% zero weights`."""
+    weights, optimization = manifest["artifact"]["contents"]["weights"], manifest["optimized"]
     parts = []
-    if done["pruned"]:
+    if optimization["pruned"]:
         parts.append(f"{weights['zeros']:.1%} zero weights" + (", two of four" if weights["in_pairs"] == 1 else ""))
-    if done["clustered"]:
+    if optimization["clustered"]:
         parts.append(f"{weights['channel_distinct']} values a channel")
     return f" with {', '.join(parts)}" if parts else ""
 
 
 def show_needs(contents: Mapping[str, Json]) -> str:
-    """What an app must link to run it, "" where the runtime alone will do."""
+    """Return what an app must link to run the artifact, or "" if the runtime is sufficient."""
     parts = []
     if contents["flex_operators"]:
         parts.append(f"needs the Flex delegate ({', '.join(contents['flex_operators'])})")
@@ -85,14 +85,14 @@ def show_worst(verify: Mapping[str, Json], worst: float) -> str:
             axis = "" if channels["axis"] == -1 else f" of axis {channels['axis']}"
             several = f" of '{name}'" if len(verify["outputs"]) > 1 else ""
             return f" in channel {channels['worst']['channel']}{axis}{several}"
-    intervals = [one.get("snr_db_interval") for one in verify["outputs"].values() if one["snr_db"] == worst]
+    intervals = [output.get("snr_db_interval") for output in verify["outputs"].values() if output["snr_db"] == worst]
     interval = intervals[0] if intervals else None
     return f" (+-{(interval['high'] - interval['low']) / 2:.1f})" if interval else ""
 
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One variant of a sweep. `manifest` is None when it was not built."""
+    """A variant in the table of a sweep. `manifest` is set if it was built."""
 
     name: str
     verdict: str
@@ -101,7 +101,7 @@ class SweepRow:
 
 
 class NamedVariant(Protocol):
-    """What has the name of a variant, and the overrides that made it."""
+    """A protocol for objects with the name of a variant and the overrides that made it."""
 
     @property
     def name(self) -> str: ...
@@ -111,13 +111,15 @@ class NamedVariant(Protocol):
 
 
 def label_variants(rows: Sequence[NamedVariant]) -> list[str]:
-    """What tells the variants of a sweep apart: the overrides that not all of them have, keys cut short."""
+    """Return labels for the variants of a sweep: the overrides that not all of them have, with keys cut short."""
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows else set()
     parts = [[text.lstrip("+") for text in row.overrides if text not in shared] for row in rows]
-    keys = {text.partition("=")[0] for told in parts for text in told}
+    keys = {text.partition("=")[0] for texts in parts for text in texts}
     last = [key.rpartition(".")[2] for key in keys]
     short = {key: key.rpartition(".")[2] if last.count(key.rpartition(".")[2]) == 1 else key for key in keys}
-    return [" ".join(_shorten(text, short) for text in told) or row.name for told, row in zip(parts, rows, strict=True)]
+    return [
+        " ".join(_shorten(text, short) for text in texts) or row.name for texts, row in zip(parts, rows, strict=True)
+    ]
 
 
 def _shorten(text: str, short: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts as a person reads them: a row a target, and what falls back and why."""
+"""Format verdicts for the user: a row for each target, its fallbacks and their reasons."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from tflbuild.report.benchmark_text import show_ms
 from tflbuild.report.text_table import align, shorten
 from tflbuild.resolve.target_tools import TargetTool
 
-SHOWN = 5  # reasons of a target's fallbacks that are listed
-LEAST_ROOM = 40  # characters; a narrower screen folds lines by itself
-NAMED = 3  # layers of one reason, or kinds of operators
+# The number of reasons for fallbacks of a target that are listed.
+LISTED_REASONS = 5
+# The minimum width, in characters, to which lines are folded. A narrower screen folds lines by itself.
+MIN_WIDTH = 40
+# The number of layers of one reason, or of kinds of operators, that are named.
+NAMED = 3
 FIRST = ("latency_p50_ms", "latency_p90_ms", "inference_ms", "arena_bytes", "sram_bytes", "flash_bytes", "snr_db")
 WORDS = {
     "latency_p50_ms": "p50",
@@ -37,17 +40,17 @@ WORDS = {
 
 
 def verdicts_of(recipe: Recipe, roles: Mapping[str, StepResult]) -> list[Verdict]:
-    """The verdicts of a variant's finished steps, in the order of its targets."""
+    """Return the verdicts of the finished steps of a variant, in the order of its targets."""
     return [read_verdict(roles[target_role(target.name)].facts["verdict"]) for target in recipe.targets]
 
 
 def verdicts_in(manifest: Mapping[str, Json]) -> list[Verdict]:
-    """What each target says, of a variant that was built."""
-    return [read_verdict(one) for one in manifest.get("targets", {}).values()]
+    """Return the verdicts in the manifest of a variant."""
+    return [read_verdict(verdict) for verdict in manifest.get("targets", {}).values()]
 
 
 def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
-    """Every limit of every target with what is known."""
+    """Return the gates of all targets, evaluated."""
     return [
         gate
         for target, verdict in zip(recipe.targets, verdicts, strict=True)
@@ -56,55 +59,55 @@ def target_gates(recipe: Recipe, verdicts: Sequence[Verdict]) -> list[Gate]:
 
 
 def problems(recipe: Recipe, verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
-    """Target -> what fails the build there: faults that no limit allows, limits that are missed, what causes them."""
-    found: dict[str, list[str]] = {}
+    """Return target -> what fails the build: unsupported operators, unmet requirements, missed limits, causes."""
+    faults_by_target: dict[str, list[str]] = {}
     for target, verdict in zip(recipe.targets, verdicts, strict=True):
         wrong = list(list_failures(verdict, must_be_proven=target.must_be_proven))
         missed = [gate.text() for gate in evaluate_target_gates(verdict, target.gates) if not gate.passed]
         causes = fallback_lines(verdict) if missed or verdict.runs is False else ()
         if wrong or missed:
             needs = (f"  {line}" for line in unmet_lines(verdict))
-            found[target.name] = [*wrong, *needs, *missed, *(f"  {line}" for line in causes)]
-    return found
+            faults_by_target[target.name] = [*wrong, *needs, *missed, *(f"  {line}" for line in causes)]
+    return faults_by_target
 
 
 def fallback_lines(verdict: Verdict) -> Iterator[str]:
-    """The operators that the target does not take: operator, layer, reason, fix."""
-    yield from _some(verdict.fallbacks)
+    """Yield lines about the operators that the target does not support: operator, layer, reason, fix."""
+    yield from _summarize(verdict.fallbacks)
     unknown = Counter(verdict.unknown)
-    for text, count in list(unknown.items())[:SHOWN]:
+    for text, count in list(unknown.items())[:LISTED_REASONS]:
         yield f"unknown: {text}" + (f" ({count} times)" if count > 1 else "")
-    if len(unknown) > SHOWN:
-        yield f"and {len(unknown) - SHOWN} kinds more that are unknown"
+    if len(unknown) > LISTED_REASONS:
+        yield f"and {len(unknown) - LISTED_REASONS} kinds more that are unknown"
 
 
 def unmet_lines(verdict: Verdict) -> Iterator[str]:
-    """Where the artifact is not what the profile needs."""
-    yield from _some(verdict.unmet)
+    """Yield lines about the requirements of the profile that the artifact does not meet."""
+    yield from _summarize(verdict.unmet)
 
 
-def _some(found: Sequence[Fallback]) -> Iterator[str]:
-    alike: dict[tuple[str, str], list[Fallback]] = {}
-    for one in found:
-        alike.setdefault((one.reason, one.fix), []).append(one)
-    shown = list(alike.values())[:SHOWN]
-    yield from map(show_fallbacks, shown)
-    if rest := len(found) - sum(map(len, shown)):
+def _summarize(fallbacks: Sequence[Fallback]) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[Fallback]] = {}
+    for fallback in fallbacks:
+        groups.setdefault((fallback.reason, fallback.fix), []).append(fallback)
+    listed = list(groups.values())[:LISTED_REASONS]
+    yield from map(show_fallbacks, listed)
+    if rest := len(fallbacks) - sum(map(len, listed)):
         yield f"and {rest} more: --json has all"
 
 
 def show_fallbacks(alike: Sequence[Fallback]) -> str:
-    """`GATHER x12 'head/gather', 'tail/gather' and 10 more: taken only where ...; fix`, of operators of one reason.
+    """Return a line about operators with one reason: `GATHER x12 'head/gather' and 10 more: REASON; FIX`.
 
-    Of several kinds of operators the first layer alone is named.
+    If there are several kinds of operators, only the first layer is named.
     """
-    kinds = [f"{op} x{count}" if count > 1 else op for op, count in Counter(one.op for one in alike).items()]
-    layers = [f"'{shorten(one.layer)}'" for one in alike if one.layer]
-    what = _first(kinds, "kinds more")
+    kinds = [f"{op} x{count}" if count > 1 else op for op, count in Counter(fallback.op for fallback in alike).items()]
+    layers = [f"'{shorten(fallback.layer)}'" for fallback in alike if fallback.layer]
+    subject = _first(kinds, "kinds more")
     if layers:
-        what += f" {_first(layers, 'more')}" if len(kinds) == 1 else f", the first {layers[0]}"
+        subject += f" {_first(layers, 'more')}" if len(kinds) == 1 else f", the first {layers[0]}"
     fix = f"; {alike[0].fix}" if alike[0].fix else ""
-    return f"{what}: {alike[0].reason}{fix}"
+    return f"{subject}: {alike[0].reason}{fix}"
 
 
 def _first(names: Sequence[str], more: str) -> str:
@@ -113,75 +116,79 @@ def _first(names: Sequence[str], more: str) -> str:
 
 
 def targets_text(verdicts: Sequence[Verdict], room: int | None = None) -> str:
-    """The table, and below it by what each was judged, what falls back and what a person must know.
+    """Return the table of verdicts, and below it how each was obtained, its fallbacks and its notes.
 
-    Lines are no longer than `room` characters, the table's own aside; None: as long as they are.
+    Args:
+        verdicts: The verdicts.
+        room: The maximum length of the lines below the table, in characters. None means no limit.
     """
     headings = ("target", "verdict", "operators", "partitions", "figures")
     rows = [
         (
-            one.target,
-            one.proof + (": cannot run" if one.runs is False else ": needs unmet" if one.unmet else ""),
-            _operators(one),
-            "" if one.partitions is None else str(one.partitions),
-            figures_text(one.figures),
+            verdict.target,
+            verdict.proof + (": cannot run" if verdict.runs is False else ": needs unmet" if verdict.unmet else ""),
+            _operators(verdict),
+            "" if verdict.partitions is None else str(verdict.partitions),
+            figures_text(verdict.figures),
         )
-        for one in verdicts
+        for verdict in verdicts
     ]
-    width = max(len(one.target) for one in verdicts)
+    width = max(len(verdict.target) for verdict in verdicts)
     lines = [*align(headings, rows, right=("partitions",)), ""]
-    for one in verdicts:
-        told = [
-            judged_text(one),
-            *more_figures(one.figures),
-            *(f"unmet need: {line}" for line in unmet_lines(one)),
-            *fallback_lines(one),
-            *(f"note: {note}" for note in one.notes),
+    for verdict in verdicts:
+        lines_of_target = [
+            source_text(verdict),
+            *more_figures(verdict.figures),
+            *(f"unmet need: {line}" for line in unmet_lines(verdict)),
+            *fallback_lines(verdict),
+            *(f"note: {note}" for note in verdict.notes),
         ]
-        told += [f"to prove it: {one.to_prove}"] if one.to_prove else []
-        told = [line for text in told for line in _fold(text, room and room - width - 2)]
-        lines.append(f"{one.target:<{width}}  {told[0]}")
-        lines += [f"{'':<{width}}  {text}" for text in told[1:]]
+        lines_of_target += [f"to prove it: {verdict.to_prove}"] if verdict.to_prove else []
+        lines_of_target = [line for text in lines_of_target for line in _fold(text, room and room - width - 2)]
+        lines.append(f"{verdict.target:<{width}}  {lines_of_target[0]}")
+        lines += [f"{'':<{width}}  {text}" for text in lines_of_target[1:]]
     return "\n".join(lines)
 
 
-def _fold(text: str, room: int | None) -> list[str]:
-    if room is None or room < LEAST_ROOM:
+def _fold(text: str, width: int | None) -> list[str]:
+    if width is None or width < MIN_WIDTH:
         return [text]
-    return textwrap.wrap(text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def more_figures(figures: Mapping[str, float]) -> Iterator[str]:
-    """What a line of the table has no room for: other numbers of threads, memory, cycles."""
-    mark = "latency_p50_ms_threads_"
-    threads = sorted((int(name.removeprefix(mark)), value) for name, value in figures.items() if name.startswith(mark))
+    """Yield lines with figures that are not in the table: latency by numbers of threads, memory, cycles."""
+    prefix = "latency_p50_ms_threads_"
+    threads = sorted(
+        (int(name.removeprefix(prefix)), value) for name, value in figures.items() if name.startswith(prefix)
+    )
     if threads:
         yield "p50 with " + ", ".join(f"{count} threads {show_ms(value)}" for count, value in threads)
     rest = (("peak_bytes", "peak memory"), ("cycles_total", "cycles"), ("dram_bytes", "DRAM"), ("macs", "MACs"))
-    told = [f"{word} {_show(name, figures[name])}" for name, word in rest if figures.get(name)]
-    if told:
-        yield ", ".join(told)
+    texts = [f"{word} {_show(name, figures[name])}" for name, word in rest if figures.get(name)]
+    if texts:
+        yield ", ".join(texts)
 
 
-def judged_text(verdict: Verdict) -> str:
-    """By what it was judged, and on which device its figures were had."""
+def source_text(verdict: Verdict) -> str:
+    """Return how a verdict was obtained, and the device of its figures."""
     device = f"; figures: {verdict.device}" if verdict.device and verdict.device not in verdict.how else ""
     return verdict.how + device
 
 
 def targets_table(manifest: Mapping[str, Json], room: int | None = None) -> str:
-    """The same of a variant that was built, a blank line behind it; "" where it has no targets."""
+    """Return the verdicts of a manifest as text, with a blank line after it; "" without targets."""
     verdicts = verdicts_in(manifest)
     return targets_text(verdicts, room) + "\n\n" if verdicts else ""
 
 
 def _operators(verdict: Verdict) -> str:
-    taken = "?" if verdict.on_delegate is None else str(verdict.on_delegate)
-    return f"{taken} of {verdict.ops}"
+    supported = "?" if verdict.on_delegate is None else str(verdict.on_delegate)
+    return f"{supported} of {verdict.ops}"
 
 
 def figures_text(figures: Mapping[str, float]) -> str:
-    """The few figures that a person looks for first."""
+    """Return the most important figures of a verdict."""
     return ", ".join(f"{WORDS.get(name, name)} {_show(name, figures[name])}" for name in FIRST if name in figures)
 
 
@@ -194,13 +201,13 @@ def _show(name: str, value: float) -> str:
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> Json:
-    """By target, for the manifest."""
-    return {one.target: one.as_json() for one in verdicts}
+    """Return the verdicts by target, for the manifest."""
+    return {verdict.target: verdict.as_json() for verdict in verdicts}
 
 
 @dataclass(frozen=True)
 class ListedTarget:
-    """A profile that a recipe may choose, what it is, and what proves it on this machine."""
+    """A profile that a recipe may choose, its description, and the tool that proves it."""
 
     text: str
     target: Target
@@ -208,25 +215,34 @@ class ListedTarget:
 
     @property
     def verdicts(self) -> str:
-        """How a verdict on it is had here: `proven`, `linted`, or not at all."""
+        """Return the verdict that is possible on this machine: `proven`, `linted` or `unproven`."""
         if self.tool.present and self.target.runtime != "table":
             return PROVEN
         return LINTED if self.target.table else UNPROVEN
 
 
 def listing_text(listed: Sequence[ListedTarget]) -> str:
-    """A row a profile, and below what a proof needs that is not here."""
-    cells = [(one.target.name, one.verdicts, one.text) for one in listed]
+    """Return a row for each profile, and below the packages that are missing for proofs."""
+    cells = [(listed_target.target.name, listed_target.verdicts, listed_target.text) for listed_target in listed]
     lines = align(("target", "verdicts here", "what it is"), cells)
-    lacking = [(one.target.name, one.tool.to_prove) for one in listed if one.tool.to_prove]
+    lacking = [
+        (listed_target.target.name, listed_target.tool.to_prove)
+        for listed_target in listed
+        if listed_target.tool.to_prove
+    ]
     if lacking:
         lines += ["", *align(("for a proof of", "install"), lacking)]
     return "\n".join(lines)
 
 
 def listing_json(listed: Sequence[ListedTarget]) -> Json:
-    """The same as plain JSON."""
+    """Return the listed profiles as JSON."""
     return [
-        {"target": one.target.name, "verdicts": one.verdicts, "text": one.text, "to_prove": one.tool.to_prove}
-        for one in listed
+        {
+            "target": listed_target.target.name,
+            "verdicts": listed_target.verdicts,
+            "text": listed_target.text,
+            "to_prove": listed_target.tool.to_prove,
+        }
+        for listed_target in listed
     ]

@@ -1,4 +1,4 @@
-"""What git knows of the commits that sweeps were made at. Nothing here changes a repository."""
+"""Find out the order of the commits of sweeps. Nothing here changes a repository."""
 
 from __future__ import annotations
 
@@ -10,44 +10,62 @@ from tflbuild.report.git_state import DIGEST, run_git
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Return a finished git command. Raises MachineError where git is missing, or does not end."""
+    """Run a git command and return its result.
+
+    Raises:
+        MachineError: if git is not installed, or does not end.
+    """
     try:
         return run_git(*arguments)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(
-            "git cannot be asked", where="command line: --since", why=str(error), next_step="install git"
+            "git cannot be run", where="command line: --since", why=str(error), next_step="install git"
         ) from None
 
 
 def find_commit(revision: str) -> str:
-    """The commit that a revision means. Raises UsageError for one that there is not."""
-    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    commit = found.stdout.strip()
-    if found.returncode == 0 and commit:
+    """Return the commit of a revision.
+
+    Raises:
+        UsageError: for a revision that does not exist.
+    """
+    result = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    commit = result.stdout.strip()
+    if result.returncode == 0 and commit:
         return commit
-    here = git("rev-parse", "--git-dir").returncode == 0
+    in_repository = git("rev-parse", "--git-dir").returncode == 0
     raise UsageError(
-        f"--since: git knows no commit '{revision}'" if here else "--since needs a git repository, and here is none",
+        f"--since: git knows no commit '{revision}'" if in_repository else "--since needs a git repository",
         where=f"command line: --since {revision}",
-        why="" if here else "it picks the sweeps that were made at that commit or after it",
-        next_step="git log --oneline lists them" if here else "run it in the project's folder, or name the sweeps",
+        why="" if in_repository else "it selects the sweeps that were made at that commit or after it",
+        next_step="git log --oneline lists them"
+        if in_repository
+        else "run it in the project's folder, or name the sweeps",
     )
 
 
 def is_since(commit: str, first: str) -> bool | None:
-    """Whether a commit is `first` or comes after it, None for one that this repository does not have."""
-    if not DIGEST.fullmatch(commit):  # of a record that may be a stranger's: anything else could be an option
+    """Return whether a commit is `first` or a descendant of it; None if the repository does not have the commit."""
+    # The commit may come from an untrusted record: a text other than a digest could be an option of git.
+    if not DIGEST.fullmatch(commit):
         return None
-    found = git("merge-base", "--is-ancestor", first, commit)
-    return {0: True, 1: False}.get(found.returncode)
+    result = git("merge-base", "--is-ancestor", first, commit)
+    return {0: True, 1: False}.get(result.returncode)
 
 
 def order_commits(commits: Iterable[str]) -> dict[str, int]:
-    """Commit -> its place in history, ancestors first; those that this repository does not have are left out."""
-    wanted = sorted({commit for commit in commits if DIGEST.fullmatch(commit)})
+    """Return commit -> its position in history, ancestors first.
+
+    Commits that the repository does not have are left out.
+    """
+    valid_commits = sorted({commit for commit in commits if DIGEST.fullmatch(commit)})
     try:
-        listed = git("rev-list", "--topo-order", "--reverse", "--ignore-missing", *wanted, "--") if wanted else None
+        listed = (
+            git("rev-list", "--topo-order", "--reverse", "--ignore-missing", *valid_commits, "--")
+            if valid_commits
+            else None
+        )
     except MachineError:
         return {}
     lines = listed.stdout.split() if listed is not None and listed.returncode == 0 else []
-    return {commit: place for place, commit in enumerate(lines) if commit in wanted}
+    return {commit: index for index, commit in enumerate(lines) if commit in valid_commits}

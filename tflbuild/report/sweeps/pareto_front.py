@@ -1,4 +1,4 @@
-"""The Pareto front: what nothing else is better than, by several objectives at once."""
+"""Find the Pareto front: the variants that no other variant dominates in several objectives."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from tflbuild.core.objective import Objective
 Costs = tuple[float, ...]
 
 
-def dominates(one: Costs, other: Costs) -> bool:
-    """Whether `one` is nowhere worse than `other`, and somewhere better. Less is better."""
-    return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+def dominates(costs: Costs, other: Costs) -> bool:
+    """Return whether `costs` are at most `other` in every objective and smaller in one. Smaller is better."""
+    return all(cost <= other_cost for cost, other_cost in zip(costs, other, strict=True)) and costs != other
 
 
-def find_pareto_front(costs: Sequence[Costs | None]) -> frozenset[int]:
-    """The places of those that none dominates. Equal ones are on the front together; None is on no front."""
-    known = {one for one in costs if one is not None}
-    best = {one for one in known if not any(dominates(other, one) for other in known)}
-    return frozenset(place for place, one in enumerate(costs) if one in best)
+def find_pareto_front(variant_costs: Sequence[Costs | None]) -> frozenset[int]:
+    """Return the indices of the costs that no other costs dominate.
+
+    Equal costs are on the front together. A variant without costs is not on the front.
+    """
+    distinct = {costs for costs in variant_costs if costs is not None}
+    front = {costs for costs in distinct if not any(dominates(other, costs) for other in distinct)}
+    return frozenset(index for index, costs in enumerate(variant_costs) if costs in front)
 
 
 def costs_of(figures: Mapping[str, float], objectives: Sequence[Objective]) -> Costs | None:
-    """What a variant costs by each objective, None where one of them was not measured."""
+    """Return the cost of a variant for each objective; None if a figure was not measured."""
     costs = [objective.cost(figures) for objective in objectives]
     return tuple(cost for cost in costs if cost is not None) if None not in costs else None
 
 
 def choose_default_objectives(measured: Sequence[Mapping[str, float]]) -> tuple[Objective, ...]:
-    """Accuracy, by labels if any variant has it so, else by the outputs' noise; then size."""
+    """Return accuracy and size as objectives. Accuracy is top-1 if any variant has it, else SNR, if any has it."""
     accuracy = next((name for name in ("top1", "snr_db") if any(name in figures for figures in measured)), None)
     size = Objective("bytes", "min")
     return (size,) if accuracy is None else (Objective(accuracy, "max"), size)

@@ -1,4 +1,4 @@
-"""Variants held against each other: ranked, the Pareto front marked, in columns that the screen and the page share."""
+"""Rank the variants of sweeps and mark the Pareto front, in columns for the screen and the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLLAPSED = "!"
 
 @dataclass(frozen=True)
 class RankedVariant:
-    """A variant among those it is held against; `best`: it is on the front."""
+    """A variant in a ranking. `best`: it is on the Pareto front."""
 
     label: str
     entry: SweepEntry
@@ -30,7 +30,7 @@ class RankedVariant:
 
 @dataclass(frozen=True)
 class RankingColumn:
-    """What is said of every variant: in words, "" where there is nothing to say, and as a value to sort by."""
+    """A column of a ranking: its text, "" for an empty cell, and its value for sorting."""
 
     heading: str
     words: Callable[[RankedVariant], str]
@@ -38,152 +38,179 @@ class RankingColumn:
 
 
 def find_objectives(sweeps: Sequence[SweepRecord]) -> tuple[Objective, ...]:
-    """The objectives of the newest sweep, but for latency where it was measured on several hosts; never none."""
-    aims = max(sweeps, key=lambda one: one.created).aims
+    """Return the objectives of the newest sweep, or the default ones. There is at least one.
+
+    Latency is left out if several hosts measured it.
+    """
+    objectives = max(sweeps, key=lambda sweep: sweep.created).effective_objectives
     entries = [entry for sweep in sweeps for entry in sweep.variants]
-    comparable = tuple(one for one in aims if is_comparable(one.figure, entries))
+    comparable = tuple(objective for objective in objectives if is_comparable(objective.figure, entries))
     return comparable or choose_default_objectives([entry.figures for entry in entries])
 
 
 def is_comparable(figure: str, entries: Sequence[SweepEntry]) -> bool:
-    """Whether it can be held against that of another variant: latency only where one host has measured it."""
+    """Return whether a figure can be compared between variants. Latency can if one host measured all of it."""
     target = split_target(figure)[0]
     return not is_of_a_host(figure) or len(devices_of(target, entries) if target else benchmarked_on(entries)) < 2
 
 
 def benchmarked_on(entries: Sequence[SweepEntry]) -> set[str]:
-    """The hosts that a benchmark timed variants on."""
+    """Return the hosts on which a benchmark measured variants."""
     return {entry.latency_host for entry in entries if entry.latency_host}
 
 
 def devices_of(target: str, entries: Sequence[SweepEntry]) -> list[str]:
-    """Where a target's figures were had, or by whose estimate."""
+    """Return the devices on which the figures of a target were measured, or the tools that estimated them."""
     return list(dict.fromkeys(entry.devices[target] for entry in entries if target in entry.devices))
 
 
 def hosts_of(sweeps: Sequence[SweepRecord]) -> set[str]:
-    """Where latency was measured, by a benchmark."""
+    """Return the hosts on which a benchmark measured the variants of sweeps."""
     return benchmarked_on([entry for sweep in sweeps for entry in sweep.variants])
 
 
 def rank_variants(sweeps: Sequence[SweepRecord]) -> list[RankedVariant]:
-    """Every variant of these sweeps, best first; the front is that of all of them together."""
+    """Return all variants of sweeps, best first. All of them together have one Pareto front."""
     pairs = [(sweep, entry) for sweep in sweeps for entry in sweep.variants]
     entries = [entry for _, entry in pairs]
-    aims = find_objectives(sweeps)
-    front, told = find_front(entries, aims), label_variants(entries)
-    return [RankedVariant(told[place], *pairs[place][::-1], place in front) for place in rank_entries(entries, aims)]
+    objectives = find_objectives(sweeps)
+    front, labels = find_front(entries, objectives), label_variants(entries)
+    ranking = []
+    for index in rank_entries(entries, objectives):
+        sweep, entry = pairs[index]
+        ranking.append(RankedVariant(labels[index], entry, sweep, index in front))
+    return ranking
 
 
 def figure_column(name: str) -> RankingColumn:
-    """A figure as a column."""
+    """Return the column of a figure."""
 
-    def words(one: RankedVariant) -> str:
-        entry = one.entry
+    def show(variant: RankedVariant) -> str:
+        entry = variant.entry
         return show_figure(name, entry.figures[name], entry.margins.get(name)) if name in entry.figures else ""
 
-    return RankingColumn(column_heading(name), words, lambda one: one.entry.figures.get(name))
+    return RankingColumn(column_heading(name), show, lambda variant: variant.entry.figures.get(name))
 
 
-def share_of_float(one: RankedVariant) -> float | None:
-    """The artifact's size beside the float model's."""
-    made = one.entry.artifact
-    return None if made is None or not made.float_bytes else made.bytes / made.float_bytes
+def share_of_float(variant: RankedVariant) -> float | None:
+    """Return the size of the artifact divided by the size of the float model."""
+    artifact = variant.entry.artifact
+    return None if artifact is None or not artifact.float_bytes else artifact.bytes / artifact.float_bytes
 
 
-def zeros(one: RankedVariant) -> float | None:
-    """The share of zero weights where the model was pruned."""
-    return None if one.entry.artifact is None else one.entry.artifact.zeros
+def zeros(variant: RankedVariant) -> float | None:
+    """Return the fraction of zero weights of a pruned model."""
+    return None if variant.entry.artifact is None else variant.entry.artifact.zeros
 
 
-def percent(take: Callable[[RankedVariant], float | None]) -> Callable[[RankedVariant], str]:
-    """A share as `50.0%`."""
+def percent(read_share: Callable[[RankedVariant], float | None]) -> Callable[[RankedVariant], str]:
+    """Return a function that shows a fraction as `50.0%`."""
 
-    def words(one: RankedVariant) -> str:
-        share = take(one)
+    def show(variant: RankedVariant) -> str:
+        share = read_share(variant)
         return "" if share is None else f"{share:.1%}"
 
-    return words
+    return show
 
 
-def columns_of(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[RankingColumn]:
-    """What tells of them: objectives of their own, the usual, sizes after gzip where a model was trained for them."""
-    packed = any(one.entry.artifact is not None and one.entry.artifact.optimized for one in standings)
-    sha = RankingColumn("sha256", lambda one: one.entry.artifact.sha256[:SHOWN_SHA] if one.entry.artifact else "")
+def columns_of(ranking: Sequence[RankedVariant], objectives: Sequence[Objective]) -> list[RankingColumn]:
+    """Return the columns of a ranking: the usual ones and those of the objectives.
+
+    Sizes after gzip are shown if a model was trained for them.
+    """
+    packed = any(variant.entry.artifact is not None and variant.entry.artifact.optimized for variant in ranking)
+    sha = RankingColumn(
+        "sha256", lambda variant: variant.entry.artifact.sha256[:SHOWN_SHA] if variant.entry.artifact else ""
+    )
     columns = [
-        RankingColumn("variant", lambda one: one.label),
-        RankingColumn("result", lambda one: one.entry.verdict),
-        RankingColumn("front", lambda one: MARK if one.best else COLLAPSED if one.entry.collapsed else ""),
+        RankingColumn("variant", lambda variant: variant.label),
+        RankingColumn("result", lambda variant: variant.entry.verdict),
+        RankingColumn("front", lambda variant: MARK if variant.best else COLLAPSED if variant.entry.collapsed else ""),
     ]
     usual = ("top1", "top1_drop", "snr_db", "latency_ms")
     shown = {"bytes", *usual, *(("gzip_bytes",) if packed else ())}
-    columns += [figure_column(aim.figure) for aim in aims if aim.figure not in shown]
+    columns += [figure_column(objective.figure) for objective in objectives if objective.figure not in shown]
     columns += [figure_column("bytes"), RankingColumn("of float", percent(share_of_float), share_of_float)]
     columns += [figure_column("gzip_bytes"), RankingColumn("zeros", percent(zeros), zeros)] if packed else []
     columns += [figure_column(name) for name in usual]
-    targets = [] if common_targets(standings) else [RankingColumn("targets", lambda one: one.entry.targets)]
+    targets = [] if common_targets(ranking) else [RankingColumn("targets", lambda variant: variant.entry.targets)]
     return [*columns, *targets, sha]
 
 
-def common_targets(standings: Sequence[RankedVariant]) -> str:
-    """What targets say of all that was built, where that is the same: a line, and no column; else ""."""
-    told = {one.entry.targets for one in standings if one.entry.artifact is not None}
-    return told.pop() if len(told) == 1 else ""
+def common_targets(ranking: Sequence[RankedVariant]) -> str:
+    """Return the short verdicts of all built variants if they are equal, otherwise "".
+
+    Equal verdicts need no column.
+    """
+    texts = {variant.entry.targets for variant in ranking if variant.entry.artifact is not None}
+    return texts.pop() if len(texts) == 1 else ""
 
 
 def sweep_table(sweep: SweepRecord) -> str:
-    """All variants, best first, figures to the right, and a line that says what the order and the mark mean."""
-    aims, standings = find_objectives([sweep]), rank_variants([sweep])
-    columns = columns_of(standings, aims)
-    cells = [tuple(column.words(one) for column in columns) for one in standings]
+    """Return the table of a sweep, best variant first, and lines that explain the order and the mark."""
+    objectives, ranking = find_objectives([sweep]), rank_variants([sweep])
+    columns = columns_of(ranking, objectives)
+    cells = [tuple(column.words(variant) for column in columns) for variant in ranking]
     headings = [column.heading for column in columns]
     right = [column.heading for column in columns if column.value is not None]
-    return "\n".join([*align(headings, cells, right=right), *describe_ranking(standings, aims)])
+    return "\n".join([*align(headings, cells, right=right), *describe_ranking(ranking, objectives)])
 
 
-def describe_ranking(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[str]:
-    """Below a table: what the order and the mark mean, or why none has it; where the figures of targets were had."""
-    passed = [one.entry for one in standings if one.entry.passed]
-    told = [describe_front_mark(aims)] if any(one.best for one in standings) else []
-    collapsed = [one for one in passed if one.collapsed]
-    if passed and not told:
-        told = [f"no Pareto front: no variant that passed has all of {', '.join(aim.figure for aim in aims)}"]
-        told = ["no Pareto front: the figures of all variants are doubtful"] if len(collapsed) == len(passed) else told
-    if any(one.entry.collapsed for one in standings):
-        told.append(f"{COLLAPSED} on no front, because its figures are doubtful: see the warnings")
-    if any(one.entry.margins for one in standings):
-        told.append("+- is half the width of the 95 % interval; drop is paired with the source, in points")
-    told += [f"targets, the same of all that was built: {same}"] if (same := common_targets(standings)) else []
+def describe_ranking(ranking: Sequence[RankedVariant], objectives: Sequence[Objective]) -> list[str]:
+    """Return the lines below a table: the meaning of the order and the mark, or why no variant has it, and devices."""
+    passed = [variant.entry for variant in ranking if variant.entry.passed]
+    lines = [describe_front_mark(objectives)] if any(variant.best for variant in ranking) else []
+    collapsed = [variant for variant in passed if variant.collapsed]
+    if passed and not lines:
+        figures = ", ".join(objective.figure for objective in objectives)
+        lines = [f"no Pareto front: no variant that passed has all of {figures}"]
+        lines = ["no Pareto front: all variants that passed have collapsed"] if len(collapsed) == len(passed) else lines
+    if any(variant.entry.collapsed for variant in ranking):
+        lines.append(f"{COLLAPSED} not on the front, because its outputs have collapsed: see the warnings")
+    if any(variant.entry.margins for variant in ranking):
+        lines.append("+- is half the width of the 95 % interval; drop is paired with the source, in points")
+    lines += (
+        [f"targets, the same for all variants that were built: {same}"] if (same := common_targets(ranking)) else []
+    )
     return [
-        *told,
-        *describe_figure_sources([one.entry for one in standings], [split_target(aim.figure)[0] for aim in aims]),
+        *lines,
+        *describe_figure_sources(
+            [variant.entry for variant in ranking], [split_target(objective.figure)[0] for objective in objectives]
+        ),
     ]
 
 
 def describe_figure_sources(entries: Sequence[SweepEntry], targets: Sequence[str]) -> list[str]:
-    """Where the figures of these targets were had; what a compiler works out is called an estimate there."""
-    told = {target: devices_of(target, entries) for target in targets if target}
-    return [f"{target}: {merge_similar_texts(devices)}" for target, devices in told.items() if devices]
+    """Return a line for each target: the devices on which its figures were measured, or who estimated them."""
+    devices_by_target = {target: devices_of(target, entries) for target in targets if target}
+    return [f"{target}: {merge_similar_texts(devices)}" for target, devices in devices_by_target.items() if devices]
 
 
 def merge_similar_texts(texts: Sequence[str]) -> str:
-    """Texts that differ in single words as one: `for ethos-u55-64 / ethos-u55-128, 500 MHz`; else all, one by one."""
+    """Merge texts that differ in single words: `for ethos-u55-64 / ethos-u55-128, 500 MHz`. Join other texts."""
     words = [text.split(" ") for text in texts]
-    if len({len(one) for one in words}) > 1:
+    if len({len(text_words) for text_words in words}) > 1:
         return "; ".join(texts)
-    return " ".join(" / ".join(dict.fromkeys(place)).replace(", /", " /") for place in zip(*words, strict=True))
+    columns = zip(*words, strict=True)
+    return " ".join(" / ".join(dict.fromkeys(column)).replace(", /", " /") for column in columns)
 
 
-def describe_front_mark(aims: Sequence[Objective]) -> str:
-    """What `*` means."""
-    names = [f"{'most' if aim.direction == 'max' else 'least'} {name_in_sentence(aim.figure)}" for aim in aims]
+def describe_front_mark(objectives: Sequence[Objective]) -> str:
+    """Return the meaning of the mark of the Pareto front."""
+    names = [
+        f"{'most' if objective.direction == 'max' else 'least'} {name_in_sentence(objective.figure)}"
+        for objective in objectives
+    ]
     if len(names) == 1:
         return f"{MARK} the best: {names[0]}"
-    wanted = f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{MARK} Pareto front by {wanted}: no other is as good in all of them and better in one; sorted by the first"
+    criteria = f"{', '.join(names[:-1])} and {names[-1]}"
+    return (
+        f"{MARK} Pareto front by {criteria}: no other variant is at least as good in every objective and better in"
+        " one; sorted by the first"
+    )
 
 
 def count_text(entries: Sequence[SweepEntry]) -> str:
-    """`7 ok, 1 gate failed`: the results, what passed first."""
-    counts = Counter(entry.verdict for entry in sorted(entries, key=lambda one: not one.passed))
+    """Return the number of variants for each result, passed variants first: `7 ok, 1 gate failed`."""
+    counts = Counter(entry.verdict for entry in sorted(entries, key=lambda entry: not entry.passed))
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())

@@ -1,4 +1,4 @@
-"""What the variants of a sweep had in common: steps that many asked for, and what each alone would have cost."""
+"""Summarize which steps the variants of a sweep shared, and how much time that saved."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WORKED = ("ran", "failed")
 
 @dataclass(frozen=True)
 class SharedStep:
-    """The steps of one role: how many variants asked for one, how many different ones they are and how each ended.
+    """The steps of one role: how many variants needed one, how many different steps there are, and how they ended.
 
-    `spent` are the seconds that the steps took in this sweep, `saved` those that it would have taken
-    besides, had every variant been built alone into an empty store. Both are sums of wall times as measured.
+    `spent` is the time in seconds that the steps took in this sweep. `saved` is the additional time that they would
+    have taken, if every variant had been built with an empty store. Both are sums of measured wall times.
     """
 
     role: str
@@ -30,19 +30,19 @@ class SharedStep:
 
 
 def summarize_sharing(entries: Sequence[SweepEntry]) -> list[SharedStep]:
-    """A row a role, in the order in which steps follow each other; what was skipped was not asked."""
+    """Return a row for each role, in the order of the steps. Skipped steps do not count."""
     roles: dict[str, list[StepEnd]] = {}
     for entry in entries:
         for role, end in entry.steps.items():
             if end.status != "skipped":
                 roles.setdefault(role, []).append(end)
-    return [_share_one(role, ends) for role, ends in roles.items()]
+    return [_summarize_role(role, ends) for role, ends in roles.items()]
 
 
-def _share_one(role: str, ends: Sequence[StepEnd]) -> SharedStep:
+def _summarize_role(role: str, ends: Sequence[StepEnd]) -> SharedStep:
     steps = {end.id: end for end in ends}.values()
     spent = sum(end.seconds for end in steps if end.status in WORKED)
-    alone = sum(end.seconds for end in ends)
+    unshared = sum(end.seconds for end in ends)
     return SharedStep(
         role=role,
         asked=len(ends),
@@ -51,5 +51,5 @@ def _share_one(role: str, ends: Sequence[StepEnd]) -> SharedStep:
         hits=sum(end.status == "hit" for end in steps),
         failed=sum(end.status == "failed" for end in steps),
         spent=spent,
-        saved=alone - spent,
+        saved=unshared - spent,
     )

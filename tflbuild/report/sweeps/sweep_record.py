@@ -1,4 +1,4 @@
-"""A sweep as a record: one entry a variant, all that the tables and pages say of it, as JSON and as CSV."""
+"""Read and write the record of a sweep: an entry for each variant, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ FORMAT = 1
 RECORD = "sweep.json"
 TABLE = "sweep.csv"
 PAGE = "report.html"
-FIGURES = (*SIZE_FIGURES, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)  # columns that every CSV has, measured or not
-MARGINS = ("top1", "top1_drop", "topk", "agreement", "snr_db")  # figures whose margin has a column
+# Figures that have a column in every CSV, measured or not.
+FIGURES = (*SIZE_FIGURES, *ACCURACIES, *WORST_OF_OUTPUTS, *LATENCIES)
+# Figures whose margin has a column.
+MARGINS = ("top1", "top1_drop", "topk", "agreement", "snr_db")
 CSV_COLUMNS = (
     *("sweep", "created", "commit", "recipe", "variant", "overrides", "result", "pareto", *FIGURES, "float_bytes"),
     *("samples", "latency_host", "targets", "devices", "sha256", "path", "error_kind", "error"),
@@ -39,10 +41,10 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class StepEnd:
-    """How a variant's step ended: `hit`, `ran`, `failed` or `skipped`.
+    """The end of a step of a variant. `status` is `hit`, `ran`, `failed` or `skipped`.
 
-    `seconds` is the wall time of the run that made the outputs, in this sweep or before. Steps of one `id`
-    are one step, whoever asked for it; `key` is the store's name of its result, "" where there is none.
+    `seconds` is the wall time of the run that made the outputs, in this sweep or before. Steps with the same `id` are
+    one step, whichever variant needs it. `key` is the cache key of its result, or "".
     """
 
     id: str
@@ -53,7 +55,7 @@ class StepEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantError:
-    """Why a variant did not pass: the fields of an error."""
+    """The error of a variant that did not pass."""
 
     kind: str
     what: str
@@ -64,7 +66,7 @@ class VariantError:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """What was built. Sizes are bytes; `zeros` is the share of zero weights where the model was pruned."""
+    """The artifact of a variant. Sizes are in bytes. `zeros` is the fraction of zero weights of a pruned model."""
 
     path: str
     sha256: str
@@ -77,7 +79,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorSensitivity:
-    """An operator, and the worst output's SNR in dB when it alone is quantized."""
+    """An operator, and the SNR of the worst output in dB when only this operator is quantized."""
 
     name: str
     operator: str
@@ -86,7 +88,7 @@ class OperatorSensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityTable:
-    """The error by operator, worst first, as `source` (sensitivity, or a search) measured it with a scheme."""
+    """The sensitivities of operators, the worst first. `source` is the command or search that measured them."""
 
     source: str
     scheme: str
@@ -96,14 +98,16 @@ class SensitivityTable:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepEntry:
-    """One variant. `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets;
-    `margins` are half the widths of their 95 % intervals. A `collapsed` one is on no front; `warnings` say why.
-    `tied` says what in the artifact depends on the CPU that built it.
+    """The record of one variant.
 
-    `steps` are by role. `latency_host` is where the latency was measured, `targets` what each says, in short, `devices`
-    where the figures of each were had, or by whose estimate.
-    `alone` are the overrides that make it where no other variant is asked for: those that it reads.
-    `sensitivity` is the key under which a store may hold the error by operator, `layers` that error where it was there.
+    `figures` are those of `core.gates`, measured on `samples` evaluation samples, and those of targets. `margins` are
+    half of the widths of their 95 % intervals. A `collapsed` variant is not on the front; `warnings` explain why.
+    `tied` lists what depends on the CPU that built the artifact.
+
+    `steps` are by role. `latency_host` is the host that measured the latency. `targets` has the verdicts in short form,
+    `devices` where the figures of each target were measured, or the tool that estimated them. `alone` are the overrides
+    that the variant needs if it is built without the others. `sensitivity` is the cache key of its sensitivity
+    analysis, and `layers` the result if the store has it.
     """
 
     name: str
@@ -129,31 +133,34 @@ class SweepEntry:
 
     @property
     def passed(self) -> bool:
-        """Whether it was built and is good enough."""
+        """Return whether the variant was built and passed its gates."""
         return self.trouble is None and self.artifact is not None
 
     @property
     def sound(self) -> bool:
-        """Return whether it passed and its figures can be believed: whether it may be on a front."""
+        """Return whether the variant passed and has not collapsed, so that it may be on the Pareto front."""
         return self.passed and not self.collapsed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """The project's commit at the end of the sweep; `dirty`: tracked files differed from it."""
+    """The commit of the project at the end of the sweep. `dirty`: tracked files differ from it."""
 
     commit: str
     dirty: bool
 
     @property
     def short(self) -> str:
-        """Ten digits, and a + where files differed."""
+        """Return the first ten digits, with a + if files differ."""
         return f"{self.commit[:10]}{'+' if self.dirty else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRecord:
-    """What was asked, when (UTC, ISO 8601), where and with what, and one entry a variant in the order asked for."""
+    """A sweep: its command, time (UTC, ISO 8601), host and packages, and the records of its variants.
+
+    The variants are in the order of the sweep's jobs.
+    """
 
     id: str
     created: str
@@ -167,38 +174,42 @@ class SweepRecord:
     format: int = FORMAT
 
     @property
-    def aims(self) -> tuple[Objective, ...]:
-        """The objectives asked for, or the usual ones."""
+    def effective_objectives(self) -> tuple[Objective, ...]:
+        """Return the objectives of the recipe, or the default ones."""
         return self.objectives or choose_default_objectives([entry.figures for entry in self.variants])
 
     @property
     def front(self) -> frozenset[int]:
-        """The places of the variants on the Pareto front."""
-        return find_front(self.variants, self.aims)
+        """Return the indices of the variants on the Pareto front."""
+        return find_front(self.variants, self.effective_objectives)
 
 
-def find_front(entries: Sequence[SweepEntry], aims: Sequence[Objective]) -> frozenset[int]:
-    """Return the places of those on the front: only what passed, is sound and has every objective measured can be."""
-    return find_pareto_front([costs_of(entry.figures, aims) if entry.sound else None for entry in entries])
+def find_front(entries: Sequence[SweepEntry], objectives: Sequence[Objective]) -> frozenset[int]:
+    """Return the indices of the variants on the Pareto front.
+
+    A variant can be on the front if it passed, has not collapsed, and has a figure for every objective.
+    """
+    return find_pareto_front([costs_of(entry.figures, objectives) if entry.sound else None for entry in entries])
 
 
-def rank_entries(entries: Sequence[SweepEntry], aims: Sequence[Objective]) -> list[int]:
-    """Return places, best first by the first objective, then by the others; of equals the smaller first, then by name.
-    What collapsed and then what did not pass come last.
+def rank_entries(entries: Sequence[SweepEntry], objectives: Sequence[Objective]) -> list[int]:
+    """Return the indices of variants, best first by the first objective, then by the others.
+
+    Equal variants are sorted by size, then by name. Collapsed variants, and then those that did not pass, come last.
     """
 
-    def rank(place: int) -> tuple[bool, bool, list[tuple[bool, float]], int, str]:
-        entry = entries[place]
-        costs = [objective.cost(entry.figures) for objective in aims]
+    def rank(index: int) -> tuple[bool, bool, list[tuple[bool, float]], int, str]:
+        entry = entries[index]
+        costs = [objective.cost(entry.figures) for objective in objectives]
         size = entry.artifact.bytes if entry.artifact is not None else 0
-        known = [(cost is None, cost or 0.0) for cost in costs]
-        return not entry.passed, not entry.sound, known, size, entry.name if entry.sound else ""
+        sort_costs = [(cost is None, cost or 0.0) for cost in costs]
+        return not entry.passed, not entry.sound, sort_costs, size, entry.name if entry.sound else ""
 
     return sorted(range(len(entries)), key=rank)
 
 
 def collect_manifest_figures(manifest: Mapping[str, Json]) -> dict[str, float]:
-    """The figures of a manifest, those of its targets included."""
+    """Return the figures of a manifest, including those of its targets."""
     return {
         **collect_figures({"check": manifest["artifact"], **manifest["metrics"]}),
         **collect_target_figures(verdicts_in(manifest)),
@@ -212,16 +223,24 @@ def make_entry(
     steps: Mapping[str, StepResult],
     error: TflbuildError | None,
 ) -> SweepEntry:
-    """The entry of a variant that was built, or was not; `model` is where its artifact lies."""
+    """Return the record of a variant.
+
+    Args:
+        row: Its row in the table, with the manifest if it was built.
+        recipe: The name of the recipe.
+        model: The path of the artifact.
+        steps: The results of its steps by role.
+        error: Its error, None if it passed.
+    """
     ends = {
-        role: StepEnd(id=one.step_id, key=one.key, status=one.status, seconds=round(one.elapsed, 3))
-        for role, one in steps.items()
+        role: StepEnd(id=step.step_id, key=step.key, status=step.status, seconds=round(step.elapsed, 3))
+        for role, step in steps.items()
     }
     trouble = None
     if error is not None:
         parts = ("kind", "what", "where", "why", "next_step")
         trouble = VariantError(**{part: getattr(error, part) for part in parts})
-    told = SweepEntry(
+    entry = SweepEntry(
         name=row.name,
         verdict=row.verdict,
         recipe=recipe,
@@ -229,23 +248,23 @@ def make_entry(
         trouble=trouble,
         steps=ends,
     )
-    return told if row.manifest is None else _with_artifact(told, row.manifest, model)
+    return entry if row.manifest is None else _with_artifact(entry, row.manifest, model)
 
 
 def list_variant_overrides(row: SweepRow) -> tuple[str, ...]:
-    """The overrides that make the variant: how a sweep judges it is no part of that."""
+    """Return the overrides that make the variant. Those of `sweep.*` only compare variants, and are left out."""
     return tuple(text for text in row.overrides if not text.lstrip("+").startswith("sweep."))
 
 
 def _with_artifact(entry: SweepEntry, manifest: Mapping[str, Json], model: Path | None) -> SweepEntry:
-    made, metrics = manifest["artifact"], manifest["metrics"]
+    artifact_facts, metrics = manifest["artifact"], manifest["metrics"]
     verdicts = verdicts_in(manifest)
     pruned = is_optimized(manifest) and manifest["optimized"]["pruned"]
     artifact = Artifact(
         path="" if model is None else str(model),
-        **{name: made[name] for name in ("sha256", "bytes", "gzip_bytes", "float_bytes")},
+        **{name: artifact_facts[name] for name in ("sha256", "bytes", "gzip_bytes", "float_bytes")},
         optimized=is_optimized(manifest),
-        zeros=made["contents"]["weights"]["zeros"] if pruned else None,
+        zeros=artifact_facts["contents"]["weights"]["zeros"] if pruned else None,
     )
     return SweepEntry(
         **{
@@ -253,12 +272,12 @@ def _with_artifact(entry: SweepEntry, manifest: Mapping[str, Json], model: Path 
             "artifact": artifact,
             "scheme": manifest["recipe"]["quantization"]["scheme"],
             "figures": collect_manifest_figures(manifest),
-            "margins": collect_margins({"check": made, **metrics}),
+            "margins": collect_margins({"check": artifact_facts, **metrics}),
             "warnings": tuple(manifest["warnings"]),
             "tied": tuple(show_ties(manifest.get("tied_to_cpu") or ())),
             "collapsed": is_collapsed(metrics.get("verify")),
-            "devices": {one.target: one.device for one in verdicts if one.figures and one.device},
-            "targets": ", ".join(short_verdict(one) for one in verdicts),
+            "devices": {verdict.target: verdict.device for verdict in verdicts if verdict.figures and verdict.device},
+            "targets": ", ".join(short_verdict(verdict) for verdict in verdicts),
             "samples": metrics.get("verify", {}).get("samples"),
             "latency_host": metrics.get("benchmark", {}).get("host", ""),
         }
@@ -266,46 +285,53 @@ def _with_artifact(entry: SweepEntry, manifest: Mapping[str, Json], model: Path 
 
 
 def write_record(sweep: SweepRecord) -> str:
-    """The text of sweep.json."""
+    """Return the text of sweep.json."""
     return json.dumps(asdict(sweep), indent=1) + "\n"
 
 
 def read_record(path: Path) -> SweepRecord:
-    """The sweep of a sweep.json. Raises UsageError for one that is damaged, or of a newer tflbuild."""
+    """Read a sweep.json.
+
+    Raises:
+        UsageError: for a file that is damaged, or that a newer tflbuild wrote.
+    """
     try:
-        told = read_json(path)
-        if not isinstance(told, dict):
-            raise ValueError("it is no object")
-        newer = isinstance(told.get("format"), int) and told["format"] > FORMAT
-        sweep = None if newer else from_json(SweepRecord, told)
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+        newer = isinstance(content.get("format"), int) and content["format"] > FORMAT
+        sweep = None if newer else from_json(SweepRecord, content)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"'{path}' is no record of a sweep",
+            f"'{path}' is not a record of a sweep",
             where=str(path),
             why=str(error),
-            next_step="sweep again; a record is not meant to be edited",
+            next_step="run the sweep again; records must not be edited",
         ) from None
     if sweep is None:
         raise UsageError(
-            f"'{path}' is of a newer tflbuild",
+            f"'{path}' was written by a newer tflbuild",
             where=str(path),
-            why=f"its format is {told['format']}, and this tflbuild reads up to {FORMAT}",
-            next_step=f"use the tflbuild that wrote it, {told.get('tflbuild', 'a newer one')}",
+            why=f"its format is {content['format']}, and this tflbuild reads up to {FORMAT}",
+            next_step=f"use the tflbuild that wrote it, {content.get('tflbuild', 'a newer one')}",
         )
     return sweep
 
 
 def write_csv(sweeps: Sequence[SweepRecord]) -> str:
-    """A line a variant under CSV_COLUMNS, and under the figures that these variants have besides."""
+    """Return the text of sweep.csv, with a line for each variant.
+
+    The columns are CSV_COLUMNS and further figures of these variants.
+    """
     entries = [entry for sweep in sweeps for entry in sweep.variants]
-    more = sorted({name for entry in entries for name in entry.figures} - {*FIGURES})
+    extra_figures = sorted({name for entry in entries for name in entry.figures} - {*FIGURES})
     out = io.StringIO()
-    writer = csv.DictWriter(out, [*CSV_COLUMNS, *more], restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, [*CSV_COLUMNS, *extra_figures], restval="", lineterminator="\n")
     writer.writeheader()
     for sweep in sweeps:
         front = sweep.front
-        for place, entry in enumerate(sweep.variants):
-            writer.writerow(_cells(sweep, entry, place in front))
+        for index, entry in enumerate(sweep.variants):
+            writer.writerow(_cells(sweep, entry, index in front))
     return out.getvalue()
 
 
