@@ -98,7 +98,7 @@ def test_a_second_delegate_is_not_counted_with_the_first():
 
 def test_a_delegate_that_declines_is_told():
     line = "INFO: Though GPU delegate is explicitly applied, the model graph will not be executed by the delegate.\n"
-    assert "the CPU ran all of it" in parse(line + NEW).as_json()["notes"][0]
+    assert "the CPU ran all of them" in parse(line + NEW).as_json()["notes"][0]
 
 
 def test_a_run_that_failed_says_why():
