@@ -183,7 +183,7 @@ def test_a_rule_that_means_nothing_is_refused(warm, rule, told):
 
 def test_a_rule_that_the_quantizer_cannot_honour_is_refused(warm):
     told = refused(warm, "quantization.rules=[{op: SOFTMAX, scheme: dynamic_int8}]")
-    assert "the LiteRT quantizer has no dynamic_int8 for SOFTMAX" in told
+    assert "the LiteRT quantizer does not support dynamic_int8 for SOFTMAX" in told
 
 
 @pytest.mark.parametrize(
