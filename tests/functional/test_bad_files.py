@@ -113,7 +113,7 @@ def keras_file(project, damage):
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (lambda raw: raw[: len(raw) // 2], "cut short"),
+        (lambda raw: raw[: len(raw) // 2], "incomplete"),
         (lambda raw: b"no zip at all", "zip"),
         (lambda raw: b"", "zip"),
     ],
@@ -251,7 +251,7 @@ def test_a_single_array_is_no_npz(warm):
     np.save(warm.folder / "array.npy", images())
     (warm.folder / "array.npy").rename(warm.folder / "data.npz")
     found = refused_data(warm)
-    assert "one array" in found.why and "numpy.savez" in found.next
+    assert "single array" in found.why and "numpy.savez" in found.next
 
 
 @heavy
@@ -273,7 +273,7 @@ def test_python_objects_in_an_npz_are_not_unpickled(warm):
         ({"image": np.full((4, 28, 28, 1), np.inf, np.float32)}, ["NaN or infinity"]),
         ({"image": images(0)}, ["holds no samples"]),
         ({"image": np.full((4, 28, 28, 1), "a")}, ["<U1"]),
-        ({}, ["holds nothing"]),
+        ({}, ["contains nothing"]),
     ],
     ids=["name", "shape", "rank", "scalar", "nan", "infinity", "empty", "text", "nothing"],
 )

@@ -203,7 +203,7 @@ def test_outputs_that_do_not_go_by_samples_are_verified_as_the_artifact_runs(row
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("nothing", "'nets.py:gives_nothing' gave nothing"),
+        ("nothing", "'nets.py:gives_nothing' returned None"),
         ("list", "'nets.py:gives_a_list' returned a list"),
         ("fails", "'nets.py:fails' failed"),
         ("exits", "'nets.py:exits' failed"),
@@ -213,7 +213,7 @@ def test_outputs_that_do_not_go_by_samples_are_verified_as_the_artifact_runs(row
         ("misspelt_entry", "'nets.py:Codec' has no signature 'encoed'"),
         ("wrong_weights", "the weights of 'wide.weights.h5' do not fit the model that 'nets.py:dense' makes"),
         ("weights_of_no_keras", "'nets.py:Codec' returned a Codec, but source.weights needs a Keras model"),
-        ("arguments_of_a_function", "'nets.py:halved' is a tf.function, the model itself, and takes no"),
+        ("arguments_of_a_function", "'nets.py:halved' is a tf.function, which is the model itself"),
     ],
 )
 def test_what_is_no_model_is_refused_as_what_it_is(rows, name, told):
@@ -235,7 +235,7 @@ def test_an_exception_comes_with_the_users_own_line(rows, project, name, told, p
 
 
 def test_where_a_table_belongs_is_said(rows):
-    assert "keep it as an attribute of a tf.Module" in rows["ownerless"].error
+    assert "make it an attribute of a tf.Module" in rows["ownerless"].error
 
 
 def test_a_misspelt_entry_comes_with_the_one_that_was_meant(rows):
