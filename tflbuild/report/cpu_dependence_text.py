@@ -1,4 +1,4 @@
-"""What of an artifact depends on the CPU that built it: in manifests, and in words."""
+"""Describe what in an artifact depends on the CPU that built it, for manifests and as text."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from tflbuild.core.cpu_dependence import CpuDependence, read_cpu_dependence
 from tflbuild.core.digest import Json
 from tflbuild.core.step_result import StepResult
 
-SHOWN = 3  # operators of a step
+# The number of operators of a step that are listed.
+LISTED_OPERATORS = 3
 
 
 @dataclass(frozen=True)
 class StepCpuDependence:
-    """A tie, and the step that has it."""
+    """A CPU dependence, and the step that has it."""
 
     step: str
     tie: CpuDependence
 
 
 def collect_cpu_dependence(roles: Mapping[str, StepResult]) -> list[StepCpuDependence]:
-    """Return the ties of a variant's steps; a step that plays two roles is listed under the first."""
+    """Return the CPU dependences of a variant's steps. A step with two roles is listed under the first one."""
     first_roles = {result.step_id: role for role, result in reversed(list(roles.items()))}
     return [
         StepCpuDependence(role, tie)
@@ -32,37 +33,37 @@ def collect_cpu_dependence(roles: Mapping[str, StepResult]) -> list[StepCpuDepen
 
 
 def ties_json(ties: Iterable[StepCpuDependence]) -> list[dict[str, Json]]:
-    """Return ties as the manifest has them: `step`, `operator`, `layer`, `reason`."""
-    return [{"step": one.step, **asdict(one.tie)} for one in ties]
+    """Return CPU dependences in the form of the manifest: `step`, `operator`, `layer`, `reason`."""
+    return [{"step": dependence.step, **asdict(dependence.tie)} for dependence in ties]
 
 
 def show_ties(ties: Sequence[Mapping[str, Json]]) -> list[str]:
-    """Return a line for each step and reason of ties as the manifest has them.
+    """Return a line for each step and reason, from CPU dependences in the form of the manifest.
 
     `convert: 2 operators (Svd at 'w', Lu at 'v'): they are outside the table of exact operators`.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for tie in ties:
-        place = f"{tie['operator']} at '{tie['layer']}'" if tie["layer"] else str(tie["operator"])
-        groups.setdefault((tie["step"], tie["reason"]), []).append(place)
-    return [f"{step}: {_list_places(places)}: {reason}" for (step, reason), places in groups.items()]
+        operator = f"{tie['operator']} at '{tie['layer']}'" if tie["layer"] else str(tie["operator"])
+        groups.setdefault((tie["step"], tie["reason"]), []).append(operator)
+    return [f"{step}: {_list_operators(operators)}: {reason}" for (step, reason), operators in groups.items()]
 
 
-def _list_places(places: Sequence[str]) -> str:
-    """Return operators with their layers, counted where there are several."""
-    if len(places) == 1:
-        return places[0]
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return f"{len(places)} operators ({', '.join(places[:SHOWN])}{more})"
+def _list_operators(operators: Sequence[str]) -> str:
+    """Return operators with their layers, and their number if there are several."""
+    if len(operators) == 1:
+        return operators[0]
+    more = f" and {len(operators) - LISTED_OPERATORS} more" if len(operators) > LISTED_OPERATORS else ""
+    return f"{len(operators)} operators ({', '.join(operators[:LISTED_OPERATORS])}{more})"
 
 
 def note_cpu_dependence(manifest: Mapping[str, Json]) -> list[str]:
-    """Return a line for each thing in an artifact that may come out otherwise on another CPU."""
+    """Return a line for each part of an artifact that may differ on another CPU."""
     return [f"tied to this CPU, {manifest['cpu']}: {line}" for line in show_ties(manifest.get("tied_to_cpu") or ())]
 
 
 def card_section(manifest: Mapping[str, Json]) -> str:
-    """Return the section of the card about the CPU, "" where the artifact is the same on every one."""
+    """Return the section of the card about the CPU, or "" if every CPU makes the same artifact."""
     lines = show_ties(manifest.get("tied_to_cpu") or ())
     if not lines:
         return ""

@@ -1,4 +1,4 @@
-"""How figures are called and shown: at the head of a column, in a sentence, at an axis."""
+"""Name and show figures: in the heading of a column, in a sentence, at an axis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CAPITALS = {"sram": "SRAM", "dram": "DRAM", "snr": "SNR", "npu": "NPU", "macs": 
 
 
 def unit(figure: str) -> str:
-    """The unit of a figure's values, "" for numbers and shares."""
+    """Return the unit of a figure, or "" for counts and fractions."""
     target, own = split_target(figure)
     if not target:
         return BYTES if own in SIZE_FIGURES else UNITS.get(own.rpartition(".")[2], "")
@@ -40,7 +40,7 @@ def unit(figure: str) -> str:
 
 
 def name_in_sentence(figure: str) -> str:
-    """In a sentence: `ethos_u55 inference`, `median latency`."""
+    """Return the name of a figure in a sentence: `ethos_u55 inference`, `median latency`."""
     target, own = split_target(figure)
     if not target:
         return PLAIN.get(figure, figure)
@@ -49,22 +49,23 @@ def name_in_sentence(figure: str) -> str:
 
 
 def name_in_heading(figure: str) -> str:
-    """What a figure is called where its value stands beside it, with the unit."""
-    told = unit(figure) if figure not in SIZE_FIGURES else ""  # it is in their names
-    return f"{name_in_sentence(figure)}, {told}" if told else name_in_sentence(figure)
+    """Return the name of a figure with its unit, for a heading."""
+    # The names of sizes contain the unit.
+    shown_unit = unit(figure) if figure not in SIZE_FIGURES else ""
+    return f"{name_in_sentence(figure)}, {shown_unit}" if shown_unit else name_in_sentence(figure)
 
 
 def column_heading(figure: str) -> str:
-    """The same, short: `p50 ms`, `tflm arena bytes`."""
+    """Return a short heading for a figure: `p50 ms`, `tflm arena bytes`."""
     if split_target(figure)[0]:
         return f"{name_in_sentence(figure)} {unit(figure)}".rstrip()
     return HEADINGS.get(figure, figure)
 
 
 def show_figure(name: str, value: float, margin: float | None = None, mark: str = "+-") -> str:
-    """Return a figure as text: bytes and counts in full, shares in percent, differences of shares in points.
+    """Return a figure as text: bytes and counts in full, fractions in percent, differences of fractions in points.
 
-    A `margin`, half the width of the 95 % interval, stands behind it: `93.2 % (+-1.1)`.
+    A `margin`, half of the width of the 95 % interval, is appended: `93.2 % (+-1.1)`.
     """
     target, own = split_target(name)
     last = own.rpartition(".")[2]
@@ -81,7 +82,7 @@ def show_figure(name: str, value: float, margin: float | None = None, mark: str 
 
 
 def show_tick(figure: str, value: float) -> str:
-    """A value at an axis."""
+    """Return a value as text for an axis."""
     if unit(figure) == BYTES:
         return show_bytes(value)
     if figure in ACCURACIES:
@@ -90,11 +91,11 @@ def show_tick(figure: str, value: float) -> str:
 
 
 def is_cost(figure: str) -> bool:
-    """Whether it is size, time or a count, and not how near the outputs are to what they should be."""
+    """Return whether a figure is a size, a time or a count, and not a measure of how accurate the outputs are."""
     target, own = split_target(figure)
     return own not in WORST_OF_OUTPUTS if target else figure in (*SIZE_FIGURES, *LATENCIES)
 
 
 def is_of_a_host(figure: str) -> bool:
-    """Whether it is the latency of the machine that built it, and cannot be compared with another's."""
+    """Return whether a figure is the latency on this machine, which cannot be compared with that of another."""
     return split_target(figure)[1].startswith("latency_")

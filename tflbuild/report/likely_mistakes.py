@@ -1,6 +1,6 @@
-"""Parts of a recipe that probably contradict each other, by what was measured: a line each, with how to make sure.
+"""Warn of parts of a recipe that probably contradict each other, according to what was measured.
 
-What certainly contradicts is refused before anything runs (`config.freezing.contradictions` and
+Certain contradictions are refused before anything runs (`config.freezing.contradictions` and
 `config.freezing.preprocessing_checks`).
 """
 
@@ -41,9 +41,9 @@ def list_likely_mistakes(manifest: Manifest) -> list[str]:
 
 
 def inputs_of(manifest: Manifest, role: str) -> Mapping[str, Mapping[str, float]]:
-    """Return the figures of each input's values."""
-    found: Mapping[str, Mapping[str, float]] = manifest.get("samples", {}).get(role, {}).get("inputs", {})
-    return found
+    """Return the minimum, maximum and other figures of the values of each input."""
+    figures: Mapping[str, Mapping[str, float]] = manifest.get("samples", {}).get(role, {}).get("inputs", {})
+    return figures
 
 
 def warn_of_few_samples(manifest: Manifest) -> Iterator[str]:
@@ -51,8 +51,8 @@ def warn_of_few_samples(manifest: Manifest) -> Iterator[str]:
     samples = manifest.get("samples", {}).get("calibration samples", {})
     if samples.get("distinct") == 1:
         count = samples["count"]
-        what = "1 sample" if count == 1 else f"{count:,} samples that are all equal"
-        yield f"activation ranges were measured on {what}: give dataset more, `tflbuild advise` says how many"
+        description = "1 sample" if count == 1 else f"{count:,} samples that are all equal"
+        yield f"activation ranges were measured on {description}: give dataset more, `tflbuild advise` says how many"
 
 
 def warn_of_ranges(manifest: Manifest) -> Iterator[str]:
@@ -69,7 +69,7 @@ def warn_of_ranges(manifest: Manifest) -> Iterator[str]:
 
 
 def factor_of(manifest: Manifest, role: str) -> float:
-    """Return by how many times ranges must differ: by less where the recipe declares different scales."""
+    """Return the factor by which ranges must differ. It is smaller if the recipe declares different scales."""
     recipe = manifest.get("recipe", {})
     used = recipe.get("dataset") if role == "calibration samples" else (recipe.get("optimize") or {}).get("dataset")
     evaluated = recipe.get("verify", {}).get("dataset")
@@ -80,7 +80,7 @@ def factor_of(manifest: Manifest, role: str) -> float:
 
 
 def are_scaled_apart(ours: Mapping[str, float], theirs: Mapping[str, float], factor: float) -> bool:
-    """Return whether two ranges are of differently scaled samples, by width and spread or by where they begin."""
+    """Return whether two ranges belong to differently scaled samples, by width and spread, or by their minimum."""
     sizes = [(one["high"] - one["low"], one["std"]) for one in (ours, theirs)]
     if not all(map(all, sizes)):
         return False
@@ -93,12 +93,12 @@ def are_scaled_apart(ours: Mapping[str, float], theirs: Mapping[str, float], fac
 
 
 def show(values: Mapping[str, float]) -> str:
-    """Return `0 to 255`."""
+    """Return a range as text, such as `0 to 255`."""
     return f"{values['low']:.4g} to {values['high']:.4g}"
 
 
 def warn_of_metadata(manifest: Manifest) -> Iterator[str]:
-    """Warn of metadata that have an app feed another range than the model was verified with."""
+    """Warn of metadata by which an app would feed values in another range than the evaluation samples."""
     described = ((manifest.get("recipe", {}).get("metadata") or {}).get("described") or {}).get("inputs", {})
     for name, values in inputs_of(manifest, "evaluation samples").items():
         declared = described.get(name, {})
@@ -114,7 +114,7 @@ def warn_of_metadata(manifest: Manifest) -> Iterator[str]:
 
 
 def warn_of_normalization(name: str, declared: Mapping[str, Any], values: Mapping[str, float]) -> Iterator[str]:
-    """Warn where mean and std make of pixels another range than the samples have."""
+    """Warn if mean and std turn pixels into another range than that of the samples."""
     mean, std = declared.get("mean") or [0.0], declared.get("std") or [1.0]
     if declared.get("content", "image") != "image" or not (declared.get("mean") or declared.get("std")):
         return

@@ -1,4 +1,4 @@
-"""A sweep while it runs: where every variant stands, and how long the rest will take. Values in, values out."""
+"""Compute the progress of a running sweep: the state of every variant, and the remaining time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDER: tuple[State, ...] = ("failed", "done", "running", "waits")
 
 @dataclass(frozen=True)
 class StepProgress:
-    """A step so far: its kind, its state, the seconds that it took or has taken; how far it is, if it tells."""
+    """The progress of a step: its kind, its state, its time in seconds, and the fraction that is done, if known."""
 
     kind: str
     state: str
@@ -25,7 +25,7 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class VariantProgress:
-    """A variant so far: what is at work on it, and how many of its steps are done."""
+    """The progress of a variant: its current step, and how many of its steps are done."""
 
     label: str
     state: State
@@ -37,7 +37,7 @@ class VariantProgress:
 
 
 class SweepProgress:
-    """The variants of a plan; their steps may be shared."""
+    """The variants of a plan, whose steps may be shared."""
 
     def __init__(self, labels: Sequence[str], plan: Plan) -> None:
         self.plan = plan
@@ -46,56 +46,60 @@ class SweepProgress:
         ]
 
     def list_variants(self, steps: Mapping[str, StepProgress]) -> list[VariantProgress]:
-        """Every variant, in the order of the sweep. `steps` has those that have begun, by id."""
-        return [self._standing(label, goals, steps) for label, goals in self.variants]
+        """Return the progress of every variant, in the order of the sweep.
 
-    def _standing(self, label: str, goals: Sequence[str], steps: Mapping[str, StepProgress]) -> VariantProgress:
+        `steps` has the steps that have begun, by id.
+        """
+        return [self._variant_progress(label, goals, steps) for label, goals in self.variants]
+
+    def _variant_progress(self, label: str, goals: Sequence[str], steps: Mapping[str, StepProgress]) -> VariantProgress:
         begun = {goal: steps[goal] for goal in goals if goal in steps}
-        done = sum(one.state in ("ran", "hit") for one in begun.values())
-        failed = [goal for goal, one in begun.items() if one.state == "failed"]
-        at_work = [goal for goal, one in begun.items() if one.state not in ("ran", "hit", "failed", "skipped")]
+        done = sum(step.state in ("ran", "hit") for step in begun.values())
+        failed = [goal for goal, step in begun.items() if step.state == "failed"]
+        at_work = [goal for goal, step in begun.items() if step.state not in ("ran", "hit", "failed", "skipped")]
         state: State = "failed" if failed else "done" if done == len(goals) else "running" if at_work else "waits"
-        shown = (failed or at_work or [""])[0]
-        title = self.plan.steps[shown].title if shown else ""
-        now = steps[shown] if shown else StepProgress("", "", 0.0)
-        return VariantProgress(label, state, title, done, len(goals), now.seconds, now.share)
+        current = (failed or at_work or [""])[0]
+        title = self.plan.steps[current].title if current else ""
+        progress = steps[current] if current else StepProgress("", "", 0.0)
+        return VariantProgress(label, state, title, done, len(goals), progress.seconds, progress.share)
 
     def seconds_left(self, steps: Mapping[str, StepProgress], jobs: int) -> float | None:
-        """What the rest takes, by how far a step says it is, or by what steps of its kind took in this run.
+        """Return the remaining time in seconds; None while a step's time is unknown.
 
-        None while one of them is unknown.
+        It is estimated by the step itself, or from the mean time of steps of its kind in this run.
         """
-        took: dict[str, list[float]] = {}
-        for one in steps.values():
-            if one.state == "ran":
-                took.setdefault(one.kind, []).append(one.seconds)
-        left = longest = 0.0
+        times_by_kind: dict[str, list[float]] = {}
+        for progress in steps.values():
+            if progress.state == "ran":
+                times_by_kind.setdefault(progress.kind, []).append(progress.seconds)
+        remaining = longest = 0.0
         for step in self.plan.steps.values():
             so_far = steps.get(step.id)
             if so_far is not None and so_far.state in ("ran", "hit", "failed", "skipped"):
                 continue
             if so_far is not None and so_far.seconds_left is not None:
-                left += so_far.seconds_left
+                remaining += so_far.seconds_left
                 longest = max(longest, so_far.seconds_left)
                 continue
-            if step.kind not in took:
+            if step.kind not in times_by_kind:
                 return None
-            mean = sum(took[step.kind]) / len(took[step.kind])
-            left += mean if so_far is None else max(0.0, mean - so_far.seconds)
-        return max(left / jobs, longest)  # one step is done by one job
+            mean = sum(times_by_kind[step.kind]) / len(times_by_kind[step.kind])
+            remaining += mean if so_far is None else max(0.0, mean - so_far.seconds)
+        # A single step cannot be divided between jobs.
+        return max(remaining / jobs, longest)
 
 
-def summarize_progress(standings: Sequence[VariantProgress], seconds: float | None) -> str:
-    """`5 of 24 variants done, 1 failed, about 40 s left`."""
-    failed = sum(one.state == "failed" for one in standings)
-    parts = [f"{sum(one.state == 'done' for one in standings)} of {len(standings)} variants done"]
+def summarize_progress(variants: Sequence[VariantProgress], seconds: float | None) -> str:
+    """Return a summary: `5 of 24 variants done, 1 failed, about 40 s left`."""
+    failed = sum(variant.state == "failed" for variant in variants)
+    parts = [f"{sum(variant.state == 'done' for variant in variants)} of {len(variants)} variants done"]
     parts += [f"{failed} failed"] if failed else []
     parts += [f"about {show_seconds(seconds)} left"] if seconds is not None and seconds >= 1 else []
     return ", ".join(parts)
 
 
 def show_seconds(seconds: float) -> str:
-    """`40 s`, `3 min`, `2 h 5 min`."""
+    """Return a time as `40 s`, `3 min` or `2 h 5 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What `tflbuild advise` found: whether the calibration samples are enough, the worst tensors first."""
+"""Evaluate the result of `tflbuild advise`: whether the calibration samples are enough, the worst tensors first."""
 
 from __future__ import annotations
 
@@ -10,55 +10,60 @@ from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Recipe
 from tflbuild.report.text_table import align, shorten
 
-SHOWN = 20  # rows
+# The number of rows in the table.
+LISTED_RANGES = 20
 HEADINGS = ("grew", "settled", "used", "bits lost", "outside", "operator", "name")
-HALVINGS = (8, 4, 2, 1)  # of the samples, whose steps between are doublings
-MOST_DOUBLINGS = 4  # what lies further ahead is not read off three of them
-BIT = 1.0  # normal values lose less: 3.3 sigma are core, and millions of them reach 5 to 6
-OUTSIDE = 0.001  # a share of values that is no accident
+# The fractions of the samples, 1/8 to all, at which growing ranges are counted. Between them are three doublings.
+HALVINGS = (8, 4, 2, 1)
+# Three doublings do not allow an extrapolation by more than this many doublings.
+MOST_DOUBLINGS = 4
+# Normally distributed values lose less than this: 3.3 sigma are the core, and millions of values reach 5 to 6 sigma.
+BIT = 1.0
+# A larger fraction of values outside of a range is not an accident.
+OUTSIDE = 0.001
 
 Row = Mapping[str, Json]
 
 
 @dataclass(frozen=True)
 class CalibrationAdvice:
-    """Whether the samples are enough, in words, and what to do next, "" for nothing."""
+    """Whether the samples are enough, as a value and as text, and the next step, or ""."""
 
     enough: bool
     text: str
     next_step: str
 
 
-def advice_text(found: Mapping[str, Json], verdict: CalibrationAdvice) -> str:
-    """The table, what else was seen, and the verdict."""
-    rows = worst_first(found)
-    several = len(found["samples"]) > 1
-    lines = align(HEADINGS, [make_row(row, found, several) for row in rows[:SHOWN]], right=HEADINGS[:5])
-    if len(rows) > SHOWN:
-        lines.append(f"and {len(rows) - SHOWN} more: --json and the page have all")
-    evaluated = sum(found["evaluated"].values())
+def advice_text(facts: Mapping[str, Json], verdict: CalibrationAdvice) -> str:
+    """Return the table of ranges, remarks, and the verdict."""
+    rows = worst_first(facts)
+    several = len(facts["samples"]) > 1
+    lines = align(HEADINGS, [make_row(row, facts, several) for row in rows[:LISTED_RANGES]], right=HEADINGS[:5])
+    if len(rows) > LISTED_RANGES:
+        lines.append(f"and {len(rows) - LISTED_RANGES} more: --json and the page have all")
+    evaluated = sum(facts["evaluated"].values())
     lines.append(
-        f"grew: with the last half of the samples; settled: samples until {found['tolerance']:.0%} was lacking;"
-        f" used: by {found['core']:.1%} of the values"
+        f"grew: with the last half of the samples; settled: samples until {facts['tolerance']:.0%} was lacking;"
+        f" used: by {facts['core']:.1%} of the values"
         + (f"; outside: of {evaluated:,} evaluation samples' values" if evaluated else "")
     )
-    lines += remarks(found, rows)
+    lines += remarks(facts, rows)
     return "\n".join([*lines, verdict.text, *([f"next: {verdict.next_step}"] if verdict.next_step else [])])
 
 
-def worst_first(found: Mapping[str, Json]) -> list[Row]:
-    """Ranges that still grow, by how much; then by the bits that outliers cost, then by what is cut off."""
-    tolerance = found["tolerance"]
+def worst_first(facts: Mapping[str, Json]) -> list[Row]:
+    """Return the ranges: those that still grow first, then by bits lost to outliers, then by values outside."""
+    tolerance = facts["tolerance"]
 
     def badness(row: Row) -> tuple[float, float, float, str]:
         grew = row["grew"] if row["grew"] > tolerance else 0.0
         return -grew, -row["bits_lost"], -(row["outside"] or 0.0), row["name"]
 
-    return sorted(found["tensors"], key=badness)
+    return sorted(facts["tensors"], key=badness)
 
 
-def make_row(row: Row, found: Mapping[str, Json], several: bool) -> tuple[str, ...]:
-    """One row of the table. Where several signatures are measured, the name says whose it is."""
+def make_row(row: Row, facts: Mapping[str, Json], several: bool) -> tuple[str, ...]:
+    """Return the row of a range. If there are several signatures, the name says to which one it belongs."""
     name = shorten(row["name"])
     return (
         f"{row['grew']:.1%}",
@@ -72,17 +77,17 @@ def make_row(row: Row, found: Mapping[str, Json], several: bool) -> tuple[str, .
 
 
 def show_share(share: float) -> str:
-    """In percent, or in parts of a million where that says nothing."""
+    """Return a fraction in percent, or in parts per million if it is very small."""
     return f"{share:.2%}" if share >= 0.0001 or share == 0 else f"{share * 1e6:.2g} ppm"
 
 
-def remarks(found: Mapping[str, Json], rows: Sequence[Row]) -> list[str]:
-    """Outliers, constant tensors, and what evaluation has that calibration has not."""
+def remarks(facts: Mapping[str, Json], rows: Sequence[Row]) -> list[str]:
+    """Return remarks on outliers, on constant tensors, and on evaluation values outside of calibration ranges."""
     lines = []
     outliers = [row for row in rows if row["bits_lost"] >= BIT]
     of = f"of {len(rows)} ranges"
     if outliers:
-        rest, most = 1 - found["core"], max(row["bits_lost"] for row in outliers)
+        rest, most = 1 - facts["core"], max(row["bits_lost"] for row in outliers)
         lines.append(
             f"outliers: {rest:.1%} of the values cost a bit or more in {len(outliers)} {of}, at most {most:.1f}"
         )
@@ -100,10 +105,16 @@ def remarks(found: Mapping[str, Json], rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def evaluate_samples(found: Mapping[str, Json], recipe: Recipe, command: str) -> CalibrationAdvice:
-    """The verdict. `command` is the build's, to which overrides can be added."""
-    rows, tolerance = found["tensors"], found["tolerance"]
-    samples = max(found["samples"].values())
+def evaluate_samples(facts: Mapping[str, Json], recipe: Recipe, command: str) -> CalibrationAdvice:
+    """Return the verdict.
+
+    Args:
+        found: The facts of the analysis.
+        recipe: The recipe.
+        command: The command line of the build, to which overrides can be added.
+    """
+    rows, tolerance = facts["tensors"], facts["tolerance"]
+    samples = max(facts["samples"].values())
     growing = [row for row in rows if row["grew"] > tolerance]
     if samples == 1:
         return CalibrationAdvice(
@@ -124,13 +135,15 @@ def evaluate_samples(found: Mapping[str, Json], recipe: Recipe, command: str) ->
             text += f"; what grows is rare: at most {show_share(most)} of the evaluation samples' values lie outside"
             return CalibrationAdvice(False, text, compare_methods(recipe, command) or more)
         return CalibrationAdvice(False, text, more)
-    settled = max((row["settled"] for row in rows), default=samples)
-    text = f"enough: from {settled:,} of {samples:,} samples on, all {len(rows)} ranges were within {tolerance:.0%}"
+    settled_count = max((row["settled"] for row in rows), default=samples)
+    text = (
+        f"enough: from {settled_count:,} of {samples:,} samples on, all {len(rows)} ranges were within {tolerance:.0%}"
+    )
     return CalibrationAdvice(True, text, next_step(rows, recipe, command))
 
 
 def next_step(rows: Sequence[Row], recipe: Recipe, command: str) -> str:
-    """What may still be gained, where ranges have settled."""
+    """Return what may still be improved once ranges do not grow any more."""
     compared = compare_methods(recipe, command)
     if compared and any(row["bits_lost"] >= BIT for row in rows):
         return compared
@@ -140,7 +153,7 @@ def next_step(rows: Sequence[Row], recipe: Recipe, command: str) -> str:
 
 
 def compare_methods(recipe: Recipe, command: str) -> str:
-    """The command that measures what clipping is worth; "" where nothing is calibrated, or clips already."""
+    """Return the command that measures the effect of clipping; "" if nothing is calibrated or the method clips."""
     calibration = recipe.quantization.calibration
     if calibration is None or calibration.method != "min_max" or recipe.quantization.engine != "litert":
         return ""
@@ -148,7 +161,7 @@ def compare_methods(recipe: Recipe, command: str) -> str:
 
 
 def count_growing_ranges(rows: Sequence[Row], tolerance: float) -> list[int]:
-    """How many ranges grew by more than the tolerance with each of the last three doublings of the samples."""
+    """Return how many ranges grew by more than the tolerance with each of the last three doublings of the samples."""
     grew = [0] * (len(HALVINGS) - 1)
     for row in rows:
         gaps = dict(map(tuple, row["gaps"]))
@@ -161,10 +174,10 @@ def count_growing_ranges(rows: Sequence[Row], tolerance: float) -> list[int]:
 
 
 def estimate_sample_count(grew: Sequence[int], samples: int) -> str:
-    """How many samples would do, if the number of ranges that still grow goes on falling as it did, which is told."""
-    seen = f"with the last three doublings {', '.join(map(str, grew))} grew"
+    """Return how many samples are sufficient, if the number of growing ranges continues to fall as it did."""
+    observation = f"with the last three doublings {', '.join(map(str, grew))} grew"
     if grew[-3] >= grew[-2] > grew[-1] > 0:
         needed = math.floor(math.log(grew[-1]) / math.log(grew[-2] / grew[-1])) + 1
         if needed <= MOST_DOUBLINGS:
-            return f"{seen}; give about {samples * 2**needed:,}"
-    return f"{seen}; give {2 * samples:,} at least, and ask again"
+            return f"{observation}; give about {samples * 2**needed:,}"
+    return f"{observation}; give {2 * samples:,} at least, and ask again"

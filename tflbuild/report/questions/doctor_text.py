@@ -1,4 +1,4 @@
-"""What `tflbuild doctor` found, as a table and as JSON."""
+"""Format the result of `tflbuild doctor` as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tflbuild.report.text_table import align
 from tflbuild.report.variant_summary import show_needs
 
 LINE = "\n"
-WIDEST = 60  # characters of a fix in the table
+# The maximum number of characters of a fix in the table.
+WIDEST = 60
 RULES_KEY = "quantization.rules="
 HEADINGS = ("fix", "result", "size", "max abs error", "")
 
 
 @dataclass(frozen=True)
 class FixTrial:
-    """A fix (overrides), what came of it, and the facts of the steps that went well, by role.
+    """A fix (overrides), its failure if it failed, and the facts of the steps that succeeded, by role.
 
-    `without` are the words of the command line that set what the fix leaves unread, so that both cannot stand together.
+    `without` are the words of the command line that the fix leaves without effect, and which it cannot be combined
+    with.
     """
 
     fix: str
@@ -34,31 +36,31 @@ class FixTrial:
 
     @property
     def works(self) -> bool:
-        """Whether it was built, run, and compared with its source."""
+        """Return whether the artifact was built, run, and compared with the source."""
         return self.failure is None and "verify" in self.facts
 
     @property
     def builds(self) -> bool:
-        """Whether an artifact came out that is what it was declared to be, run or not.
+        """Return whether an artifact was built as it was declared, whether or not it was run.
 
-        Where only the machine lacks what would run it, that is no failure of the fix.
+        A missing tool on this machine is not a failure of the fix.
         """
         unrunnable = self.failure is not None and self.failure.kind == "environment" and "check" in self.facts
         return self.failure is None or unrunnable
 
     @property
     def misses(self) -> bool:
-        """Whether an artifact was built as declared that misses a gate."""
+        """Return whether an artifact was built as it was declared, but misses a gate."""
         return self.failure is not None and self.failure.kind == "gate"
 
     @property
     def command(self) -> str:
-        """The fix as a shell takes it."""
+        """Return the fix, quoted for a shell."""
         return " ".join(shlex.quote(word) for word in self.fix.split())
 
 
 def cells(trial: FixTrial) -> tuple[str, ...]:
-    """One row: what was not measured stays empty."""
+    """Return the row of a trial. Figures that were not measured are empty."""
     contents = trial.facts.get("check", {})
     size = show_bytes(contents["bytes"]) if contents else ""
     if trial.builds or trial.misses:
@@ -72,20 +74,20 @@ def cells(trial: FixTrial) -> tuple[str, ...]:
 
 
 def make_trial_table(trials: Sequence[FixTrial]) -> str:
-    """Return all trials, columns aligned, those unused left out. A long fix is cut: `trying` told it in full."""
+    """Return the table of all trials. A long fix is cut: the line `trying` has printed it in full."""
     rows = [cells(trial) for trial in trials]
     return "\n".join(align(HEADINGS, [(cut(row[0]), *row[1:]) for row in rows]))
 
 
 def choose_fix(trials: Sequence[FixTrial]) -> FixTrial | None:
-    """Return the first that works, else the first that builds: they stand in the order of preference.
+    """Return the first fix that works, or else the first that builds, since trials are in the order of preference.
 
-    One that misses a gate is neither. One that leaves operators in float gives way to one that is far better.
+    A fix that misses a gate is not chosen. A fix that keeps operators in float is replaced by a much better one.
     """
     working = [trial for trial in trials if trial.works]
-    kept = [trial for trial in working if not any(is_better_fix(other, trial) for other in working)]
-    found = kept or working or [trial for trial in trials if trial.builds]
-    return found[0] if found else None
+    preferred = [trial for trial in working if not any(is_better_fix(other, trial) for other in working)]
+    candidates = preferred or working or [trial for trial in trials if trial.builds]
+    return candidates[0] if candidates else None
 
 
 def is_better_fix(other: FixTrial, trial: FixTrial) -> bool:
@@ -104,7 +106,7 @@ def cut(text: str) -> str:
 
 
 def without_replaced(arguments: Sequence[str], trial: FixTrial) -> list[str]:
-    """Return the arguments of a command line without those that the fix of a trial replaces or leaves unread."""
+    """Return the arguments of a command line without those that a fix replaces or leaves without effect."""
     replaced = {word.partition("=")[0] for word in trial.fix.split()}
     return [
         text
@@ -114,7 +116,7 @@ def without_replaced(arguments: Sequence[str], trial: FixTrial) -> list[str]:
 
 
 def as_json(problem: str, trials: Sequence[FixTrial]) -> str:
-    """The same for programs."""
+    """Return the result as JSON."""
     rows = [
         dict(zip(("fix", "result", "size", "max_abs_error", "needs"), cells(trial), strict=True)) for trial in trials
     ]

@@ -1,4 +1,4 @@
-"""Previews -> text and JSON: what would run, and which leaf made it so."""
+"""Format plan previews as text and JSON: which steps would run, and which part of the cache key made them run."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ WORDS = {"hit": "hit", "run": "run", "follows": "run"}
 def find_changes(
     resolved: Sequence[ResolvedRecipe], plan: Plan, previews: Sequence[StepPreview], store: Store
 ) -> dict[str, list[ActionChange] | None]:
-    """Step id -> the leaves that differ from the step's last result; None where there is no earlier one."""
-    pending = [one for one in previews if one.verdict != "hit"]
+    """Return step id -> the parts of its cache key that differ from its last result; None without an earlier result."""
+    pending = [preview for preview in previews if preview.verdict != "hit"]
     if not pending:
         return {}
     earlier = ActionHistory((record.action, record.created) for record in store.records())
     last = _last_actions(resolved, plan, store)
-    found: dict[str, list[ActionChange] | None] = {}
-    for one in pending:
-        before = last.get(one.step.id) or earlier.nearest(one.action)
-        found[one.step.id] = (
-            None if before is None else compare_actions(before, one.action_like(before), ignore=one.awaits)
+    changes: dict[str, list[ActionChange] | None] = {}
+    for preview in pending:
+        before = last.get(preview.step.id) or earlier.nearest(preview.action)
+        changes[preview.step.id] = (
+            None if before is None else compare_actions(before, preview.action_like(before), ignore=preview.awaits)
         )
-    return found
+    return changes
 
 
 def _last_actions(resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store) -> dict[str, Mapping[str, Json]]:
-    """Step id -> the action that played its role when the same variant was built last."""
+    """Return step id -> the action that had its role when the same variant was built last."""
     actions: dict[str, Mapping[str, Json]] = {}
-    for one, goals in zip(resolved, plan.goals, strict=True):
+    for variant, goals in zip(resolved, plan.goals, strict=True):
         try:
-            steps = last_manifest(variant_folder(one.recipe))["steps"]
+            steps = last_manifest(variant_folder(variant.recipe))["steps"]
             keys = {role: step["key"] for role, step in steps.items()}
         except (AttributeError, KeyError, TypeError):
             continue
@@ -52,63 +52,65 @@ def _last_actions(resolved: Sequence[ResolvedRecipe], plan: Plan, store: Store) 
     return actions
 
 
-def describe_changes(one: StepPreview, changes: list[ActionChange] | None, titles: Mapping[str, str]) -> list[str]:
-    """The reasons in words, the nearest first."""
-    if one.verdict == "hit":
+def describe_changes(preview: StepPreview, changes: list[ActionChange] | None, titles: Mapping[str, str]) -> list[str]:
+    """Return the reasons why a step would run as text, the nearest first."""
+    if preview.verdict == "hit":
         return []
     if changes is None:
         return ["never run before"]
-    told = [_input_text(one, change) for change in changes]
-    if one.verdict == "follows":
-        makers = {port.name: titles[port.step_id] for port in one.step.inputs if isinstance(port, StepInput)}
-        told += [f"input {name} is made by {makers[name]}, which runs" for name in one.awaits]
-    return told or ["its result is no longer in the store"]
+    reasons = [_input_text(preview, change) for change in changes]
+    if preview.verdict == "follows":
+        producers = {port.name: titles[port.step_id] for port in preview.step.inputs if isinstance(port, StepInput)}
+        reasons += [f"input {name} is made by {producers[name]}, which runs" for name in preview.awaits]
+    return reasons or ["its result is no longer in the store"]
 
 
-def _input_text(one: StepPreview, change: ActionChange) -> str:
+def _input_text(preview: StepPreview, change: ActionChange) -> str:
     name = change.leaf.removeprefix("inputs.")
-    for port in one.step.inputs:
+    for port in preview.step.inputs:
         if change.leaf.startswith("inputs.") and port.name == name:
-            place = f" ({port.path})" if isinstance(port, FileInput) else ""
-            return change.text() + place
+            path = f" ({port.path})" if isinstance(port, FileInput) else ""
+            return change.text() + path
     return change.text()
 
 
 def _titles(previews: Sequence[StepPreview]) -> dict[str, str]:
-    """Step id -> what a person calls it."""
-    return {one.step.id: one.step.title for one in previews}
+    """Return step id -> the title of the step."""
+    return {preview.step.id: preview.step.title for preview in previews}
 
 
-def plan_text(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
-    """A line a step: verdict and first reason; a last line that counts."""
-    width = max(len(one.step.title) for one in previews)
+def plan_text(previews: Sequence[StepPreview], changes: Mapping[str, list[ActionChange] | None]) -> str:
+    """Return a line for each step with its verdict and first reason, and a last line with the numbers of steps."""
+    width = max(len(preview.step.title) for preview in previews)
     lines, titles = [], _titles(previews)
-    for one in previews:
-        told = describe_changes(one, found.get(one.step.id), titles)
-        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-        lines.append(f"{one.step.title:<{width}}  {WORDS[one.verdict]}  {told[0] + more if told else ''}".rstrip())
-    hits = sum(one.verdict == "hit" for one in previews)
+    for preview in previews:
+        reasons = describe_changes(preview, changes.get(preview.step.id), titles)
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        lines.append(
+            f"{preview.step.title:<{width}}  {WORDS[preview.verdict]}  {reasons[0] + more if reasons else ''}".rstrip()
+        )
+    hits = sum(preview.verdict == "hit" for preview in previews)
     lines.append(f"{len(previews)} steps: {hits} hits, {len(previews) - hits} to run")
     return "\n".join([*lines, *(f"tied to this CPU: {line}" for line in show_ties(list_cpu_dependence(previews)))])
 
 
 def list_cpu_dependence(previews: Sequence[StepPreview]) -> list[dict[str, Json]]:
-    """Return what is known to depend on the CPU, of all steps; of one that has not run, what its plan says."""
-    return ties_json(StepCpuDependence(one.step.title, tie) for one in previews for tie in one.ties)
+    """Return the known CPU dependences of all steps. For a step that has not run, they come from its plan."""
+    return ties_json(StepCpuDependence(preview.step.title, tie) for preview in previews for tie in preview.ties)
 
 
-def explain_text(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
-    """For each step that runs, every reason on a line of its own."""
+def explain_text(previews: Sequence[StepPreview], changes: Mapping[str, list[ActionChange] | None]) -> str:
+    """Return all reasons of each step that would run, each on a line of its own."""
     lines, titles = [], _titles(previews)
-    for one in previews:
-        if one.verdict != "hit":
-            lines.append(one.step.title)
-            lines += [f"  {text}" for text in describe_changes(one, found.get(one.step.id), titles)]
+    for preview in previews:
+        if preview.verdict != "hit":
+            lines.append(preview.step.title)
+            lines += [f"  {text}" for text in describe_changes(preview, changes.get(preview.step.id), titles)]
     return "\n".join(lines) if lines else "nothing would run: every step is a hit"
 
 
 def plan_json(previews: Sequence[StepPreview], found: Mapping[str, list[ActionChange] | None]) -> str:
-    """The same as JSON: a list of steps."""
+    """Return the previews as JSON: a list of steps."""
     rows, titles = [], _titles(previews)
     for one in previews:
         changes = found.get(one.step.id)

@@ -36,19 +36,23 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
 def sweep_page(sweeps: Sequence[SweepRecord]) -> str:
-    """The page. `sweeps` are in the order of their time, or of their commits; one at least."""
-    standings, aims = rank_variants(sweeps), find_objectives(sweeps)
+    """Return the page of sweeps as HTML.
+
+    Args:
+        sweeps: At least one sweep, in the order of their times or of their commits.
+    """
+    ranking, objectives = rank_variants(sweeps), find_objectives(sweeps)
     title = f"Sweep {sweeps[0].id}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
     body = [
         f"<h1>{escape(title)}</h1>",
         *lead(sweeps),
-        *scatter_section(standings, aims),
-        *trend_section(sweeps, standings, aims),
-        *table_section(sweeps, standings, aims),
-        *shared_section([one.entry for one in standings]),
-        *failed_section(standings),
-        *warnings_section(standings),
-        *layers_section(standings),
+        *scatter_section(ranking, objectives),
+        *trend_section(sweeps, ranking, objectives),
+        *table_section(sweeps, ranking, objectives),
+        *shared_section([variant.entry for variant in ranking]),
+        *failed_section(ranking),
+        *warnings_section(ranking),
+        *layers_section(ranking),
         '<div id="told" role="status" hidden></div>',
     ]
     script = (ASSETS / "report" / "sweep.js").read_text(encoding="utf-8")
@@ -64,20 +68,20 @@ def sweep_page(sweeps: Sequence[SweepRecord]) -> str:
 
 
 def paragraph(words: str) -> str:
-    """Text as a paragraph."""
+    """Return text as a paragraph."""
     return f"<p>{escape(words)}</p>"
 
 
 def lead(sweeps: Sequence[SweepRecord]) -> list[str]:
-    """What, when, how it ended, where, with what."""
+    """Return the first paragraphs: recipes, results, time, machine and packages."""
     entries = [entry for sweep in sweeps for entry in sweep.variants]
     recipes = ", ".join(dict.fromkeys(entry.recipe for entry in entries if entry.recipe))
     parts = [paragraph(f"{recipes}: {len(entries)} variants, {count_text(entries)}.")]
     for sweep in sweeps:
         git = "no git repository" if sweep.git is None else f"commit {sweep.git.short}"
         machine = f"{sweep.host.get('platform', '')}, Python {sweep.host.get('python', '')}"
-        told = f"{sweep.created}, {git}, tflbuild {sweep.tflbuild}, on {machine}."
-        parts.append(paragraph(told if len(sweeps) == 1 else f"{sweep.id}: {told}"))
+        text = f"{sweep.created}, {git}, tflbuild {sweep.tflbuild}, on {machine}."
+        parts.append(paragraph(text if len(sweeps) == 1 else f"{sweep.id}: {text}"))
     if any(sweep.git is not None and sweep.git.dirty for sweep in sweeps):
         parts.append(paragraph("A commit with + stands for files that differed from it."))
     hosts = hosts_of(sweeps)
@@ -85,41 +89,49 @@ def lead(sweeps: Sequence[SweepRecord]) -> list[str]:
         parts.append(paragraph(f"Latency is that of one host, {hosts.pop()}, and says nothing about another device."))
     elif hosts:
         parts.append(paragraph(f"Latency was measured on {len(hosts)} hosts, so it is neither drawn nor an objective."))
-    asked = "".join(f"<pre>tflbuild {escape(shlex.join(sweep.command))}</pre>" for sweep in sweeps)
+    commands = "".join(f"<pre>tflbuild {escape(shlex.join(sweep.command))}</pre>" for sweep in sweeps)
     tools = ", ".join(f"{name} {version}" for name, version in sorted(sweeps[-1].toolchain.items()))
-    parts.append(f"<details><summary>Command and packages</summary>{asked}{paragraph(tools)}</details>")
+    parts.append(f"<details><summary>Command and packages</summary>{commands}{paragraph(tools)}</details>")
     return parts
 
 
-def views_of(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[ScatterView]:
-    """What can be drawn: each cost that is wanted, and the usual ones, against the first figure that is none; then the
-    first of the wanted costs against the others."""
-    entries = [one.entry for one in standings]
+def views_of(ranking: Sequence[RankedVariant], objectives: Sequence[Objective]) -> list[ScatterView]:
+    """Return the views of the scatter plot.
+
+    Each cost, of the objectives or usual, is drawn against the first figure that is not a cost. Then the first cost of
+    the objectives is drawn against their other costs.
+    """
+    entries = [variant.entry for variant in ranking]
     figures = [entry.figures for entry in entries]
-    wanted = [
-        aim for aim in (*aims, *choose_default_objectives(figures)) if any(aim.figure in found for found in figures)
+    candidates = [
+        objective
+        for objective in (*objectives, *choose_default_objectives(figures))
+        if any(objective.figure in found for found in figures)
     ]
-    up = next((aim for aim in wanted if not is_cost(aim.figure)), None)
-    costs = [aim for aim in aims if is_cost(aim.figure)]
+    up = next((objective for objective in candidates if not is_cost(objective.figure)), None)
+    costs = [objective for objective in objectives if is_cost(objective.figure)]
     packed = any(entry.artifact is not None and entry.artifact.optimized for entry in entries)
     usual = ["bytes", *(["gzip_bytes"] if packed else [])]
     usual += ["latency_ms"] if is_comparable("latency_ms", entries) else []
-    across = [*costs, *(Objective(name, "min") for name in usual if name not in [aim.figure for aim in costs])]
-    views = [ScatterView(aim, up) for aim in across] if up is not None else []
+    across = [
+        *costs,
+        *(Objective(name, "min") for name in usual if name not in [objective.figure for objective in costs]),
+    ]
+    views = [ScatterView(objective, up) for objective in across] if up is not None else []
     views += [ScatterView(costs[0], other) for other in costs[1:]]
     return [one for one in views if any(one.x.figure in found and one.y.figure in found for found in figures)]
 
 
-def scatter_section(standings: Sequence[RankedVariant], aims: Sequence[Objective]) -> list[str]:
-    """The picture, with a switch where there are several, and what is told of each point."""
-    views = views_of(standings, aims)
+def scatter_section(ranking: Sequence[RankedVariant], objectives: Sequence[Objective]) -> list[str]:
+    """Return the scatter plot, with buttons if there are several views, and the description of each point."""
+    views = views_of(ranking, objectives)
     parts = ["<h2>Pareto front</h2>"]
     if not views:
         return [*parts, paragraph("Nothing was verified, so there is no accuracy to draw.")]
     words = "Filled red: on the front. Blue: passed. Hollow: missed a gate. "
-    if any(one.entry.collapsed for one in standings):
-        words += "Dashed circle: on no front, its figures are doubtful. "
-    words += "The dashed line joins what nothing beats"
+    if any(one.entry.collapsed for one in ranking):
+        words += "Dashed circle: not on the front, since its outputs have collapsed. "
+    words += "The dashed line joins the variants that no other one beats"
     parts.append(
         paragraph(f"{words} in the two figures drawn. Point at a circle, or go to it with Tab, for its recipe.")
     )
@@ -133,35 +145,35 @@ def scatter_section(standings: Sequence[RankedVariant], aims: Sequence[Objective
         parts.append(f'<p class="views">Across: {" ".join(buttons)}</p>')
     for place, (name, view) in enumerate(zip(names, views, strict=True)):
         hidden = " hidden" if place else ""
-        wide, narrow = (draw_scatter(view, standings, size) for size in (WIDE, NARROW))
-        parts.append(f'<div data-plot="{escape(name)}"{hidden}>{both(wide, narrow)}</div>')
-    differing = differences([one.entry for one in standings])
-    figures = list(dict.fromkeys([*(aim.figure for aim in aims), *TOLD_FIGURES]))
-    told = [entry_html(place, one, differing[place], figures) for place, one in enumerate(standings)]
-    return [*parts, f"<div hidden>{''.join(told)}</div>"]
+        wide, narrow = (draw_scatter(view, ranking, size) for size in (WIDE, NARROW))
+        parts.append(f'<div data-plot="{escape(name)}"{hidden}>{pair_widths(wide, narrow)}</div>')
+    differing = differences([one.entry for one in ranking])
+    figures = list(dict.fromkeys([*(aim.figure for aim in objectives), *TOLD_FIGURES]))
+    descriptions = [entry_html(place, one, differing[place], figures) for place, one in enumerate(ranking)]
+    return [*parts, f"<div hidden>{''.join(descriptions)}</div>"]
 
 
 def view_title(view: ScatterView, first: ScatterView) -> str:
-    """What lies across, and what stands upwards where that is not the same as in the first view."""
+    """Return the figure on the x axis, and the one on the y axis if it differs from the first view."""
     return name_in_sentence(view.x.figure) + (
         "" if view.y == first.y else f", upwards {name_in_sentence(view.y.figure)}"
     )
 
 
-def both(wide: str, narrow: str) -> str:
-    """A picture for wide windows and one for narrow ones."""
+def pair_widths(wide: str, narrow: str) -> str:
+    """Return a picture for wide windows and one for narrow windows."""
     return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
 def differences(entries: Sequence[SweepEntry]) -> list[list[str]]:
-    """The overrides of each that not all have."""
+    """Return the overrides of each variant that not all variants have."""
     common = set.intersection(*(set(entry.overrides) for entry in entries)) if entries else set()
     return [[text.lstrip("+") for text in entry.overrides if text not in common] for entry in entries]
 
 
-def entry_html(place: int, one: RankedVariant, differing: Sequence[str], figures: Sequence[str]) -> str:
-    """What is told of a variant: how it differs from the others, and its figures."""
-    entry = one.entry
+def entry_html(index: int, variant: RankedVariant, differing: Sequence[str], figures: Sequence[str]) -> str:
+    """Return the description of a variant: how it differs from the others, and its figures."""
+    entry = variant.entry
     diff = "".join(f"<li>{escape(text)}</li>" for text in differing)
     rows = [
         (name_in_heading(name), show_figure(name, entry.figures[name], entry.margins.get(name), PLUS_MINUS))
@@ -170,85 +182,89 @@ def entry_html(place: int, one: RankedVariant, differing: Sequence[str], figures
     ]
     rows += [("targets", entry.targets)] if entry.targets else []
     rows += [("tied to a CPU", "; ".join(entry.tied))] if entry.tied else []
-    rows += [("sweep", one.sweep.id), *([("commit", one.sweep.git.short)] if one.sweep.git else [])]
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
-    front = ", on the front" if one.best else ", doubtful" if entry.collapsed else ""
+    rows += [("sweep", variant.sweep.id), *([("commit", variant.sweep.git.short)] if variant.sweep.git else [])]
+    definitions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in rows)
+    front = ", on the front" if variant.best else ", collapsed" if entry.collapsed else ""
     return (
-        f'<div class="entry" id="entry-{place}"><b>{escape(one.label)}</b> {escape(entry.verdict + front)}'
-        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{told}</dl></div>"
+        f'<div class="entry" id="entry-{index}"><b>{escape(variant.label)}</b> {escape(entry.verdict + front)}'
+        f"{f'<ul>{diff}</ul>' if diff else ''}<dl>{definitions}</dl></div>"
     )
 
 
 def trend_section(
-    sweeps: Sequence[SweepRecord], standings: Sequence[RankedVariant], aims: Sequence[Objective]
+    sweeps: Sequence[SweepRecord], ranking: Sequence[RankedVariant], objectives: Sequence[Objective]
 ) -> list[str]:
-    """Each variant that was built at several commits, over these."""
+    """Return plots of each variant that was built at several commits."""
     commits = list(dict.fromkeys(sweep.git.short for sweep in sweeps if sweep.git is not None))
     if len(commits) < 2:
         return []
-    places = {commit: place for place, commit in enumerate(commits)}
-    found: dict[str, dict[str, dict[int, float]]] = {}
-    labels = {(one.entry.recipe, one.entry.name): one.label for one in standings}
-    for sweep in sweeps:  # of several at one commit the last counts
+    positions = {commit: place for place, commit in enumerate(commits)}
+    values: dict[str, dict[str, dict[int, float]]] = {}
+    labels = {(one.entry.recipe, one.entry.name): one.label for one in ranking}
+    # Of several sweeps at one commit, the last one is drawn.
+    for sweep in sweeps:
         for entry in sweep.variants if sweep.git is not None else ():
             label = labels[entry.recipe, entry.name]
             for figure, value in entry.figures.items():
-                found.setdefault(figure, {}).setdefault(label, {})[places[sweep.git.short]] = value  # type: ignore[union-attr]
-    wanted = [*(aim.figure for aim in aims), *(view.y.figure for view in views_of(standings, aims))]
-    figures = dict.fromkeys(["bytes", *(figure for figure in wanted if not is_of_a_host(figure))])
+                values.setdefault(figure, {}).setdefault(label, {})[positions[sweep.git.short]] = value  # type: ignore[union-attr]
+    candidates = [
+        *(objective.figure for objective in objectives),
+        *(view.y.figure for view in views_of(ranking, objectives)),
+    ]
+    figures = dict.fromkeys(["bytes", *(figure for figure in candidates if not is_of_a_host(figure))])
     parts = ["<h2>Over commits</h2>"]
     for figure in figures:
-        lines = [(label, sorted(points.items())) for label, points in found.get(figure, {}).items() if len(points) > 1]
+        lines = [(label, sorted(points.items())) for label, points in values.get(figure, {}).items() if len(points) > 1]
         if lines:
-            parts.append(both(*(draw_trend(figure, lines, commits, size) for size in (WIDE, NARROW))))
+            parts.append(pair_widths(*(draw_trend(figure, lines, commits, size) for size in (WIDE, NARROW))))
     return parts if len(parts) > 1 else [*parts, paragraph("No variant was built at more than one commit.")]
 
 
 def table_section(
-    sweeps: Sequence[SweepRecord], standings: Sequence[RankedVariant], aims: Sequence[Objective]
+    sweeps: Sequence[SweepRecord], ranking: Sequence[RankedVariant], objectives: Sequence[Objective]
 ) -> list[str]:
-    """All variants, to be sorted by any column."""
-    columns = columns_of(standings, aims)
+    """Return the table of all variants, which can be sorted by any column."""
+    columns = columns_of(ranking, objectives)
     if len(sweeps) > 1:
         columns.append(RankingColumn("sweep", lambda one: one.sweep.id))
         columns.append(RankingColumn("commit", lambda one: one.sweep.git.short if one.sweep.git else ""))
-    cells = [[column.words(one) for column in columns] for one in standings]
+    cells = [[column.words(one) for column in columns] for one in ranking]
     used = [place for place in range(len(columns)) if any(row[place] for row in cells)]
     columns = [columns[place] for place in used]
     head = "".join(
         f'<th scope="col"{number(column)}><button type="button">{escape(column.heading)}</button></th>'
         for column in columns
     )
-    rows = [table_row(place, one, columns) for place, one in enumerate(standings)]
+    rows = [table_row(place, one, columns) for place, one in enumerate(ranking)]
     body = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    told = [paragraph(typeset(words) + ".") for words in describe_ranking(standings, aims)]
-    return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *told]
+    explanations = [paragraph(typeset(words) + ".") for words in describe_ranking(ranking, objectives)]
+    return ["<h2>Variants</h2>", f'<div class="box">{body}</div>', *explanations]
 
 
 def typeset(words: str) -> str:
-    """Return the text of a screen as it is printed on a page."""
+    """Return text of the screen with the characters of a page."""
     return words.replace("+-", PLUS_MINUS)
 
 
 def number(column: RankingColumn) -> str:
-    """The class of a column of figures."""
+    """Return the HTML class of a column of figures."""
     return ' class="number"' if column.value is not None else ""
 
 
-def table_row(place: int, one: RankedVariant, columns: Sequence[RankingColumn]) -> str:
-    """One variant; what a cell is sorted by stands in `data-value`, empty where there is nothing."""
+def table_row(index: int, variant: RankedVariant, columns: Sequence[RankingColumn]) -> str:
+    """Return the row of a variant. `data-value` has the value by which a cell is sorted, and is empty without one."""
     cells = []
     for column in columns:
-        words = column.words(one)
-        value = None if column.value is None else column.value(one)
+        words = column.words(variant)
+        value = None if column.value is None else column.value(variant)
         key = words if column.value is None else "" if value is None else repr(float(value))
         cells.append(f'<td{number(column)} data-value="{escape(key)}">{escape(typeset(words))}</td>')
-    best = ' class="best"' if one.best else ""
-    return f'<tr data-entry="{place}"{best} title="{escape(" ".join(one.entry.overrides))}">{"".join(cells)}</tr>'
+    best = ' class="best"' if variant.best else ""
+    return f'<tr data-entry="{index}"{best} title="{escape(" ".join(variant.entry.overrides))}">{"".join(cells)}</tr>'
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> str:
-    """A table of HTML cells, columns in `numbers` to the right."""
+    """Return a table of HTML cells. The columns in `numbers` are aligned to the right."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
         kinds = [' class="number"' if place in numbers else "" for place in range(len(row))]
@@ -259,7 +275,7 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers:
 
 
 def shared_section(entries: Sequence[SweepEntry]) -> list[str]:
-    """Steps by role, and the seconds that sharing and the store saved."""
+    """Return the table of shared steps by role, with the seconds that sharing and the store saved."""
     shared = summarize_sharing(entries)
     if not shared:
         return []
@@ -270,79 +286,79 @@ def shared_section(entries: Sequence[SweepEntry]) -> list[str]:
     ]
     spent, saved = sum(one.spent for one in shared), sum(one.saved for one in shared)
     words = (
-        f"The steps took {spent:.1f} s together; every variant built alone, into an empty store, would have taken"
+        f"The steps took {spent:.1f} s together; every variant built by itself, with an empty store, would have taken"
         f" {saved:.1f} s more. Wall times as measured when each step ran, here or in an earlier build; steps that ran"
         " side by side count in full, and trials of quantization=auto are not counted."
     )
-    told = ["variants", "different", "ran", "from the store", "failed"][: len(counts)]
-    headings = ["step", *told, "took, s", "saved, s"]
+    headings_of_counts = ["variants", "different", "ran", "from the store", "failed"][: len(counts)]
+    headings = ["step", *headings_of_counts, "took, s", "saved, s"]
     return ["<h2>What was shared</h2>", paragraph(words), plain_table(headings, rows, range(1, len(headings)))]
 
 
-def failed_section(standings: Sequence[RankedVariant]) -> list[str]:
-    """Each reason once, with the variants that it befell; where it arose is told of the first."""
-    befell: dict[tuple[str, ...], list[tuple[RankedVariant, VariantError]]] = {}
-    for one in standings:
-        if (trouble := one.entry.trouble) is not None:
+def failed_section(ranking: Sequence[RankedVariant]) -> list[str]:
+    """Return each error once, with the variants that have it, and the place of its first occurrence."""
+    groups: dict[tuple[str, ...], list[tuple[RankedVariant, VariantError]]] = {}
+    for variant in ranking:
+        if (trouble := variant.entry.trouble) is not None:
             reason = (trouble.kind, trouble.what, trouble.why, trouble.next_step)
-            befell.setdefault(reason, []).append((one, trouble))
-    parts = ["<h2>What failed</h2>"] if befell else []
-    for ones in befell.values():
-        names = ", ".join(f"{one.label} ({one.entry.verdict})" for one, _ in ones)
-        first = ones[0][1]
-        told = (("where", first.where), ("why", first.why), ("next", first.next_step))
-        lines = "".join(f"<dt>{name}</dt><dd><pre>{escape(words)}</pre></dd>" for name, words in told if words)
-        what = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
-        parts.append(f'<div class="entry">{what}<dl>{lines}</dl></div>')
+            groups.setdefault(reason, []).append((variant, trouble))
+    parts = ["<h2>What failed</h2>"] if groups else []
+    for group in groups.values():
+        names = ", ".join(f"{variant.label} ({variant.entry.verdict})" for variant, _ in group)
+        first = group[0][1]
+        details = (("where", first.where), ("why", first.why), ("next", first.next_step))
+        lines = "".join(f"<dt>{name}</dt><dd><pre>{escape(words)}</pre></dd>" for name, words in details if words)
+        summary = f"<p><b>{escape(names)}</b><br>{escape(first.what)}</p>"
+        parts.append(f'<div class="entry">{summary}<dl>{lines}</dl></div>')
     return parts
 
 
-def warnings_section(standings: Sequence[RankedVariant]) -> list[str]:
+def warnings_section(ranking: Sequence[RankedVariant]) -> list[str]:
     """Return each warning once, with the variants that it is about."""
-    about: dict[str, list[str]] = {}
-    for one in standings:
-        for text in one.entry.warnings:
-            about.setdefault(text, []).append(one.label)
-    built = sum(one.entry.artifact is not None for one in standings)
+    labels_by_warning: dict[str, list[str]] = {}
+    for variant in ranking:
+        for text in variant.entry.warnings:
+            labels_by_warning.setdefault(text, []).append(variant.label)
+    built = sum(variant.entry.artifact is not None for variant in ranking)
     rows = [
-        f"<li><b>{escape('all' if len(names) == built else ', '.join(names))}</b>: {escape(typeset(text))}</li>"
-        for text, names in about.items()
+        f"<li><b>{escape('all' if len(labels) == built else ', '.join(labels))}</b>: {escape(typeset(text))}</li>"
+        for text, labels in labels_by_warning.items()
     ]
-    return ["<h2>What is doubtful</h2>", f"<ul>{''.join(rows)}</ul>"] if rows else []
+    return ["<h2>Warnings</h2>", f"<ul>{''.join(rows)}</ul>"] if rows else []
 
 
-def layers_section(standings: Sequence[RankedVariant]) -> list[str]:
-    """The error by operator of what is on the front, or how to get it; of those with one answer, together."""
-    asked: dict[str, list[RankedVariant]] = {}
-    for one in standings:
-        if one.best and one.entry.scheme not in ("", "none"):
-            asked.setdefault(one.entry.sensitivity or one.label, []).append(one)
+def layers_section(ranking: Sequence[RankedVariant]) -> list[str]:
+    """Return the sensitivities of the variants on the front, or how to measure them. Equal ones are shown together."""
+    groups: dict[str, list[RankedVariant]] = {}
+    for variant in ranking:
+        if variant.best and variant.entry.scheme not in ("", "none"):
+            groups.setdefault(variant.entry.sensitivity or variant.label, []).append(variant)
     parts = []
-    for ones in asked.values():
-        parts.append(f"<h3>{escape(', '.join(dict.fromkeys(one.label for one in ones)))}</h3>")
-        parts += layers_of(ones[0])
+    for group in groups.values():
+        parts.append(f"<h3>{escape(', '.join(dict.fromkeys(variant.label for variant in group)))}</h3>")
+        parts += layers_of(group[0])
     words = "What each operator costs when it alone is quantized, for the variants on the front that are quantized."
     return ["<h2>Error by layer</h2>", paragraph(words), *parts] if parts else []
 
 
-def layers_of(one: RankedVariant) -> list[str]:
-    """The same of one variant."""
-    entry = one.entry
+def layers_of(variant: RankedVariant) -> list[str]:
+    """Return the sensitivities of a variant, or how to measure them."""
+    entry = variant.entry
     if entry.layers is not None:
         return layers_html(entry.layers)
     if entry.sensitivity:
         lines = [
             shlex.join(("tflbuild", "sensitivity", *(entry.alone or entry.overrides))),
-            f"tflbuild report {one.sweep.id}",
+            f"tflbuild report {variant.sweep.id}",
         ]
-        told = "\n".join(lines)
-        return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(told)}</pre>"]
+        commands = "\n".join(lines)
+        return ["<p>Not measured. To measure it, and then make this page again:</p>", f"<pre>{escape(commands)}</pre>"]
     lacks = "" if entry.samples else " It takes evaluation data (verify=parity or verify=classification)."
     return [paragraph(f"Not measured.{lacks}")]
 
 
 def layers_html(layers: SensitivityTable) -> list[str]:
-    """The operators that lose most, a bar for each one's part of the error."""
+    """Return the table of the operators that lose most, with a bar for the noise of each."""
     worst = layers.operators[:SHOWN_LAYERS]
     noise = [10 ** (-layer.snr_db / 10) for layer in layers.operators]
     rows = [
@@ -350,12 +366,14 @@ def layers_html(layers: SensitivityTable) -> list[str]:
             escape(shorten(layer.name)),
             escape(layer.operator),
             show_ratio(layer.snr_db),
-            f'<span class="bar" style="width:{6 * one / max(noise):.2f}em"></span>',
+            f'<span class="bar" style="width:{6 * power / max(noise):.2f}em"></span>',
         ]
-        for layer, one in zip(worst, noise, strict=False)
+        for layer, power in zip(worst, noise, strict=False)
     ]
-    every = layers.samples is not None  # a search tells of the worst alone
-    told = f"{len(worst)} worst of {len(layers.operators)} operators" if every else f"{len(worst)} worst operators"
+    is_complete = layers.samples is not None  # a search tells of the worst alone
+    description = (
+        f"{len(worst)} worst of {len(layers.operators)} operators" if is_complete else f"{len(worst)} worst operators"
+    )
     samples = "" if layers.samples is None else f" on {layers.samples:,} evaluation samples"
-    words = f"The {told} as {layers.scheme}, measured by {layers.source}{samples}."
+    words = f"The {description} as {layers.scheme}, measured by {layers.source}{samples}."
     return [paragraph(words), plain_table(("operator", "kind", "SNR dB alone", "noise"), rows, (2,))]
