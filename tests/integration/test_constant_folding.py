@@ -158,7 +158,7 @@ def test_functions_of_two_entry_points_keep_apart(tmp_path):
     }
     taken, folded = set(), {}
     for name, concrete in entries.items():
-        made = fold_concrete(concrete, frozenset(), taken=taken, keep_order=False)
+        made = fold_concrete(concrete, frozenset(), other_functions=taken, keep_order=False)
         taken |= made.functions
         folded[name] = made.concrete
     save(tf.Module(), folded, tmp_path / "snapshot")

@@ -17,7 +17,7 @@ from tflbuild.steps.sources.tf_snapshot import read_origins
 from tflbuild.tflite.signature_checks import each_signature
 
 FLEX = "Flex"
-SHOWN = 6
+MAX_LISTED = 6
 UNSUPPORTED = re.compile(r"'tf\.([A-Za-z0-9_]+)' op is neither a custom op nor a flex op")
 TENSOR_LIST = re.compile(r"'tf\.(TensorList\w+)' op requires element_shape to be static|tf\.(TensorList\w+)")
 
@@ -50,17 +50,17 @@ class UnsupportedOperator:
     Attributes:
         operator: The name of the TensorFlow operator.
         flex: Whether the Flex delegate supports it.
-        places: Its locations in the source, as `find_places` returns them.
+        locations: Its locations in the source, as `find_places` returns them.
     """
 
     operator: str
     flex: bool
-    places: tuple[str, ...]
+    locations: tuple[str, ...]
 
     def show(self) -> str:
         """Return a line such as `Svd x2: bad/Svd (model.py:3 in call: ...); the Flex delegate has none either`."""
-        count = f" x{len(self.places)}" if len(self.places) > 1 else ""
-        location = self.places[0] if self.places else "its location is not known"
+        count = f" x{len(self.locations)}" if len(self.locations) > 1 else ""
+        location = self.locations[0] if self.locations else "its location is not known"
         return f"{self.operator}{count}: {location}" + ("" if self.flex else "; the Flex delegate has none either")
 
 
@@ -92,9 +92,9 @@ def explain(error: Exception, request: StepRequest, survey: Callable[[], Mapping
     fixes = list(list_fixes(unsupported, request))
     names = ", ".join(operator.operator for operator in unsupported)
     flex_note = ", nor has Flex" if request.params["select_tf"] else ""
-    lines = [operator.show() for operator in unsupported[:SHOWN]]
-    if len(unsupported) > SHOWN:
-        lines.append(f"and {len(unsupported) - SHOWN} more")
+    lines = [operator.show() for operator in unsupported[:MAX_LISTED]]
+    if len(unsupported) > MAX_LISTED:
+        lines.append(f"and {len(unsupported) - MAX_LISTED} more")
     return make_error(f"TFLite has no operator for {names}{flex_note}", "\n".join(lines), fixes)
 
 
@@ -120,14 +120,14 @@ def find_unsupported(
     flex = {name[len(FLEX) :] for name in surveyed if name.startswith(FLEX)}
     custom = {name for name in surveyed if not name.startswith(FLEX)}
     names = reported | custom | (set() if request.params["select_tf"] else flex)
-    places = find_places(names, request.inputs["snapshot"])
+    locations = find_locations(names, request.inputs["snapshot"])
     return [
-        UnsupportedOperator(name, name in flex, tuple(places.get(name, ())))
+        UnsupportedOperator(name, name in flex, tuple(locations.get(name, ())))
         for name in sorted(names, key=lambda name: (name in flex, name))
     ]
 
 
-def find_places(names: set[str], snapshot: Path) -> dict[str, list[str]]:
+def find_locations(names: set[str], snapshot: Path) -> dict[str, list[str]]:
     """Find operators in a snapshot.
 
     Returns:
@@ -197,8 +197,8 @@ def list_fixes(unsupported: list[UnsupportedOperator], request: StepRequest) -> 
 
 def explain_lists(names: list[str], request: StepRequest) -> WorkerError:
     """Return the error for tensor lists: a loop, usually a recurrent layer, whose state has a dynamic dimension."""
-    places = find_places(set(names), request.inputs["snapshot"])
-    where = "; ".join(location for name in names for location in places.get(name, ())[:1]) or ", ".join(names)
+    locations = find_locations(set(names), request.inputs["snapshot"])
+    where = "; ".join(location for name in names for location in locations.get(name, ())[:1]) or ", ".join(names)
     fixes = []
     if has_dynamic_shapes(request):
         fixes.append(fix_shapes(request))

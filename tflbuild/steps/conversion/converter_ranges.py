@@ -56,10 +56,10 @@ def take_first(samples: Samples) -> Samples:
     """Return a function that yields the first sample of each signature only."""
 
     def feed() -> Iterator[Any]:
-        seen = set()
+        fed_signatures = set()
         for key, sample in samples():
-            if key not in seen:
-                seen.add(key)
+            if key not in fed_signatures:
+                fed_signatures.add(key)
                 yield key, sample
 
     return feed

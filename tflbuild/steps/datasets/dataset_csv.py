@@ -127,11 +127,11 @@ def find_column(declared: DeclaredDataset, name: str, header: Sequence[str], key
     """Return the index of a column. Raise WorkerError if there is no such column."""
     if name in header:
         return header.index(name)
-    shown = ", ".join(header[:20]) + (", ..." if len(header) > 20 else "")
+    names = ", ".join(header[:20]) + (", ..." if len(header) > 20 else "")
     raise declared.refuse(
         f"'{declared.label}' has no column '{name}'",
         key,
-        why=f"its columns: {shown}" + suggest_name(name, header),
+        why=f"its columns: {names}" + suggest_name(name, header),
         next_step=f"declare the columns of each input: {declared.section}.columns={{input: [column, ...]}}",
     )
 

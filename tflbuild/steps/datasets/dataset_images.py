@@ -144,9 +144,9 @@ def unfaithful(declared: DeclaredDataset, label: str, error: UnfaithfulImageErro
 def broken(declared: DeclaredDataset, path: Path, error: Exception) -> WorkerError:
     """Return the error for a damaged file of the folder."""
     name = path.relative_to(declared.path).as_posix()
-    why = str(error).split("\n")[0].replace(str(path), name) or type(error).__name__
+    reason = str(error).split("\n")[0].replace(str(path), name) or type(error).__name__
     return declared.refuse(
-        f"'{declared.label}/{name}' is not a whole image", "path", why=why, next_step="write it again, or remove it"
+        f"'{declared.label}/{name}' is not a whole image", "path", why=reason, next_step="write it again, or remove it"
     )
 
 

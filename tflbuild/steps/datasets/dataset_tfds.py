@@ -32,10 +32,10 @@ def open_tfds(declared: DeclaredDataset) -> OpenDataset:
     Raises:
         WorkerError: The folder is not a prepared dataset, has no such split, or a shard is missing or incomplete.
     """
-    info, described = read_json(declared, INFO), read_json(declared, FEATURES)
-    features = features_of(declared, described)
+    description, feature_description = read_json(declared, INFO), read_json(declared, FEATURES)
+    features = features_of(declared, feature_description)
     try:
-        shards = shards_of(declared, info)
+        shards = shards_of(declared, description)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise unknown_form(declared, INFO, repr(error)) from None
     for path, length in shards:
@@ -66,7 +66,7 @@ def read_json(declared: DeclaredDataset, name: str) -> Any:
     """Read `dataset_info.json` or `features.json`. Raise WorkerError for a folder that is not a prepared dataset."""
     path = declared.path / name
     if not path.is_file():
-        versions = sorted(found.parent.relative_to(declared.path).as_posix() for found in declared.path.rglob(INFO))
+        versions = sorted(file.parent.relative_to(declared.path).as_posix() for file in declared.path.rglob(INFO))
         inside = [version for version in versions if version != "."]
         raise declared.refuse(
             f"'{declared.label}' is not a dataset that TensorFlow Datasets has prepared: it has no {name}",
@@ -100,16 +100,16 @@ def features_of(declared: DeclaredDataset, described: Any) -> Mapping[str, TfdsF
         raise unknown_form(declared, FEATURES, reason) from None
 
 
-def shards_of(declared: DeclaredDataset, info: Mapping[str, Any]) -> list[tuple[Path, int]]:
+def shards_of(declared: DeclaredDataset, description: Mapping[str, Any]) -> list[tuple[Path, int]]:
     """Return the files of the split, and the number of records in each. Raise WorkerError if there is no such split."""
-    stored = info.get("fileFormat") or FORMAT
+    stored = description.get("fileFormat") or FORMAT
     if stored != FORMAT:
         raise declared.refuse(
             f"'{declared.label}' is stored as {stored}, but only {FORMAT} can be read",
             "path",
             next_step=f"prepare it as {FORMAT}: tfds.builder(name, file_format='{FORMAT}').download_and_prepare()",
         )
-    splits = {split["name"]: split for split in info.get("splits", ())}
+    splits = {split["name"]: split for split in description.get("splits", ())}
     name = declared.options["split"]
     if name not in splits:
         raise declared.refuse(
@@ -122,7 +122,7 @@ def shards_of(declared: DeclaredDataset, info: Mapping[str, Any]) -> list[tuple[
         )
     template = splits[name].get("filepathTemplate") or TEMPLATE
     lengths = [int(length) for length in splits[name].get("shardLengths", ())]
-    parts = {"{DATASET}": info["name"], "{SPLIT}": name, "{FILEFORMAT}": FORMAT}
+    parts = {"{DATASET}": description["name"], "{SPLIT}": name, "{FILEFORMAT}": FORMAT}
     files = [shard_file(template, parts, number, len(lengths)) for number in range(len(lengths))]
     return [(declared.path / file, length) for file, length in zip(files, lengths, strict=True)]
 

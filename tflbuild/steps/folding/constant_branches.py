@@ -29,22 +29,22 @@ class _BranchInlining:
     Attributes:
         library: The functions that nodes refer to, by name.
         keep_order: Whether the graph changes state.
-        taken: The names of all nodes and arguments.
+        used_names: The names of all nodes and arguments.
         nodes: The new nodes.
-        moved: The outputs of replaced nodes, and the outputs that replace them.
+        replaced: The outputs of replaced nodes, and the outputs that replace them.
         waits: The names of replaced nodes, and the nodes for which others wait instead.
     """
 
     library: Mapping[str, FunctionDef]
     keep_order: bool
-    taken: set[str]
+    used_names: set[str]
     nodes: list[FlatNode] = field(default_factory=list)
-    moved: dict[NodeOutput, NodeOutput] = field(default_factory=dict)
+    replaced: dict[NodeOutput, NodeOutput] = field(default_factory=dict)
     waits: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, port: NodeOutput) -> NodeOutput:
         """Return the output of the new graph for an output of the old one."""
-        return self.moved.get(port, port)
+        return self.replaced.get(port, port)
 
     def wait(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return the nodes of the new graph to wait for, instead of nodes of the old one."""
@@ -57,22 +57,25 @@ class _BranchInlining:
     def inline(self, node: FlatNode, function: FunctionDef) -> None:
         """Add the nodes of the function that a branch calls."""
         body = flatten_function(function, self.library, keep_order=self.keep_order)
-        moved = dict(zip(map(NodeOutput, body.arguments), map(self.find, node.inputs[1:]), strict=True))
+        inner_outputs = dict(zip(map(NodeOutput, body.arguments), map(self.find, node.inputs[1:]), strict=True))
         names: dict[str, str] = {}
         for inner in body.nodes:
-            names[inner.name] = find_free_name(inner.name, self.taken)
-            self.taken.add(names[inner.name])
+            names[inner.name] = find_free_name(inner.name, self.used_names)
+            self.used_names.add(names[inner.name])
             definition = node_def_pb2.NodeDef()
             definition.CopyFrom(inner.definition)
             definition.name = names[inner.name]
             inputs = tuple(
-                moved.get(port, NodeOutput(names.get(port.node, port.node), port.output)) for port in inner.inputs
+                inner_outputs.get(port, NodeOutput(names.get(port.node, port.node), port.output))
+                for port in inner.inputs
             )
             after = tuple(names[name] for name in inner.after if name in names) + self.wait(node.after)
             self.nodes.append(FlatNode(definition, inputs, after))
         for index, result in enumerate(function.signature.output_arg):
             port = body.outputs[result.name]
-            self.moved[NodeOutput(node.name, index)] = moved.get(port) or NodeOutput(names[port.node], port.output)
+            self.replaced[NodeOutput(node.name, index)] = inner_outputs.get(port) or NodeOutput(
+                names[port.node], port.output
+            )
         last = tuple(names[name] for name in body.effects)
         self.waits[node.name] = last or self.wait(node.after)
 

@@ -59,7 +59,7 @@ class Folding:
     Attributes:
         library: The functions that nodes refer to, by name.
         shapes_of: Infers the shape of every tensor of a graph.
-        taken: The names of functions of other entry points in the same SavedModel.
+        other_functions: The names of functions of other entry points in the same SavedModel.
         keep_order: Whether the function changes state.
         functions: The folded functions of loops and branches, by name.
         unfolded: The operators on constants that stay in the graph, and whose results may differ between CPUs.
@@ -67,7 +67,7 @@ class Folding:
 
     library: dict[str, FunctionDef]
     shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[NodeOutput, Any]]
-    taken: Collection[str]
+    other_functions: Collection[str]
     keep_order: bool
     functions: dict[str, FunctionDef] = field(default_factory=dict)
     unfolded: set[CpuDependence] = field(default_factory=set)
@@ -101,7 +101,7 @@ class GraphFolding:
     def fold(self) -> FlatGraph:
         """Return the graph with constants instead of the operators that could be computed."""
         self.known |= {NodeOutput(name): value for name, value in self.bound.items()}
-        self.taken = {*self.graph.arguments, *(node.name for node in self.graph.nodes)}
+        self.used_names = {*self.graph.arguments, *(node.name for node in self.graph.nodes)}
         for node in self.graph.nodes:
             values = self.evaluate(node)
             if values is None:
@@ -252,8 +252,8 @@ class GraphFolding:
 
     def new_name(self, preferred_name: str) -> str:
         """Return a name that no node of the graph has: the wanted one, or one with a number."""
-        name = find_free_name(preferred_name, self.taken)
-        self.taken.add(name)
+        name = find_free_name(preferred_name, self.used_names)
+        self.used_names.add(name)
         return name
 
     def keep(self, node: FlatNode) -> None:
@@ -387,7 +387,7 @@ def fold_function(
     dtypes = {argument.name: tf.dtypes.as_dtype(argument.type) for argument in function.signature.input_arg}
     specs = {name: tf.TensorSpec(known_shapes.get(name), dtype) for name, dtype in dtypes.items()}
     folded = fold_graph(shared, flat, values, specs)
-    new_name = find_free_name(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.taken})
+    new_name = find_free_name(name.replace("/", "_"), {*shared.functions, *shared.library, *shared.other_functions})
     shared.functions[new_name] = shared.library[new_name] = to_function(folded, function, new_name)
     return new_name
 

@@ -85,13 +85,13 @@ class _Inlining:
 
     library: Mapping[str, FunctionDef]
     keep_order: bool
-    taken: set[str] = field(default_factory=set)
+    used_names: set[str] = field(default_factory=set)
     nodes: list[FlatNode] = field(default_factory=list)
 
-    def name(self, wanted: str) -> str:
-        """Return a name that no node has: the wanted one, or one with a number."""
-        name = find_free_name(wanted, self.taken)
-        self.taken.add(name)
+    def name(self, preferred: str) -> str:
+        """Return a name that no node has: the preferred one, or one with a number."""
+        name = find_free_name(preferred, self.used_names)
+        self.used_names.add(name)
         return name
 
     def inline(
@@ -211,24 +211,24 @@ def _flatten(
     return prune(FlatGraph(arguments, tuple(inlining.nodes), returned, tuple(dict.fromkeys(last))))
 
 
-def find_free_name(wanted: str, taken: Collection[str]) -> str:
-    """Return a name that is not in use: `wanted`, with a number appended if it is in use."""
-    name, count = wanted, 0
-    while name in taken:
+def find_free_name(preferred: str, used_names: Collection[str]) -> str:
+    """Return a name that is not in use: `preferred`, with a number appended if it is in use."""
+    name, count = preferred, 0
+    while name in used_names:
         count += 1
-        name = f"{wanted}_{count}"
+        name = f"{preferred}_{count}"
     return name
 
 
 def prune(graph: FlatGraph) -> FlatGraph:
     """Return the graph without nodes that neither an output nor an effect needs."""
     needed = {port.node for port in graph.outputs.values()} | set(graph.effects)
-    kept = []
+    needed_nodes = []
     for node in reversed(graph.nodes):
         if node.name in needed:
             needed |= {port.node for port in node.inputs} | set(node.after)
-            kept.append(node)
-    return FlatGraph(graph.arguments, tuple(reversed(kept)), graph.outputs, graph.effects)
+            needed_nodes.append(node)
+    return FlatGraph(graph.arguments, tuple(reversed(needed_nodes)), graph.outputs, graph.effects)
 
 
 def can_inline(function: FunctionDef) -> bool:

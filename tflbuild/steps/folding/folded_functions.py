@@ -40,14 +40,14 @@ class FoldedFunction:
 
 
 def fold_concrete(
-    concrete: Any, written: frozenset[int], *, taken: Collection[str] = (), keep_order: bool
+    concrete: Any, written: frozenset[int], *, other_functions: Collection[str] = (), keep_order: bool
 ) -> FoldedFunction:
     """Fold the operators of a concrete function that depend only on constants and on variables that are never written.
 
     Args:
         concrete: A ConcreteFunction whose structured outputs are a flat dict.
         written: The ids of the handles of variables that some entry point of the model writes.
-        taken: The names of functions of other entry points, which are in the same SavedModel.
+        other_functions: The names of functions of other entry points, which are in the same SavedModel.
         keep_order: Whether the function changes state.
 
     Returns:
@@ -55,7 +55,7 @@ def fold_concrete(
     """
     library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
     captures = read_captures(concrete)
-    shared = Folding(library, partial(learn_shapes, library=library), taken, keep_order)
+    shared = Folding(library, partial(learn_shapes, library=library), other_functions, keep_order)
     graph = flatten_concrete(concrete, keep_order=keep_order)
     bound = {name: value for name, tensor in captures.items() if (value := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
@@ -66,8 +66,8 @@ def fold_concrete(
             break
         graph = folded
     stored = store_large(folded)
-    made = rebuild(concrete, folded, captures, library, stored)
-    return FoldedFunction(made, frozenset(shared.unfolded), tuple(stored.values()), frozenset(shared.functions))
+    function = rebuild(concrete, folded, captures, library, stored)
+    return FoldedFunction(function, frozenset(shared.unfolded), tuple(stored.values()), frozenset(shared.functions))
 
 
 def read_captures(concrete: Any) -> dict[str, Any]:

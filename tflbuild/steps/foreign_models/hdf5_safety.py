@@ -30,7 +30,7 @@ def require_contained(file: Any, label: str, where: str) -> None:
     Raises:
         WorkerError: The file is refused. The message names the object in the file.
     """
-    seen: set[Any] = set()
+    visited: set[Any] = set()
     todo: list[tuple[str, Any]] = [("", file)]
     while todo:
         path, group = todo.pop()
@@ -44,10 +44,10 @@ def require_contained(file: Any, label: str, where: str) -> None:
                 continue
             child = group[name]
             address = h5py.h5o.get_info(child.id).addr
-            if address in seen:
+            if address in visited:
                 continue
-            seen.add(address)
-            if len(seen) > MAX_OBJECTS:
+            visited.add(address)
+            if len(visited) > MAX_OBJECTS:
                 raise refuse(label, where, object_path, f"comes after {MAX_OBJECTS:,} other objects")
             if isinstance(child, h5py.Group):
                 todo.append((object_path, child))

@@ -41,16 +41,16 @@ def select_graph(model: Any, tags: Sequence[str], label: str) -> Any:
         WorkerError: There is no such graph, or more than one.
     """
     graphs = list(model.meta_graphs)
-    found = [graph for graph in graphs if set(graph.meta_info_def.tags) == set(tags)] if tags else graphs
-    if len(found) != 1:
+    matching = [graph for graph in graphs if set(graph.meta_info_def.tags) == set(tags)] if tags else graphs
+    if len(matching) != 1:
         has = "; ".join(", ".join(sorted(graph.meta_info_def.tags)) or "none" for graph in graphs)
         raise WorkerError(
-            f"'{label}' has {'no' if not found else 'more than one'} graph with the tags {list(tags)}",
+            f"'{label}' has {'no' if not matching else 'more than one'} graph with the tags {list(tags)}",
             where="source.tags",
             why=f"the tags of its graphs: {has or 'it has no graph'}",
             next_step="set source.tags",
         )
-    return found[0]
+    return matching[0]
 
 
 def list_entry_points(graph: Any) -> list[Described]:

@@ -131,16 +131,16 @@ class GraphReader:
     @cached_property
     def callers(self) -> dict[str, list[tuple[str, Any]]]:
         """Function name -> the scopes and nodes that call it. The node is None if it is not a direct call."""
-        found: dict[str, list[tuple[str, Any]]] = {}
+        callers: dict[str, list[tuple[str, Any]]] = {}
         for scope, nodes in self.nodes.items():
             for node in nodes.values():
                 if node.op in self.functions:
-                    found.setdefault(node.op, []).append((scope, node))
+                    callers.setdefault(node.op, []).append((scope, node))
                 for attribute in node.attr.values():
                     for name in (attribute.func.name, *(function.name for function in attribute.list.func)):
                         if name:
-                            found.setdefault(name, []).append((scope, node if node.op in CALLS else None))
-        return found
+                            callers.setdefault(name, []).append((scope, node if node.op in CALLS else None))
+        return callers
 
     @cached_property
     def saver_tensor(self) -> str:

@@ -119,7 +119,9 @@ def fold_endpoints(endpoints: list[TracedSignature]) -> dict[str, FoldedFunction
     folded: dict[str, FoldedFunction] = {}
     for endpoint in endpoints:
         used_names = {name for other in folded.values() for name in other.functions}
-        folded[endpoint.key] = fold_concrete(endpoint.concrete, written, taken=used_names, keep_order=endpoint.stateful)
+        folded[endpoint.key] = fold_concrete(
+            endpoint.concrete, written, other_functions=used_names, keep_order=endpoint.stateful
+        )
     return folded
 
 
