@@ -1,4 +1,4 @@
-"""The front door: arguments in, exit code out. The no-op build is answered here, before any import."""
+"""Entry point of the command line. It answers an unchanged build before it imports anything else."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     install_output_filters()
-    recalled = read_unchanged_answer(arguments)
-    if recalled is not None:
-        answer, warnings = recalled
+    unchanged = read_unchanged_answer(arguments)
+    if unchanged is not None:
+        answer, warnings = unchanged
         print(answer, flush=True)
         print(warnings, end="", file=sys.stderr)
         sys.exit(0)
@@ -30,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def drop_current_folder() -> None:
-    """Import nothing from the current folder: it may be a stranger's, and have a `hydra_plugins` or a `numpy.py`.
+    """Remove the current folder from Python's module search path, unless PYTHONPATH names it.
 
-    `python -m` and an empty entry of PYTHONPATH put it on the path. It stays where PYTHONPATH names it.
+    `python -m` and an empty entry of PYTHONPATH add it. The folder may be untrusted, and contain modules such as
+    `hydra_plugins` or `numpy.py`.
     """
-    here = os.path.realpath(".")
-    named = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
-    if here not in named:
-        sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != here]
+    current = os.path.realpath(".")
+    python_path = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    if current not in python_path:
+        sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != current]

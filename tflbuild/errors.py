@@ -1,7 +1,7 @@
-"""Every failure that a user can cause or meet: one class each, one shape, stable exit codes.
+"""Errors that are reported to the user, one class for each exit code.
 
-The shape is `what` happened, `where` (file, line, key), `why`, and what to do `next`; nearest names
-stand under `why` for something misspelt. A traceback is for bugs in tflbuild alone.
+An error says what happened (`what`), where (`where`: file, line, recipe key), why (`why`), and what to do next
+(`next_step`). For a misspelt name, `why` lists similar names. A traceback is printed only for a bug in tflbuild.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import difflib
 import re
 from collections.abc import Iterable
 
-PASSWORD = re.compile(r"//[^/@\s]+@")  # the user in a URL
+# The user and password in a URL.
+PASSWORD = re.compile(r"//[^/@\s]+@")
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
 
 
 class TflbuildError(Exception):
-    """A failure that is reported, not raised to the user. Subclasses fix `kind` and `exit_code`."""
+    """A failure that is reported to the user without a traceback. Subclasses define `kind` and `exit_code`."""
 
     kind = "error"
     exit_code = 1
@@ -41,16 +42,16 @@ class TflbuildError(Exception):
 
 
 class StepError(TflbuildError):
-    """A step of the plan ran and failed, or made something other than what was declared."""
+    """A failed step, or a step that made something other than the recipe declares."""
 
     kind = "build"
     exit_code = 1
 
 
 class RecipeError(TflbuildError):
-    """The recipe, its overrides or its inputs are wrong; nothing or little was run.
+    """An invalid recipe, override or input. No or few steps have run.
 
-    `unread_key` is the declared key that no variant of the command reads, "" where something else is wrong.
+    `unread_key` is the unused recipe key that caused the error, "" for other errors.
     """
 
     kind = "recipe"
@@ -59,21 +60,21 @@ class RecipeError(TflbuildError):
 
 
 class UsageError(TflbuildError):
-    """The command line is wrong."""
+    """An invalid command line."""
 
     kind = "usage"
     exit_code = 2
 
 
 class GateError(TflbuildError):
-    """The artifact was built and is not good enough."""
+    """A missed gate: the artifact was built, and a figure is beyond its limit."""
 
     kind = "gate"
     exit_code = 3
 
 
 class MachineError(TflbuildError):
-    """The machine is in the way: a package is missing, a disk is full, a folder is read-only."""
+    """A fault of the machine: a package is missing, a disk is full, a folder is read-only."""
 
     kind = "environment"
     exit_code = 4
@@ -85,7 +86,10 @@ BY_KIND: dict[str, type[TflbuildError]] = {
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`did you mean: ...` with up to three of `names`, closest first, or all when there are few."""
+    """Return a hint for a misspelt name: the up to three most similar names, or all names if there are at most 12.
+
+    Returns "" if no name is similar and there are more.
+    """
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:

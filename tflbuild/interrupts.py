@@ -1,5 +1,7 @@
-"""Ctrl-C and SIGTERM, once. An exception alone can be lost: Python ignores what is raised inside a finalizer or
-a fork's callback, so what waits also asks.
+"""Handling of Ctrl-C and SIGTERM.
+
+The first signal raises KeyboardInterrupt. Python ignores an exception that is raised inside a finalizer or inside a
+callback of a fork, so loops that wait also call `check`.
 """
 
 from __future__ import annotations
@@ -7,24 +9,25 @@ from __future__ import annotations
 import signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_asked = False
+_interrupted = False
 
 
 def listen() -> None:
-    """Turn the first signal into KeyboardInterrupt; further ones are ignored while it is cleaned up after."""
+    """Raise KeyboardInterrupt at the first signal from now on. Later signals are ignored, so that cleanup finishes."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt if a signal came, even where its exception went unseen."""
-    if _asked:
+    """Raise KeyboardInterrupt if a signal has arrived, even if its exception was ignored."""
+    if _interrupted:
         raise KeyboardInterrupt
 
 
 def _interrupt(*_: object) -> None:
-    global _asked
-    _asked = True
+    global _interrupted
+    _interrupted = True
+    # Cleanup takes a moment and must not be interrupted.
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # cleaning up takes a moment, and is not to be cut short
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,6 +1,6 @@
-"""Where tflbuild's own files lie, and where it keeps what it made.
+"""Locations of tflbuild's own files, of its store and of the user's settings.
 
-In a checkout conf/ and recipes/ stand beside the package; in a wheel they are inside it.
+In a checkout, conf/ and recipes/ are next to the package; in a wheel they are inside it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ KEY_BYTES = 32
 
 
 def find_shipped_folder(folder: str) -> Path:
-    """tflbuild's own `conf` or `recipes` folder."""
+    """Return the folder `conf` or `recipes` that is part of tflbuild."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
 def store_root() -> Path:
-    """The store: `$TFLBUILD_STORE`, else tflbuild/ in the user's cache folder."""
+    """Return the folder of the store: `$TFLBUILD_STORE`, else `tflbuild` in the user's cache folder."""
     return cache_folder("TFLBUILD_STORE", "tflbuild")
 
 
 def cache_folder(variable: str, name: str) -> Path:
-    """Return the folder that a variable names, else that of a name in the user's cache (XDG base directories)."""
+    """Return the folder that an environment variable names, else the folder `name` in the user's cache folder.
+
+    The cache folder follows the XDG Base Directory Specification.
+    """
     explicit = os.environ.get(variable)
     if explicit:
         return Path(explicit).absolute()
@@ -36,16 +39,17 @@ def cache_folder(variable: str, name: str) -> Path:
 
 
 def settings_folder() -> Path:
-    """Return the user's own settings of tflbuild (XDG base directories)."""
+    """Return the folder of the user's settings of tflbuild (XDG Base Directory Specification)."""
     folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(folder) / "tflbuild"
 
 
 @cache
 def identity_key() -> bytes:
-    """Return the key of this user's hashes of secrets, made when it is first needed: 32 random bytes.
+    """Return the user's key for keyed hashes of secrets: 32 random bytes, which are made when they are first needed.
 
-    Where the settings cannot be written, a key of this process alone: what it names is then made again the next time.
+    If the settings cannot be written, the key is valid for this process only. Results whose cache keys contain a
+    secret are then made again by the next process.
     """
     file = settings_folder() / "identity_key"
     key = os.urandom(KEY_BYTES)
@@ -56,19 +60,20 @@ def identity_key() -> bytes:
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
                 out.write(key)
             try:
-                os.link(new, file)  # whoever comes second takes what is there
+                os.link(new, file)
             except FileExistsError:
+                # Another process was faster. Its key is used.
                 pass
             finally:
                 os.unlink(new)
-        kept = file.read_bytes()
+        stored_key = file.read_bytes()
     except OSError:
         return key
-    return kept if len(kept) == KEY_BYTES else key
+    return stored_key if len(stored_key) == KEY_BYTES else key
 
 
 def locate(path: str) -> Path:
-    """A recipe's path: `tflbuild://...` among the shipped files, else relative to the current directory."""
+    """Return a path of a recipe as an absolute path: `tflbuild://...` is a shipped file."""
     if path.startswith(ASSET_SCHEME):
         return ASSETS / path[len(ASSET_SCHEME) :]
     return Path(os.path.expanduser(path)).absolute()

@@ -1,11 +1,11 @@
-"""The no-op build: answer at once when nothing that the last build read or wrote has changed.
+"""Unchanged builds: end at once if nothing has changed that the last build read or wrote.
 
-A build that ends well leaves a note of the stat record (device, inode, size, mtime, ctime) of every
-file and folder that its answer rests on: configuration, recipes, inputs, tflbuild's own code, the
-packages, the outputs. The same command finding all of them as they were has nothing to do. This
-module imports the standard library alone, since it is all that a no-op build loads.
+A successful build writes a note with the stat record (device, inode, size, mtime, ctime) of every file and folder on
+which its answer depends: configuration, recipes, inputs, tflbuild's own code, packages and outputs. If the same command
+finds all of them unchanged, it has nothing to do. This module imports only the standard library, because an unchanged
+build loads nothing else.
 
-Store and outputs may be shared by machines. An answer that holds on one CPU or one host alone says so in the note.
+Several machines may share a store and outputs. If an answer is valid for one CPU or one host only, the note says so.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Stat = list[int]
 
 
 def note_file(arguments: Sequence[str]) -> Path:
-    """Where the note of a command lies: named by all that selects what it means."""
-    selected = [FORMAT, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
-    name = hashlib.blake2b(json.dumps(selected).encode(), key=identity_key(), digest_size=32).hexdigest()
+    """Return the path of the note of a command. Its name is a digest of the arguments, the folder and the Python."""
+    command = [FORMAT, list(arguments), os.getcwd(), sys.prefix, sys.version, str(PACKAGE)]
+    name = hashlib.blake2b(json.dumps(command).encode(), key=identity_key(), digest_size=32).hexdigest()
     return store_root() / "plans" / f"{name}.json"
 
 
 def observe(path: str) -> Stat | None:
-    """A stat record; None where there is nothing."""
+    """Return the stat record of a path, None if it does not exist."""
     try:
         return list(stat_record(path))
     except OSError:
@@ -41,7 +41,7 @@ def observe(path: str) -> Stat | None:
 
 
 def read_unchanged_answer(arguments: Sequence[str]) -> tuple[str, str] | None:
-    """Return the answer of the last build by this command and its warnings, when nothing has changed since."""
+    """Return the answer of the last build by this command and its warnings, None if anything has changed since."""
     try:
         note = read_json(note_file(arguments))
         if any(_seal(os.environ.get(name)) != seal for name, seal in note["environment"].items()):
@@ -63,7 +63,7 @@ def _describe_machine(names: Iterable[str]) -> dict[str, str]:
 
 
 def _seal(value: str | None) -> str | None:
-    """What tells a variable's value from another, and does not tell the value: it may be a password."""
+    """Return a keyed hash of an environment variable's value, which may be a password."""
     return (
         None if value is None else hashlib.blake2b(os.fsencode(value), key=identity_key(), digest_size=32).hexdigest()
     )
@@ -78,11 +78,19 @@ def write_unchanged_note(
     warnings: str = "",
     machine: Iterable[str] = (),
 ) -> None:
-    """Leave the note. `before` was observed ahead of reading; what has changed since then leaves none.
+    """Write the note of a build, unless a file has changed since it was observed.
 
-    `machine` are the parts of this machine (`cpu`, `host`) without which the answer would be another one.
-    Waits until every record is older than the clock tick of a file system, so that a later change
-    is sure to show.
+    It waits until every stat record is older than a tick of the file system's clock, so that any later change changes
+    the stat record.
+
+    Args:
+        arguments: The arguments of the command.
+        before: The stat records of the files that the build has read, observed before it read them.
+        written: The paths that the build has written.
+        environment: The environment variables on which the answer depends.
+        answer: The answer on standard output.
+        warnings: The text on standard error.
+        machine: The parts of this machine (`cpu`, `host`) on which the answer depends.
     """
     from tflbuild.storage.atomic_files import replace_bytes
 
@@ -92,9 +100,10 @@ def write_unchanged_note(
     if any(observe(path) != stat for path, stat in stats.items()):
         return
     seals = {name: _seal(value) for name, value in environment.items()}
-    rests_on = {"environment": seals, "stats": stats, "machine": _describe_machine(machine)}
-    note = {**rests_on, "answer": answer, "warnings": warnings}
+    dependences = {"environment": seals, "stats": stats, "machine": _describe_machine(machine)}
+    note = {**dependences, "answer": answer, "warnings": warnings}
     try:
         replace_bytes(note_file(arguments), json.dumps(note).encode(), durable=False)
     except OSError:
-        return  # without a note the next build looks everything up
+        # Without a note, the next build looks up every step in the store.
+        return

@@ -81,7 +81,7 @@ def test_a_saved_model_taken_for_a_keras_file_is_recognised(project):
 def test_a_folder_without_a_saved_model_is_refused(project):
     project.write("exported/variables/variables.index", "")
     found = refused_at_once(project.run(RECIPE, "source=saved_model", "source.path=exported"))
-    assert found.what == "'exported' is no SavedModel" and "saved_model.pb" in found.why
+    assert found.what == "'exported' is not a SavedModel" and "saved_model.pb" in found.why
 
 
 def test_a_keras_file_taken_for_a_saved_model_is_recognised(project):

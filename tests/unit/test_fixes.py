@@ -11,10 +11,10 @@ from tflbuild.core.recipe import Opset, Quantization, QuantizationRule, Target, 
 from tflbuild.core.step_result import Failure
 from tflbuild.search.fixes import (
     MeasuredSizes,
-    find_remedies,
+    find_gate_fixes,
     find_repairs,
+    gate_subject,
     keep_worst_in_float,
-    kind_of,
     write_rules,
 )
 
@@ -88,7 +88,7 @@ def test_rules_on_a_command_line_are_read_as_they_were_meant(match, tmp_path, mo
 
 
 def test_against_lost_accuracy_what_keeps_the_size_comes_first():
-    found = find_remedies(recipe(quantization=int8(granularity="per_tensor", symmetric=True)), [SNR], SIZES)
+    found = find_gate_fixes(recipe(quantization=int8(granularity="per_tensor", symmetric=True)), [SNR], SIZES)
     assert overrides(found) == [
         "quantization.granularity=per_channel",
         "quantization.symmetric=false",
@@ -106,48 +106,48 @@ def test_against_lost_accuracy_what_keeps_the_size_comes_first():
 
 def test_what_is_set_already_is_not_proposed():
     quantization = int8(engine="converter", calibration={"method": "percentile"})
-    found = overrides(find_remedies(recipe(quantization=quantization), [SNR], SIZES))
+    found = overrides(find_gate_fixes(recipe(quantization=quantization), [SNR], SIZES))
     assert found[0] == "quantization.engine=litert"
     assert not any("granularity" in one or "method" in one or "symmetric" in one for one in found)
 
 
 def test_schemes_that_need_data_are_not_proposed_without_it():
     bare = recipe(quantization=Quantization(scheme="none"), dataset=None)
-    found = overrides(find_remedies(bare, [BYTES], MeasuredSizes(1_000_000, 1_000_000)))
+    found = overrides(find_gate_fixes(bare, [BYTES], MeasuredSizes(1_000_000, 1_000_000)))
     assert "quantization=dynamic_int4" in found and not any("int8" in one.split("=")[1][:4] for one in found)
 
 
 def test_rules_for_single_operators_are_not_advised_where_nothing_may_be_float():
     for changes in ({"opset": Opset(arithmetic="int8")}, {"targets": (Target(name="board", full_integer=True),)}):
-        found = find_remedies(recipe(**changes), [SNR], SIZES)
+        found = find_gate_fixes(recipe(**changes), [SNR], SIZES)
         assert not any("sensitivity" in remedy.text for remedy in found)
 
 
 def test_against_too_many_bytes_what_keeps_the_limit_and_loses_least_comes_first():
     floats = recipe(quantization=Quantization(scheme="none"))
-    found = find_remedies(floats, [Gate("bytes", 400_000, 1_000_000)], MeasuredSizes(1_000_000, 1_000_000))
+    found = find_gate_fixes(floats, [Gate("bytes", 400_000, 1_000_000)], MeasuredSizes(1_000_000, 1_000_000))
     assert overrides(found)[0] == "quantization=dynamic_int8", "float16 would have about 500 KB"
     assert "about 288 KB" in found[0].text
 
 
 def test_a_limit_that_no_scheme_keeps_is_said_to_be_one():
-    found = find_remedies(recipe(), [Gate("bytes", 10_000, 280_000)], SIZES)
+    found = find_gate_fixes(recipe(), [Gate("bytes", 10_000, 280_000)], SIZES)
     assert overrides(found) == ["quantization=dynamic_int4", "quantization=int4"]
     assert found[-1].text == "no scheme alone makes it 10 KB: fewer channels or layers would"
 
 
 def test_what_would_break_the_limit_on_bytes_is_no_remedy_for_lost_accuracy():
     limited = recipe(verify=Verify(kind="parity", gates=(("bytes", 300_000.0), ("snr_db", 20.0))))
-    found = overrides(find_remedies(limited, [SNR], SIZES))
+    found = overrides(find_gate_fixes(limited, [SNR], SIZES))
     assert "quantization=int16x8" in found and "quantization=float16" not in found and "quantization=none" not in found
-    both = overrides(find_remedies(limited, [SNR, BYTES], SIZES))
+    both = overrides(find_gate_fixes(limited, [SNR, BYTES], SIZES))
     assert "quantization=int4" not in both and "quantization.calibration.method=percentile" in both
 
 
 def test_a_limit_of_a_target_on_time_or_memory_asks_for_another_scheme():
     wide = recipe(quantization=replace(int8(), scheme="int16x8", input_type="int16", output_type="int16"))
-    assert overrides(find_remedies(wide, [Gate("board.arena_bytes", 1.0, 2.0)], SIZES)) == ["quantization=int8"]
-    assert overrides(find_remedies(recipe(), [Gate("cpu.latency_p50_ms", 1.0, 2.0)], SIZES)) == []
+    assert overrides(find_gate_fixes(wide, [Gate("board.arena_bytes", 1.0, 2.0)], SIZES)) == ["quantization=int8"]
+    assert overrides(find_gate_fixes(recipe(), [Gate("cpu.latency_p50_ms", 1.0, 2.0)], SIZES)) == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_limit_of_a_target_on_time_or_memory_asks_for_another_scheme():
     ],
 )
 def test_what_a_gate_is_about(name, kind):
-    assert kind_of(name) == kind
+    assert gate_subject(name) == kind
 
 
 @pytest.mark.parametrize("scheme", ["none", "float16", "dynamic_int8", "int8", "int4"])

@@ -12,7 +12,7 @@ from tflbuild import interrupts
 @pytest.fixture(autouse=True)
 def listening(monkeypatch):
     """Listens for the time of one test."""
-    monkeypatch.setattr(interrupts, "_asked", False)
+    monkeypatch.setattr(interrupts, "_interrupted", False)
     kept = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     interrupts.listen()
     yield

@@ -54,7 +54,7 @@ def test_a_static_scheme_stays_the_base_as_inputs_and_outputs_go_with_it():
 
 
 def test_kinds_that_a_scheme_has_nothing_for_are_spared_by_a_rule():
-    made = with_exceptions(make_single("int8", search()), {"a": "int8"}, ["a"], spared=["NEG"])
+    made = with_exceptions(make_single("int8", search()), {"a": "int8"}, ["a"], float_operators=["NEG"])
     assert made.rules == (QuantizationRule(match="", op="NEG", scheme="none"),)
 
 

@@ -162,7 +162,7 @@ def test_a_declared_file_that_is_not_there_is_refused(declared):
     error = refused("model.py:make", files=[declared])
     assert error.what == f"'{declared}' does not exist"
     assert error.where == "source.files"
-    assert "a folder and a pattern such as data/*.txt will do" in error.next_step
+    assert "a folder or a pattern such as data/*.txt" in error.next_step
 
 
 # installed packages

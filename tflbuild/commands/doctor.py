@@ -23,7 +23,7 @@ from tflbuild.plan.analysis_plans import make_sensitivities
 from tflbuild.report.console import show_notices
 from tflbuild.report.output_files import disk_errors
 from tflbuild.report.questions.doctor_text import FixTrial
-from tflbuild.search.fixes import can_spare, find_repairs, keep_worst_in_float, kind_of
+from tflbuild.search.fixes import can_keep_operators_in_float, find_repairs, gate_subject, keep_worst_in_float
 from tflbuild.storage.store import Store
 
 # A fix may reveal a second failure, whose fixes are tried together with the first one.
@@ -133,8 +133,9 @@ class Doctor:
     def propose_float_operators(self, attempt: BuildAttempt) -> Iterator[str]:
         """Yield rules that keep the operators that lose most in float, if a gate of accuracy is missed."""
         recipe, gate_check = attempt.recipe, attempt.gate_check
-        misses_accuracy = gate_check is not None and any(kind_of(gate.name) == "accuracy" for gate in gate_check.missed)
-        if not misses_accuracy or not can_spare(recipe):
+        missed = () if gate_check is None else gate_check.missed
+        misses_accuracy = any(gate_subject(gate.name) == "accuracy" for gate in missed)
+        if not misses_accuracy or not can_keep_operators_in_float(recipe):
             return
         plan = make_sensitivities(attempt.prepared.resolved[:1], describe_environment(), SAMPLES)
         result = self.executor.execute(plan)[plan.goals[0]["sensitivity"]]

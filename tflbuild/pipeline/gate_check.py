@@ -15,7 +15,7 @@ from tflbuild.core.verdict import Verdict
 from tflbuild.errors import GateError, TflbuildError
 from tflbuild.pipeline.search_stage import evaluate_gates
 from tflbuild.report.verdict_text import problems, target_gates, verdicts_of
-from tflbuild.search.fixes import Fix, MeasuredSizes, find_remedies
+from tflbuild.search.fixes import Fix, MeasuredSizes, find_gate_fixes
 
 # The number of fixes that an error names. `tflbuild doctor` tries more.
 SUGGESTED_FIXES = 4
@@ -86,7 +86,7 @@ def check_gates(recipe: Recipe, roles: Mapping[str, StepResult], locations: KeyL
 def list_fixes(gate_check: GateCheck, roles: Mapping[str, StepResult]) -> list[Fix]:
     """Return the fixes that may help against the missed gates, the cheapest first. Some may not compose."""
     sizes = MeasuredSizes(int(roles["package"].facts["float_bytes"]), int(roles["check"].facts["bytes"]))
-    return find_remedies(gate_check.recipe, gate_check.missed, sizes)
+    return find_gate_fixes(gate_check.recipe, gate_check.missed, sizes)
 
 
 def suggest_fixes(gate_check: GateCheck, roles: Mapping[str, StepResult], locations: KeyLocations) -> list[str]:

@@ -22,9 +22,11 @@ from functools import cache
 from pathlib import Path
 
 ROOT = "tflbuild"
-TABLE = "code_digests.json"  # lies in the package
+# The name of the table, which is a file in the package.
+TABLE = "code_digests.json"
 MODULE_NAME = re.compile(rf"{ROOT}(\.[a-z_][a-z0-9_]*)+")
-WORKER_SERVER = f"{ROOT}.runtime.worker_server"  # runs every step's module
+# The module that runs the module of every step, so its code belongs to every implementation.
+WORKER_SERVER = f"{ROOT}.runtime.worker_server"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def find_source(name: str, package: Path) -> Path:
 
 @cache
 def find_modules(name: str, package: Path) -> tuple[str, ...]:
-    """Return the modules that importing a dotted name runs: packages on the way to it, and itself where it is one."""
+    """Return the modules that the import of a dotted name runs: its parent packages, and itself if it is a module."""
     parts = name.split(".")
     candidates = (".".join(parts[:end]) for end in range(2, len(parts) + 1))
     return tuple(candidate for candidate in candidates if find_source(candidate, package).is_file())
@@ -77,7 +79,7 @@ def find_modules(name: str, package: Path) -> tuple[str, ...]:
 
 @cache
 def read_module(path: Path, package: Path) -> ModuleCode:
-    """Return what the key needs of a file: its row of the table where that is of this very file, else computed."""
+    """Return the code of a module, from its row of the table if that is up to date, else from its file."""
     text = path.read_bytes()
     row = read_table(package).get(path.relative_to(package).as_posix())
     if row is not None and row.file_sha256 == hashlib.sha256(text).hexdigest():
@@ -86,7 +88,7 @@ def read_module(path: Path, package: Path) -> ModuleCode:
 
 
 def parse_module(text: bytes) -> ModuleCode:
-    """Compute what the key needs of a module's text."""
+    """Compute the code of a module from the bytes of its file."""
     tree = ast.parse(text)
     names = {name for node in ast.walk(tree) for name in named_modules(node)}
     digest = hashlib.sha256("".join(write_tree(tree)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -116,7 +118,8 @@ def write_tree(node: object) -> Iterator[str]:
                 value = value[1:] if isinstance(value, list) else value
             if isinstance(node, ast.JoinedStr) and isinstance(value, list):
                 value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
-            if value is not None and value != []:  # later Pythons add fields, empty in the code of earlier ones
+            # Later versions of Python add fields, which are empty for code of earlier versions.
+            if value is not None and value != []:
                 yield f"{field}="
                 yield from write_tree(value)
         yield ")"

@@ -1,4 +1,7 @@
-"""Paths -> digests: the last room that reads the user's disk before anything runs."""
+"""Resolution of recipes: computes the digests of all files and folders that a recipe names.
+
+This is the last stage that reads the user's files before steps run.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 @dataclass(frozen=True, kw_only=True)
 class UserCode:
-    """Code that gives a dataset or measures: its references as a worker finds them, and the packages it imports."""
+    """User code of a dataset or of metrics.
+
+    `entries` are its references as a worker resolves them, `packages` the (name, version) of the packages it imports.
+    """
 
     entries: tuple[str, ...]
     packages: tuple[tuple[str, str], ...] = ()
@@ -42,11 +48,15 @@ class UserCode:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRecipe:
-    """A recipe whose every path has become a digest.
+    """A recipe with the digests of all files that it names.
 
-    `files` maps a role to what it names; `entries` are the recipe's references to code, in the order of
-    `Source.references`, as a worker finds them, and `packages` the installed distributions that this
-    code imports. `codes` is the same of the code behind `dataset`, `evaluation` and `metrics`, by role.
+    Attributes:
+        recipe: The recipe.
+        files: The file or folder of each role.
+        entries: The references to the user code of the source as a worker resolves them, in the order of
+            `Source.references`.
+        packages: The (name, version) of the installed packages that this code imports.
+        codes: The user code of datasets and metrics, by role.
     """
 
     recipe: Recipe
@@ -57,12 +67,12 @@ class ResolvedRecipe:
 
 
 def is_remote(handle: str) -> bool:
-    """Whether a TF Hub handle is to be fetched from somewhere."""
+    """Return whether a TF Hub handle must be downloaded."""
     return "://" in handle and not handle.startswith("tflbuild://")
 
 
 def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """(role, key in the recipe, path) of every file or folder that the recipe names, code excepted."""
+    """Yield (role, recipe key, path) of every file or folder that the recipe names, except user code."""
     source = recipe.source
     if source.path:
         yield SOURCE, "source.path", source.path
@@ -83,17 +93,17 @@ def named_paths(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 
 def file_role(name: str) -> str:
-    """The role of a file that goes into the artifact."""
+    """Return the role of a file that becomes a part of the artifact."""
     return f"file:{name}"
 
 
 def config_role(target: str) -> str:
-    """The role of a target's own configuration file."""
+    """Return the role of a target's configuration file."""
     return f"config of {target}"
 
 
 def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
-    """(role, dataset) of those that the recipe has."""
+    """Yield (role, dataset) of every dataset of the recipe."""
     training = None if recipe.optimize is None else recipe.optimize.dataset
     for role, dataset in ((DATASET, recipe.dataset), (EVALUATION, recipe.verify.dataset), (TRAINING, training)):
         if dataset is not None:
@@ -101,7 +111,11 @@ def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
 
 
 def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, CodeFiles]]:
-    """(role, key, code) of datasets that code gives, and of metrics. Raises RecipeError when it is not there."""
+    """Yield (role, recipe key, code) of the user code of datasets and metrics.
+
+    Raises:
+        RecipeError: A file or module does not exist.
+    """
     for role, dataset in datasets_of(recipe):
         if dataset.call:
             key = f"{DATASET_KEYS[role]}.call"
@@ -117,7 +131,11 @@ def codes_of(recipe: Recipe) -> Iterator[tuple[str, str, CodeFiles]]:
 
 
 def code_of(recipe: Recipe) -> CodeFiles | None:
-    """The code that the recipe lets run. Raises RecipeError when it is not there."""
+    """Return the user code of the source, None if there is none.
+
+    Raises:
+        RecipeError: A file or module does not exist.
+    """
     source = recipe.source
     if not source.references:
         return None
@@ -126,21 +144,30 @@ def code_of(recipe: Recipe) -> CodeFiles | None:
 
 
 def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
-    """Hash what the recipe names. Raises RecipeError for what is not there or cannot be read."""
+    """Compute the digests of all files that the recipe names.
+
+    Args:
+        recipe: The recipe.
+        stats: The cache of digests.
+
+    Raises:
+        RecipeError: A file does not exist, cannot be read, or is not of the expected type. Or the source does not have
+            the digest that the recipe pins.
+    """
     files: dict[str, FileInput] = {}
     for role, key, text in named_paths(recipe):
         path = locate(text)
-        _require(path, key, text, wanted_form(recipe, role))
+        _require_form(path, key, text, expected_form(recipe, role))
         files[role] = _hash(FileInput(name=role, digest="", path=str(path)), key, text, stats)
     code = code_of(recipe)
     if code is not None and code.files:
         files[CODE] = _hash(_port(CODE, code), "source", ", ".join(code.entries), stats)
     codes: dict[str, UserCode] = {}
-    for role, key, found in codes_of(recipe):
-        codes[role] = UserCode(entries=found.entries, packages=tuple(sorted(found.packages.items())))
-        if found.files:
-            port = _port(CODE_OF[role], found)
-            files[port.name] = _hash(port, key, ", ".join(found.entries), stats)
+    for role, key, role_code in codes_of(recipe):
+        codes[role] = UserCode(entries=role_code.entries, packages=tuple(sorted(role_code.packages.items())))
+        if role_code.files:
+            port = _port(CODE_OF[role], role_code)
+            files[port.name] = _hash(port, key, ", ".join(role_code.entries), stats)
     _require_pinned(recipe, files)
     if code is None:
         return ResolvedRecipe(recipe=recipe, files=files, codes=codes)
@@ -149,13 +176,13 @@ def resolve(recipe: Recipe, stats: StatCache) -> ResolvedRecipe:
 
 
 def _port(role: str, code: CodeFiles) -> FileInput:
-    """Code as an input: the files that it reaches, and no others."""
+    """Return user code as an input of a step, with only the files that the code imports or declares."""
     chosen = tuple((name, str(path)) for name, path in sorted(code.files.items()))
     return FileInput(name=role, digest="", path=str(code.root), files=chosen)
 
 
-def wanted_form(recipe: Recipe, role: str) -> str:
-    """What a path must be: `saved_model`, `folder`, `file`, or `any`."""
+def expected_form(recipe: Recipe, role: str) -> str:
+    """Return what the path of a role must be: `saved_model`, `folder`, `file` or `any`."""
     if role == SOURCE:
         return "saved_model" if recipe.source.kind in ("saved_model", "hub") else "file"
     kind = next((dataset.kind for name, dataset in datasets_of(recipe) if name == role), "")
@@ -163,6 +190,7 @@ def wanted_form(recipe: Recipe, role: str) -> str:
 
 
 def _hash(port: FileInput, key: str, text: str, stats: StatCache) -> FileInput:
+    """Return an input with its digest. Raises RecipeError, with the recipe key and its text, for unreadable files."""
     try:
         if port.files:
             digest = stats.digest_of_files({name: Path(path) for name, path in port.files})
@@ -170,7 +198,10 @@ def _hash(port: FileInput, key: str, text: str, stats: StatCache) -> FileInput:
             digest = stats.digest_of(Path(port.path))
     except FileChanged as error:
         raise RecipeError(
-            f"'{text}' does not hold still", where=key, why=str(error), next_step="build again when it is written"
+            f"'{text}' changed while it was being read",
+            where=key,
+            why=str(error),
+            next_step="build again when the file is complete",
         ) from None
     except OSError as error:
         raise RecipeError(f"cannot read '{text}'", where=key, why=error.strerror or str(error)) from None
@@ -178,31 +209,35 @@ def _hash(port: FileInput, key: str, text: str, stats: StatCache) -> FileInput:
 
 
 def _require_pinned(recipe: Recipe, files: Mapping[str, FileInput]) -> None:
-    """What is fetched is held against its pin when it has come; a call's pin is that of its code."""
+    """Raise RecipeError if the source, or the user code that makes it, has another digest than the recipe pins.
+
+    A source that must be downloaded is checked after the download.
+    """
     pinned = recipe.source.sha256
-    has = files.get(CODE if recipe.source.call else SOURCE)
-    if pinned and has is None and not recipe.source.handle:
+    source_file = files.get(CODE if recipe.source.call else SOURCE)
+    if pinned and source_file is None and not recipe.source.handle:
         raise RecipeError(
-            "there is nothing to pin",
+            "source.sha256 needs a file or a folder",
             where="source.sha256",
-            why=f"'{recipe.source.call}' is an installed module; its package's version is part of every key",
+            why=f"'{recipe.source.call}' is an installed module; the version of its package is part of every cache key",
         )
-    if pinned and has is not None and pinned != has.digest:
+    if pinned and source_file is not None and pinned != source_file.digest:
         raise RecipeError(
             f"'{recipe.source.path or recipe.source.handle or recipe.source.call}'"
             " is not the model that the recipe pins",
             where="source.sha256",
-            why=f"its digest is {has.digest}\npinned is     {pinned}",
-            next_step="get the pinned model back, or pin the new one",
+            why=f"its digest is {source_file.digest}\npinned is     {pinned}",
+            next_step="restore the pinned model, or pin the digest of the new one",
         )
 
 
-def _require(path: Path, key: str, text: str, form: str) -> None:
+def _require_form(path: Path, key: str, text: str, form: str) -> None:
+    """Raise RecipeError for a path that does not exist, or is not of the form that `expected_form` returns."""
     if not path.exists():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         why = f"there is no folder {path.parent}" if not path.parent.is_dir() else nearest(path.name, siblings)
         if key == "source.handle":
-            why = "it has no scheme such as https://, so it would be a folder or an archive here" + (
+            why = "it has no scheme such as https://, so it must be a local folder or archive" + (
                 f"; {why}" if why else ""
             )
         raise RecipeError(
@@ -213,15 +248,15 @@ def _require(path: Path, key: str, text: str, form: str) -> None:
         )
     if form == "saved_model" and not (path / "saved_model.pb").is_file():
         raise RecipeError(
-            f"'{text}' is no SavedModel",
+            f"'{text}' is not a SavedModel",
             where=key,
             why="a SavedModel is a folder with a saved_model.pb" + ("" if path.is_dir() else "; this is a file"),
             next_step="source=keras for a .keras file" if path.suffix == ".keras" else "name the folder itself",
         )
     if form == "folder" and not path.is_dir():
         raise RecipeError(
-            f"'{text}' is a file", where=key, why="a folder is wanted here", next_step="name the folder that it lies in"
+            f"'{text}' is a file", where=key, why="a folder is required", next_step="name the folder that contains it"
         )
     if form == "file" and path.is_dir():
         hint = "source=saved_model" if (path / "saved_model.pb").is_file() else "name the file itself"
-        raise RecipeError(f"'{text}' is a folder", where=key, why="a file is wanted here", next_step=hint)
+        raise RecipeError(f"'{text}' is a folder", where=key, why="a file is required", next_step=hint)

@@ -1,4 +1,7 @@
-"""What tells this machine from another: its CPU and its host. Imports the standard library alone."""
+"""Identity of this machine: its CPU and its host.
+
+This module imports only the standard library, because an unchanged build uses it and must start fast.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-MOST_BYTES = 16 << 10  # the first cores; the file of a server with 128 cores takes the kernel 10 ms
+# Only the first cores are read. On a server with 128 cores, the kernel needs 10 ms for the whole file.
+MOST_BYTES = 16 << 10
 NAMES = ("model name", "Hardware")
-# Libraries choose kernels by the instruction sets. Vendor and model decide what an approximate instruction gives.
+# Libraries choose kernels by the instruction sets. Vendor and model decide the results of approximate instructions.
 DECISIVE = (
     *("vendor_id", "cpu family", "model", "flags"),
     *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"),
@@ -33,7 +37,7 @@ def read_cpuinfo() -> dict[str, set[str]]:
 
 
 def name_cpu() -> str:
-    """Return what the platform calls the CPU, "" where it has no name for it."""
+    """Return the name of the CPU, "" if the platform has none."""
     try:
         with open(CPUINFO, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -46,10 +50,10 @@ def name_cpu() -> str:
 
 @cache
 def describe_cpu() -> str:
-    """Return the CPU as keys and manifests name it: a name to read, and a digest of what results depend on.
+    """Return the CPU as in cache keys and manifests: its name, and a digest of what results depend on.
 
-    The digest covers vendor, model and instruction sets: two CPUs with one description compute the same. Where the
-    platform does not tell them, the host stands for its CPU.
+    The digest is over vendor, model and instruction sets, so two CPUs with equal descriptions compute the same
+    results. If the platform does not report them, the name of the host is used instead.
     """
     values = read_cpuinfo()
     decisive = {name: sorted(values[name]) for name in DECISIVE if name in values} or platform.node()
@@ -59,7 +63,7 @@ def describe_cpu() -> str:
 
 @cache
 def name_host() -> str:
-    """Return what tells this host from another where figures depend on it: name, CPU model, core count."""
+    """Return the identity of this host for host-specific figures: name, CPU model and number of cores."""
     cores = len(os.sched_getaffinity(0))
     return f"{platform.node()}, {name_cpu() or platform.machine()}, {cores} cores"
 

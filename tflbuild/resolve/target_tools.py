@@ -1,4 +1,4 @@
-"""What can prove a target here: packages, programs on PATH, drivers. Looked up without importing any of it."""
+"""Tools that prove a target on this machine: packages, programs on PATH and drivers. None of them is imported."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ from tflbuild.targets.gpu.vulkan import BROWSERS, HOME_FOLDERS, ICD_FOLDERS, LIB
 from tflbuild.targets.npu import profile as npu
 from tflbuild.targets.target_runtimes import COUNTS, RUNTIMES
 
-PACKAGES = sysconfig.get_path("purelib")  # what is installed or removed changes this folder
+# The folder of installed packages, which changes when a package is installed or removed.
+PACKAGES = sysconfig.get_path("purelib")
 
 
 @dataclass(frozen=True)
 class TargetTool:
-    """What proves a target. `present` unless something lacks, which `to_prove` says how to install.
+    """The tool that proves a target.
 
-    `key` is what its results depend on besides packages, as plain JSON; `read` are paths whose change
-    may change this, `environment` variables.
+    Attributes:
+        present: The tool is complete on this machine.
+        to_prove: How to install what is missing, "" if the tool is complete.
+        key: What its results depend on in addition to packages, as plain JSON.
+        read: The paths on which this value depends.
+        environment: The environment variables on which this value depends.
     """
 
     present: bool = False
@@ -40,13 +45,13 @@ class TargetTool:
 
 
 def find_tool(target: Target) -> TargetTool:
-    """What is here to prove a target with."""
+    """Return the tool that proves a target on this machine."""
     find = {"edgetpu": find_edgetpu_compiler, "npu": find_sdk, "gpu": find_vulkan}.get(target.runtime, find_package)
     return find(target)
 
 
 def find_package(target: Target) -> TargetTool:
-    """A package that pip installs; LiteRT itself is always there."""
+    """Return the tool of a target that a Python package proves. LiteRT is always installed."""
     package = RUNTIMES[target.runtime].package
     if not package:
         return TargetTool(present=True)
@@ -55,16 +60,16 @@ def find_package(target: Target) -> TargetTool:
 
 
 def find_sdk(target: Target) -> TargetTool:
-    """A vendor's packages. That they are there does not mean that their compiler loads: the step tries it."""
+    """Return the packages of an NPU vendor as a tool. Whether their compiler can be loaded is tried by the step."""
     vendor = npu.VENDORS[str(target.options["vendor"])]
-    found = dict(npu.installed(vendor))
-    complete = any(name not in vendor.needs for name in found) and set(vendor.needs) <= set(found)
-    return TargetTool(complete, "" if complete else vendor.to_prove(), {"sdk": found}, read=(PACKAGES,))
+    installed = dict(npu.installed(vendor))
+    complete = any(name not in vendor.needs for name in installed) and set(vendor.needs) <= set(installed)
+    return TargetTool(complete, "" if complete else vendor.to_prove(), {"sdk": installed}, read=(PACKAGES,))
 
 
 @cache
 def compiler_version(program: str) -> str:
-    """What edgetpu_compiler calls itself, "" when it does not say."""
+    """Return the version that edgetpu_compiler reports, "" if it reports none."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -73,7 +78,7 @@ def compiler_version(program: str) -> str:
 
 
 def find_edgetpu_compiler(_: Target) -> TargetTool:
-    """Coral's compiler, where it is on PATH."""
+    """Return Coral's compiler on PATH as a tool."""
     program = shutil.which(edgetpu_log.COMPILER)
     version = compiler_version(program) if program else ""
     read = tuple(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
@@ -81,34 +86,38 @@ def find_edgetpu_compiler(_: Target) -> TargetTool:
 
 
 def find_vulkan(_: Target) -> TargetTool:
-    """A Vulkan driver, of a chip or a program, and the loader."""
-    return vulkan_here()
+    """Return the Vulkan loader and a driver, of hardware or software, as a tool."""
+    return find_vulkan_drivers()
 
 
 @cache
-def vulkan_here() -> TargetTool:
-    """The same, looked up once: drivers are digested."""
-    found = find_drivers()
+def find_vulkan_drivers() -> TargetTool:
+    """Return the Vulkan drivers as a tool. The result is cached, because the drivers are hashed."""
+    search = find_drivers()
     home = os.path.expanduser("~")
     folders = [*ICD_FOLDERS, *BROWSERS, *(os.path.join(home, name) for name in HOME_FOLDERS)]
     libraries = [path for pattern in LIBRARIES for path in glob.glob(f"/{pattern}")]
-    candidates = [path for one in found.candidates for path in (one.icd, one.library) if path]
+    candidates = [path for driver in search.candidates for path in (driver.icd, driver.library) if path]
     read = (*folders, *libraries, *candidates)
-    to_prove = f"{found.lacks}: {found.install}" if found.lacks else ""
-    return TargetTool(
-        not found.lacks, to_prove, {"drivers": found.digest}, read, (*NAMED_BY, "LD_LIBRARY_PATH", "HOME")
-    )
+    to_prove = f"{search.lacks}: {search.install}" if search.lacks else ""
+    environment = (*NAMED_BY, "LD_LIBRARY_PATH", "HOME")
+    return TargetTool(not search.lacks, to_prove, {"drivers": search.digest}, read, environment)
 
 
 def require_tools(recipe: Recipe) -> None:
-    """Raises MachineError for a target that must be proven, or has a limit on what only a proof brings, and cannot."""
+    """Check that every target can be proven that must be proven, or that has a gate on a figure of a proof.
+
+    Raises:
+        RecipeError: A target that must be proven has only a support table.
+        MachineError: The tool of such a target is missing.
+    """
     for target in recipe.targets:
         if target.must_be_proven and target.runtime == "table":
             raise RecipeError(
                 f"nothing can prove target={target.name}",
                 where=f"target.{target.name}.require",
-                why="it is known by its published operators alone",
-                next_step="require=any, or try the artifact on a device",
+                why="tflbuild has only the list of its published operators",
+                next_step="set require=any, or try the artifact on a device",
             )
         limit = next((name for name, _ in target.gates if name not in COUNTS), None)
         tool = find_tool(target) if target.must_be_proven or limit else None
@@ -117,6 +126,6 @@ def require_tools(recipe: Recipe) -> None:
         raise MachineError(
             f"target={target.name} cannot be proven here",
             where=f"target.{target.name}.require" if target.must_be_proven else f"target.{target.name}.gates.{limit}",
-            why="the recipe asks for a proof" if target.must_be_proven else f"'{limit}' is had by proving it",
+            why="the recipe requires a proof" if target.must_be_proven else f"'{limit}' is measured by the proof",
             next_step=tool.to_prove,
         )

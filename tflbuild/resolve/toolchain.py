@@ -1,4 +1,4 @@
-"""Versions of what the steps' bytes depend on, read without importing any of it."""
+"""Toolchains: the versions that the results of steps depend on, read without importing any package."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ from tflbuild.resolve.implementation import find_implementation
 
 FETCH_FORMAT = "1"
 
-Toolchains = dict[str, dict[str, str]]  # kind of step -> what its results depend on, by name
+# The toolchain of each step kind: versions or digests by name.
+Toolchains = dict[str, dict[str, str]]
 
 
 @cache
 def package_version(name: str) -> str:
-    """The installed version. Raises MachineError when the package is missing."""
+    """Return the installed version of a package.
+
+    Raises:
+        MachineError: The package is not installed.
+    """
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -36,7 +41,7 @@ def package_version(name: str) -> str:
 
 
 def is_absent(name: str) -> bool:
-    """Whether a package that not every installation has is not there."""
+    """Return whether a package is optional and not installed."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -45,24 +50,30 @@ def is_absent(name: str) -> bool:
 
 
 def package_record(name: str) -> Path | None:
-    """The folder that is replaced when the package is upgraded, for noticing that it was not.
+    """Return the folder that is replaced when the package is upgraded, so that an unchanged package is recognized.
 
-    The public way to it is to parse the list of all installed files, 0.1 s for TensorFlow alone.
+    It is a private attribute. The public way is to parse the list of all installed files, which takes 0.1 s for
+    TensorFlow.
     """
-    place = getattr(metadata.distribution(name), "_path", None)
-    return None if place is None else Path(str(place))
+    path = getattr(metadata.distribution(name), "_path", None)
+    return None if path is None else Path(str(path))
 
 
 def module_of(kind: StepKind) -> str:
-    """Return the dotted name of the module that does the work of a kind of step."""
+    """Return the dotted name of the module that implements a step kind."""
     return f"tflbuild.{kind.module}"
 
 
 @cache
 def toolchain(kind: str) -> Mapping[str, str]:
-    """Everything beside parameters and inputs that a step of this kind depends on, by name."""
+    """Return the versions or digests, by name, of everything that a step kind depends on except parameters and inputs.
+
+    Raises:
+        MachineError: A package is not installed.
+    """
     step = KINDS[kind]
-    if step.network:  # what a handle names does not depend on who fetched it, nor with what
+    # A download is the same whatever code makes it.
+    if step.network:
         return {"format": FETCH_FORMAT}
     implementation = find_implementation(module_of(step), PACKAGE)
     return {
@@ -74,33 +85,35 @@ def toolchain(kind: str) -> Mapping[str, str]:
 
 
 def toolchains() -> Toolchains:
-    """What the results of each kind of step depend on here, by kind; nothing where a package lacks for it."""
-    found: Toolchains = {}
+    """Return the toolchain of every step kind on this machine. Kinds without an installed package are left out."""
+    chains: Toolchains = {}
     for kind in KINDS:
         with suppress(MachineError):
-            found[kind] = dict(toolchain(kind))
-    return found
+            chains[kind] = dict(toolchain(kind))
+    return chains
 
 
-def differences(here: Toolchains, there: Toolchains) -> list[str]:
-    """What differs on another machine, of all that results depend on; each thing once.
+def differences(local: Toolchains, remote: Toolchains) -> list[str]:
+    """Return the differences between the toolchains of this machine and of another one as text, each once.
 
-    Kinds whose packages not every installation has are left out: their steps run where they are planned.
+    Step kinds that need an optional package are left out, because their steps always run on this machine.
     """
-    told: dict[str, None] = {}
-    code = []
-    for kind, mine in here.items():
-        theirs = there.get(kind)
+    # A dict, and not a set, so that the order of the differences is that of the step kinds.
+    texts: dict[str, None] = {}
+    changed_kinds = []
+    for kind, local_chain in local.items():
+        remote_chain = remote.get(kind)
         if kind in KINDS and any(package in EXTRAS for package in KINDS[kind].packages):
             continue
-        if theirs is None:
-            told[f"a package that the step '{kind}' needs is not installed there"] = None
+        if remote_chain is None:
+            texts[f"a package that the step '{kind}' needs is not installed there"] = None
             continue
-        for name in sorted({*mine, *theirs}):
-            if mine.get(name) == theirs.get(name):
+        for name in sorted({*local_chain, *remote_chain}):
+            local_version, remote_version = local_chain.get(name, "missing"), remote_chain.get(name, "missing")
+            if local_version == remote_version:
                 continue
             if name == "implementation":
-                code.append(kind)
+                changed_kinds.append(kind)
             else:
-                told[f"{name} is {theirs.get(name, 'missing')} there and {mine.get(name, 'missing')} here"] = None
-    return [*told, *([f"tflbuild's own code of {', '.join(code)} is not the same"] if code else [])]
+                texts[f"{name} is {remote_version} there and {local_version} here"] = None
+    return [*texts, *([f"tflbuild's own code of {', '.join(changed_kinds)} is not the same"] if changed_kinds else [])]

@@ -1,7 +1,7 @@
-"""A user's code as an input: the files that a reference reaches, and the packages they import.
+"""User code as an input: the files that a reference imports, and the packages that these files import.
 
-A reference is `file.py:name` or `module:name`. Files are found by reading import statements, never
-by running anything; what code reaches in other ways, it declares.
+A reference is `file.py:name` or `module:name`. Files are found by reading import statements, and no code runs. Files
+that the code reads in another way must be declared in the recipe.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ from tflbuild.locations import locate
 
 @dataclass(frozen=True, kw_only=True)
 class CodeFiles:
-    """What references stand on.
+    """The files and packages that references depend on.
 
-    `root` is the folder that `files` are relative to (POSIX name -> path); `packages` maps installed
-    distributions that the code imports to their versions, and modules without one to their digests, of
-    the files in `outside`; `entries` are the references as a worker reads them: (file relative to `root`,
-    or module, and name). `absent` are files that would stand for a module which was not found there.
+    Attributes:
+        root: The folder that the names of files are relative to.
+        files: The path of each file, by its relative POSIX name.
+        packages: The version of each installed package that the code imports. For a module that belongs to no package,
+            the digest of its files.
+        entries: The references as a worker resolves them: `MODULE:NAME`, or `FILE:NAME` with a file relative to `root`.
+        outside: The files of the modules that belong to no package.
+        absent: Files that do not exist, and that would be imported instead of an installed module if they did.
     """
 
     root: Path
@@ -43,13 +47,20 @@ class CodeFiles:
 def find_code(
     references: Sequence[str], declared: Sequence[str], keys: Sequence[str], files_key: str = "source.files"
 ) -> CodeFiles:
-    """Every file behind `references` and every `declared` one. `keys` are the references' in the recipe.
+    """Return the files and packages that user code depends on.
 
-    Raises RecipeError for a file or module that is not there.
+    Args:
+        references: The references to the code.
+        declared: The declared files, folders and patterns.
+        keys: The recipe key of each reference.
+        files_key: The recipe key of the declared files.
+
+    Raises:
+        RecipeError: A file or module does not exist.
     """
-    starts = [_start(reference, key) for reference, key in zip(references, keys, strict=True)]
-    extra = [file for text in declared for file in _declared(text, files_key)]
-    root = _root([*[path for path in starts if path is not None], *extra])
+    starts = [_find_start(reference, key) for reference, key in zip(references, keys, strict=True)]
+    extra = [file for text in declared for file in _list_declared_files(text, files_key)]
+    root = _find_root([*[path for path in starts if path is not None], *extra])
     search = _Search(root)
     entries = []
     for reference, path in zip(references, starts, strict=True):
@@ -72,11 +83,15 @@ def find_code(
     )
 
 
-def _start(reference: str, key: str) -> Path | None:
-    """The file of a reference, or None where an installed module is meant. Raises RecipeError for neither."""
+def _find_start(reference: str, key: str) -> Path | None:
+    """Return the file of a reference, None for an installed module.
+
+    Raises:
+        RecipeError: There is neither such a file nor such a module.
+    """
     module = reference.rpartition(":")[0]
     if module.endswith(".py"):
-        path = _normal(module)
+        path = _normalize_path(module)
         if not path.is_file():
             siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             raise RecipeError(
@@ -90,7 +105,7 @@ def _start(reference: str, key: str) -> Path | None:
     if local is not None:
         return local
     top = module.partition(".")[0]
-    if _installed(top) is None:
+    if _find_installed(top) is None:
         raise RecipeError(
             f"there is no module '{module}'",
             where=key,
@@ -100,31 +115,31 @@ def _start(reference: str, key: str) -> Path | None:
     return None
 
 
-def _declared(text: str, key: str) -> Iterator[Path]:
-    """The files that one entry of `source.files` (or `key`) stands for: a file, a folder's, or a glob's."""
-    path = _normal(text)
+def _list_declared_files(text: str, key: str) -> Iterator[Path]:
+    """Yield the files of a declared file, folder or pattern. Raises RecipeError if there are none."""
+    path = _normalize_path(text)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     elif path.is_file():
-        found = [path]
+        files = [path]
     else:
-        found = sorted(file for file in path.parent.glob(path.name) if file.is_file()) if path.parent.is_dir() else []
-    if not found:
+        files = sorted(file for file in path.parent.glob(path.name) if file.is_file()) if path.parent.is_dir() else []
+    if not files:
         raise RecipeError(
             f"'{text}' does not exist",
             where=key,
-            next_step="paths are relative to the current directory; a folder and a pattern such as data/*.txt will do",
+            next_step="name a file, a folder or a pattern such as data/*.txt, relative to the current directory",
         )
-    yield from found
+    yield from files
 
 
-def _normal(text: str) -> Path:
-    """A recipe's path without `..`, so that names below the root stay below it."""
+def _normalize_path(text: str) -> Path:
+    """Return a path of the recipe without `..`, so that files below the root have names below it."""
     return Path(os.path.normpath(locate(text)))
 
 
-def _installed(top: str) -> ModuleSpec | None:
-    """Where a top-level module would be imported from, by the rules of this Python; nothing is imported."""
+def _find_installed(top: str) -> ModuleSpec | None:
+    """Return where Python would import a top-level module from, None if it is not installed. Nothing is imported."""
     if top == "__main__":
         return None
     try:
@@ -133,8 +148,8 @@ def _installed(top: str) -> ModuleSpec | None:
         return None
 
 
-def _root(paths: Sequence[Path]) -> Path:
-    """The current directory where it holds all of them, else the nearest folder that does."""
+def _find_root(paths: Sequence[Path]) -> Path:
+    """Return the current directory if it contains all paths, else the deepest folder that contains them."""
     here = Path.cwd()
     if all(path.is_relative_to(here) for path in paths):
         return here
@@ -145,16 +160,16 @@ def _root(paths: Sequence[Path]) -> Path:
 
 
 def _module_file(folder: Path, module: str) -> Path | None:
-    """The file of a dotted module below a folder."""
-    place = folder.joinpath(*module.split("."))
-    for candidate in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+    """Return the file of a dotted module below a folder, None if there is none."""
+    path = folder.joinpath(*module.split("."))
+    for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate
     return None
 
 
 class _Search:
-    """Follows import statements from file to file."""
+    """A search that follows import statements from file to file."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -164,7 +179,7 @@ class _Search:
         self.absent: list[Path] = []
 
     def add_file(self, path: Path) -> None:
-        """A file and, when it is Python, all that it imports."""
+        """Add a file and, if it is Python code, everything that it imports."""
         name = path.relative_to(self.root).as_posix()
         if name in self.files:
             return
@@ -175,18 +190,18 @@ class _Search:
                 self.add_module(module, folders)
 
     def _add_parents(self, path: Path) -> None:
-        """The __init__.py files of the packages that a module lies in."""
+        """Add the `__init__.py` files of the packages that contain a module."""
         for folder in _packages(path):
             if folder.is_relative_to(self.root):
                 self.add_file(folder / "__init__.py")
 
     def add_module(self, module: str, folders: Sequence[Path]) -> None:
-        """A module by its dotted name: below one of the folders where it may be the user's own, else installed."""
+        """Add a module by its dotted name, from the first of the folders that contains it, or else as installed."""
         for folder in folders:
             parts = module.split(".")
-            found = [_module_file(folder, ".".join(parts[:count])) for count in range(1, len(parts) + 1)]
-            if any(found):
-                for file in found:
+            module_files = [_module_file(folder, ".".join(parts[:count])) for count in range(1, len(parts) + 1)]
+            if any(module_files):
+                for file in module_files:
                     if file is not None and file.is_relative_to(self.root):
                         self.add_file(file)
                 return
@@ -195,13 +210,13 @@ class _Search:
         self.add_package(module.partition(".")[0])
 
     def add_package(self, top: str) -> None:
-        """What an installed module is known by: its distribution's version, or its files' digest where it has none.
+        """Add an installed module: the version of its package, or the digest of its files if it belongs to none.
 
-        Code on PYTHONPATH and editable installs change without a version saying so.
+        Code on PYTHONPATH and editable installs are hashed too, because they change without a new version.
         """
         if not top or top in sys.stdlib_module_names or top in sys.builtin_module_names:
             return
-        spec = _installed(top)
+        spec = _find_installed(top)
         origin = Path(spec.origin) if spec is not None and spec.origin else None
         if origin is not None and origin.is_file() and not {"site-packages", "dist-packages"} & set(origin.parts):
             files = _files_of(origin)
@@ -215,7 +230,7 @@ class _Search:
 
 
 def _files_of(origin: Path) -> list[Path]:
-    """A module's file, or all Python of the package that it begins."""
+    """Return the file of a module, or all Python files of a package for its `__init__.py`."""
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
@@ -229,13 +244,15 @@ _known: dict[str, list[str]] = {}
 
 
 def _imports(path: Path, root: Path) -> Iterator[tuple[tuple[Path, ...], str]]:
-    """(folders to look in, dotted module) of every import statement anywhere in a file."""
+    """Yield (folders to search, dotted module) of every import statement anywhere in a file."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        return  # the worker that imports it says so, with the line
+        # The worker that imports the file reports the error with its line.
+        return
     packages = _packages(path)
-    top = packages[-1].parent if packages else path.parent  # where the outermost package lies
+    # The folder that contains the outermost package.
+    top = packages[-1].parent if packages else path.parent
     anywhere = tuple(dict.fromkeys((path.parent, top, root)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -250,10 +267,10 @@ def _imports(path: Path, root: Path) -> Iterator[tuple[tuple[Path, ...], str]]:
 
 
 def _packages(path: Path) -> list[Path]:
-    """The folders of the packages that a module lies in, innermost first."""
-    found = []
+    """Return the folders of the packages that contain a module, innermost first."""
+    folders = []
     folder = path.parent
     while (folder / "__init__.py").is_file():
-        found.append(folder)
+        folders.append(folder)
         folder = folder.parent
-    return found
+    return folders

@@ -1,7 +1,7 @@
-"""What may help a recipe whose build fails, or whose artifact misses a gate. The cheapest stands first.
+"""Fixes for a recipe whose build fails or whose artifact misses a gate, the cheapest first.
 
-Pure: what is named here follows from the recipe and from what was measured. Whether it composes is for the caller to
-find out, who also drops what changes nothing.
+The functions are pure: fixes follow from the recipe and from measured figures. The caller checks whether the overrides
+are valid, and drops those that change nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from tflbuild.core.schemes import CALIBRATED, SCHEMES
 from tflbuild.core.step_result import Failure
 from tflbuild.tflite.operator_match import find_pattern
 
-# Bytes of a weight beside those of a float one, by its bits.
-SHARES = {0: 1.0, 16: 0.5, 8: 0.25, 4: 0.125}
-WEIGHTS_SHARE = 0.95  # of a float model's bytes, where only the float model was measured
+# The size of a weight relative to a float32 weight, by its bits.
+SIZE_RATIOS = {0: 1.0, 16: 0.5, 8: 0.25, 4: 0.125}
+# The assumed fraction of weights in the bytes of a float model, if only the float model was measured.
+WEIGHTS_FRACTION = 0.95
 
-# What loses less than a scheme, in the order of what it costs: in size, then in speed, then in where it runs.
+# For each scheme, the schemes that lose less, in the order of their cost: size, then speed, then supported targets.
 SAFER = {
     "int4": ("int8", "int16x8", "dynamic_int8", "float16", "none"),
     "int8": ("int16x8", "dynamic_int8", "float16", "none"),
@@ -33,7 +34,8 @@ SAFER = {
     "weight_only_int8": ("float16", "none"),
     "float16": ("none",),
 }
-SMALLER = ("float16", "dynamic_int8", "int8", "dynamic_int4", "int4")  # what loses least first
+# Schemes that make an artifact smaller. Those that lose least come first.
+SMALLER = ("float16", "dynamic_int8", "int8", "dynamic_int4", "int4")
 FASTER = {
     "none": ("dynamic_int8", "int8"),
     "float16": ("dynamic_int8", "int8"),
@@ -50,15 +52,19 @@ ARITHMETIC = {
     "int4": "integer arithmetic alone",
     "int16x8": "int16 activations: slower, and few delegates run it",
 }
-WORST = (1, 3, 8)  # operators that a search for the least exceptions leaves in float, one try after another
+# How many operators are kept in float, in one proposal after another.
+WORST_COUNTS = (1, 3, 8)
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What may help. `overrides` are words of a command line, "" where a person must act; `text` is what it means.
+    """A fix for a failed build or a missed gate.
 
-    `bytes` is what the artifact would have, about; 0 where it stays as it is. With `searches`, the overrides start a
-    search of their own.
+    Attributes:
+        overrides: The overrides, separated by spaces. "" if the user must act.
+        text: The effect of the fix.
+        bytes: The estimated size of the artifact in bytes, 0 if it does not change.
+        searches: The overrides start a search.
     """
 
     overrides: str
@@ -69,44 +75,46 @@ class Fix:
 
 @dataclass(frozen=True)
 class MeasuredSizes:
-    """Bytes that were measured: of the float model and of the artifact."""
+    """The measured sizes of the float model and of the artifact, in bytes."""
 
     float_bytes: int
     artifact: int
 
     def estimate(self, scheme: str, current: str) -> int:
-        """Return about what the artifact would have with another scheme.
+        """Return the estimated size of the artifact with another scheme, in bytes.
 
-        What the current scheme saved says how much of the model is weights; the rest stays as it is.
+        The size of the weights is computed from the bytes that the current scheme saves. The rest of the artifact is
+        assumed to keep its size.
         """
-        bits, has = SCHEMES[scheme].weights, SCHEMES[current].weights
-        if bits == has:
+        bits, current_bits = SCHEMES[scheme].weights, SCHEMES[current].weights
+        if bits == current_bits:
             return self.artifact
         saved = max(self.float_bytes - self.artifact, 0)
-        weights = saved / (1 - SHARES[has]) if saved and has else self.float_bytes * WEIGHTS_SHARE
-        return round(self.float_bytes - min(weights, self.float_bytes) * (1 - SHARES[bits]))
+        known = saved and current_bits
+        weights = saved / (1 - SIZE_RATIOS[current_bits]) if known else self.float_bytes * WEIGHTS_FRACTION
+        return round(self.float_bytes - min(weights, self.float_bytes) * (1 - SIZE_RATIOS[bits]))
 
 
 # failures
 
 
 def find_repairs(recipe: Recipe, failure: Failure) -> list[str]:
-    """Return the overrides that may help a build that fails, in the order to be tried.
+    """Return the overrides that may repair a failed build, in the order in which to try them.
 
-    What the failure itself names comes first, as far as the scheme stays. Where the scheme is to blame, other ways to
-    it follow, and rules that leave the operators that the failure names in float. Other schemes come last.
+    Fixes of the failure that keep the scheme come first. If the scheme may be the cause, other variations of the scheme
+    follow, and rules that keep the operators of the failure in float. Other schemes come last.
     """
-    named = list(dict.fromkeys(failure.fixes))
-    schemes = [fix for fix in named if fix.startswith("quantization=")]
+    own_fixes = list(dict.fromkeys(failure.fixes))
+    schemes = [fix for fix in own_fixes if fix.startswith("quantization=")]
     if not (failure.operators or schemes) or recipe.quantization.scheme not in SAFER:
-        return named
-    same = [fix for fix in named if fix not in schemes]
-    ruled = [keep_in_float(recipe, failure.operators)] if failure.operators and allows_float(recipe) else []
-    return list(dict.fromkeys([*same, *vary_scheme(recipe.quantization), *ruled, *schemes]))
+        return own_fixes
+    same_scheme = [fix for fix in own_fixes if fix not in schemes]
+    rules = [keep_in_float(recipe, failure.operators)] if failure.operators and allows_float(recipe) else []
+    return list(dict.fromkeys([*same_scheme, *vary_scheme(recipe.quantization), *rules, *schemes]))
 
 
 def vary_scheme(quantization: Quantization) -> Iterator[str]:
-    """Yield other ways to the same scheme: engine, symmetric activations, granularity."""
+    """Yield overrides that keep the scheme and change the engine, the symmetry of activations or the granularity."""
     litert = quantization.engine == "litert"
     other = "converter" if litert else "litert"
     first = "" if litert else "quantization.engine=litert "
@@ -119,15 +127,15 @@ def vary_scheme(quantization: Quantization) -> Iterator[str]:
 
 
 def keep_in_float(recipe: Recipe, operators: Sequence[Mapping[str, str]]) -> str:
-    """Return the overrides that leave operators in float, given by the `op` and `match` of a rule."""
+    """Return the overrides that keep operators in float. `operators` have the `op` and `match` of a rule."""
     quantization = recipe.quantization
-    rules = [QuantizationRule(match=one["match"], op=one["op"], scheme="none") for one in operators]
+    rules = [QuantizationRule(match=operator["match"], op=operator["op"], scheme="none") for operator in operators]
     first = "" if quantization.engine == "litert" else "quantization.engine=litert "
     return first + write_rules([*quantization.rules, *(rule for rule in rules if rule not in quantization.rules)])
 
 
 def write_rules(rules: Sequence[QuantizationRule]) -> str:
-    """Return the override that sets these rules, without a blank: `quantization.rules=[{op:TILE,scheme:float32}]`."""
+    """Return the override that sets these rules, without spaces: `quantization.rules=[{op:TILE,scheme:float32}]`."""
     written = []
     for rule in rules:
         fields = {"match": _quote(rule.match), "op": rule.op, "scheme": SCHEMES[rule.scheme].grammar}
@@ -136,7 +144,7 @@ def write_rules(rules: Sequence[QuantizationRule]) -> str:
 
 
 def _quote(match: str) -> str:
-    """Return a regular expression in quotes of Hydra's grammar. A blank becomes `\\s`, since words have none."""
+    """Return a regular expression in quotes of Hydra's grammar. Spaces become `\\s`, since they separate overrides."""
     if not match:
         return ""
     text = re.sub(r"\\?\s", lambda _: r"\s", match)
@@ -146,39 +154,42 @@ def _quote(match: str) -> str:
 # gates
 
 
-def find_remedies(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) -> list[Fix]:
-    """Return what may help against missed gates, in the order of what it costs.
+def find_gate_fixes(recipe: Recipe, missed: Sequence[Gate], sizes: MeasuredSizes) -> list[Fix]:
+    """Return fixes for missed gates, in the order of their cost.
 
-    `missed` are gates of the recipe and of its targets. What would surely break another limit on bytes is left out.
+    Args:
+        recipe: The recipe.
+        missed: The missed gates of the recipe and of its targets.
+        sizes: The measured sizes. A fix whose estimated size exceeds the gate on `bytes` is left out.
     """
-    kinds = {kind_of(gate.name) for gate in missed}
-    found: list[Fix] = []
-    if "accuracy" in kinds:
-        found += [*keep_size(recipe), *change_scheme(recipe, SAFER.get(recipe.quantization.scheme, ()), sizes)]
-    if "size" in kinds:
+    subjects = {gate_subject(gate.name) for gate in missed}
+    fixes: list[Fix] = []
+    if "accuracy" in subjects:
+        fixes += [*keep_size(recipe), *change_scheme(recipe, SAFER.get(recipe.quantization.scheme, ()), sizes)]
+    if "size" in subjects:
         limits = [gate.limit for gate in missed if gate.name in SIZE_FIGURES]
         smaller = list(propose_smaller_schemes(recipe, min(limits), sizes))
-        found = smaller if "accuracy" not in kinds else [one for one in found if not one.bytes]
-    if "speed" in kinds and not kinds & {"accuracy", "size"}:
-        found += change_scheme(recipe, FASTER.get(recipe.quantization.scheme, ()), sizes)
-    most = dict(recipe.verify.gates).get("bytes")
-    found = [one for one in found if most is None or one.bytes <= most]
-    return [*found, *propose_search(recipe, missed)]
+        fixes = smaller if "accuracy" not in subjects else [fix for fix in fixes if not fix.bytes]
+    if "speed" in subjects and not subjects & {"accuracy", "size"}:
+        fixes += change_scheme(recipe, FASTER.get(recipe.quantization.scheme, ()), sizes)
+    max_bytes = dict(recipe.verify.gates).get("bytes")
+    fixes = [fix for fix in fixes if max_bytes is None or fix.bytes <= max_bytes]
+    return [*fixes, *propose_search(recipe, missed)]
 
 
-def kind_of(name: str) -> str:
-    """Return what a gate is about: accuracy, size (of the file) or speed (memory and time of a target)."""
-    own = split_target(name)[1]
+def gate_subject(name: str) -> str:
+    """Return what a gate is about: `accuracy`, `size` (of the file) or `speed` (time or memory of a target)."""
+    figure_name = split_target(name)[1]
     if name.partition(".")[0] in METRIC_SIDES:
         return "accuracy"
-    if own in SIZE_FIGURES:
+    if figure_name in SIZE_FIGURES:
         return "size"
-    figure = own.rpartition(".")[2]
+    figure = figure_name.rpartition(".")[2]
     return "accuracy" if figure in WORST_OF_OUTPUTS or figure in ACCURACIES else "speed"
 
 
 def keep_size(recipe: Recipe) -> Iterator[Fix]:
-    """Yield what may lose less at about the same size."""
+    """Yield fixes that may lose less accuracy at about the same size."""
     quantization = recipe.quantization
     scheme = SCHEMES[quantization.scheme]
     if quantization.scheme not in SAFER or scheme.mode == "float":
@@ -198,64 +209,69 @@ def keep_size(recipe: Recipe) -> Iterator[Fix]:
         yield Fix(f"quantization.engine={other}", text)
     if quantization.calibrated and recipe.dataset is not None:
         yield Fix("", "`tflbuild advise` with the same arguments says whether the calibration samples are enough")
-    if can_spare(recipe):
+    if can_keep_operators_in_float(recipe):
         yield Fix(
             "",
             "`tflbuild sensitivity` with the same arguments lists the operators that lose most;"
-            " quantization.rules leaves them in float",
+            " quantization.rules keeps them in float",
         )
 
 
 def change_scheme(recipe: Recipe, schemes: Sequence[str], sizes: MeasuredSizes) -> Iterator[Fix]:
-    """Yield other schemes, with what they mean for size and arithmetic."""
+    """Yield a fix for each of other schemes, with its effect on size and arithmetic."""
     current = recipe.quantization.scheme
     for scheme in schemes:
         if scheme in CALIBRATED and recipe.dataset is None:
             continue
         size = sizes.estimate(scheme, current)
-        told = "about the same size" if size == sizes.artifact else f"about {show_bytes(size)}"
-        yield Fix(f"quantization={scheme}", f"{told}, {ARITHMETIC[scheme]}", 0 if size == sizes.artifact else size)
+        size_text = "about the same size" if size == sizes.artifact else f"about {show_bytes(size)}"
+        text = f"{size_text}, {ARITHMETIC[scheme]}"
+        yield Fix(f"quantization={scheme}", text, 0 if size == sizes.artifact else size)
 
 
 def propose_smaller_schemes(recipe: Recipe, limit: float, sizes: MeasuredSizes) -> Iterator[Fix]:
-    """Yield smaller schemes that about keep a limit, else the smallest, and then what else makes a model smaller."""
+    """Yield fixes that make the artifact smaller: schemes whose estimated size is within the limit, else the smallest.
+
+    `limit` is in bytes. Advice on the rules and on the model itself is added where it applies.
+    """
     current = recipe.quantization.scheme
-    fewer = [one for one in SMALLER if SCHEMES[one].weights and sizes.estimate(one, current) < sizes.artifact]
-    fitting = [one for one in fewer if sizes.estimate(one, current) <= limit]
+    smaller = [scheme for scheme in SMALLER if sizes.estimate(scheme, current) < sizes.artifact]
+    fitting = [scheme for scheme in smaller if sizes.estimate(scheme, current) <= limit]
     if recipe.quantization.rules:
         yield Fix("", "fewer exceptions in quantization.rules")
-    yield from change_scheme(recipe, fitting or fewer[-2:], sizes)
+    yield from change_scheme(recipe, fitting or smaller[-2:], sizes)
     if not fitting:
         yield Fix("", f"no scheme alone makes it {show_bytes(round(limit))}: fewer channels or layers would")
 
 
 def propose_search(recipe: Recipe, missed: Sequence[Gate]) -> Iterator[Fix]:
-    """Yield the search for the smallest artifact that keeps the limits on accuracy."""
+    """Yield the fix that searches for the smallest artifact within a missed limit on accuracy."""
     for gate in missed:
         if gate.name in {*WORST_OF_OUTPUTS, *ACCURACIES}:
             budget = f"quantization=auto quantization.budget.{gate.name}={gate.limit:g}"
-            yield Fix(budget, "builds and measures many, and ends with the smallest that passes", searches=True)
+            yield Fix(budget, "builds and measures many artifacts, and selects the smallest that passes", searches=True)
             return
 
 
-def can_spare(recipe: Recipe) -> bool:
-    """Return whether rules may leave single operators in float."""
+def can_keep_operators_in_float(recipe: Recipe) -> bool:
+    """Return whether quantization rules may keep single operators in float."""
     quantized = SCHEMES[recipe.quantization.scheme].mode != "float"
     return quantized and recipe.quantization.engine == "litert" and allows_float(recipe)
 
 
 def allows_float(recipe: Recipe) -> bool:
-    """Return whether targets and op set let an operator compute in float: a rule must keep what they demand."""
+    """Return whether the targets and the op set allow operators that compute in float."""
     return not recipe.full_integer and recipe.opset.arithmetic == "any"
 
 
 def keep_worst_in_float(recipe: Recipe, operators: Sequence[Mapping[str, Json]]) -> Iterator[str]:
-    """Yield overrides that leave the operators in float that lose most alone: one, then a few, then more.
+    """Yield overrides that keep the operators with the highest sensitivity in float: first one, then more.
 
-    `operators` are rows of `tflbuild sensitivity`, the worst first.
+    `operators` are rows of `tflbuild sensitivity`, the operator with the highest sensitivity first.
     """
     names = [name for row in operators for name in (row["name"], *row["twins"])]
-    for count in WORST:
+    for count in WORST_COUNTS:
         chosen = [name for row in operators[:count] for name in (row["name"], *row["twins"])]
-        if 2 * len(chosen) <= len(names):  # with more in float, another scheme is the better answer
+        # If more than half of the operators stayed in float, another scheme would be better.
+        if 2 * len(chosen) <= len(names):
             yield keep_in_float(recipe, [{"op": "", "match": find_pattern(name, names)} for name in chosen])

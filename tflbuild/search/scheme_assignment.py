@@ -1,9 +1,10 @@
-"""Which scheme each operator gets: from the cheapest for all, upgrade by upgrade, to the safest for all.
+"""Assignment of schemes to operators, from the cheapest for all, upgrade by upgrade, to the most precise for all.
 
-Each operator has options with a cost (bytes) and a damage (noise over the power of the outputs, measured with
-it alone quantized). Damages are taken to add up, as independent noise does. The upgrades that remove most damage
-for a byte come first: along the lower convex hull of each operator's options this order is the one that a
-Lagrange multiplier sweeps out (Everett 1963). What an assignment truly loses is measured, never predicted.
+Each operator has options with a cost in bytes and a damage. The damage is the power of the noise relative to the power
+of the outputs, measured with only this operator quantized. Damages are assumed to add up, as independent noise does.
+Upgrades that remove the most damage per byte come first. Along the lower convex hull of each operator's options, this
+is the order in which a decreasing Lagrange multiplier selects them (Everett 1963). The result is always measured, and
+never predicted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Assignment = Mapping[str, str]
 
 @dataclass(frozen=True)
 class SchemeOption:
-    """A scheme that an operator may have: its cost in bytes, and the damage done."""
+    """A scheme that an operator may have, with its cost in bytes and its damage."""
 
     scheme: str
     cost: float
@@ -26,7 +27,7 @@ class SchemeOption:
 
 @dataclass(frozen=True)
 class SchemeUpgrade:
-    """A step up for one operator: the scheme it gets, and the damage that this removes for a byte."""
+    """An upgrade of an operator to a more precise scheme. `worth` is the damage that it removes per byte."""
 
     operator: str
     scheme: str
@@ -34,26 +35,33 @@ class SchemeUpgrade:
 
 
 def list_efficient_options(options: Sequence[SchemeOption]) -> list[SchemeOption]:
-    """The options worth having, cheapest first, each next one removing less damage for a byte than the one before."""
-    kept: list[SchemeOption] = []
-    for option in sorted(options, key=lambda one: (one.cost, one.damage)):
-        if kept and option.damage >= kept[-1].damage:
+    """Return the options on the lower convex hull of cost and damage, the cheapest first.
+
+    Each option removes less damage per byte than the one before it.
+    """
+    hull: list[SchemeOption] = []
+    for option in sorted(options, key=lambda option: (option.cost, option.damage)):
+        if hull and option.damage >= hull[-1].damage:
             continue
-        while len(kept) > 1 and damage_removed_per_byte(kept[-2], kept[-1]) <= damage_removed_per_byte(
-            kept[-2], option
+        while len(hull) > 1 and damage_removed_per_byte(hull[-2], hull[-1]) <= damage_removed_per_byte(
+            hull[-2], option
         ):
-            kept.pop()
-        kept.append(option)
-    return kept
+            hull.pop()
+        hull.append(option)
+    return hull
 
 
 def damage_removed_per_byte(low: SchemeOption, high: SchemeOption) -> float:
-    """Damage removed for a byte."""
+    """Return the damage that an upgrade from `low` to `high` removes per byte."""
     return (low.damage - high.damage) / max(high.cost - low.cost, 1e-9)
 
 
 def make_chain(operators: Mapping[str, Sequence[SchemeOption]]) -> tuple[dict[str, str], list[SchemeUpgrade]]:
-    """(the cheapest assignment, the upgrades in the order to be made)."""
+    """Return the cheapest assignment, and all upgrades, the most worthwhile first.
+
+    Args:
+        operators: The options of each operator, by its name.
+    """
     hulls = {name: list_efficient_options(options) for name, options in operators.items()}
     start = {name: options[0].scheme for name, options in hulls.items()}
     upgrades = [
@@ -61,9 +69,9 @@ def make_chain(operators: Mapping[str, Sequence[SchemeOption]]) -> tuple[dict[st
         for name, options in hulls.items()
         for low, high in pairwise(options)
     ]
-    return start, sorted(upgrades, key=lambda one: -one.worth)
+    return start, sorted(upgrades, key=lambda upgrade: -upgrade.worth)
 
 
 def upgrade(start: Assignment, upgrades: Sequence[SchemeUpgrade]) -> dict[str, str]:
-    """The assignment after these upgrades."""
-    return {**start, **{one.operator: one.scheme for one in upgrades}}
+    """Return an assignment with these upgrades applied in their order."""
+    return {**start, **{change.operator: change.scheme for change in upgrades}}

@@ -1,4 +1,4 @@
-"""Artifacts that are tried: planned and executed like any build, on one executor, so that nothing is done twice."""
+"""Builds of trials. They are planned and executed like any build, by a single executor, so that no step runs twice."""
 
 from __future__ import annotations
 
@@ -17,12 +17,24 @@ from tflbuild.plan.plan_builder import KeyEnvironment
 from tflbuild.resolve.input_digests import ResolvedRecipe
 from tflbuild.search.search_candidates import collect_search_limits, describe, make_trial_recipe
 
-TOLD = ("quantize", "check", "verify", "benchmark")  # steps of a trial, which is told of in a line of its own
+# The steps of a trial. Their events are hidden, because each trial is reported in one line.
+HIDDEN_STEPS = ("quantize", "check", "verify", "benchmark")
 
 
 @dataclass
 class TrialBuilds:
-    """What has been tried for one recipe. `refuse` says why a recipe contradicts itself, "" when it does not."""
+    """The trials of one recipe.
+
+    Attributes:
+        resolved: The resolved recipe.
+        environment: The machine's contribution to cache keys.
+        executor: The executor of all trials.
+        refuse: Returns why a recipe is invalid, "" if it is valid.
+        say: Reports a line to the user.
+        tried: The trial of each quantization that was built.
+        same: For each quantization, the first one that makes the same bytes.
+        excluded: The reason for each quantization that the recipe does not allow, by its description.
+    """
 
     resolved: ResolvedRecipe
     environment: KeyEnvironment
@@ -30,66 +42,77 @@ class TrialBuilds:
     refuse: Callable[[Recipe], str]
     say: Callable[[str], None]
     tried: dict[Quantization, SearchTrial] = field(default_factory=dict)
-    same: dict[Quantization, Quantization] = field(default_factory=dict)  # what makes the same bytes as an earlier one
+    same: dict[Quantization, Quantization] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
-    _makers: dict[str, Quantization] = field(default_factory=dict)
+    _first_by_digest: dict[str, Quantization] = field(default_factory=dict)
     _measured: int = 0
 
     @property
     def search(self) -> Search:
-        """What was asked for."""
+        """Return the settings of the search."""
         assert self.resolved.recipe.search is not None
         return self.resolved.recipe.search
 
     @property
     def limits(self) -> Limits:
-        """What every artifact is held against."""
+        """Return the limits that every trial must meet."""
         return collect_search_limits(self.resolved.recipe)
 
     @property
     def confidence(self) -> float | None:
-        """Return the stricter of the confidences that the budget and the gates demand of accuracies."""
-        asked = (self.search.confidence, self.resolved.recipe.verify.confidence)
-        return max((one for one in asked if one is not None), default=None)
+        """Return the higher of the confidences of the budget and of the gates, None if neither has one."""
+        confidences = (self.search.confidence, self.resolved.recipe.verify.confidence)
+        return max((confidence for confidence in confidences if confidence is not None), default=None)
 
     @property
     def floats(self) -> bool:
-        """Whether operators may stay in float; where there are none, exceptions are int16."""
+        """Return whether operators may stay in float. If not, exceptions use int16 activations."""
         recipe = self.resolved.recipe
         return "none" in self.search.schemes and not recipe.full_integer and recipe.opset.arithmetic == "any"
 
     @property
     def left(self) -> int:
-        """How many more may be measured."""
+        """Return how many more trials may be measured."""
         return self.search.trials - self._measured
 
     def resolve(self, quantization: Quantization) -> ResolvedRecipe:
-        """The recipe with this quantization."""
+        """Return the resolved recipe of a trial with this quantization."""
         return replace(self.resolved, recipe=make_trial_recipe(self.resolved.recipe, quantization))
 
     def build(self, quantizations: Sequence[Quantization]) -> list[SearchTrial]:
-        """Build and check what the recipe allows, all at once. Of two that make the same bytes the first stands."""
-        fresh = [one for one in quantizations if one not in self.same and not self._excludes(one)]
-        plan = make_trials([self.resolve(one) for one in fresh], self.environment, "check")
-        with self.executor.hide_steps(TOLD):
+        """Build and check the trials of several quantizations in one plan, and return them.
+
+        Quantizations that the recipe does not allow are left out. If several quantizations make the same bytes, the
+        trial of the first one is returned for all of them.
+        """
+        new = [
+            quantization
+            for quantization in quantizations
+            if quantization not in self.same and not self._excludes(quantization)
+        ]
+        plan = make_trials([self.resolve(quantization) for quantization in new], self.environment, "check")
+        with self.executor.hide_steps(HIDDEN_STEPS):
             results = self.executor.execute(plan)
-        for quantization, goals in zip(fresh, plan.goals, strict=True):
+        for quantization, goals in zip(new, plan.goals, strict=True):
             roles = {role: results[step] for role, step in goals.items()}
-            made = roles[artifact_role(roles)]
-            first = self._makers.setdefault(made.outputs["model.tflite"], quantization) if made.ok else quantization
+            artifact = roles[artifact_role(roles)]
+            first = quantization
+            if artifact.ok:
+                first = self._first_by_digest.setdefault(artifact.outputs["model.tflite"], quantization)
             self.same[quantization] = first
             if first == quantization:
                 self.tried[quantization] = make_trial(quantization, roles)
-        return [self.tried[self.same[one]] for one in quantizations if one in self.same]
+        return [self.tried[self.same[quantization]] for quantization in quantizations if quantization in self.same]
 
     def _excludes(self, quantization: Quantization) -> bool:
-        why = self.refuse(self.resolve(quantization).recipe)
-        if why:
-            self.excluded[describe(quantization)] = why
-        return bool(why)
+        """Return whether the recipe does not allow a quantization, and record the reason."""
+        reason = self.refuse(self.resolve(quantization).recipe)
+        if reason:
+            self.excluded[describe(quantization)] = reason
+        return bool(reason)
 
     def measure(self, quantization: Quantization) -> SearchTrial:
-        """Build, check and hold against the budget. What was measured is not measured again."""
+        """Build and verify a trial, and compare it with the budget. A trial is not measured twice."""
         built = self.build([quantization])
         if not built:
             return SearchTrial(describe(quantization), quantization)
@@ -102,7 +125,7 @@ class TrialBuilds:
         return trial
 
     def time(self, quantization: Quantization) -> SearchTrial:
-        """Measure, and then the latency of what meets the budget, with nothing else running."""
+        """Measure a trial, and if it meets the budget, its latency too. Nothing else runs during the benchmark."""
         trial = self.measure(quantization)
         if trial.meets and trial.latency_ms is None:
             trial = self.tried[trial.quantization] = self._run(trial.quantization, "benchmark")
@@ -110,7 +133,7 @@ class TrialBuilds:
 
     def _run(self, quantization: Quantization, last: str) -> SearchTrial:
         plan = make_trials([self.resolve(quantization)], self.environment, last)
-        with self.executor.hide_steps(TOLD):
+        with self.executor.hide_steps(HIDDEN_STEPS):
             results = self.executor.execute(plan)
         trial = make_trial(quantization, {role: results[step] for role, step in plan.goals[0].items()})
         if trial.failure is not None:
@@ -118,29 +141,32 @@ class TrialBuilds:
         return replace(trial, gates=tuple(evaluate(self.limits, trial.facts, self.confidence)))
 
     def sensitivities(self, quantizations: Sequence[Quantization]) -> dict[str, Mapping[str, Json]]:
-        """Scheme -> what quantizing each operator alone by it does; a scheme that cannot be is left out."""
-        plan = make_sensitivities([self.resolve(one) for one in quantizations], self.environment, self.search.samples)
-        results = self.executor.execute(plan)
-        schemes = [one.scheme for one in quantizations]
-        found = {scheme: results[goals["sensitivity"]] for scheme, goals in zip(schemes, plan.goals, strict=True)}
-        for scheme, result in found.items():
+        """Return the facts of the step `sensitivity` for each scheme. Schemes whose step fails are left out."""
+        recipes = [self.resolve(quantization) for quantization in quantizations]
+        plan = make_sensitivities(recipes, self.environment, self.search.samples)
+        step_results = self.executor.execute(plan)
+        results = {
+            quantization.scheme: step_results[goals["sensitivity"]]
+            for quantization, goals in zip(quantizations, plan.goals, strict=True)
+        }
+        for scheme, result in results.items():
             if result.failure is not None:
                 self.excluded[f"exceptions to {scheme}"] = result.failure.what
-        return {scheme: result.facts for scheme, result in found.items() if result.ok}
+        return {scheme: result.facts for scheme, result in results.items() if result.ok}
 
 
 def make_trial(quantization: Quantization, roles: Mapping[str, StepResult]) -> SearchTrial:
-    """A trial as far as it went."""
+    """Return a trial with the facts of its successful steps and its first failure."""
     failure = next((result.failure for result in roles.values() if result.failure is not None), None)
     facts = {role: result.facts for role, result in roles.items() if result.ok}
     return SearchTrial(describe(quantization), quantization, facts, failure=failure)
 
 
 def describe_trial(trial: SearchTrial) -> str:
-    """How a trial went, in one line."""
+    """Return the outcome of a trial as one line of text."""
     if trial.failure is not None:
         return trial.failure.what
-    told = ", ".join(f"{gate.name} {show_figure(gate.name, gate.value)}" for gate in trial.gates)
+    figures = ", ".join(f"{gate.name} {show_figure(gate.name, gate.value)}" for gate in trial.gates)
     collapsed = trial.collapse and all(gate.passed for gate in trial.gates)
-    verdict = "collapsed" if collapsed else f"{'meets' if trial.meets else 'misses'} the budget"
-    return f"{trial.bytes:,} bytes, {told}: {verdict}"
+    outcome = "collapsed" if collapsed else f"{'meets' if trial.meets else 'misses'} the budget"
+    return f"{trial.bytes:,} bytes, {figures}: {outcome}"
