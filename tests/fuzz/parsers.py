@@ -175,7 +175,7 @@ OVERRIDE_WORDS = (
 
 def read_json_files(raw: bytes, folder: Path) -> None:
     """All readers of JSON that answer None or nothing for what is damaged."""
-    from tflbuild.execute.memory_budget import _read as read_memory
+    from tflbuild.execute.memory_budget import _read_peaks as read_memory
     from tflbuild.pipeline.output_folders import OWNER, _read_owner
     from tflbuild.report.output_files import read_manifest
     from tflbuild.storage.digest_cache import _load

@@ -22,8 +22,9 @@ KEPT_ATTRIBUTES = ("api_implements", "_implements", "api_preferred_device", "tim
 # Attributes that are not copied: they refer to the graph of the original node, or shape inference computes them again.
 LEFT_OUT = ("_class", "_output_shapes", "_gradient_op_type", "_XlaMustCompile")
 
-NodeDef = Any  # tensorflow.NodeDef
-FunctionDef = Any  # tensorflow.FunctionDef
+# The protocol buffers tensorflow.NodeDef and tensorflow.FunctionDef.
+NodeDef = Any
+FunctionDef = Any
 
 
 @dataclass(frozen=True)
