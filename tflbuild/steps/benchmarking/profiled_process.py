@@ -1,16 +1,17 @@
-"""A model in a process of its own, through LiteRT's C API: how much memory it takes, and what each operator takes.
+"""Memory and profile of a model, measured in a process of its own through LiteRT's C API.
 
-    python -I -S litert_process.py REQUEST ANSWER
+    python -I -S profiled_process.py REQUEST ANSWER
 
-The request is JSON: `library` (the path of libLiteRt.so), `model`, `signature` (its number in the file), `threads`,
-`kernels` (xnnpack | none; this library has no reference kernels, and would take the optimized ones without a word),
-`inputs` (name -> a file of its bytes), `shapes` (name -> its sizes, where the model leaves some free), `runs`, how
-many are profiled at most. The answer is `error`, or `threads`, how many there were (the optimized kernels get but one
-here, whatever is asked), and either `profiles`, one a run, [[type, tag, node, subgraph, microseconds], ...], or,
-where none is profiled, `peak_bytes`: the profiler takes 60 MB for itself, so memory is measured without it.
+The request is JSON with `library` (the path of libLiteRt.so), `model`, `signature` (its number in the file), `threads`,
+`kernels`, `inputs` (name -> a file of its bytes), `shapes` (name -> sizes, for dynamic dimensions) and `runs` (the
+largest number of profiled runs). `kernels` is `xnnpack` or `none`: this library has no reference kernels, and would
+silently use the optimized ones. The answer has `error`, or `threads` and a result. `threads` is the actual number,
+since the optimized kernels only use one here. With profiled runs the result is `profiles`: for each run [[type, tag,
+node, subgraph, microseconds], ...]. Without them it is `peak_bytes`: the profiler needs 60 MB itself, so memory is
+measured without it.
 
-It imports nothing but the standard library: what it measures of its memory is the runtime's and the model's, and where
-the runtime crashes nothing else goes with it. The declarations are those of litert/c/*.h of LiteRT 2.
+It only imports the standard library, so that the measured memory is that of the runtime and the model, and a crash of
+the runtime affects nothing else. The declarations are those of litert/c/*.h of LiteRT 2.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a recipe says of an artifact, held against the artifact, as TFLite Metadata.
+"""Conversion of a recipe's section `metadata` to TFLite Metadata, with checks against the artifact.
 
-A declared tensor is JSON. Inputs: description, mean, std, min, max (numbers: one, or one a channel), content (image,
-audio, feature), color_space (rgb, grayscale), sample_rate and channels of audio, vocabulary (a file). Outputs:
-description, min, max, content, labels, value_labels (files), score_calibration, threshold. Files are named as they
-will be in the artifact.
+A declared tensor is JSON. Inputs have `description`, `mean`, `std`, `min`, `max` (one number, or one for each channel),
+`content` (image, audio, feature), `color_space` (rgb, grayscale), `sample_rate` and `channels` of audio, and
+`vocabulary` (a file). Outputs have `description`, `min`, `max`, `content`, `labels`, `value_labels` (files),
+`score_calibration` and `threshold`. Files have the names that they get in the artifact.
 """
 
 from __future__ import annotations
@@ -29,28 +29,41 @@ FILE_TYPES = {
 }
 PROPERTIES = {"color_space": "image", "sample_rate": "audio", "channels": "audio"}
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
-GREATEST = 3.4028234663852886e38  # of a float32
+# The largest finite float32.
+LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
 def model_metadata(
     declared: Mapping[str, Json], model: Model, key: str, files: Mapping[str, bytes]
 ) -> tuple[dict[str, Json], dict[str, bytes]]:
-    """(ModelMetadata as JSON, the files to be packed by name) for the artifact.
+    """Return the ModelMetadata of an artifact, and its associated files.
 
-    `key` is the main signature, whose tensors `declared.inputs` and `declared.outputs` are; `declared.more` has those
-    of the others, by key. `files` are the recipe's, by name. Raises WorkerError (recipe) where something is not so.
+    Args:
+        declared: The section `metadata`. `inputs` and `outputs` are those of the main signature, and `more` has those
+            of other signatures by name.
+        model: The artifact.
+        key: The name of the main signature.
+        files: The recipe's files by name.
+
+    Returns:
+        The ModelMetadata as JSON, and file name -> contents.
+
+    Raises:
+        WorkerError: The section does not match the artifact.
     """
-    found = {entry.key: entry for entry in model.signatures}
-    _require_known([key], found, "signature", "the artifact", "signature")
-    _require_known(declared.get("more", {}), set(found) - {key}, "metadata.more", "the artifact", "other signature")
+    signatures = {entry.key: entry for entry in model.signatures}
+    _require_known([key], signatures, "signature", "the artifact", "signature")
+    _require_known(
+        declared.get("more", {}), set(signatures) - {key}, "metadata.more", "the artifact", "other signature"
+    )
     packed = {name: files[name] for name in declared.get("files", {})}
-    wanted = {key: ("metadata", declared)}
-    wanted |= {other: (f"metadata.more.{other}", one) for other, one in declared.get("more", {}).items()}
-    order = sorted(found.values(), key=lambda entry: entry.key != key)
+    declarations = {key: ("metadata", declared)}
+    declarations |= {other: (f"metadata.more.{other}", section) for other, section in declared.get("more", {}).items()}
+    order = sorted(signatures.values(), key=lambda entry: entry.key != key)
     graphs = []
-    for index in range(1 + max(entry.subgraph for entry in found.values())):
+    for index in range(1 + max(entry.subgraph for entry in signatures.values())):
         entries = [entry for entry in order if entry.subgraph == index]
-        graphs.append(_subgraph(model.subgraphs[index], entries, wanted, files, packed))
+        graphs.append(_subgraph(model.subgraphs[index], entries, declarations, files, packed))
     tree = {name: declared[name] for name in PROSE if declared.get(name)}
     listed = [
         {"name": name, "description": text, "type": "DESCRIPTIONS"}
@@ -62,38 +75,40 @@ def model_metadata(
 def _subgraph(
     graph: Subgraph,
     entries: Sequence[SignatureDef],
-    wanted: Mapping[str, tuple[str, Mapping[str, Json]]],
+    declarations: Mapping[str, tuple[str, Mapping[str, Json]]],
     files: Mapping[str, bytes],
     packed: dict[str, bytes],
 ) -> dict[str, Json]:
-    """Its tensors in its own order, under the names of its first signature; what that one does not have stays unnamed.
+    """Return the metadata of a subgraph: its tensors in its order, with the names of its first signature.
 
-    Adds to `packed` the files that it names.
+    Adds the files of tensors to `packed`.
     """
-    found: dict[str, Json] = {"name": entries[0].key} if entries else {}
+    metadata: dict[str, Json] = {"name": entries[0].key} if entries else {}
     for side in SIDES:
         described = {}
         for entry in reversed(entries):
-            where, declared = wanted.get(entry.key, ("metadata", {}))
-            tensors, told = getattr(entry, f"{side}s"), declared.get(f"{side}s", {})
-            _require_known(told, tensors, f"{where}.{side}s", f"the signature '{entry.key}'", side)
+            where, declared = declarations.get(entry.key, ("metadata", {}))
+            tensors, declared_tensors = getattr(entry, f"{side}s"), declared.get(f"{side}s", {})
+            _require_known(declared_tensors, tensors, f"{where}.{side}s", f"the signature '{entry.key}'", side)
             for name, tensor in tensors.items():
-                place = f"{where}.{side}s.{name}"
-                described[id(tensor)] = _tensor(name, tensor, told.get(name, {}), place, files, packed)
-        own = [graph.tensors[index] for index in getattr(graph, f"{side}s")]
-        found[f"{side}_tensor_metadata"] = [described.get(id(one), {"name": one.name}) for one in own]
-    return found
+                location = f"{where}.{side}s.{name}"
+                described[id(tensor)] = _tensor(name, tensor, declared_tensors.get(name, {}), location, files, packed)
+        tensors_in_order = [graph.tensors[index] for index in getattr(graph, f"{side}s")]
+        metadata[f"{side}_tensor_metadata"] = [
+            described.get(id(tensor_), {"name": tensor_.name}) for tensor_ in tensors_in_order
+        ]
+    return metadata
 
 
-def _require_known(names: Collection[str], has: Collection[str], where: str, owner: str, what: str) -> None:
+def _require_known(names: Collection[str], available: Collection[str], where: str, owner: str, noun: str) -> None:
     for name in names:
-        if name not in has:
-            close = difflib.get_close_matches(name, has, n=3, cutoff=0.5)
+        if name not in available:
+            close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             raise WorkerError(
-                f"{owner} has no {what} '{name}'",
+                f"{owner} has no {noun} '{name}'",
                 where=f"{where}.{name}",
-                why=f"it has: {', '.join(has) or 'none'}{hint}",
+                why=f"it has: {', '.join(available) or 'none'}{hint}",
             )
 
 
@@ -216,17 +231,17 @@ def numbers(value: Json, tensor: Tensor | None, where: str) -> list[float]:
     Raises:
         WorkerError: A number is not finite, or their count is not that of the channels.
     """
-    found = [float(one) for one in (value if isinstance(value, list) else [value])]
-    if not all(math.isfinite(one) and abs(one) <= GREATEST for one in found):
+    values = [float(value_) for value_ in (value if isinstance(value, list) else [value])]
+    if not all(math.isfinite(value_) and abs(value_) <= LARGEST_FLOAT32 for value_ in values):
         raise WorkerError("a number is not finite", where=where, why=f"it is {value}; the format has float32")
     channels = tensor.shape[-1] if tensor is not None and tensor.shape else 1
-    if len(found) > 1 and channels not in (-1, len(found)):
+    if len(values) > 1 and channels not in (-1, len(values)):
         raise WorkerError(
-            f"{len(found)} numbers for {channels} channels",
+            f"{len(values)} numbers for {channels} channels",
             where=where,
             why="one number holds for all channels; else there is one for each, along the last dimension",
         )
-    return found
+    return values
 
 
 def bounds(declared: Mapping[str, Json], tensor: Tensor, where: str) -> dict[str, list[float]]:

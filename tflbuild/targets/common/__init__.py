@@ -1,1 +1,1 @@
-"""Code that all targets share: forms of rules, the linter, trial inputs."""
+"""Code that all targets share: forms of support rules, the comparison with support tables, and trial inputs."""

@@ -1,4 +1,7 @@
-"""What TensorFlow Lite's Core ML delegate takes, for Core ML 2 (iOS 12) and Core ML 3 (iOS 13 and later)."""
+"""The operators that TensorFlow Lite's Core ML delegate supports.
+
+The versions are Core ML 2 (iOS 12) and Core ML 3 (iOS 13 and later).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of the CPU target: `prove_cpu`."""
 
 from __future__ import annotations
 

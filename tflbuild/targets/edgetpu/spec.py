@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of the Edge TPU: `prove_edgetpu`."""
 
 from __future__ import annotations
 

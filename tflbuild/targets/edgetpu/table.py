@@ -1,4 +1,4 @@
-"""What Coral's Edge TPU takes, as its documentation tells of the compiler's last release, 16.0."""
+"""The operators that Coral's Edge TPU supports, according to the documentation of the last compiler release, 16.0."""
 
 from __future__ import annotations
 

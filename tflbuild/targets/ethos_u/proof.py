@@ -1,4 +1,4 @@
-"""The step `prove_ethos_u`: an artifact compiled for an Ethos-U by Vela, and what is left to the CPU beside it."""
+"""The step `prove_ethos_u`: Vela compiles the artifact for an Ethos-U, and some operators stay on the CPU."""
 
 from __future__ import annotations
 

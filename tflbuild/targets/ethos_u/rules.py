@@ -1,4 +1,4 @@
-"""Rules of Arm's Ethos-U55, U65 and U85: forms that several operators share, and what each asks of shapes."""
+"""Support rules of Arm's Ethos-U55, U65 and U85: common forms, and rules on shapes."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ NOT_CENTRED = ("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", 
 
 
 def integers(*types: str, fatal: Sequence[str] = ()) -> tuple[SupportRule, ...]:
-    """Activations are of these types; `fatal` are others that Vela fails on."""
-    taken = SupportRule(
+    """Return the rules that activations have one of these types. Vela fails on the types `fatal`."""
+    supported = SupportRule(
         f"activations are {join_alternatives(types)}",
-        lambda view: all(one.type in types for one in view.moving),
+        lambda view: all(tensor.type in types for tensor in view.moving),
         INT8_FIX,
     )
     if not fatal:
-        return (taken,)
+        return (supported,)
     text = f"activations are not {join_alternatives(fatal)}, on which Vela {VELA} fails"
 
     def holds(view: OperatorView) -> bool:
-        return not _no_scalars(view) or all(one.type not in fatal for one in view.moving)
+        return not _no_scalars(view) or all(tensor.type not in fatal for tensor in view.moving)
 
-    return (SupportRule(text, holds, fatal=True), taken)
+    return (SupportRule(text, holds, fatal=True), supported)
 
 
 def data(*types: str) -> SupportRule:

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of Ethos-U: `prove_ethos_u`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""LiteRT's own GPU delegate (WebGPU on Vulkan), run in processes of its own: what it takes, and what it computes.
+"""LiteRT's own GPU delegate (WebGPU on Vulkan) in processes of its own: supported operators and results.
 
-A driver is native code that may end the process it is in, or print what matters to nothing but its error output. So a
-batch of jobs runs in a forked child, each job with a log of its own at the level of file descriptors; when the child
-dies, the job that it was at has an outcome that says so, and the rest goes on in the next child.
+A driver is native code that may end its process, or print important messages only to its error output. So a batch of
+jobs runs in a forked child, and each job has a log of its own at the level of file descriptors. If the child dies, the
+result of its present job says so, and the other jobs run in a new child.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from tflbuild.steps.datasets.sample_files import Arrays
 from tflbuild.targets.gpu.vulkan import VulkanDriver, variables_for
 
 LATE = "it ran longer than"
-SECONDS = 120.0  # that one job may take, the compilation of its shaders included
+# The time limit of one job, including the compilation of its shaders.
+SECONDS = 120.0
 LOG_BYTES = 20_000
 ADAPTER = re.compile(r"Selected adapter: (.+?), arch=.*adapterType=(.+)")
 REFUSED = re.compile(
@@ -41,14 +42,18 @@ FAULT = re.compile(
 CAUSE = re.compile(r"^(?:E\d{4} .*\] Failed to create \S+: (.+)|ERROR: \[model_load\.cc:\d+\] (.+))$", re.M)
 WORDS = re.compile(r"^(?:[EF]\d{4} [^\]]*\] |ERROR: (?:\[[^\]]*\] )?)(.+)$", re.M)
 NO_ADAPTER = "No adapters found"
-NO_DEVICE = "the driver has no device that the runtime takes"
+NO_DEVICE = "the driver has no device that the runtime supports"
 
 
 @dataclass(frozen=True)
 class GpuJob:
     """A model to be compiled for the GPU, and calls of one of its signatures.
 
-    `feeds` are a dict by name each, none to only have it compiled. `alone`: nothing may be left to the CPU.
+    Attributes:
+        model: The .tflite file.
+        key: The signature name.
+        feeds: For each call the inputs by name. Without calls the model is only compiled.
+        alone: Whether no operator may be left to the CPU.
     """
 
     model: Path
@@ -59,13 +64,20 @@ class GpuJob:
 
 @dataclass(frozen=True)
 class GpuJobResult:
-    """How a job went. `ended` says what went wrong, "" when nothing did; `crashed`: the process did not survive it.
+    """The result of a job.
 
-    `adapter` and `kind` are the device's name and type as the runtime told them. `compiled`: the artifact was
-    accepted, with the CPU's help or not. `full`: every operator runs there. `refused` are (operator, reason) as the
-    runtime says them, each once. `counts` are (taken, left to the CPU) of each subgraph that is not
-    fully taken, the first one's first. `faults` are the device's complaints, as of a shader that does not compile: the
-    runtime goes on, with zeros. `outputs` are by call and name, in the artifact's types.
+    Attributes:
+        ended: What went wrong, "" for nothing.
+        crashed: Whether the process died.
+        adapter: The name of the device.
+        kind: The type of the device.
+        compiled: Whether the artifact was accepted, possibly with operators left to the CPU.
+        full: Whether every operator runs on the device.
+        refused: (operator, reason) as the runtime prints them, each once.
+        counts: (operators on the GPU, operators on the CPU) of each subgraph that is not completely on the GPU.
+        faults: Errors of the device, as of a shader that does not compile. The runtime continues with zeros.
+        outputs: For each call the outputs by name, in the artifact's types.
+        log: The end of the log.
     """
 
     ended: str = ""
@@ -82,18 +94,18 @@ class GpuJobResult:
 
     @property
     def device(self) -> str:
-        """The adapter as a verdict names it."""
+        """Return the name of the device in a verdict."""
         software = self.kind.lower().startswith("cpu")
         return f"{self.adapter} ({'software, on this host' if software else self.kind})" if self.adapter else ""
 
     @property
     def taken(self) -> int:
-        """Operators of the first subgraph that run there, where not all of them do."""
+        """Return the number of operators of the first subgraph on the GPU, if not all are."""
         return self.counts[0][0] if self.counts else 0
 
     @property
     def words(self) -> list[str]:
-        """What the runtime complained of, in order, each once."""
+        """Return the error messages of the runtime, in order, each once."""
         return list(dict.fromkeys(line.strip() for line in WORDS.findall(self.log)))
 
     @property
@@ -103,7 +115,7 @@ class GpuJobResult:
 
 @dataclass(frozen=True)
 class GpuDevice:
-    """What jobs run on: a driver, the loader's path, how it computes. `float32`: no 16-bit floats are to be used."""
+    """A device for jobs: a driver, the path of the loader, and whether 16-bit floats are excluded (`float32`)."""
 
     driver: VulkanDriver
     loader: str
@@ -111,7 +123,14 @@ class GpuDevice:
 
 
 def run_jobs(jobs: Sequence[GpuJob], device: GpuDevice, scratch: Path, seconds: float = SECONDS) -> list[GpuJobResult]:
-    """Each job's outcome, in order. `scratch` is an empty or new folder; `seconds` is what one job may take."""
+    """Run jobs, and return their results in order.
+
+    Args:
+        jobs: The jobs.
+        device: The device.
+        scratch: An empty or new folder.
+        seconds: The time limit of one job.
+    """
     scratch.mkdir(parents=True, exist_ok=True)
     done: list[GpuJobResult] = []
     while len(done) < len(jobs):
@@ -120,7 +139,7 @@ def run_jobs(jobs: Sequence[GpuJob], device: GpuDevice, scratch: Path, seconds: 
 
 
 def _batch(jobs: Sequence[GpuJob], first: int, device: GpuDevice, scratch: Path, seconds: float) -> list[GpuJobResult]:
-    """One child's jobs, from `first` to the last, or to that at which it died."""
+    """Run jobs from number `first` on in a child process, until the last one or until the child dies."""
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -154,7 +173,7 @@ def _death(status: int) -> str:
 
 
 def _child(jobs: Sequence[GpuJob], first: int, device: GpuDevice, scratch: Path, done: int) -> None:
-    """Never returns."""
+    """Run jobs in the child process. This function does not return."""
     try:
         end_with_parent()
         os.environ.update(variables_for(device.driver, scratch))
@@ -177,21 +196,21 @@ def _child(jobs: Sequence[GpuJob], first: int, device: GpuDevice, scratch: Path,
 
 
 def _do(job: GpuJob, float32: bool, folder: Path) -> None:
-    told: dict[str, Any] = {"ended": "", "compiled": False, "full": False, "calls": 0}
+    report: dict[str, Any] = {"ended": "", "compiled": False, "full": False, "calls": 0}
     try:
         model = _compile(job, float32)
-        told |= {"compiled": True, "full": bool(model.is_fully_accelerated())}
+        report |= {"compiled": True, "full": bool(model.is_fully_accelerated())}
         for number, feed in enumerate(job.feeds):
             outputs: dict[str, Any] = call(model, job.key, feed)
             np.savez(folder / f"{number}.npz", **outputs)
-            told["calls"] = number + 1
+            report["calls"] = number + 1
     except (RuntimeError, ValueError, TypeError) as error:
-        told["ended"] = _first_line(str(error))
-    (folder / "told.json").write_text(json.dumps(told))
+        report["ended"] = _first_line(str(error))
+    (folder / "told.json").write_text(json.dumps(report))
 
 
 def _first_line(text: str) -> str:
-    """What the runtime says, without the places in its source."""
+    """Return the message of an error, without positions in the runtime's source."""
     lines = [line.strip("└ ").strip() for line in text.splitlines()]
     plain = [line for line in lines if line and not re.fullmatch(r"(ERROR: )?\[[^\]]*\]", line)]
     return plain[-1] if plain else text.strip()
@@ -206,41 +225,40 @@ def _compile(job: GpuJob, float32: bool) -> Any:
 
 
 def call(model: Any, key: str, feed: Mapping[str, np.ndarray]) -> Arrays:
-    """One call of a compiled model: outputs by name, in the artifact's types and shapes."""
-    takes = model.get_input_tensor_details(key)
+    """Call a compiled model. Return outputs by name, in the artifact's types and shapes."""
+    input_details = model.get_input_tensor_details(key)
     for name, value in feed.items():
-        if tuple(takes[name]["shape"]) != value.shape:
+        if tuple(input_details[name]["shape"]) != value.shape:
             model.resize_input_tensor_by_name(key, name, value.shape)
     names = model.get_signature_list()[key]
-    given = {name: model.create_input_buffer_by_name(key, name) for name in names["inputs"]}
-    taken = {name: model.create_output_buffer_by_name(key, name) for name in names["outputs"]}
-    for name, buffer in given.items():
-        buffer.write(
-            np.ascontiguousarray(feed[name]).reshape(-1).view(np.int8)
-        )  # it knows no 16-bit and 64-bit integers
-    model.run_by_name(key, given, taken)
-    gives = model.get_output_tensor_details(key)
-    found = {}
-    for name, buffer in taken.items():
-        shape, dtype = tuple(gives[name]["shape"]), np.dtype(gives[name]["dtype"])
+    input_buffers = {name: model.create_input_buffer_by_name(key, name) for name in names["inputs"]}
+    output_buffers = {name: model.create_output_buffer_by_name(key, name) for name in names["outputs"]}
+    for name, buffer in input_buffers.items():
+        # The buffer does not support 16-bit and 64-bit integers, so bytes are written.
+        buffer.write(np.ascontiguousarray(feed[name]).reshape(-1).view(np.int8))
+    model.run_by_name(key, input_buffers, output_buffers)
+    output_details = model.get_output_tensor_details(key)
+    outputs = {}
+    for name, buffer in output_buffers.items():
+        shape, dtype = tuple(output_details[name]["shape"]), np.dtype(output_details[name]["dtype"])
         count = math.prod(shape)
-        found[name] = np.array(buffer.read(count * dtype.itemsize, np.int8)).view(dtype).reshape(shape)
-    return found
+        outputs[name] = np.array(buffer.read(count * dtype.itemsize, np.int8)).view(dtype).reshape(shape)
+    return outputs
 
 
 def _read(folder: Path, ended: str = "") -> GpuJobResult:
-    """What a child left of a job; `ended` when it did not survive it."""
+    """Read the files that a child wrote for a job. `ended` says how the child died."""
     log = (folder / "log.txt").read_text(errors="replace") if (folder / "log.txt").is_file() else ""
-    told: dict[str, Any] = {"ended": ended, "compiled": False, "full": False, "calls": 0}
+    report: dict[str, Any] = {"ended": ended, "compiled": False, "full": False, "calls": 0}
     if not ended:
-        told = json.loads((folder / "told.json").read_text())
+        report = json.loads((folder / "told.json").read_text())
     outputs = []
-    for number in range(int(told["calls"])):
+    for number in range(int(report["calls"])):
         with np.load(folder / f"{number}.npz") as arrays:
             outputs.append({name: arrays[name] for name in arrays.files})
     adapter = ADAPTER.search(log)
     counts = [(0 if taken == "No" else int(taken), int(left)) for taken, left in TAKEN.findall(log)]
-    ended = str(told["ended"])
+    ended = str(report["ended"])
     causes = [first or second for first, second in CAUSE.findall(log)]
     if ended and causes:
         ended = f"{ended}: {causes[0]}"
@@ -251,8 +269,9 @@ def _read(folder: Path, ended: str = "") -> GpuJobResult:
         crashed=not (folder / "told.json").is_file(),
         adapter=adapter.group(1).strip() if adapter else "",
         kind=adapter.group(2).strip() if adapter else "",
-        compiled=bool(told["compiled"]),
-        full=bool(told["full"]) and not counts,  # where the CPU may help, the runtime calls its delegate one too
+        compiled=bool(report["compiled"]),
+        # If the CPU is allowed, the runtime also counts operators on the CPU's own delegate.
+        full=bool(report["full"]) and not counts,
         refused=_refused(log),
         counts=tuple(dict.fromkeys(counts)),
         faults=tuple(dict.fromkeys(FAULT.findall(log))),
@@ -262,7 +281,7 @@ def _read(folder: Path, ended: str = "") -> GpuJobResult:
 
 
 def _refused(log: str) -> tuple[tuple[str, str], ...]:
-    """(operator, reason), as the runtime lists them."""
+    """Return (operator, reason) as the runtime lists them."""
     lines = [line for block in REFUSED.findall(log) for line in block.splitlines() if ": " in line]
     pairs = [(op.strip(), reason.strip()) for op, reason in (line.split(": ", 1) for line in lines)]
     return tuple(dict.fromkeys(pairs))

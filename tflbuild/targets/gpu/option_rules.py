@@ -1,4 +1,4 @@
-"""Rules of the GPU's table about parameters and options: found with models that were drawn at random."""
+"""Support rules of the GPU delegate for parameters and options. They were found with random models."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The rules of the GPU's table: what LiteRT's GPU delegate asks of an operator, or computes wrongly without.
+"""The support rules of the GPU delegate: what it requires of an operator, or computes wrongly otherwise.
 
-`gpu.py` says which operator each is asked of.
+`targets.gpu.table` assigns them to operators.
 """
 
 from __future__ import annotations
@@ -21,39 +21,41 @@ FLOAT_FIX = "leave the operator float, or quantize it to 8 bits"
 
 
 def few_dimensions(view: OperatorView) -> bool:
-    """No activation has more than 4 dimensions."""
-    return all(len(one.shape) <= 4 for one in view.moving)
+    """Return whether no activation has more than 4 dimensions."""
+    return all(len(tensor.shape) <= 4 for tensor in view.moving)
 
 
 def one_scale(view: OperatorView) -> bool:
-    """16-bit activations are quantized alike: the delegate computes with the integers as they are."""
-    return len({one.scales for one in view.moving if one.type == "int16" and one.scales}) <= 1
+    """Return whether all 16-bit activations have the same scale: the delegate computes with the integers."""
+    return len({tensor.scales for tensor in view.moving if tensor.type == "int16" and tensor.scales}) <= 1
 
 
 def stateless(view: OperatorView) -> bool:
-    """No input is a variable tensor."""
-    return not any(one is not None and one.state for one in view.inputs)
+    """Return whether no input is a variable tensor."""
+    return not any(tensor is not None and tensor.state for tensor in view.inputs)
 
 
 def fused_clamp(view: OperatorView) -> bool:
-    """What is fused is nothing, or cuts values off: the delegate leaves out any other."""
+    """Return whether the fused activation is none or clamps: the delegate ignores any other."""
     return view.op.activation in ("", "RELU", "RELU6", "RELU_N1_TO_1")
 
 
 def no_moving_scalar(view: OperatorView) -> bool:
-    """No activation is without dimensions, unless all inputs are."""
-    there = [one for one in view.inputs if one is not None]
-    return all(one.constant or len(one.shape) > 0 for one in there) or not any(one.shape for one in there)
+    """Return whether no activation is a scalar, unless all inputs are."""
+    inputs = [tensor for tensor in view.inputs if tensor is not None]
+    return all(tensor.constant or len(tensor.shape) > 0 for tensor in inputs) or not any(
+        tensor.shape for tensor in inputs
+    )
 
 
 def no_stored_vector(view: OperatorView) -> bool:
-    """Stored 32-bit integers are scalars or of the full shape."""
-    stored = [one for one in view.inputs if one is not None and one.constant and one.type == "int32"]
-    return all(len(one.shape) != 1 or one.elements == 1 for one in stored)
+    """Return whether constants of 32-bit integers are scalars or have the full shape."""
+    constants = [tensor for tensor in view.inputs if tensor is not None and tensor.constant and tensor.type == "int32"]
+    return all(len(tensor.shape) != 1 or tensor.elements == 1 for tensor in constants)
 
 
 def is_stored(view: OperatorView, place: int) -> bool:
-    """Whether an input is a constant, or one that a DEQUANTIZE makes of a constant: float16 weights."""
+    """Return whether an input is a constant, or a constant of float16 after a DEQUANTIZE."""
     tensor = view.input(place)
     return tensor is None or tensor.constant or unpacked_from(view, place) == "float16"
 

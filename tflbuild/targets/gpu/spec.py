@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of the GPU delegate: `prove_gpu`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What LiteRT's GPU delegate takes and computes rightly: measured, one operator at a time, on the real delegate.
+"""The operators that LiteRT's GPU delegate runs correctly, as measured with the real delegate, one operator at a time.
 
-Each rule was found by compiling and running models of one operator (tests/one_op_cases.py, one_op_edges.py) and holding
-the results against the CPU's; what was neither measured nor is published has no row. The delegate takes some operators
-that it then computes wrongly, or ends the app's process over: those count as not taken, and their rules say so.
+Models of one operator (tests/one_op_cases.py, one_op_edges.py) were compiled and run, and the results were compared
+with those of the CPU. What was neither measured nor published has no row. The delegate accepts some operators that it
+then computes wrongly, or that end the app's process. These count as not supported, and their rules say so.
 """
 
 from __future__ import annotations

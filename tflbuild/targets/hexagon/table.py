@@ -1,4 +1,4 @@
-"""What TensorFlow Lite's Hexagon delegate takes, for the DSP of Qualcomm's SoCs up to about the Snapdragon 865."""
+"""The operators that TensorFlow Lite's Hexagon delegate supports, on Qualcomm SoCs up to about Snapdragon 865."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What TensorFlow Lite's NNAPI delegate hands to Android's Neural Networks API, feature level by feature level.
+"""The operators that TensorFlow Lite's NNAPI delegate passes to Android's Neural Networks API, by feature level.
 
-Levels are those of NNAPI itself: 1.0 (Android 8.1, API 27), 1.1 (9, 28), 1.2 (10, 29), 1.3 (11, 30). The delegate
-checks each operator; a device's driver may take less, and what it does is not published.
+Levels are those of NNAPI: 1.0 (Android 8.1, API 27), 1.1 (9, 28), 1.2 (10, 29), 1.3 (11, 30). The delegate checks each
+operator. The driver of a device may support fewer, and its operators are not published.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""NPUs that LiteRT compiles for ahead of time."""
+"""NPUs for which LiteRT compiles ahead of time."""

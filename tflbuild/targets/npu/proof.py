@@ -1,8 +1,8 @@
-"""The step `prove_npu`: an artifact compiled ahead of time by LiteRT, with a vendor's plugin and SDK.
+"""The step `prove_npu`: LiteRT compiles the artifact ahead of time, with a vendor's plugin and SDK.
 
-LiteRT brings a compiler plugin for each vendor, which selects the operators that it takes, and the program that runs
-it (`apply_plugin_main`); the SDK that then compiles them is the vendor's. Where the SDK is not complete the plugin may
-still select: what it would take is known then, and that it compiles is not.
+LiteRT contains a compiler plugin for each vendor, which selects the supported operators, and the program that runs it
+(`apply_plugin_main`). The SDK that compiles them is the vendor's. If the SDK is incomplete, the plugin may still select
+operators. Then the supported operators are known, but not whether they compile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from tflbuild.tflite.tflite_model import Model
 from tflbuild.tflite.tflite_reader import read_model
 
 PROGRAM = Path("tools/apply_plugin_main")
-DISPATCH = "DISPATCH_OP"  # a partition, as LiteRT's compiler leaves it in the model
+# The operator by which LiteRT's compiler replaces a partition.
+DISPATCH = "DISPATCH_OP"
 NPU = "npu"
 TIMEOUT_S = 600
 _TROUBLE = re.compile(r"(?:ERROR|Error|Exception|cannot open shared object|Could not load)")
@@ -47,10 +48,10 @@ class PluginSelection:
 
 
 class Plugin(components.ApplyPluginT):  # type: ignore[misc]
-    """LiteRT's program, as one component of its ahead-of-time compiler. `said` is what it printed.
+    """LiteRT's program as a component of its ahead-of-time compiler. `said` is its output.
 
-    `command`: `apply` selects and compiles, `partition` selects alone. `target` is the profile. Unlike LiteRT's own
-    component it has a limit of time, and keeps what was said.
+    With the command `apply` it selects and compiles, with `partition` it only selects. Unlike LiteRT's own component it
+    has a time limit and keeps the output.
     """
 
     def __init__(self, command: str, folder: Path, target: Mapping[str, Any]) -> None:
@@ -67,7 +68,7 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
         sdk_libs_path: str | None = None,
         **flags: Any,
     ) -> None:
-        """Run it. What it needs of libraries comes from LiteRT's backend for the vendor."""
+        """Run the program. LiteRT's backend for the vendor provides the libraries."""
         options = {"cmd": self.command, "model": input_model.path, "o": output_model.path, "err": "--"}
         options |= {"soc_manufacturer": soc_manufacturer, "soc_model": soc_model, **flags, **self.options}
         paths = [path for path in (sdk_libs_path, common.construct_ld_library_path()) if path]
@@ -96,11 +97,18 @@ class Plugin(components.ApplyPluginT):  # type: ignore[misc]
 
 
 def run(request: StepRequest) -> Facts:
-    """Outputs verdict.json and compiled/, in which the models lie that were compiled, one for each SoC.
+    """Compile the artifact, and write verdict.json, and in compiled/ one model for each SoC.
 
-    `params.target` has the target's name, `vendor` and `soc` ("" for every SoC that LiteRT knows of this vendor), and
-    may have `options` (flags of the vendor's plugin by name) and `timeout_s`; `params.tool` has `sdk`, versions of the
-    vendor's packages by name, none where none is installed. Raises WorkerError when the compiler is not done in time.
+    Args:
+        request: `params.target` has the `name`, `vendor` and `soc` ("" for every SoC of the vendor), and optionally
+            `options` (flags of the vendor's plugin by name) and `timeout_s`. `params.tool` has `sdk`, the versions of
+            the vendor's installed packages by name.
+
+    Returns:
+        The fact `verdict`.
+
+    Raises:
+        WorkerError: The compiler exceeded its time limit.
     """
     target, sdk = request.params["target"], request.params["tool"].get("sdk", {})
     vendor = VENDORS[target["vendor"]]
@@ -122,11 +130,14 @@ def run(request: StepRequest) -> Facts:
 
 
 def least(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict that holds for all of these: the one that promises least; `notes` have them all."""
-    worst = min(verdicts, key=lambda one: (one.proof == PROVEN, -1 if one.on_delegate is None else one.on_delegate))
+    """Return the verdict that is valid for all SoCs: the weakest one. Its `notes` mention all of them."""
+    worst = min(
+        verdicts,
+        key=lambda verdict: (verdict.proof == PROVEN, -1 if verdict.on_delegate is None else verdict.on_delegate),
+    )
     if len(verdicts) == 1:
         return worst
-    return replace(worst, notes=(*worst.notes, *(f"{one.device}: {_counted(one)}" for one in verdicts)))
+    return replace(worst, notes=(*worst.notes, *(f"{verdict.device}: {_counted(verdict)}" for verdict in verdicts)))
 
 
 def _counted(verdict: Verdict) -> str:
@@ -135,7 +146,7 @@ def _counted(verdict: Verdict) -> str:
 
 
 def try_soc(request: StepRequest, vendor: NpuVendor, soc: str, model: Model, verdict: Verdict) -> Verdict:
-    """What the vendor's compiler makes of the model for one SoC, or else what its plugin would take."""
+    """Return the verdict for one SoC: of the vendor's compiler, or else of its plugin."""
     by = _versions(request.params["tool"]["sdk"])
     applied, path = _call(request, vendor, soc, "apply")
     if path is not None:
@@ -160,7 +171,7 @@ def try_soc(request: StepRequest, vendor: NpuVendor, soc: str, model: Model, ver
 
 
 def select(model: Model, compiled: Model) -> PluginSelection:
-    """Which operators of a model are still there in what was made of it. New subgraphs come behind the model's own."""
+    """Return the operators of a model that are still in the compiled model. New subgraphs follow the model's own."""
     left: list[OperatorView] = []
     partitions = 0
     for number, graph in enumerate(model.subgraphs):
@@ -171,7 +182,7 @@ def select(model: Model, compiled: Model) -> PluginSelection:
 
 
 def explain(said: str) -> str:
-    """The first line in which the program tells what went wrong, without this machine's folders."""
+    """Return the first error message of the program, without folders of this machine."""
     lines = [line for line in said.splitlines() if _TROUBLE.search(line)]
     deepest = [line for line in lines if "cannot open" in line or "annot load" in line] or lines
     return _FOLDERS.sub("", _PREFIX.sub("", deepest[0].strip())) if deepest else "it gave no reason"
@@ -196,7 +207,7 @@ def _selected(verdict: Verdict, vendor: NpuVendor, selection: PluginSelection) -
 
 
 def _call(request: StepRequest, vendor: NpuVendor, soc: str, command: str) -> tuple[Plugin, Path | None]:
-    """The component after it ran, and the model that it wrote, None where it wrote none."""
+    """Run the program, and return it with the path of its model, None if it wrote none."""
     folder = request.folder / f"{command}_{soc}"
     folder.mkdir()
     shutil.copyfile(request.inputs["model"], folder / "model.tflite")

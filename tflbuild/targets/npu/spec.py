@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of NPUs: `prove_npu`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rules of TensorFlow Lite Micro: what its kernels ask of types, scales, shapes and parameters before they run.
+"""Support rules of TensorFlow Lite Micro: what its kernels require of types, scales, shapes and parameters.
 
-`tflm.py` says which operator each is asked of.
+`targets.tflm.table` assigns them to operators.
 """
 
 from __future__ import annotations
@@ -38,25 +38,27 @@ ONE_32768TH = 1 / 32768
 
 
 def data(*types: str, fix: str = INT8_FIX) -> SupportRule:
-    """The first input and what is made are of these types; parameters beside them are not asked."""
+    """Return the rule that the first input and the outputs have one of these types. Parameters are not checked."""
 
     def holds(view: OperatorView) -> bool:
-        given = view.input(0)
-        return all(one.type in types for one in (*(() if given is None else (given,)), *view.outputs))
+        first_input = view.input(0)
+        return all(tensor.type in types for tensor in (*(() if first_input is None else (first_input,)), *view.outputs))
 
     return SupportRule(f"input 0 and outputs are {join_alternatives(types)}", holds, fix)
 
 
 def made(*types: str, fix: str = "") -> SupportRule:
-    """What is made is of these types."""
+    """Return the rule that the outputs have one of these types."""
     return SupportRule(
-        f"the output is {join_alternatives(types)}", lambda view: all(one.type in types for one in view.outputs), fix
+        f"the output is {join_alternatives(types)}",
+        lambda view: all(tensor.type in types for tensor in view.outputs),
+        fix,
     )
 
 
-def parameter(place: int, what: str) -> SupportRule:
-    """A parameter is INT32: one of INT64 is refused, or read as if it were not."""
-    return SupportRule(f"{what} is int32", type_of(place, "int32").holds, "store it as int32")
+def parameter(place: int, text: str) -> SupportRule:
+    """Return the rule that a parameter is int32: kernels refuse int64, or read it as int32."""
+    return SupportRule(f"{text} is int32", type_of(place, "int32").holds, "store it as int32")
 
 
 def still(place: int, what: str) -> SupportRule:

@@ -1,4 +1,4 @@
-"""The kinds of step of this folder."""
+"""The step kind of TensorFlow Lite Micro: `prove_tflm`."""
 
 from __future__ import annotations
 

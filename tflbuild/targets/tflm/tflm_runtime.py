@@ -1,4 +1,4 @@
-"""TensorFlow Lite Micro's interpreter, each use in a process of its own: runs, refusals, and the arena it needs."""
+"""The interpreter of TensorFlow Lite Micro, used in processes of its own: outputs, errors, and the required arena."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from tflite_micro.python.tflite_micro import runtime
 from tflbuild.runtime.forked_process import ForkResult, in_fork
 
 PACKAGE = "tflite-micro"
-ALIGNMENT = 16  # bytes; the arena's start and its parts are aligned so
+# The alignment of the arena and its parts, in bytes.
+ALIGNMENT = 16
 LEAST_ARENA = 64 * 1024
 MOST_ARENA = 1 << 30
 PAGE = 1024
-STEP = 4  # how much larger the next arena is that is tried, times
+# The factor from one tried arena size to the next.
+STEP = 4
 TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 SHORT_OF_MEMORY = re.compile(r"Failed to (?:allocate|resize)|missing: \d+|Failed to get memory|Arena size is too small")
 NOISE = re.compile(r"out of range \(length is|^Node \S+ \(number|^Failed to get registration|^\[Recording")
@@ -29,24 +31,32 @@ Feed = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class TflmRun:
-    """Outputs of each call, in the model's order and types, and the size of the arena, bytes."""
+    """The outputs of each call, in the model's order and types, and the size of the arena in bytes."""
 
     outputs: list[list[np.ndarray]]
     arena: int
 
 
 def version() -> str:
-    """The installed version."""
+    """Return the installed version."""
     return metadata.version(PACKAGE)
 
 
 def call(model: bytes, feeds: Sequence[Feed], outputs: int, arena: int, log: Path) -> ForkResult[TflmRun]:
-    """Each feed, inputs in the model's order, in an arena of so many bytes; state is reset before each call."""
+    """Run calls in an arena of this size. State is reset before each call.
+
+    Args:
+        model: The bytes of the artifact.
+        feeds: For each call the inputs, in the model's order.
+        outputs: The number of outputs.
+        arena: The size of the arena in bytes.
+        log: The file for the output of the process.
+    """
     return in_fork(lambda: _call(model, feeds, outputs, arena), log)
 
 
 def call_in_large_arena(model: bytes, feeds: Sequence[Feed], outputs: int, log: Path) -> ForkResult[TflmRun]:
-    """The same in an arena that is large enough."""
+    """Run calls in an arena that is large enough."""
     arena = max(LEAST_ARENA, len(model))
     while True:
         ended = call(model, feeds, outputs, arena, log)
@@ -56,16 +66,26 @@ def call_in_large_arena(model: bytes, feeds: Sequence[Feed], outputs: int, log: 
 
 
 def short_of_memory(ended: ForkResult[Any]) -> bool:
-    """Whether it failed for want of a larger arena."""
+    """Return whether a run failed because the arena was too small."""
     return not ended.good and bool(SHORT_OF_MEMORY.search(ended.output))
 
 
 def run_in_least(
     model: bytes, feeds: Sequence[Feed], right: TflmRun, guess: int, log: Path
 ) -> tuple[ForkResult[TflmRun], int]:
-    """All calls in the smallest arena in which they give what they gave in a large one (`right`), and its size, bytes.
+    """Find the smallest arena in which all calls have the same outputs as in a large one.
 
-    Every size is tried for real, first by allocating alone, which is fast; `guess` may be near.
+    Every size is tested. Most tests only allocate, which is fast.
+
+    Args:
+        model: The bytes of the artifact.
+        feeds: For each call the inputs, in the model's order.
+        right: The run in a large arena.
+        guess: An estimate of the size.
+        log: The file for the output of processes.
+
+    Returns:
+        The run in the smallest arena, and its size in bytes.
     """
     count = len(right.outputs[0])
     allocated = find_minimum(lambda size: in_fork(lambda: _allocate(model, size), log).good, guess, right.arena)
@@ -79,7 +99,7 @@ def run_in_least(
 
 
 def _same(ended: ForkResult[TflmRun], right: TflmRun) -> bool:
-    """Whether every value is."""
+    """Return whether all outputs are equal."""
     if ended.value is None:
         return False
     pairs = zip(ended.value.outputs, right.outputs, strict=True)
@@ -89,7 +109,7 @@ def _same(ended: ForkResult[TflmRun], right: TflmRun) -> bool:
 
 
 def find_minimum(fits: Callable[[int], bool], guess: int, works: int) -> int:
-    """The least multiple of the alignment that fits, near which `guess` may be: by growing steps, then by halves."""
+    """Return the smallest multiple of the alignment that fits, by growing steps from `guess` and then bisection."""
     fails, works, tried, step = 0, _up(works), _up(guess), ALIGNMENT
     while fails < works - ALIGNMENT:
         tried = max(fails + ALIGNMENT, min(tried, works - ALIGNMENT))
@@ -104,16 +124,16 @@ def find_minimum(fits: Callable[[int], bool], guess: int, works: int) -> int:
 
 
 def last_words(ended: ForkResult[Any]) -> str:
-    """What it said of why it failed, else how its process ended."""
+    """Return the error message of a run, or how its process ended."""
     lines = [line.strip() for line in ended.output.splitlines() if line.strip()]
-    told = [line for line in lines if not NOISE.search(line)] or lines
-    return told[-1] if told else ended.failure
+    messages = [line for line in lines if not NOISE.search(line)] or lines
+    return messages[-1] if messages else ended.failure
 
 
 def read_total(said: str) -> int:
-    """What the allocator printed of its use, 0 where it printed nothing."""
-    found = TOTAL.search(said)
-    return int(found[1]) if found else 0
+    """Return the arena size that the allocator printed, 0 if it printed none."""
+    match = TOTAL.search(said)
+    return int(match[1]) if match else 0
 
 
 def _up(size: int) -> int:
