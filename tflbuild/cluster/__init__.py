@@ -1,1 +1,1 @@
-"""Steps on the machines of a Ray cluster."""
+"""Execution of steps on the nodes of a Ray cluster."""

@@ -1,10 +1,10 @@
-"""The process that speaks with Ray: requests come in as they do to a worker server, each becomes a task of a node.
+"""The process that communicates with Ray. It receives requests like a worker server, and runs each as a Ray task.
 
     python -m tflbuild.cluster.ray_gateway
 
-The first line on standard input says which cluster, and where the store is. Answers are those of
-`runtime.worker_server`, and also `{"slots"}`, how many steps the nodes take at once, `{"notice"}` for the user, and
-`{"error"}`, the last.
+The first line on standard input contains the settings of the cluster and the path of the store. Answers have the format
+of `runtime.worker_server`. There are three more: `{"slots"}`, the number of steps that the nodes can run at once,
+`{"notice"}`, a text for the user, and `{"error"}`, after which the process ends.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tflbuild.cluster.ray_node import (
-    BACK,
     REQUEST,
+    RETURNED_FILES,
     DigestMismatchError,
     NodeTask,
     NodeTaskResult,
@@ -43,30 +43,31 @@ from tflbuild.storage.store import Store
 
 CONNECT_SECONDS = 5.0
 POLL_SECONDS = 1.0
-FAREWELL_SECONDS = 2.0  # less than the executor waits for this process
+# How long to wait for Ray at the end. The executor waits longer for this process.
+FAREWELL_SECONDS = 2.0
 SERVERS = {kind.module: kind.server for kind in KINDS.values()}
 
 
 class AnswerWriter:
-    """Lines to the executor, from any thread."""
+    """A writer of answers to the executor, which several threads may use."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
 
     def say(self, value: dict[str, Any]) -> None:
-        """One line."""
+        """Write an answer as one line of JSON."""
         with self._lock:
             os.write(self._descriptor, json.dumps(value).encode() + b"\n")
 
     def fail(self, error: TflbuildError) -> None:
-        """The last line: nothing more can be done here."""
-        told = {"what": error.what, "where": error.where, "why": error.why, "next_step": error.next_step}
-        self.say({"error": told})
+        """Write an error, which is the last answer."""
+        fields = {"what": error.what, "where": error.where, "why": error.why, "next_step": error.next_step}
+        self.say({"error": fields})
 
 
 class RayGateway:
-    """Carries steps to nodes and back. Each is a thread's, from its request to its answer."""
+    """The gateway that sends steps to nodes and collects their results. Each step has a thread of its own."""
 
     def __init__(self, cluster: Cluster, store: Store, speaker: AnswerWriter) -> None:
         self.cluster = cluster
@@ -76,7 +77,7 @@ class RayGateway:
         self.task = ray.remote(run_step)
 
     def carry(self, request: dict[str, Any]) -> None:
-        """Have a step done by a node that has room; say how it ended."""
+        """Run a step on a node with a free slot, and write how it ended."""
         started = time.monotonic()
         try:
             node = self.nodes.take()
@@ -88,7 +89,8 @@ class RayGateway:
         except DigestMismatchError as error:
             self.nodes.refuse(node, str(error))
             answer = self._lost(node, error, started)
-        except Exception as error:  # Ray's own, and whatever a node's task raised: the step did not fail, its run did
+        except Exception as error:
+            # The error is Ray's, or a task on a node raised it. The step has not failed, but its run was lost.
             self.nodes.rest(node, first_line(error))
             answer = self._lost(node, error, started)
         else:
@@ -96,8 +98,8 @@ class RayGateway:
         self.speaker.say({**asdict(answer), "id": request["id"]})
 
     def _lost(self, node: RayNode, error: Exception, started: float) -> WorkerExit:
-        why = f"its run on node {node.name} was lost: {first_line(error)}"
-        return WorkerExit(0, None, None, "", time.monotonic() - started, 0, lost=why)
+        reason = f"its run on node {node.name} was lost: {first_line(error)}"
+        return WorkerExit(0, None, None, "", time.monotonic() - started, 0, lost=reason)
 
     def _run(self, request: dict[str, Any], node: RayNode) -> WorkerExit:
         folder = Path(request["folder"])
@@ -122,39 +124,47 @@ class RayGateway:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
         done: NodeTaskResult = ray.get(task.remote(work, node.keeper, blobs))
-        for name, digest, pieces in done.files:
-            if (name not in BACK and not name.startswith("outputs/")) or ".." in Path(name).parts:
+        for name, digest, chunks in done.files:
+            if (name not in RETURNED_FILES and not name.startswith("outputs/")) or ".." in Path(name).parts:
                 raise DigestMismatchError(f"a step has no file '{name}'")
-            get_file(pieces, folder / name, digest)
+            get_file(chunks, folder / name, digest)
         return done.answer
 
 
 def read_inputs(folder: Path, store: Store) -> Any:
-    """(path in the folder, (digest, where the bytes lie)) of every file; folders have no digest and end in a slash."""
+    """Yield (path in the folder, (digest, path of the bytes)) of every file and folder below a folder.
+
+    The path of a folder ends in a slash, and its digest is "".
+    """
     blobs = store.root / "cas"
     for parent, folders, files in os.walk(folder, followlinks=True):
-        place = Path(parent)
+        parent_path = Path(parent)
         for name in sorted(folders):
-            yield f"{(place / name).relative_to(folder)}/", ("", place / name)
+            yield f"{(parent_path / name).relative_to(folder)}/", ("", parent_path / name)
         for name in sorted(files):
-            path = (place / name).resolve()
+            path = (parent_path / name).resolve()
             digest = path.name if path.is_relative_to(blobs.resolve()) else store.stats.digest(path)
-            yield str((place / name).relative_to(folder)), (digest, path)
+            yield str((parent_path / name).relative_to(folder)), (digest, path)
 
 
 def first_line(error: Exception) -> str:
-    """The last thing that an error of Ray says is what happened; the rest is a stack, or advice."""
+    """Return the first line of the cause of a Ray error. The other lines are a stack trace or advice."""
     cause = getattr(error, "cause", None) or error
     text = str(cause).strip().split("\n")[0]
     return f"{type(cause).__name__}: {text}"[:300]
 
 
 def connect(address: str) -> None:
-    """Join a cluster that is there; none is ever started. Raises MachineError."""
+    """Connect to a running Ray cluster. No cluster is started.
+
+    Raises:
+        MachineError: The cluster does not answer, or this machine belongs to none.
+    """
     where = address or os.environ.get("RAY_ADDRESS", "") or "auto"
     endpoint = re.fullmatch(r"(?:ray://)?(\[[^]]+\]|[^/:]+):(\d+)", where)
     try:
-        if endpoint is not None:  # Ray itself would try for minutes
+        # Ray itself would try to connect for minutes.
+        if endpoint is not None:
             socket.create_connection((endpoint[1].strip("[]"), int(endpoint[2])), CONNECT_SECONDS).close()
         ray.init(address=where, log_to_driver=False, logging_level="ERROR")
     except Exception as error:
@@ -168,7 +178,7 @@ def connect(address: str) -> None:
 
 
 def serve(gateway: RayGateway) -> None:
-    """Until standard input ends, or the cluster has been silent for too long."""
+    """Handle requests until standard input ends, or the cluster has not answered for too long."""
     pending = b""
     while True:
         if select.select([0], [], [], POLL_SECONDS)[0]:
@@ -184,7 +194,10 @@ def serve(gateway: RayGateway) -> None:
 
 
 def read_settings() -> dict[str, Any]:
-    """The first line; byte by byte, so that nothing of the next one is taken."""
+    """Return the settings in the first line of standard input.
+
+    The line is read byte by byte, so that no byte of the next line is consumed.
+    """
     line = b""
     while not line.endswith(b"\n"):
         line += os.read(0, 1) or b"\n"
@@ -193,12 +206,12 @@ def read_settings() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Connect, say so, serve, and leave the cluster as it was."""
+    """Connect to the cluster, handle requests, and disconnect."""
     speaker = AnswerWriter(os.dup(1))
     os.dup2(2, 1)
     settings = read_settings()
-    told = settings["cluster"]
-    cluster = Cluster(**{**told, "resources": tuple((name, amount) for name, amount in told["resources"])})
+    options = settings["cluster"]
+    cluster = Cluster(**{**options, "resources": tuple((name, amount) for name, amount in options["resources"])})
     try:
         connect(cluster.address)
     except MachineError as error:
@@ -208,13 +221,14 @@ def main() -> None:
     serve(gateway)
     leaving = threading.Thread(target=leave, args=(gateway,), daemon=True)
     leaving.start()
-    leaving.join(FAREWELL_SECONDS)  # a cluster that is gone would keep it for longer
+    # If the cluster is gone, disconnecting would take longer.
+    leaving.join(FAREWELL_SECONDS)
     sys.stderr.flush()
     os._exit(0)
 
 
 def leave(gateway: RayGateway) -> None:
-    """What is still at work ends with this."""
+    """Disconnect from the cluster. Steps that still run are ended."""
     gateway.nodes.close()
     ray.shutdown()
 

@@ -1,6 +1,6 @@
-"""What runs on the nodes of a Ray cluster: steps are tasks, a node's warm servers belong to an actor.
+"""Code that runs on the nodes of a Ray cluster: each step is a task, and an actor owns the worker servers of a node.
 
-What a step reads comes as blobs, by digest, and stays in the node's store; what it made goes back in pieces.
+The inputs of a step are sent as blobs, and stay in the store of the node. Its outputs are sent back in chunks.
 """
 
 from __future__ import annotations
@@ -26,16 +26,22 @@ from tflbuild.resolve.toolchain import Toolchains, toolchains
 from tflbuild.storage.digest_cache import walk_files
 from tflbuild.storage.store import Store
 
-PIECE_BYTES = 64 << 20  # of a file, through Ray's object store
+# The size of the chunks in which files are sent through Ray's object store.
+CHUNK_BYTES = 64 << 20
 REQUEST = "input.json"
-BACK = ("output.json", LOG)  # what comes back of a step's folder, beside `outputs/`
+# The files in a step's folder that are sent back in addition to `outputs/`.
+RETURNED_FILES = ("output.json", LOG)
 
-Pieces = list[Any]  # references to the parts of a file, in order
+# References to the chunks of a file in Ray's object store, in order.
+ChunkRefs = list[Any]
 
 
 @dataclass(frozen=True)
 class NodeTask:
-    """A step as a node gets it. `inputs` are (path in the folder, digest); a folder ends in a slash."""
+    """A step as it is sent to a node.
+
+    `inputs` contains (path in the folder, digest) of each file and folder. The path of a folder ends in a slash.
+    """
 
     server: Server
     module: str
@@ -47,47 +53,51 @@ class NodeTask:
 
 @dataclass(frozen=True)
 class NodeTaskResult:
-    """How it ended, and its files: (path in the folder, digest, pieces)."""
+    """The result of a step on a node. `files` contains (path in the folder, digest, chunks) of each file."""
 
     answer: WorkerExit
-    files: tuple[tuple[str, str, Pieces], ...]
+    files: tuple[tuple[str, str, ChunkRefs], ...]
 
 
 class DigestMismatchError(Exception):
-    """Bytes arrived that are not those that were sent."""
+    """A file that arrived with other bytes than were sent."""
 
 
 def describe() -> Toolchains:
-    """What results depend on, on this machine: of tflbuild itself and of every kind of step."""
+    """Return the version of tflbuild and the toolchain of every step kind on this machine."""
     return {"": {"tflbuild": __version__}, **toolchains()}
 
 
 def open_store(root: str) -> Store:
-    """The store of the machine that this runs on."""
+    """Return the store of this machine: in the folder `root`, or the user's store for ""."""
     return Store(Path(root) if root else store_root())
 
 
-def put_file(path: Path) -> Pieces:
-    """A file, into Ray's object store."""
-    pieces = []
+def put_file(path: Path) -> ChunkRefs:
+    """Put a file into Ray's object store, and return the references to its chunks."""
+    chunks = []
     with open(path, "rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            pieces.append(ray.put(piece))
-    return pieces
+        while chunk := file.read(CHUNK_BYTES):
+            chunks.append(ray.put(chunk))
+    return chunks
 
 
-def get_file(pieces: Pieces, path: Path, digest: str) -> None:
-    """A file, out of it. Raises CorruptError when it has another digest."""
+def get_file(chunks: ChunkRefs, path: Path, digest: str) -> None:
+    """Write a file from Ray's object store.
+
+    Raises:
+        DigestMismatchError: The file has another digest.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
-        for piece in pieces:
-            file.write(ray.get(piece))
-    if (found := hash_file(path)) != digest:
-        raise DigestMismatchError(f"{path.name} was {digest[:12]} when it was sent, and {found[:12]} when it came")
+        for chunk in chunks:
+            file.write(ray.get(chunk))
+    if (actual := hash_file(path)) != digest:
+        raise DigestMismatchError(f"{path.name} had the digest {digest[:12]} when sent, and {actual[:12]} on arrival")
 
 
 class _WarmServer:
-    """A worker server (`runtime.worker_server`), and those who wait for its answers."""
+    """A worker server (`runtime.worker_server`) that several threads may use."""
 
     def __init__(self, name: Server, folder: Path) -> None:
         self.server = WorkerServerProcess(name, folder)
@@ -98,7 +108,11 @@ class _WarmServer:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ask(self, module: str, folder: Path, seconds: float | None) -> WorkerExit:
-        """Have one step done. Raises MachineError when the server is gone."""
+        """Run a step and return how it ended.
+
+        Raises:
+            MachineError: The server has ended.
+        """
         answers: SimpleQueue[WorkerExit | MachineError] = SimpleQueue()
         with self._lock:
             if self.gone is not None:
@@ -128,7 +142,7 @@ class _WarmServer:
 
 
 class NodeActor:
-    """The actor of a node: it keeps servers warm from step to step."""
+    """The actor of a node, which keeps the worker servers running between steps."""
 
     def __init__(self, root: str) -> None:
         self.store = open_store(root)
@@ -137,14 +151,19 @@ class NodeActor:
         self._lock = threading.Lock()
 
     def describe(self) -> Toolchains:
+        """Return the version of tflbuild and the toolchains of this node."""
         return describe()
 
     def lacking(self, digests: Sequence[str]) -> list[str]:
-        """The blobs that this node's store has not."""
+        """Return the digests of the blobs that the store of this node lacks."""
         return [digest for digest in digests if not self.store.has(digest)]
 
     def run(self, server: Server, module: str, folder: str, seconds: float | None) -> WorkerExit:
-        """One step, in a child of a warm server. Raises MachineError when the server is gone."""
+        """Run a step in a worker, and return how it ended.
+
+        Raises:
+            MachineError: The worker server has ended.
+        """
         with self._lock:
             warm = self._servers.get(server)
             if warm is None or warm.gone is not None:
@@ -152,27 +171,28 @@ class NodeActor:
         return warm.ask(module, Path(folder), seconds)
 
     def close(self) -> None:
-        """End the servers, and leave nothing behind."""
+        """End the worker servers and remove their folder."""
         with self._lock:
             for warm in self._servers.values():
                 warm.server.close()
             self.scratch.close()
 
 
-def run_step(work: NodeTask, keeper: Any, blobs: Mapping[str, Pieces]) -> NodeTaskResult:
-    """The task: take what came, lay the step out, have it done, send back what it made."""
+def run_step(work: NodeTask, keeper: Any, blobs: Mapping[str, ChunkRefs]) -> NodeTaskResult:
+    """Run a step on this node: store the blobs that were sent, make its folder, run it, and send its outputs back."""
     store = open_store(work.store)
     scratch = store.open_scratch()
     try:
-        for digest, pieces in blobs.items():
+        for digest, chunks in blobs.items():
             path = scratch.folder / digest
-            get_file(pieces, path, digest)
+            get_file(chunks, path, digest)
             store.add_blob(path, digest)
         folder = scratch.folder / work.module
         lay_out(work, folder, store)
-        asked = keeper.run.remote(work.server, work.module, str(folder), work.seconds)
-        answer = asked.future().result()  # ray.get would give this task's CPUs away meanwhile
-        files = [folder / name for name in BACK if (folder / name).exists()]
+        reference = keeper.run.remote(work.server, work.module, str(folder), work.seconds)
+        # ray.get would release the CPUs of this task while it waits.
+        answer = reference.future().result()
+        files = [folder / name for name in RETURNED_FILES if (folder / name).exists()]
         files += walk_files(folder / "outputs")
         sent = [(str(file.relative_to(folder)), hash_file(file), put_file(file)) for file in files]
         return NodeTaskResult(answer, tuple(sent))
@@ -181,16 +201,20 @@ def run_step(work: NodeTask, keeper: Any, blobs: Mapping[str, Pieces]) -> NodeTa
 
 
 def lay_out(work: NodeTask, folder: Path, store: Store) -> None:
-    """The folder that a child finds, its inputs links to blobs. Raises FileNotFoundError where one lacks."""
+    """Make the folder of a step, with links to blobs as inputs.
+
+    Raises:
+        FileNotFoundError: The store of this node lacks a blob.
+    """
     (folder / "inputs").mkdir(parents=True)
     (folder / "outputs").mkdir()
     (folder / REQUEST).write_text(work.request)
     for name, digest in work.inputs:
-        place = folder / "inputs" / name
+        path = folder / "inputs" / name
         if name.endswith("/"):
-            place.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         elif store.has(digest):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(store.blob(digest))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(store.blob(digest))
         else:
             raise FileNotFoundError(f"the node's store lost {digest}")

@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster that take steps: found, held against this machine, watched, counted."""
+"""The pool of Ray nodes that run steps. Nodes are found, compared with this machine, and watched."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ from tflbuild.errors import MachineError
 from tflbuild.resolve.toolchain import differences
 
 WATCH_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0  # without any node that takes steps
-SILENCE_SECONDS = 45.0  # of the cluster itself; after 60 Ray ends this process, without a word to its user
-REST_SECONDS = 15.0  # of a node on which a run was lost, before it is tried again
+# How long a build waits while no node can run steps.
+PATIENCE_SECONDS = 60.0
+# How long the cluster may not answer. After 60 s, Ray ends this process without a message to the user.
+SILENCE_SECONDS = 45.0
+# How long a node is not used after a run on it was lost.
+REST_SECONDS = 15.0
 MOST_NODES = 10_000
-NOT_THERE = ("ModuleNotFoundError", "ImportError", "AttributeError")  # no tflbuild, or one without this room
+# Names of errors on a node that has no tflbuild, or a version without this package.
+NOT_INSTALLED = ("ModuleNotFoundError", "ImportError", "AttributeError")
 FAREWELL_SECONDS = 1.0
-KEEPER_CALLS = 1000  # at once; Ray's CPUs are what bounds the steps of a node
+# How many calls the actor of a node handles at once. The number of steps is limited by the CPUs in Ray.
+KEEPER_CALLS = 1000
 
 
 class NoNodeError(MachineError):
-    """No node of the cluster takes steps."""
+    """A cluster without a node that can run steps."""
 
 
 @dataclass
 class RayNode:
-    """A node that makes the same bytes as this machine. `busy` of its `slots` are taken."""
+    """A node with the same toolchains as this machine. `busy` of its `slots` are in use."""
 
     id: str
     name: str
@@ -42,7 +47,7 @@ class RayNode:
 
 
 class RayNodePool:
-    """What is known of each node, by Ray's id, which no node gets twice."""
+    """The pool of nodes, by their ids in Ray, which are never reused."""
 
     def __init__(self, cluster: Cluster, say: Callable[[dict[str, Any]], None]) -> None:
         self.cluster = cluster
@@ -50,25 +55,33 @@ class RayNodePool:
         self.mine = describe()
         self._change = threading.Condition()
         self._usable: dict[str, RayNode] = {}
-        self._refused: dict[str, str] = {}  # node -> why, for good
-        self._resting: dict[str, float] = {}  # node -> when it may be tried again
+        # Why a node is never used, by its id.
+        self._refused: dict[str, str] = {}
+        # When a node may be used again, by its id.
+        self._resting: dict[str, float] = {}
         self._checking: set[str] = set()
-        self._troubles: dict[str, str] = {}  # name -> what was last wrong
-        self._heard = self._served = time.monotonic()  # when the cluster answered, when a node took steps
+        # The last fault of each node, by its name.
+        self._troubles: dict[str, str] = {}
+        # When the cluster has last answered, and when there was last a usable node.
+        self._heard = self._served = time.monotonic()
         self._slots = 0
         self._total = self._able = 0
         self._keeper = ray.remote(NodeActor)
         threading.Thread(target=self._watch, daemon=True).start()
 
-    # for those who carry steps
+    # methods for the threads of steps
 
     def take(self) -> RayNode:
-        """A slot of the node that has most of its own free. Raises NoNodeError when there is none for too long."""
+        """Reserve a slot on the node with the largest fraction of free slots, and return the node.
+
+        Raises:
+            NoNodeError: There has been no usable node for too long.
+        """
         with self._change:
             while True:
                 free = [node for node in self._usable.values() if node.busy < node.slots]
                 if free:
-                    node = min(free, key=lambda one: one.busy / one.slots)
+                    node = min(free, key=lambda node: node.busy / node.slots)
                     node.busy += 1
                     return node
                 if not self._usable and self._hopeless():
@@ -81,13 +94,13 @@ class RayNodePool:
                 self._change.wait(WATCH_SECONDS)
 
     def give_back(self, node: RayNode) -> None:
-        """The slot is free again."""
+        """Release a slot."""
         with self._change:
             node.busy -= 1
             self._change.notify_all()
 
     def rest(self, node: RayNode, why: str) -> None:
-        """A run was lost there: nothing more goes to it until it answers again."""
+        """Release a slot on which a run was lost, and do not use the node for REST_SECONDS."""
         with self._change:
             node.busy -= 1
             self._troubles[node.name] = why
@@ -95,31 +108,31 @@ class RayNodePool:
             self._drop(node)
 
     def refuse(self, node: RayNode, why: str) -> None:
-        """It cannot be trusted: nothing more goes to it."""
+        """Release a slot, and never use the node again, because it cannot be trusted."""
         with self._change:
             node.busy -= 1
             self._drop(node)
         self._turn_away(node.id, node.name, why)
 
     def silence(self) -> MachineError | None:
-        """What to say when the cluster itself does not answer any more."""
+        """Return the error for a cluster that has not answered for SILENCE_SECONDS, else None."""
         if time.monotonic() - self._heard < SILENCE_SECONDS:
             return None
         return MachineError(
             f"the Ray cluster has not answered for {SILENCE_SECONDS:.0f} s",
             where="executor.address",
-            next_step="what was built is kept; the same command goes on from there when the cluster is back",
+            next_step="run the same command again when the cluster answers; finished steps are kept",
         )
 
     def close(self) -> None:
-        """Let every node tidy up; one that does not answer is left to the next build, which does it then."""
+        """Let every node remove its folder. If a node does not answer, the next build removes it."""
         with self._change:
             keepers = [node.keeper for node in self._usable.values()]
         if keepers:
             farewells = [keeper.close.remote() for keeper in keepers]
             ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_SECONDS)
 
-    # for the watching threads
+    # methods for the threads that watch the cluster
 
     def _hopeless(self) -> bool:
         refused = self._able and len(self._refused) >= self._able and not self._checking
@@ -134,7 +147,7 @@ class RayNodePool:
             self._count()
 
     def _count(self) -> None:
-        """Say how many steps the nodes take, when that has changed."""
+        """Report how many steps the nodes can run at once, if that number has changed."""
         slots = sum(node.slots for node in self._usable.values())
         slots = max(1, slots if self.cluster.slots is None else min(slots, self.cluster.slots))
         if slots != self._slots:
@@ -152,14 +165,15 @@ class RayNodePool:
         while True:
             try:
                 alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-            except Exception:  # it may come back; `silence` counts
+            except Exception:
+                # The cluster may answer again. `silence` limits how long it may not.
                 time.sleep(WATCH_SECONDS)
                 continue
             self._heard = time.monotonic()
             able = {identity: slots for identity, node in alive.items() if (slots := self._slots_of(node))}
             with self._change:
                 self._total, self._able = len(alive), len(able)
-                for node in [one for one in self._usable.values() if one.id not in able]:
+                for node in [node for node in self._usable.values() if node.id not in able]:
                     self._drop(node)
                 self._refused = {identity: why for identity, why in self._refused.items() if identity in able}
                 if self._usable:
@@ -172,9 +186,9 @@ class RayNodePool:
             time.sleep(WATCH_SECONDS)
 
     def _places_left(self) -> int:
-        """How many more nodes are of use: no more than there are slots."""
-        held = len(self._usable) + len(self._checking)
-        return MOST_NODES if self.cluster.slots is None else max(0, self.cluster.slots - held)
+        """Return how many more nodes are needed. With `slots`, no more nodes than slots are used."""
+        count = len(self._usable) + len(self._checking)
+        return MOST_NODES if self.cluster.slots is None else max(0, self.cluster.slots - count)
 
     def _may_be_asked(self, identity: str) -> bool:
         rested = self._resting.get(identity, 0.0) <= time.monotonic()
@@ -182,15 +196,15 @@ class RayNodePool:
         return rested and not known
 
     def _slots_of(self, node: Mapping[str, Any]) -> int:
-        """How many steps a node can hold at once, by all that a step holds of it."""
-        wanted = {"CPU": self.cluster.cpus, "memory": self.cluster.memory, **dict(self.cluster.resources)}
-        has = node["Resources"]
-        return min(int(has.get(name, 0) / amount) for name, amount in wanted.items() if amount)
+        """Return how many steps a node can run at once, by the resources that each step reserves."""
+        per_step = {"CPU": self.cluster.cpus, "memory": self.cluster.memory, **dict(self.cluster.resources)}
+        resources = node["Resources"]
+        return min(int(resources.get(name, 0) / amount) for name, amount in per_step.items() if amount)
 
     def _check(self, identity: str, name: str, slots: int) -> None:
-        """Start a node's keeper and hold what it says against what holds here."""
-        place = NodeAffinitySchedulingStrategy(identity, soft=False)
-        options = {"num_cpus": 0, "max_concurrency": KEEPER_CALLS, "scheduling_strategy": place}
+        """Start the actor of a node, compare its toolchains with those of this machine, and add or refuse the node."""
+        affinity = NodeAffinitySchedulingStrategy(identity, soft=False)
+        options = {"num_cpus": 0, "max_concurrency": KEEPER_CALLS, "scheduling_strategy": affinity}
         try:
             keeper = self._keeper.options(**options).remote(self.cluster.store)
             theirs = ray.get(keeper.describe.remote(), timeout=PATIENCE_SECONDS)
@@ -198,7 +212,7 @@ class RayNodePool:
             lines = [line for line in str(error).split("\n") if line.strip()]
             said = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else "")
             why = f"tflbuild cannot be started there: {said.strip()}"
-            if any(word in said for word in NOT_THERE):
+            if any(word in said for word in NOT_INSTALLED):
                 self._turn_away(identity, name, why)
             with self._change:
                 self._checking.discard(identity)

@@ -1,7 +1,7 @@
-"""The executor's end of a Ray cluster: a process that speaks with Ray, and which steps go there.
+"""Connection of the executor to a Ray cluster.
 
-Ray lives in a process of its own: it ends the one it lives in a minute after its cluster is gone, and prints on its
-standard error.
+Ray runs in a process of its own, because it ends its process a minute after the cluster is gone, and prints to standard
+error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from tflbuild.registry.step_kinds import KINDS
 from tflbuild.storage.store import Store
 
 NAME = "ray"
-BOUND = ("host", "tool")  # parameters that name this machine, or what was found on it
+# Parameters that identify this machine, or a tool on this machine.
+LOCAL_PARAMETERS = ("host", "tool")
 FAREWELL_SECONDS = 3.0
 
 
 class RayCluster:
-    """Where steps go that any machine may do."""
+    """A Ray cluster, which runs the steps whose results do not depend on the machine."""
 
     name = NAME
 
@@ -36,17 +37,20 @@ class RayCluster:
         self._server: RayServer | None = None
 
     def accepts(self, step: Step) -> bool:
-        """Whether a step may run on another machine: not when its key names this one, nor when it reaches out."""
-        bound = bool(step.ties) or any(name in step.params for name in BOUND)
-        return not KINDS[step.kind].network and not bound
+        """Return whether another machine may run a step.
+
+        It may not if the result depends on this machine, or if the step uses the network.
+        """
+        local_only = bool(step.ties) or any(name in step.params for name in LOCAL_PARAMETERS)
+        return not KINDS[step.kind].network and not local_only
 
     @property
     def slots(self) -> int:
-        """Steps at once; one until the cluster has answered."""
+        """Return how many steps may run at once. It is 1 until the cluster has answered."""
         return 1 if self._server is None else self._server.slots
 
     def open(self, store: Store, folder: Path) -> RayServer:
-        """Connect to the cluster; what is wrong with it comes as the first answer."""
+        """Connect to the cluster. A fault of the cluster is reported by the first answer."""
         self._server = RayServer(self.cluster, store, folder)
         return self._server
 
@@ -72,7 +76,7 @@ class RayServer(StepServer):
         return super()._parse_answer(value)
 
     def close(self) -> None:
-        """Let Ray take its leave, which ends what is still at work there; then end the process."""
+        """Let Ray disconnect, which ends running steps on the nodes, and then end the process."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.close()

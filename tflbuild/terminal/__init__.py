@@ -1,1 +1,1 @@
-"""Text for the terminal: escapes and secrets are filtered from all that is printed."""
+"""Text for the terminal: control characters are escaped and secrets are removed in everything that is printed."""

@@ -1,4 +1,4 @@
-"""URLs and what went wrong with them, in words that a person may see."""
+"""URLs and network errors as text without secrets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ LONGEST = 300
 
 
 def public_part(url: str) -> str:
-    """A URL without what may be secret or different the next time: user, query, fragment."""
+    """Return a URL without user, query and fragment, which may be secret or differ from one request to the next."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def innermost(error: BaseException) -> str:
-    """What an exception of requests or urllib3 has at its core, without the addresses of objects around it."""
-    inner = [getattr(error, "reason", None), *error.args, error.__cause__]
-    found = next((one for one in inner if isinstance(one, BaseException)), None)
-    if found is not None:
-        return innermost(found)
+    """Return the text of the innermost cause of an error of requests or urllib3, without addresses of objects."""
+    candidates = [getattr(error, "reason", None), *error.args, error.__cause__]
+    cause = next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)
+    if cause is not None:
+        return innermost(cause)
     text = re.sub(r"^<[^>]*>: |^\w+\(host=[^)]*\): ", "", str(error)) or type(error).__name__
     return text[:LONGEST]

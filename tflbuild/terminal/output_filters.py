@@ -1,4 +1,4 @@
-"""Standard output and error whose text passes filters: what a terminal acts upon is escaped, secrets are hidden."""
+"""Filters for standard output and standard error, which escape control characters and hide secrets."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tflbuild.terminal.text_escaping import show_text
 
 
 class FilteredStream:
-    """A text stream whose `write` changes the text first. All else is that of `inner`."""
+    """A text stream that applies `change` to all text that is written. Other attributes are those of `inner`."""
 
     def __init__(self, inner: TextIO, change: Callable[[str], str]) -> None:
         self.inner = inner
         self.change = change
 
     def write(self, text: str) -> int:
-        """Write the changed text; return the length of what was given."""
+        """Write the changed text, and return the length of the original text."""
         self.inner.write(self.change(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write each line as `write` does."""
+        """Write several lines."""
         for line in lines:
             self.write(line)
 
@@ -31,7 +31,7 @@ class FilteredStream:
 
 
 def install_output_filters() -> None:
-    """Have all that this process prints from now on escaped."""
+    """Escape control characters in everything that this process prints from now on."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, FilteredStream):
@@ -39,7 +39,7 @@ def install_output_filters() -> None:
 
 
 def drawing_stream(stream: Any) -> Any:
-    """Return the stream that takes escape sequences of our own. Its other filters stay."""
+    """Return the stream without the filter that escapes control characters, for tflbuild's own escape sequences."""
     if not isinstance(stream, FilteredStream):
         return stream
     inner = drawing_stream(stream.inner)

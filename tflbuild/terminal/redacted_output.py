@@ -1,4 +1,4 @@
-"""Standard output and error without secrets."""
+"""Removal of secrets from standard output and standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tflbuild.terminal.output_filters import FilteredStream
 
 @contextmanager
 def redacted_output(arguments: Sequence[str]) -> Iterator[None]:
-    """Print nothing that is secret meanwhile. After a fault of ours the traceback is redacted too."""
+    """Hide secrets in everything that is printed while the block runs.
+
+    If the block raises an exception other than SystemExit, secrets stay hidden, so that the traceback has none.
+    """
     use_key(identity_key)
     note_variables(os.environ)
     note_netrc()
