@@ -162,7 +162,7 @@ def test_a_metric_may_read_what_it_declares_and_a_change_of_it_counts(warm):
     warm.write("weights.json", "[6.0]")
     assert value(warm.run(*command)) == 6.0
     done = warm.run(RECIPE, "verify.files=[weights.json]")
-    assert done.code == 2 and "'verify.files' would do nothing" in done.err
+    assert done.code == 2 and "'verify.files' has no effect" in done.err
 
 
 def value(done):

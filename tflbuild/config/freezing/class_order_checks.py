@@ -1,4 +1,4 @@
-"""What a recipe calls its classes: lines of a label file, and class folders. Both say which output is which class."""
+"""Check that label files and class folders name the classes of an output in the same order."""
 
 from __future__ import annotations
 

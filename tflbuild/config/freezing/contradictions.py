@@ -1,4 +1,4 @@
-"""What no recipe can mean: keys that are each right and exclude one another. Found before anything is read."""
+"""Find contradictions: keys that are valid by themselves and exclude one another. Nothing is read for that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ IO_TYPES = {"int8": INTEGER_TYPES, "int4": INTEGER_TYPES, "int16x8": ("int16", "
 
 
 def check(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for the first contradiction. What a search may find is checked when it is a candidate."""
+    """Raise RecipeError for the first contradiction.
+
+    The quantizations of a search are checked when they are candidates.
+    """
     for rule in (
         check_finite,
         check_names,
@@ -37,20 +40,20 @@ def check(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_quantization(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for the first contradiction between the quantization and the rest."""
+    """Raise RecipeError for the first contradiction between the quantization and the rest of the recipe."""
     for rule in (check_engine, check_trained, check_io_types, check_data, check_opset, check_targets):
         rule(recipe, refusals)
 
 
 def check_finite(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """YAML can write .nan and .inf; nothing has a use for them."""
+    """Raise RecipeError for .nan and .inf, which YAML can write and no key accepts."""
     for key, value in leaves(recipe.as_json()).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise refusals.refuse(f"'{key}' is {value}, and must be a finite number", key)
 
 
 def check_engine(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """TFLiteConverter quantizes while it converts, so it needs the original model."""
+    """Check that the engine `converter` has the original model, since TFLiteConverter quantizes while it converts."""
     if recipe.source.kind == "tflite" and recipe.quantization.engine == "converter":
         raise refusals.refuse(
             "engine 'converter' cannot start from a .tflite file",
@@ -60,31 +63,41 @@ def check_engine(recipe: Recipe, refusals: RecipeErrors) -> None:
         )
 
 
-def refuse_values(told: Mapping[str, object], refusals: RecipeErrors, what: str, why: str, next_step: str) -> None:
-    """Raises RecipeError for the first key of `told` that has a value."""
-    key = next((key for key, value in told.items() if value), None)
+def refuse_values(
+    values: Mapping[str, object], refusals: RecipeErrors, problem: str, reason: str, next_step: str
+) -> None:
+    """Raise RecipeError for the first key that has a value.
+
+    Args:
+        values: Keys with their values.
+        refusals: Makes the errors.
+        problem: The predicate of the error's first line.
+        reason: Why the key may not have a value.
+        next_step: How to fix it.
+    """
+    key = next((key for key, value in values.items() if value), None)
     if key is not None:
-        raise refusals.refuse(f"'{key}' {what}", key, why=why, next_step=next_step)
+        raise refusals.refuse(f"'{key}' {problem}", key, why=reason, next_step=next_step)
 
 
 def check_tflite(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """A .tflite is converted already."""
+    """Refuse keys of the conversion for a .tflite source, which is already converted."""
     if recipe.source.kind != "tflite":
         return
-    told = {
+    values = {
         "signature.more": recipe.more_signatures,
         "signature.outputs": recipe.signature.outputs,
         "signature.preprocess": recipe.signature.preprocess,
         "signature.entry": recipe.signature.entry,
         "converter": recipe.converter,
     }
-    why = "it acts while a model is converted, and this one is converted already"
+    reason = "it takes effect while a model is converted, and this one is already converted"
     next_step = "leave it out, or give the original model as the source"
-    refuse_values(told, refusals, "cannot be applied to a .tflite file", why, next_step)
+    refuse_values(values, refusals, "cannot be applied to a .tflite file", reason, next_step)
 
 
 def check_optimize(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Training takes a Keras model, and its one call."""
+    """Check that training has a Keras model, and that the recipe uses the model's own call."""
     if recipe.optimize is None:
         return
     if recipe.source.kind not in ("keras", "function"):
@@ -94,17 +107,17 @@ def check_optimize(recipe: Recipe, refusals: RecipeErrors) -> None:
             why="pruning, clustering and quantization-aware training work on the layers of a Keras model",
             next_step="give the Keras model (source=keras, or source=function that makes it), or optimize=none",
         )
-    told = {
+    values = {
         "signature.more": recipe.more_signatures,
         "signature.entry": recipe.signature.entry,
         "source.fused_lstm": recipe.source.fused_lstm,
     }
-    why = "what is trained is the model's own call, rebuilt in tf_keras"
-    refuse_values(told, refusals, "cannot be combined with optimize", why, "leave it out, or optimize=none")
+    reason = "what is trained is the model's own call, rebuilt in tf_keras"
+    refuse_values(values, refusals, "cannot be combined with optimize", reason, "leave it out, or optimize=none")
 
 
 def check_trained(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """TFLiteConverter follows a model's own quantization nodes, which say int8."""
+    """Check that TFLiteConverter makes int8 from a model with trained ranges, since these are ranges of int8."""
     quantization = recipe.quantization
     if recipe.ranges_trained and quantization.engine == "converter" and quantization.scheme not in ("none", "int8"):
         raise refusals.refuse(
@@ -116,7 +129,7 @@ def check_trained(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_converter(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Operators of the user's own that become Flex ones need Flex."""
+    """Check that Flex operators are allowed if the user's own operators become Flex operators."""
     for name, _ in recipe.converter:
         if name == "experimental_select_user_tf_ops" and not recipe.opset.select_tf:
             raise refusals.refuse(
@@ -127,7 +140,7 @@ def check_converter(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_io_types(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """int8 models have no int16 borders, and int16x8 ones no int8 borders."""
+    """Check that the types of inputs and outputs fit the scheme: int8 models cannot have int16 inputs, for example."""
     quantization = recipe.quantization
     for key in ("input_type", "output_type"):
         value = getattr(quantization, key)
@@ -140,7 +153,7 @@ def check_io_types(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_data(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Activation ranges are measured, never guessed."""
+    """Check that a scheme with calibration, or an algorithm with data, has a representative dataset."""
     if recipe.quantization.calibrated and recipe.dataset is None and not recipe.ranges_trained:
         raise refusals.refuse(
             f"quantization={recipe.quantization.scheme} has no calibration data",
@@ -159,34 +172,34 @@ def check_data(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_opset(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """An op set that confines arithmetic wants the quantization that gives it."""
-    wanted = recipe.opset.arithmetic
-    if wanted != "any" and recipe.quantization.scheme != wanted:
+    """Check that the quantization fits an op set that restricts arithmetic."""
+    arithmetic = recipe.opset.arithmetic
+    if arithmetic != "any" and recipe.quantization.scheme != arithmetic:
         raise refusals.refuse(
-            f"the op set allows {wanted} arithmetic alone, and quantization is {recipe.quantization.scheme}",
+            f"the op set allows {arithmetic} arithmetic alone, and quantization is {recipe.quantization.scheme}",
             "opset",
-            next_step=f"quantization={wanted}, or another op set",
+            next_step=f"quantization={arithmetic}, or another op set",
         )
     for key in ("input_type", "output_type"):
-        if wanted != "any" and getattr(recipe.quantization, key) == "float32":
+        if arithmetic != "any" and getattr(recipe.quantization, key) == "float32":
             raise refusals.refuse(
-                f"the op set allows {wanted} arithmetic alone, and 'quantization.{key}' is float32",
+                f"the op set allows {arithmetic} arithmetic alone, and 'quantization.{key}' is float32",
                 f"quantization.{key}",
                 next_step="an integer type, or another op set",
             )
-    if wanted != "any" and recipe.opset.select_tf:
+    if arithmetic != "any" and recipe.opset.select_tf:
         raise refusals.refuse(
-            f"the op set allows {wanted} arithmetic alone, and TensorFlow (Flex) operators compute in float",
+            f"the op set allows {arithmetic} arithmetic alone, and TensorFlow (Flex) operators compute in float",
             "opset.select_tf",
             next_step="opset.select_tf=false",
         )
-    both = sorted(set(recipe.opset.custom) & set(recipe.opset.deny))
-    if both:
-        raise refusals.refuse(f"the op set both allows and denies {', '.join(both)}", "opset.deny")
+    conflicting = sorted(set(recipe.opset.custom) & set(recipe.opset.deny))
+    if conflicting:
+        raise refusals.refuse(f"the op set both allows and denies {', '.join(conflicting)}", "opset.deny")
 
 
 def check_search(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """A search measures what it builds."""
+    """Check that a search can measure its trials."""
     assert recipe.search is not None
     if recipe.verify.kind == "none":
         raise refusals.refuse(
@@ -205,15 +218,15 @@ def check_search(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def check_gates(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """A limit needs the measurement that it limits."""
+    """Check that every figure with a limit is measured."""
     budget = () if recipe.search is None else recipe.search.budget
-    for place, limits in (("verify.gates", recipe.verify.gates), ("quantization.budget", budget)):
+    for location, limits in (("verify.gates", recipe.verify.gates), ("quantization.budget", budget)):
         for name, _ in limits:
-            check_gate(name, f"{place}.{name}", recipe, refusals)
+            check_gate(name, f"{location}.{name}", recipe, refusals)
 
 
 def check_gate(name: str, key: str, recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for a figure that is not measured."""
+    """Raise RecipeError for a gate whose figure is not measured."""
     side, _, own = name.partition(".")
     if side in METRIC_SIDES:
         names = [metric for metric, _ in recipe.verify.metrics]
@@ -226,8 +239,8 @@ def check_gate(name: str, key: str, recipe: Recipe, refusals: RecipeErrors) -> N
             )
         return
     figure = name.rpartition(".")[2]
-    wanted = "classification" if figure in GATED_ACCURACIES else "parity"
-    if figure not in SIZE_FIGURES and recipe.verify.kind not in ("classification", wanted):
+    required = "classification" if figure in GATED_ACCURACIES else "parity"
+    if figure not in SIZE_FIGURES and recipe.verify.kind not in ("classification", required):
         raise refusals.refuse(
-            f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={wanted}"
+            f"the gate '{name}' is not measured by verify={recipe.verify.kind}", key, next_step=f"use verify={required}"
         )

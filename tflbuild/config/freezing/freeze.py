@@ -1,6 +1,6 @@
-"""Schema -> Recipe: what was composed, cross-checked and made immutable.
+"""Freeze a composed configuration: check it and turn it into an immutable Recipe.
 
-A contradiction is refused here, before anything is read or run.
+Contradictions are refused here, before any input is read and any step runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tflbuild.core.recipe import Recipe
 
 
 class _Freezer:
-    """Makes one recipe; holds only what an error needs to say where."""
+    """Makes one recipe, with errors that name the place of a key."""
 
     def __init__(self, composed: Composed) -> None:
         self.composed = composed
@@ -40,7 +40,10 @@ class _Freezer:
         self.require = self.refusals.require
 
     def check_kinds(self) -> None:
-        """What names an option is chosen with the option, never set by itself."""
+        """Raise RecipeError for a changed key that names the option itself, such as `source.kind`.
+
+        Options are chosen as a whole.
+        """
         verify = self.build.verify
         nodes: dict[str, tuple[str, object]] = {
             "source": ("kind", self.build.source),
@@ -59,7 +62,7 @@ class _Freezer:
                 raise self.refuse(
                     f"'{group}.{field}' cannot be set to '{getattr(node, field)}'",
                     f"{group}.{field}",
-                    why="it goes with the option, whose other keys would not fit",
+                    why="it names the option, whose other keys would not fit",
                     next_step=f"choose the option: {option}={getattr(node, field)}",
                 )
 
@@ -69,13 +72,13 @@ class _Freezer:
             raise self.refuse(
                 f"'{self.composed.name}' cannot be the name of a folder below output_root",
                 "name",
-                next_step="name it without '/' at the start and without '..'; output_root=... chooses another place",
+                next_step="name it without '/' at the start and without '..'; output_root=... names another folder",
             )
 
     def recipe(self) -> Recipe:
         self.check_name()
         self.check_kinds()
-        unread = {one.key for one in self.composed.unused_keys}
+        unused_keys = {unused.key for unused in self.composed.unused_keys}
         recipe = Recipe(
             name=self.composed.name,
             variant=self.composed.variant,
@@ -84,7 +87,7 @@ class _Freezer:
             more_signatures=freeze_more(self.build.signature, self.refusals),
             optimize=freeze_optimize(self.build.optimize, self.refusals),
             opset=freeze_opset(self.build.opset, self.refusals),
-            converter=freeze_converter(self.build.converter, self.refusals, unread),
+            converter=freeze_converter(self.build.converter, self.refusals, unused_keys),
             quantization=freeze_quantization(self.build.quantization, self.refusals),
             search=freeze_search(self.build.quantization, self.refusals),
             dataset=freeze_dataset(self.build.dataset, "dataset", self.refusals),
@@ -96,21 +99,21 @@ class _Freezer:
             output_root=self.build.output_root,
             overrides=self.composed.overrides,
         )
-        self.check_unread()
+        self.check_unused_keys()
         contradictions.check(recipe, self.refusals)
         return recipe
 
-    def check_unread(self) -> None:
-        """Raises RecipeError for a declared key that nothing reads."""
-        for one in self.composed.unused_keys:
-            if not one.used_by_another:
-                raise refuse_unused(one, self.refusals.locations)
+    def check_unused_keys(self) -> None:
+        """Raise RecipeError for a declared key that no variant uses."""
+        for unused in self.composed.unused_keys:
+            if not unused.used_by_another:
+                raise refuse_unused(unused, self.refusals.locations)
 
 
 def freeze(composed: Composed) -> Recipe:
-    """Return the immutable recipe.
+    """Return the immutable recipe of a composed variant.
 
     Raises:
-        RecipeError: for values out of range, contradictions, and declared keys that nothing reads.
+        RecipeError: for values out of range, contradictions, and declared keys that nothing uses.
     """
     return _Freezer(composed).recipe()

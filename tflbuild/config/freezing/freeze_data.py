@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that says what samples are."""
+"""Freeze the sections of a recipe that describe datasets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ Options = dict[str, Json]
 
 
 def freeze_dataset(dataset: schema.DatasetConfig, key: str, refusals: RecipeErrors) -> Dataset | None:
-    """The dataset at `key`, None where there is none; keys that its kind has no use for are left out."""
+    """Return the dataset at `key`, or None without one. Keys that its kind does not use are left out.
+
+    Raises:
+        RecipeError: for a value out of range, and for a path or reference that is not set.
+    """
     if dataset.kind == "none":
         return None
     if dataset.count is not None:
@@ -51,14 +55,17 @@ def freeze_dataset(dataset: schema.DatasetConfig, key: str, refusals: RecipeErro
 
 
 def freeze_synthetic(dataset: schema.SyntheticDataset, key: str, refusals: RecipeErrors) -> Dataset:
-    """Random numbers: a range and a count."""
+    """Return a dataset of random numbers, with their range and count."""
     refusals.require(dataset.low < dataset.high, f"{key}.low", dataset.low, f"below {key}.high, {dataset.high}")
     refusals.require(dataset.count is not None, f"{key}.count", "null", "a number: synthetic data has no end")
     return Dataset(kind=dataset.kind, count=dataset.count, seed=dataset.seed, low=dataset.low, high=dataset.high)
 
 
 def require_folder_label(label: str, key: str, refusals: RecipeErrors) -> None:
-    """Labels of files come from their folders, or there are none."""
+    """Raise RecipeError for a label that is not `folder`: files have no label arrays.
+
+    An empty label means no labels.
+    """
     if label not in ("", BY_FOLDER):
         raise refusals.refuse(
             f"'{key}.label' is '{label}', and files have no arrays to take labels from",
@@ -69,7 +76,7 @@ def require_folder_label(label: str, key: str, refusals: RecipeErrors) -> None:
 
 
 def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: RecipeErrors) -> Options:
-    """Size and numbers of an image folder."""
+    """Return the options of an image folder: classes, normalization and size."""
     require_folder_label(dataset.label, key, refusals)
     refusals.require(0.0 not in dataset.std, f"{key}.std", list(dataset.std), "without zeros: it divides")
     return {
@@ -83,7 +90,7 @@ def image_options(dataset: schema.ImageFolderDataset, key: str, refusals: Recipe
 def size_options(
     dataset: schema.ImageFolderDataset | schema.TfdsDataset, key: str, refusals: RecipeErrors
 ) -> dict[str, Json]:
-    """How images become the input's size."""
+    """Return the options by which images get the size of the input."""
     sized = len(dataset.size) in (0, 2) and all(side >= 1 for side in dataset.size)
     refusals.require(sized, f"{key}.size", list(dataset.size), "[height, width], each at least 1, or empty")
     return {
@@ -95,13 +102,13 @@ def size_options(
 
 
 def tfds_options(dataset: schema.TfdsDataset, key: str, refusals: RecipeErrors) -> Options:
-    """The split, and how its images become the input's size."""
+    """Return the options of a TFDS dataset: its split, and the size of its images."""
     refusals.require(bool(dataset.split), f"{key}.split", "empty", "the name of a split, such as test")
     return {"split": dataset.split, **size_options(dataset, key, refusals)}
 
 
 def csv_options(dataset: schema.CsvDataset, key: str, refusals: RecipeErrors) -> Options:
-    """Columns of a CSV file."""
+    """Return the options of a CSV file: the columns of each input, and the delimiter."""
     refusals.require(len(dataset.delimiter) == 1, f"{key}.delimiter", f"'{dataset.delimiter}'", "one character")
     for name, columns in dataset.columns.items():
         refusals.require(bool(columns), f"{key}.columns.{name}", "empty", "a list of columns")
@@ -112,14 +119,14 @@ def csv_options(dataset: schema.CsvDataset, key: str, refusals: RecipeErrors) ->
 
 
 def tfrecord_options(dataset: schema.TfrecordDataset, key: str, refusals: RecipeErrors) -> Options:
-    """Element types of features that are bytes."""
+    """Return the options of TFRecord files: the element types of features that are raw bytes."""
     for name, dtype in dataset.raw.items():
         refusals.require(dtype in RAW_TYPES, f"{key}.raw.{name}", f"'{dtype}'", f"one of {', '.join(RAW_TYPES)}")
     return {"raw": dict(sorted(dataset.raw.items()))}
 
 
 def audio_options(dataset: schema.AudioFolderDataset, key: str, refusals: RecipeErrors) -> Options:
-    """Rate and length of recordings."""
+    """Return the options of an audio folder: classes, sample rate and length."""
     require_folder_label(dataset.label, key, refusals)
     for name in ("sample_rate", "length"):
         value = getattr(dataset, name)
@@ -128,7 +135,7 @@ def audio_options(dataset: schema.AudioFolderDataset, key: str, refusals: Recipe
 
 
 def call_options(dataset: schema.CallableDataset, key: str, refusals: RecipeErrors) -> Options:
-    """Arguments that JSON can hold."""
+    """Return the arguments of a function that makes the samples. They must be JSON values."""
     arguments = plain_json(dataset.arguments)
     try:
         canonical_json(arguments)

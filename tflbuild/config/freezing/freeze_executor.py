@@ -1,4 +1,4 @@
-"""Schema -> Cluster: where steps run, no part of the recipe."""
+"""Freeze the settings of the cluster that runs steps, which are not part of the recipe."""
 
 from __future__ import annotations
 
@@ -14,28 +14,34 @@ from tflbuild.core.cluster_settings import Cluster
 from tflbuild.errors import RecipeError
 
 VARIABLES = {"executor.address": "RAY_ADDRESS"}
-OWN = ("CPU", "GPU", "memory", "object_store_memory")  # what Ray counts by itself
+# The resources that Ray counts by itself.
+OWN = ("CPU", "GPU", "memory", "object_store_memory")
 
 
 def freeze_executor(composed: Sequence[Composed]) -> Cluster | None:
-    """The cluster of all variants, None where they are built on this machine. Raises RecipeError for what cannot be."""
-    found = [_freeze(one.build.executor, RecipeErrors(one.locations)) for one in composed]
-    for one in composed:
-        _require_own(one, RecipeErrors(one.locations))
-    if any(cluster != found[0] for cluster in found):
+    """Return the cluster of all variants, or None if this machine runs the steps.
+
+    Raises:
+        RecipeError: for settings that are not valid, that differ between variants, or that a file may not set.
+    """
+    clusters = [_freeze(variant.build.executor, RecipeErrors(variant.locations)) for variant in composed]
+    for variant in composed:
+        _require_own(variant, RecipeErrors(variant.locations))
+    if any(cluster != clusters[0] for cluster in clusters):
         raise RecipeError(
             "the variants of a sweep share one executor",
             where=composed[0].locations.find("executor"),
             why="their steps are one plan",
             next_step="give executor, and every key of it, one value",
         )
-    return found[0]
+    return clusters[0]
 
 
 def _require_own(composed: Composed, refusals: RecipeErrors) -> None:
-    """Raise RecipeError for a cluster or a folder of its nodes that a file names.
+    """Raise RecipeError for a cluster, or a folder of its nodes, that a file names.
 
-    A cluster gets all that steps read, and what it answers is unpickled here: whoever names it runs code as the user.
+    A cluster gets all files that steps read, and its answers are unpickled here. So whoever names it runs code as the
+    user.
     """
     executor = composed.build.executor
     if not isinstance(executor, schema.RayExecutor):
@@ -43,10 +49,10 @@ def _require_own(composed: Composed, refusals: RecipeErrors) -> None:
     for key, value in (("executor.address", executor.address), ("executor.store", executor.store)):
         if value and composed.typed.get(key) != value and value != os.environ.get(VARIABLES.get(key, "")):
             raise refusals.refuse(
-                f"'{key}' is not taken from a file",
+                f"'{key}' may not be set in a file",
                 key,
-                why="a cluster is sent what steps read, and what it answers is believed",
-                next_step=f"if you know that cluster, type it: {key}={value}"
+                why="a cluster gets all files that steps read, and its answers are trusted",
+                next_step=f"if you trust that cluster, set it on the command line: {key}={value}"
                 + ("; or set RAY_ADDRESS" if key in VARIABLES else ""),
             )
 
@@ -57,7 +63,7 @@ def _freeze(executor: schema.ExecutorConfig, refusals: RecipeErrors) -> Cluster 
         raise refusals.refuse(
             f"'executor.kind' cannot be set to '{executor.kind}'",
             "executor.kind",
-            why="it goes with the option, whose other keys would not fit",
+            why="it names the option, whose other keys would not fit",
             next_step=f"choose the option: executor={executor.kind}",
         )
     if not isinstance(executor, schema.RayExecutor):

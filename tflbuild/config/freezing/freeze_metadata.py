@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that goes into the artifact as TFLite Metadata."""
+"""Freeze the section of a recipe that becomes TFLite Metadata of the artifact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ UNSAID_AT_ZERO = ("sample_rate", "channels", "default_score")
 
 
 def freeze_metadata(metadata: schema.MetadataConfig, name: str, refusals: RecipeErrors) -> Metadata | None:
-    """What is said, None where nothing is. Raises RecipeError for numbers and files that cannot be meant."""
+    """Return the metadata, or None if all keys have their defaults.
+
+    Raises:
+        RecipeError: for a number out of range, and for a file name that is not valid or not unique.
+    """
     told = _plain(asdict(metadata))
     if not told:
         return None
@@ -61,7 +65,7 @@ def _packed_name(key: str, path: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without what is left at its default: nothing is said there."""
+    """Return the values without those that have their defaults, which mean that nothing is declared."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -81,7 +85,7 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _described(value: Any, names: dict[str, str], place: str) -> Json:
-    """The same with every file by its name in the artifact."""
+    """Return the values with every file path replaced by the file's name in the artifact."""
     if isinstance(value, dict):
         return {name: _described(one, names, f"{place}.{name}") for name, one in value.items()}
     return names.get(place, value)

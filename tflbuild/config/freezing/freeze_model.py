@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the half that says what the model is: source, signatures, op set, converter."""
+"""Freeze the sections of a recipe that describe the model: source, signatures, op set, converter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ CHOICES = {
 
 
 def freeze_source(source: schema.SourceConfig, refusals: RecipeErrors) -> Source:
-    """The source, its pin and its references checked for form."""
+    """Return the source, with its digest and its references checked for their form.
+
+    Raises:
+        RecipeError: for a source without a locator, and for a digest or reference that is not valid.
+    """
     pinned = source.sha256.lower()
     if pinned:
         hexadecimal = bool(re.fullmatch(r"[0-9a-f]{64}", pinned))
@@ -48,18 +52,18 @@ def freeze_source(source: schema.SourceConfig, refusals: RecipeErrors) -> Source
 
 
 def require_read(source: schema.SourceConfig, refusals: RecipeErrors) -> None:
-    """What names the model is not empty, and nothing is set that no one would read."""
+    """Raise RecipeError for an empty locator of the model, and for files that nothing would use."""
     locator = LOCATORS.get(source.kind, "path")
     if source.kind != "function":  # a reference is held to its form
         refusals.require(bool(getattr(source, locator)), f"source.{locator}", "empty", "set")
     if isinstance(source, schema.KerasSource) and source.files and not source.custom_objects:
         raise refusals.refuse(
-            f"'source.files' would not be read by source={source.kind}", "source.files", next_step="leave it out"
+            f"'source.files' is not used by source={source.kind}", "source.files", next_step="leave it out"
         )
 
 
 def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], refusals: RecipeErrors) -> Source:
-    """A call: its reference, and arguments that JSON can hold."""
+    """Return a source that is a function call. Its arguments must be JSON values."""
     require_reference(source.call, "source.call", refusals)
     arguments = plain_json(source.arguments)
     try:
@@ -82,12 +86,12 @@ def freeze_function(source: schema.FunctionSource, common: Mapping[str, Any], re
 
 
 def require_reference(text: str, key: str, refusals: RecipeErrors) -> None:
-    """`file.py:name` or `module:name`."""
+    """Raise RecipeError for a text other than `file.py:name` or `module:name`."""
     refusals.require(bool(REFERENCE.fullmatch(text)), key, f"'{text}'", "'file.py:name' or 'module:name'")
 
 
 def freeze_signature(key: str, entry: schema.SignatureBaseConfig, place: str, refusals: RecipeErrors) -> Signature:
-    """One entry point; `place` is its key in the recipe."""
+    """Return one signature. `place` is its key in the recipe."""
     refusals.require(bool(key), f"{place}.key", "empty", "a name")
     if entry.batch is not None:
         refusals.require(entry.batch >= 1, f"{place}.batch", entry.batch, "at least 1, or null")
@@ -111,7 +115,7 @@ def freeze_signature(key: str, entry: schema.SignatureBaseConfig, place: str, re
 
 
 def freeze_preprocess(name: str, one: schema.PreprocessConfig, place: str, refusals: RecipeErrors) -> Preprocess:
-    """One input's preprocessing."""
+    """Return the preprocessing of one input."""
     refusals.require(bool(one.mean), f"{place}.mean", one.mean, "one number, or one a channel")
     divides = bool(one.std) and 0.0 not in one.std
     refusals.require(divides, f"{place}.std", one.std, "one number, or one a channel, and none of them 0")
@@ -132,7 +136,7 @@ def freeze_preprocess(name: str, one: schema.PreprocessConfig, place: str, refus
 
 
 def freeze_more(signature: schema.SignatureConfig, refusals: RecipeErrors) -> tuple[Signature, ...]:
-    """The further signatures, by name."""
+    """Return the further signatures, sorted by name."""
     if signature.key in signature.more:
         raise refusals.refuse(
             f"the signature '{signature.key}' is declared twice",
@@ -145,7 +149,7 @@ def freeze_more(signature: schema.SignatureConfig, refusals: RecipeErrors) -> tu
 
 
 def freeze_opset(opset: schema.OpsetConfig, refusals: RecipeErrors) -> Opset:
-    """The op set; a runtime is named by its version."""
+    """Return the op set. A runtime must be named by its version."""
     if opset.max_runtime:
         written = refusals.locations.written("opset.max_runtime")
         if re.fullmatch(r"\d+\.\d+", written) and written != opset.max_runtime:
@@ -182,7 +186,7 @@ def freeze_opset(opset: schema.OpsetConfig, refusals: RecipeErrors) -> Opset:
 def freeze_converter(
     converter: schema.Converter, refusals: RecipeErrors, unread: Collection[str] = ()
 ) -> tuple[tuple[str, Json], ...]:
-    """Return the options that were set, by name, without the `unread` ones."""
+    """Return the converter options that were set, sorted by name, without the unused ones."""
     told: list[tuple[str, Json]] = []
     for name, value in vars(converter).items():
         if value is None or value == []:

@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that says how the model is trained before it is converted."""
+"""Freeze the section of a recipe that describes training before conversion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ HALF = 0.5
 
 
 def freeze_optimize(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> Optimize | None:
-    """What is done before conversion, None where nothing is. Raises RecipeError for what cannot be trained."""
+    """Return the training before conversion, or None without steps.
+
+    Raises:
+        RecipeError: for steps in a wrong order, missing samples or labels, and numbers out of range.
+    """
     steps = tuple(step.value for step in optimize.steps)
     if not steps:
         return None
@@ -56,7 +60,7 @@ def freeze_optimize(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> 
 
 
 def require_numbers(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> None:
-    """Every number inside its range."""
+    """Raise RecipeError for a number out of range."""
     for name in ("epochs", "batch"):
         value = getattr(optimize, name)
         refusals.require(value >= 1, f"optimize.{name}", value, "at least 1")
@@ -68,7 +72,7 @@ def require_numbers(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> 
 
 
 def pruned_share(optimize: schema.OptimizeConfig, refusals: RecipeErrors) -> float:
-    """The share of zeros; two of four is one half."""
+    """Return the fraction of weights that pruning sets to zero. The pattern two_of_four means one half."""
     if "sparsity" in type(optimize).unused:
         return HALF
     if optimize.pattern is schema.Pattern.two_of_four and optimize.sparsity != HALF:

@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that says how the model is quantized."""
+"""Freeze the section of a recipe that describes the quantization, or its search."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ BLOCKWISE = ("dynamic_int4",)
 
 
 def freeze_quantization(quantization: schema.QuantizationConfig, refusals: RecipeErrors) -> Quantization:
-    """The scheme with what refines it. Raises RecipeError for what its engine cannot do."""
+    """Return the scheme with its refinements.
+
+    Raises:
+        RecipeError: for a combination that the engine cannot quantize.
+    """
     if quantization.scheme == BY_TARGET:
         raise refusals.refuse(
             "quantization=by_target has no target to go by",
             "quantization",
-            next_step="choose them: target=[cpu,gpu,tflm]; a sweeper that finds its jobs as it goes takes a scheme",
+            next_step="choose targets: target=[cpu,gpu,tflm]; a sweeper that chooses jobs as it runs needs a scheme",
         )
     rules = tuple(freeze_rule(index, rule, refusals) for index, rule in enumerate(quantization.rules))
-    unread = set(type(quantization).unused)
+    unused_keys = set(type(quantization).unused)
     schemes = {quantization.scheme, *(rule.scheme for rule in rules)} & SCHEMES.keys()
     if not any(SCHEMES[scheme].weights in (4, 8) for scheme in schemes):
-        unread.add("algorithm")
+        unused_keys.add("algorithm")
     common: dict[str, Any] = {
         "scheme": quantization.scheme,
-        **({} if "engine" in unread else {"engine": quantization.engine.value}),
-        **({} if "algorithm" in unread else {"algorithm": quantization.algorithm.value}),
-        **({} if "granularity" in unread else {"granularity": quantization.granularity.value}),
+        **({} if "engine" in unused_keys else {"engine": quantization.engine.value}),
+        **({} if "algorithm" in unused_keys else {"algorithm": quantization.algorithm.value}),
+        **({} if "granularity" in unused_keys else {"granularity": quantization.granularity.value}),
     }
     if common.get("engine") == "converter":
         require_plain(quantization, rules, refusals)
@@ -44,7 +48,7 @@ def freeze_quantization(quantization: schema.QuantizationConfig, refusals: Recip
             why="kernels take blockwise weights in int4 alone, and with float activations",
             next_step="quantization=dynamic_int4, or granularity=per_channel",
         )
-    refined = Quantization(**common, rules=() if "rules" in unread else rules)
+    refined = Quantization(**common, rules=() if "rules" in unused_keys else rules)
     require_algorithm(refined, refusals)
     calibration = freeze_calibration(
         getattr(quantization, "calibration", schema.CalibrationConfig()), refined, refusals
@@ -56,13 +60,17 @@ def freeze_quantization(quantization: schema.QuantizationConfig, refusals: Recip
         rules=refined.rules,
         input_type=quantization.input_type.value,
         output_type=quantization.output_type.value,
-        symmetric=quantization.symmetric and "symmetric" not in unread,
+        symmetric=quantization.symmetric and "symmetric" not in unused_keys,
         calibration=calibration,
     )
 
 
 def freeze_search(quantization: schema.QuantizationConfig, refusals: RecipeErrors) -> Search | None:
-    """What `quantization=auto` may try, and what must hold. Raises RecipeError for what leaves nothing to try."""
+    """Return the search of `quantization=auto`: the schemes, algorithms and methods to try, and the budget.
+
+    Raises:
+        RecipeError: for a search without a scheme, an algorithm, a method or a budget.
+    """
     if not isinstance(quantization, schema.AutoQuantization):
         return None
     schemes = tuple(
@@ -79,7 +87,7 @@ def freeze_search(quantization: schema.QuantizationConfig, refusals: RecipeError
         raise refusals.refuse(
             "quantization=auto has no budget",
             "quantization.budget",
-            why="it looks for the best artifact that stays within limits",
+            why="it searches for the best artifact within limits",
             next_step="quantization.budget.top1_drop=0.005, or quantization.budget.snr_db=40",
         )
     return Search(
@@ -87,8 +95,8 @@ def freeze_search(quantization: schema.QuantizationConfig, refusals: RecipeError
         confidence=freeze_confidence(quantization.budget, budget, "quantization.budget", refusals),
         objective=quantization.objective.value,
         schemes=schemes,
-        algorithms=tuple(dict.fromkeys(one.value for one in quantization.algorithms)),
-        methods=tuple(dict.fromkeys(one.value for one in quantization.methods)),
+        algorithms=tuple(dict.fromkeys(algorithm.value for algorithm in quantization.algorithms)),
+        methods=tuple(dict.fromkeys(method.value for method in quantization.methods)),
         trials=quantization.trials,
         samples=quantization.samples,
         input_type=quantization.input_type.value,
@@ -97,27 +105,31 @@ def freeze_search(quantization: schema.QuantizationConfig, refusals: RecipeError
     )
 
 
-def freeze_scheme(name: str, key: str, refusals: RecipeErrors, what: str = "") -> str:
-    """Our own name of a scheme. Raises RecipeError for one that there is not."""
+def freeze_scheme(name: str, key: str, refusals: RecipeErrors, context: str = "") -> str:
+    """Return tflbuild's name of a scheme.
+
+    Raises:
+        RecipeError: for an unknown scheme.
+    """
     if name not in NAMES:
-        raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{what}{nearest(name, NAMES)}")
+        raise refusals.refuse(f"'{name}' is no scheme", key, why=f"{context}{nearest(name, NAMES)}")
     return NAMES[name]
 
 
-def refuse_unread(name: str, scheme: str, refusals: RecipeErrors) -> RecipeError:
-    """The error for a key that would do nothing."""
+def refuse_unused_key(name: str, scheme: str, refusals: RecipeErrors) -> RecipeError:
+    """Return the error for a key that has no effect."""
     return refusals.refuse(
-        f"'quantization.{name}' would not be read by quantization={scheme}",
+        f"'quantization.{name}' is not used by quantization={scheme}",
         f"quantization.{name}",
-        next_step="leave it out, or choose a scheme that it refines",
+        next_step="leave it out, or choose a scheme with integer weights",
     )
 
 
 def require_algorithm(refined: Quantization, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for an algorithm that the LiteRT quantizer has not for such weights."""
+    """Raise RecipeError for an algorithm that the LiteRT quantizer does not have for such weights."""
     schemes = {refined.scheme, *(rule.scheme for rule in refined.rules)}
     if refined.algorithm != "min_max" and not any(SCHEMES[scheme].weights in (4, 8) for scheme in schemes):
-        raise refuse_unread("algorithm", refined.scheme, refusals)
+        raise refuse_unused_key("algorithm", refined.scheme, refusals)
     if refined.algorithm == "oscar" and not any(SCHEMES[scheme].mode == "dynamic" for scheme in schemes):
         raise refusals.refuse(
             f"quantization={refined.scheme} cannot have its weights chosen by oscar",
@@ -134,7 +146,7 @@ def require_algorithm(refined: Quantization, refusals: RecipeErrors) -> None:
 
 
 def freeze_rule(index: int, rule: schema.QuantizationRuleConfig, refusals: RecipeErrors) -> QuantizationRule:
-    """One exception: something to match by, and a scheme that there is."""
+    """Return a quantization rule. It must match by name or operator, and name an existing scheme."""
     key = f"quantization.rules.{index}"
     if not rule.match and not rule.op:
         raise refusals.refuse(
@@ -155,17 +167,17 @@ def freeze_rule(index: int, rule: schema.QuantizationRuleConfig, refusals: Recip
 def freeze_calibration(
     calibration: schema.CalibrationConfig, refined: Quantization, refusals: RecipeErrors
 ) -> Calibration | None:
-    """How ranges are found, where any are."""
+    """Return how activation ranges are measured, or None for a scheme without calibration."""
     if not refined.calibrated:
         return None
-    place = "quantization.calibration"
+    location = "quantization.calibration"
     inside = 50 < calibration.percentile <= 100
-    refusals.require(inside, f"{place}.percentile", calibration.percentile, "above 50 and at most 100")
-    refusals.require(0 < calibration.smoothing < 1, f"{place}.smoothing", calibration.smoothing, "between 0 and 1")
+    refusals.require(inside, f"{location}.percentile", calibration.percentile, "above 50 and at most 100")
+    refusals.require(0 < calibration.smoothing < 1, f"{location}.smoothing", calibration.smoothing, "between 0 and 1")
     if refined.engine == "converter" and calibration.method is not schema.Method.min_max:
         raise refusals.refuse(
             f"engine 'converter' cannot calibrate by '{calibration.method.value}'",
-            f"{place}.method",
+            f"{location}.method",
             why="TFLiteConverter has a calibrator of its own, which takes minimum and maximum",
             next_step="use quantization.engine=litert, or quantization.calibration.method=min_max",
         )

@@ -1,8 +1,8 @@
-"""Schema -> Shared: the store that is shared with others, no part of the recipe.
+"""Freeze the settings of the remote cache, which are not part of the recipe.
 
-Whose wish it is decides what it may do. What the command line or the user's variables name is the user's own. What a
-recipe names (or a file that it includes) is used once the user has agreed to it, and may hold no interpolation: its
-value would be sent to that host.
+Who names the cache decides what it may do. A cache that the command line or the environment variables name is the
+user's own. A cache that a recipe (or a file that it includes) names is used once the user has confirmed it. Its address
+may not contain an interpolation, since the value would be sent to that host.
 """
 
 from __future__ import annotations
@@ -20,33 +20,44 @@ from tflbuild.errors import RecipeError, UsageError, nearest
 
 VARIABLES = {"store.remote": "TFLBUILD_REMOTE", "store.push": "TFLBUILD_PUSH"}
 INTERPOLATION = "${"
-CONFIRMING = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "benchmark")  # commands with recipes
+# The commands that take a recipe.
+CONFIRMING = ("build", "plan", "explain", "doctor", "sensitivity", "advise", "benchmark")
 
 
 def freeze_store(composed: Sequence[Composed]) -> RemoteCacheSettings | None:
-    """The shared store of all variants, None where none is named. Raises RecipeError for one that cannot be."""
-    found = [_freeze(one) for one in composed]
-    if any(shared != found[0] for shared in found):
+    """Return the settings of the remote cache that all variants use, or None without one.
+
+    Raises:
+        RecipeError: for settings that are not valid, or that differ between variants.
+    """
+    settings = [_freeze(variant) for variant in composed]
+    if any(shared != settings[0] for shared in settings):
         raise RecipeError(
             "the variants of a sweep share one store",
             where=composed[0].locations.find("store"),
             why="what is shared is asked once for all of them",
             next_step="give store.remote and store.push one value each",
         )
-    return found[0]
+    return settings[0]
 
 
-def confirm_store(verb: str, overrides: Sequence[str], *, multirun: bool) -> None:
-    """Write down that the user agrees to the store that a recipe names. Raises UsageError where none is named."""
-    if verb not in CONFIRMING:
-        raise UsageError(f"--trust-store does not go with {verb}", where="command line", next_step="build the recipe")
+def confirm_store(command: str, overrides: Sequence[str], *, multirun: bool) -> None:
+    """Record that the user trusts the remote cache that a recipe names.
+
+    Raises:
+        UsageError: if no recipe of the command names one.
+    """
+    if command not in CONFIRMING:
+        raise UsageError(
+            f"--trust-store does not go with {command}", where="command line", next_step="build the recipe"
+        )
     composed = compose(list(overrides), multirun=multirun)
-    named = [one for one in composed if one.build.store.remote and not _is_own_remote(one)]
-    for one in named:
-        shared = _freeze(one)
+    recipe_caches = [variant for variant in composed if variant.build.store.remote and not _is_own_remote(variant)]
+    for variant in recipe_caches:
+        shared = _freeze(variant)
         assert shared is not None
-        confirm(_uses(one), shared.origin)
-    if not named:
+        confirm(_uses(variant), shared.origin)
+    if not recipe_caches:
         raise UsageError(
             "--trust-store has nothing to confirm",
             where="command line",
@@ -56,14 +67,14 @@ def confirm_store(verb: str, overrides: Sequence[str], *, multirun: bool) -> Non
 
 
 def note_unconfirmed(shared: RemoteCacheSettings | None) -> list[str]:
-    """What to say of a store that is not used as the recipe asks."""
+    """Return a warning about a remote cache that is not used as the recipe asks, if the user has not confirmed it."""
     if shared is None or not shared.unconfirmed:
         return []
     if shared.usable:
-        told = f"sends nothing to the shared store {shared.origin}, which {shared.where} asks for"
+        refusal = f"sends nothing to the shared store {shared.origin}, which {shared.where} asks for"
     else:
-        told = f"does not use the shared store {shared.origin} of {shared.where}"
-    return [f"warning: this build {told}: you have not confirmed it; if you trust it, add --trust-store once"]
+        refusal = f"does not use the shared store {shared.origin} of {shared.where}"
+    return [f"warning: this build {refusal}: you have not confirmed it; if you trust it, add --trust-store once"]
 
 
 def _freeze(composed: Composed) -> RemoteCacheSettings | None:
@@ -72,15 +83,15 @@ def _freeze(composed: Composed) -> RemoteCacheSettings | None:
         if store.push and ("store.remote" not in composed.typed or "store.push" in composed.typed):
             raise RecipeError(
                 "store.push=true has nowhere to push to",
-                where=_place("store.push", composed),
+                where=_locate("store.push", composed),
                 next_step="name the shared store: store.remote=https://HOST/PATH",
             )
         return None
-    if why := _wrong(store.remote):
+    if reason := _find_url_fault(store.remote):
         raise RecipeError(
-            f"'{_shown(store.remote)}' names no shared store",
-            where=_place("store.remote", composed).replace(store.remote, _shown(store.remote)),
-            why=why,
+            f"'{_hide_user(store.remote)}' names no shared store",
+            where=_locate("store.remote", composed).replace(store.remote, _hide_user(store.remote)),
+            why=reason,
             next_step=f"{', '.join(f'{scheme}://' for scheme in SCHEMES)} and what follows: a host or a bucket, a path",
         )
     if not store.seconds > 0:
@@ -96,12 +107,16 @@ def _freeze(composed: Composed) -> RemoteCacheSettings | None:
         push=store.push and "push" not in unconfirmed,
         seconds=store.seconds,
         unconfirmed=unconfirmed,
-        where=_place("store.remote", composed),
+        where=_locate("store.remote", composed),
     )
 
 
 def _uses(composed: Composed) -> tuple[Use, ...]:
-    """What the recipe wants the store for and the user did not ask for. Raises RecipeError for an interpolation."""
+    """Return the uses of the remote cache that the recipe asks for and the user did not set.
+
+    Raises:
+        RecipeError: for an interpolation in the address that a recipe names.
+    """
     own_remote = _is_own_remote(composed)
     if not own_remote and INTERPOLATION in composed.written_store.get("remote", INTERPOLATION):
         raise RecipeError(
@@ -119,27 +134,27 @@ def _uses(composed: Composed) -> tuple[Use, ...]:
 
 
 def _is_own_remote(composed: Composed) -> bool:
-    """Whether the user named the store: on the command line or with the variable."""
+    """Return whether the user named the remote cache: on the command line or with the environment variable."""
     typed = composed.typed.get("store.remote")
     if typed is not None and typed == composed.written_store.get("remote"):
         return True
     return composed.build.store.remote == os.environ.get(VARIABLES["store.remote"])
 
 
-def _place(key: str, composed: Composed) -> str:
-    """The key, with the variable that sets it where nothing else does."""
-    place = composed.locations.find(key)
-    return f"{key}, from the variable {VARIABLES[key]}" if place == key else place
+def _locate(key: str, composed: Composed) -> str:
+    """Return where a key is written, or the environment variable that sets it."""
+    location = composed.locations.find(key)
+    return f"{key}, from the variable {VARIABLES[key]}" if location == key else location
 
 
-def _shown(url: str) -> str:
-    """A URL, however wrong, without the password that may be in it."""
+def _hide_user(url: str) -> str:
+    """Return a URL without the user and the password, even if the URL is not valid."""
     scheme, mark, rest = url.rpartition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
-def _wrong(url: str) -> str:
-    """Why a URL cannot be that of a shared store, "" where it can."""
+def _find_url_fault(url: str) -> str:
+    """Return why a URL cannot be that of a remote cache, or ""."""
     scheme, mark, _ = url.partition("://")
     if not mark:
         return "it has no scheme"

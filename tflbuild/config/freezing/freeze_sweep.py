@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that says what a sweep is judged by; and what the variants of one have in common."""
+"""Freeze the objectives of a sweep, and check that its variants have the same ones."""
 
 from __future__ import annotations
 
@@ -26,29 +26,38 @@ FIGURES = (*SIZE_FIGURES, *WORST_OF_OUTPUTS, *ACCURACIES, *LATENCIES)
 def freeze_objectives(
     sweep: schema.SweepConfig, metrics: Collection[str], refusals: RecipeErrors
 ) -> tuple[Objective, ...]:
-    """The objectives in their order; `metrics` are the user's own by name. Raises RecipeError for what is no figure."""
+    """Return the objectives of a sweep in their order.
+
+    Args:
+        sweep: The section `sweep` of the recipe.
+        metrics: The names of the user's own metrics.
+        refusals: Makes the errors.
+
+    Raises:
+        RecipeError: for a text that is not an objective, and for an unknown figure.
+    """
     frozen: list[Objective] = []
-    for told in sweep.objectives:
-        figure, _, direction = told.rpartition(":")
+    for text in sweep.objectives:
+        figure, _, direction = text.rpartition(":")
         if direction not in DIRECTIONS or not figure:
             raise refusals.refuse(
-                f"'{told}' is no objective",
+                f"'{text}' is no objective",
                 KEY,
-                why="an objective is a figure, a colon and the side that is better",
+                why="an objective is a figure, a colon and the better direction",
                 next_step=f"{figure or direction}:min or {figure or direction}:max",
             )
         require_figure(figure, metrics, refusals)
-        if figure in [one.figure for one in frozen]:
+        if figure in [objective.figure for objective in frozen]:
             raise refusals.refuse(f"'{figure}' is an objective twice", KEY, next_step="name it once")
         frozen.append(Objective(figure, direction))
     return tuple(frozen)
 
 
 def require_figure(figure: str, metrics: Collection[str], refusals: RecipeErrors) -> None:
-    """Raises RecipeError for what nothing measures under that name."""
-    known = [*FIGURES, *(f"metrics.{name}" for name in metrics)]
+    """Raise RecipeError for a figure that nothing measures."""
+    figures = [*FIGURES, *(f"metrics.{name}" for name in metrics)]
     output, _, last = figure.removeprefix("outputs.").rpartition(".")
-    if figure in known or (figure.startswith("outputs.") and output and last in WORST_OF_OUTPUTS):
+    if figure in figures or (figure.startswith("outputs.") and output and last in WORST_OF_OUTPUTS):
         return
     target, own = split_target(figure)
     if target and is_reported(own):
@@ -60,11 +69,11 @@ def require_figure(figure: str, metrics: Collection[str], refusals: RecipeErrors
             KEY,
             next_step=f"{having[0]}, if that one is meant" if having else f"TARGET.{figure}",
         )
-    names = [one.partition(".")[2] for one in list_figure_names(target)] if target else known
+    names = [one.partition(".")[2] for one in list_figure_names(target)] if target else figures
     raise refusals.refuse(
         f"'{figure}' is no figure that is measured",
         KEY,
-        why=nearest(figure, [*known, *list_figure_names(), *list_figure_names(target)] if target else known),
+        why=nearest(figure, [*figures, *list_figure_names(), *list_figure_names(target)] if target else figures),
         next_step=f"known of {f'target={target}' if is_profile(target) else 'targets'}: {', '.join(names)}"
         if target
         else f"choose one of: {', '.join(names)}, or outputs.NAME.snr_db for one output, or TARGET.FIGURE",
@@ -78,20 +87,29 @@ def require_same_objectives(
     *,
     complete: bool = True,
 ) -> None:
-    """Raises RecipeError for variants of a sweep with different objectives, and for one that none of them measures.
+    """Check the objectives of a sweep.
 
-    `to_prove` says what to install where a target can only be held against rules here, "" where it can be proven.
-    Not `complete`: others follow, which may measure what these do not.
+    Args:
+        recipes: The recipes of the sweep so far.
+        locations: Where the keys of each recipe are written.
+        to_prove: Returns what must be installed so that a target is proven here, or "".
+        complete: False if further recipes follow, which may measure other figures.
+
+    Raises:
+        RecipeError: for recipes with different objectives, and for an objective that no recipe measures.
     """
-    aims = list(dict.fromkeys(recipe.objectives for recipe in recipes))
-    if len(aims) > 1:
+    lists = list(dict.fromkeys(recipe.objectives for recipe in recipes))
+    if len(lists) > 1:
         raise RecipeError(
             "the variants of this sweep have different objectives",
             where=locations[0].find(KEY),
-            why="\n".join(", ".join(one.text for one in aim) or "none, so accuracy and bytes" for aim in aims),
+            why="\n".join(
+                ", ".join(objective.text for objective in objectives) or "none, so accuracy and bytes"
+                for objectives in lists
+            ),
             next_step="one list for all of them, on the command line: sweep.objectives=[...]",
         )
-    for objective in aims[0] if aims and complete else ():
+    for objective in lists[0] if lists and complete else ():
         if split_target(objective.figure)[0]:
             require_reported(objective.figure, recipes, locations[0].find(KEY), to_prove)
             continue
@@ -100,13 +118,13 @@ def require_same_objectives(
             raise RecipeError(
                 f"no variant of this sweep measures '{objective.figure}'",
                 where=locations[0].find(KEY),
-                why=f"it takes {needed[0]}",
+                why=f"it needs {needed[0]}",
                 next_step="add that, or leave the objective out",
             )
 
 
 def require_reported(figure: str, recipes: Sequence[Recipe], where: str, to_prove: Callable[[Target], str]) -> None:
-    """Raises RecipeError for a target's figure that no variant will have: no such target, no such figure, no proof."""
+    """Raise RecipeError for a target's figure that no variant has: the target, the figure or the proof is missing."""
     name, own = split_target(figure)
     every = {target.name: target for recipe in recipes for target in recipe.targets}
     having = [target for recipe in recipes for target in recipe.targets if target.name == name]
@@ -119,24 +137,24 @@ def require_reported(figure: str, recipes: Sequence[Recipe], where: str, to_prov
             why=nearest(name, every) if every else "none of them has a target",
             next_step=f"{f'target={name}' if is_profile(name) else 'one of their targets'}, or leave the objective out",
         )
-    known = list(dict.fromkeys(one for target in having for one in list_target_figures(target, proves=True)))
-    if own not in known:
+    figures = list(dict.fromkeys(one for target in having for one in list_target_figures(target, proves=True)))
+    if own not in figures:
         raise RecipeError(
             f"target={name} reports no '{own}'",
             where=where,
-            why=nearest(own, known).partition("known: ")[0],
-            next_step=f"known of it: {', '.join(known)}" if known else "leave the objective out",
+            why=nearest(own, figures).partition("known: ")[0],
+            next_step=f"known of it: {', '.join(figures)}" if figures else "leave the objective out",
         )
     raise RecipeError(
         f"no variant of this sweep measures '{figure}'",
         where=where,
-        why=f"it is had by proving the target, which nothing here can: rules tell {', '.join(COUNTED)} at most",
+        why=f"the target must be proven for it, which this machine cannot: rules report {', '.join(COUNTED)} only",
         next_step=to_prove(having[0]),
     )
 
 
 def missing_measurement(recipe: Recipe, figure: str) -> str:
-    """What a variant lacks for a figure to be measured; "" where it has it."""
+    """Return the option that a recipe needs to measure a figure, or "" if it measures the figure."""
     if figure in LATENCIES:
         return "" if recipe.benchmark.kind == "host" else "benchmark=host"
     if figure in ACCURACIES:

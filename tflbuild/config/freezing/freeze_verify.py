@@ -1,4 +1,4 @@
-"""Schema -> Recipe, the part that says what is measured and what must hold."""
+"""Freeze the section of a recipe that describes what is measured, and its gates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tflbuild.core.gates import GATED_ACCURACIES, METRIC_SIDES, SIZE_FIGURES, Li
 from tflbuild.core.recipe import Verify
 
 NOT_LIMITS = ("outputs", "at_least", "at_most", "confidence")
-SNR_CEILING_DB = 200.0  # of identical outputs, as `steps.verification.parity_figures` reports it
+# The SNR of identical outputs, as `steps.verification.parity_figures` reports it.
+SNR_CEILING_DB = 200.0
 SHARE = (0.0, 1.0, "a share from 0 to 1")
 ERROR = (0.0, math.inf, "at least 0")
 SIZE = (1.0, math.inf, "at least 1")
@@ -25,7 +26,8 @@ ALWAYS_MET = {
     "cosine": (-1.0, "no cosine is below -1", "0.99"),
     "snr_db": (-SNR_CEILING_DB, f"ratios are reported from -{SNR_CEILING_DB:g} dB on", "30"),
 }
-POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or never
+# Minimum, maximum and their text. A limit outside of them would always or never be met.
+POSSIBLE = {
     "top1_drop": (-1.0, 1.0, "a share from -1 to 1 (0.01 is one point)"),
     "top1": SHARE,
     "agreement": SHARE,
@@ -38,7 +40,11 @@ POSSIBLE = {  # least, most, in words; a limit beyond them would hold always, or
 
 
 def freeze_verify(verify: schema.VerifyConfig, refusals: RecipeErrors) -> Verify:
-    """What is measured, on what, against which limits. Raises RecipeError for what cannot be measured."""
+    """Return what is measured, on which dataset, and with which gates.
+
+    Raises:
+        RecipeError: for a figure that cannot be measured, and for limits out of range.
+    """
     gates = freeze_gates(verify.gates, "verify.gates", refusals)
     if verify.kind == "none":
         return Verify(kind=verify.kind, gates=tuple(gate for gate in gates if gate[0] in SIZE_FIGURES))
@@ -76,10 +82,14 @@ def freeze_verify(verify: schema.VerifyConfig, refusals: RecipeErrors) -> Verify
 
 
 def freeze_metric_files(verify: schema.VerifyConfig, refusals: RecipeErrors) -> tuple[str, ...]:
-    """Return what metrics read. Raises RecipeError where there are no metrics."""
+    """Return the files that metrics read.
+
+    Raises:
+        RecipeError: for files without a metric.
+    """
     if verify.files and not verify.metrics:
         raise refusals.refuse(
-            "'verify.files' would do nothing",
+            "'verify.files' has no effect",
             "verify.files",
             why="it declares what the code of verify.metrics reads, and there is none",
             next_step="declare a metric: verify.metrics.NAME=file.py:function, or leave it out",
@@ -87,20 +97,24 @@ def freeze_metric_files(verify: schema.VerifyConfig, refusals: RecipeErrors) -> 
     return tuple(verify.files)
 
 
-def freeze_gates(gates: schema.Gates, place: str, refusals: RecipeErrors) -> tuple[tuple[str, float], ...]:
-    """(name, limit) of each that is set, named as `core.gates` does."""
-    told = {name: limit for name, limit in vars(gates).items() if name not in NOT_LIMITS}
+def freeze_gates(gates: schema.Gates, location: str, refusals: RecipeErrors) -> tuple[tuple[str, float], ...]:
+    """Return (name, limit) of each gate that is set, with the names of `core.gates`.
+
+    Raises:
+        RecipeError: for a limit out of range, and for one that every artifact meets.
+    """
+    limits_by_name = {name: limit for name, limit in vars(gates).items() if name not in NOT_LIMITS}
     for output, limits in gates.outputs.items():
-        told |= {f"outputs.{output}.{name}": limit for name, limit in vars(limits).items()}
+        limits_by_name |= {f"outputs.{output}.{name}": limit for name, limit in vars(limits).items()}
     for side in ("at_least", "at_most"):
-        told |= {f"{side}.{name}": limit for name, limit in getattr(gates, side).items()}
-    frozen = tuple(sorted((name, float(limit)) for name, limit in told.items() if limit is not None))
+        limits_by_name |= {f"{side}.{name}": limit for name, limit in getattr(gates, side).items()}
+    frozen = tuple(sorted((name, float(limit)) for name, limit in limits_by_name.items() if limit is not None))
     for name, limit in frozen:
-        refusals.require(math.isfinite(limit), f"{place}.{name}", limit, "a finite number, or null")
+        refusals.require(math.isfinite(limit), f"{location}.{name}", limit, "a finite number, or null")
         if name.partition(".")[0] not in METRIC_SIDES:
-            least, most, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
-            refusals.require(least <= limit <= most, f"{place}.{name}", f"{limit:g}", rule)
-            require_missable(name, limit, f"{place}.{name}", refusals)
+            minimum, maximum, rule = POSSIBLE.get(name.rpartition(".")[2], (-math.inf, math.inf, ""))
+            refusals.require(minimum <= limit <= maximum, f"{location}.{name}", f"{limit:g}", rule)
+            require_missable(name, limit, f"{location}.{name}", refusals)
     return frozen
 
 
@@ -109,31 +123,37 @@ def require_missable(name: str, limit: float, key: str, refusals: RecipeErrors) 
     figure = name.rpartition(".")[2]
     if figure not in ALWAYS_MET:
         return
-    bound, why, instead = ALWAYS_MET[figure]
+    bound, reason, instead = ALWAYS_MET[figure]
     if limit <= bound if is_lower_limit(figure) else limit >= bound:
         raise refusals.refuse(
             f"'{key}' is {limit:g}, which every artifact meets",
             key,
-            why=why,
+            why=reason,
             next_step=f"{key}={instead}, for example, or null for no gate",
         )
 
 
-def freeze_confidence(gates: schema.Gates, limits: Limits, place: str, refusals: RecipeErrors) -> float | None:
-    """Return the confidence that gates demand; `limits` are those that it may apply to.
+def freeze_confidence(gates: schema.Gates, limits: Limits, location: str, refusals: RecipeErrors) -> float | None:
+    """Return the confidence that the bounds of gates need, or None.
+
+    Args:
+        gates: The gates, with `confidence`.
+        limits: The limits to which it may apply.
+        location: The recipe key of the gates.
+        refusals: Makes the errors.
 
     Raises:
-        RecipeError: for what is no confidence, and for one without a gate on an accuracy.
+        RecipeError: for a confidence out of range, and for one without a gate on an accuracy.
     """
     if gates.confidence is None:
         return None
-    key = f"{place}.confidence"
+    key = f"{location}.confidence"
     refusals.require(0.5 <= gates.confidence < 1.0, key, f"{gates.confidence:g}", "from 0.5 to less than 1, as 0.95")
     if not any(name in GATED_ACCURACIES for name, _ in limits):
         raise refusals.refuse(
             f"'{key}' has no gate that it applies to",
             key,
             why=f"it applies to {', '.join(GATED_ACCURACIES)}: shares of samples, which have an interval",
-            next_step=f"add such a gate ({place}.top1_drop=0.01 needs verify=classification), or leave it out",
+            next_step=f"add such a gate ({location}.top1_drop=0.01 needs verify=classification), or leave it out",
         )
     return gates.confidence

@@ -1,7 +1,8 @@
-"""What several parts of a recipe say of one input: how raw values become what the model is fed.
+"""Check that the parts of a recipe that scale an input do not contradict each other.
 
 Datasets (`scale`, `offset`, `mean`, `std`), the graph (`signature.preprocess`) and the artifact's metadata (`mean`,
-`std`) describe one map. Where two of them cannot both be meant, the recipe is refused before anything is read.
+`std`) describe one map from raw values to the model's input. If two of them contradict each other, the recipe is
+refused before anything is read.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def check_preprocessing(recipe: Recipe, refusals: RecipeErrors) -> None:
 
 
 def datasets_of(recipe: Recipe) -> Iterator[tuple[str, Dataset]]:
-    """Yield (key, dataset) of those that hold samples: random numbers are fed as they are."""
+    """Yield (key, dataset) of the datasets with samples. Random numbers are used without scaling, and are left out."""
     training = None if recipe.optimize is None else recipe.optimize.dataset
     for key, dataset in (
         ("dataset", recipe.dataset),
@@ -62,7 +63,7 @@ def check_mean(key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
 
 
 def require_mean_within(key: str, mean: Sequence[float], before: Affine, refusals: RecipeErrors) -> None:
-    """Raise RecipeError for a mean that lies above what pixels are before it is subtracted."""
+    """Raise RecipeError for a mean that is larger than all pixels before it is subtracted."""
     least, greatest = before.range_of()
     if max(mean) > greatest + MARGIN * (greatest - least):
         raise refusals.refuse(
@@ -114,7 +115,7 @@ def check_twice(recipe: Recipe, key: str, dataset: Dataset, refusals: RecipeErro
 
 
 def check_metadata(recipe: Recipe, key: str, dataset: Dataset, refusals: RecipeErrors) -> None:
-    """Refuse metadata that tell an app to feed something else than the dataset feeds."""
+    """Refuse metadata by which an app feeds other values than the dataset does."""
     fed = dataset_map(dataset)
     if fed is None and dataset.kind == "image_folder":
         fed = Affine()

@@ -1,4 +1,4 @@
-"""The figures that a target's verdict can have, by how it is had: what a sweep may be judged by."""
+"""List the figures that the verdict of a target can have, which may be objectives of a sweep."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from tflbuild.core.recipe import Target
 from tflbuild.core.target_gates import ON_DELEGATE
 from tflbuild.targets.target_runtimes import COUNTS, LINT, RUNTIMES
 
-COUNTED = (*COUNTS, ON_DELEGATE)  # rules tell these, too
-UNLIMITED = {  # by runtime: figures that no limit can be set on
+# The figures that support rules report, too.
+COUNTED = (*COUNTS, ON_DELEGATE)
+# By runtime: figures that cannot have a limit.
+UNLIMITED = {
     "gpu": ("max_abs_activation", "float16_headroom"),
     "ethos_u": ("cycles_npu", "macs", "dram_bytes", "npu_ms", "model_bytes"),
 }
-THREADS = ("latency_p50_ms_threads_", "latency_p90_ms_threads_")  # and how many, of the runtime `cpu`
+# The prefixes of figures of the runtime `cpu`. The number of threads follows.
+THREADS = ("latency_p50_ms_threads_", "latency_p90_ms_threads_")
 GROUP = "target"
 
 
 def list_target_figures(target: Target, *, proves: bool) -> tuple[str, ...]:
-    """What is known once a target is judged; `proves`: what it needs for a proof is here."""
+    """Return the figures of a target's verdict. `proves`: this machine has what a proof needs."""
     if not proves or RUNTIMES[target.runtime].step == LINT:
         return COUNTED if target.table else ()
     swept = [count for count in target.options.get("threads_swept", ()) if count != target.options["threads"]]
@@ -28,23 +31,23 @@ def list_target_figures(target: Target, *, proves: bool) -> tuple[str, ...]:
 
 
 def list_runtime_figures(runtime: str) -> tuple[str, ...]:
-    """The same of every target of a runtime, where it is proven; numbers of threads are left out."""
+    """Return the figures of a proven target of a runtime, without those for numbers of threads."""
     return (*RUNTIMES[runtime].limits, ON_DELEGATE, *UNLIMITED.get(runtime, ()))
 
 
 def is_reported(figure: str) -> bool:
-    """Whether the verdict of some target has such a figure."""
+    """Return whether the verdict of some target has a figure."""
     threads = any(re.fullmatch(rf"{mark}\d+", figure) for mark in THREADS)
     return threads or any(figure in list_runtime_figures(runtime) for runtime in RUNTIMES)
 
 
 def is_profile(name: str) -> bool:
-    """Whether a target comes along, and is no project's own."""
+    """Return whether a target is shipped with tflbuild, and is not the project's own."""
     return bool(_runtime_of(name))
 
 
 def list_figure_names(target: str = "") -> Iterator[str]:
-    """`TARGET.FIGURE` of every profile that comes along, or of one; of a project's own, whatever any has."""
+    """Yield `TARGET.FIGURE` for all shipped profiles, or for one target. A project's own target may have any figure."""
     for name in [target] if target else schema.OPTIONS[GROUP]:
         runtimes = [_runtime_of(name)] if is_profile(name) else RUNTIMES if target else ()
         yield from dict.fromkeys(f"{name}.{figure}" for runtime in runtimes for figure in list_runtime_figures(runtime))

@@ -1,6 +1,6 @@
-"""What targets need of a recipe, held against it before anything is read: minutes are not spent on what cannot run.
+"""Check a recipe against the requirements of its targets, before minutes are spent on an artifact that cannot run.
 
-What the recipe does not say is held against the artifact: `targets.common.requirement_check`.
+`targets.common.requirement_check` checks the artifact for properties that the recipe does not decide.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ EACH = "quantization=by_target builds an artifact for each need"
 
 
 def check_targets(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for the first target that cannot take what the recipe makes."""
-    as_it_is = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
-    rules = [check_flex, check_rank] + ([] if as_it_is else [check_integer, check_scheme, check_granularity])
+    """Raise RecipeError for the first target that cannot run the artifact of the recipe."""
+    is_unchanged = recipe.source.kind == "tflite" and recipe.quantization.scheme == "none"
+    rules = [check_flex, check_rank] + ([] if is_unchanged else [check_integer, check_scheme, check_granularity])
     for target in recipe.targets:
         for rule in (*rules, check_shapes):
             rule(recipe, target, refusals)
 
 
 def find_blamed_key(refusals: RecipeErrors) -> str:
-    """The key to blame where scheme and target do not go together: the profile's preset, where that made the scheme."""
+    """Return the key that causes a conflict of scheme and target: `quantization` if a preset set it, else `target`."""
     return "quantization" if refusals.locations.in_preset("quantization") else "target"
 
 
 def suggest_by_target(recipe: Recipe, refusals: RecipeErrors) -> str:
-    """What else may be done where targets want different artifacts, and the recipe does not yet leave it to them."""
+    """Return the advice to use `quantization=by_target`, if there are several targets and it is not used yet."""
     return f"; {EACH}" if len(recipe.targets) > 1 and not refusals.locations.in_preset("quantization") else ""
 
 
 def check_integer(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """Without floating point, inputs and outputs are integers too."""
+    """Check that a target without floating point has integer inputs and outputs."""
     quantization = recipe.quantization
     integer_io = "float32" not in (quantization.input_type, quantization.output_type)
     if target.full_integer and not (quantization.scheme == "int8" and integer_io):
@@ -46,10 +46,10 @@ def check_integer(recipe: Recipe, target: Target, refusals: RecipeErrors) -> Non
 
 
 def check_scheme(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """Kernels that a target lacks are lacking whatever the model."""
+    """Check that a target has kernels for the schemes of the recipe."""
     scheme = recipe.quantization.scheme
-    asked = {scheme, *(rule.scheme for rule in recipe.quantization.rules)} - ({"none"} if scheme != "none" else set())
-    lacking = sorted(asked - set(target.schemes)) if target.schemes else []
+    schemes = {scheme, *(rule.scheme for rule in recipe.quantization.rules)} - ({"none"} if scheme != "none" else set())
+    lacking = sorted(schemes - set(target.schemes)) if target.schemes else []
     if lacking:
         raise refusals.refuse(
             f"target={target.name} has no kernels for quantization={', '.join(lacking)}",
@@ -60,7 +60,7 @@ def check_scheme(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None
 
 
 def check_flex(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """TensorFlow's own operators are there only where an app links them."""
+    """Check that a target can run TensorFlow (Flex) operators, if the op set allows them."""
     if not target.select_tf and recipe.opset.select_tf:
         raise refusals.refuse(
             f"target={target.name} cannot run TensorFlow (Flex) operators",
@@ -70,7 +70,7 @@ def check_flex(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
 
 
 def check_shapes(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """What is compiled beforehand has its sizes then."""
+    """Check that shapes are fixed for a target that compiles the model."""
     converted = recipe.source.kind == "tflite"  # its sizes are its own
     free = any(
         any(None in spec.shape for spec in entry.inputs) if entry.inputs else entry.batch is None and not converted
@@ -85,7 +85,7 @@ def check_shapes(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None
 
 
 def check_rank(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """Inputs that were declared; those that the source has by itself are not known here."""
+    """Check the number of dimensions of the declared inputs. Other inputs are not known here."""
     for spec in recipe.signature.inputs:
         if target.max_rank is not None and len(spec.shape) > target.max_rank:
             raise refusals.refuse(
@@ -97,7 +97,7 @@ def check_rank(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
 
 
 def check_granularity(recipe: Recipe, target: Target, refusals: RecipeErrors) -> None:
-    """Older accelerators have one scale a tensor."""
+    """Check that weights have one scale a tensor for a target that needs it."""
     quantization = recipe.quantization
     if target.per_tensor and quantization.scheme != "none" and quantization.granularity != "per_tensor":
         raise refusals.refuse(

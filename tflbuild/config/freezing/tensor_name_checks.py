@@ -1,4 +1,4 @@
-"""Names of tensors and signatures that a recipe uses, compared with those that it declares itself."""
+"""Compare the names of tensors and signatures that a recipe uses with those that it declares itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tflbuild.errors import nearest
 
 
 def check_names(recipe: Recipe, refusals: RecipeErrors) -> None:
-    """Raises RecipeError for names that the declared signatures lack; `import` checks what a recipe leaves open."""
+    """Raise RecipeError for names that the declared signatures lack.
+
+    `import` checks names that a recipe leaves open.
+    """
     described = {} if recipe.metadata is None else recipe.metadata.described
     others = described.get("more", {})
     for index, signature in enumerate((recipe.signature, *recipe.more_signatures)):
@@ -31,7 +34,7 @@ def check_names(recipe: Recipe, refusals: RecipeErrors) -> None:
 def require_names(
     names: Iterable[str], declared: Collection[str], place: str, declared_at: str, refusals: RecipeErrors
 ) -> None:
-    """Raises RecipeError for a name below `place` that the recipe does not declare below `declared_at`."""
+    """Raise RecipeError for a name below `place` that the recipe does not declare below `declared_at`."""
     for name in names:
         if name not in declared and (declared or place == "metadata.more"):
             shown = ", ".join(declared) or "nothing"
