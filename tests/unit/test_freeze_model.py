@@ -264,7 +264,7 @@ def test_user_operators_are_tensorflows():
 def test_what_acts_while_a_model_is_converted_is_refused_for_one_that_is_converted(override, key):
     error = refused(*TFLITE, override)
     assert error.what == f"'{key}' cannot be applied to a .tflite file"
-    assert error.why == "it takes effect while a model is converted, and this one is converted already"
+    assert error.why == "it takes effect while a model is converted, and this one is already converted"
     assert error.where == f"command line: {override}"
 
 

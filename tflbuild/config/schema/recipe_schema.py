@@ -1,8 +1,8 @@
-"""What a recipe may say: the typed, mutable schema that YAML is checked against.
+"""The typed schema of a recipe, with which YAML files and overrides are checked.
 
-The text under each field is its documentation: the comments in conf/ and docs/reference.md are
-generated from it (`python -m tflbuild.config.reference --write`), so say what it does, its unit and
-what leaving it out means. Options of a group are listed in OPTIONS at the end.
+The text under each field is its documentation: the comments in conf/ and docs/reference.md are generated from it
+(`python -m tflbuild.config.reference --write`). It says what the key does, its unit, and what its absence means.
+OPTIONS at the end lists the options of each group.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class RayExecutor(ExecutorConfig):
 
 @dataclass
 class SweepConfig:
-    """How the variants of a sweep (`-m`) are held against each other."""
+    """How the variants of a sweep (`-m`) are compared with each other."""
 
     objectives: List[str] = field(default_factory=list)
     """`FIGURE:min` or `FIGURE:max`, of a target `TARGET.FIGURE:min`; the first sorts (docs/sweeps.md). Empty: accuracy,
@@ -124,7 +124,7 @@ class SweepConfig:
 
 @dataclass
 class StoreConfig:
-    """A store shared with others, behind the one of this machine."""
+    """A remote cache, which several machines use in addition to their own stores."""
 
     remote: str = ""
     """URL of the store that machines share: `http(s)://`, `s3://`, `gs://`, `az://`; else `$TFLBUILD_REMOTE`. That of a

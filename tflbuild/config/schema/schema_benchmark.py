@@ -1,4 +1,4 @@
-"""What a recipe may say of timing.
+"""The schema of benchmarks.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class AndroidDelegate(Enum):
-    """What runs the operators on an Android device."""
+    """The delegate that runs the operators on an Android device."""
 
     xnnpack = "xnnpack"
     none = "none"

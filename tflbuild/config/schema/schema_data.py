@@ -1,4 +1,4 @@
-"""What a recipe may say of samples: where they come from, and how they become what the model is fed.
+"""The schema of datasets: where samples come from, and how they are turned into inputs of the model.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -21,7 +21,7 @@ class Resampling(Enum):
 
 
 class Crop(Enum):
-    """What is cut off an image of other proportions."""
+    """The part of an image of other proportions that is cut off."""
 
     none = "none"
     center = "center"
@@ -185,7 +185,7 @@ class AudioFolderDataset(DatasetConfig):
 
 @dataclass
 class CallableDataset(DatasetConfig):
-    """Python code that gives samples: dicts of input name -> array, one sample each, from a generator or a list."""
+    """Python code that yields samples: dicts of input name -> array, one per sample, from a generator or a list."""
 
     unused: ClassVar[tuple[str, ...]] = ("path", "seed")
 

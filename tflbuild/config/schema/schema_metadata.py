@@ -1,4 +1,4 @@
-"""What a recipe may say in the artifact itself, in the TFLite Metadata format.
+"""The schema of TFLite Metadata, which the artifact contains.
 
 A part of the schema; see `config.schema.recipe_schema`. Tensors are named as in the signature.
 """
@@ -11,7 +11,7 @@ from typing import Dict, List, Optional
 
 
 class Content(Enum):
-    """What a tensor holds."""
+    """The kind of values in a tensor."""
 
     unsaid = ""
     image = "image"
@@ -28,7 +28,7 @@ class ColorSpace(Enum):
 
 
 class Transformation(Enum):
-    """What is done to a score before it is calibrated."""
+    """The function that is applied to a score before it is calibrated."""
 
     identity = "identity"
     log = "log"
@@ -37,7 +37,7 @@ class Transformation(Enum):
 
 @dataclass
 class TensorMetadata:
-    """What is said of any tensor."""
+    """The description of any tensor."""
 
     description: str = ""
     """What it is."""
@@ -51,7 +51,7 @@ class TensorMetadata:
 
 @dataclass
 class InputMetadata(TensorMetadata):
-    """What is said of an input."""
+    """The description of an input."""
 
     mean: List[float] = field(default_factory=list)
     """An app feeds (value - mean) / std, as real values where the input is quantized too; one, or one a channel."""
@@ -89,7 +89,7 @@ class ScoreCalibration:
 
 @dataclass
 class OutputMetadata(TensorMetadata):
-    """What is said of an output."""
+    """The description of an output."""
 
     labels: str = ""
     """A file with the names of the places along its last dimension, one a line."""
@@ -113,7 +113,7 @@ class PackedFile:
 
 @dataclass
 class EntryMetadata:
-    """What is said of another signature's tensors."""
+    """The description of the tensors of another signature."""
 
     inputs: Dict[str, InputMetadata] = field(default_factory=dict)
     """By name."""
@@ -123,7 +123,7 @@ class EntryMetadata:
 
 @dataclass
 class MetadataConfig:
-    """What the artifact says of itself, in the TFLite Metadata format; nothing is written where nothing is said."""
+    """The description of the artifact, in the TFLite Metadata format. Without a description, nothing is written."""
 
     name: str = ""
     """The model's name; empty: the recipe's."""

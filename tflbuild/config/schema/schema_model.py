@@ -1,4 +1,4 @@
-"""What a recipe may say of the model: its source, its signatures, its op set, its conversion.
+"""The schema of the model: its source, its signatures, its op set, its conversion.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -36,7 +36,7 @@ class ImageLayout(Enum):
 
 
 class Resize(Enum):
-    """How an image of the declared size is brought to the model's."""
+    """How an image of the declared size is resized to the model's size."""
 
     none = "none"
     bilinear = "bilinear"
@@ -145,7 +145,7 @@ class TensorConfig:
 
 @dataclass
 class PreprocessConfig:
-    """What the artifact does to an input before the model sees it: `(value * scale - mean) / std`."""
+    """The operations that the artifact applies to an input first: `(value * scale - mean) / std`."""
 
     dtype: Dtype = Dtype.uint8
     """Element type that the artifact takes, unless the input is declared."""
@@ -189,14 +189,14 @@ class SignatureConfig(SignatureBaseConfig):
 
 @dataclass
 class DynamicSignature(SignatureConfig):
-    """The entry point that is converted, with a free batch dimension left free."""
+    """The entry point that is converted. A dynamic batch dimension stays dynamic."""
 
     batch: Optional[int] = None
 
 
 @dataclass
 class OpsetConfig:
-    """TFLite builtin operators alone: nothing more to link into the app."""
+    """Only builtin operators of TensorFlow Lite: the app links nothing else."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 

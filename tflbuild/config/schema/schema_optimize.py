@@ -1,4 +1,4 @@
-"""What a recipe may say of training before conversion: pruning, clustering, quantization-aware training.
+"""The schema of training before conversion: pruning, clustering, quantization-aware training.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -13,7 +13,7 @@ from tflbuild.config.schema.schema_data import DatasetConfig
 
 
 class OptimizeStep(Enum):
-    """What is done to a model before it is converted, in this order."""
+    """A step of training before conversion. The steps run in this order."""
 
     prune = "prune"
     cluster = "cluster"
@@ -36,7 +36,7 @@ class Optimizer(Enum):
 
 
 class Loss(Enum):
-    """What training makes smaller."""
+    """The loss that training minimizes."""
 
     crossentropy = "crossentropy"
     crossentropy_logits = "crossentropy_logits"
@@ -45,7 +45,7 @@ class Loss(Enum):
 
 @dataclass
 class OptimizeConfig:
-    """The model is converted as it is: no training."""
+    """The model is converted without training."""
 
     unused: ClassVar[tuple[str, ...]] = (
         *("dataset", "epochs", "batch", "learning_rate", "optimizer", "loss", "seed"),
@@ -108,7 +108,7 @@ class ClusterOptimize(OptimizeConfig):
 
 @dataclass
 class QatOptimize(OptimizeConfig):
-    """Quantization-aware training: the model learns to bear int8, and brings its ranges along."""
+    """Quantization-aware training: the model learns to tolerate int8. The trained model contains its ranges."""
 
     unused: ClassVar[tuple[str, ...]] = TRAINED_ONLY
 
@@ -141,7 +141,7 @@ STEP_OF_KEY = {
 
 
 def find_unused(optimize: OptimizeConfig) -> set[str]:
-    """Return the keys that training has no use for: all without steps, those of other steps else."""
+    """Return the keys that training does not use: all keys without steps, otherwise those of other steps."""
     if not optimize.steps:
         return set(OptimizeConfig.unused)
     unused = {key for key, step in STEP_OF_KEY.items() if step not in optimize.steps}

@@ -1,4 +1,4 @@
-"""What a recipe may say of quantization: schemes, algorithms, rules, calibration.
+"""The schema of quantization: schemes, algorithms, rules, calibration.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -118,21 +118,21 @@ class DynamicInt8Quantization(QuantizationConfig):
 
 @dataclass
 class DynamicInt4Quantization(DynamicInt8Quantization):
-    """Weights int4 where a kernel takes them (CONV_2D, FULLY_CONNECTED, EMBEDDING_LOOKUP), int8 elsewhere."""
+    """Weights int4 if a kernel supports them (CONV_2D, FULLY_CONNECTED, EMBEDDING_LOOKUP), otherwise int8."""
 
     scheme: str = "dynamic_int4"
 
 
 @dataclass
 class WeightOnlyInt8Quantization(DynamicInt8Quantization):
-    """Weights int8, widened to float32 before use: a quarter of the size, float arithmetic."""
+    """Weights int8, dequantized to float32 before use: a quarter of the size, float arithmetic."""
 
     scheme: str = "weight_only_int8"
 
 
 @dataclass
 class WeightOnlyInt4Quantization(DynamicInt8Quantization):
-    """Weights int4 where a kernel takes them, int8 elsewhere, widened to float32 before use."""
+    """Weights int4 if a kernel supports them, otherwise int8, dequantized to float32 before use."""
 
     scheme: str = "weight_only_int4"
 
@@ -153,7 +153,7 @@ class CalibrationConfig:
 
 @dataclass
 class Int8Quantization(QuantizationConfig):
-    """Weights and activations int8, integer arithmetic alone; needs a representative dataset."""
+    """Weights and activations int8, only integer arithmetic. It needs a representative dataset."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 
@@ -189,7 +189,7 @@ class Int16x8Quantization(Int8Quantization):
 
 
 class SearchObjective(Enum):
-    """What the best artifact has least of."""
+    """The figure that the best artifact minimizes."""
 
     size = "size"
     latency = "latency"
@@ -197,7 +197,7 @@ class SearchObjective(Enum):
 
 @dataclass
 class ByTargetQuantization(QuantizationConfig):
-    """What each target's `preset` says: one artifact for all targets that want the same, else one each."""
+    """The quantization of each target's `preset`. Targets with the same preset share one artifact."""
 
     unused: ClassVar[tuple[str, ...]] = ("engine", "algorithm", "granularity", "rules")
 

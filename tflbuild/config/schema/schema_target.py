@@ -1,4 +1,4 @@
-"""What a recipe may say of where the artifact must run: device profiles.
+"""The schema of targets: profiles of the devices on which the artifact must run.
 
 A part of the schema; see `config.schema.recipe_schema`, which lists the options. Each is at `target.<option>`, so that
 one recipe has several. `runtime` and `table` are names of `tflbuild.targets`.
@@ -14,28 +14,28 @@ INT8_ALONE = ["quantization=int8", "quantization.input_type=int8", "quantization
 
 
 class Delegate(Enum):
-    """What runs the operators on this host."""
+    """The delegate that runs the operators on this host."""
 
     xnnpack = "xnnpack"
     none = "none"
 
 
 class Precision(Enum):
-    """What a GPU computes in."""
+    """The precision in which a GPU computes."""
 
     float16 = "float16"
     float32 = "float32"
 
 
 class Optimise(Enum):
-    """What Vela aims at."""
+    """The figure that Vela optimizes."""
 
     Performance = "Performance"
     Size = "Size"
 
 
 class Require(Enum):
-    """How sure a verdict must be."""
+    """The verdict that a target needs."""
 
     any = "any"
     proven = "proven"
@@ -92,7 +92,7 @@ class CpuTarget(TargetConfig):
 
 @dataclass
 class IntegerOnlyTarget(CpuTarget):
-    """What has no floating point: full int8, inputs and outputs included, fixed shapes."""
+    """A device without floating point: full int8, including inputs and outputs, and fixed shapes."""
 
     delegate: Delegate = Delegate.none
     preset: List[str] = field(default_factory=lambda: list(INT8_ALONE))
@@ -143,7 +143,7 @@ class EthosUTarget(TargetConfig):
 
 @dataclass
 class EthosU55Target(EthosUTarget):
-    """Arm Ethos-U55 (Cortex-M): compiled with Vela, which tells the operators on the NPU, cycles, SRAM and flash."""
+    """Arm Ethos-U55 (Cortex-M): compiled with Vela, which reports the operators on the NPU, cycles, SRAM and flash."""
 
     table: ClassVar[str] = "ethos_u55"
 
@@ -187,7 +187,7 @@ class TflmTarget(TargetConfig):
 
 @dataclass
 class EdgetpuTarget(TargetConfig):
-    """Coral's Edge TPU: compiled with edgetpu_compiler where that is on PATH, else held against Coral's rules."""
+    """Coral's Edge TPU: compiled with edgetpu_compiler if that is on PATH, otherwise checked against Coral's rules."""
 
     runtime: ClassVar[str] = "edgetpu"
     table: ClassVar[str] = "edgetpu"
@@ -258,7 +258,7 @@ class SamsungTarget(NpuTarget):
 
 @dataclass
 class TableTarget(TargetConfig):
-    """A delegate that is known by its published operators alone."""
+    """A delegate of which only the published operators are known."""
 
     runtime: ClassVar[str] = "table"
 
@@ -268,7 +268,7 @@ class TableTarget(TargetConfig):
 
 @dataclass
 class NnapiTarget(TableTarget):
-    """Android's NNAPI, deprecated since Android 15: held against its operators of a feature level."""
+    """Android's NNAPI, deprecated since Android 15: checked against the operators of a feature level."""
 
     table: ClassVar[str] = "nnapi"
 
@@ -280,7 +280,7 @@ class NnapiTarget(TableTarget):
 
 @dataclass
 class HexagonTarget(TableTarget):
-    """Qualcomm's Hexagon DSP delegate: held against its published operators."""
+    """Qualcomm's Hexagon DSP delegate: checked against its published operators."""
 
     table: ClassVar[str] = "hexagon"
 
@@ -292,7 +292,7 @@ class HexagonTarget(TableTarget):
 
 @dataclass
 class CoremlTarget(TableTarget):
-    """Apple's Core ML delegate: held against its published operators."""
+    """Apple's Core ML delegate: checked against its published operators."""
 
     table: ClassVar[str] = "coreml"
 

@@ -1,4 +1,4 @@
-"""What a recipe may say of measuring: figures, limits, evaluation data.
+"""The schema of verification: figures, gates, evaluation data.
 
 A part of the schema; see `config.schema.recipe_schema`. The options are listed there.
 """
@@ -55,7 +55,7 @@ class Gates:
 
 @dataclass
 class VerifyConfig:
-    """How the artifact is held against its source."""
+    """How the artifact is compared with its source."""
 
     unused: ClassVar[tuple[str, ...]] = ()
 
