@@ -1,6 +1,7 @@
-"""What Vela asks of any model before it looks at what an Ethos-U takes: where one of these does not hold, it fails.
+"""What Vela requires of any model before it considers the operators of an Ethos-U.
 
-Most are checks of its reader (`tflite_model_semantics`); the others are models on which it ends or does not end.
+If a requirement is violated, Vela fails. Most are checks of its reader (`tflite_model_semantics`). The others are
+models on which it crashes or does not end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ READ_FIRST = (*REDUCES, "MEAN", "ARG_MAX", "PAD", "REVERSE_V2", "SPLIT_V")
 
 
 def only_for(names: Sequence[str], holds: Callable[[OperatorView], bool | None]) -> Predicate:
-    """Asked of these operators alone."""
+    """Return a predicate that only applies to these operators."""
     return lambda view: holds(view) if view.op.name in names else True
 
 
@@ -112,7 +113,7 @@ READER = (
 
 
 def once_taken(rule: SupportRule, *others: SupportRule) -> SupportRule:
-    """Asked only where the others hold: what is left to the CPU does not come so far."""
+    """Return a rule that only applies if the other rules hold: Vela does not get that far with operators of the CPU."""
 
     def holds(view: OperatorView) -> bool | None:
         return True if any(other.holds(view) is False for other in others) else rule.holds(view)
@@ -121,13 +122,13 @@ def once_taken(rule: SupportRule, *others: SupportRule) -> SupportRule:
 
 
 def leading(view: OperatorView) -> int:
-    """How many images there are: the product of all sizes before height, width and channels."""
+    """Return the number of images: the product of all sizes before height, width and channels."""
     given = view.input(0)
     return 1 if given is None else prod(given.shape[:-3])
 
 
 def _lstm_batch(view: OperatorView) -> bool:
-    """Vela ends on a single value for a step: one unit, and a batch of 1."""
+    """Return whether a step has more than a single value (one unit and a batch of 1), on which Vela crashes."""
     given, out = view.input(0), view.outputs[0]
     if given is None or len(given.shape) != 3:
         return True

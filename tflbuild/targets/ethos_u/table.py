@@ -1,8 +1,8 @@
-"""What Arm's Ethos-U55, U65 and U85 take, as their compiler Vela decides it.
+"""The operators that Arm's Ethos-U55, U65 and U85 support, as their compiler Vela decides.
 
-From `vela --supported-ops-report` of Vela 5.2.0 and from compiling a set of one-operator models with it: where the two
-differ, what it did counts. What an Ethos-U does not take runs on the CPU beside it, but for rules that are `fatal`:
-there Vela 5.2.0 fails on the whole model.
+The table is based on `vela --supported-ops-report` of Vela 5.2.0, and on compiling one-operator models with it. If the
+two differ, the compilation counts. The CPU next to the Ethos-U runs unsupported operators, except for rules that are
+`fatal`: there Vela 5.2.0 fails on the whole model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What was seen when models of one operator were run by LiteRT's GPU delegate, where that is not what one would expect.
+"""Unexpected results of LiteRT's GPU delegate with models of one operator.
 
-`tests/integration/test_gpu_agreement.py` runs them again and holds these lists against what it sees. Names are those of
+`tests/integration/test_gpu_agreement.py` repeats the runs and compares these lists with the results. Names are those of
 the cases in tests/one_op_cases.py and tests/one_op_edges.py.
 """
 

@@ -61,7 +61,7 @@ def is_stored(view: OperatorView, place: int) -> bool:
 
 
 def unpacked_from(view: OperatorView, place: int) -> str:
-    """The type of the constant that a DEQUANTIZE makes this input of, "" where none does."""
+    """Return the type of the constant from which a DEQUANTIZE makes this input, "" if there is none."""
     if view.input(place) is None:
         return ""
     makers = [op for op in view.graph.ops[: view.index] if view.op.inputs[place] in op.outputs]
@@ -72,7 +72,7 @@ def unpacked_from(view: OperatorView, place: int) -> str:
 
 
 def same_batches(view: OperatorView) -> bool | None:
-    """Both matrices come in the same batches; or the second is one stored matrix."""
+    """Return whether both matrices have the same batch dimensions, or the second is a constant matrix."""
     first, second = view.input(0), view.input(1)
     if first is None or second is None:
         return None
@@ -84,7 +84,7 @@ def same_batches(view: OperatorView) -> bool | None:
 
 
 def whole_rows(view: OperatorView) -> bool | None:
-    """Each row of the input is as long as one of the weights'."""
+    """Return whether the rows of the input are as long as those of the weights."""
     given, kernel = view.input(0), view.input(1)
     if given is None or kernel is None:
         return None
@@ -92,24 +92,24 @@ def whole_rows(view: OperatorView) -> bool | None:
 
 
 def no_groups(view: OperatorView) -> bool | None:
-    """A filter is as deep as the input."""
+    """Return whether a filter has as many channels as the input."""
     given, kernel = view.input(0), view.input(1)
     return None if given is None or kernel is None else kernel.shape[-1] == given.shape[-1]
 
 
 def values(tensor: Tensor | None) -> tuple[int, ...] | None:
-    """What a stored parameter says; None where that is not known."""
+    """Return the values of a constant parameter, None if they are unknown."""
     return tuple(tensor.values) if tensor is not None and tensor.constant and tensor.values else None
 
 
 def not_first_axis(view: OperatorView) -> bool | None:
-    """It goes along any axis but the first, which the delegate takes for a batch."""
+    """Return whether the axis is not the first one, which the delegate takes for a batch."""
     given, axis = view.input(0), values(view.input(1))
     return None if given is None or axis is None else axis[0] % max(1, len(given.shape)) != 0
 
 
 def in_fours(view: OperatorView) -> bool | None:
-    """Along the last dimension it is a multiple of 4: channels lie in fours, and what fills the last four joins in."""
+    """Return whether the last dimension is a multiple of 4: otherwise padding of channels is included."""
     given, axis = view.input(0), values(view.input(1))
     if given is None or not given.shape:
         return None
@@ -121,44 +121,44 @@ def in_fours(view: OperatorView) -> bool | None:
 
 
 def no_deeper_constant(view: OperatorView) -> bool | None:
-    """A stored input has no more dimensions than the computed one."""
+    """Return whether no constant has more dimensions than the activations."""
     there = [one for one in view.inputs if one is not None]
     computed_ranks = [len(one.shape) for one in there if not one.constant]
     return None if not computed_ranks else all(len(one.shape) <= max(computed_ranks) for one in there)
 
 
 def three_are_one_image(view: OperatorView) -> bool | None:
-    """Of 3 dimensions the first is 1."""
+    """Return whether the first of 3 dimensions is 1."""
     given = view.input(0)
     return None if given is None or not given.shape else len(given.shape) != 3 or given.shape[0] == 1
 
 
 def batch_unpadded(view: OperatorView) -> bool | None:
-    """Nothing is put before or behind the first dimension."""
+    """Return whether the first dimension is not padded."""
     borders = values(view.input(1))
     return None if borders is None else borders[:2] == (0, 0)
 
 
 def batch_is_one(view: OperatorView) -> bool | None:
-    """The first dimension is 1."""
+    """Return whether the first dimension is 1."""
     given = view.input(0)
     return None if given is None or not given.shape else given.shape[0] == 1
 
 
 def forward(view: OperatorView) -> bool | None:
-    """All steps are positive."""
+    """Return whether all strides are positive."""
     steps = values(view.input(3))
     return None if steps is None else all(step > 0 for step in steps)
 
 
 def each_dimension(view: OperatorView) -> bool | None:
-    """There is a begin for every dimension."""
+    """Return whether there is a begin for every dimension."""
     given, begin = view.input(0), view.input(1)
     return None if given is None or begin is None else prod(begin.shape) == len(given.shape)
 
 
 def fitting_alpha(view: OperatorView) -> bool | None:
-    """The slopes are one a channel, or one an element."""
+    """Return whether there is one slope for each channel, or for each element."""
     given, alpha = view.input(0), view.input(1)
     if given is None or alpha is None or not given.shape:
         return None
@@ -170,36 +170,36 @@ def fitting_alpha(view: OperatorView) -> bool | None:
 
 
 def one_dimension(view: OperatorView) -> bool | None:
-    """The indices are a list."""
+    """Return whether the indices have one dimension."""
     indices = view.input(1)
     return None if indices is None else len(indices.shape) == 1
 
 
 def unpackable(view: OperatorView) -> bool | None:
-    """A constant of 8 bits has 3 or 4 dimensions: the delegate mistakes the layout of those with fewer."""
+    """Return whether an 8-bit constant has at least 3 dimensions: the delegate misreads the layout of others."""
     given = view.input(0)
     return None if given is None else not given.constant or given.type == "float16" or len(given.shape) >= 3
 
 
 def dequantizable(view: OperatorView) -> bool | None:
-    """8 bits, or the float16 of a weight."""
+    """Return whether the input has 8 bits, or is a float16 constant."""
     given = view.input(0)
     return None if given is None else given.type in ("int8", "uint8") or (given.type == "float16" and given.constant)
 
 
 def castable(view: OperatorView) -> bool:
-    """No 16-bit and 64-bit integers."""
+    """Return whether there are no 16-bit and 64-bit integers."""
     return all(one.type in ("float32", "float16", "int8", "uint8", "int32", "bool") for one in view.moving)
 
 
 def shallow(view: OperatorView) -> bool | None:
-    """The slope is at most 1: the delegate takes the larger of x and slope * x."""
+    """Return whether the slope is at most 1: the delegate computes the maximum of x and slope * x."""
     slope = view.option("alpha")
     return None if slope is None else slope <= 1
 
 
 def computed(place: int, what: str, fix: str = "", else_: str = "") -> SupportRule:
-    """An input is computed while the model runs; `else_` is what happens where it is not."""
+    """Return the rule that an input is computed while the model runs. `else_` says what happens otherwise."""
 
     def holds(view: OperatorView) -> bool:
         tensor = view.input(place)
@@ -209,12 +209,12 @@ def computed(place: int, what: str, fix: str = "", else_: str = "") -> SupportRu
 
 
 def fixed(place: int, what: str) -> SupportRule:
-    """An input decides the size of what comes out: where it is computed, LiteRT refuses the whole model."""
+    """Return the rule that an input which determines the output size is constant, or LiteRT refuses the model."""
     return replace(constant(place, what, "make it a constant of the model"), fatal=True)
 
 
 def ranked(least: int, most: int, text: str, fix: str = "") -> SupportRule:
-    """The first input has so many dimensions."""
+    """Return the rule that the number of dimensions of the first input is within these bounds."""
 
     def holds(view: OperatorView) -> bool | None:
         given = view.input(0)
@@ -224,14 +224,14 @@ def ranked(least: int, most: int, text: str, fix: str = "") -> SupportRule:
 
 
 def output(*types: str, fix: str = "") -> SupportRule:
-    """The first output is of one of these element types."""
+    """Return the rule that the first output has one of these element types."""
     return SupportRule(
         f"output is {' or '.join(types)}", lambda view: all(one.type in types for one in view.outputs[:1]), fix
     )
 
 
 def flag_off(name: str, what: str, fix: str = "") -> SupportRule:
-    """A builtin option is not set."""
+    """Return the rule that a builtin option is not set."""
     return SupportRule(what, lambda view: not view.option(name), fix)
 
 

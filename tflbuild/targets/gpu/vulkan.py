@@ -79,10 +79,15 @@ class VulkanDrivers:
 
 
 def find_drivers(environment: Mapping[str, str] | None = None, root: Path = Path("/")) -> VulkanDrivers:
-    """The machine's drivers. `root` stands for its file system, `environment` for its variables (default: its own).
+    """Find the drivers of the machine.
 
-    A driver that $VK_DRIVER_FILES (or $VK_ICD_FILENAMES) names is the only one: a person chose it. Else the loader's
-    folders are read, and browsers' for their SwiftShader, the first of the programs. Libraries are read for the digest.
+    If $VK_DRIVER_FILES or $VK_ICD_FILENAMES names drivers, only these are used, because the user chose them. Otherwise
+    the loader's folders are searched, and those of browsers for SwiftShader, the first software driver. Libraries are
+    read for the digest.
+
+    Args:
+        environment: Environment variables, by default those of this process.
+        root: The root of the file system.
     """
     variables = os.environ if environment is None else environment
     named = next((variables[name] for name in NAMED_BY if variables.get(name)), "")
@@ -101,7 +106,10 @@ def find_drivers(environment: Mapping[str, str] | None = None, root: Path = Path
 
 
 def variables_for(driver: VulkanDriver, scratch: Path) -> dict[str, str]:
-    """What a process must have in its environment before its first GPU call; `scratch` is a writable folder."""
+    """Return the environment variables that a process needs before its first GPU call.
+
+    `scratch` is a writable folder.
+    """
     return {"VK_DRIVER_FILES": driver.icd, "VK_ICD_FILENAMES": driver.icd, "XDG_RUNTIME_DIR": str(scratch)}
 
 

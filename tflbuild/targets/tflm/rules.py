@@ -62,14 +62,14 @@ def parameter(place: int, text: str) -> SupportRule:
 
 
 def still(place: int, what: str) -> SupportRule:
-    """A parameter is stored."""
+    """Return the rule that a parameter is constant."""
     return constant(place, what, "make it a constant of the model")
 
 
 def data_rank(
     most: int, place: int = 0, fix: str = "reshape to fewer dimensions before it and back after"
 ) -> SupportRule:
-    """The input has at most so many dimensions, and what is made as well."""
+    """Return the rule that the input and the outputs have at most this number of dimensions."""
 
     def holds(view: OperatorView) -> bool:
         given = view.input(place)
@@ -87,17 +87,17 @@ def _given_scaled(view: OperatorView) -> bool:
 
 
 def _fused_scaled(view: OperatorView) -> bool:
-    """A clamp is counted in the output's scale."""
+    """Return whether the output of a fused clamp has a scale, in which the kernel expresses the limits."""
     return not view.op.activation or all(one.scales for one in view.outputs if one.type in QUANTIZED)
 
 
 def _alike(view: OperatorView) -> bool:
-    """Weights quantized where activations are, and only there; of 4 bits with those of 8 alone."""
+    """Return whether weights are quantized exactly if activations are. 4-bit weights need 8-bit activations."""
     return _weights_fit(view.input(0), view.input(1))
 
 
 def _images(view: OperatorView) -> bool:
-    """The third input of a transposed convolution is its image."""
+    """Return whether input and weights of a transposed convolution match. Its input is the third one."""
     kernel = view.input(1)
     return _weights_fit(view.input(2), kernel) and (kernel is None or kernel.type != "int4")
 
@@ -164,7 +164,7 @@ def _softmax_types(view: OperatorView) -> bool:
 
 
 def _bias_scale(view: OperatorView) -> bool:
-    """A bias counts in the product's scale."""
+    """Return whether the scale of the bias is the product of the scales of input and weights."""
     given, kernel, bias = view.input(0), view.input(1), view.input(2)
     if given is None or kernel is None or bias is None or not bias.scales or not kernel.scales:
         return True
@@ -176,7 +176,7 @@ def _bias_scale(view: OperatorView) -> bool:
 
 
 def _svdf_bias(view: OperatorView) -> bool:
-    """A bias counts in the scale of the state times the weights' along time."""
+    """Return whether the scale of the bias is that of the state times that of the weights along time."""
     time, bias, state = view.input(2), view.input(3), view.input(4)
     if time is None or bias is None or state is None or time.type == FLOAT:
         return True
@@ -222,7 +222,7 @@ def _looks_up(view: OperatorView) -> bool:
 
 
 def _flat_slopes(view: OperatorView) -> bool:
-    """The float kernel goes through four dimensions."""
+    """Return whether the input has at most four dimensions, if it is float."""
     given = view.input(0)
     return given is None or given.type != FLOAT or len(given.shape) <= 4
 
@@ -237,7 +237,7 @@ def _byte_scales(view: OperatorView) -> bool:
 
 
 def _mask_broadcasts(view: OperatorView) -> bool:
-    """The condition spreads over the values, its last dimension over their last."""
+    """Return whether the condition can be broadcast to the shape of the values."""
     asked, shape = view.input(0), view.outputs[0].shape
     if asked is None:
         return True
@@ -251,7 +251,7 @@ def _positive(view: OperatorView) -> bool:
 
 
 def _all_gates(view: OperatorView) -> bool:
-    """Four gates, no peepholes, no projection, no normalization."""
+    """Return whether there are four gates, and no peepholes, projection or normalization."""
     absent = {place for place in range(24) if view.input(place) is None}
     return absent == {9, 10, 11, 16, 17, 20, 21, 22, 23}
 

@@ -1,7 +1,7 @@
-"""What TensorFlow Lite Micro takes: the operators that its resolver can register, and what their kernels ask for.
+"""The operators that TensorFlow Lite Micro supports, and what their kernels require.
 
-From running sets of one-operator models with the package `tflite-micro`, whose resolver has them all. There is
-nothing to leave an operator to: one without a kernel, and the model does not run.
+The table is based on runs of one-operator models with the package `tflite-micro`, whose resolver has all operators.
+There is no other processor: a model with an unsupported operator does not run.
 """
 
 from __future__ import annotations
