@@ -1,4 +1,4 @@
-"""Maps from raw values to what a model is fed: value * gain + offset, one pair for all channels or one a channel."""
+"""Affine maps from raw values to the inputs of a model: value * gain + offset, for all channels or for each one."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from dataclasses import dataclass
 from tflbuild.core.digest import Json
 from tflbuild.core.recipe import Dataset, Preprocess, Recipe
 
-PIXELS = (0.0, 255.0)  # the least and the greatest value of a channel of an 8-bit image
-TOLERANCE = 0.02  # of the range that pixels are mapped to: 127.5 and 128 are both in use for the same map
+# The smallest and the largest value of a channel of an 8-bit image.
+PIXELS = (0.0, 255.0)
+# The tolerance of a comparison, relative to the range of mapped pixels. For example, a map to -1..1 is written with
+# 127.5 or with 128.
+TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
 class Affine:
-    """value * gain + offset, by channel. Both have one number, or as many as there are channels."""
+    """The map value * gain + offset. Gains and offsets have one number for all channels, or one for each channel."""
 
     gains: tuple[float, ...] = (1.0,)
     offsets: tuple[float, ...] = (0.0,)
 
     @property
     def channels(self) -> list[tuple[float, float]]:
-        """(gain, offset) of each channel."""
+        """Return (gain, offset) of each channel."""
         count = max(len(self.gains), len(self.offsets))
         gains, offsets = (side * count if len(side) == 1 else side for side in (self.gains, self.offsets))
         return list(zip(gains, offsets, strict=False))
 
     @property
     def is_identity(self) -> bool:
-        """Return whether values stay as they are."""
+        """Return whether the map leaves values unchanged."""
         return self.equals(Affine())
 
     def scaled(self, factor: float) -> Affine:
@@ -36,12 +39,12 @@ class Affine:
         return Affine(tuple(gain * factor for gain in self.gains), self.offsets)
 
     def range_of(self, values: tuple[float, float] = PIXELS) -> tuple[float, float]:
-        """Return the least and the greatest result over a range of values."""
+        """Return the smallest and the largest result over a range of values."""
         ends = [gain * value + offset for gain, offset in self.channels for value in values]
         return min(ends), max(ends)
 
     def equals(self, other: Affine) -> bool:
-        """Return whether two maps give the same for pixels, within TOLERANCE of their range."""
+        """Return whether two maps have equal results for pixels, within TOLERANCE of their range."""
         pairs, others = self.channels, other.channels
         count = max(len(pairs), len(others))
         if len(pairs) != len(others) and 1 not in (len(pairs), len(others)):
@@ -77,7 +80,7 @@ def normalization(mean: Sequence[float], std: Sequence[float], before: Affine | 
 
 
 def dataset_map(dataset: Dataset) -> Affine | None:
-    """Return what a dataset does to its values, None where it declares nothing."""
+    """Return the map that a dataset applies to its values, None if it declares none."""
     mean, std = (list(dataset.options.get(name) or []) for name in ("mean", "std"))
     if dataset.scale is None and dataset.offset is None and not mean and not std:
         return None
@@ -86,15 +89,15 @@ def dataset_map(dataset: Dataset) -> Affine | None:
 
 
 def preprocess_map(preprocess: Preprocess) -> Affine:
-    """Return what the artifact does to an input itself."""
+    """Return the map that the artifact applies to an input."""
     return normalization(preprocess.mean, preprocess.std, Affine((preprocess.scale,)))
 
 
 def metadata_maps(recipe: Recipe) -> Mapping[str, tuple[str, Affine]]:
-    """Return what metadata tell an app to do to an input, as (content, map), by input of the main signature."""
+    """Return (content, map) of each input of the main signature that metadata tell an app to normalize."""
     described: Mapping[str, Json] = {} if recipe.metadata is None else recipe.metadata.described.get("inputs", {})
     return {
-        name: (str(one.get("content", "")), normalization(one.get("mean") or [], one.get("std") or []))
-        for name, one in described.items()
-        if one.get("mean") or one.get("std")
+        name: (str(entry.get("content", "")), normalization(entry.get("mean") or [], entry.get("std") or []))
+        for name, entry in described.items()
+        if entry.get("mean") or entry.get("std")
     }

@@ -1,8 +1,8 @@
-"""Confidence intervals and tests for shares of samples, in pure Python.
+"""Confidence intervals and tests for accuracies, in pure Python.
 
-Every share that is reported (top-1, top-k, agreement) is `count` of `samples`, and has a Wilson interval. A difference
-of two accuracies on the same samples depends on the discordant pairs alone: `lost` samples that only the source has
-right, and `gained` ones that only the artifact has right.
+Every reported accuracy (top-1, top-k, agreement) is `count` of `samples`, and has a Wilson interval. The difference of
+two accuracies on the same samples depends only on the discordant pairs: `lost` samples that only the source classifies
+correctly, and `gained` samples that only the artifact classifies correctly.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-CONFIDENCE = 0.95  # of every interval that is shown
-MOST_DEVIATIONS = 9.0  # beyond which a share of 1 is reached in a float
-HALVINGS = 80  # of an interval of width 2, to far below the precision of a float
+# The confidence of every reported interval.
+CONFIDENCE = 0.95
+# Within this many standard deviations, the probability is 1 in the precision of a float.
+MOST_DEVIATIONS = 9.0
+# The number of bisections of an interval of width 2, after which its width is far below the precision of a float.
+HALVINGS = 80
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Two bounds, both included."""
+    """An interval with both bounds included."""
 
     low: float
     high: float
 
     @property
     def half_width(self) -> float:
-        """Return half the distance between the bounds: what is printed behind `+-`."""
+        """Return half the distance between the bounds, which is printed after `+-`."""
         return (self.high - self.low) / 2
 
     def holds(self, value: float) -> bool:
-        """Return whether a value lies within the bounds."""
+        """Return whether a value is within the bounds."""
         return self.low <= value <= self.high
 
 
 def two_sided_z(confidence: float) -> float:
-    """Return how many standard deviations of a normal distribution hold this share of it (0.95: 1.96)."""
+    """Return the number of standard deviations within which a normal distribution has this probability (0.95: 1.96)."""
     # `statistics` has this, but a file of that name in the current folder would be imported in its place.
     low, high = 0.0, MOST_DEVIATIONS
     for _ in range(HALVINGS):

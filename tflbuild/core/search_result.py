@@ -1,4 +1,4 @@
-"""What a search tried, and what came of it."""
+"""Trials and the result of a search."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ SEARCH = "quantization=auto"
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """A quantization that was built. `facts` are those of its steps by role, `gates` the budget with what was measured.
+    """A trial of a search.
 
-    Without `gates` it was not measured: it failed, or it could not be the best any more.
+    Attributes:
+        label: The description of the quantization.
+        quantization: The quantization.
+        facts: The facts of its steps, by role.
+        gates: The limits with the measured figures. Empty if the trial failed, or was too large to be the best.
+        failure: The failure of its first failed step.
     """
 
     label: str
@@ -31,32 +36,32 @@ class SearchTrial:
 
     @property
     def meets(self) -> bool:
-        """Return whether it was measured, is within the budget and has not collapsed."""
+        """Return whether the trial was measured, is within the budget and has not collapsed."""
         return bool(self.gates) and all(gate.passed for gate in self.gates) and not self.collapse
 
     @property
     def collapse(self) -> str:
-        """Return why a search must not choose it although its gates pass, "" where nothing is against it."""
+        """Return why a search must not choose the trial although its gates pass, "" if it may."""
         return find_collapse(self.facts["verify"], [gate.name for gate in self.gates]) if "verify" in self.facts else ""
 
     @property
     def bytes(self) -> int:
-        """Size of the artifact, found good or not; 0 when there is none."""
+        """Return the size of the artifact in bytes, 0 if there is none."""
         return next((int(self.facts[role]["bytes"]) for role in ("check", "quantize") if role in self.facts), 0)
 
     @property
     def latency_ms(self) -> float | None:
-        """The median on this host, None when it was not timed."""
+        """Return the median latency on this host in ms, None if it was not measured."""
         return float(self.facts["benchmark"]["p50_ms"]) if "benchmark" in self.facts else None
 
     @property
     def fidelity(self) -> float:
-        """The worst output's SNR in dB: what tells two apart that both miss, or both meet, the budget."""
+        """Return the signal-to-noise ratio of the worst output in dB, which ranks trials of equal size."""
         return collect_figures(self.facts)["snr_db"] if "verify" in self.facts else float("-inf")
 
     @property
     def ties(self) -> tuple[CpuDependence, ...]:
-        """Return the gates whose figure is so near its limit that another CPU may decide otherwise."""
+        """Return the gates whose figure is so close to the limit that the decision may differ on another CPU."""
         known = [gate for gate in self.gates if gate.value is not None and gate.bound is None]
         measured = collect_figures(self.facts) if known else {}
         return tuple(
@@ -68,7 +73,7 @@ class SearchTrial:
 
 @dataclass(frozen=True)
 class OperatorCost:
-    """An operator, and the worst output's SNR in dB when it alone has the scheme."""
+    """The sensitivity of an operator: the SNR of the worst output in dB if only this operator has the scheme."""
 
     name: str
     operator: str
@@ -78,10 +83,18 @@ class OperatorCost:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The end of a search: everything tried in order, the best (None when nothing meets the budget), and what costs.
+    """The result of a search.
 
-    `reported` is the budget with what was measured on samples that the search did not see, empty until it was. `ties`
-    are the decisions that another CPU, or another host, may take otherwise.
+    Attributes:
+        objective: `size` or `latency`.
+        budget: (figure, limit) of each limit.
+        trials: All trials in their order.
+        chosen: The best trial, None if no trial meets the budget.
+        costly: The operators with the highest sensitivity.
+        excluded: (description, reason) of each quantization that was not tried.
+        confidence: The confidence of the intervals with whose bounds accuracies are compared.
+        reported: The limits with the figures on samples that the search did not use. Empty until they are measured.
+        ties: The decisions that may differ on another CPU or host.
     """
 
     objective: str
@@ -96,7 +109,7 @@ class SearchResult:
 
     @property
     def part(self) -> Mapping[str, Json]:
-        """Return the facts of the part of the evaluation samples that was selected on: `samples`, `of`, `unsplit`."""
+        """Return the facts about the part of the evaluation samples that trials use: `samples`, `of`, `unsplit`."""
         for trial in self.trials:
             verify = trial.facts.get("verify", {})
             if "part" in verify:

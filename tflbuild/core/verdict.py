@@ -1,4 +1,4 @@
-"""What is known of an artifact on a target, and how it is known."""
+"""Verdicts of targets on an artifact."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ PROVEN, LINTED, UNPROVEN = "proven", "linted", "unproven"
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-    """An operator that the target's delegate does not take. `layer` is the name of its first output.
+    """An operator that the delegate of a target does not support.
 
-    `index` is its place in its subgraph's order, `reason` a rule's text or what the tool itself said, `fix` what to do
-    about it, "" where nothing is known.
+    Attributes:
+        op: The operator.
+        layer: The name of its first output.
+        reason: The text of the support rule, or the message of the tool.
+        fix: What to do about it, "" if no fix is known.
+        index: Its position in its subgraph.
+        subgraph: The index of its subgraph.
     """
 
     op: str
@@ -29,16 +34,25 @@ class Fallback:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A target's verdict on one artifact.
+    """The verdict of a target on an artifact.
 
-    `proof`: proven (compiled or executed by what would do so there, or an equal of it), linted (held against published
-    rules) or unproven (neither, or what was executed gave other results than the CPU). `how` says by what, with
-    versions, or why not. `runs`: whether the target takes the artifact at all, with operators left to the CPU if it can
-    do that; None where that is not known. `agrees`: whether its outputs were those of the CPU, None where they were
-    not compared. `on_delegate` of `ops` operators run on the delegate, in `partitions` pieces; None is unknown.
-    `unknown` are operators that nothing is known of, one text each. `unmet` is where the artifact is not what the
-    profile needs (`targets.common.requirement_check`), however it was judged. `figures` were measured or estimated on
-    or for `device`, units in their names; `to_prove` is what to install for a proof, `notes` are for a person.
+    Attributes:
+        target: The name of the target.
+        proof: `proven` (compiled or run by the target's own tool or an equivalent), `linted` (compared with the support
+            table only) or `unproven` (neither, or the outputs differ from those of the CPU).
+        how: The tool with its version, or why there is no proof.
+        device: The device on which, or for which, figures were measured or estimated.
+        runs: Whether the target runs the artifact, possibly with fallbacks. None if unknown.
+        agrees: Whether the outputs are equal to those of the CPU. None if they were not compared.
+        ops: The number of operators.
+        on_delegate: The number of operators that run on the delegate. None if unknown.
+        partitions: The number of partitions. None if unknown.
+        fallbacks: The operators that the delegate does not support.
+        unknown: A text for each operator whose support is unknown.
+        unmet: The operators that do not meet a requirement of the target (`targets.common.requirement_check`).
+        figures: The figures, with units in their names.
+        to_prove: What to install for a proof.
+        notes: Human-readable notes.
     """
 
     target: str
@@ -58,11 +72,11 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> Json:
-        """Plain JSON."""
+        """Return the verdict as plain JSON."""
         return plain_json(asdict(self))
 
     def measured(self) -> dict[str, float]:
-        """Every figure that is known, by the name that a gate has for it."""
+        """Return the known figures by their names in gates."""
         counts: dict[str, float] = {}
         if self.unknown or self.on_delegate is not None:
             counts["unknown_ops"] = len(self.unknown)
@@ -74,17 +88,23 @@ class Verdict:
 
 
 def read_verdict(value: Json) -> Verdict:
-    """The verdict that `as_json` wrote. Raises ValueError for what is none."""
+    """Return the verdict from its JSON.
+
+    Raises:
+        ValueError: The JSON is not a verdict.
+    """
     return from_json(Verdict, value)
 
 
 def short_verdict(verdict: Verdict) -> str:
-    """`gpu 14/14`; what is no proof is said."""
-    taken = "?" if verdict.on_delegate is None else verdict.on_delegate
-    told = "cannot run" if verdict.runs is False else "needs unmet" if verdict.unmet else f"{taken}/{verdict.ops}"
-    return f"{verdict.target} {told}" + ("" if verdict.proof == PROVEN else f" {verdict.proof}")
+    """Return a verdict as short text, such as `gpu 14/14`, or `npu 12/14 linted` without a proof."""
+    count = "?" if verdict.on_delegate is None else verdict.on_delegate
+    state = "cannot run" if verdict.runs is False else "needs unmet" if verdict.unmet else f"{count}/{verdict.ops}"
+    return f"{verdict.target} {state}" + ("" if verdict.proof == PROVEN else f" {verdict.proof}")
 
 
 def target_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Every figure of several verdicts, as `<target>.<figure>`."""
-    return {f"{one.target}.{name}": float(value) for one in verdicts for name, value in one.measured().items()}
+    """Return the known figures of several verdicts, by `TARGET.FIGURE`."""
+    return {
+        f"{verdict.target}.{name}": float(value) for verdict in verdicts for name, value in verdict.measured().items()
+    }
