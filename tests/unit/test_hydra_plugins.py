@@ -185,7 +185,7 @@ def test_of_several_recipes_none_may_say_how_to_sweep():
     Path("recipes").mkdir()
     Path("recipes/net.yaml").write_text("defaults: [mobilenet_int8]\nhydra: {sweeper: {max_batch_size: 1}}\n")
     for recipes in ("net,mobilenet_int8", "mobilenet_int8,net"):
-        with pytest.raises(RecipeError, match="one of several recipes"):
+        with pytest.raises(RecipeError, match="has several recipes"):
             compose([f"+recipe={recipes}"], multirun=True)
 
 
