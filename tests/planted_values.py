@@ -326,7 +326,12 @@ def converter_writes_an_empty_file(request):
 @fault_within("steps.sources.tf_import")
 def import_replaces_a_variable(request):
     """A kernel has other values when the snapshot is saved than when the source was asked."""
-    with saving(lambda variables: variables[0].assign(variables[0] * 1.5)):
+
+    def scale_kernel(variables):
+        kernel = min((variable for variable in variables if "kernel" in variable.name), key=lambda one: one.name)
+        kernel.assign(kernel * 1.5)
+
+    with saving(scale_kernel):
         yield
 
 
