@@ -186,6 +186,7 @@ def test_bytes_for_a_float_input_want_a_scale(tmp_path):
     ("cell", "dtype", "words"),
     [
         ("16777217", "float32", "'16777217' is not a number that the input's type can hold"),
+        ("70000", "float16", "'70000' is not a number that the input's type can hold"),
         ("1_000", "float32", "'1_000'"),
         ("1_000", "int32", "'1_000' is not a whole number"),
         ("1.0", "int32", "'1.0' is not a whole number"),

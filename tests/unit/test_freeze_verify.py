@@ -1,7 +1,12 @@
 """What gates may be told, and what they refuse."""
 
+from dataclasses import fields
+
 import pytest
 from freezing import frozen, refused
+
+from tflbuild.config.freezing.freeze_verify import POSSIBLE
+from tflbuild.config.schema import schema_verify
 
 PARITY = ("source.path=net.keras", "verify=parity", "verify.dataset.path=test.npz")
 LABELLED = ("source.path=net.keras", "verify=classification", "verify.dataset.path=t.npz", "verify.dataset.label=l")
@@ -27,3 +32,9 @@ def test_a_confidence_without_a_gate_on_an_accuracy_is_refused(recipe, gates):
 def test_a_confidence_is_a_share(value):
     error = refused(*LABELLED, "verify.gates.top1=0.9", f"verify.gates.confidence={value}")
     assert "verify.gates.confidence" in error.where and "from 0.5 to less than 1" in str(error)
+
+
+def test_every_gate_has_a_range() -> None:
+    """A gate that any number is accepted for would always or never be met."""
+    names = {field.name for field in fields(schema_verify.Gates)} - {"outputs", "at_least", "at_most", "confidence"}
+    assert names - POSSIBLE.keys() == {"snr_db"}  # a ratio in dB has no bounds

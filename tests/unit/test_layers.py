@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -49,3 +50,10 @@ def test_no_two_files_of_tests_have_one_name() -> None:
     """pytest imports a file of tests by its name alone: of two with one name it would refuse the second."""
     counts = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_every_folder_of_the_package_is_in_the_wheel() -> None:
+    """setuptools packs the folders that pyproject.toml lists, and no others."""
+    listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in MODULES}
+    assert {".".join(folder.parts) for folder in folders} == set(listed) - {"tflbuild.conf", "tflbuild.recipes"}

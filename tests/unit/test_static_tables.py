@@ -3,6 +3,8 @@
 import pytest
 from planted import planted
 
+from tflbuild.config.schema.recipe_schema import OPTIONS
+from tflbuild.config.schema.schema_target import TableTarget
 from tflbuild.targets.common.lint import check_model, lint
 from tflbuild.targets.support_tables import TABLES
 
@@ -114,3 +116,9 @@ def test_a_table_says_where_it_is_from(table):
     assert table.source
     assert table.title
     assert set(table.fixes).isdisjoint(name for name, row in table.rows.items() if not row.rules)
+
+
+def test_every_profile_of_a_table_names_one():
+    """Otherwise `lint_target` would know nothing of the target, and say so of every operator."""
+    profiles = [kind for kind in OPTIONS["target"].values() if issubclass(kind, TableTarget)]
+    assert profiles and {kind.table for kind in profiles} <= TABLES.keys()

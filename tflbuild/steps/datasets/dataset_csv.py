@@ -189,9 +189,15 @@ def parse_float(text: str, dtype: np.dtype) -> float:
     value = float(text)
     if not math.isfinite(value) or "_" in text:
         raise ValueError(text)
-    if text.strip().lstrip("+-").isdecimal() and abs(value) < UINT64.max and int(dtype.type(value)) != int(text):
+    if text.strip().lstrip("+-").isdecimal() and abs(value) < UINT64.max and not is_exact(value, int(text), dtype):
         raise ValueError(text)
     return value
+
+
+def is_exact(value: float, integer: int, dtype: np.dtype) -> bool:
+    """Return whether a type represents an integer exactly. Beyond the range of float16 the result is infinity."""
+    number = float(dtype.type(value))
+    return math.isfinite(number) and int(number) == integer
 
 
 KINDS: Mapping[Parse, str] = {parse_integer: "a whole number of 64 bits", parse_bool: "0 or 1"}

@@ -50,7 +50,7 @@ class OperatorView:
         yield from self.outputs
 
     def option(self, name: str) -> Any:
-        """Return the rule that a builtin option is between two values."""
+        """Return the value of a builtin option, None where the operator has none of that name."""
         return self.op.options.get(name)
 
 
@@ -198,7 +198,7 @@ def fused(*names: str, fix: str = "") -> SupportRule:
 
 
 def option(name: str, what: str, least: float, most: float, fix: str = "") -> SupportRule:
-    """A builtin option lies between two values."""
+    """Return the rule that a builtin option is between two values, both included."""
 
     def holds(view: OperatorView) -> bool | None:
         value = view.option(name)
