@@ -58,7 +58,7 @@ class Folding:
 
     Attributes:
         library: The functions that nodes refer to, by name.
-        shapes_of: Infers the shape of every tensor of a graph.
+        shapes_of: Infers the shapes of a graph that this module asks for.
         other_functions: The names of functions of other entry points in the same SavedModel.
         keep_order: Whether the function changes state.
         functions: The folded functions of loops and branches, by name.
@@ -215,7 +215,7 @@ class GraphFolding:
 
     @cached_property
     def shapes(self) -> Mapping[NodeOutput, Any]:
-        """The shape of every tensor, as far as TensorFlow infers it. It is slow, and often not needed."""
+        """The shapes that nodes of the graph ask for, as far as TensorFlow infers them. Slow, and often not needed."""
         return self.shared.shapes_of(self.graph, self.bound, self.specs)
 
     @cached_property
