@@ -141,7 +141,7 @@ def test_the_recipe_that_inspect_writes_builds(project, model):
     assert built.code == 0, built.err
 
 
-@pytest.mark.parametrize(("model", "word"), [("data.npz", "is no model"), ("none.keras", "does not exist")])
+@pytest.mark.parametrize(("model", "word"), [("data.npz", "is not a model"), ("none.keras", "does not exist")])
 def test_what_is_no_model_is_not_inspected(project, model, word):
     done = project.run("inspect", model)
     assert done.code == 2

@@ -17,6 +17,7 @@ from needs import require_program
 from runner_contents import CONTENTS, FEEDS, LABELS, echoed, python_runner
 from sweeps import make_project, open_model, recipe, run_model
 
+from tflbuild.locations import ASSETS
 from tflbuild.runtime.step_contract import StepRequest
 from tflbuild.steps.packaging import annotate
 from tflbuild.steps.packaging.runners import write_runners
@@ -78,7 +79,7 @@ def assert_same(found, expected) -> None:
 
 def test_an_annotated_artifact_computes_the_same_and_its_runner_names_the_labels(built, tmp_path):
     """The default model: metadata written, pixels normalised by its runner, the class named."""
-    model, assets = built.output() / "model.tflite", Path(annotate.__file__).parents[1] / "assets/fashion_mobilenet"
+    model, assets = built.output() / "model.tflite", ASSETS / "fashion_mobilenet"
     signature = tmp_path / "signature.json"
     signature.write_text('{"key": "serving_default"}')
     (tmp_path / "outputs").mkdir()

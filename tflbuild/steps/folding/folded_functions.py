@@ -105,7 +105,7 @@ def learn_shapes(
 ) -> dict[NodeOutput, Any]:
     """Return the shapes of the tensors of a graph that folding asks for, which TensorFlow infers.
 
-    Inference needs the nodes before these tensors alone. The others are left out: adding a node to a graph of
+    Inference needs only the nodes before these tensors. The others are left out, because adding a node to a graph of
     TensorFlow takes about as long as all the rest of its folding.
 
     Args:
