@@ -131,7 +131,7 @@ def put_file(path):
 def test_a_node_with_other_code_or_other_bytes_is_found_out_and_not_used(machines, ready_project, wanted, tmp_path):
     """One node has another version of a step's code; another sends models that it changed after hashing them."""
     changes = {
-        "older": ("steps/quantization/litert_quantize.py", "# once more\n"),
+        "older": ("steps/quantization/litert_quantize.py", "CHANGED = True\n"),
         "tampered": ("cluster/ray_node.py", TAMPER),
     }
     for name, (module, text) in changes.items():
