@@ -14,7 +14,7 @@ from tflbuild.steps.folding.flat_graph import (
     FlatNode,
     FunctionDef,
     NodeOutput,
-    find_free_name,
+    claim_name,
     flatten_function,
 )
 
@@ -60,8 +60,7 @@ class _BranchInlining:
         inner_outputs = dict(zip(map(NodeOutput, body.arguments), map(self.find, node.inputs[1:]), strict=True))
         names: dict[str, str] = {}
         for inner in body.nodes:
-            names[inner.name] = find_free_name(inner.name, self.used_names)
-            self.used_names.add(names[inner.name])
+            names[inner.name] = claim_name(inner.name, self.used_names)
             definition = node_def_pb2.NodeDef()
             definition.CopyFrom(inner.definition)
             definition.name = names[inner.name]

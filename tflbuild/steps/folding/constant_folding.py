@@ -8,7 +8,7 @@ before the converter reads the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,7 @@ from tflbuild.steps.folding.flat_graph import (
     FlatNode,
     FunctionDef,
     NodeOutput,
+    claim_name,
     find_free_name,
     flatten_function,
     prune,
@@ -45,10 +46,9 @@ from tflbuild.steps.folding.graph_nodes import (
     to_function,
 )
 from tflbuild.steps.folding.partial_constants import DIVISIONS, PRODUCTS, make_product, split_by_variance
+from tflbuild.steps.folding.shape_inference import FILLED, SHAPES, learn_shapes
 
 READS = ("ReadVariableOp", "ResourceGather", "VariableShape")
-FILLED = {"ZerosLike": 0, "OnesLike": 1}
-SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 BY_CPU = "TensorFlow computes it from constants, with kernels that it chooses by CPU"
 
 
@@ -58,7 +58,6 @@ class Folding:
 
     Attributes:
         library: The functions that nodes refer to, by name.
-        shapes_of: Infers the shapes of a graph that this module asks for.
         other_functions: The names of functions of other entry points in the same SavedModel.
         keep_order: Whether the function changes state.
         functions: The folded functions of loops and branches, by name.
@@ -66,7 +65,6 @@ class Folding:
     """
 
     library: dict[str, FunctionDef]
-    shapes_of: Callable[[FlatGraph, Mapping[str, Bound], Mapping[str, Any]], Mapping[NodeOutput, Any]]
     other_functions: Collection[str]
     keep_order: bool
     functions: dict[str, FunctionDef] = field(default_factory=dict)
@@ -216,7 +214,7 @@ class GraphFolding:
     @cached_property
     def shapes(self) -> Mapping[NodeOutput, Any]:
         """The shapes that nodes of the graph ask for, as far as TensorFlow infers them. Slow, and often not needed."""
-        return self.shared.shapes_of(self.graph, self.bound, self.specs)
+        return learn_shapes(self.graph, self.bound, self.specs, self.shared.library)
 
     @cached_property
     def partial_shapes(self) -> Mapping[NodeOutput, tuple[np.ndarray, np.ndarray]]:
@@ -252,9 +250,7 @@ class GraphFolding:
 
     def new_name(self, preferred_name: str) -> str:
         """Return a name that no node of the graph has: the wanted one, or one with a number."""
-        name = find_free_name(preferred_name, self.used_names)
-        self.used_names.add(name)
-        return name
+        return claim_name(preferred_name, self.used_names)
 
     def keep(self, node: FlatNode) -> None:
         """Add a node to the new graph, or the nodes that replace it."""

@@ -91,9 +91,7 @@ class _Inlining:
 
     def name(self, preferred: str) -> str:
         """Return a name that no node has: the preferred one, or one with a number."""
-        name = find_free_name(preferred, self.used_names)
-        self.used_names.add(name)
-        return name
+        return claim_name(preferred, self.used_names)
 
     def inline(
         self,
@@ -218,6 +216,13 @@ def find_free_name(preferred: str, used_names: Collection[str]) -> str:
     while name in used_names:
         count += 1
         name = f"{preferred}_{count}"
+    return name
+
+
+def claim_name(preferred: str, used_names: set[str]) -> str:
+    """Return a name that is not in use, as `find_free_name` does, and add it to the names in use."""
+    name = find_free_name(preferred, used_names)
+    used_names.add(name)
     return name
 
 

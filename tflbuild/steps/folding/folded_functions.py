@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tflbuild.core.cpu_dependence import CpuDependence
-from tflbuild.steps.folding.batch_norm import BATCH_NORMS
-from tflbuild.steps.folding.constant_branches import BRANCHES
-from tflbuild.steps.folding.constant_folding import FILLED, SHAPES, Folding, fold_graph
+from tflbuild.steps.folding.constant_folding import Folding, fold_graph
 from tflbuild.steps.folding.constant_values import Bound, KnownValue, VariableHandle
 from tflbuild.steps.folding.flat_graph import (
     FlatGraph,
-    NodeOutput,
     flatten_concrete,
     flatten_function,
     has_cycle,
-    prune,
-    read_attribute,
 )
-from tflbuild.steps.folding.graph_nodes import LOOPS, called_functions, reachable_functions, to_graph_def
+from tflbuild.steps.folding.graph_nodes import add_nodes, called_functions, reachable_functions
+from tflbuild.steps.folding.shape_inference import SHAPES
 
 READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 LARGE_BYTES = 2**20
@@ -65,7 +60,7 @@ def fold_concrete(
     """
     library = {function.signature.name: function for function in concrete.graph.as_graph_def().library.function}
     captures = read_captures(concrete)
-    shared = Folding(library, partial(learn_shapes, library=library), other_functions, keep_order)
+    shared = Folding(library, other_functions, keep_order)
     graph = flatten_concrete(concrete, keep_order=keep_order)
     bound = {name: value for name, tensor in captures.items() if (value := bind(concrete, tensor, written)) is not None}
     specs = {tensor.op.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in concrete.inputs}
@@ -98,71 +93,6 @@ def bind(concrete: Any, tensor: Any, written: frozenset[int]) -> Bound | None:
             (VariableHandle(variable) for variable in concrete.graph.variables if variable.handle is tensor), None
         )
     return None if tensor.dtype == tf.string else KnownValue(tensor.numpy)
-
-
-def learn_shapes(
-    graph: FlatGraph, bound: Mapping[str, Bound], specs: Mapping[str, Any], library: Mapping[str, Any]
-) -> dict[NodeOutput, Any]:
-    """Return the shapes of the tensors of a graph that folding asks for, which TensorFlow infers.
-
-    Inference needs only the nodes before these tensors. The others are left out, because adding a node to a graph of
-    TensorFlow takes about as long as all the rest of its folding.
-
-    Args:
-        graph: The graph.
-        bound: The arguments whose values are known.
-        specs: The shapes and types of all arguments.
-        library: The functions that nodes refer to, by name.
-    """
-    scratch = tf.Graph()
-    needed = {str(port): port for port in list_measured_ports(graph)}
-    with scratch.as_default():
-        feeds = {name: placeholder(spec, bound.get(name)) for name, spec in specs.items()}
-        add_nodes(prune(replace(graph, outputs=needed, effects=())), feeds, library)
-    shapes = {NodeOutput(name): feed.shape for name, feed in feeds.items()}
-    for operation in scratch.get_operations():
-        for index, tensor in enumerate(operation.outputs):
-            shapes.setdefault(NodeOutput(operation.name, index), tensor.shape)
-    return shapes
-
-
-def list_measured_ports(graph: FlatGraph) -> Iterator[NodeOutput]:
-    """Yield the tensors whose shapes decide what a node becomes (`constant_folding.GraphFolding.shapes`)."""
-    for node in graph.nodes:
-        if node.op in (*SHAPES, *FILLED, *LOOPS, *BRANCHES):
-            yield from node.inputs
-        # A batch normalization of channels first needs the rank of its input.
-        elif node.op in BATCH_NORMS and read_attribute(node.definition, "data_format").s.startswith(b"NC"):
-            yield node.inputs[0]
-
-
-def placeholder(spec: Any, bound: Bound | None) -> Any:
-    """Return a placeholder for an argument. For a known variable, it is a handle with the shape of the variable."""
-    if not isinstance(bound, VariableHandle):
-        return tf.compat.v1.placeholder(spec.dtype, spec.shape, name="argument")
-    variable = bound.variable
-    return tf.raw_ops.VarHandleOp(dtype=variable.dtype, shape=variable.shape, shared_name="argument")
-
-
-def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, Any]) -> list[Any]:
-    """Add the nodes of a graph to TensorFlow's current graph, and return the outputs.
-
-    Args:
-        graph: The graph.
-        feeds: A tensor for each argument.
-        library: The functions that nodes refer to, by name.
-    """
-    definitions = [node.definition for node in graph.nodes]
-    imported = to_graph_def(graph, reachable_functions(definitions, library))
-    outputs = list(graph.outputs.values())
-    computed = [str(port) for port in outputs if port.node not in feeds]
-    by_port = {str(NodeOutput(name)): feed for name, feed in feeds.items()}
-    used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
-    results = iter(
-        tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")
-        or []
-    )
-    return [feeds[port.node] if port.node in feeds else next(results) for port in outputs]
 
 
 def store_large(folded: FlatGraph) -> dict[str, Any]:

@@ -120,6 +120,27 @@ def reachable_functions(nodes: Iterable[NodeDef], library: Mapping[str, Function
     return [reachable[name] for name in sorted(reachable)]
 
 
+def add_nodes(graph: FlatGraph, feeds: Mapping[str, Any], library: Mapping[str, Any]) -> list[Any]:
+    """Add the nodes of a graph to TensorFlow's current graph, and return the outputs.
+
+    Args:
+        graph: The graph.
+        feeds: A tensor for each argument.
+        library: The functions that nodes refer to, by name.
+    """
+    definitions = [node.definition for node in graph.nodes]
+    imported = to_graph_def(graph, reachable_functions(definitions, library))
+    outputs = list(graph.outputs.values())
+    computed = [str(port) for port in outputs if port.node not in feeds]
+    by_port = {str(NodeOutput(name)): feed for name, feed in feeds.items()}
+    used = {str(port) for node in graph.nodes for port in node.inputs} & by_port.keys()
+    results = iter(
+        tf.graph_util.import_graph_def(imported, {key: by_port[key] for key in used}, return_elements=computed, name="")
+        or []
+    )
+    return [feeds[port.node] if port.node in feeds else next(results) for port in outputs]
+
+
 def is_pure(node: FlatNode, *, texts: bool = False) -> bool:
     """Return whether a node's outputs depend only on its inputs. Nodes with string outputs count if `texts` is set."""
     definition = op_def_registry.get(node.op)
