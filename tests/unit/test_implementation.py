@@ -1,4 +1,4 @@
-"""What code a step runs, and its digest, derived from imports."""
+"""The code of a step and its digest, derived from imports."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def write(path: Path, text: str) -> None:
 
 def forget() -> None:
     """Empty what the module remembers of files."""
-    for function in (implementation.find_modules, implementation.read_module, implementation.read_table):
-        function.cache_clear()
+    for function in vars(implementation).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 def digests(package: Path) -> dict[str, str]:
@@ -64,7 +65,7 @@ def test_an_implementation_is_what_the_step_imports(package: Path) -> None:
     "text",
     [
         "# why\nFACTOR = 2\n",
-        '"""What doubles."""\n\nFACTOR = 2\n',
+        '"""The factor of the step."""\n\nFACTOR = 2\n',
         "FACTOR = (\n    2\n)\n",
     ],
 )

@@ -14,8 +14,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -57,24 +58,26 @@ def find_implementation(module: str, package: Path) -> dict[str, str]:
         name = todo.pop()
         if name in digests:
             continue
-        code = read_module(find_source(name, package), package)
-        digests[name] = code.digest
-        todo += [module for imported in code.names for module in find_modules(imported, package)]
+        digests[name] = read_module(name_modules(package)[name], package).digest
+        todo += find_dependencies(name, package)
     return dict(sorted(digests.items()))
 
 
-def find_source(name: str, package: Path) -> Path:
-    """Return the file of a module or package with this dotted name."""
-    path = package.joinpath(*name.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+@cache
+def name_modules(package: Path) -> Mapping[str, Path]:
+    """Return the file of every module and package, by dotted name."""
+    files = {path.relative_to(package).with_suffix("").parts: path for path in list_modules(package)}
+    parts = {names[:-1] if names[-1] == "__init__" else names: path for names, path in files.items()}
+    return {".".join((ROOT, *names)): path for names, path in parts.items()}
 
 
 @cache
-def find_modules(name: str, package: Path) -> tuple[str, ...]:
-    """Return the modules that the import of a dotted name runs: its parent packages, and itself if it is a module."""
-    parts = name.split(".")
-    candidates = (".".join(parts[:end]) for end in range(2, len(parts) + 1))
-    return tuple(candidate for candidate in candidates if find_source(candidate, package).is_file())
+def find_dependencies(name: str, package: Path) -> frozenset[str]:
+    """Return the modules that a module imports, with the packages that these are in."""
+    modules = name_modules(package)
+    imported = (name.split(".") for name in read_module(modules[name], package).names)
+    runs = (".".join(parts[:end]) for parts in imported for end in range(2, len(parts) + 1))
+    return frozenset(run for run in runs if run in modules)
 
 
 @cache
@@ -154,6 +157,10 @@ def write_table(package: Path) -> None:
     (package / TABLE).write_text(json.dumps(rows, indent=0, sort_keys=True) + "\n")
 
 
-def list_modules(package: Path) -> Iterable[Path]:
+def list_modules(package: Path) -> list[Path]:
     """Return the modules of a package in the order of their paths, without those of assets, which are users' code."""
-    return sorted(path for path in package.rglob("*.py") if "assets" not in path.relative_to(package).parts)
+    paths = []
+    for parent, folders, names in os.walk(package):
+        folders[:] = [folder for folder in folders if folder not in ("assets", "__pycache__")]
+        paths += [Path(parent, name) for name in names if name.endswith(".py")]
+    return sorted(paths)
