@@ -62,6 +62,7 @@ def test_a_recipe_obeys_it() -> None:
         ("verify.gates.top1_dorp", 0.01),
         ("verify.gates.top1_drop", "little"),
         ("sweep", {"objective": ["bytes:min"]}),
+        ("target.cpu.thread", 2),
     ],
 )
 def test_it_finds_mistakes(path: str, value: Any) -> None:

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from tflbuild.config.reference.schema_texts import class_text, field_text
@@ -33,7 +34,7 @@ def recipe_schema() -> dict[str, Json]:
         "$schema": DIALECT,
         "title": "A recipe of tflbuild",
         "type": "object",
-        "properties": {"defaults": {"type": "array"}, **single, **groups, "target": {"type": "object"}},
+        "properties": {"defaults": {"type": "array"}, **single, **groups, "target": _target_schema()},
         "additionalProperties": False,
         "allOf": [_condition(group, option) for group in _groups() for option in schema.OPTIONS[group]],
         "$defs": {"open": OPEN_VALUE, **_definitions()},
@@ -45,32 +46,47 @@ def _groups() -> list[str]:
     return [group for group in schema.OPTIONS if group != "target"]
 
 
+def _target_schema() -> dict[str, Json]:
+    """Return the schema of `target`: profiles below their names. A project may have profiles with other names."""
+    return {
+        "type": "object",
+        "properties": {option: _reference("target", option) for option in schema.OPTIONS["target"]},
+    }
+
+
 def _single_fields() -> list[Field[Any]]:
     """Return the keys of a recipe that are no group."""
     return [spec for spec in fields(schema.RecipeConfig) if spec.name not in schema.OPTIONS]
 
 
 def _definitions() -> dict[str, Json]:
-    """Return the schema of every option, and of every dataclass that is the type of a key."""
+    """Return the schema of every option, and of every other dataclass that is the type of a key."""
     definitions: dict[str, Json] = {
         f"{group}.{option}": _class_schema(kind)
         for group, options in schema.OPTIONS.items()
         for option, kind in options.items()
     }
-    todo = [schema.RecipeConfig, *(kind for options in schema.OPTIONS.values() for kind in options.values())]
+    hints = _hints(schema.RecipeConfig)
+    todo = [hints[spec.name] for spec in _single_fields()]
+    todo += [hint for options in schema.OPTIONS.values() for kind in options.values() for hint in _hints(kind).values()]
     while todo:
-        for hint in typing.get_type_hints(todo.pop()).values():
-            for kind in _list_classes(hint):
-                if kind.__name__ not in definitions:
-                    definitions[kind.__name__] = _class_schema(kind)
-                    todo.append(kind)
+        for kind in _list_classes(todo.pop()):
+            if kind.__name__ not in definitions:
+                definitions[kind.__name__] = _class_schema(kind)
+                todo += _hints(kind).values()
     return definitions
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's keys."""
+    return typing.get_type_hints(kind)
+
+
 def _list_classes(hint: Any) -> list[type]:
-    """Return the dataclasses in the type of a key."""
+    """Return the dataclasses in the type of a key. A dataset is one of the options of its group."""
     if isinstance(hint, type) and is_dataclass(hint):
-        return [hint]
+        return [] if hint is DatasetConfig else [hint]
     return [kind for argument in typing.get_args(hint) for kind in _list_classes(argument)]
 
 
@@ -100,7 +116,7 @@ def _class_schema(kind: type) -> dict[str, Json]:
 
 
 def _field_schema(kind: type, spec: Field[Any]) -> dict[str, Json]:
-    value = _type_schema(typing.get_type_hints(kind)[spec.name])
+    value = _type_schema(_hints(kind)[spec.name])
     text = field_text(kind, spec.name)
     documented = {**value, "description": " ".join(text.split())} if text else value
     default = spec.default.value if isinstance(spec.default, Enum) else spec.default
