@@ -23,11 +23,10 @@ def list_files(page: str) -> Iterator[str]:
 
 
 def exists(text: str, page: str) -> bool:
-    """Return whether a path is below the page, the project, or `tflbuild/`; a bare name may be anywhere in it."""
+    """Return whether a path is below the page, the project or `tflbuild/`, a bare name also deeper or in tests."""
     bases = [(ROOT / page).parent, ROOT, ROOT / "tflbuild"]
-    if "/" not in text:
-        bases += [ROOT / "tflbuild", ROOT / "tests"]
-        return any(list(base.rglob(text)) for base in bases)
+    if "/" not in text and any(any(base.rglob(text)) for base in (ROOT / "tflbuild", ROOT / "tests")):
+        return True
     return any(list(base.glob(text.rstrip("/"))) if "*" in text else (base / text).exists() for base in bases)
 
 
