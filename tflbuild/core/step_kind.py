@@ -1,4 +1,4 @@
-"""What a kind of step declares."""
+"""Kinds of step: what each declares, and which machines may use its results."""
 
 from __future__ import annotations
 

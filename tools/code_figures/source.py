@@ -13,7 +13,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and by which names. The command line can replace each of them.
+    """The names and patterns that the report measures by. The command line can replace each of them.
 
     Patterns are globs of paths below the package or, for `step_patterns`, of paths that git knows.
     """

@@ -16,7 +16,7 @@ Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.alias
 
 @dataclass(frozen=True)
 class History:
-    """What git says of the files that declare steps.
+    """The commits that changed the files that declare steps.
 
     `touching` are, for each of these files, the commits that changed it, the newest first. `commits` are all
     commits of the revision in this order.

@@ -95,7 +95,7 @@ def _reads_attribute(function: FunctionNode, name: str) -> bool:
 
 
 class ValueFlow:
-    """What every name of the functions that are reached may hold. It is repeated until nothing is added."""
+    """The possible values of each name in the reached functions, searched until no value is added."""
 
     def __init__(self, code: Code) -> None:
         self.followed = code.settings.followed

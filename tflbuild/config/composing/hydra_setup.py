@@ -13,9 +13,7 @@ from omegaconf import DictConfig
 
 from tflbuild.config.composing import default_launcher
 from tflbuild.config.composing.config_folders import search_roots
-from tflbuild.config.composing.declared_keys import (
-    RecipeLoader,
-)
+from tflbuild.config.composing.declared_keys import RecipeLoader
 from tflbuild.config.composing.hydra_config_sources import ProjectSource, RecipeSource
 from tflbuild.config.composing.project_options import require_seen
 from tflbuild.config.schema import recipe_schema as schema

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tflbuild.report.sweeps.sweep_record import StepEnd, SweepEntry
 
-DONE = ("hit", "ran")
 WORKED = ("ran", "failed")
 
 

@@ -120,7 +120,7 @@ def lint(table: SupportTable, model: Model, target: str, version: str = "") -> V
     return Verdict(
         target=target,
         proof=LINTED,
-        how=f"held against the rules for {table.title}{f' {version}' if version else ''}",
+        how=f"compared with the rules for {table.title}{f' {version}' if version else ''}",
         runs=False if buffer_fallbacks else True if sheds else runs,
         ops=len(checks),
         on_delegate=None if unknown else len(taken),

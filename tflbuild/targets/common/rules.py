@@ -88,7 +88,7 @@ class OperatorSupport:
 
 @dataclass(frozen=True)
 class SupportTable:
-    """What is known about the operators of a target.
+    """The known rules for the operators of a target.
 
     Attributes:
         name: The name of the table.

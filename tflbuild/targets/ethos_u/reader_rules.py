@@ -1,4 +1,4 @@
-"""What Vela requires of any model before it considers the operators of an Ethos-U.
+"""Requirements of Vela for any model, which it checks before the operators of an Ethos-U.
 
 If a requirement is violated, Vela fails. Most are checks of its reader (`tflite_model_semantics`). The others are
 models on which it crashes or does not end.
@@ -61,11 +61,6 @@ def _split(view: OperatorView) -> bool | None:
     if along is None or given is None or not along.constant:
         return False
     return bool(along.values[0] > -len(given.shape)) if along.values else None
-
-
-def _concatenation(view: OperatorView) -> bool:
-    axis = view.option("axis")
-    return axis is None or axis > -len(view.outputs[0].shape)
 
 
 def _turned(view: OperatorView) -> bool:
